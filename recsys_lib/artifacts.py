@@ -1,0 +1,298 @@
+"""Files that are whole or absent: atomic writes, fingerprints and manifests, never pickle."""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recsys_lib.errors import ArtifactError
+
+__all__ = [
+    "atomic_folder",
+    "fingerprint",
+    "read_arrays",
+    "read_json",
+    "read_manifest",
+    "read_table",
+    "versions",
+    "write_arrays",
+    "write_atomic",
+    "write_json",
+    "write_manifest",
+    "write_table",
+]
+
+MANIFEST = "manifest.json"
+_CHUNK = 1 << 20
+
+
+@contextlib.contextmanager
+def write_atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
+
+    A reader sees the old file or the new one, never half of either, also when the process is
+    killed or the disk fills up. On an error the temporary file is removed.
+
+    Parameters
+    ----------
+    path : Path or str
+        Where the file shall stand. Missing parent folders are made.
+
+    Yields
+    ------
+    Path
+        Where to write.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder, write_atomic(f"{folder}/a.txt") as part:
+    ...     _ = part.write_text("whole")
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last because writers such as numpy.savez choose the format by it.
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        with part.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Yield an empty temporary folder; put it in the place of `path` if the block succeeds.
+
+    Parameters
+    ----------
+    path : Path or str
+        Where the folder shall stand; what stood there before is replaced.
+
+    Yields
+    ------
+    Path
+        The folder to write into.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    try:
+        part.chmod(0o755)  # mkdtemp makes private folders; artefacts are shared as other files are
+        yield part
+        _put_in_place(part, path)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    if not path.exists():
+        part.rename(path)
+        return
+    # A full folder cannot be replaced by one rename, so the old one steps aside for a moment.
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    path.rename(aside / path.name)
+    part.rename(path)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_error(path: Path, error: OSError) -> ArtifactError:
+    reason = error.strerror or str(error)
+    return ArtifactError(
+        f"{path} must be writable; {reason}. Free disk space or choose another folder; "
+        "nothing half-written was left behind."
+    )
+
+
+def fingerprint(path: Path | str) -> str:
+    """Return the SHA-256 of a file, or of a folder's file names and contents.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file, or a folder that is read recursively in sorted order.
+
+    Returns
+    -------
+    str
+        ``"sha256:"`` and 64 hexadecimal digits.
+
+    Raises
+    ------
+    ArtifactError
+        If there is nothing at `path`.
+    """
+    path = Path(path)
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(item for item in path.rglob("*") if item.is_file()):
+            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+            digest.update(_digest(file))
+    elif path.is_file():
+        digest.update(_digest(path))
+    else:
+        raise ArtifactError(f"{path} must exist; nothing is there. Run the step that writes it.")
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _digest(file: Path) -> bytes:
+    digest = hashlib.sha256()
+    with file.open("rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    return digest.digest()
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically."""
+    text = json.dumps(value, indent=2, sort_keys=True, default=_plain, ensure_ascii=False)
+    with write_atomic(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """JSON for the NumPy scalars, arrays and paths that facts are made of."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return value.as_posix()
+    raise TypeError(f"{type(value).__name__} has no JSON form here.")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file; `ArtifactError` if it is missing or half-written."""
+    with _reading(path):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_arrays(path: Path | str, /, **arrays: NDArray[Any]) -> None:
+    """Write named arrays as an uncompressed ``.npz``, atomically; object arrays are refused."""
+    for name, array in arrays.items():
+        if np.asarray(array).dtype == object:
+            raise TypeError(f"`{name}` must not be an object array: it would need pickle.")
+    with write_atomic(path) as part, part.open("wb") as handle:
+        np.savez(handle, **arrays)  # type: ignore[arg-type]
+
+
+def read_arrays(path: Path | str) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an ``.npz``; `ArtifactError` if it is missing or half-written."""
+    with _reading(path), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def write_table(path: Path | str, frame: pd.DataFrame) -> None:
+    """Write a DataFrame as Parquet, atomically."""
+    with write_atomic(path) as part:
+        frame.to_parquet(part)
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read a Parquet file; `ArtifactError` if it is missing or half-written."""
+    with _reading(path):
+        return pd.read_parquet(path)
+
+
+@contextlib.contextmanager
+def _reading(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{path} must exist; nothing is there. Run the step that writes it."
+        ) from error
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ArtifactError(
+            f"{path} must be a readable artefact; {type(error).__name__}: {error}. "
+            "It is damaged or of another kind: delete it and run the step that writes it."
+        ) from error
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on, by package name."""
+    packages = ("keras", "numpy", "pandas", "recsys-lib", "scikit-learn", "scipy", "tensorflow")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def write_manifest(folder: Path | str, *, kind: str, **facts: Any) -> None:
+    """Write ``manifest.json``: what the folder is, how it was made, and each file's fingerprint.
+
+    Call it last: it lists the files that stand in the folder by then.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The artefact's folder.
+    kind : str
+        What the artefact is, such as ``"dataset"`` or ``"model"``.
+    **facts
+        Anything with a JSON form: configuration, seed, inputs, measures.
+    """
+    folder = Path(folder)
+    files = {
+        file.relative_to(folder).as_posix(): fingerprint(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file != folder / MANIFEST
+    }
+    record: Mapping[str, Any] = {**facts, "kind": kind, "files": files, "versions": versions()}
+    write_json(folder / MANIFEST, record)
+
+
+def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:
+    """Return the manifest of an artefact after verifying that every file is the one written.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The artefact's folder.
+    kind : str
+        What the artefact must be.
+
+    Returns
+    -------
+    dict
+        The manifest.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder has no manifest, is of another kind, or a file is missing or changed.
+    """
+    folder = Path(folder)
+    record = read_json(folder / MANIFEST)
+    if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
+        raise ArtifactError(f"{folder / MANIFEST} must be a manifest; it lists no files.")
+    if record.get("kind") != kind:
+        raise ArtifactError(
+            f"{folder} must hold a {kind}; its manifest says {record.get('kind')!r}. "
+            "Point to the right folder."
+        )
+    for name, expected in record["files"].items():
+        if fingerprint(folder / name) != expected:
+            raise ArtifactError(
+                f"{folder / name} must be the file that was written; its fingerprint differs from "
+                "the manifest's. Delete the folder and run the step that writes it."
+            )
+    return record

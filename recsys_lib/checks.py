@@ -1,0 +1,172 @@
+"""Argument checks: each message of the house for a wrong argument is written here, once."""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from recsys_lib.errors import NotFittedError
+
+__all__ = [
+    "check_choice",
+    "check_fraction",
+    "check_integer",
+    "check_is_fitted",
+    "check_nonnegative",
+    "check_positive",
+    "check_user_items",
+]
+
+
+def check_user_items(
+    user_items: Any, *, n_items: int | None = None, name: str = "user_items"
+) -> sparse.csr_array:
+    """Return `user_items` as a canonical float32 CSR array; the argument is never modified.
+
+    Stored entries are observations, so explicit zeros stay.
+
+    Parameters
+    ----------
+    user_items : sparse array or matrix of shape (n_rows, n_items)
+        Any SciPy sparse format, real-valued.
+    n_items : int, optional
+        The number of columns that is required.
+    name : str
+        How the caller calls the argument, for the message.
+
+    Returns
+    -------
+    scipy.sparse.csr_array of shape (n_rows, n_items), float32
+        Sorted indices, no duplicates. Shares memory with the argument where nothing had to change.
+
+    Raises
+    ------
+    TypeError
+        If it is not a SciPy sparse array or matrix.
+    ValueError
+        If it is not two-dimensional, has duplicate or non-finite entries, or other columns.
+
+    Examples
+    --------
+    >>> check_user_items(sparse.coo_array([[0, 1], [2, 0]])).dtype
+    dtype('float32')
+    """
+    if not sparse.issparse(user_items):
+        raise TypeError(
+            f"`{name}` must be a SciPy sparse array of shape (n_rows, n_items); got "
+            f"{type(user_items).__name__}. Use scipy.sparse.csr_array(...) or Dataset.user_items."
+        )
+    if user_items.ndim != 2:
+        raise ValueError(f"`{name}` must have two dimensions; got {user_items.ndim}.")
+    if user_items.dtype.kind not in "buif":
+        raise ValueError(f"`{name}` must hold real numbers; got dtype {user_items.dtype}.")
+    if n_items is not None and user_items.shape[1] != n_items:
+        raise ValueError(
+            f"`{name}` must have the {n_items} item columns the model was fitted on; got "
+            f"{user_items.shape[1]}. Map raw ids with the Dataset that the model was trained on."
+        )
+    csr = _canonical(user_items, name)
+    if not np.isfinite(csr.data).all():
+        row = (
+            int(np.searchsorted(csr.indptr, np.flatnonzero(~np.isfinite(csr.data))[0], "right")) - 1
+        )
+        raise ValueError(
+            f"`{name}` must hold finite values; row {row} holds NaN or infinity. "
+            "Drop or repair those entries first."
+        )
+    return csr
+
+
+def _canonical(user_items: Any, name: str) -> sparse.csr_array:
+    """Float32 CSR with sorted, unique indices, copied only where that is needed."""
+    n_entries = user_items.nnz
+    csr = sparse.csr_array(user_items)
+    if csr.dtype != np.float32:
+        csr = csr.astype(np.float32)
+    # has_sorted_indices is cached on the object, so a fresh wrapper recomputes it from the arrays.
+    csr = sparse.csr_array((csr.data, csr.indices, csr.indptr), shape=csr.shape)
+    if not csr.has_sorted_indices:
+        csr = csr.copy()
+        csr.sort_indices()
+    if csr.nnz != n_entries or not csr.has_canonical_format:
+        raise ValueError(
+            f"`{name}` must hold each user-item pair once; got duplicate entries. "
+            "Build it with Dataset.from_frame(..., duplicates=...)."
+        )
+    return csr
+
+
+def check_is_fitted(model: object, attribute: str) -> None:
+    """Raise `NotFittedError` unless the model has the learned `attribute`.
+
+    Examples
+    --------
+    >>> check_is_fitted(object(), "weights_")
+    Traceback (most recent call last):
+    recsys_lib.errors.NotFittedError: object must be fitted before it scores; ...
+    """
+    if not hasattr(model, attribute):
+        raise NotFittedError(
+            f"{type(model).__name__} must be fitted before it scores; it has no `{attribute}`. "
+            "Call fit(user_items) or models.load(folder) first."
+        )
+
+
+def _check_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"`{name}` must be a number; got {value!r}.")
+    if not math.isfinite(value):
+        raise ValueError(f"`{name}` must be finite; got {value!r}.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raise unless `value` is a finite number > 0.
+
+    Examples
+    --------
+    >>> check_positive("l2", 0)
+    Traceback (most recent call last):
+    ValueError: `l2` must be > 0; got 0.
+    """
+    _check_number(name, value)
+    if value <= 0:
+        raise ValueError(f"`{name}` must be > 0; got {value!r}.")
+
+
+def check_nonnegative(name: str, value: float) -> None:
+    """Raise unless `value` is a finite number >= 0."""
+    _check_number(name, value)
+    if value < 0:
+        raise ValueError(f"`{name}` must be >= 0; got {value!r}.")
+
+
+def check_fraction(name: str, value: float, *, closed: bool = False) -> None:
+    """Raise unless 0 < `value` < 1, or 0 <= `value` < 1 where `closed` admits zero."""
+    _check_number(name, value)
+    if not (0 < value < 1 or (closed and value == 0)):
+        low = "0 <=" if closed else "0 <"
+        raise ValueError(f"`{name}` must be a share, {low} share < 1; got {value!r}.")
+
+
+def check_integer(name: str, value: int, *, minimum: int = 0) -> None:
+    """Raise unless `value` is an integer >= `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"`{name}` must be an integer; got {value!r}.")
+    if value < minimum:
+        raise ValueError(f"`{name}` must be >= {minimum}; got {value!r}.")
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise unless `value` is one of `choices`.
+
+    Examples
+    --------
+    >>> check_choice("loss_on", "some", ("observed", "all"))
+    Traceback (most recent call last):
+    ValueError: `loss_on` must be one of 'observed', 'all'; got 'some'.
+    """
+    if value not in choices:
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {known}; got {value!r}.")

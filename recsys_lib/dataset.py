@@ -1,0 +1,367 @@
+"""The data of a study: ids stop here, below are positions only."""
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.artifacts import (
+    atomic_folder,
+    read_arrays,
+    read_manifest,
+    read_table,
+    write_arrays,
+    write_manifest,
+    write_table,
+)
+from recsys_lib.checks import check_choice
+from recsys_lib.errors import ArtifactError
+from recsys_lib.tables import (
+    Duplicates,
+    check_interactions,
+    check_scale,
+    indexed_by_id,
+    merge_duplicates,
+    positions_of,
+    sorted_ids,
+)
+
+__all__ = ["Dataset", "Fold", "Split"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Users, items and what the ones did with the others.
+
+    Attributes
+    ----------
+    user_items : csr_array of shape (n_users, n_items), float32
+        Stored entries are observations: a rating, or 1 for an interaction.
+    user_ids, item_ids : pandas.Index of length n_users, n_items
+        The external id of each position.
+    users, items : DataFrame or None
+        Profiles and catalogue, one row per position, indexed by the external id.
+    timestamps : ndarray of shape (n_interactions,), int64, or None
+        Nanoseconds since 1970 (UTC), in the order of ``user_items.data``.
+    rating_scale : tuple of float or None
+        Lowest and highest possible rating; None for interactions without a value.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "x"], "value": [5, 3]})
+    >>> Dataset.from_frame(frame)
+    Dataset(2 users x 1 items, 2 interactions, density 100.00 %, ratings 3 to 5)
+    """
+
+    user_items: sparse.csr_array
+    user_ids: pd.Index
+    item_ids: pd.Index
+    users: pd.DataFrame | None = None
+    items: pd.DataFrame | None = None
+    timestamps: NDArray[np.int64] | None = None
+    rating_scale: tuple[float, float] | None = None
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        user: str = "user_id",
+        item: str = "item_id",
+        value: str | None = "value",
+        timestamp: str | None = None,
+        items: pd.DataFrame | None = None,
+        users: pd.DataFrame | None = None,
+        rating_scale: tuple[float, float] | None = None,
+        duplicates: Duplicates = "error",
+    ) -> Self:
+        """Build a dataset from a table with one interaction per row.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            The interactions; not modified.
+        user, item : str
+            Columns of the external ids.
+        value : str or None
+            Column of ratings or weights; None makes every interaction a 1.
+        timestamp : str or None
+            Column of times: datetimes, or numbers in seconds since 1970.
+        items, users : DataFrame, optional
+            Catalogue and profiles. The id is the index, or the column named as `item` or `user`.
+            The catalogue fixes the items: those without interactions become empty columns, and an
+            interaction with an item that is not listed is an error. Likewise for users.
+        rating_scale : tuple of float, optional
+            Lowest and highest possible rating; taken from the data where it is not given. Must be
+            given where a rating outside it should be an error.
+        duplicates : {"error", "last", "mean", "sum"}
+            What to do with several rows of one user and item. "last" keeps the latest by
+            `timestamp`, or the last row where there is none. A summed value has no scale.
+
+        Returns
+        -------
+        Dataset
+            Positions follow the catalogue and profiles where given, else the sorted ids.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, the table is empty, an id is null, a value is not a finite
+            number or outside the scale, a pair occurs twice, or an id is unknown. Rows are
+            numbered from 0, as in the frame.
+        """
+        check_choice("duplicates", duplicates, ("error", "last", "mean", "sum"))
+        table = check_interactions(frame, user, item, value, timestamp)
+        check_scale(table, value, rating_scale)
+        table = merge_duplicates(table, duplicates)
+        users, items = indexed_by_id(users, user, "users"), indexed_by_id(items, item, "items")
+        user_ids = users.index if users is not None else sorted_ids(table["user"])
+        item_ids = items.index if items is not None else sorted_ids(table["item"])
+        rows = positions_of(user_ids, table["user"], user)
+        cols = positions_of(item_ids, table["item"], item)
+        order = np.lexsort((cols, rows))
+        matrix = sparse.csr_array(
+            (table["value"].to_numpy(np.float32)[order], (rows[order], cols[order])),
+            shape=(len(user_ids), len(item_ids)),
+        )
+        times = table["time"].to_numpy(np.int64)[order] if timestamp is not None else None
+        if value is not None and rating_scale is None and duplicates != "sum":
+            rating_scale = (float(table["value"].min()), float(table["value"].max()))
+        return cls(
+            user_items=matrix,
+            user_ids=user_ids,
+            item_ids=item_ids,
+            users=users,
+            items=items,
+            timestamps=times,
+            rating_scale=rating_scale if duplicates != "sum" else None,
+        )
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, those without interactions included."""
+        return int(self.user_items.shape[0])
+
+    @property
+    def n_items(self) -> int:
+        """Number of items, those without interactions included."""
+        return int(self.user_items.shape[1])
+
+    @property
+    def n_interactions(self) -> int:
+        """Number of stored user-item pairs."""
+        return int(self.user_items.nnz)
+
+    @property
+    def density(self) -> float:
+        """Share of user-item pairs that are stored, in [0, 1]."""
+        return self.n_interactions / max(1, self.n_users * self.n_items)
+
+    def implicit(self, min_value: float = 4.0) -> Self:
+        """Return the likes: pairs with a value of at least `min_value`, each as a 1.
+
+        Users and items that lose all their pairs stay, as empty rows and columns.
+
+        Parameters
+        ----------
+        min_value : float
+            The lowest rating that counts as a like, in rating units.
+
+        Returns
+        -------
+        Dataset
+            Without a rating scale.
+        """
+        keep = self.user_items.data >= min_value
+        coo = self.user_items.tocoo()
+        likes = sparse.csr_array(
+            (np.ones(int(keep.sum()), np.float32), (coo.row[keep], coo.col[keep])),
+            shape=self.user_items.shape,
+        )
+        times = None if self.timestamps is None else self.timestamps[keep]
+        return dataclasses.replace(self, user_items=likes, timestamps=times, rating_scale=None)
+
+    def user_positions(self, ids: Iterable[Any]) -> NDArray[np.int64]:
+        """Return the row of each external user id; `DataError` names the first unknown one."""
+        return positions_of(self.user_ids, pd.Series(list(ids)), "user_id")
+
+    def item_positions(self, ids: Iterable[Any]) -> NDArray[np.int64]:
+        """Return the column of each external item id; `DataError` names the first unknown one."""
+        return positions_of(self.item_ids, pd.Series(list(ids)), "item_id")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the interactions as a table: user_id, item_id, value and, if known, timestamp."""
+        coo = self.user_items.tocoo()
+        frame = pd.DataFrame(
+            {
+                "user_id": self.user_ids.take(coo.row),
+                "item_id": self.item_ids.take(coo.col),
+                "value": coo.data,
+            }
+        )
+        if self.timestamps is not None:
+            frame["timestamp"] = pd.to_datetime(self.timestamps, unit="ns", utc=True)
+        return frame
+
+    def save(self, folder: Path | str, **facts: Any) -> None:
+        """Write the dataset as a folder of Parquet and arrays with a manifest, atomically.
+
+        Parameters
+        ----------
+        folder : Path or str
+            Where it shall stand; an older one is replaced.
+        **facts
+            What else the manifest should record, such as the source.
+        """
+        with atomic_folder(folder) as part:
+            arrays = _csr_arrays("user_items", self.user_items)
+            if self.timestamps is not None:
+                arrays["timestamps"] = self.timestamps
+            write_arrays(part / "interactions.npz", **arrays)
+            write_table(part / "users.parquet", _id_table(self.user_ids, self.users))
+            write_table(part / "items.parquet", _id_table(self.item_ids, self.items))
+            write_manifest(
+                part,
+                kind="dataset",
+                rating_scale=self.rating_scale,
+                has_users=self.users is not None,
+                has_items=self.items is not None,
+                n_users=self.n_users,
+                n_items=self.n_items,
+                n_interactions=self.n_interactions,
+                **facts,
+            )
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
+        folder = Path(folder)
+        record = read_manifest(folder, kind="dataset")
+        arrays = read_arrays(folder / "interactions.npz")
+        users = read_table(folder / "users.parquet")
+        items = read_table(folder / "items.parquet")
+        scale = record["rating_scale"]
+        return cls(
+            user_items=_csr_from(arrays, "user_items"),
+            user_ids=users.index,
+            item_ids=items.index,
+            users=users if record["has_users"] else None,
+            items=items if record["has_items"] else None,
+            timestamps=arrays.get("timestamps"),
+            rating_scale=(scale[0], scale[1]) if scale else None,
+        )
+
+    def __repr__(self) -> str:
+        scale = ""
+        if self.rating_scale is not None:
+            scale = f", ratings {self.rating_scale[0]:g} to {self.rating_scale[1]:g}"
+        return (
+            f"Dataset({self.n_users:,} users x {self.n_items:,} items, {self.n_interactions:,} "
+            f"interactions, density {100 * self.density:.2f} %{scale})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """A part held out: what the model may see of each user, and what it must find.
+
+    Attributes
+    ----------
+    fold_in : csr_array of shape (n_rows, n_items), float32
+        What the model sees.
+    targets : csr_array of shape (n_rows, n_items), float32
+        What it must find; shares no entry with `fold_in`.
+    users : ndarray of shape (n_rows,), int64
+        The row of each user in the dataset.
+    """
+
+    fold_in: sparse.csr_array
+    targets: sparse.csr_array
+    users: NDArray[np.int64]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of held-out users."""
+        return int(self.fold_in.shape[0])
+
+    def take(self, rows: NDArray[np.int64]) -> "Fold":
+        """Return the fold of some of its rows, by position."""
+        return Fold(fold_in=self.fold_in[rows], targets=self.targets[rows], users=self.users[rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What is trained on, what chooses, and what is reported.
+
+    Attributes
+    ----------
+    train : csr_array of shape (n_train_rows, n_items), float32
+    validation, test : Fold
+        Validation chooses settings and epochs; the test is looked at once.
+    train_users : ndarray of shape (n_train_rows,), int64
+        The row of each training user in the dataset.
+    """
+
+    train: sparse.csr_array
+    validation: Fold
+    test: Fold
+    train_users: NDArray[np.int64]
+
+    def save(self, folder: Path | str, **facts: Any) -> None:
+        """Write the split as a folder of arrays with a manifest, atomically."""
+        arrays = {**_csr_arrays("train", self.train), "train_users": self.train_users}
+        for name, fold in (("validation", self.validation), ("test", self.test)):
+            arrays.update(_csr_arrays(f"{name}_fold_in", fold.fold_in))
+            arrays.update(_csr_arrays(f"{name}_targets", fold.targets))
+            arrays[f"{name}_users"] = fold.users
+        with atomic_folder(folder) as part:
+            write_arrays(part / "split.npz", **arrays)
+            write_manifest(part, kind="split", **facts)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
+        read_manifest(folder, kind="split")
+        arrays = read_arrays(Path(folder) / "split.npz")
+        validation, test = (
+            Fold(
+                fold_in=_csr_from(arrays, f"{name}_fold_in"),
+                targets=_csr_from(arrays, f"{name}_targets"),
+                users=arrays[f"{name}_users"],
+            )
+            for name in ("validation", "test")
+        )
+        return cls(
+            train=_csr_from(arrays, "train"),
+            validation=validation,
+            test=test,
+            train_users=arrays["train_users"],
+        )
+
+
+def _id_table(ids: pd.Index, frame: pd.DataFrame | None) -> pd.DataFrame:
+    return frame if frame is not None else pd.DataFrame(index=ids)
+
+
+def _csr_arrays(name: str, matrix: sparse.csr_array) -> dict[str, NDArray[Any]]:
+    return {
+        f"{name}_data": matrix.data,
+        f"{name}_indices": matrix.indices,
+        f"{name}_indptr": matrix.indptr,
+        f"{name}_shape": np.array(matrix.shape, dtype=np.int64),
+    }
+
+
+def _csr_from(arrays: dict[str, NDArray[Any]], name: str) -> sparse.csr_array:
+    try:
+        parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+        shape = tuple(int(size) for size in arrays[f"{name}_shape"])
+    except KeyError as error:
+        raise ArtifactError(f"The artefact must hold the array {error}; it does not.") from error
+    return sparse.csr_array(parts, shape=shape)

@@ -1,0 +1,56 @@
+"""Models: one file per family, one contract for all (`recsys_lib.models.base.Recommender`)."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsys_lib.models.base import Recommender
+
+# Class name -> module. The contract tests, `load` and the documentation go through this table.
+MODELS: dict[str, str] = {}
+
+
+def model_class(name: str) -> "type[Recommender]":
+    """Return the class of the model called `name`; `ConfigError` lists the known names.
+
+    Examples
+    --------
+    >>> model_class("Popularity").__name__
+    'Popularity'
+    """
+    from recsys_lib.errors import ConfigError
+
+    if name not in MODELS:
+        raise ConfigError(f"A model must be one of {', '.join(sorted(MODELS))}; got {name!r}.")
+    found: type[Recommender] = getattr(import_module(MODELS[name]), name)
+    return found
+
+
+def load(folder: Path | str) -> "Recommender":
+    """Load the model that `Recommender.save` wrote to `folder`.
+
+    Parameters
+    ----------
+    folder : Path or str
+
+    Returns
+    -------
+    Recommender
+        Fitted; it gives the same lists as the model that was saved.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder is missing, damaged, or holds something else.
+    """
+    from recsys_lib.artifacts import read_manifest
+
+    record = read_manifest(folder, kind="model")
+    return model_class(record["model"])._load(Path(folder), record)
+
+
+def __getattr__(name: str) -> Any:
+    if name in MODELS:
+        return getattr(import_module(MODELS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

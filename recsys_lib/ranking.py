@@ -1,0 +1,173 @@
+"""Ranked lists: ties, masks and short lists are decided here, once, for every model."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_integer
+from recsys_lib.seeding import rng_from
+
+__all__ = ["TopK", "mask_seen", "tie_share", "top_k"]
+
+
+class TopK(NamedTuple):
+    """Ranked lists of items, best first.
+
+    Attributes
+    ----------
+    items : ndarray of shape (n_rows, k), int32
+        Item positions; -1 where the list is shorter than k.
+    scores : ndarray of shape (n_rows, k), float32
+        Their scores, not increasing along a row; -inf where the list is shorter than k.
+    """
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+
+def mask_seen(scores: NDArray[np.float32], seen: sparse.csr_array) -> NDArray[np.float32]:
+    """Set the scores of the entries stored in `seen` to -inf, in place, and return them.
+
+    Minus infinity, never 0: on raw logits or centred ratings a zero may outrank every unseen item.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, n_items), float32
+    seen : csr_array of shape (n_rows, n_items)
+    """
+    rows = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
+    scores[rows, seen.indices] = -np.inf
+    return scores
+
+
+def top_k(
+    scores: NDArray[np.float32],
+    k: int,
+    *,
+    exclude: sparse.csr_array | None = None,
+    seed: int = 0,
+) -> TopK:
+    """Return the `k` best items of each row, best first.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, n_items), float
+        Higher is better; -inf marks items that may not be listed. Not modified.
+    k : int
+        List length, >= 1. A list with fewer candidates is padded with item -1 and score -inf.
+    exclude : csr_array of shape (n_rows, n_items), optional
+        Items that may not be listed, such as those the user has already used.
+    seed : int
+        Equal scores are ordered by a random permutation of the items that depends on this seed
+        only. Ordering them by position would favour popular items wherever positions follow
+        popularity, as they do when items are numbered in order of first appearance.
+
+    Returns
+    -------
+    TopK
+        `items` int32 and `scores` float32, both of shape (n_rows, k).
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN, or shapes differ.
+
+    Notes
+    -----
+    O(n_items) per row for the selection and O(k log k) for the order.
+
+    Examples
+    --------
+    >>> top = top_k(np.array([[0.1, 0.9, -np.inf]], dtype="float32"), 3)
+    >>> top.items, top.scores
+    (array([[ 1,  0, -1]], dtype=int32), array([[ 0.9,  0.1, -inf]], dtype=float32))
+    """
+    check_integer("k", k, minimum=1)
+    values = _candidates(scores, exclude)
+    n_items = values.shape[1]
+    width = min(k, n_items)
+    priority = rng_from(seed, "ties").permutation(n_items)
+    items = _select(values, width, priority)
+    # Sorting by priority first and then stably by score makes the permutation the tie-break.
+    items = np.take_along_axis(items, np.argsort(priority[items], axis=1), axis=1)
+    best = np.take_along_axis(values, items, axis=1)
+    rank = np.argsort(-best, axis=1, kind="stable")
+    best = np.take_along_axis(best, rank, axis=1)
+    items = np.take_along_axis(items, rank, axis=1).astype(np.int32)
+    items[np.isneginf(best)] = -1
+    if width < k:
+        pad = ((0, 0), (0, k - width))
+        items = np.pad(items, pad, constant_values=-1)
+        best = np.pad(best, pad, constant_values=-np.inf)
+    return TopK(items, best)
+
+
+def _candidates(
+    scores: NDArray[np.float32], exclude: sparse.csr_array | None
+) -> NDArray[np.float32]:
+    values = np.asarray(scores, dtype=np.float32)
+    if values.ndim != 2:
+        raise ValueError(f"`scores` must have shape (n_rows, n_items); got {values.shape}.")
+    if np.isnan(values).any():
+        row = int(np.flatnonzero(np.isnan(values).any(axis=1))[0])
+        raise ValueError(f"`scores` must not be NaN; row {row} holds NaN. The model has diverged.")
+    if exclude is None:
+        return values
+    if exclude.shape != values.shape:
+        raise ValueError(
+            f"`exclude` must have the shape of `scores`, {values.shape}; got {exclude.shape}."
+        )
+    return mask_seen(values.copy(), sparse.csr_array(exclude))
+
+
+def _select(
+    values: NDArray[np.float32], width: int, priority: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The `width` largest of each row in any order; ties at the cut go to the lowest priority."""
+    n_items = values.shape[1]
+    if width == n_items:
+        return np.broadcast_to(np.arange(n_items), values.shape)
+    chosen = np.argpartition(values, n_items - width, axis=1)[:, n_items - width :]
+    cut = np.take_along_axis(values, chosen, axis=1).min(axis=1, keepdims=True)
+    # argpartition settles ties at the cut arbitrarily, so rows with more ties than room are redone.
+    for row in np.flatnonzero(np.count_nonzero(values >= cut, axis=1) > width):
+        above = np.flatnonzero(values[row] > cut[row])
+        level = np.flatnonzero(values[row] == cut[row])
+        level = level[np.argsort(priority[level])]
+        chosen[row] = np.concatenate([above, level[: width - len(above)]])
+    return chosen
+
+
+def tie_share(
+    scores: NDArray[np.float32], k: int, *, exclude: sparse.csr_array | None = None
+) -> float:
+    """Share of rows whose list of length `k` is cut through a group of equal scores.
+
+    A high share says that the tie-break, not the model, decides who is listed.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, n_items), float
+    k : int
+        List length, >= 1.
+    exclude : csr_array of shape (n_rows, n_items), optional
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Examples
+    --------
+    >>> tie_share(np.array([[1, 1, 0], [2, 1, 0]], dtype="float32"), 1)
+    0.5
+    """
+    check_integer("k", k, minimum=1)
+    values = _candidates(scores, exclude)
+    if k >= values.shape[1] or not len(values):
+        return 0.0
+    descending = -np.partition(-values, (k - 1, k), axis=1)
+    at_cut, below = descending[:, k - 1], descending[:, k]
+    return float(np.mean((at_cut == below) & ~np.isneginf(at_cut)))
