@@ -101,7 +101,7 @@ def top_k(
         pad = ((0, 0), (0, k - width))
         items = np.pad(items, pad, constant_values=-1)
         best = np.pad(best, pad, constant_values=-np.inf)
-    return TopK(items, best)
+    return TopK(items.astype(np.int32, copy=False), best)
 
 
 def _candidates(
