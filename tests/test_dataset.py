@@ -1,0 +1,156 @@
+"""Ids stop at the data set, and every bad cell is named."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys_lib.dataset import Dataset, Fold, Split
+from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.splitting import split_ratings
+
+FRAME = pd.DataFrame(
+    {
+        "user_id": ["bob", "ann", "ann", "cyd"],
+        "item_id": ["y", "x", "y", "x"],
+        "value": [1.0, 2.0, 0.0, 5.0],
+        "timestamp": [40.0, 10.0, 20.0, 30.0],
+    }
+)
+
+
+def test_positions_follow_the_sorted_ids_and_zero_ratings_stay() -> None:
+    dataset = Dataset.from_frame(FRAME, timestamp="timestamp")
+    assert dataset.user_ids.tolist() == ["ann", "bob", "cyd"]
+    np.testing.assert_array_equal(dataset.user_items.toarray(), [[2, 0], [0, 1], [5, 0]])
+    assert dataset.n_interactions == 4
+    assert dataset.rating_scale == (0.0, 5.0)
+    assert (dataset.timestamps / 1e9).tolist() == [10, 20, 40, 30]
+
+
+def test_the_catalogue_fixes_the_items() -> None:
+    items = pd.DataFrame({"item_id": ["z", "y", "x"], "title": ["Z", "Y", "X"]})
+    dataset = Dataset.from_frame(FRAME, items=items)
+    assert dataset.item_ids.tolist() == ["z", "y", "x"]
+    assert dataset.user_items.toarray()[:, 0].tolist() == [0, 0, 0]
+    assert dataset.items["title"].tolist() == ["Z", "Y", "X"]
+    with pytest.raises(DataError, match="'y' is not"):
+        Dataset.from_frame(FRAME, items=items[items["item_id"] != "y"])
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 6), st.sampled_from("abcde"), st.integers(1, 9)),
+        min_size=1,
+        unique_by=lambda row: row[:2],
+    )
+)
+def test_a_table_survives_the_round_trip(rows: list[tuple[int, str, int]]) -> None:
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "value"])
+    back = Dataset.from_frame(frame).to_frame()
+    assert sorted(back.itertuples(index=False, name=None)) == sorted(rows)
+
+
+@pytest.mark.parametrize(
+    ("policy", "value", "time"), [("last", 4.0, 30), ("mean", 3.0, 30), ("sum", 6.0, 30)]
+)
+def test_duplicates_follow_the_policy(policy: str, value: float, time: int) -> None:
+    frame = pd.DataFrame({"u": [1, 1], "i": [7, 7], "v": [4.0, 2.0], "t": [30, 10]})
+    names = {"user": "u", "item": "i", "value": "v", "timestamp": "t"}
+    dataset = Dataset.from_frame(frame, **names, duplicates=policy)
+    assert dataset.user_items.data.tolist() == [value]
+    assert dataset.timestamps.tolist() == [time * 10**9]
+    assert (dataset.rating_scale is None) == (policy == "sum")
+
+
+def with_cell(column: str, value: object) -> pd.DataFrame:
+    frame = FRAME.astype(object)
+    frame.loc[2, column] = value
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (FRAME.drop(columns="value"), "Column 'value' must be in the table; it has 'user_id'"),
+        (FRAME.iloc[:0], "must have at least one row"),
+        (with_cell("user_id", None), "Column 'user_id' must not be null; row 2"),
+        (with_cell("item_id", np.nan), "Column 'item_id' must not be null; row 2"),
+        (with_cell("user_id", 7), "Ids must be of one type; got int and str"),
+        (with_cell("value", "three"), "Column 'value' must hold finite numbers; row 2"),
+        (with_cell("value", np.inf), "Column 'value' must hold finite numbers; row 2"),
+        (with_cell("value", 11), "Column 'value' must be in 0 to 10; row 2"),
+        (with_cell("item_id", "x"), r"row 2 repeats \('ann', 'x'\)"),
+        (with_cell("timestamp", "noon-ish"), "Column 'timestamp' must hold times"),
+        (with_cell("timestamp", None), "Column 'timestamp' must hold"),
+    ],
+)
+def test_bad_tables_name_the_column_and_the_row(frame: pd.DataFrame, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Dataset.from_frame(frame, timestamp="timestamp", rating_scale=(0, 10))
+
+
+def test_milliseconds_are_refused_rather_than_read_as_seconds() -> None:
+    frame = FRAME.assign(timestamp=1.7e12)
+    with pytest.raises(DataError, match="seconds since 1970.*Divide by 1000"):
+        Dataset.from_frame(frame, timestamp="timestamp")
+
+
+def test_datetimes_and_zones_become_utc() -> None:
+    zoned = pd.to_datetime(["2026-01-01 01:00"] * 4).tz_localize("Europe/Sofia")
+    dataset = Dataset.from_frame(FRAME.assign(timestamp=zoned), timestamp="timestamp")
+    assert dataset.to_frame()["timestamp"].iloc[0] == pd.Timestamp("2025-12-31 23:00", tz="UTC")
+
+
+def test_unknown_ids_are_named() -> None:
+    dataset = Dataset.from_frame(FRAME)
+    assert dataset.user_positions(["cyd", "ann"]).tolist() == [2, 0]
+    with pytest.raises(DataError, match="'dan' is not"):
+        dataset.user_positions(["ann", "dan"])
+
+
+def test_likes_keep_users_and_items() -> None:
+    likes = Dataset.from_frame(FRAME, timestamp="timestamp").implicit(min_value=2)
+    np.testing.assert_array_equal(likes.user_items.toarray(), [[1, 0], [0, 0], [1, 0]])
+    assert (likes.timestamps / 1e9).tolist() == [10, 30]
+    assert likes.rating_scale is None
+
+
+def test_a_saved_dataset_comes_back_whole(tmp_path: Path) -> None:
+    users = pd.DataFrame({"role": ["dev", "ops", "dev"]}, index=["cyd", "bob", "ann"])
+    dataset = Dataset.from_frame(FRAME, timestamp="timestamp", users=users)
+    dataset.save(tmp_path / "d")
+    back = Dataset.load(tmp_path / "d")
+    np.testing.assert_array_equal(back.user_items.toarray(), dataset.user_items.toarray())
+    assert back.user_items.nnz == dataset.user_items.nnz
+    assert back.user_ids.equals(dataset.user_ids)
+    assert back.item_ids.equals(dataset.item_ids)
+    pd.testing.assert_frame_equal(back.users, dataset.users)
+    assert back.items is None
+    assert back.rating_scale == dataset.rating_scale
+    np.testing.assert_array_equal(back.timestamps, dataset.timestamps)
+    with pytest.raises(ArtifactError, match="must hold a split"):
+        Split.load(tmp_path / "d")
+
+
+def test_a_saved_split_comes_back_whole(tmp_path: Path) -> None:
+    split = split_ratings(Dataset.from_frame(FRAME), validation=0.25, test=0.25)
+    split.save(tmp_path / "s")
+    back = Split.load(tmp_path / "s")
+    for part in ("validation", "test"):
+        ours, theirs = getattr(split, part), getattr(back, part)
+        for name in ("fold_in", "targets"):
+            a, b = getattr(ours, name), getattr(theirs, name)
+            np.testing.assert_array_equal(a.toarray(), b.toarray())
+            assert a.nnz == b.nnz
+        np.testing.assert_array_equal(ours.users, theirs.users)
+
+
+def test_a_fold_takes_rows() -> None:
+    x = Dataset.from_frame(FRAME).user_items
+    taken = Fold(fold_in=x, targets=x, users=np.array([4, 5, 6])).take(np.array([2, 0]))
+    assert taken.users.tolist() == [6, 4]
+    assert taken.fold_in.toarray().tolist() == [[5, 0], [2, 0]]
