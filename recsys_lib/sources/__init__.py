@@ -1,0 +1,13 @@
+"""Doors: interactions, catalogues and profiles from DataFrames and files, checked on the way in."""
+
+from recsys_lib.sources.interactions import read_interactions, validate_interactions
+from recsys_lib.sources.loading import load_dataset
+from recsys_lib.sources.profiles import read_catalogue, read_users
+
+__all__ = [
+    "load_dataset",
+    "read_catalogue",
+    "read_interactions",
+    "read_users",
+    "validate_interactions",
+]

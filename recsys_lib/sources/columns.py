@@ -1,0 +1,152 @@
+"""Which column is what: names recognised where they are plain, asked for where they are not."""
+
+import difflib
+import re
+from collections.abc import Collection, Sequence
+
+from recsys_lib.errors import DataError
+
+#: Says that a column is to be recognised by its name.
+AUTO = "auto"
+
+# Names without case, spaces and underscores; the nearer to the front, the plainer.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "user": (
+        "userid",
+        "user",
+        "username",
+        "uid",
+        "customerid",
+        "customer",
+        "visitorid",
+        "memberid",
+        "accountid",
+        "reviewerid",
+        "login",
+    ),
+    "item": (
+        "itemid",
+        "item",
+        "iid",
+        "movieid",
+        "productid",
+        "labid",
+        "lab",
+        "courseid",
+        "bookid",
+        "articleid",
+        "trackid",
+        "artistid",
+        "songid",
+        "asin",
+        "sku",
+    ),
+    "value": ("value", "rating", "ratings", "score", "stars", "weight", "overall"),
+    "timestamp": (
+        "timestamp",
+        "time",
+        "ts",
+        "datetime",
+        "date",
+        "eventtime",
+        "createdat",
+        "unixtime",
+        "unixreviewtime",
+    ),
+    "event": ("event", "eventtype", "action", "behavior", "behaviour"),
+    "dwell": ("dwell", "dwellseconds", "duration", "dwelltime"),
+    "title": ("title", "movietitle", "itemtitle", "booktitle", "name", "itemname", "labtitle"),
+}
+# Two names of one role in one table are two candidates, except for these, which say it outright.
+_OUTRIGHT = {"userid", "itemid", "value", "rating", "timestamp", "event", "title", "dwell"}
+
+
+def find_column(
+    role: str, columns: Sequence[str], given: str | None, table: str, *, required: bool
+) -> str | None:
+    """Return the column that plays a role, by the name given or by recognition.
+
+    Parameters
+    ----------
+    role : {"user", "item", "value", "timestamp", "event", "dwell", "title"}
+    columns : sequence of str
+        The columns of the table.
+    given : str or None
+        A name; ``"auto"`` to recognise it; None where the table shall have no such column.
+    table : str
+        What the table is called in errors.
+    required : bool
+        Whether finding none is an error.
+
+    Returns
+    -------
+    str or None
+
+    Raises
+    ------
+    DataError
+        Where the named column is absent, or recognition finds none or several.
+
+    Examples
+    --------
+    >>> find_column("user", ["User ID", "film", "rating"], "auto", "a.csv", required=True)
+    'User ID'
+    """
+    if given is None and not required:
+        return None
+    if given is not None and given != AUTO:
+        return _named(role, columns, given, table)
+    candidates = matches(role, columns)
+    outright = [column for column in candidates if _plain(column) in _OUTRIGHT]
+    if len(outright) == 1:
+        return outright[0]
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates and not required:
+        return None
+    found = f"several could be it: {candidates}" if candidates else "none is recognised"
+    raise DataError(
+        f"{table} must have a column for the {role}; {found} among {list(columns)}. "
+        f'Name it with {role}="...".{_headless(columns)}'
+    )
+
+
+def matches(role: str, columns: Sequence[str]) -> list[str]:
+    """Return the columns whose names are known for a role."""
+    return [column for column in columns if _plain(column) in _NAMES[role]]
+
+
+def _named(role: str, columns: Sequence[str], given: str, table: str) -> str:
+    if given in columns:
+        return given
+    near = difflib.get_close_matches(given, columns, n=1, cutoff=0.6)
+    hint = f" Did you mean {near[0]!r}?" if near else _headless(columns)
+    raise DataError(
+        f"{table} must have the column {given!r} that `{role}` names; it has {list(columns)}. "
+        f'Name one of these with {role}="...".{hint}'
+    )
+
+
+def distinct(roles: dict[str, str | None], table: str) -> None:
+    """Raise `DataError` where one column was named for two roles."""
+    taken: dict[str, str] = {}
+    for role, column in roles.items():
+        if column is None:
+            continue
+        if column in taken:
+            raise DataError(
+                f"Each role must have a column of its own in {table}; {column!r} was named for "
+                f"`{taken[column]}` and `{role}`. Name another, or None where there is none."
+            )
+        taken[column] = role
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-.]+", "", str(name)).lower()
+
+
+def _headless(columns: Collection[str]) -> str:
+    """Return a hint where the names look like data."""
+    if any(re.fullmatch(r"[-+]?\d+(\.\d+)?", str(column)) for column in columns):
+        return " The first line looks like data: for a file without a header give `columns`."
+    return ""

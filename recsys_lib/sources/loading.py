@@ -1,0 +1,131 @@
+"""From files to a `Dataset` in one call."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from recsys_lib.checks import check_choice
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import DataError
+from recsys_lib.sources.columns import AUTO
+from recsys_lib.sources.interactions import read_table
+from recsys_lib.sources.problems import Mode
+from recsys_lib.sources.profiles import read_catalogue, read_users
+from recsys_lib.sources.tables import Source, Table, list_places, open_table
+from recsys_lib.sources.text import TextOptions
+
+
+def load_dataset(
+    source: Source,
+    items: Source | None = None,
+    users: Source | None = None,
+    *,
+    user: str = "auto",
+    item: str = "auto",
+    value: str | None = "auto",
+    timestamp: str | None = "auto",
+    rating_scale: tuple[float, float] | None = None,
+    duplicates: Literal["error", "last", "mean", "sum"] = "error",
+    mode: Mode = "strict",
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> Dataset:
+    """Read interactions, and where given catalogue and profiles, as one `Dataset`.
+
+    Parameters
+    ----------
+    source : DataFrame, str or Path
+        Interactions; see `read_interactions`.
+    items, users : DataFrame, str or Path, optional
+        Catalogue and profiles; see `read_catalogue` and `read_users`. Items of the catalogue that
+        nobody used become empty columns; users without interactions, empty rows.
+    user, item, value, timestamp, rating_scale, duplicates, mode, delimiter, encoding, columns
+        Of the interactions; see `read_interactions`. Columns `user` and `item` have the same names
+        in profiles and catalogue, or are recognised there. Without `rating_scale` the scale is the
+        range of the ratings read.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        Where something cannot be read or is wrong, and in strict mode where interactions name an
+        item or user that catalogue or profiles do not have. In lenient mode these get a row
+        without contents there, so that no interaction is lost.
+
+    Examples
+    --------
+    >>> likes = pd.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "y"], "rating": [4, 5]})
+    >>> load_dataset(likes, items=pd.DataFrame({"item_id": ["x", "y", "z"]}))
+    Dataset(2 users x 3 items, 2 interactions, density 33.33 %, ratings 4 to 5)
+    """
+    check_choice("duplicates", duplicates, ("error", "last", "mean", "sum"))
+    options = TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
+    table = open_table(source, options)
+    frame = read_table(table, user, item, value, timestamp, rating_scale, duplicates, mode)
+    catalogue = profiles = None
+    if items is not None:
+        key = _key(items, item, encoding)
+        catalogue = read_catalogue(items, item=key, mode=mode, encoding=encoding)
+        frame, catalogue = _join(frame, catalogue, "item", table, mode)
+    if users is not None:
+        key = _key(users, user, encoding)
+        profiles = read_users(users, user=key, mode=mode, encoding=encoding)
+        frame, profiles = _join(frame, profiles, "user", table, mode)
+    return Dataset.from_frame(
+        frame,
+        value="value" if "value" in frame else None,
+        timestamp="timestamp" if "timestamp" in frame else None,
+        items=catalogue,
+        users=profiles,
+        rating_scale=rating_scale,
+        duplicates=duplicates,
+    )
+
+
+def _key(source: Source, given: str, encoding: str | None) -> str:
+    """Return the name of the interactions' id column where the other table has it too."""
+    columns = open_table(source, TextOptions(encoding=encoding)).columns
+    return given if given in columns else AUTO
+
+
+def _join(
+    frame: pd.DataFrame, other: pd.DataFrame, role: str, table: Table, mode: Mode
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make the ids of both tables one type, and see that `other` lists every id used."""
+    column = f"{role}_id"
+    ids = frame[column]
+    if ids.dtype != other.index.dtype:
+        ids, index = _one_type(ids, other.index)
+        frame = frame.assign(**{column: ids})
+        other = other.set_axis(index.rename(column))
+    unknown = np.flatnonzero(~ids.isin(other.index).to_numpy())
+    if not len(unknown):
+        return frame, other
+    named = "catalogue" if role == "item" else "profiles"
+    message = (
+        f"Each {role} of {table.name} must be listed in the {named} ({len(other):,} rows)"
+        f"; {ids.iloc[int(unknown[0])]!r} is not"
+    )
+    if mode == "strict":
+        raise DataError(
+            f"{message} ({list_places(table, unknown)}). Complete the {named}, or read with "
+            f'mode="lenient", which adds rows without contents.'
+        )
+    extra = pd.Index(ids.iloc[unknown].unique(), name=column)
+    warnings.warn(f"{message}: {len(extra):,} rows without contents added.", stacklevel=4)
+    return frame, other.reindex(other.index.append(extra))
+
+
+def _one_type(ids: pd.Series, index: pd.Index) -> tuple[pd.Series, pd.Index]:
+    """Return both as integers where the strings are plain integers, else both as strings."""
+    texts = index if ids.dtype == np.int64 else ids
+    if not texts.astype("str").str.fullmatch(r"-?(0|[1-9]\d{0,17})").all():
+        return ids.astype("str"), index.astype("str")
+    return ids.astype("int64"), index.astype("int64")

@@ -1,0 +1,167 @@
+"""Catalogues and user profiles: one row an item or a user, read as interactions are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recsys_lib.checks import check_choice
+from recsys_lib.errors import DataError
+from recsys_lib.sources.cleaning import clean_ids
+from recsys_lib.sources.columns import AUTO, find_column, matches
+from recsys_lib.sources.problems import Mode, Problem, settle
+from recsys_lib.sources.tables import FrameTable, Table, open_table
+from recsys_lib.sources.text import TextOptions
+
+
+def read_catalogue(
+    source: pd.DataFrame | str | Path,
+    *,
+    item: str = "auto",
+    title: str | None = "auto",
+    mode: Mode = "strict",
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Read what is known of each item.
+
+    Parameters
+    ----------
+    source : DataFrame, str or Path
+        As of `read_interactions`. A DataFrame may have the ids in its named index.
+    item : str
+        Column of the ids; by default recognised (also ``id``).
+    title : str or None
+        Column to be shown to people; by default recognised. None where there is none.
+    mode, delimiter, encoding, columns
+        As of `read_interactions`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``item_id``, one row an item, in the order of the source; the title is in the
+        column ``title``, other columns keep their names. A text column is made numeric where all
+        of its fields are numbers and none has a leading zero, as postal codes have.
+
+    Raises
+    ------
+    DataError
+        Where an id is null or occurs twice, or the source cannot be read.
+
+    Examples
+    --------
+    >>> read_catalogue(pd.DataFrame({"movie_id": [7], "movie_title": ["Alien"], "year": [1979]}))
+             title  year
+    item_id
+    7        Alien  1979
+    """
+    table, frame = _read(
+        "item",
+        source,
+        item,
+        mode,
+        TextOptions(delimiter=delimiter, encoding=encoding, columns=columns),
+    )
+    name = find_column("title", list(frame.columns), title, table.name, required=False)
+    if name is not None and name != "title":
+        if "title" in frame:
+            frame = frame.drop(columns="title")
+        frame = frame.rename(columns={name: "title"})
+    return frame
+
+
+def read_users(
+    source: pd.DataFrame | str | Path,
+    *,
+    user: str = "auto",
+    mode: Mode = "strict",
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Read what is known of each user.
+
+    Parameters
+    ----------
+    source : DataFrame, str or Path
+        As of `read_interactions`. A DataFrame may have the ids in its named index.
+    user : str
+        Column of the ids; by default recognised (also ``id``).
+    mode, delimiter, encoding, columns
+        As of `read_interactions`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``user_id``; as of `read_catalogue`.
+
+    Raises
+    ------
+    DataError
+        Where an id is null or occurs twice, or the source cannot be read.
+
+    Examples
+    --------
+    >>> read_users(pd.DataFrame({"id": ["nle"], "role": ["architect"]}))
+                  role
+    user_id
+    nle      architect
+    """
+    options = TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
+    return _read("user", source, user, mode, options)[1]
+
+
+def _read(
+    role: str, source: pd.DataFrame | str | Path, given: str, mode: Mode, options: TextOptions
+) -> tuple[Table, pd.DataFrame]:
+    """Read all columns, check the ids and make them the index."""
+    check_choice("mode", mode, ("strict", "lenient"))
+    if isinstance(source, pd.DataFrame) and source.index.name not in (None, *source.columns):
+        source = source.reset_index()
+    table = open_table(source, options)
+    column = _id_column(role, table, given)
+    raw = table.read(table.columns)
+    if raw.empty:
+        raise DataError(f"{table.name} must have at least one row; it has none. Check the export.")
+    ids, problems = clean_ids(raw[column], column, table.name)
+    again = np.flatnonzero(ids.duplicated().to_numpy())
+    if len(again) and not any(problem.fatal for problem in problems):
+        problems.append(_repeated(ids, again, column, table.name))
+    frame = raw.drop(columns=column)
+    if not isinstance(table, FrameTable):
+        frame = frame.apply(_numeric_if_plain)
+    frame = frame.assign(**{"\0id": ids})
+    frame = settle(frame, problems, table, mode)
+    return table, frame.set_index("\0id").rename_axis(f"{role}_id")
+
+
+def _id_column(role: str, table: Table, given: str) -> str:
+    """Return the column of ids: here a plain ``id`` can only mean one thing."""
+    if given == AUTO and not matches(role, table.columns):
+        plain = [column for column in table.columns if column.lower() == "id"]
+        given = plain[0] if len(plain) == 1 else given
+    return str(find_column(role, table.columns, given, table.name, required=True))
+
+
+def _repeated(ids: pd.Series, again: NDArray[np.int64], column: str, table: str) -> Problem:
+    return Problem(
+        "repeated id",
+        column,
+        f"Column {column!r} of {table} must hold each id once",
+        f"{ids.iloc[int(again[0])]!r} again",
+        "Keep one row for each id.",
+        again,
+    )
+
+
+def _numeric_if_plain(values: pd.Series) -> pd.Series:
+    """Return a text column as numbers where every field is one and no zero leads."""
+    if not isinstance(values.dtype, pd.StringDtype):
+        return values
+    present = values.dropna()
+    if present.empty or not present.str.fullmatch(r"-?(0|[1-9]\d{0,14})(\.\d+)?").all():
+        return values
+    return pd.to_numeric(values)
