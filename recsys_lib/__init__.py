@@ -26,6 +26,7 @@ _HOMES = {
     "Bundle": "recsys_lib.bundle",
     "read_interactions": "recsys_lib.sources",
     "load_dataset": "recsys_lib.sources",
+    "notebook": "recsys_lib.pipeline",
 }
 
 

@@ -1,0 +1,298 @@
+"""What a notebook calls: its parameters, artefacts, figures, and the numbers it stands by."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recsys_lib.artifacts import (
+    atomic_folder,
+    fingerprint,
+    read_json,
+    write_atomic,
+    write_json,
+    write_table,
+)
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.pipeline.parameters import check_value, declared
+from recsys_lib.pipeline.pins import compare, read_pins
+from recsys_lib.pipeline.project import Project, did_you_mean
+from recsys_lib.pipeline.record import Record
+
+__all__ = ["Session", "start"]
+
+
+def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = None) -> "Session":
+    """Begin a notebook: check its parameters and return the session that knows its paths.
+
+    Call it once, right below the `parameters` cell.
+
+    Parameters
+    ----------
+    name : str
+        The notebook's file name without ``.ipynb``.
+    namespace : mapping
+        ``globals()``: the values of the declared parameters are taken from it. ``RUN`` is one
+        of them.
+    project : Project, optional
+        Found from the working directory by default.
+
+    Returns
+    -------
+    Session
+        Its ``parameters`` are a table to show.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such notebook, ``RUN`` is not declared, or a value is of another type than
+        its literal.
+    """
+    project = project or Project.find()
+    names = [path.stem for path in project.chain()]
+    if name not in names:
+        raise ConfigError(
+            f"{name!r} must be a notebook of {project.notebooks}; it holds {', '.join(names)}."
+            f"{did_you_mean(name, names)} Give the file's name without .ipynb."
+        )
+    known = declared(read_json(project.notebooks / f"{name}.ipynb"), name)
+    if "RUN" not in known:
+        raise ConfigError(f'{name} must declare RUN = "lab" in its parameters cell; it does not.')
+    unset = [key for key in known if key not in namespace]
+    if unset:
+        raise ConfigError(f"{unset[0]} must have a value; run the parameters cell first.")
+    values = {key: check_value(one, namespace[key]) for key, one in known.items()}
+    # RUN says where results go, not what they are.
+    same = all(values[key] == one.default for key, one in known.items() if key != "RUN")
+    record = Record(notebook=name, run=values["RUN"], parameters=values, as_committed=same)
+    table = pd.DataFrame(
+        {"value": list(values.values()), "meaning": [one.comment for one in known.values()]},
+        index=pd.Index(list(values), name="parameter"),
+        dtype=object,
+    )
+    session = Session(project=project, record=record, parameters=table)
+    session._save_record()
+    return session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One notebook at work in one run; made by `start`.
+
+    Attributes
+    ----------
+    project : Project
+        Where the notebook stands.
+    record : Record
+        What was read and written so far.
+    parameters : DataFrame
+        The resolved parameters: ``value`` and ``meaning``, indexed by name.
+    """
+
+    project: Project
+    record: Record
+    parameters: pd.DataFrame
+
+    def save(self, name: str, value: Any) -> Path:
+        """Save an artefact under its name, and record it.
+
+        Parameters
+        ----------
+        name : str
+            Letters, digits and ``_``; what later notebooks `read`.
+        value : object with ``save(folder)``, DataFrame, dict or list
+            A table becomes ``name.parquet``, plain data ``name.json``, anything else a folder.
+
+        Returns
+        -------
+        Path
+            Where it stands.
+
+        Raises
+        ------
+        ArtifactError
+            If it cannot be written; nothing half-written stays.
+        """
+        if isinstance(value, pd.DataFrame):
+            path = self._place(name, ".parquet")
+            write_table(path, value)
+        elif isinstance(value, dict | list):
+            path = self._place(name, ".json")
+            write_json(path, value)
+        elif hasattr(value, "save"):
+            path = self._place(name, "")
+            value.save(path)
+        else:
+            raise TypeError(
+                f"`value` must have a method save(folder), or be a DataFrame, dict or list; got "
+                f"{type(value).__name__}. Use `with session.writing({name!r}) as folder:`."
+            )
+        self._record_write(name, path)
+        return path
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Yield an empty folder to write an artefact into; it takes its place when all is well.
+
+        Parameters
+        ----------
+        name : str
+            What later notebooks `read`.
+
+        Yields
+        ------
+        Path
+            A temporary folder.
+        """
+        path = self._place(name, "")
+        with atomic_folder(path) as part:
+            yield part
+        self._record_write(name, path)
+
+    def read(self, name: str) -> Path:
+        """Return the path of an artefact of this run, after verifying that it is the one written.
+
+        Parameters
+        ----------
+        name : str
+            As it was saved.
+
+        Returns
+        -------
+        Path
+            A file or folder.
+
+        Raises
+        ------
+        ArtifactError
+            If no notebook of this run wrote it, or it has changed since.
+        """
+        producer = self._producer(name)
+        path = self._run_folder / producer.writes[name]["path"]
+        seen = fingerprint(path)
+        if seen != producer.writes[name]["fingerprint"]:
+            raise ArtifactError(
+                f"{path} must be what {producer.notebook} wrote in run {self.record.run!r}; it has "
+                f"changed since. Run {producer.notebook} again."
+            )
+        self.record.reads[name] = seen
+        self.record.as_committed &= producer.as_committed
+        self._save_record()
+        return path
+
+    def input(self, path: Path | str) -> Path:
+        """Return a file or folder from outside the run, and record its fingerprint.
+
+        Parameters
+        ----------
+        path : Path or str
+            Absolute, or from the project folder.
+
+        Raises
+        ------
+        ConfigError
+            If nothing is there.
+        """
+        full = (self.project.root / Path(path).expanduser()).resolve()
+        if not full.exists():
+            raise ConfigError(
+                f"The input {str(path)!r} must exist; nothing is at {full}. Give a path from the "
+                "project folder, or an absolute one."
+            )
+        self.record.inputs[full.as_posix()] = fingerprint(full)
+        self.record.as_committed = False
+        self._save_record()
+        return full
+
+    def figure(self, figure: Any, name: str) -> None:
+        """Save a Matplotlib figure as ``NN_name.png``, the same bytes for the same picture.
+
+        The figure stays open, so that the notebook shows it.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure or Axes
+            What to save.
+        name : str
+            Begins with the notebook's number: ``"03_training_curve"``.
+        """
+        if not re.fullmatch(self.record.notebook[:2] + r"_[a-z0-9_]+", name):
+            raise ValueError(
+                f"`name` must begin with the notebook's number and be in small letters; got "
+                f"{name!r}. Try '{self.record.notebook[:2]}_{name.lower()}'."
+            )
+        figure = getattr(figure, "figure", figure)
+        path = self.project.figures(self.record.run) / f"{name}.png"
+        with write_atomic(path) as part:
+            # Without these the file would carry the version of Matplotlib.
+            figure.savefig(part, dpi=110, bbox_inches="tight", metadata={"Software": None})
+        self.record.figures[path.relative_to(self.project.root).as_posix()] = fingerprint(path)
+        self._save_record()
+
+    def check(self, **values: float) -> pd.DataFrame | str:
+        """Compare numbers with their pinned expectations, as ``check(test_rmse=rmse)``.
+
+        Parameters
+        ----------
+        **values : float
+            Each name is an entry of ``notebooks/expected.json`` under this notebook.
+
+        Returns
+        -------
+        DataFrame or str
+            The numbers beside their pins; a sentence where parameters or data are not the
+            committed ones, because then the pins don't apply.
+
+        Raises
+        ------
+        AssertionError
+            If a number moved out of its tolerance or has no pin.
+        """
+        numbers = {name: float(value) for name, value in values.items()}
+        self.record.checks.update(numbers)
+        self._save_record()
+        if not self.record.as_committed:
+            shown = ", ".join(f"{name} = {value:.4g}" for name, value in numbers.items())
+            return f"{shown}: not pinned for these parameters"
+        return compare(numbers, read_pins(self.project.expected, self.record.notebook))
+
+    @property
+    def _run_folder(self) -> Path:
+        return self.project.run_folder(self.record.run)
+
+    def _place(self, name: str, suffix: str) -> Path:
+        if not re.fullmatch(r"[a-z0-9_]+", name):
+            raise ValueError(
+                f"`name` must be small letters, digits and '_'; got {name!r}. Try 'model'."
+            )
+        return self.project.artifacts(self.record.run) / f"{name}{suffix}"
+
+    def _record_write(self, name: str, path: Path) -> None:
+        place = path.relative_to(self._run_folder).as_posix()
+        self.record.writes[name] = {"path": place, "fingerprint": fingerprint(path)}
+        self._save_record()
+
+    def _producer(self, name: str) -> Record:
+        """Return the record of the notebook that wrote the artefact `name` in this run."""
+        if name in self.record.writes:
+            return self.record
+        known: dict[str, Record] = {}
+        for path in self.project.chain():
+            if path.stem >= self.record.notebook:
+                break
+            record = Record.find(self.project.record(self.record.run, path.stem))
+            known |= dict.fromkeys(record.writes, record) if record else {}
+        if name not in known:
+            raise ArtifactError(
+                f"The artefact {name!r} must have been written in run {self.record.run!r}; "
+                f"it holds {', '.join(known) or 'none'}.{did_you_mean(name, known)} "
+                "Run the notebooks before this one."
+            )
+        return known[name]
+
+    def _save_record(self) -> None:
+        self.record.save(self.project.record(self.record.run, self.record.notebook))

@@ -1,0 +1,121 @@
+"""Where things stand: the notebooks, the runs with their artefacts, the figures."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from recsys_lib.errors import ConfigError
+
+__all__ = ["DEFAULT_RUN", "LAB_RUN", "Project", "did_you_mean"]
+
+DEFAULT_RUN = "default"
+LAB_RUN = "lab"
+
+_NOTEBOOK = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest known words, or an empty string.
+
+    Examples
+    --------
+    >>> did_you_mean("EPOCH", ["EPOCHS", "SEED"])
+    " Did you mean 'EPOCHS'?"
+    """
+    folded = {name.casefold(): name for name in known}
+    near = [folded[name] for name in get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)]
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder that holds ``notebooks/``, ``runs/`` and ``figures/``.
+
+    Parameters
+    ----------
+    root : Path
+        An existing folder with a ``notebooks`` folder in it.
+    """
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | str | None = None) -> "Project":
+        """Return the project around `start`: the nearest folder upwards that holds notebooks.
+
+        Parameters
+        ----------
+        start : Path or str, optional
+            Where to begin; the working directory by default.
+
+        Raises
+        ------
+        ConfigError
+            If no folder from `start` upwards holds a ``notebooks`` folder.
+        """
+        begin = Path(start) if start is not None else Path.cwd()
+        begin = begin.resolve()
+        for folder in (begin, *begin.parents):
+            if (folder / "notebooks").is_dir():
+                return cls(folder)
+        raise ConfigError(
+            f"The working directory must be inside the project; no folder from {begin} upwards "
+            "holds `notebooks/`. Change to the project's folder."
+        )
+
+    @property
+    def notebooks(self) -> Path:
+        """The folder of the notebooks."""
+        return self.root / "notebooks"
+
+    @property
+    def expected(self) -> Path:
+        """The file of pinned numbers."""
+        return self.notebooks / "expected.json"
+
+    def chain(self) -> list[Path]:
+        """Return the notebooks ``NN_name.ipynb`` in the order in which they run.
+
+        Raises
+        ------
+        ConfigError
+            If there is none, or two share a number.
+        """
+        found = sorted(p for p in self.notebooks.glob("*.ipynb") if _NOTEBOOK.fullmatch(p.name))
+        if not found:
+            raise ConfigError(
+                f"{self.notebooks} must hold notebooks named NN_verb_object.ipynb; it has none. "
+                "Restore them from the repository."
+            )
+        numbers = [path.name[:2] for path in found]
+        twice = sorted({number for number in numbers if numbers.count(number) > 1})
+        if twice:
+            raise ConfigError(
+                f"Each notebook must have its own number; {twice[0]} is taken twice in "
+                f"{self.notebooks}. Rename one of them."
+            )
+        return found
+
+    def run_folder(self, run: str) -> Path:
+        """Return ``runs/<run>``; `ConfigError` unless the name can be a plain folder name."""
+        if not isinstance(run, str) or not _RUN_NAME.fullmatch(run):
+            raise ConfigError(
+                "The name of a run must be letters, digits, '.', '_' and '-', and begin with a "
+                f"letter or digit; got {run!r}. Try 'default'."
+            )
+        return self.root / "runs" / run
+
+    def artifacts(self, run: str) -> Path:
+        """Return the folder of a run's artefacts."""
+        return self.run_folder(run) / "artifacts"
+
+    def figures(self, run: str) -> Path:
+        """Return the folder of a run's figures; those of the default run are at the top."""
+        return self.root / "figures" if run == DEFAULT_RUN else self.run_folder(run) / "figures"
+
+    def record(self, run: str, notebook: str) -> Path:
+        """Return the file that records what `notebook` read and wrote in a run."""
+        return self.run_folder(run) / "state" / f"{notebook}.json"

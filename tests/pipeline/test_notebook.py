@@ -1,0 +1,146 @@
+"""What a notebook calls, without a kernel."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.pipeline import notebook
+from recsys_lib.pipeline.pins import Pin, write_pins
+
+DEFAULTS = {"RUN": "lab", "SEED": 0}
+PIN = Pin(value=1.5, tolerance=0.1, spread=0.03, n=5, measured="seeds 0 to 4")
+
+
+@pytest.fixture
+def chain(project, write):
+    write("01_make")
+    write("02_use")
+    write_pins(project.expected, {"01_make": {"rmse": PIN}, "02_use": {"rmse": PIN}})
+    return project
+
+
+def begin(project, name, **values):
+    return notebook.start(name, DEFAULTS | values, project=project)
+
+
+def test_the_parameters_are_a_table_with_their_units(chain):
+    table = begin(chain, "01_make", SEED=3).parameters
+    assert table.loc["SEED"].tolist() == [3, "seed of every random stream"]
+
+
+def test_an_artefact_is_read_by_the_name_it_was_saved_under(chain):
+    begin(chain, "01_make").save("scores", pd.DataFrame({"a": [1, 2]}))
+    path = begin(chain, "02_use").read("scores")
+    assert path == chain.root / "runs/lab/artifacts/scores.parquet"
+    assert pd.read_parquet(path)["a"].tolist() == [1, 2]
+
+
+def test_an_artefact_that_changed_since_it_was_written_is_refused(chain):
+    path = begin(chain, "01_make").save("facts", {"a": 1})
+    path.write_text('{"a": 2}')
+    with pytest.raises(ArtifactError, match="must be what 01_make wrote in run 'lab'"):
+        begin(chain, "02_use").read("facts")
+
+
+def test_an_artefact_of_another_run_is_refused(chain):
+    begin(chain, "01_make", RUN="other").save("facts", {"a": 1})
+    (chain.root / "runs/lab/artifacts").mkdir(parents=True)
+    foreign = chain.root / "runs/other/artifacts/facts.json"
+    foreign.rename(chain.root / "runs/lab/artifacts/facts.json")
+    with pytest.raises(ArtifactError, match="must have been written in run 'lab'"):
+        begin(chain, "02_use").read("facts")
+
+
+def test_an_unknown_artefact_is_answered_with_the_near_name(chain):
+    begin(chain, "01_make").save("facts", {"a": 1})
+    with pytest.raises(ArtifactError, match="Did you mean 'facts'"):
+        begin(chain, "02_use").read("fact")
+
+
+def test_a_failed_write_leaves_nothing_and_is_not_recorded(chain):
+    session = begin(chain, "01_make")
+    with pytest.raises(ZeroDivisionError), session.writing("model") as folder:
+        (folder / "half").write_text("x")
+        raise ZeroDivisionError
+    assert list(chain.artifacts("lab").iterdir()) == []
+    assert session.record.writes == {}
+
+
+def test_the_same_figure_is_the_same_bytes(chain):
+    session = begin(chain, "01_make")
+    contents = []
+    for _ in range(2):
+        figure, axes = plt.subplots()
+        axes.plot([1, 2])
+        session.figure(figure, "01_line")
+        plt.close(figure)
+        contents.append((chain.root / "runs/lab/figures/01_line.png").read_bytes())
+    assert contents[0] == contents[1]
+    assert b"Matplotlib" not in contents[0]
+
+
+def test_the_figures_of_the_default_run_stand_at_the_top(chain):
+    figure, _ = plt.subplots()
+    begin(chain, "01_make", RUN="default").figure(figure, "01_empty")
+    plt.close(figure)
+    assert (chain.root / "figures/01_empty.png").exists()
+
+
+def test_a_figure_needs_the_number_of_its_notebook(chain):
+    with pytest.raises(ValueError, match="must begin with the notebook's number"):
+        begin(chain, "01_make").figure(None, "02_line")
+
+
+def test_a_number_within_its_tolerance_is_shown_beside_its_pin(chain):
+    table = begin(chain, "01_make").check(rmse=1.55)
+    assert table.loc["rmse"].tolist() == [1.55, 1.5, 0.1]
+
+
+@pytest.mark.parametrize("moved", [1.39, 1.61, float("nan"), float("inf"), -1.5])
+def test_a_number_that_moved_fails_the_notebook(chain, moved):
+    with pytest.raises(AssertionError, match="`rmse` must be within 0.1 of 1.5"):
+        begin(chain, "01_make").check(rmse=moved)
+
+
+def test_a_number_without_a_pin_fails_the_notebook(chain):
+    with pytest.raises(AssertionError, match="`mae` must be pinned"):
+        begin(chain, "01_make").check(mae=1.0)
+
+
+def test_other_parameters_are_not_held_against_the_pins(chain):
+    said = begin(chain, "01_make", SEED=1).check(rmse=9.0)
+    assert said == "rmse = 9: not pinned for these parameters"
+
+
+def test_data_made_by_other_parameters_is_not_held_against_the_pins(chain):
+    begin(chain, "01_make", SEED=1).save("facts", {"a": 1})
+    session = begin(chain, "02_use")
+    session.read("facts")
+    assert "not pinned" in session.check(rmse=9.0)
+
+
+def test_a_file_from_outside_lifts_the_pins_and_is_recorded(chain):
+    (chain.root / "own.csv").write_text("user,item\n")
+    session = begin(chain, "01_make")
+    assert session.input("own.csv") == chain.root / "own.csv"
+    assert "not pinned" in session.check(rmse=9.0)
+    record = json.loads(chain.record("lab", "01_make").read_text())
+    assert list(record["inputs"]) == [(chain.root / "own.csv").as_posix()]
+
+
+def test_a_parameter_of_another_type_is_refused_in_the_notebook_too(chain):
+    with pytest.raises(ConfigError, match="SEED must be a whole number, like 0; got '1'"):
+        begin(chain, "01_make", SEED="1")
+
+
+def test_a_notebook_that_is_not_there_is_answered_with_the_near_name(chain):
+    with pytest.raises(ConfigError, match="Did you mean '01_make'"):
+        begin(chain, "01_maek")
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
+def test_a_run_cannot_leave_its_folder(chain, name):
+    with pytest.raises(ConfigError, match="name of a run"):
+        begin(chain, "01_make", RUN=name)
