@@ -1,0 +1,275 @@
+"""Means over users with their uncertainty: influence values, paired bootstrap, intervals.
+
+Every metric of a report is a ratio of two sums over users, or the root of one: a mean over users
+(all weights 1), a mean over rated cells (weights = cells of the user), or the root of a mean of
+squares. One code therefore serves accuracy, rating errors, segments and comparisons.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from recsys_lib.checks import check_fraction, check_integer
+from recsys_lib.seeding import rng_from
+
+__all__ = ["Estimate", "Sample", "bootstrap", "percentile_interval", "standard_error"]
+
+_BLOCK_CELLS = 4_000_000  # resampling weights that are held at once: 32 MB
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The per-user values behind one number.
+
+    Attributes
+    ----------
+    per_user : ndarray of shape (n_users,), float64
+        The value of each user; NaN for users who have none; they are left out.
+    weights : ndarray of shape (n_users,), float64
+        What each user counts, >= 0.
+    squared : bool
+        Whether the number is the root of the mean of squares.
+
+    Examples
+    --------
+    >>> rmse = Sample.of([1.0, 2.0, np.nan], weights=[3, 1, 0], squared=True)
+    >>> round(rmse.mean, 4), rmse.n_users
+    (1.3229, 2)
+    """
+
+    per_user: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    squared: bool = False
+
+    @classmethod
+    def of(
+        cls, values: ArrayLike, *, weights: ArrayLike | None = None, squared: bool = False
+    ) -> "Sample":
+        """Build a sample; without `weights` every user counts the same."""
+        array = np.asarray(values, dtype=np.float64)
+        counts = np.ones(len(array)) if weights is None else np.asarray(weights, dtype=np.float64)
+        return cls(array, np.where(np.isnan(array), 0.0, counts), squared)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users who count."""
+        return int(np.count_nonzero(self.weights))
+
+    @property
+    def sums(self) -> NDArray[np.float64]:
+        """Numerator and denominator of each user: shape (n_users, 2)."""
+        values = np.where(self.weights > 0, self.per_user, 0.0)
+        powers = values**2 if self.squared else values
+        return np.stack([powers * self.weights, self.weights], axis=1)
+
+    @property
+    def mean(self) -> float:
+        """The number itself; NaN if no user counts."""
+        return float(self.from_sums(self.sums.sum(axis=0)[None])[0])
+
+    def from_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the number for each row of summed numerators and denominators."""
+        total, weight = sums[:, 0], sums[:, 1]
+        ratio = np.divide(total, weight, out=np.full(len(total), np.nan), where=weight > 0)
+        return np.sqrt(ratio) if self.squared else ratio
+
+    @property
+    def influence(self) -> NDArray[np.float64]:
+        """How far each user moves the number, times the number of users who count.
+
+        The number is about the truth plus the mean of these over the users who count; others have
+        0. For a plain mean it is value - mean.
+        """
+        mean, sums = self.mean, self.sums
+        scale = self.n_users / sums[:, 1].sum()
+        if not self.squared:
+            return scale * (sums[:, 0] - mean * sums[:, 1])
+        if mean == 0:
+            return np.zeros(len(sums))
+        return scale * (sums[:, 0] - mean**2 * sums[:, 1]) / (2 * mean)
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the number over users; NaN with fewer than two users."""
+        return standard_error(self.influence, self.n_users)
+
+
+def standard_error(influence: NDArray[np.float64], n_users: int) -> float:
+    """Return the standard error of a number with these influence values.
+
+    Examples
+    --------
+    >>> round(standard_error(np.array([-1.0, 0.0, 1.0]), 3), 4)
+    0.5774
+    """
+    if n_users < 2:
+        return float("nan")
+    return float(np.sqrt((influence @ influence) / (n_users - 1) / n_users))
+
+
+def bootstrap(
+    samples: Sequence[Sample], *, n_resamples: int = 10_000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Draw users with replacement and recompute every number on the *same* draws.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        All over the same users in the same order, so that differences of columns are paired.
+    n_resamples : int
+        Number of draws, >= 1.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    ndarray of shape (n_resamples, len(samples)), float64
+        NaN where a draw holds no user who counts.
+
+    Raises
+    ------
+    ValueError
+        If the samples differ in length or are empty.
+
+    Notes
+    -----
+    A draw is a row of multinomial counts, so all numbers of all draws are one matrix product
+    (counts) x (numerators and denominators), done in blocks of 32 MB. About 0.5 ms per draw for
+    10,000 users.
+
+    References
+    ----------
+    .. [1] B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 6.
+
+    Examples
+    --------
+    >>> draws = bootstrap([Sample.of([0.0, 1.0] * 50)], n_resamples=1000)
+    >>> draws.shape, round(float(draws.std()), 2)
+    ((1000, 1), 0.05)
+    """
+    check_integer("n_resamples", n_resamples, minimum=1)
+    lengths = {len(sample.per_user) for sample in samples}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(
+            f"`samples` must be over the same users, at least one; got lengths {sorted(lengths)}."
+        )
+    sums = np.concatenate([sample.sums for sample in samples], axis=1)
+    totals = np.concatenate(
+        [counts @ sums for counts in _resamples(len(sums), n_resamples, seed)], axis=0
+    )
+    columns = [
+        sample.from_sums(totals[:, 2 * column : 2 * column + 2])
+        for column, sample in enumerate(samples)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _resamples(n_users: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Blocks of multinomial counts, shape (block, n_users)."""
+    rng = rng_from(seed, "evaluation", "bootstrap")
+    block = max(1, _BLOCK_CELLS // n_users)
+    for start in range(0, n_resamples, block):
+        n_rows = min(block, n_resamples - start)
+        drawn = rng.integers(n_users, size=(n_rows, n_users))
+        drawn += np.arange(n_rows)[:, None] * n_users
+        counts = np.bincount(drawn.ravel(), minlength=n_rows * n_users)
+        yield counts.reshape(n_rows, n_users).astype(np.float64)
+
+
+def percentile_interval(
+    draws: NDArray[np.float64], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return the central interval of bootstrap draws, (nan, nan) if there are none.
+
+    Examples
+    --------
+    >>> percentile_interval(np.arange(101.0), confidence=0.5)
+    (25.0, 75.0)
+    """
+    check_fraction("confidence", confidence)
+    finite = draws[np.isfinite(draws)]
+    if not len(finite):
+        return float("nan"), float("nan")
+    low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A number, or a difference of two, with the luck of users and of training seeds kept apart.
+
+    Attributes
+    ----------
+    value : float
+    influence : ndarray of shape (n_users,), float64
+        See `Sample.influence`; that of a difference is the difference, which pairs the users.
+    n_users : int
+        Users who count.
+    seed_parts : tuple of (float, int)
+        Of each model with several runs: s_seed^2 / m, and m - 1.
+    draws : ndarray of shape (n_resamples,), float64
+        The number on the bootstrap draws.
+
+    Examples
+    --------
+    >>> sample = Sample.of([0.0, 1.0, 1.0, 0.0])
+    >>> one = Estimate(0.5, sample.influence, 4, ((0.01, 4),), np.array([]))
+    >>> round(one.user_error, 3), round(one.standard_error, 3), round(one.degrees, 1)
+    (0.289, 0.306, 3.7)
+    """
+
+    value: float
+    influence: NDArray[np.float64]
+    n_users: int
+    seed_parts: tuple[tuple[float, int], ...]
+    draws: NDArray[np.float64]
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        return Estimate(
+            value=self.value - other.value,
+            influence=self.influence - other.influence,
+            n_users=min(self.n_users, other.n_users),
+            seed_parts=self.seed_parts + other.seed_parts,
+            draws=self.draws - other.draws,
+        )
+
+    @property
+    def user_error(self) -> float:
+        """Standard error over users alone."""
+        return standard_error(self.influence, self.n_users)
+
+    @property
+    def standard_error(self) -> float:
+        """Root of s_user^2 / n plus s_seed^2 / m of each model."""
+        return float(np.sqrt(self.user_error**2 + sum(part for part, _ in self.seed_parts)))
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom of the standard error (Welch and Satterthwaite)."""
+        parts = [(self.user_error**2, self.n_users - 1), *self.seed_parts]
+        total = sum(part for part, _ in parts)
+        spread = sum(part**2 / degrees for part, degrees in parts)
+        return float(total**2 / spread) if spread > 0 else float(self.n_users - 1)
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value of Student's t for the number being 0; NaN for a single user."""
+        error = self.standard_error
+        if np.isnan(error):
+            return float("nan")
+        if error == 0:
+            return 0.0 if self.value else 1.0
+        return float(2 * stats.t.sf(abs(self.value) / error, self.degrees))
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return the bootstrap interval over users, or Student's t where seeds have a part."""
+        if self.n_users < 2:
+            return float("nan"), float("nan")
+        if not self.seed_parts:
+            return percentile_interval(self.draws, confidence)
+        check_fraction("confidence", confidence)
+        reach = float(stats.t.ppf((1 + confidence) / 2, self.degrees)) * self.standard_error
+        return self.value - reach, self.value + reach
