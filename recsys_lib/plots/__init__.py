@@ -1,0 +1,41 @@
+"""Figures: tables and arrays in, matplotlib Axes out; no model, no file, no global setting.
+
+Every function takes `ax` where one figure is one set of axes, and draws in the house style whatever
+the caller's settings are.
+"""
+
+from recsys_lib.plots.behaviour import plot_funnel, plot_selection, plot_two_views
+from recsys_lib.plots.comparison import plot_comparison, plot_recommendations, plot_reliability
+from recsys_lib.plots.distributions import (
+    plot_activity,
+    plot_long_tail,
+    plot_quantiles,
+    plot_ratings,
+    rating_shares,
+)
+from recsys_lib.plots.learning import plot_history, plot_item_map
+from recsys_lib.plots.matrices import plot_cooccurrence, plot_heatmap, plot_user_items
+from recsys_lib.plots.style import COLOURS, MARKERS, new_figure, styled
+
+__all__ = [
+    "COLOURS",
+    "MARKERS",
+    "new_figure",
+    "plot_activity",
+    "plot_comparison",
+    "plot_cooccurrence",
+    "plot_funnel",
+    "plot_heatmap",
+    "plot_history",
+    "plot_item_map",
+    "plot_long_tail",
+    "plot_quantiles",
+    "plot_ratings",
+    "plot_recommendations",
+    "plot_reliability",
+    "plot_selection",
+    "plot_two_views",
+    "plot_user_items",
+    "rating_shares",
+    "styled",
+]

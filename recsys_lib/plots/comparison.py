@@ -1,0 +1,142 @@
+"""Models side by side: intervals between a floor and a ceiling, and whether probabilities hold."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from recsys_lib.plots.style import COLOURS, INK, MUTED, new_axes, styled, write_words
+
+__all__ = ["plot_comparison", "plot_recommendations", "plot_reliability"]
+
+#: Colour of each role in a comparison: what is being shown, what it is held against.
+_ROLES = {"floor": COLOURS["grey"], "model": COLOURS["blue"], "ceiling": COLOURS["vermilion"]}
+
+
+@styled
+def plot_comparison(
+    table: pd.DataFrame,
+    *,
+    title: str,
+    xlabel: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one number per model with its interval, between the floor and the ceiling.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Indexed by model, first row on top: ``value``, ``low`` and ``high`` (NaN: no interval),
+        ``role`` in {"floor", "model", "ceiling"}, and optionally ``gap``, the share of the gap
+        closed, in [0, 1].
+    title, xlabel : str
+        Of the figure; the metric with its unit and which way is better.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        Lines at the floors and ceilings go through the figure; the share of the gap closed stands
+        at the right.
+    """
+    ax = new_axes(ax, height=1.3 + 0.36 * len(table))
+    for row, (_, entry) in enumerate(table.iterrows()):
+        colour = _ROLES[str(entry["role"])]
+        if entry["role"] != "model":
+            ax.axvline(entry["value"], color=colour, lw=1, ls="--", zorder=0)
+        if np.isfinite(entry["low"]) and np.isfinite(entry["high"]):
+            ax.plot([entry["low"], entry["high"]], [row, row], color=colour, lw=3, alpha=0.5)
+        shape = {"floor": "s", "model": "o", "ceiling": "D"}[str(entry["role"])]
+        ax.plot(entry["value"], row, shape, color=colour, ms=7)
+    ax.set_yticks(range(len(table)), [str(name) for name in table.index])
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    if "gap" in table:
+        _write_gaps(ax, table)
+    return write_words(ax, title, xlabel)
+
+
+def _write_gaps(ax: Axes, table: pd.DataFrame) -> None:
+    """Write the share of the gap closed at the right, one a row, under its own heading."""
+    for row, gap in enumerate(table["gap"].to_numpy(float)):
+        words = "" if np.isnan(gap) else f"{gap:.0%}"
+        ax.text(1.02, row, words, transform=ax.get_yaxis_transform(), va="center", color=INK)
+    ax.text(1.02, 1.02, "gap closed", transform=ax.transAxes, color=MUTED, size=9)
+
+
+@styled
+def plot_reliability(
+    bins: pd.DataFrame, *, title: str = "Does 70 % mean 70 %?", ax: Axes | None = None
+) -> Axes:
+    """Draw how often people liked what was given a probability, bin by bin.
+
+    Parameters
+    ----------
+    bins : DataFrame
+        ``predicted`` and ``observed``, both in [0, 1], ``count``; optionally ``true``, the mean
+        true probability, where it is known, and ``low``, ``high``, an interval of ``observed``.
+    title : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        On the diagonal a probability means what it says; the area of a dot is its count.
+    """
+    ax = new_axes(ax, width=5.2, height=4.8)
+    ax.plot([0, 1], [0, 1], "--", color=MUTED, lw=1.2, label="means what it says")
+    if "low" in bins:
+        ax.vlines(bins["predicted"], bins["low"], bins["high"], color=COLOURS["blue"], lw=1.5)
+    size = 20 + 160 * bins["count"] / bins["count"].max()
+    ax.scatter(
+        bins["predicted"],
+        bins["observed"],
+        s=size,
+        color=COLOURS["blue"],
+        alpha=0.8,
+        label="share who liked it",
+    )
+    if "true" in bins:
+        ax.plot(bins["predicted"], bins["true"], "D", mfc="none", mec=COLOURS["vermilion"], mew=1.8)
+        ax.lines[-1].set_label("true probability")
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.set_aspect("equal")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:.0%}")
+    ax.legend(loc="upper left")
+    return write_words(ax, title, "probability given", "share of held-out ratings that are likes")
+
+
+@styled
+def plot_recommendations(table: pd.DataFrame, *, title: str, ax: Axes | None = None) -> Axes:
+    """Draw a list of recommendations as bars of probability, best on top.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``title`` and ``probability`` in [0, 1], best first; optionally ``true``, the true
+        probability, drawn as a diamond.
+    title : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax, width=8.6, height=1.2 + 0.34 * len(table))
+    rows = np.arange(len(table))
+    ax.barh(
+        rows, table["probability"], color=COLOURS["sky"], height=0.72, label="probability given"
+    )
+    if "true" in table:
+        ax.plot(table["true"], rows, "D", mfc="none", mec=COLOURS["vermilion"], mew=1.8)
+        ax.lines[-1].set_label("true probability")
+        # Above the axes, and the title above that: bars of a good list reach everywhere.
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+    ax.set_yticks(rows, table["title"].astype(str).str.slice(0, 56))
+    ax.set_xlim(0, 1)
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    write_words(ax, "", "probability that the user would like it")
+    ax.set_title(title, pad=26 if "true" in table else None)
+    return ax

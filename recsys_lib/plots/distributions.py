@@ -1,0 +1,230 @@
+"""How numbers are spread: ratings against a normal curve, activity, the long tail."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from recsys_lib.plots.style import COLOURS, INK, MUTED, new_axes, styled, write_words
+
+__all__ = ["plot_activity", "plot_long_tail", "plot_quantiles", "plot_ratings", "rating_shares"]
+
+
+def rating_shares(
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: tuple[float, float] | None = None
+) -> pd.DataFrame:
+    """Count ratings beside the share that a rounded normal gives each of them.
+
+    Parameters
+    ----------
+    ratings : array of shape (n_ratings,)
+    mean, sd : float
+        Of the normal before rounding, in rating units.
+    bounds : tuple of float, optional
+        Where the normal is cut off before rounding. Without it the tails beyond the scale count
+        to its ends.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``rating``, the whole scale between the lowest and the highest; ``count``,
+        ``share`` and ``expected``, shares in [0, 1].
+
+    Examples
+    --------
+    >>> rating_shares([1, 2, 2, 3], mean=2, sd=0.5).round(3)
+            count  share  expected
+    rating
+    1.0         1   0.25     0.159
+    2.0         2   0.50     0.683
+    3.0         1   0.25     0.159
+    """
+    levels, counts = np.unique(np.asarray(ratings, dtype=float), return_counts=True)
+    step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
+    scale = np.round(np.arange(levels[0], levels[-1] + step / 2, step), 6)
+    edges = np.concatenate([[-np.inf], (scale[1:] + scale[:-1]) / 2, [np.inf]])
+    expected = np.diff(_normal(mean, sd, bounds).cdf(edges))
+    table = pd.DataFrame({"count": 0, "expected": expected}, index=pd.Index(scale, name="rating"))
+    table.loc[np.round(levels, 6), "count"] = counts
+    table.insert(1, "share", table["count"] / table["count"].sum())
+    return table
+
+
+def _normal(mean: float, sd: float, bounds: tuple[float, float] | None) -> "stats.rv_frozen":
+    if bounds is None:
+        return stats.norm(mean, sd)
+    low, high = ((bound - mean) / sd for bound in bounds)
+    return stats.truncnorm(low, high, loc=mean, scale=sd)
+
+
+@styled
+def plot_ratings(
+    ratings: ArrayLike,
+    *,
+    mean: float,
+    sd: float,
+    bounds: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the histogram of ratings, a normal curve over it, and what rounding makes of the curve.
+
+    Parameters
+    ----------
+    ratings : array of shape (n_ratings,)
+    mean, sd : float
+        Of the normal, in rating units.
+    bounds : tuple of float, optional
+        Where the normal is cut off.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    Axes
+        Bars are observed shares, the line is the density times one step of the scale, rings are
+        the shares of the rounded normal: a bar that reaches its ring is a bar that fits.
+    """
+    ax = new_axes(ax)
+    table = rating_shares(ratings, mean=mean, sd=sd, bounds=bounds)
+    scale = table.index.to_numpy(float)
+    step = scale[1] - scale[0] if len(scale) > 1 else 1.0
+    ax.bar(scale, table["share"], width=0.86 * step, color=COLOURS["sky"], label="ratings")
+    grid = np.linspace(scale[0] - step, scale[-1] + step, 400)
+    ax.plot(
+        grid,
+        _normal(mean, sd, bounds).pdf(grid) * step,
+        color=INK,
+        label=f"normal curve, mean {mean:.3g}, sd {sd:.3g}",
+    )
+    ax.plot(scale, table["expected"], "o", mfc="none", mec=COLOURS["vermilion"], mew=2, ms=8)
+    ax.lines[-1].set_label("that curve, rounded")
+    ax.set_xticks(scale)
+    ax.grid(axis="x", visible=False)
+    ax.legend()
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    return write_words(ax, "Are the ratings normal?", "rating", "share of ratings")
+
+
+@styled
+def plot_quantiles(
+    ratings: ArrayLike,
+    *,
+    mean: float,
+    sd: float,
+    bounds: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a Q-Q plot of ratings against a normal: on the diagonal, they agree.
+
+    Parameters
+    ----------
+    ratings, mean, sd, bounds, ax
+        As of `plot_ratings`.
+
+    Returns
+    -------
+    Axes
+        The stairs are all quantiles; each tread is one rating. Its dot stands at the mean of the
+        normal between the quantiles where the tread begins and ends, so the dots of a rounded
+        normal lie on the diagonal, except where the scale cuts a tail.
+    """
+    ax = new_axes(ax, width=4.6, height=4.2)
+    normal = _normal(mean, sd, bounds)
+    values = np.asarray(ratings, dtype=float)
+    levels, edges = _treads(values)
+    n = len(values)
+    at = normal.ppf(np.clip(edges, 1 / (2 * n), 1 - 1 / (2 * n)))
+    ax.plot(np.repeat(at, 2)[1:-1], np.repeat(levels, 2), color=COLOURS["sky"], label="quantiles")
+    low, high = min(at[0], levels[0]), max(at[-1], levels[-1])
+    ax.plot([low, high], [low, high], "--", color=MUTED, lw=1.2, label="the same distribution")
+    ax.plot(_centres(normal, edges), levels, "o", color=COLOURS["blue"], ms=6, label="one rating")
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.legend(loc="upper left")
+    return write_words(ax, "Quantile against quantile", "quantile of the normal", "rating")
+
+
+def _treads(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Levels of a discrete sample and the probabilities between which each lies."""
+    levels, counts = np.unique(ratings, return_counts=True)
+    return levels, np.concatenate([[0.0], np.cumsum(counts) / len(ratings)])
+
+
+def _centres(normal: "stats.rv_frozen", edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean quantile of the normal between neighbouring probabilities."""
+    middle = np.linspace(edges[:-1], edges[1:], 201)
+    inside = (middle[1:] + middle[:-1]) / 2
+    return np.asarray(normal.ppf(inside).mean(axis=0))
+
+
+@styled
+def plot_long_tail(
+    counts: ArrayLike, *, head_share: float = 1 / 3, noun: str = "items", ax: Axes | None = None
+) -> Axes:
+    """Draw interactions by popularity rank, the short head apart from the long tail.
+
+    Parameters
+    ----------
+    counts : array of shape (n_items,)
+        Interactions of each item, in any order.
+    head_share : float
+        Share of all interactions that the head holds.
+    noun : str
+        What is counted, in the plural.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax)
+    ordered = np.sort(np.asarray(counts, dtype=float))[::-1]
+    head = int(np.searchsorted(np.cumsum(ordered), head_share * ordered.sum())) + 1
+    colours = np.where(np.arange(len(ordered)) < head, COLOURS["vermilion"], COLOURS["sky"])
+    ax.bar(np.arange(1, len(ordered) + 1), ordered, width=1.0, color=list(colours), linewidth=0)
+    words = f"{head} of {len(ordered):,} {noun} hold {head_share:.0%} of the interactions"
+    ax.annotate(
+        words,
+        xy=(head, ordered[head - 1]),
+        xytext=(0.30, 0.72),
+        textcoords="axes fraction",
+        color=COLOURS["vermilion"],
+        arrowprops={"arrowstyle": "-", "color": COLOURS["vermilion"]},
+    )
+    ax.grid(axis="x", visible=False)
+    ax.set_xlim(0, len(ordered) + 1)
+    return write_words(ax, "How long is the tail?", f"{noun} by popularity", "interactions")
+
+
+@styled
+def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = None) -> Axes:
+    """Draw how many interactions users have, on a logarithmic axis, with the median.
+
+    Parameters
+    ----------
+    counts : array of shape (n_users,)
+        Interactions of each user; zeros are counted in the title, not drawn.
+    noun : str
+        Who is counted, in the plural.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax)
+    values = np.asarray(counts, dtype=float)
+    active = values[values > 0]
+    # Whole edges: a bin between two whole numbers would be empty for no reason but its place.
+    edges = np.unique(np.round(np.geomspace(1, active.max() + 1, 32))) - 0.5
+    ax.hist(active, bins=list(edges), color=COLOURS["sky"])
+    median = float(np.median(active))
+    ax.axvline(median, color=COLOURS["vermilion"])
+    ax.text(median, ax.get_ylim()[1], f" median {median:g}", color=COLOURS["vermilion"], va="top")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    silent = int((values == 0).sum())
+    aside = f" ({silent:,} have none)" if silent else ""
+    return write_words(
+        ax, f"How active are the {noun}?{aside}", "interactions of a user (log)", noun
+    )

@@ -1,0 +1,216 @@
+"""What the figures draw: values, order, words; never pixels."""
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from scipy import sparse, stats
+
+from recsys_lib import plots
+from recsys_lib.plots import style
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def words(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def comparison_table() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "value": [0.1, 0.3, 0.5],
+            "low": [np.nan, 0.28, 0.49],
+            "high": [np.nan, 0.32, 0.51],
+            "role": ["floor", "model", "ceiling"],
+            "gap": [0.0, 0.5, np.nan],
+        },
+        index=["popularity", "knn", "oracle"],
+    )
+
+
+def test_bars_are_the_shares_of_each_rating_and_rings_those_of_the_rounded_normal() -> None:
+    ratings = np.repeat([1, 2, 3, 4], [1, 4, 4, 1])
+    ax = plots.plot_ratings(ratings, mean=2.5, sd=0.8, bounds=(0.5, 4.5))
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.1, 0.4, 0.4, 0.1])
+    rings = np.asarray(ax.lines[1].get_ydata(), dtype=float)
+    z = stats.truncnorm(-2.5, 2.5, loc=2.5, scale=0.8)
+    assert rings == pytest.approx(np.diff(z.cdf([0.5, 1.5, 2.5, 3.5, 4.5])))
+    assert rings.sum() == pytest.approx(1)
+
+
+def test_a_rating_that_nobody_gave_keeps_its_place_with_an_empty_bar() -> None:
+    table = plots.rating_shares([0.5, 1.0, 2.0], mean=1, sd=1)
+    assert table.index.tolist() == [0.5, 1.0, 1.5, 2.0]
+    assert table["count"].tolist() == [1, 1, 0, 1]
+
+
+def test_the_dots_of_a_rounded_normal_lie_on_the_diagonal() -> None:
+    draws = np.round(np.random.default_rng(0).normal(50, 8, 200_000))
+    dots = plots.plot_quantiles(draws, mean=50, sd=8).lines[2]
+    x, y = np.asarray(dots.get_xdata(), float), np.asarray(dots.get_ydata(), float)
+    inside = (y > 35) & (y < 65)
+    # A shift by half a rating, the nearest mistake (edges for middles), would be 0.5 everywhere.
+    assert np.abs(x - y)[inside].max() < 0.05
+
+
+def test_the_head_is_the_fewest_items_that_reach_its_share() -> None:
+    ax = plots.plot_long_tail([10, 50, 20, 20], head_share=0.6, noun="labs")
+    assert [bar.get_height() for bar in ax.patches] == [50, 20, 20, 10]
+    assert words(ax) == ["2 of 4 labs hold 60% of the interactions"]
+    first, second, third, _ = (bar.get_facecolor() for bar in ax.patches)
+    assert first == second != third
+
+
+def test_activity_counts_everyone_and_says_who_is_silent() -> None:
+    ax = plots.plot_activity([0, 0, 1, 5, 5, 40])
+    assert sum(bar.get_height() for bar in ax.patches) == 4
+    assert "2 have none" in ax.get_title(loc="left")
+    assert ax.lines[0].get_xdata()[0] == 5
+
+
+def test_the_matrix_shows_a_mark_for_each_stored_pair_in_popular_and_active_order() -> None:
+    user_items = sparse.csr_array(np.array([[0, 0, 1], [1, 0, 1], [0, 0, 0]], dtype="float32"))
+    ax = plots.plot_user_items(user_items)
+    marks = {tuple(int(v) for v in place) for place in ax.collections[0].get_offsets()}
+    # Column order: item 2 (twice), item 0 (once), item 1 (never); row order: user 1, 0, 2.
+    assert marks == {(0, 0), (1, 0), (0, 1)}
+
+
+def test_the_heat_map_writes_its_numbers_and_leaves_missing_cells_blank() -> None:
+    table = pd.DataFrame([[1.0, np.nan], [2.5, 3.0]], index=["a", "b"], columns=["x", "y"])
+    assert words(plots.plot_heatmap(table, title="t", label="l")) == ["1.0", "2.5", "3.0"]
+
+
+def test_cooccurrence_is_ordered_by_group_on_a_symmetric_logarithmic_scale() -> None:
+    lift = np.array([[np.nan, 2.0, 0.5], [2.0, np.nan, 1.0], [0.5, 1.0, np.nan]])
+    ax = plots.plot_cooccurrence(lift, pd.Series(["b", "a", "b"]))
+    drawn = np.ma.filled(ax.images[0].get_array(), np.nan)
+    assert drawn[0].tolist()[1:] == [1.0, 0.0]  # item 1 with items 0 and 2: twice, as chance
+    assert drawn[1, 2] == -1.0
+    assert ax.images[0].get_clim() == (-2, 2)
+
+
+def test_two_views_put_the_same_item_on_the_same_row() -> None:
+    ratings = pd.DataFrame({"item_id": ["x", "y", "z"], "value": [7, 9, 3]})
+    events = pd.DataFrame(
+        {
+            "item_id": ["y", "x", "y", "unrated"],
+            "event": ["view", "view", "complete", "view"],
+            "timestamp": pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"]),
+        }
+    )
+    said, did = plots.plot_two_views(ratings, events, user="nle", scale=(1, 10))
+    assert [label.get_text() for label in said.get_yticklabels()] == ["z", "x", "y"]
+    view, start, complete = did.lines
+    assert list(view.get_ydata()) == [2, 1]
+    assert list(start.get_ydata()) == []
+    assert list(complete.get_ydata()) == [2]
+
+
+def test_the_funnel_gives_each_step_its_share_of_the_step_before() -> None:
+    steps = pd.Series({"viewed": 1000, "started": 500, "completed": 100})
+    ax = plots.plot_funnel(steps, title="t", noun="pairs")
+    assert words(ax) == [
+        "1,000",
+        "500, 50% of the step before",
+        "100, 20% of the step before",
+    ]
+
+
+def test_selection_puts_the_truth_across_and_the_observed_mean_up() -> None:
+    ax = plots.plot_selection([7, 8], [6, 7], [10, 20])
+    assert ax.collections[0].get_offsets().tolist() == [[6, 7], [7, 8]]
+
+
+def test_the_history_draws_each_column_its_levels_and_the_kept_epoch() -> None:
+    history = pd.DataFrame({"train": [3, 2], "validation": [4, 3]}, index=[1, 2])
+    ax = plots.plot_history(history, levels={"mean": 5.0}, best=2)
+    assert [list(line.get_ydata()) for line in ax.lines[:2]] == [[3, 2], [4, 3]]
+    assert words(ax) == ["mean"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "kept: epoch 2"
+
+
+def test_the_item_map_names_each_group_at_its_middle() -> None:
+    places = np.array([[0.0, 0.0], [2.0, 2.0], [9.0, 1.0]])
+    ax = plots.plot_item_map(places, pd.Series(["net", "net", "cmp"], index=[5, 6, 7]))
+    middles = {text.get_text(): tuple(text.xy) for text in ax.texts}
+    assert middles == {"net": (1.0, 1.0), "cmp": (9.0, 1.0)}
+
+
+def test_the_comparison_marks_floor_and_ceiling_through_the_figure() -> None:
+    ax = plots.plot_comparison(comparison_table(), title="t", xlabel="ndcg@10")
+    dashed = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"]
+    assert dashed == [0.1, 0.5]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["popularity", "knn", "oracle"]
+    assert words(ax) == ["0%", "50%", "", "gap closed"]
+    intervals = [tuple(line.get_xdata()) for line in ax.lines if len(set(line.get_xdata())) == 2]
+    assert intervals == [(0.28, 0.32), (0.49, 0.51)]
+
+
+def test_reliability_puts_the_share_of_likes_over_the_probability() -> None:
+    bins = pd.DataFrame({"predicted": [0.2, 0.8], "observed": [0.25, 0.7], "count": [5, 10]})
+    ax = plots.plot_reliability(bins)
+    assert ax.collections[0].get_offsets().tolist() == [[0.2, 0.25], [0.8, 0.7]]
+    legend = {text.get_text() for text in ax.get_legend().get_texts()}
+    assert "true probability" not in legend  # real data has none, so none may be drawn
+
+
+def test_recommendations_stand_best_first_from_the_top() -> None:
+    table = pd.DataFrame({"title": ["a", "b"], "probability": [0.9, 0.4], "true": [0.8, 0.5]})
+    ax = plots.plot_recommendations(table, title="Two labs")
+    assert [bar.get_width() for bar in ax.patches] == [0.9, 0.4]
+    assert ax.yaxis_inverted()
+    assert list(ax.lines[0].get_xdata()) == [0.8, 0.5]
+
+
+def test_a_plot_draws_in_the_axes_it_is_given() -> None:
+    _, mine = plt.subplots()
+    assert plots.plot_long_tail([3, 1], ax=mine) is mine
+
+
+def test_plots_bring_their_own_paper_and_leave_the_settings_alone() -> None:
+    before = dict(mpl.rcParams)
+    with mpl.style.context("dark_background"):
+        ax = plots.plot_activity([1, 2, 3])
+    assert mpl.colors.to_hex(ax.figure.get_facecolor()) == style.PAPER
+    assert dict(mpl.rcParams) == before
+
+
+def contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        rgb = np.array(mpl.colors.to_rgb(colour))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_words_are_readable_on_the_paper_and_every_colour_is_visible() -> None:
+    # WCAG 2: 4.5 for text. Nothing that carries data may fade to the yellow of Okabe and Ito (1.3).
+    assert min(contrast(style.PAPER, ink) for ink in (style.INK, style.MUTED)) > 4.5
+    assert min(contrast(style.PAPER, colour) for colour in style.COLOURS.values()) > 2
+
+
+def test_colours_stay_apart_for_the_two_common_kinds_of_colour_blindness() -> None:
+    # Viénot, Brettel & Mollon (1999), linear approximations for protanopia and deuteranopia.
+    kinds = {
+        "protan": [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]],
+        "deutan": [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]],
+    }
+    roles = [style.COLOURS[name] for name in ("sky", "blue", "vermilion", "orange")]
+    rgb = np.array([mpl.colors.to_rgb(colour) for colour in roles])
+    for matrix in kinds.values():
+        seen = np.clip((rgb**2.2) @ np.array(matrix).T, 0, 1) ** (1 / 2.2)
+        distance = np.linalg.norm(seen[:, None] - seen[None], axis=2)
+        assert distance[~np.eye(len(roles), dtype=bool)].min() > 0.15
