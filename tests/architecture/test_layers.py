@@ -11,9 +11,9 @@ ROOT = Path(recsys_lib.__file__).parent
 
 LAYERS = [
     {"errors", "seeding"},
-    {"checks", "ranking", "artifacts", "tables"},
+    {"checks", "ranking", "artifacts", "tables", "naming"},
     {"dataset"},
-    {"sources", "synthesis", "splitting", "training"},
+    {"sources", "synthesis", "splitting", "training", "exploration"},
     {"models", "evaluation"},
     {"tuning", "bundle"},
     {"plots", "pipeline", "cli", "api", "__main__"},

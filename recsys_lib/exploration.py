@@ -1,0 +1,240 @@
+"""What to look at before any model: counts, groups, pairs of items, steps of a clickstream."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_integer
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import DataError
+
+__all__ = [
+    "count_steps",
+    "group_labels",
+    "item_lift",
+    "mean_by_group",
+    "observed_means",
+    "overview",
+]
+
+
+def overview(dataset: Dataset) -> pd.DataFrame:
+    """Return the counts that describe a data set, as a table to show.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Returns
+    -------
+    DataFrame
+        Column ``value``, as text, indexed by what it is.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "x"], "value": [5, 3]})
+    >>> overview(Dataset.from_frame(frame)).loc[["users", "density"]]
+               value
+    users          2
+    density  100.00%
+    """
+    per_user = np.diff(dataset.user_items.indptr)
+    per_item = _item_counts(dataset.user_items)
+    rows = {
+        "users": f"{dataset.n_users:,}",
+        "items": f"{dataset.n_items:,}",
+        "interactions": f"{dataset.n_interactions:,}",
+        "density": f"{dataset.density:.2%}",
+        "interactions of a user: median, highest": f"{np.median(per_user):g}, {per_user.max():,}",
+        "interactions of an item: median, highest": f"{np.median(per_item):g}, {per_item.max():,}",
+        "users without any": f"{int((per_user == 0).sum()):,}",
+        "items without any": f"{int((per_item == 0).sum()):,}",
+    }
+    if dataset.rating_scale is not None:
+        low, high = dataset.rating_scale
+        data = dataset.user_items.data.astype(np.float64)
+        rows["rating scale"] = f"{low:g} to {high:g}"
+        rows["ratings: mean, standard deviation"] = f"{data.mean():.2f}, {data.std():.2f}"
+    if dataset.timestamps is not None and dataset.n_interactions:
+        first, last = pd.to_datetime([dataset.timestamps.min(), dataset.timestamps.max()])
+        rows["first, last"] = f"{first:%Y-%m-%d}, {last:%Y-%m-%d}"
+    return pd.DataFrame({"value": pd.Series(rows)})
+
+
+def _item_counts(user_items: sparse.csr_array) -> NDArray[np.int64]:
+    return np.bincount(user_items.indices, minlength=user_items.shape[1])
+
+
+def observed_means(user_items: sparse.csr_array) -> pd.DataFrame:
+    """Return how often each item was rated and the mean of these ratings.
+
+    Parameters
+    ----------
+    user_items : csr_array of shape (n_users, n_items)
+
+    Returns
+    -------
+    DataFrame
+        ``count`` and ``mean`` in rating units, one row per item position; NaN where nobody rated.
+
+    Examples
+    --------
+    >>> observed_means(sparse.csr_array([[4.0, 0.0], [5.0, 0.0]]))
+       count  mean
+    0      2   4.5
+    1      0   NaN
+    """
+    counts = _item_counts(user_items)
+    weights = user_items.data.astype(np.float64)
+    sums = np.bincount(user_items.indices, weights=weights, minlength=len(counts))
+    means = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    return pd.DataFrame({"count": counts, "mean": means})
+
+
+def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
+    """Return how much more often two items meet in one user than independence predicts.
+
+    Parameters
+    ----------
+    user_items : csr_array of shape (n_users, n_items)
+        Stored entries count, whatever their value.
+
+    Returns
+    -------
+    ndarray of shape (n_items, n_items), float64
+        Users with both x users / (users with one x users with the other): 1 is chance, 0 is
+        never. NaN on the diagonal and for items without users.
+
+    Notes
+    -----
+    Active users have more of everything and lift every pair above 1; compare pairs with pairs.
+
+    Examples
+    --------
+    >>> both = sparse.csr_array([[1, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 1]])
+    >>> item_lift(both)
+    array([[nan,  2.,  0.],
+           [ 2., nan,  0.],
+           [ 0.,  0., nan]])
+    """
+    seen = user_items.copy()
+    seen.data = np.ones(seen.nnz)
+    meetings = np.asarray((seen.T @ seen).toarray(), dtype=np.float64)
+    counts = meetings.diagonal().copy()
+    chance = np.outer(counts, counts) / max(1, user_items.shape[0])
+    lift = np.divide(meetings, chance, out=np.full_like(meetings, np.nan), where=chance > 0)
+    np.fill_diagonal(lift, np.nan)
+    return lift
+
+
+def group_labels(frame: pd.DataFrame, column: str, *, max_groups: int = 8) -> pd.Series:
+    """Return one label per row, rare ones together, fit for a figure.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Users or items.
+    column : str
+        Text or categories; of several words separated by spaces or ``|`` the first counts, as in
+        a list of genres.
+    max_groups : int
+        Labels that are kept, the most frequent ones; the others become ``"other"``.
+
+    Returns
+    -------
+    Series of str, with the index of `frame`
+        ``"none"`` where the value is missing.
+
+    Raises
+    ------
+    DataError
+        If there is no such column.
+
+    Examples
+    --------
+    >>> films = pd.DataFrame({"genre": ["Drama War", "Drama", "Western", None]})
+    >>> group_labels(films, "genre", max_groups=1).tolist()
+    ['Drama', 'Drama', 'other', 'none']
+    """
+    check_integer("max_groups", max_groups, minimum=1)
+    if column not in frame.columns:
+        raise DataError(
+            f"The column {column!r} must exist; there are {', '.join(map(str, frame.columns))}. "
+            "Choose one of them."
+        )
+    text = frame[column].astype("object")
+    missing = text.isna()
+    first = text.astype("str").str.split(r"[|\s]+", regex=True, n=1).str[0]
+    kept = first[~missing].value_counts().index[:max_groups]
+    return first.where(first.isin(kept), "other").where(~missing, "none").astype("str")
+
+
+def mean_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.DataFrame:
+    """Return the mean rating of each group of items by each group of users.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    users, items : Series of length n_users, n_items
+        The group of each position; their names become those of the table's axes.
+
+    Returns
+    -------
+    DataFrame
+        Item groups down, user groups across, in rating units; NaN where no rating joins two.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "x"], "value": [5, 3]})
+    >>> dataset = Dataset.from_frame(frame)
+    >>> roles, tracks = pd.Series(["dev", "ops"], name="role"), pd.Series(["net"], name="track")
+    >>> mean_by_group(dataset, roles, tracks)
+    role   dev  ops
+    track
+    net    5.0  3.0
+    """
+    coo = dataset.user_items.tocoo()
+    cells = pd.DataFrame(
+        {
+            "item": items.to_numpy()[coo.col],
+            "user": users.to_numpy()[coo.row],
+            "value": coo.data.astype(np.float64),
+        }
+    )
+    table = cells.pivot_table(index="item", columns="user", values="value", aggfunc="mean")
+    return table.rename_axis(index=items.name, columns=users.name)
+
+
+def count_steps(
+    events: pd.DataFrame, steps: Sequence[str] = ("view", "start", "complete")
+) -> pd.Series:
+    """Return how many pairs of user and item reach each step of a clickstream.
+
+    Parameters
+    ----------
+    events : DataFrame
+        ``user_id, item_id, event``; a pair may have several events of one kind.
+    steps : sequence of str
+        Values of ``event``, first step first.
+
+    Returns
+    -------
+    Series of int64
+        Indexed by step. A pair that reached a step counts at every step before it, whether or not
+        that was logged.
+
+    Examples
+    --------
+    >>> what = ["view", "start", "view"]
+    >>> clicks = pd.DataFrame({"user_id": 1, "item_id": [7, 7, 8], "event": what})
+    >>> count_steps(clicks, ("view", "start")).to_dict()
+    {'view': 2, 'start': 1}
+    """
+    place = {step: number for number, step in enumerate(steps)}
+    reached = events["event"].astype("str").map(place)
+    furthest = reached.groupby([events["user_id"], events["item_id"]], observed=True).max()
+    counts = [int((furthest >= number).sum()) for number in range(len(steps))]
+    return pd.Series(counts, index=list(steps), dtype="int64")

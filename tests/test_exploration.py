@@ -1,0 +1,98 @@
+"""What is looked at before any model, against loops and small tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import DataError
+from recsys_lib.exploration import (
+    count_steps,
+    group_labels,
+    item_lift,
+    mean_by_group,
+    observed_means,
+    overview,
+)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    frame = pd.DataFrame(
+        {
+            "user_id": ["a", "a", "b", "c", "c"],
+            "item_id": ["x", "y", "x", "y", "z"],
+            "value": [5, 3, 4, 1, 2],
+            "timestamp": [0, 86_400, 0, 0, 3 * 86_400],
+        }
+    )
+    items = pd.DataFrame({"track": ["net", "cmp", "cmp", "net"]}, index=list("xyzw"))
+    return Dataset.from_frame(frame, items=items, timestamp="timestamp", rating_scale=(1, 5))
+
+
+def test_the_overview_counts_what_is_there_and_what_is_not(dataset: Dataset) -> None:
+    told = overview(dataset)["value"]
+    assert told["users"] == "3"
+    assert told["items without any"] == "1"
+    assert told["interactions of a user: median, highest"] == "2, 2"
+    assert told["ratings: mean, standard deviation"] == "3.00, 1.41"
+    assert told["first, last"] == "1970-01-01, 1970-01-04"
+
+
+def test_the_overview_of_interactions_without_values_speaks_of_no_scale(dataset: Dataset) -> None:
+    assert "rating scale" not in overview(dataset.implicit(3)).index
+
+
+def test_lift_is_the_ratio_of_meetings_to_chance() -> None:
+    rng = np.random.default_rng(0)
+    dense = (rng.random((60, 7)) < 0.3).astype("float32") * 4
+    dense[:, 6] = 0
+    lift = item_lift(sparse.csr_array(dense))
+    for i in range(7):
+        for j in range(7):
+            a, b = dense[:, i] > 0, dense[:, j] > 0
+            if i == j or not a.any() or not b.any():
+                assert np.isnan(lift[i, j])
+            else:
+                assert lift[i, j] == pytest.approx((a & b).mean() / (a.mean() * b.mean()))
+
+
+def test_lift_leaves_its_input_alone() -> None:
+    matrix = sparse.csr_array(np.array([[2.0, 3.0]]))
+    item_lift(matrix)
+    assert matrix.data.tolist() == [2.0, 3.0]
+
+
+def test_group_means_average_ratings_not_group_means(dataset: Dataset) -> None:
+    roles = pd.Series(["dev", "ops", "dev"], name="role")
+    table = mean_by_group(dataset, roles, dataset.items["track"])
+    # dev on cmp: 3, 1 and 2; the mean of the items' means (y: 2, z: 2) would be the same, of the
+    # users' means (a: 3, c: 1.5) it would be 2.25.
+    assert table.loc["cmp", "dev"] == 2
+    assert np.isnan(table.loc["cmp", "ops"])
+    assert (table.index.name, table.columns.name) == ("track", "role")
+
+
+def test_observed_means_divide_by_the_ratings_there_are(dataset: Dataset) -> None:
+    table = observed_means(dataset.user_items)
+    assert table["count"].tolist() == [2, 2, 1, 0]
+    assert table["mean"].tolist()[:3] == [4.5, 2.0, 2.0]
+    assert np.isnan(table["mean"][3])
+
+
+def test_a_pair_counts_at_every_step_before_the_one_it_reached() -> None:
+    events = pd.DataFrame(
+        {
+            "user_id": ["a", "a", "a", "b", "c"],
+            "item_id": ["x", "x", "x", "x", "y"],
+            "event": ["view", "view", "start", "complete", "view"],
+        }
+    )
+    assert count_steps(events).to_dict() == {"view": 3, "start": 2, "complete": 1}
+
+
+def test_groups_keep_the_index_and_an_unknown_column_is_named(dataset: Dataset) -> None:
+    assert group_labels(dataset.items, "track").index.equals(dataset.items.index)
+    with pytest.raises(DataError, match=r"column 'role' must exist; there are track\."):
+        group_labels(dataset.items, "role")
