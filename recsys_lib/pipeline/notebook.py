@@ -184,6 +184,21 @@ class Session:
         self._save_record()
         return path
 
+    def find(self, name: str) -> Path | None:
+        """Return the path of an artefact as `read` does, or None where this run has none.
+
+        Parameters
+        ----------
+        name : str
+            Such as ``"world"``: real data has no known truth, and a run on it writes none.
+
+        Raises
+        ------
+        ArtifactError
+            If it has changed since it was written.
+        """
+        return self.read(name) if name in self._known() else None
+
     def input(self, path: Path | str) -> Path:
         """Return a file or folder from outside the run, and record its fingerprint.
 
@@ -278,14 +293,7 @@ class Session:
 
     def _producer(self, name: str) -> Record:
         """Return the record of the notebook that wrote the artefact `name` in this run."""
-        if name in self.record.writes:
-            return self.record
-        known: dict[str, Record] = {}
-        for path in self.project.chain():
-            if path.stem >= self.record.notebook:
-                break
-            record = Record.find(self.project.record(self.record.run, path.stem))
-            known |= dict.fromkeys(record.writes, record) if record else {}
+        known = self._known()
         if name not in known:
             raise ArtifactError(
                 f"The artefact {name!r} must have been written in run {self.record.run!r}; "
@@ -293,6 +301,16 @@ class Session:
                 "Run the notebooks before this one."
             )
         return known[name]
+
+    def _known(self) -> dict[str, Record]:
+        """Return who wrote each artefact of this run, up to this notebook."""
+        known: dict[str, Record] = {}
+        for path in self.project.chain():
+            if path.stem >= self.record.notebook:
+                break
+            record = Record.find(self.project.record(self.record.run, path.stem))
+            known |= dict.fromkeys(record.writes, record) if record else {}
+        return known | dict.fromkeys(self.record.writes, self.record)
 
     def _save_record(self) -> None:
         self.record.save(self.project.record(self.record.run, self.record.notebook))

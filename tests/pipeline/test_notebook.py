@@ -59,6 +59,13 @@ def test_an_unknown_artefact_is_answered_with_the_near_name(chain):
         begin(chain, "02_use").read("fact")
 
 
+def test_what_a_run_need_not_have_is_found_or_missing_never_taken_from_an_earlier_run(chain):
+    begin(chain, "01_make").save("world", {"truth": 1})
+    assert begin(chain, "02_use").find("world") == chain.artifacts("lab") / "world.json"
+    begin(chain, "01_make")  # begun again, and this time it writes no world
+    assert begin(chain, "02_use").find("world") is None
+
+
 def test_a_failed_write_leaves_nothing_and_is_not_recorded(chain):
     session = begin(chain, "01_make")
     with pytest.raises(ZeroDivisionError), session.writing("model") as folder:
