@@ -3,6 +3,7 @@
 import math
 import uuid
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -197,11 +198,11 @@ def _object_ids(
     if len(counts) > 1 or common not in ("int", "str"):
         odd = present[kinds != common] if len(counts) > 1 else present
         mixture = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
-        evidence = f"{odd.iloc[0]!r:.80} ({mixture} in all)"
+        evidence = f"{_shown(odd.iloc[0])} ({mixture} in all)"
         rows = np.asarray(odd.index, dtype=np.int64)
         # Half strings and half integers is no slip in a few rows: nothing sensible can be dropped.
         problem = Problem("mixed types", column, requirement, evidence, remedy, rows, fatal=True)
-        return values, [problem]
+        return values.map(repr).astype("str"), [problem]
     ids = values.copy()
     ids[present.index] = present
     if common == "str":
@@ -260,11 +261,19 @@ def _to_times(values: pd.Series) -> pd.Series:
         finite = np.isfinite(numbers)
         if finite.any() and finite.sum() >= (~finite & ~_missing(values)).sum():
             return _from_numbers(numbers, finite, values.index)
-        text = values.astype("str").where(~_missing(values))
+        text = values if isinstance(values.dtype, pd.StringDtype) else values.map(_time_text)
+        text = text.astype(object).where(~_missing(values), None)
         values = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
     zoned = values.dt.tz_localize("UTC") if values.dt.tz is None else values.dt.tz_convert("UTC")
     low, high = pd.Timestamp.min.tz_localize("UTC"), pd.Timestamp.max.tz_localize("UTC")
     return zoned.where((zoned > low) & (zoned < high)).dt.as_unit("ns")
+
+
+def _time_text(value: Any) -> str | None:
+    """Return one cell of a mixed column as ISO 8601 text, None where it is no time."""
+    if isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, date) and not pd.isna(value) else None
 
 
 def _from_numbers(
@@ -297,4 +306,10 @@ def _at(
 
 
 def _show(values: pd.Series) -> Callable[[int], str]:
-    return lambda row: f"{values.iloc[row]!r:.80}"
+    return lambda row: _shown(values.iloc[row])
+
+
+def _shown(value: Any) -> str:
+    """Return a cell as it was written, without NumPy's type around it."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return f"{plain!r:.80}"

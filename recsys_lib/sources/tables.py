@@ -108,7 +108,8 @@ class FrameTable:
 
     def where(self, positions: NDArray[np.int64]) -> list[str]:
         """Return index labels, ``"index 17"``."""
-        return [f"index {self.frame.index[position]!r}" for position in positions]
+        labels = self.frame.index.take(positions).tolist()
+        return [f"index {label!r}" for label in labels]
 
 
 @dataclass

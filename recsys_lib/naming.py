@@ -1,0 +1,82 @@
+"""Ids as people type them: found where they are plain, near ones proposed where they are not."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recsys_lib.errors import DataError
+
+__all__ = ["find_id", "find_ids"]
+
+_COMPARED = 20_000
+
+
+def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
+    """Return the position of an id.
+
+    Parameters
+    ----------
+    ids : Index
+        All ids, unique.
+    wanted : object
+        The id; a number finds the id written with its digits, and the other way round, as ids are
+        text in one file and numbers in the next.
+    what : str
+        What it names, such as ``"user"``, for the message.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    DataError
+        If there is none; near ones are proposed.
+
+    Examples
+    --------
+    >>> find_id(pd.Index(["7", "42"]), 42, "user")
+    1
+    >>> find_id(pd.Index(["nle", "kro"]), "nel", "user")
+    Traceback (most recent call last):
+    recsys_lib.errors.DataError: The user must be one of the 2 known; got 'nel'. Near: 'nle'.
+    """
+    for candidate in _readings(wanted):
+        try:
+            if candidate in ids:
+                return int(ids.get_loc(candidate))
+        except TypeError:  # not hashable: no id
+            break
+    near = _near(ids, str(wanted))
+    hint = f"Near: {', '.join(repr(one) for one in near)}." if near else "Check its spelling."
+    raise DataError(f"The {what} must be one of the {len(ids):,} known; got {wanted!r}. {hint}")
+
+
+def find_ids(ids: pd.Index, wanted: Iterable[Any], what: str) -> NDArray[np.int64]:
+    """Return the position of each id, as `find_id`; a single string is one id, not its letters."""
+    if isinstance(wanted, str):
+        wanted = [wanted]
+    return np.array([find_id(ids, one, what) for one in wanted], dtype=np.int64)
+
+
+def _readings(wanted: Any) -> list[Any]:
+    readings = [wanted]
+    if isinstance(wanted, str) and wanted.lstrip("-").isdecimal():
+        readings.append(int(wanted))
+    elif isinstance(wanted, int | np.integer) and not isinstance(wanted, bool):
+        readings.append(str(wanted))
+    return readings
+
+
+def _near(ids: pd.Index, wanted: str) -> list[str]:
+    """Return up to three similar ids; among very many only those that begin alike."""
+    names = ids.astype(str)
+    if len(names) > _COMPARED:
+        names = names[names.str.startswith(wanted[:2])][:_COMPARED]
+    folded = {name.casefold(): name for name in reversed(names)}
+    close = difflib.get_close_matches(wanted.casefold(), list(folded), n=3, cutoff=0.5)
+    return [folded[name] for name in close]

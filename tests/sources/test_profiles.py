@@ -1,0 +1,71 @@
+"""Catalogues and profiles, and their join with the interactions."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recsys_lib.errors import DataError
+from recsys_lib.sources import load_dataset, read_catalogue, read_users
+
+LIKES = pd.DataFrame({"user_id": [1, 2], "item_id": [10, 20], "rating": [4, 5]})
+
+
+def test_quotes_in_recbole_titles_are_characters(tmp_path: Path) -> None:
+    path = tmp_path / "films.item"
+    path.write_text('item_id:token\tmovie_title:token_seq\n1\t"Live" from\n2\tTwo\n')
+    assert read_catalogue(path)["title"].tolist() == ['"Live" from', "Two"]
+
+
+def test_plain_numbers_become_numbers_and_postal_codes_stay_text(tmp_path: Path) -> None:
+    path = tmp_path / "users.csv"
+    path.write_text("id,age,zip\nnle,24,02139\nkro,,85711\n")
+    users = read_users(path)
+    assert users.index.tolist() == ["nle", "kro"]
+    assert users["age"].tolist()[0] == 24.0
+    assert users["zip"].tolist() == ["02139", "85711"]
+
+
+def test_ids_may_stand_in_a_named_index() -> None:
+    frame = pd.DataFrame({"name": ["Alien"]}, index=pd.Index([7], name="movie_id"))
+    assert read_catalogue(frame)["title"].to_dict() == {7: "Alien"}
+
+
+def test_repeated_and_missing_ids_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("item,title\nx,One\nx,Two\n")
+    with pytest.raises(DataError, match="'item' of items.csv must hold each id once; line 3 has"):
+        read_catalogue(path)
+    path.write_text("item,title\nx,One\n,Two\n")
+    with pytest.raises(DataError, match="must hold an id in each row; line 3 has none"):
+        read_catalogue(path)
+    with pytest.warns(UserWarning, match="1 of 2 rows dropped"):
+        assert read_catalogue(path, mode="lenient").index.tolist() == ["x"]
+
+
+def test_text_ids_of_a_catalogue_meet_the_integers_of_the_interactions(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("item,title\n20,B\n10,A\n30,C\n")
+    dataset = load_dataset(LIKES, items=path)
+    assert dataset.item_ids.tolist() == [20, 10, 30]
+    path.write_text("item,title\n20,B\n10,A\nX,C\n")
+    assert load_dataset(LIKES, items=path).item_ids.tolist() == ["20", "10", "X"]
+
+
+def test_an_item_outside_the_catalogue_is_an_error_or_gets_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "likes.csv"
+    LIKES.to_csv(path, index=False)
+    items = pd.DataFrame({"item_id": ["10"], "title": ["A"]})
+    with pytest.raises(DataError, match=r"item of likes.csv .* '20' is not \(line 3\)"):
+        load_dataset(path, items=items)
+    with pytest.warns(UserWarning, match="1 rows without contents added"):
+        dataset = load_dataset(path, items=items, mode="lenient")
+    assert dataset.item_ids.tolist() == ["10", "20"]
+    assert dataset.n_interactions == 2
+
+
+def test_users_without_interactions_are_empty_rows() -> None:
+    users = pd.DataFrame({"user_id": [3, 2, 1], "role": ["ops", "dev", "ops"]})
+    dataset = load_dataset(LIKES, users=users)
+    assert dataset.user_ids.tolist() == [3, 2, 1]
+    assert dataset.user_items.toarray().sum(axis=1).tolist() == [0, 5, 4]
