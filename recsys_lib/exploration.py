@@ -68,6 +68,50 @@ def _item_counts(user_items: sparse.csr_array) -> NDArray[np.int64]:
     return np.bincount(user_items.indices, minlength=user_items.shape[1])
 
 
+def like_threshold(dataset: Dataset, wanted: float = 0.0) -> float:
+    """Return the rating from which on an item counts as liked.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With a rating scale.
+    wanted : float
+        The threshold, in rating units; 0 takes the lowest rating in the upper third of the scale:
+        7 of 1 to 10, 4 of 1 to 5.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    DataError
+        If the data set has no ratings, or `wanted` lies outside their scale.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "value": [1, 4, 5]})
+    >>> like_threshold(Dataset.from_frame(frame))
+    4.0
+    """
+    if dataset.rating_scale is None:
+        raise DataError(
+            "The data set must have a rating scale to tell likes; it has interactions only. "
+            "Every interaction is a like there."
+        )
+    low, high = dataset.rating_scale
+    if wanted == 0.0 and not low < 0 < high:
+        levels = np.unique(dataset.user_items.data)
+        # A hair lower: 2/3 of a scale from 1 to 10 is 7 on paper and may be 7.000001 in floats.
+        return float(levels[levels >= low + 2 / 3 * (high - low) - 1e-6].min())
+    if not low < wanted <= high:
+        raise DataError(
+            f"A like must be a rating above {low:g} and up to {high:g}; got {wanted:g}. "
+            f"Try {low + 2 / 3 * (high - low):g}."
+        )
+    return float(wanted)
+
+
 def observed_means(user_items: sparse.csr_array) -> pd.DataFrame:
     """Return how often each item was rated and the mean of these ratings.
 

@@ -11,6 +11,7 @@ from recsys_lib.exploration import (
     count_steps,
     group_labels,
     item_lift,
+    like_threshold,
     mean_by_group,
     observed_means,
     overview,
@@ -96,3 +97,19 @@ def test_groups_keep_the_index_and_an_unknown_column_is_named(dataset: Dataset) 
     assert group_labels(dataset.items, "track").index.equals(dataset.items.index)
     with pytest.raises(DataError, match=r"column 'role' must exist; there are track\."):
         group_labels(dataset.items, "role")
+
+
+@pytest.mark.parametrize(("scale", "like"), [((1, 10), 7), ((1, 5), 4), ((0.5, 5), 3.5)])
+def test_a_like_is_by_default_a_rating_in_the_upper_third_of_the_scale(scale, like) -> None:
+    levels = np.arange(scale[0], scale[1] + 0.1, 0.5 if scale[0] < 1 else 1.0)
+    frame = pd.DataFrame({"user_id": 1, "item_id": np.arange(len(levels)), "value": levels})
+    dataset = Dataset.from_frame(frame, rating_scale=scale)
+    assert like_threshold(dataset) == like
+    assert like_threshold(dataset, 4.5) == 4.5
+
+
+def test_a_like_outside_the_scale_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(DataError, match=r"above 1 and up to 5; got 7\. Try 3\.66667"):
+        like_threshold(dataset, 7.0)
+    with pytest.raises(DataError, match="must have a rating scale to tell likes"):
+        like_threshold(dataset.implicit(3))
