@@ -72,8 +72,8 @@ def plot_reliability(
     Parameters
     ----------
     bins : DataFrame
-        ``predicted`` and ``observed``, both in [0, 1], ``count``; optionally ``true``, the mean
-        true probability, where it is known, and ``low``, ``high``, an interval of ``observed``.
+        ``predicted`` and ``observed``, both in [0, 1], ``n``; optionally ``observed_low`` and
+        ``observed_high``, an interval, and ``true``, the mean true probability where it is known.
     title : str
     ax : Axes, optional
 
@@ -84,9 +84,10 @@ def plot_reliability(
     """
     ax = new_axes(ax, width=5.2, height=4.8)
     ax.plot([0, 1], [0, 1], "--", color=MUTED, lw=1.2, label="means what it says")
-    if "low" in bins:
-        ax.vlines(bins["predicted"], bins["low"], bins["high"], color=COLOURS["blue"], lw=1.5)
-    size = 20 + 160 * bins["count"] / bins["count"].max()
+    if "observed_low" in bins:
+        low, high = bins["observed_low"], bins["observed_high"]
+        ax.vlines(bins["predicted"], low, high, color=COLOURS["blue"], lw=1.5)
+    size = 10 + 90 * bins["n"] / bins["n"].max()
     ax.scatter(
         bins["predicted"],
         bins["observed"],

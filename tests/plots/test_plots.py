@@ -158,7 +158,7 @@ def test_the_comparison_marks_floor_and_ceiling_through_the_figure() -> None:
 
 
 def test_reliability_puts_the_share_of_likes_over_the_probability() -> None:
-    bins = pd.DataFrame({"predicted": [0.2, 0.8], "observed": [0.25, 0.7], "count": [5, 10]})
+    bins = pd.DataFrame({"predicted": [0.2, 0.8], "observed": [0.25, 0.7], "n": [5, 10]})
     ax = plots.plot_reliability(bins)
     assert ax.collections[0].get_offsets().tolist() == [[0.2, 0.25], [0.8, 0.7]]
     legend = {text.get_text() for text in ax.get_legend().get_texts()}
