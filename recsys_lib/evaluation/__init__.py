@@ -1,16 +1,56 @@
 """Measure recommenders: metrics, reports, comparisons, ceilings, calibration, leak checks."""
 
+from recsys_lib.evaluation.calibration import Calibrator, fit_calibrator, score_cells
 from recsys_lib.evaluation.catalogue import known_metrics, parse_metric
+from recsys_lib.evaluation.ceiling import (
+    MeanRating,
+    MostPopular,
+    RandomOrder,
+    reference_reports,
+    share_of_gap_closed,
+)
 from recsys_lib.evaluation.evaluate import evaluate
+from recsys_lib.evaluation.leaks import (
+    assert_no_future,
+    assert_no_shared_pairs,
+    assert_no_shared_users,
+    assert_statistic_of_train,
+    assert_vocabulary,
+)
+from recsys_lib.evaluation.reliability import (
+    brier_score,
+    expected_calibration_error,
+    reliability_table,
+)
 from recsys_lib.evaluation.report import Report
+from recsys_lib.evaluation.segments import by_history_length, by_item_popularity, popularity_buckets
 from recsys_lib.evaluation.significance import Comparison, compare, holm
 
 __all__ = [
+    "Calibrator",
     "Comparison",
+    "MeanRating",
+    "MostPopular",
+    "RandomOrder",
     "Report",
+    "assert_no_future",
+    "assert_no_shared_pairs",
+    "assert_no_shared_users",
+    "assert_statistic_of_train",
+    "assert_vocabulary",
+    "brier_score",
+    "by_history_length",
+    "by_item_popularity",
     "compare",
     "evaluate",
+    "expected_calibration_error",
+    "fit_calibrator",
     "holm",
     "known_metrics",
     "parse_metric",
+    "popularity_buckets",
+    "reference_reports",
+    "reliability_table",
+    "score_cells",
+    "share_of_gap_closed",
 ]

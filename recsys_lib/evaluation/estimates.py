@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from recsys_lib.checks import check_fraction, check_integer
 from recsys_lib.seeding import rng_from
@@ -262,7 +262,7 @@ class Estimate:
             return float("nan")
         if error == 0:
             return 0.0 if self.value else 1.0
-        return float(2 * stats.t.sf(abs(self.value) / error, self.degrees))
+        return float(2 * special.stdtr(self.degrees, -abs(self.value) / error))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the bootstrap interval over users, or Student's t where seeds have a part."""
@@ -271,5 +271,5 @@ class Estimate:
         if not self.seed_parts:
             return percentile_interval(self.draws, confidence)
         check_fraction("confidence", confidence)
-        reach = float(stats.t.ppf((1 + confidence) / 2, self.degrees)) * self.standard_error
+        reach = float(special.stdtrit(self.degrees, (1 + confidence) / 2)) * self.standard_error
         return self.value - reach, self.value + reach

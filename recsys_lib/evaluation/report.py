@@ -84,6 +84,11 @@ class Report:
         """Names of the metrics, in the order they were asked for."""
         return tuple(self.definitions)
 
+    @property
+    def per_user_metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that have a value for each user."""
+        return tuple(self.values.columns)
+
     def __getitem__(self, metric: str) -> float:
         """Return one number by its metric's name; `ConfigError` if it was not measured."""
         if metric in self.totals:
@@ -99,7 +104,7 @@ class Report:
             If the report does not hold the metric, or it has no value per user.
         """
         if metric not in self.values.columns:
-            known = ", ".join(self.values.columns)
+            known = ", ".join(self.per_user_metrics)
             raise ConfigError(
                 f"`metric` must be one of the per-user metrics of report {self.name!r}: {known}; "
                 f"got {metric!r}. Evaluate with metrics=({metric!r}, ...)."
@@ -136,13 +141,12 @@ class Report:
         The interval says how much the value would move with other *users*. How much it moves with
         another training seed is a matter of several reports, see `compare`.
         """
-        per_user = list(self.values.columns)
-        samples = {metric: self.sample(metric) for metric in per_user}
+        samples = {metric: self.sample(metric) for metric in self.per_user_metrics}
         intervals: dict[str, tuple[float, float]] = {}
-        if per_user:
+        if samples:
             draws = bootstrap(list(samples.values()), n_resamples=n_resamples, seed=seed)
-            for column, metric in enumerate(per_user):
-                intervals[metric] = percentile_interval(draws[:, column], confidence)
+            for column, name in enumerate(samples):
+                intervals[name] = percentile_interval(draws[:, column], confidence)
         rows = []
         for metric in map(parse_metric, self.metrics):
             low, high = intervals.get(metric.name, (np.nan, np.nan))

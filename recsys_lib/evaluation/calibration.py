@@ -1,0 +1,263 @@
+"""From scores to probabilities: fitted on validation, checked on the test (see `reliability`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from recsys_lib.artifacts import read_json, write_json
+from recsys_lib.checks import check_choice, check_integer
+from recsys_lib.dataset import Fold
+from recsys_lib.errors import ArtifactError
+from recsys_lib.evaluation.scoring import score_batches
+from recsys_lib.ranking import mask_seen
+from recsys_lib.seeding import rng_from
+
+__all__ = [
+    "Calibrator",
+    "fit_calibrator",
+    "score_cells",
+]
+
+Method = Literal["isotonic", "platt"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calibrator:
+    """A monotone map from a score to the probability of a like.
+
+    Attributes
+    ----------
+    method : {"isotonic", "platt"}
+    arrays : dict of str to ndarray, float64
+        "isotonic": ``scores`` ascending and ``probabilities`` at them, linear between and constant
+        beyond. "platt": ``slope`` and ``intercept`` of the logit, shape (1,) each.
+
+    Examples
+    --------
+    >>> scores = np.array([0.0, 1.0, 2.0, 3.0] * 25)
+    >>> liked = np.arange(100) % 4 > 1
+    >>> calibrator = Calibrator.fit(scores, liked)
+    >>> calibrator.probability([0.0, 1.5, 9.0]).round(3)
+    array([0.019, 0.5  , 0.981])
+    """
+
+    method: Method
+    arrays: dict[str, NDArray[np.float64]]
+
+    @classmethod
+    def fit(cls, scores: ArrayLike, liked: ArrayLike, *, method: Method = "isotonic") -> Self:
+        """Fit the map to scores whose outcome is known.
+
+        Parameters
+        ----------
+        scores : array of shape (n,), float
+            Finite.
+        liked : array of shape (n,), bool
+            The outcomes; both must occur.
+        method : {"isotonic", "platt"}
+            "isotonic" follows any increasing curve and wants some thousands of cells; "platt" is a
+            logistic curve of two parameters and does with some hundreds.
+
+        Returns
+        -------
+        Calibrator
+
+        Raises
+        ------
+        ValueError
+            If a score is not finite, lengths differ, or all outcomes are alike.
+
+        Notes
+        -----
+        A thousand likes without exception don't prove certainty: no probability leaves
+        [1 / (n_not + 2), (n_liked + 1) / (n_liked + 2)], which are Platt's targets. O(n log n).
+
+        References
+        ----------
+        .. [1] J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999, section 2.2.
+        .. [2] B. Zadrozny, C. Elkan, "Transforming Classifier Scores into Accurate Multiclass
+           Probability Estimates", KDD 2002, section 3 (isotonic).
+        """
+        check_choice("method", method, ("isotonic", "platt"))
+        x, y = _outcomes(scores, liked)
+        low, high = 1 / ((~y).sum() + 2), (y.sum() + 1) / (y.sum() + 2)
+        fitted = _isotonic(x, y, low, high) if method == "isotonic" else _platt(x, y, low, high)
+        return cls(method=method, arrays=fitted)
+
+    def probability(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of a like at each score; NaN at -inf, which marks "not listed".
+
+        Parameters
+        ----------
+        scores : array of any shape, float
+
+        Returns
+        -------
+        ndarray of that shape, float64
+            In (0, 1), not decreasing in the score (for "platt", if likes had the higher scores).
+        """
+        x = np.asarray(scores, dtype=np.float64)
+        listed = np.where(np.isneginf(x), np.nan, x)
+        if self.method == "isotonic":
+            return np.interp(listed, self.arrays["scores"], self.arrays["probabilities"])
+        return np.asarray(special.expit(self.arrays["slope"] * listed + self.arrays["intercept"]))
+
+    def save(self, path: Path | str) -> None:
+        """Write the calibrator as JSON, atomically."""
+        arrays = {name: array.tolist() for name, array in self.arrays.items()}
+        write_json(path, {"kind": "calibrator", "method": self.method, "arrays": arrays})
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read what `save` wrote; `ArtifactError` if it is damaged or something else."""
+        record = read_json(path)
+        wanted = {"isotonic": {"scores", "probabilities"}, "platt": {"slope", "intercept"}}
+        try:
+            method = record["method"]
+            arrays = {name: np.array(values, float) for name, values in record["arrays"].items()}
+            whole = record["kind"] == "calibrator" and arrays.keys() == wanted[method]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _foreign(path) from error
+        if not whole or any(array.ndim != 1 or not array.size for array in arrays.values()):
+            raise _foreign(path)
+        return cls(method=method, arrays=arrays)
+
+
+def _foreign(path: Path | str) -> ArtifactError:
+    return ArtifactError(
+        f"{path} must hold a calibrator; it holds something else. Delete it and fit one again."
+    )
+
+
+def _outcomes(scores: ArrayLike, liked: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    x, y = np.asarray(scores, dtype=np.float64), np.asarray(liked, dtype=bool)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(
+            f"`scores` and `liked` must be of one length; got shapes {x.shape} and {y.shape}."
+        )
+    if not np.isfinite(x).all():
+        raise ValueError("`scores` must be finite; some are not. Leave out masked items.")
+    if y.all() or not y.any():
+        what = "no outcome" if not len(y) else f"{len(y)} outcomes, all {bool(y[0])}"
+        raise ValueError(
+            f"`liked` must hold both outcomes; got {what}. Check the threshold that makes a like."
+        )
+    return x, y
+
+
+def _isotonic(
+    x: NDArray[np.float64], y: NDArray[np.bool_], low: float, high: float
+) -> dict[str, NDArray[np.float64]]:
+    from scipy import optimize  # here, because it would double the time of `import`
+
+    levels, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    share = np.bincount(inverse, weights=y) / counts
+    fitted = optimize.isotonic_regression(share, weights=counts).x
+    # Both ends of each constant stretch carry the whole curve.
+    inner = np.zeros(len(fitted), dtype=bool)
+    inner[1:-1] = (fitted[1:-1] == fitted[:-2]) & (fitted[1:-1] == fitted[2:])
+    return {"scores": levels[~inner], "probabilities": np.clip(fitted[~inner], low, high)}
+
+
+def _platt(
+    x: NDArray[np.float64], y: NDArray[np.bool_], low: float, high: float
+) -> dict[str, NDArray[np.float64]]:
+    from scipy import optimize
+
+    center, scale = x.mean(), x.std() or 1.0
+    z, target = (x - center) / scale, np.where(y, high, low)
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logit = weights[0] * z + weights[1]
+        gap = special.expit(logit) - target
+        value = np.mean(np.logaddexp(0.0, logit) - target * logit)
+        return float(value), np.array([np.mean(gap * z), gap.mean()])
+
+    start = np.array([0.0, special.logit(target.mean())])
+    slope, intercept = optimize.minimize(loss, start, jac=True, method="BFGS", tol=1e-8).x
+    slope /= scale
+    return {"slope": np.array([slope]), "intercept": np.array([intercept - slope * center])}
+
+
+def score_cells(
+    model: Any,
+    fold: Fold,
+    *,
+    min_value: float | None = None,
+    batch_size: int = 512,
+    max_cells: int = 2_000_000,
+    seed: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the scores of cells whose outcome the fold knows, and the outcomes.
+
+    Parameters
+    ----------
+    model : object
+        Anything that `evaluate` takes.
+    fold : Fold
+        The validation fold to fit on, or the test fold to check on.
+    min_value : float, optional
+        A like is a held-out rating of at least this value, among the held-out ratings. Where it is
+        not given, a like is a target among *all* items the user had not used: the probability is
+        then of "is used and was held out", a small number.
+    batch_size : int
+        Users that are scored at once.
+    max_cells : int
+        Without `min_value`: users are left out at random so that about this many cells remain.
+    seed : int
+        Of that choice.
+
+    Returns
+    -------
+    scores : ndarray of shape (n,), float64
+    liked : ndarray of shape (n,), bool
+    """
+    check_integer("max_cells", max_cells, minimum=1)
+    part = fold
+    if min_value is None:
+        n_kept = min(fold.n_rows, max(1, max_cells // fold.fold_in.shape[1]))
+        rng = rng_from(seed, "evaluation", "calibration")
+        part = fold.take(np.sort(rng.permutation(fold.n_rows)[:n_kept]))
+    scores, liked = [], []
+    for rows, batch in score_batches(model, part, batch_size):
+        targets = part.targets[rows]
+        row = np.repeat(np.arange(targets.shape[0]), np.diff(targets.indptr))
+        if min_value is None:
+            wanted = np.zeros(batch.shape, dtype=bool)
+            wanted[row, targets.indices] = True
+            unseen = ~np.isneginf(mask_seen(batch.copy(), part.fold_in[rows]))
+            scores.append(batch[unseen])
+            liked.append(wanted[unseen])
+        else:
+            scores.append(batch[row, targets.indices])
+            liked.append(targets.data >= min_value)
+    return np.concatenate(scores).astype(np.float64), np.concatenate(liked)
+
+
+def fit_calibrator(
+    model: Any,
+    validation: Fold,
+    *,
+    min_value: float | None = None,
+    method: Method = "isotonic",
+    batch_size: int = 512,
+) -> Calibrator:
+    """Fit a calibrator to a model's scores on the validation fold, see `score_cells`.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> class Same:
+    ...     def score(self, user_items):
+    ...         return np.tile([1.0, 2.0], (user_items.shape[0], 1))
+    >>> rated = sparse.csr_array([[2.0, 8.0], [3.0, 9.0], [7.0, 7.0]])
+    >>> fold = Fold(fold_in=sparse.csr_array((3, 2)), targets=rated, users=np.arange(3))
+    >>> fit_calibrator(Same(), fold, min_value=7.0).probability([1.0, 2.0]).round(2)
+    array([0.33, 0.83])
+    """
+    scores, liked = score_cells(model, validation, min_value=min_value, batch_size=batch_size)
+    return Calibrator.fit(scores, liked, method=method)

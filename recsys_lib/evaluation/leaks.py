@@ -1,0 +1,285 @@
+"""Assertions that held-out data cannot reach a model. Each raises `LeakError` and says what leaked.
+
+They are cheap enough to run in every notebook, and raise with ``python -O`` too.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from recsys_lib.dataset import Dataset, Fold, Split
+from recsys_lib.errors import DataError, LeakError
+
+__all__ = [
+    "assert_no_future",
+    "assert_no_shared_pairs",
+    "assert_no_shared_users",
+    "assert_statistic_of_train",
+    "assert_vocabulary",
+]
+
+
+def assert_no_shared_users(split: Split) -> None:
+    """Raise unless train, validation and test are of different users (strong generalization).
+
+    Parameters
+    ----------
+    split : Split
+
+    Raises
+    ------
+    LeakError
+        If a user is in two parts.
+
+    Examples
+    --------
+    >>> row = sparse.csr_array([[1, 0]])
+    >>> fold = Fold(fold_in=row, targets=sparse.csr_array([[0, 1]]), users=np.array([4]))
+    >>> split = Split(train=row, validation=fold, test=fold, train_users=np.array([3]))
+    >>> assert_no_shared_users(split)
+    Traceback (most recent call last):
+    recsys_lib.errors.LeakError: `validation` and `test` must have no user in common; 1 is in both,
+    first dataset row 4. Split with strong_generalization.
+    """
+    parts = {
+        "train": split.train_users,
+        "validation": split.validation.users,
+        "test": split.test.users,
+    }
+    names = list(parts)
+    for place, one in enumerate(names):
+        for other in names[place + 1 :]:
+            shared = np.intersect1d(parts[one], parts[other])
+            if len(shared):
+                raise LeakError(
+                    f"`{one}` and `{other}` must have no user in common; {len(shared)} "
+                    f"{'is' if len(shared) == 1 else 'are'} in both, first dataset row "
+                    f"{shared[0]}. Split with strong_generalization."
+                )
+
+
+def assert_no_shared_pairs(split: Split) -> None:
+    """Raise if a held-out pair is shown to the model, in training or in a fold-in.
+
+    Parameters
+    ----------
+    split : Split
+        Of any kind: users are matched by their dataset row.
+
+    Raises
+    ------
+    LeakError
+        If a target is in the fold-in of its own fold or in the training rows, or if validation
+        and test share a target.
+
+    Examples
+    --------
+    >>> row = sparse.csr_array([[1, 1]])
+    >>> fold = Fold(fold_in=row, targets=sparse.csr_array([[0, 1]]), users=np.array([4]))
+    >>> split = Split(train=row, validation=fold, test=fold, train_users=np.array([3]))
+    >>> assert_no_shared_pairs(split)
+    Traceback (most recent call last):
+    recsys_lib.errors.LeakError: `validation.targets` and `validation.fold_in` must have no pair in
+    common; 1 is in both, first dataset row 4, item position 1. ...
+    """
+    n_items = int(split.train.shape[1])
+    keys: dict[str, NDArray[np.int64]] = {"train": _pairs(split.train, split.train_users)}
+    for name, fold in (("validation", split.validation), ("test", split.test)):
+        keys[f"{name}.targets"] = _pairs(fold.targets, fold.users)
+        keys[f"{name}.fold_in"] = _pairs(fold.fold_in, fold.users)
+    # The test may show what validation hid, since that lies in the past by then.
+    for one, other in (
+        ("validation.targets", "validation.fold_in"),
+        ("test.targets", "test.fold_in"),
+        ("validation.targets", "train"),
+        ("test.targets", "train"),
+        ("test.targets", "validation.targets"),
+        ("test.targets", "validation.fold_in"),
+    ):
+        shared = np.intersect1d(keys[one], keys[other])
+        if len(shared):
+            raise LeakError(
+                f"`{one}` and `{other}` must have no pair in common; {len(shared)} "
+                f"{'is' if len(shared) == 1 else 'are'} in both, first dataset row "
+                f"{shared[0] // n_items}, item position {shared[0] % n_items}. "
+                "A model that sees its targets is measured on copying them."
+            )
+
+
+def _pairs(matrix: sparse.csr_array, users: NDArray[np.int64]) -> NDArray[np.int64]:
+    rows = np.repeat(np.asarray(users, dtype=np.int64), np.diff(matrix.indptr))
+    return rows * int(matrix.shape[1]) + matrix.indices
+
+
+def assert_vocabulary(
+    item_ids: Iterable[Any], train_item_ids: Iterable[Any], *, catalogue: Iterable[Any] = ()
+) -> None:
+    """Raise if the item vocabulary holds an id that only held-out data can have told.
+
+    Parameters
+    ----------
+    item_ids : iterable
+        The vocabulary: one id for each column.
+    train_item_ids : iterable
+        Ids in the training interactions.
+    catalogue : iterable
+        Ids known before any interaction, such as a product list. A catalogue fixed before the
+        split is no leak; a vocabulary gathered from all interactions is one, because that an item
+        exists at all then says that someone held out has used it.
+
+    Raises
+    ------
+    LeakError
+        If an id is in neither.
+
+    Examples
+    --------
+    >>> assert_vocabulary(["a", "b"], ["a"], catalogue=["a", "b"])
+    >>> assert_vocabulary(["a", "b"], ["a"])
+    Traceback (most recent call last):
+    recsys_lib.errors.LeakError: Every item must come from the training data or the catalogue; 1 of
+    2 does not, first 'b'. ...
+    """
+    vocabulary = pd.Index(list(item_ids))
+    known = pd.Index(list(train_item_ids)).union(pd.Index(list(catalogue)), sort=False)
+    foreign = vocabulary[~vocabulary.isin(known)]
+    if len(foreign):
+        raise LeakError(
+            "Every item must come from the training data or the catalogue; "
+            f"{len(foreign)} of {len(vocabulary)} {'does' if len(foreign) == 1 else 'do'} not, "
+            f"first {foreign[0]!r}. Give the catalogue, or drop those columns."
+        )
+
+
+def assert_statistic_of_train(
+    name: str,
+    value: ArrayLike,
+    statistic: Callable[[sparse.csr_array], ArrayLike],
+    train: sparse.csr_array,
+    *,
+    rtol: float = 1e-5,
+) -> None:
+    """Raise unless a fitted quantity is what the training data alone give.
+
+    Parameters
+    ----------
+    name : str
+        What it is called, for the message: ``"scaler mean"``, ``"item_counts"``.
+    value : array
+        The quantity in use.
+    statistic : callable
+        Computes it from a matrix.
+    train : csr_array of shape (n_train_rows, n_items)
+    rtol : float
+        Relative tolerance, for rounding.
+
+    Raises
+    ------
+    LeakError
+        If they differ.
+
+    Examples
+    --------
+    >>> train = sparse.csr_array([[1.0, 3.0]])
+    >>> assert_statistic_of_train("mean", 2.0, lambda x: x.data.mean(), train)
+    >>> assert_statistic_of_train("mean", 2.5, lambda x: x.data.mean(), train)
+    Traceback (most recent call last):
+    recsys_lib.errors.LeakError: `mean` must be computed from the training data alone; it differs
+    from their value by up to 0.5. ...
+    """
+    used, expected = np.asarray(value, dtype=float), np.asarray(statistic(train), dtype=float)
+    if used.shape != expected.shape:
+        raise LeakError(
+            f"`{name}` must be computed from the training data alone; its shape is {used.shape} "
+            f"and theirs {expected.shape}. Fit it on split.train."
+        )
+    if not np.allclose(used, expected, rtol=rtol, atol=0.0, equal_nan=True):
+        worst = float(np.nanmax(np.abs(used - expected)))
+        raise LeakError(
+            f"`{name}` must be computed from the training data alone; it differs from their value "
+            f"by up to {worst:.6g}. Fit it on split.train."
+        )
+
+
+def assert_no_future(split: Split, dataset: Dataset) -> None:
+    """Raise if anything that is trained on or shown is later than a target (temporal splits).
+
+    Parameters
+    ----------
+    split : Split
+        Of `dataset`, by one clock for all users.
+    dataset : Dataset
+        With timestamps.
+
+    Raises
+    ------
+    LeakError
+        If a training interaction is later than the first target of a fold, or a user is shown
+        something later than one of their own targets.
+    DataError
+        If the data set has no timestamps.
+
+    Notes
+    -----
+    For `leave_last_out`, where each user has a clock of their own, the first of the two fails by
+    design: other users' later interactions are trained on. That is the leak of that protocol.
+
+    Examples
+    --------
+    >>> from recsys_lib.splitting import split_by_time
+    >>> table = pd.DataFrame({"user_id": 1, "item_id": range(20), "t": range(20)})
+    >>> dataset = Dataset.from_frame(table, value=None, timestamp="t")
+    >>> assert_no_future(split_by_time(dataset), dataset)
+    """
+    if dataset.timestamps is None:
+        raise DataError(
+            "The data set must have timestamps to tell the future; it has none. Build it with "
+            'Dataset.from_frame(..., timestamp="column").'
+        )
+    newest = _times(dataset, split.train, split.train_users).max(initial=np.iinfo(np.int64).min)
+    for name, fold in (("validation", split.validation), ("test", split.test)):
+        asked = _times(dataset, fold.targets, fold.users)
+        late = int((asked < newest).sum())
+        if late:
+            raise LeakError(
+                f"`train` must lie before every target; {late} of {len(asked)} targets of "
+                f"`{name}` are earlier than its last interaction. Split with split_by_time."
+            )
+        _check_own_clock(dataset, name, fold)
+
+
+def _check_own_clock(dataset: Dataset, name: str, fold: Fold) -> None:
+    shown = _extreme(np.maximum, _times(dataset, fold.fold_in, fold.users), fold.fold_in)
+    asked = _extreme(np.minimum, _times(dataset, fold.targets, fold.users), fold.targets)
+    wrong = np.flatnonzero(shown > asked)
+    if len(wrong):
+        raise LeakError(
+            f"`{name}.fold_in` must not be later than the user's targets; it is for {len(wrong)} "
+            f"of {fold.n_rows} users, first dataset row {fold.users[wrong[0]]}. "
+            "Split with split_by_time or leave_last_out."
+        )
+
+
+def _times(dataset: Dataset, part: sparse.csr_array, users: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Timestamp of each stored entry of `part`, whose rows are `users`."""
+    assert dataset.timestamps is not None
+    known = _pairs(dataset.user_items, np.arange(dataset.n_users))
+    wanted = _pairs(part, users)
+    places = np.searchsorted(known, wanted)
+    if len(wanted) and not np.array_equal(known[np.minimum(places, len(known) - 1)], wanted):
+        raise ValueError("`split` must be a split of `dataset`; it holds pairs that are not in it.")
+    return np.asarray(dataset.timestamps[places])
+
+
+def _extreme(
+    function: np.ufunc, times: NDArray[np.int64], part: sparse.csr_array
+) -> NDArray[np.int64]:
+    """Extreme time of each row; of an empty row, one that offends nobody."""
+    limits = np.iinfo(np.int64)
+    found = np.full(part.shape[0], limits.min if function is np.maximum else limits.max)
+    function.at(found, np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), times)
+    return found
