@@ -10,6 +10,7 @@ from recsys_lib.evaluation.ceiling import (
     share_of_gap_closed,
 )
 from recsys_lib.evaluation.evaluate import evaluate
+from recsys_lib.evaluation.leaderboard import CEILINGS, FLOORS, leaderboard
 from recsys_lib.evaluation.leaks import (
     assert_no_future,
     assert_no_shared_pairs,
@@ -27,6 +28,8 @@ from recsys_lib.evaluation.segments import by_history_length, by_item_popularity
 from recsys_lib.evaluation.significance import Comparison, compare, holm
 
 __all__ = [
+    "CEILINGS",
+    "FLOORS",
     "Calibrator",
     "Comparison",
     "MeanRating",
@@ -47,6 +50,7 @@ __all__ = [
     "fit_calibrator",
     "holm",
     "known_metrics",
+    "leaderboard",
     "parse_metric",
     "popularity_buckets",
     "reference_reports",

@@ -1,6 +1,7 @@
 """One table of a comparison: floors, models and ceilings with intervals and the gap closed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,15 +57,19 @@ def leaderboard(
 
     Examples
     --------
-    >>> from recsys_lib.evaluation import example_report
-    >>> import dataclasses
-    >>> popular = example_report()
-    >>> knn = dataclasses.replace(popular, name="knn")
-    >>> leaderboard([knn, popular], "ndcg@2", n_resamples=100)[["value", "role"]].round(3)
-                value   role
+    >>> from scipy import sparse
+    >>> from recsys_lib.dataset import Fold
+    >>> from recsys_lib.evaluation import MostPopular, evaluate
+    >>> wanted = sparse.csr_array(np.eye(3)[[2] * 30 + [1] * 10])
+    >>> fold = Fold(fold_in=sparse.csr_array((40, 3)), targets=wanted, users=np.arange(40))
+    >>> counts = {"popularity": [9, 1, 0], "knn": [0, 9, 1], "omniscient": [0, 1, 9]}
+    >>> reports = [evaluate(MostPopular(c), fold, ["mrr@3"], name=n) for n, c in counts.items()]
+    >>> leaderboard(reports, "mrr@3")[["value", "role", "gap"]].round(3)
+                value     role  gap
     model
-    popularity  0.544  floor
-    knn         0.544  model
+    popularity  0.375    floor  0.0
+    knn         0.625    model  0.5
+    omniscient  0.875  ceiling  1.0
     """
     shared = [report for report in reports if metric in report.metrics]
     if len(shared) < 2:
@@ -72,7 +77,7 @@ def leaderboard(
             f"`reports` must hold {metric!r} at least twice; {len(shared)} of {len(reports)} do. "
             f"Evaluate with metrics=({metric!r}, ...)."
         )
-    options = {"confidence": confidence, "n_resamples": n_resamples, "seed": seed}
+    options: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "seed": seed}
     scores = compare(shared, [metric], **options).scores.set_index("model")
     best_last = parse_metric(metric).higher_is_better is not False
     ranked = scores.sort_values("value", ascending=best_last, kind="stable").index
@@ -93,7 +98,7 @@ def _gaps(
     floor: str,
     ceiling: str,
     models: Sequence[str],
-    options: dict[str, float],
+    options: dict[str, Any],
 ) -> pd.Series:
     """Share of the gap closed by each model, 0 and 1 at its ends."""
     one = {report.name: report for report in reports}
