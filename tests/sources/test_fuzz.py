@@ -1,5 +1,6 @@
 """Whatever the table: a data set or a `DataError`, nothing else."""
 
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,12 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
 
 
 def settle(source: Any, **options: Any) -> Dataset | None:
-    """Load it; None for a `DataError`, which must say something."""
+    """Load it; None for a `DataError`; any other exception fails the test."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             dataset = load_dataset(source, **options)
-    except DataError as error:
-        assert len(str(error)) > 30
+    except DataError:
         return None
     assert dataset.n_interactions > 0
     assert np.isfinite(dataset.user_items.data).all()
@@ -80,10 +80,8 @@ def test_any_frame_gives_a_dataset_or_a_data_error(
     settle(frame, mode=mode, duplicates=duplicates, rating_scale=scale)
     pd.testing.assert_frame_equal(frame, before)
     settle(frame, users=frame, items=frame, mode=mode, value=None, timestamp=None)
-    try:
+    with contextlib.suppress(DataError):
         assert isinstance(validate_interactions(frame), pd.DataFrame)
-    except DataError:
-        pass
 
 
 @SETTINGS
