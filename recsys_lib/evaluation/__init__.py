@@ -2,13 +2,7 @@
 
 from recsys_lib.evaluation.calibration import Calibrator, fit_calibrator, score_cells
 from recsys_lib.evaluation.catalogue import known_metrics, parse_metric
-from recsys_lib.evaluation.ceiling import (
-    MeanRating,
-    MostPopular,
-    RandomOrder,
-    reference_reports,
-    share_of_gap_closed,
-)
+from recsys_lib.evaluation.ceiling import share_of_gap_closed
 from recsys_lib.evaluation.evaluate import evaluate
 from recsys_lib.evaluation.leaderboard import CEILINGS, FLOORS, leaderboard
 from recsys_lib.evaluation.leaks import (
@@ -17,6 +11,12 @@ from recsys_lib.evaluation.leaks import (
     assert_no_shared_users,
     assert_statistic_of_train,
     assert_vocabulary,
+)
+from recsys_lib.evaluation.references import (
+    MeanRating,
+    MostPopular,
+    RandomOrder,
+    reference_reports,
 )
 from recsys_lib.evaluation.reliability import (
     brier_score,

@@ -43,6 +43,7 @@ def reliability_table(
     *,
     n_bins: int = 10,
     binning: Binning = "quantile",
+    true: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Compare what was forecast with what happened, bin by bin.
 
@@ -56,12 +57,15 @@ def reliability_table(
         Number of bins to aim for; equal forecasts share a bin, and empty bins are left out.
     binning : {"quantile", "uniform"}
         Bins of about equally many forecasts, or of equal width on [0, 1].
+    true : array of shape (n,), float, optional
+        True probabilities, where a world knows them.
 
     Returns
     -------
     DataFrame
-        Columns ``low, high`` (the bin's range of forecasts), ``n, predicted, observed``, and
-        ``observed_low, observed_high``, the 95 % Wilson interval of the observed share.
+        Columns ``low, high`` (the bin's range of forecasts), ``n, predicted, observed``,
+        ``observed_low, observed_high``, the 95 % Wilson interval of the observed share, and with
+        `true` its mean, ``true``.
 
     References
     ----------
@@ -78,7 +82,10 @@ def reliability_table(
     """
     p, y = _forecasts(probability, liked)
     label = _bins(p, n_bins, binning)
-    grouped = pd.DataFrame({"p": p, "y": y}).groupby(label)
+    cells = pd.DataFrame({"p": p, "y": y})
+    if true is not None:
+        cells["true"] = _forecasts(true, liked)[0]
+    grouped = cells.groupby(label)
     table = pd.DataFrame(
         {
             "low": grouped["p"].min(),
@@ -91,7 +98,8 @@ def reliability_table(
     n, share, z = table["n"], table["observed"], 1.959964
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return table.assign(observed_low=middle - reach, observed_high=middle + reach)
+    table = table.assign(observed_low=middle - reach, observed_high=middle + reach)
+    return table if true is None else table.assign(true=grouped["true"].mean().to_numpy())
 
 
 def expected_calibration_error(
