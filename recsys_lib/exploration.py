@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_integer
-from recsys_lib.dataset import Dataset
+from recsys_lib.dataset import Dataset, Split
 from recsys_lib.errors import DataError
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "mean_by_group",
     "observed_means",
     "overview",
+    "split_overview",
 ]
 
 
@@ -174,23 +175,27 @@ def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
     return lift
 
 
-def group_labels(frame: pd.DataFrame, column: str, *, max_groups: int = 8) -> pd.Series:
+def group_labels(
+    frame: pd.DataFrame | None, ids: pd.Index, column: str = "", *, max_groups: int = 8
+) -> pd.Series:
     """Return one label per row, rare ones together, fit for a figure.
 
     Parameters
     ----------
-    frame : DataFrame
+    frame : DataFrame or None
         Users or items.
+    ids : Index
+        Of its rows; without a frame they are all in the group ``"all"``.
     column : str
         Text or categories; of several words separated by spaces or ``|`` the first counts, as in
-        a list of genres.
+        a list of genres. Empty takes the first such column with 2 to 40 different first words.
     max_groups : int
         Labels that are kept, the most frequent ones; the others become ``"other"``.
 
     Returns
     -------
-    Series of str, with the index of `frame`
-        ``"none"`` where the value is missing.
+    Series of str, indexed by `ids`
+        Named as the column; ``"none"`` where the value is missing.
 
     Raises
     ------
@@ -200,20 +205,40 @@ def group_labels(frame: pd.DataFrame, column: str, *, max_groups: int = 8) -> pd
     Examples
     --------
     >>> films = pd.DataFrame({"genre": ["Drama War", "Drama", "Western", None]})
-    >>> group_labels(films, "genre", max_groups=1).tolist()
+    >>> group_labels(films, films.index, "genre", max_groups=1).tolist()
     ['Drama', 'Drama', 'other', 'none']
     """
     check_integer("max_groups", max_groups, minimum=1)
-    if column not in frame.columns:
-        raise DataError(
-            f"The column {column!r} must exist; there are {', '.join(map(str, frame.columns))}. "
-            "Choose one of them."
-        )
-    text = frame[column].astype("object")
-    missing = text.isna()
-    first = text.astype("str").str.split(r"[|\s]+", regex=True, n=1).str[0]
+    name = _group_column(frame, column)
+    if frame is None or name is None:
+        return pd.Series("all", index=ids, name="everything")
+    first, missing = _first_words(frame[name]), frame[name].isna()
     kept = first[~missing].value_counts().index[:max_groups]
     return first.where(first.isin(kept), "other").where(~missing, "none").astype("str")
+
+
+_MOST_GROUPS = 40
+
+
+def _group_column(frame: pd.DataFrame | None, column: str) -> str | None:
+    """The column asked for, or the first that makes groups, or None."""
+    columns = [] if frame is None else [str(name) for name in frame.columns]
+    if column and column not in columns:
+        raise DataError(
+            f"The column {column!r} must exist; there are {', '.join(columns) or 'none'}. "
+            'Choose one of them, or "" for the first that makes groups.'
+        )
+    if column or frame is None:
+        return column or None
+    texts = frame.select_dtypes(exclude=["number", "datetime", "timedelta"])
+    for name, values in texts.items():
+        if 2 <= _first_words(values.dropna()).nunique() <= _MOST_GROUPS:
+            return str(name)
+    return None
+
+
+def _first_words(values: pd.Series) -> pd.Series:
+    return values.astype("object").astype("str").str.split(r"[|\s]+", regex=True, n=1).str[0]
 
 
 def mean_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.DataFrame:
@@ -282,3 +307,42 @@ def count_steps(
     furthest = reached.groupby([events["user_id"], events["item_id"]], observed=True).max()
     counts = [int((furthest >= number).sum()) for number in range(len(steps))]
     return pd.Series(counts, index=list(steps), dtype="int64")
+
+
+def split_overview(split: Split) -> pd.DataFrame:
+    """Return what each part of a split holds.
+
+    Parameters
+    ----------
+    split : Split
+
+    Returns
+    -------
+    DataFrame
+        Indexed by part: ``users``, interactions ``shown`` to the model and ``hidden`` from it, and
+        the ``use`` of the part.
+
+    Examples
+    --------
+    >>> from recsys_lib.splitting import split_ratings
+    >>> table = pd.DataFrame([(u, i, 3) for u in range(5) for i in range(4)])
+    >>> table.columns = ["user_id", "item_id", "value"]
+    >>> split_overview(split_ratings(Dataset.from_frame(table)))[["shown", "hidden"]]
+                shown  hidden
+    part
+    train          16       0
+    validation     16       2
+    test           16       2
+    """
+    folds = {"validation": split.validation, "test": split.test}
+    rows = {"train": (len(split.train_users), split.train.nnz, 0, "to learn from")}
+    for (name, fold), use in zip(folds.items(), ("to choose by", "to report"), strict=True):
+        rows[name] = (_active(fold.targets), fold.fold_in.nnz, fold.targets.nnz, use)
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["users", "shown", "hidden", "use"]
+    )
+    return table.rename_axis("part")
+
+
+def _active(matrix: sparse.csr_array) -> int:
+    return int(np.count_nonzero(np.diff(matrix.indptr)))

@@ -93,10 +93,28 @@ def test_a_pair_counts_at_every_step_before_the_one_it_reached() -> None:
     assert count_steps(events).to_dict() == {"view": 3, "start": 2, "complete": 1}
 
 
-def test_groups_keep_the_index_and_an_unknown_column_is_named(dataset: Dataset) -> None:
-    assert group_labels(dataset.items, "track").index.equals(dataset.items.index)
+def test_groups_keep_the_ids_and_an_unknown_column_is_named(dataset: Dataset) -> None:
+    labels = group_labels(dataset.items, dataset.item_ids, "track")
+    assert labels.index.equals(dataset.items.index)
+    assert labels.name == "track"
     with pytest.raises(DataError, match=r"column 'role' must exist; there are track\."):
-        group_labels(dataset.items, "role")
+        group_labels(dataset.items, dataset.item_ids, "role")
+
+
+def test_the_first_column_that_makes_groups_is_taken_where_none_is_named() -> None:
+    films = pd.DataFrame(
+        {
+            "title": [f"Film{n}" for n in range(60)],
+            "minutes": 90,
+            "language": "en",
+            "genres": ["Drama War", "Comedy"] * 30,
+        }
+    )
+    labels = group_labels(films, films.index)
+    assert labels.name == "genres"
+    assert set(labels) == {"Drama", "Comedy"}
+    assert set(group_labels(films[["title"]], films.index)) == {"all"}
+    assert group_labels(None, films.index).tolist() == ["all"] * 60
 
 
 @pytest.mark.parametrize(("scale", "like"), [((1, 10), 7), ((1, 5), 4), ((0.5, 5), 3.5)])
