@@ -5,7 +5,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from recsys_lib.pipeline import Project
+from recsys_lib.pipeline.chain import load_steps, resolve, select
+from recsys_lib.pipeline.runner import RunResult, run_chain
 
 PARAMETERS = 'RUN = "lab"  # name of the run\nSEED = 0  # seed of every random stream'
 START = "from recsys_lib import notebook\nsession = notebook.start({name!r}, globals())"
@@ -34,3 +37,34 @@ def write(project: Project) -> WriteNotebook:
         return path
 
     return write_notebook
+
+
+class Quiet:
+    """Progress that nobody hears."""
+
+    def begin(self, name: str, cells: int) -> None: ...
+
+    def cell(self, done: int) -> None: ...
+
+    def end(self, outcome: object) -> None: ...
+
+
+@pytest.fixture
+def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunResult]:
+    """Run the project's chain, `parameters` by keyword."""
+    # Who edits the library while the tests run shall not move them.
+    monkeypatch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: "the library")
+
+    def run_it(
+        name: str = "default",
+        *,
+        only: str | None = None,
+        force: bool = False,
+        timeout: float = 60,
+        **parameters: object,
+    ) -> RunResult:
+        steps = select(load_steps(project), only=only)
+        values = resolve(steps, values=parameters)
+        return run_chain(project, steps, values, Quiet(), name=name, force=force, timeout=timeout)
+
+    return run_it

@@ -5,6 +5,7 @@ import json
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline import notebook
 from recsys_lib.pipeline.pins import Pin, write_pins

@@ -1,0 +1,242 @@
+"""The command line: ``recsys run``, ``recsys recommend``, ``recsys doctor``.
+
+Exit codes: 0 all is well; 1 a notebook failed; 2 what was given is wrong; 130 interrupted.
+"""
+
+import argparse
+import contextlib
+import math
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from recsys_lib import __version__
+from recsys_lib.errors import ConfigError, RecsysError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.runner import Outcome, RunResult
+
+__all__ = ["main"]
+
+_FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
+_HOUR = 3600.0
+_SHOWN_USER = "nle"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; those of the process by default.
+    """
+    options = _parser().parse_args(arguments)
+    # A batch system stops a job with SIGTERM: that is to end like Ctrl-C, kernel included.
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return int(options.command(options))
+    except KeyboardInterrupt:
+        _say("Interrupted. What was finished is kept; the same command goes on from there.")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has gone; nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (RecsysError, ValueError, OSError, MemoryError) as error:
+        if options.debug:
+            traceback.print_exc()
+        _say(f"recsys: {_text(error)}")
+        return _BAD_INPUT
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _text(error: BaseException) -> str:
+    """Return the message; an error that the library did not foresee also says its type."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, RecsysError) else f"{type(error).__name__}: {text}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="recsys", description="Notebooks in order, recommendations, and the machine's health."
+    )
+    parser.add_argument("--version", action="version", version=f"recsys {__version__}")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", parents=[shared], help="run the notebooks through papermill")
+    run.set_defaults(command=_run)
+    run.add_argument("--only", metavar="NN[-NN]", help="only these notebooks: 02, 01-03 or 01,04")
+    run.add_argument("--from", dest="first", metavar="NN", help="from this notebook on")
+    run.add_argument(
+        "-p",
+        dest="texts",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set a parameter of the notebooks that declare it; may be repeated",
+    )
+    run.add_argument("-f", dest="file", type=Path, metavar="FILE", help="parameters from YAML")
+    run.add_argument("--name", default="default", help="name of the run (default: %(default)s)")
+    run.add_argument("--force", action="store_true", help="run also what is unchanged")
+    run.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=4 * _HOUR,
+        metavar="SECONDS",
+        help="limit for each notebook; 0 for none (default: 4 hours)",
+    )
+
+    ask = commands.add_parser("recommend", parents=[shared], help="recommend for a user")
+    ask.set_defaults(command=_recommend)
+    ask.add_argument("user", nargs="?", metavar="USER", help="asked for where it is not given")
+    ask.add_argument("-k", type=int, default=10, help="length of the list (default: %(default)s)")
+    ask.add_argument("--run", default="default", metavar="NAME", help="run whose model answers")
+
+    doctor = commands.add_parser("doctor", parents=[shared], help="report versions and machine")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text) or math.inf
+    raise argparse.ArgumentTypeError(f"must be a number of seconds >= 0; got {text!r}")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from recsys_lib.pipeline.chain import load_steps, resolve, select
+    from recsys_lib.pipeline.parameters import read_file
+    from recsys_lib.pipeline.progress import ProgressLines, closing_table
+    from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.runner import run_chain
+
+    project = Project.find()
+    steps = select(load_steps(project), only=options.only, first=options.first)
+    values = read_file(options.file) if options.file else {}
+    parameters = resolve(steps, texts=dict(options.texts), values=values)
+    result = run_chain(
+        project,
+        steps,
+        parameters,
+        ProgressLines(sys.stdout, [step.name for step in steps]),
+        name=options.name,
+        force=options.force,
+        timeout=options.timeout,
+    )
+    if result.failed:
+        return _tell_failure(result.failed, options.debug)
+    print(f"\n{closing_table(result.outcomes)}\n\n{_places(project, result)}")
+    users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
+    _show_list(result.folder, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
+    return 0
+
+
+def _tell_failure(outcome: "Outcome", debug: bool) -> int:
+    from recsys_lib.pipeline.runner import BAD_INPUT
+
+    failure = outcome.failure
+    assert failure is not None
+    if debug and failure.traceback:
+        _say(failure.traceback)
+    bad_input = failure.kind in BAD_INPUT
+    reason = failure.message if bad_input else f"{failure.kind}: {failure.message}"
+    _say(f"recsys: {outcome.name} stopped in cell {failure.cell} of {outcome.cells}: {reason}")
+    _say(f"Executed up to there: {outcome.copy}")
+    return _BAD_INPUT if bad_input else _FAILED
+
+
+def _places(project: "Project", result: "RunResult") -> str:
+    folder = result.folder.relative_to(project.root)
+    figures = project.figures(result.folder.name).relative_to(project.root)
+    return f"Executed notebooks: {folder}   artefacts: {folder}/artifacts   figures: {figures}"
+
+
+def _show_list(folder: Path, user: str) -> None:
+    """Print the top of the run's list for one user, if the run made a bundle and knows them."""
+    from recsys_lib.bundle import Bundle
+    from recsys_lib.errors import DataError
+
+    place = folder / "artifacts" / "bundle"
+    if not place.exists():
+        return
+    try:
+        rows = Bundle.load(place).recommend(user, k=10)
+    except DataError as error:
+        print(f"\nNo list for user {user!r}: {error}")
+        return
+    print(f"\nTop {len(rows)} for user {user!r}\n{_list_table(rows)}")
+
+
+def _list_table(rows: "pd.DataFrame") -> str:
+    shown = rows[["rank", "item_id", "title", "probability", "rung"]].copy()
+    # Left-aligned text needs its own padding: pandas aligns every column to the right.
+    for column in ("item_id", "title", "rung"):
+        text = shown[column].astype(str)
+        shown[column] = text.str.ljust(max(int(text.str.len().max() or 0), len(column)))
+    headers = [f"{name:<{len(str(shown[name].iloc[0]))}}" for name in shown.columns]
+    shown.columns = headers if len(shown) else list(shown.columns)
+    return str(shown.to_string(index=False, float_format="{:.3f}".format, na_rep="unknown"))
+
+
+def _recommend(options: argparse.Namespace) -> int:
+    from recsys_lib.pipeline.project import Project
+
+    folder = Project.find().artifacts(options.run) / "bundle"
+    if options.k < 1:
+        raise ConfigError(f"-k must be a whole number >= 1; got {options.k}. Try 10.")
+    if not folder.exists():
+        raise ConfigError(
+            f"Run {options.run!r} must have made a bundle; {folder} does not exist. "
+            f"Make it with `recsys run --name {options.run}`."
+        )
+    user = options.user if options.user is not None else _ask()
+    from recsys_lib.bundle import Bundle
+
+    rows = Bundle.load(folder).recommend(user, k=options.k)
+    print(_list_table(rows) if len(rows) else f"User {user!r} has used every item already.")
+    if 0 < len(rows) < options.k:
+        print(f"These are all: no more than {len(rows)} items are left for user {user!r}.")
+    return 0
+
+
+def _ask() -> str:
+    try:
+        user = input("User name: ").strip()
+    except EOFError:
+        print()
+        user = ""
+    if not user:
+        raise ConfigError(
+            "A user name must be given; the input was empty. Type one, or give it as an argument: "
+            "`recsys recommend nle`."
+        )
+    return user
+
+
+def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command has one shape
+    from recsys_lib.pipeline.doctor import report
+
+    for name, value in report():
+        print(f"{name:<12} {value}")
+    return 0

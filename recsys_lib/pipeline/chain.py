@@ -1,0 +1,169 @@
+"""Which notebooks run, in which order, with which parameters: all settled before anything runs."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys_lib.errors import ConfigError
+from recsys_lib.pipeline.parameters import Parameter, check_value, declared, parse_text
+from recsys_lib.pipeline.project import Project, did_you_mean
+
+__all__ = ["Step", "load_steps", "resolve", "select"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A notebook of the chain.
+
+    Attributes
+    ----------
+    path : Path
+        The committed notebook.
+    sources : tuple of str
+        The source of each cell.
+    parameters : dict of str to Parameter
+        What it declares.
+    """
+
+    path: Path
+    sources: tuple[str, ...]
+    parameters: dict[str, Parameter]
+
+    @property
+    def name(self) -> str:
+        """The file's name without ``.ipynb``."""
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        """The two digits that it begins with."""
+        return self.path.name[:2]
+
+
+def load_steps(project: Project) -> list[Step]:
+    """Return all notebooks of the project, in order; `ConfigError` if one is not a notebook."""
+    return [_load(path) for path in project.chain()]
+
+
+def _load(path: Path) -> Step:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        sources = tuple("".join(cell["source"]) for cell in content["cells"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} must be a notebook; {type(error).__name__}: {error}. Restore it."
+        ) from error
+    return Step(path, sources, declared(content, path.stem))
+
+
+def select(
+    steps: Iterable[Step], *, only: str | None = None, first: str | None = None
+) -> list[Step]:
+    """Return the steps that `only` ("03", "01-03", "01,04") names, from number `first` on.
+
+    Raises
+    ------
+    ConfigError
+        If a number is of no notebook, or nothing is left.
+
+    Examples
+    --------
+    >>> steps = [Step(Path(f"0{i}_step.ipynb"), (), {}) for i in (1, 2, 3)]
+    >>> [step.number for step in select(steps, only="01-02")]
+    ['01', '02']
+    """
+    steps = list(steps)
+    numbers = [step.number for step in steps]
+    wanted = set(numbers)
+    if only is not None:
+        parts = [_span(part.strip(), numbers, "--only") for part in only.split(",")]
+        wanted &= set().union(*parts)
+    if first is not None:
+        wanted &= _span(f"{first}-{numbers[-1]}", numbers, "--from")
+    if not wanted:
+        raise ConfigError(f"--only {only} and --from {first} must leave a notebook; none is left.")
+    return [step for step in steps if step.number in wanted]
+
+
+def _span(text: str, numbers: list[str], option: str) -> set[str]:
+    ends = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", text)
+    low, high = (end.zfill(2) for end in (ends[1], ends[2] or ends[1])) if ends else ("", "")
+    if low not in numbers or high not in numbers or low > high:
+        raise ConfigError(
+            f"{option} must name notebooks by number, like 02 or 01-03; got {text!r}. "
+            f"There are {', '.join(numbers)}."
+        )
+    return {number for number in numbers if low <= number <= high}
+
+
+def resolve(
+    steps: Iterable[Step],
+    *,
+    texts: Mapping[str, str] | None = None,
+    values: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Return the overrides in their types; a name that no step declares is an error.
+
+    Parameters
+    ----------
+    steps : iterable of Step
+        Those that will run.
+    texts : mapping of str to str, optional
+        As typed on the command line; they win over `values`.
+    values : mapping of str to object, optional
+        As read from a parameter file.
+    folder : Path, optional
+        Where relative paths begin; the working directory by default.
+
+    Returns
+    -------
+    dict
+        Name -> value, paths made absolute.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown or reserved, a value is of another type than the literal in any of
+        the steps, or a path leads nowhere.
+    """
+    known: dict[str, list[Parameter]] = {}
+    for step in steps:
+        for parameter in step.parameters.values():
+            known.setdefault(parameter.name, []).append(parameter)
+    resolved = {}
+    for name, value in {**(values or {}), **(texts or {})}.items():
+        _check_name(name, known)
+        for parameter in known[name]:
+            if name in (texts or {}):
+                resolved[name] = parse_text(parameter, value)
+            else:
+                resolved[name] = check_value(parameter, value)
+            if parameter.is_path:
+                resolved[name] = _existing(name, resolved[name], folder or Path.cwd())
+    return resolved
+
+
+def _check_name(name: str, known: Mapping[str, Any]) -> None:
+    if name == "RUN":
+        raise ConfigError("Parameter RUN is the name of the run; give it with --name.")
+    if name not in known:
+        names = sorted(known.keys() - {"RUN"})
+        raise ConfigError(
+            f"Parameter {name!r} must be declared by a notebook that runs; none declares it."
+            f"{did_you_mean(name, names)} There are: {', '.join(names) or 'none'}."
+        )
+
+
+def _existing(name: str, value: str, folder: Path) -> str:
+    if not value or "://" in value:
+        return value
+    path = (folder / Path(value).expanduser()).resolve()
+    if not path.exists():
+        raise ConfigError(
+            f"Parameter {name} must be the path of a file; nothing is at {path}. Check the path."
+        )
+    return path.as_posix()

@@ -1,0 +1,204 @@
+"""One notebook through papermill: progress by cell, a time limit, a clear account of a failure."""
+
+import contextlib
+import logging
+import os
+import re
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from traitlets.config import Config
+
+from recsys_lib.errors import ArtifactError
+
+__all__ = ["Failure", "execute", "part_of"]
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_ENGINE = "recsys"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a notebook stopped.
+
+    Attributes
+    ----------
+    cell : int
+        Number of the cell in the committed notebook, from 1.
+    kind, message : str
+        The exception's type and text.
+    traceback : str
+        What the notebook shows, without colours; empty where the kernel had no say.
+    """
+
+    cell: int
+    kind: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass
+class _Watch:
+    """What is known of a notebook while it runs, shared by the engine's thread and the caller's."""
+
+    on_cell: Callable[[int], None]
+    deadline: float
+    injected: int | None
+    cell: int = 0
+    client: Any = field(default=None)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def start_cell(self, cell: Any, cell_index: int) -> None:  # noqa: ARG002 - nbclient names them
+        skip = self.injected is not None and cell_index >= self.injected
+        self.cell = max(cell_index - skip, 0)
+        self.on_cell(self.cell)
+
+    def remaining(self, _cell: Any) -> float:
+        # nbclient takes 0 for "no limit".
+        return max(self.deadline - time.monotonic(), 0.001)
+
+    def kill(self) -> None:
+        self.stopped.set()
+        manager = getattr(self.client, "km", None)
+        pid = getattr(getattr(manager, "provisioner", None), "pid", None)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+class _Engine(NBClientEngine):  # type: ignore[misc]
+    """Papermill's engine with hooks for cells and a limit for the whole notebook."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, watch: _Watch, folder: Path, **_: Any
+    ) -> None:
+        logger = logging.getLogger("recsys_lib.pipeline.kernel")
+        logger.setLevel(logging.CRITICAL)  # a failure is told once, by the caller
+        with tempfile.TemporaryDirectory(prefix="recsys-") as sockets:
+            # Sockets in a private folder: no port to collide on or to listen in at.
+            manager = {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}
+            watch.client = PapermillNotebookClient(
+                nb_man,
+                kernel_name=kernel_name,
+                config=Config(KernelManager=manager),
+                log=logger,
+                timeout_func=watch.remaining,
+                startup_timeout=120,
+                on_cell_start=watch.start_cell,
+                resources={"metadata": {"path": str(folder)}},
+                # What matters is on disk by then, and TensorFlow takes a second to say goodbye.
+                shutdown_kernel="immediate",
+            )
+            watch.client.execute()
+
+
+papermill_engines.register(_ENGINE, _Engine)
+
+
+def part_of(copy: Path) -> Path:
+    """Return where an executed copy is kept while the notebook runs."""
+    return copy.with_name(f".{copy.stem}.part.ipynb")
+
+
+def execute(
+    source: Path,
+    copy: Path,
+    parameters: dict[str, Any],
+    *,
+    timeout: float,
+    on_cell: Callable[[int], None],
+) -> Failure | None:
+    """Run a notebook in a fresh kernel and leave the executed copy, whole or up to the failure.
+
+    Parameters
+    ----------
+    source : Path
+        The committed notebook; its folder is the kernel's working directory.
+    copy : Path
+        Where the executed copy goes.
+    parameters : dict
+        What to inject; all declared by the notebook.
+    timeout : float
+        Seconds that the whole notebook may take; infinite for no limit.
+    on_cell : callable
+        Told the number of finished cells.
+
+    Returns
+    -------
+    Failure or None
+        None where it ran to its end.
+
+    Raises
+    ------
+    ArtifactError
+        If the copy cannot be written.
+    """
+    node = nbformat.read(source, as_version=4)
+    tagged = [i for i, cell in enumerate(node.cells) if "parameters" in _tags(cell)]
+    injected = tagged[0] + 1 if parameters and tagged else None
+    watch = _Watch(on_cell, time.monotonic() + timeout, injected)
+    try:
+        part = part_of(copy)
+        with ThreadPoolExecutor(1) as pool:
+            # In a thread of its own, because nbclient would take the signals from the main one.
+            future = pool.submit(_papermill, node, part, parameters, watch, source.parent)
+            try:
+                failure = future.result()
+            except KeyboardInterrupt:
+                watch.kill()
+                raise
+        part.replace(copy)
+    except OSError as error:
+        part_of(copy).unlink(missing_ok=True)
+        raise ArtifactError(
+            f"{copy} must be writable; {error.strerror or error}. Free disk space or change its "
+            "permissions, then run again: finished notebooks are kept."
+        ) from error
+    return failure
+
+
+def _tags(cell: Any) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def _papermill(
+    node: Any, part: Path, parameters: dict[str, Any], watch: _Watch, folder: Path
+) -> Failure | None:
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        papermill.execute_notebook(
+            node,
+            # Papermill fills {fields} in paths.
+            str(part).replace("{", "{{").replace("}", "}}"),
+            parameters,
+            engine_name=_ENGINE,
+            kernel_name="python3",
+            progress_bar=False,
+            watch=watch,
+            folder=folder,
+        )
+    except papermill.PapermillExecutionError as error:
+        text = _ANSI.sub("", "\n".join(error.traceback))
+        return Failure(watch.cell + 1, error.ename, _ANSI.sub("", error.evalue), text)
+    except CellTimeoutError:
+        text = "the notebook took longer than its limit. Raise it with --timeout SECONDS"
+        return Failure(watch.cell + 1, "Timeout", text)
+    except (DeadKernelError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Kernel" not in str(error):
+            raise
+        text = "the kernel died; most often because memory ran out. Use fewer users or items"
+        return Failure(watch.cell + 1, "DeadKernel", text)
+    return None

@@ -1,0 +1,58 @@
+"""One run of a name at a time."""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from recsys_lib.errors import ConfigError
+
+__all__ = ["locked"]
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder of a run; `ConfigError` naming the process that holds it already.
+
+    The lock is the operating system's: it ends with the process that holds it, however that
+    ends, so no stale lock is left to be removed.
+
+    Raises
+    ------
+    ConfigError
+        If another process holds it, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"The folder of the run must be writable; {folder}: {error.strerror}. "
+            "Change its permissions, or choose another name with --name."
+        ) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"Only one run named {folder.name!r} may work at a time; {_holder(handle.name)} "
+                "is at it. Wait for it to end, or give this one another name with --name."
+            ) from error
+        handle.truncate(0)
+        # Only words for the message above: the lock itself is the open file.
+        holder = {"pid": os.getpid(), "since": time.strftime("%H:%M:%S")}
+        with contextlib.suppress(OSError):
+            handle.write(json.dumps(holder))
+            handle.flush()
+        yield
+
+
+def _holder(path: str) -> str:
+    try:
+        holder = json.loads(Path(path).read_text(encoding="utf-8"))
+        return f"process {holder['pid']}, since {holder['since']},"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,243 @@
+"""The chain through papermill: in order, skipping what is unchanged, stopping at a failure."""
+
+import math
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from recsys_lib.errors import ArtifactError
+from recsys_lib.pipeline.chain import Step
+from recsys_lib.pipeline.execution import Failure, execute
+from recsys_lib.pipeline.freshness import is_fresh, library_fingerprint, source_fingerprint
+from recsys_lib.pipeline.lock import locked
+from recsys_lib.pipeline.project import LAB_RUN, Project
+from recsys_lib.pipeline.record import Record
+
+__all__ = ["BAD_INPUT", "Outcome", "Progress", "RunResult", "run_chain"]
+
+# Exceptions that say that what was given is wrong, not the notebook.
+BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one notebook.
+
+    Attributes
+    ----------
+    name : str
+        The notebook.
+    status : {"ran", "skipped", "failed"}
+        How it ended.
+    cells, cells_done : int
+        How many it has, and how many ended.
+    seconds : float
+        Wall time now, or of the run that is kept where it was skipped.
+    artifacts, figures : tuple of str
+        Names of what it wrote.
+    failure : Failure, optional
+        Why it failed.
+    copy : Path, optional
+        The executed copy.
+    """
+
+    name: str
+    status: Literal["ran", "skipped", "failed"]
+    cells: int
+    cells_done: int
+    seconds: float
+    artifacts: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+    failure: Failure | None = None
+    copy: Path | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What became of a run.
+
+    Attributes
+    ----------
+    folder : Path
+        ``runs/<name>``.
+    outcomes : tuple of Outcome
+        One for each notebook up to the first that failed.
+    """
+
+    folder: Path
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failed(self) -> Outcome | None:
+        """The notebook that stopped the chain, if any."""
+        return next((one for one in self.outcomes if one.status == "failed"), None)
+
+
+class Progress(Protocol):
+    """Who is told how a run goes on."""
+
+    def begin(self, name: str, cells: int) -> None:
+        """Hear that a notebook begins."""
+
+    def cell(self, done: int) -> None:
+        """Hear how many of its cells are done."""
+
+    def end(self, outcome: Outcome) -> None:
+        """Hear how it ended."""
+
+
+def run_chain(
+    project: Project,
+    steps: Sequence[Step],
+    parameters: Mapping[str, Any],
+    progress: Progress,
+    *,
+    name: str,
+    force: bool = False,
+    timeout: float = math.inf,
+) -> RunResult:
+    """Run the steps in order in the run `name`.
+
+    A step whose cells, parameters, inputs and library are those of the last time is skipped,
+    so a run that was stopped goes on where it stood.
+
+    Parameters
+    ----------
+    project : Project
+        Where the notebooks stand.
+    steps : sequence of Step
+        What to run.
+    parameters : mapping
+        Overrides, as `chain.resolve` returns them; each goes to the steps that declare it.
+    progress : Progress
+        Told of each notebook and cell.
+    name : str
+        The run; its folder is made.
+    force : bool
+        Run also what is unchanged.
+    timeout : float
+        Seconds that one notebook may take.
+
+    Returns
+    -------
+    RunResult
+        With the failure where there was one: it ends the run.
+
+    Raises
+    ------
+    ConfigError
+        If a run of this name is at work.
+    ArtifactError
+        If the disk is full or read-only.
+    """
+    folder = project.run_folder(name)
+    library = library_fingerprint()
+    outcomes: list[Outcome] = []
+    with locked(folder):
+        _sweep(project, name)
+        for step in steps:
+            # RUN comes first, and is not injected where it is the committed one: then the
+            # executed copy has the committed cells and nothing else.
+            overrides = {"RUN": name} if name != LAB_RUN and "RUN" in step.parameters else {}
+            overrides |= {key: value for key, value in parameters.items() if key in step.parameters}
+            job = _Job(project, name, step, overrides, library, timeout)
+            record = None if force else is_fresh(project, name, step, job.resolved, library)
+            if record:
+                outcome = _outcome(step, folder, record, "skipped", record.seconds)
+            else:
+                outcome = job.run(progress)
+            progress.end(outcome)
+            outcomes.append(outcome)
+            if outcome.status == "failed":
+                break
+    return RunResult(folder, tuple(outcomes))
+
+
+def _outcome(
+    step: Step,
+    folder: Path,
+    record: Record | None,
+    status: Literal["ran", "skipped", "failed"],
+    seconds: float,
+    failure: Failure | None = None,
+) -> Outcome:
+    cells = len(step.sources)
+    return Outcome(
+        name=step.name,
+        status=status,
+        cells=cells,
+        cells_done=failure.cell - 1 if failure else cells,
+        seconds=seconds,
+        artifacts=tuple(record.writes) if record else (),
+        figures=tuple(Path(path).stem for path in record.figures) if record else (),
+        failure=failure,
+        copy=folder / step.path.name,
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One step that has to run."""
+
+    project: Project
+    run_name: str
+    step: Step
+    overrides: dict[str, Any]
+    library: str
+    timeout: float
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        defaults = {name: one.default for name, one in self.step.parameters.items()}
+        return {**defaults, **self.overrides}
+
+    def run(self, progress: Progress) -> Outcome:
+        step, place = self.step, self.project.record(self.run_name, self.step.name)
+        folder = self.project.run_folder(self.run_name)
+        copy = folder / step.path.name
+        # From here on, only this run's word counts.
+        _remove(place, copy)
+        progress.begin(step.name, len(step.sources))
+        begun = time.monotonic()
+        failure = execute(
+            step.path, copy, self.overrides, timeout=self.timeout, on_cell=progress.cell
+        )
+        seconds = time.monotonic() - begun
+        record = Record.find(place)
+        if failure is not None:
+            return _outcome(step, folder, record, "failed", seconds, failure)
+        # A notebook that opens no session reads and writes nothing that others rely on.
+        record = record or Record(step.name, self.run_name, self.resolved)
+        self._complete(record, seconds).save(place)
+        return _outcome(step, folder, record, "ran", seconds)
+
+    def _complete(self, record: Record, seconds: float) -> Record:
+        record.source = source_fingerprint(self.step)
+        record.library = self.library
+        record.cells = len(self.step.sources)
+        record.seconds = round(seconds, 3)
+        record.done = True
+        return record
+
+
+def _sweep(project: Project, name: str) -> None:
+    """Remove the half-written files of a run that was killed."""
+    for folder in (project.run_folder(name), project.figures(name)):
+        _remove(*folder.rglob(".*.part*"), *folder.rglob(".*.old"))
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ArtifactError(
+                f"{path} must be removable, to be made again; {error.strerror or error}. "
+                "Change its permissions."
+            ) from error

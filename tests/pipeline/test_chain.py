@@ -1,0 +1,147 @@
+"""Parameters and selection, settled before anything runs."""
+
+import pytest
+
+from recsys_lib.errors import ConfigError
+from recsys_lib.pipeline.chain import load_steps, resolve, select
+from recsys_lib.pipeline.parameters import Parameter, check_value, parse_text, read_file
+
+MORE = """RUN = "lab"  # name of the run
+EPOCHS = 20  # passes
+HIDDEN_DIMS = (128, 64)  # units
+SOURCE = ""  # path of a table"""
+
+
+@pytest.fixture
+def steps(project, write):
+    write("01_make")
+    write("02_train", parameters=MORE)
+    return load_steps(project)
+
+
+def test_a_misspelt_parameter_is_answered_with_the_near_one(steps):
+    with pytest.raises(ConfigError, match=r"'EPOCH' must be declared.*Did you mean 'EPOCHS'"):
+        resolve(steps, texts={"EPOCH": "3"})
+
+
+def test_a_parameter_of_notebooks_that_do_not_run_is_unknown(steps):
+    with pytest.raises(ConfigError, match="'EPOCHS' must be declared by a notebook that runs"):
+        resolve(select(steps, only="01"), texts={"EPOCHS": "3"})
+
+
+def test_the_run_is_named_by_its_own_option(steps):
+    with pytest.raises(ConfigError, match="give it with --name"):
+        resolve(steps, texts={"RUN": "x"})
+
+
+def test_the_command_line_wins_over_the_file(steps):
+    assert resolve(steps, values={"EPOCHS": 1, "SEED": 2}, texts={"EPOCHS": "3"}) == {
+        "EPOCHS": 3,
+        "SEED": 2,
+    }
+
+
+def test_a_path_begins_where_the_user_stands_and_must_exist(steps, tmp_path):
+    (tmp_path / "own.csv").touch()
+    found = resolve(steps, texts={"SOURCE": "own.csv"}, folder=tmp_path)
+    assert found == {"SOURCE": (tmp_path / "own.csv").as_posix()}
+    assert resolve(steps, texts={"SOURCE": "sqlite:///x"}) == {"SOURCE": "sqlite:///x"}
+    with pytest.raises(ConfigError, match=r"SOURCE must be the path of a file; nothing is at"):
+        resolve(steps, texts={"SOURCE": "other.csv"}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("default", "text", "value"),
+    [
+        (1, "12", 12),
+        (0.1, "1e-3", 0.001),
+        (0.1, "1", 1.0),
+        (True, "false", False),
+        (True, "True", True),
+        ("nle", "12", "12"),
+        ("nle", "true", "true"),
+        ((128, 64), "[256, 32]", (256, 32)),
+        ((128, 64), "(256,)", (256,)),
+        ([0.1], "[1, 0.5]", [1.0, 0.5]),
+        (None, "7", 7),
+        (None, "null", None),
+    ],
+)
+def test_text_takes_the_type_of_the_literal(default, text, value):
+    found = parse_text(Parameter("X", default, ""), text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("default", "text"),
+    [(1, "1.5"), (1, "true"), (1, "many"), (0.1, "nan"), (0.1, "no"), (True, "1"), (True, "maybe"),
+     ((128, 64), "128"), ((128, 64), "[a, b]"), ((1,), "[1.5]"), ([0.1], "0.1"), (1, ""), (1, "[")],
+)  # fmt: skip
+def test_another_type_is_refused_with_the_literal_as_example(default, text):
+    with pytest.raises(ConfigError) as caught:
+        parse_text(Parameter("X", default, ""), text)
+    assert f"Parameter X must be {'true' if default is True else 'a'}" in str(caught.value)
+    assert repr(default) in str(caught.value)
+
+
+def test_a_number_in_a_file_is_not_taken_for_text():
+    with pytest.raises(ConfigError, match="USER must be text, like 'nle'; got 12"):
+        check_value(Parameter("USER", "nle", ""), 12)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "must be readable"),
+        ("- 1", "it holds list"),
+        ("a: [", "must be YAML"),
+        ("1: 2", "`NAME: value`"),
+    ],
+)
+def test_a_parameter_file_is_a_mapping(tmp_path, content, message):
+    file = tmp_path / "best.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        read_file(file)
+
+
+def test_derived_values_do_not_belong_in_the_parameters_cell(project, write):
+    write("01_make", parameters='RUN = "lab"  # name\nTWICE = 2 * RUN')
+    with pytest.raises(ConfigError, match=r"line 2 is 'TWICE = 2 \* RUN'"):
+        load_steps(project)
+
+
+@pytest.mark.parametrize(
+    ("only", "first", "names"),
+    [
+        ("2", None, ["02"]),
+        ("01-02", None, ["01", "02"]),
+        ("01,2", "02", ["02"]),
+        (None, "2", ["02"]),
+    ],
+)
+def test_notebooks_are_chosen_by_number(steps, only, first, names):
+    assert [step.number for step in select(steps, only=only, first=first)] == names
+
+
+@pytest.mark.parametrize(
+    ("only", "first"), [("03", None), ("02-01", None), ("x", None), (None, "9"), ("01", "02")]
+)
+def test_a_choice_of_nothing_is_an_error(steps, only, first):
+    with pytest.raises(ConfigError, match=r"--only|--from"):
+        select(steps, only=only, first=first)
+
+
+def test_two_notebooks_with_one_number_are_an_error(project, write):
+    write("01_make")
+    write("01_again")
+    with pytest.raises(ConfigError, match="01 is taken twice"):
+        load_steps(project)
+
+
+def test_a_damaged_notebook_is_named(project, write):
+    write("01_make").write_text('{"cells": [')
+    with pytest.raises(ConfigError, match="01_make.ipynb must be a notebook"):
+        load_steps(project)

@@ -1,0 +1,170 @@
+"""The chain, with real papermill and real kernels on throw-away notebooks."""
+
+import json
+import os
+
+import nbformat
+import pytest
+
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.pipeline.lock import locked
+
+ONLY_RUN = 'RUN = "lab"  # name of the run'
+MAKE = 'path = session.save("facts", {"seed": SEED})'
+USE = """
+import json
+facts = json.loads(session.read("facts").read_text())
+session.save("doubled", {"twice": 2 * facts["seed"]})
+"""
+
+
+@pytest.fixture
+def chain(project, write):
+    write("01_make", MAKE)
+    write("02_use", USE)
+    write("03_apart", 'session.save("apart", [1])', parameters=ONLY_RUN)
+    return project
+
+
+def statuses(result):
+    return [f"{one.name[:2]} {one.status}" for one in result.outcomes]
+
+
+def read(project, name, run="default"):
+    return json.loads((project.artifacts(run) / f"{name}.json").read_text())
+
+
+def leftovers(project):
+    return [path for path in (project.root / "runs").rglob(".*") if ".part" in path.name]
+
+
+def test_only_what_changed_runs_again(chain, write, run):
+    assert statuses(run()) == ["01 ran", "02 ran", "03 ran"]
+    assert read(chain, "doubled") == {"twice": 0}
+    assert statuses(run()) == ["01 skipped", "02 skipped", "03 skipped"]
+
+    # A parameter reaches those that declare it.
+    assert statuses(run(SEED=4)) == ["01 ran", "02 ran", "03 skipped"]
+    assert read(chain, "doubled") == {"twice": 8}
+
+    # Another source with the same result stops there: its reader has nothing new to read.
+    write("01_make", f"# said otherwise\n{MAKE}")
+    assert statuses(run(SEED=4, only="01-02")) == ["01 ran", "02 skipped"]
+
+    # An artefact that someone changed is made again.
+    (chain.artifacts("default") / "facts.json").write_text('{"seed": 9}')
+    assert statuses(run(SEED=4, only="01-02")) == ["01 ran", "02 skipped"]
+    assert read(chain, "facts") == {"seed": 4}
+
+    # One that is read by itself notices that what it read is another.
+    write("01_make", 'path = session.save("facts", {"seed": 5})')
+    assert statuses(run(SEED=4, only="01")) == ["01 ran"]
+    assert statuses(run(SEED=4, only="02-03")) == ["02 ran", "03 skipped"]
+    assert read(chain, "doubled") == {"twice": 10}
+
+    assert statuses(run(only="03", force=True)) == ["03 ran"]
+    assert leftovers(chain) == []
+
+
+def test_a_changed_library_runs_everything_again(chain, run, monkeypatch):
+    run(only="03")
+    monkeypatch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: "another")
+    assert statuses(run(only="03")) == ["03 ran"]
+
+
+def test_an_input_from_outside_that_changed_runs_again(project, write, run):
+    own = project.root / "own.csv"
+    own.write_text("1")
+    source = 'RUN = "lab"  # name\nSOURCE = ""  # path of a table'
+    write("01_make", "session.input(SOURCE);", parameters=source)
+    assert statuses(run(SOURCE=str(own))) == ["01 ran"]
+    assert statuses(run(SOURCE=str(own))) == ["01 skipped"]
+    own.write_text("2")
+    assert statuses(run(SOURCE=str(own))) == ["01 ran"]
+
+
+def test_two_runs_keep_their_artefacts_apart(chain, run):
+    run("a", only="01", SEED=1)
+    run("b", only="01", SEED=2)
+    assert (read(chain, "facts", "a"), read(chain, "facts", "b")) == ({"seed": 1}, {"seed": 2})
+
+
+def test_a_failing_notebook_stops_the_chain_and_leaves_its_copy(chain, write, run):
+    write("02_use", "x = 1", "1 / 0", "x = 2")
+    result = run()
+    assert statuses(result) == ["01 ran", "02 failed"]
+    failure = result.failed.failure
+    # Parameters, start and x = 1 come before; the injected cell is not counted.
+    assert (failure.cell, failure.kind, failure.message) == (
+        4,
+        "ZeroDivisionError",
+        "division by zero",
+    )
+    assert "1 / 0" in failure.traceback
+    assert "\x1b" not in failure.traceback
+    cells = nbformat.read(result.failed.copy, as_version=4).cells
+    outputs = [one.output_type for cell in cells for one in cell.get("outputs", [])]
+    assert outputs[-1] == "error"
+    assert leftovers(chain) == []
+
+    write("02_use", USE)
+    assert statuses(run()) == ["01 skipped", "02 ran", "03 ran"]
+
+
+def test_a_notebook_over_its_limit_is_stopped(project, write, run):
+    write("01_hang", "import os, time", f"open({str(project.root / 'pid')!r}, 'w')"
+          ".write(str(os.getpid()))", "time.sleep(600)")  # fmt: skip
+    failure = run(timeout=4).failed.failure
+    assert (failure.cell, failure.kind) == (5, "Timeout")
+    assert "--timeout" in failure.message
+    pid = int((project.root / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_kernel_that_dies_is_told_as_such(project, write, run):
+    write("01_die", "import os, signal", "os.kill(os.getpid(), signal.SIGKILL)")
+    result = run()
+    assert (result.failed.failure.cell, result.failed.failure.kind) == (4, "DeadKernel")
+    assert result.failed.copy.exists()
+    assert leftovers(project) == []
+
+
+def test_two_runs_of_one_name_are_refused_with_the_process_at_work(chain, run):
+    holder = locked(chain.run_folder("default"))
+    with holder, pytest.raises(ConfigError, match=rf"process {os.getpid()}, since"):
+        run()
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(chain):
+    folder = chain.run_folder("default")
+    folder.mkdir(parents=True)
+    (folder / ".lock").write_text('{"pid": 999999, "since": "00:00:00"}')
+    with locked(folder):
+        assert str(os.getpid()) in (folder / ".lock").read_text()
+
+
+def test_half_written_files_of_a_killed_run_are_swept_away(chain, run):
+    folder = chain.artifacts("default")
+    (folder / ".model.abc.part").mkdir(parents=True)
+    (folder / ".model.abc.part" / "weights").write_text("half")
+    (folder / ".table.12.part.parquet").write_text("half")
+    (chain.run_folder("default") / ".02_use.part.ipynb").write_text("{")
+    run(only="03")
+    assert leftovers(chain) == []
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_nothing_half_written(chain, run, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("papermill.engines.write_ipynb", full)
+    with pytest.raises(ArtifactError, match=r"01_make.ipynb must be writable; No space left"):
+        run()
+    assert leftovers(chain) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told(chain, run):
+    (chain.root / "runs").write_text("a file where the folder should be")
+    with pytest.raises(ConfigError, match="folder of the run must be writable"):
+        run()

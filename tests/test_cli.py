@@ -1,0 +1,236 @@
+"""The command line, in its own process where signals and exit codes matter."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from recsys_lib import Bundle, Dataset, Popularity
+from recsys_lib.cli import main
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+PARAMETERS = 'RUN = "lab"  # name\nSEED = 0  # seed'
+
+
+def write(folder, name, *sources):
+    start = f"from recsys_lib import notebook\nsession = notebook.start({name!r}, globals())"
+    cells = [
+        {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "id": f"c{i}",
+         "execution_count": None}
+        for i, source in enumerate((PARAMETERS, start, *sources))
+    ]  # fmt: skip
+    cells[0]["metadata"] = {"tags": ["parameters"]}
+    node = {"cells": cells, "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "notebooks" / f"{name}.ipynb").write_text(json.dumps(node))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: "the library")
+    return tmp_path
+
+
+@pytest.fixture
+def bundle(project):
+    users = ["nle", "nle", "kro", "kro", "nelly"]
+    frame = pd.DataFrame({"user_id": users, "item_id": ["a", "b", "b", "c", "d"]})
+    items = pd.DataFrame({"title": ["Alpha", "Beta", "Gamma", "Delta"]}, index=list("abcd"))
+    dataset = Dataset.from_frame(frame, value=None, items=items)
+    model = Popularity().fit(dataset.user_items)
+    Bundle(model=model, dataset=dataset).save(project / "runs/default/artifacts/bundle")
+
+
+def wait_for(path, seconds=30):
+    end = time.monotonic() + seconds
+    while not path.exists() or not path.read_text():
+        assert time.monotonic() < end, f"{path} was not written"
+        time.sleep(0.05)
+    return path.read_text()
+
+
+def gone(pid, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_each_notebook_is_a_line_and_the_end_a_table(project, capsys):
+    write(project, "01_make", 'session.save("facts", [SEED]);')
+    assert main(["run", "-p", "SEED", "3"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("01_make      3 cells")
+    assert out[2:4] == ["notebook  seconds  wrote", out[3]]
+    assert out[3].endswith("  facts")
+    assert main(["run", "-p", "SEED", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "unchanged, skipped" in out
+    assert "01_make   skipped  facts" in out
+
+
+def test_a_failing_notebook_is_exit_1_with_notebook_cell_error_and_copy(project, capsys):
+    write(project, "01_fail", "1 / 0")
+    assert main(["run"]) == 1
+    said = capsys.readouterr()
+    assert "FAILED" in said.out
+    assert "01_fail stopped in cell 3 of 3: ZeroDivisionError: division by zero" in said.err
+    assert f"Executed up to there: {project / 'runs/default/01_fail.ipynb'}" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_bad_input_found_by_a_notebook_is_exit_2(project, capsys):
+    write(
+        project,
+        "01_read",
+        "from recsys_lib import Dataset\nimport pandas as pd",
+        'Dataset.from_frame(pd.DataFrame({"user_id": [1]}))',
+    )
+    assert main(["run"]) == 2
+    assert (
+        "stopped in cell 4 of 4: Column 'item_id' must be in the table" in capsys.readouterr().err
+    )
+    assert main(["run", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-p", "SED", "1"], "Did you mean 'SEED'"),
+        (["-p", "SEED", "one"], "SEED must be a whole number, like 0; got 'one' (str)"),
+        (["-f", "no.yaml"], "parameter file no.yaml must be readable"),
+        (["--only", "07"], "--only must name notebooks by number"),
+        (["--name", "../x"], "name of a run"),
+    ],
+)
+def test_a_wrong_request_is_exit_2_before_anything_runs(project, capsys, arguments, message):
+    write(project, "01_make", "open('ran', 'w')")
+    assert main(["run", *arguments]) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert not (project / "runs").exists()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(project, capsys):
+    write(project, "01_make", 'session.save("facts", [1]);')
+    write(
+        project,
+        "02_hang",
+        'place = session.project.root / "pid"',
+        "import os, time\nplace.exists() or (place.write_text(str(os.getpid())), time.sleep(600))",
+        'session.save("more", [2]);',
+    )
+    command = [sys.executable, "-m", "recsys_lib", "run"]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL) as process:
+        kernel = int(wait_for(project / "pid"))
+        process.kill()
+    assert gone(kernel), "the kernel outlived its run"
+    # The killed run saw the real library; here it must be what it saw.
+    record = json.loads((project / "runs/default/state/01_make.json").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: record["library"])
+        assert main(["run"]) == 0
+    out = capsys.readouterr().out
+    assert "01_make   skipped" in out
+    assert "02_hang  skipped" not in out
+    assert json.loads((project / "runs/default/artifacts/more.json").read_text()) == [2]
+    assert not [path for path in project.rglob(".*") if ".part" in path.name]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_takes_its_kernel_along(project, sent):
+    write(
+        project,
+        "01_hang",
+        "import os, time",
+        'pid = (session.project.root / "pid").write_text(str(os.getpid())); time.sleep(600)',
+    )
+    command = [sys.executable, "-m", "recsys_lib", "run"]
+    with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as process:
+        kernel = int(wait_for(project / "pid"))
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.startswith("Interrupted.")
+    assert gone(kernel, seconds=1)
+
+
+def test_a_list_has_titles_and_leaves_out_what_was_used(bundle, capsys):
+    assert main(["recommend", "kro", "-k", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["rank", "item_id", "title", "probability", "rung"]
+    assert len(lines) == 3
+    assert {line.split()[2] for line in lines[1:]} == {"Alpha", "Delta"}
+
+
+def test_a_user_is_asked_for_where_none_is_given(bundle, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or " nle ")
+    assert main(["recommend"]) == 0
+    assert asked == ["User name: "]
+    assert "Gamma" in capsys.readouterr().out
+
+
+def test_a_list_longer_than_the_catalogue_says_that_it_is_all(bundle, capsys):
+    assert main(["recommend", "nle", "-k", "300"]) == 0
+    assert "These are all: no more than 2 items are left for user 'nle'." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nlee"], "got 'nlee'. Near: 'nle', 'nelly'"),
+        (["nle", "-k", "0"], "-k must be a whole number >= 1"),
+        (["nle", "--run", "other"], "Run 'other' must have made a bundle"),
+        (["nle", "--run", ".."], "name of a run"),
+    ],
+)
+def test_a_wrong_question_is_exit_2_with_one_line(bundle, capsys, arguments, message):
+    assert main(["recommend", *arguments]) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_no_name_at_all_is_an_answer_too(bundle, capsys, monkeypatch):
+    def at_end(_):
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", at_end)
+    assert main(["recommend"]) == 2
+    assert "A user name must be given" in capsys.readouterr().err
+
+
+def test_a_damaged_bundle_is_named(bundle, project, capsys):
+    (project / "runs/default/artifacts/bundle/manifest.json").write_text("{")
+    assert main(["recommend", "nle"]) == 2
+    assert "manifest.json must be a readable artefact" in capsys.readouterr().err
+
+
+def test_the_doctor_tells_versions_backend_devices_memory_and_disk(project, capsys):
+    assert main(["doctor"]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert rows["numpy"].startswith("2.")
+    assert rows["backend"] in ("tensorflow", "jax")
+    assert "CPU" in rows["devices"]
+    assert "GiB free of" in rows["memory"]
+    assert "GiB free of" in rows["disk"]
+
+
+def test_outside_a_project_is_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run"]) == 2
+    assert "must be inside the project" in capsys.readouterr().err
