@@ -1,0 +1,390 @@
+"""The one object that recommends for a person: model, ids, titles, calibrator and cold start.
+
+Whoever asks gets an answer, and every row of it says which rung of the ladder gave it.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib import models
+from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
+from recsys_lib.checks import check_choice, check_integer
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.evaluation.calibration import Calibrator
+from recsys_lib.models.base import Recommender
+from recsys_lib.models.ladder import Ladder, RungAnswer
+from recsys_lib.naming import find_id, find_ids
+from recsys_lib.ranking import top_k
+
+__all__ = ["RUNGS", "Bundle"]
+
+#: The rungs of the ladder, from what is known best to what is known of anybody.
+RUNGS = ("history", "profile neighbours", "segment popularity", "popularity")
+
+History = Sequence[Any] | Mapping[Any, float]
+
+_FORMAT = 1
+_BATCH = 512
+_REASONS = 2
+
+
+@dataclass(frozen=True)
+class _Person:
+    """Who asks: what they used, what the model sees of it, and their profile."""
+
+    used: sparse.csr_array
+    seen: sparse.csr_array
+    profile: Mapping[str, Any]
+    position: int | None
+
+
+@dataclass(kw_only=True)
+class Bundle:
+    """A fitted model with all that it takes to recommend for a person.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted on the items of `dataset`, in their order.
+    dataset : Dataset
+        Ids, histories, and where known catalogue (column ``title``) and profiles. The people in it
+        answer for their neighbours.
+    calibrator : Calibrator, optional
+        Turns the model's scores into probabilities; without one they are missing (NaN) where the
+        model answers.
+    like : float, optional
+        Rating from which on an item counts as liked. Without it every interaction is a like.
+    inputs : {"values", "likes"}
+        What the model sees: the ratings as they are, or a 1 for each like and nothing else.
+    segment : sequence of str, optional
+        Profile columns that make a segment; by default the first column with few values.
+    min_history : int
+        Interactions from which on the model answers; with fewer the next rung does.
+    n_neighbors, min_similarity : int, float
+        Of `Ladder`; with no user as near as that the next rung answers.
+    prior : float
+        Of `Ladder`: how many users a small group needs to speak against the wider one.
+
+    Examples
+    --------
+    >>> from recsys_lib.models import Popularity
+    >>> frame = pd.DataFrame({"user_id": ["ann", "ann", "bob"], "item_id": ["x", "y", "x"]})
+    >>> dataset = Dataset.from_frame(frame, value=None)
+    >>> bundle = Bundle(model=Popularity().fit(dataset.user_items), dataset=dataset)
+    >>> bundle.recommend("bob")[["rank", "item_id", "rung", "because"]]
+       rank item_id     rung because
+    0     1       y  history
+    """
+
+    model: Recommender
+    dataset: Dataset
+    calibrator: Calibrator | None = None
+    like: float | None = None
+    inputs: Literal["values", "likes"] = "values"
+    segment: Sequence[str] | None = None
+    min_history: int = 1
+    n_neighbors: int = 100
+    min_similarity: float = 0.5
+    prior: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_choice("inputs", self.inputs, ("values", "likes"))
+        check_integer("min_history", self.min_history, minimum=1)
+        if self.model.n_items_ != self.dataset.n_items:
+            raise ValueError(
+                "`model` must be fitted on the items of `dataset`; it knows "
+                f"{self.model.n_items_} and the dataset has {self.dataset.n_items}. "
+                "Take both from the same run."
+            )
+
+    def recommend(
+        self,
+        user: Any = None,
+        *,
+        history: History | None = None,
+        profile: Mapping[str, Any] | None = None,
+        k: int = 10,
+        exclude: Iterable[Any] = (),
+        only: Iterable[Any] | None = None,
+    ) -> pd.DataFrame:
+        """Recommend for a known user, for a history, for a profile, or for nobody in particular.
+
+        Parameters
+        ----------
+        user : id, optional
+            A user of the dataset.
+        history : sequence of item ids, or mapping of item id to rating, optional
+            What this person used; takes the place of the user's own, so that "what if" is asked
+            by editing it. Items without a rating count as liked.
+        profile : mapping of column name to value, optional
+            What is known of a newcomer; takes the place of the user's own. May be incomplete.
+        k : int
+            Length of the list, >= 1.
+        exclude : iterable of item ids
+            Left out besides those already used.
+        only : iterable of item ids, optional
+            Nothing else is listed.
+
+        Returns
+        -------
+        DataFrame
+            ``rank`` from 1, ``item_id``, ``title`` (the id where there is none), ``probability``
+            that the person likes the item (NaN where it is not known), ``rung`` that answered, and
+            ``because``: titles of the history whose absence would lower the score most, or what
+            the neighbours share. Items already used are left out. There are fewer than `k` rows
+            where fewer items are left, and none is padded.
+
+        Raises
+        ------
+        DataError
+            If an id, a profile column or a category is unknown; near names are proposed.
+
+        Notes
+        -----
+        The model scores one row, and for the reasons one more for each item of the history.
+        """
+        check_integer("k", k, minimum=1)
+        person = self._person(user, history, profile)
+        allowed = self._allowed(person, exclude, only)
+        answer = self._answer(person)
+        scores = np.where(allowed, answer.rates, -np.inf)[None, :].astype(np.float32)
+        items = top_k(scores, k).items[0]
+        items = items[items >= 0]
+        return pd.DataFrame(
+            {
+                "rank": np.arange(1, len(items) + 1),
+                "item_id": self.dataset.item_ids.take(items),
+                "title": self._titles.take(items),
+                "probability": self._probability(answer, items),
+                "rung": answer.rung,
+                "because": self._because(answer, person, items),
+            }
+        )
+
+    def save(self, folder: Path | str, **facts: Any) -> None:
+        """Write everything as one folder with a manifest, atomically; nothing is pickled.
+
+        Parameters
+        ----------
+        folder : Path or str
+            Where it shall stand; an older one is replaced.
+        **facts
+            What else the manifest should record, such as the run.
+        """
+        with atomic_folder(folder) as part:
+            self.model.save(part / "model")
+            self.dataset.save(part / "dataset")
+            if self.calibrator is not None:
+                self.calibrator.save(part / "calibrator.json")
+            write_manifest(
+                part,
+                kind="bundle",
+                format=_FORMAT,
+                model=type(self.model).__name__,
+                config=self._config(),
+                has_calibrator=self.calibrator is not None,
+                **facts,
+            )
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder : Path or str
+
+        Returns
+        -------
+        Bundle
+            It gives the same lists as the one that was saved.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is missing, damaged, of another kind or of a later version.
+        """
+        folder = Path(folder)
+        record = read_manifest(folder, kind="bundle")
+        if record.get("format") != _FORMAT:
+            raise ArtifactError(
+                f"{folder} must be a bundle of format {_FORMAT}; it has {record.get('format')!r}. "
+                "Read it with the version of recsys_lib that wrote it, or write it again."
+            )
+        calibrator = None
+        if record["has_calibrator"]:
+            calibrator = Calibrator.load(folder / "calibrator.json")
+        return cls(
+            model=models.load(folder / "model"),
+            dataset=Dataset.load(folder / "dataset"),
+            calibrator=calibrator,
+            **record["config"],
+        )
+
+    def _config(self) -> dict[str, Any]:
+        parts = ("model", "dataset", "calibrator")
+        names = [one.name for one in dataclasses.fields(self) if one.name not in parts]
+        return {name: getattr(self, name) for name in names}
+
+    @cached_property
+    def _titles(self) -> pd.Index:
+        ids = self.dataset.item_ids.astype(str)
+        items = self.dataset.items
+        if items is None or "title" not in items:
+            return ids
+        titles = items["title"].reset_index(drop=True)
+        return pd.Index(titles.where(titles.notna(), pd.Series(ids)).astype(str))
+
+    @cached_property
+    def _ladder(self) -> Ladder:
+        # A model of ratings answers whether one would like what one uses; a model of likes, what
+        # one will use and like. The lower rungs answer the same question as the model.
+        return Ladder(
+            like=self.like if self.inputs == "values" else None,
+            prior=self.prior,
+            n_neighbors=self.n_neighbors,
+            min_similarity=self.min_similarity,
+            segment=self.segment,
+        ).fit(self._seen(self.dataset.user_items), self.dataset.users)
+
+    def _person(
+        self, user: Any, history: History | None, profile: Mapping[str, Any] | None
+    ) -> _Person:
+        position = None if user is None else find_id(self.dataset.user_ids, user, "user")
+        if history is not None:
+            used = self._row(history)
+        elif position is not None:
+            used = self.dataset.user_items[[position]]
+        else:
+            used = sparse.csr_array((1, self.dataset.n_items), dtype=np.float32)
+        if profile is None:
+            profile = {}
+            if position is not None and self.dataset.users is not None:
+                profile = self.dataset.users.iloc[position].to_dict()
+        else:
+            self._check_profile(profile)
+        return _Person(used=used, seen=self._seen(used), profile=profile, position=position)
+
+    def _check_profile(self, profile: Mapping[str, Any]) -> None:
+        users = self.dataset.users
+        known = pd.Index([] if users is None else users.columns)
+        if len(profile) and not len(known):
+            raise DataError(
+                "`profile` must be compared with those of the dataset; it has none. "
+                "Build the bundle from a dataset with `users`."
+            )
+        find_ids(known, profile, "profile column")
+
+    def _row(self, history: History) -> sparse.csr_array:
+        """Return a history as one row of the matrix; an item without a rating counts as liked."""
+        ids = list(history)
+        items = find_ids(self.dataset.item_ids, ids, "item")
+        if isinstance(history, Mapping):
+            values = np.array([self._value(item, history[item]) for item in ids], dtype=np.float32)
+        else:
+            values = np.full(len(ids), self._liked_value, dtype=np.float32)
+        items, first = np.unique(items, return_index=True)
+        row = (values[first], (np.zeros(len(items), dtype=np.int64), items))
+        return sparse.csr_array(row, shape=(1, self.dataset.n_items))
+
+    def _value(self, item: Any, value: Any) -> float:
+        low, high = self.dataset.rating_scale or (-np.inf, np.inf)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = np.nan
+        if not (np.isfinite(number) and low <= number <= high):
+            raise DataError(
+                f"`history[{item!r}]` must be a finite rating from {low:g} to {high:g}; "
+                f"got {value!r}. Correct it, or give a list of item ids."
+            )
+        return number
+
+    @cached_property
+    def _liked_value(self) -> float:
+        """The rating that stands for a like where none is given: the mean of all likes."""
+        if self.dataset.rating_scale is None:
+            return 1.0
+        data = self.dataset.user_items.data
+        liked = data[data >= (data.mean() if self.like is None else self.like)]
+        return float(liked.mean()) if len(liked) else self.dataset.rating_scale[1]
+
+    def _seen(self, used: sparse.csr_array) -> sparse.csr_array:
+        """Return what the model sees of what was used."""
+        if self.inputs == "values":
+            return used
+        liked = used.data >= (-np.inf if self.like is None else self.like)
+        kept = used.tocoo()
+        return sparse.csr_array(
+            (np.ones(int(liked.sum()), np.float32), (kept.row[liked], kept.col[liked])),
+            shape=used.shape,
+        )
+
+    def _allowed(
+        self, person: _Person, exclude: Iterable[Any], only: Iterable[Any] | None
+    ) -> NDArray[np.bool_]:
+        ids = self.dataset.item_ids
+        allowed = np.full(len(ids), only is None)
+        if only is not None:
+            allowed[find_ids(ids, only, "item")] = True
+        allowed[find_ids(ids, exclude, "item")] = False
+        allowed[person.used.indices] = False
+        return allowed
+
+    def _answer(self, person: _Person) -> RungAnswer:
+        """Climb down the ladder to the first rung that has something to say."""
+        if person.seen.nnz >= self.min_history:
+            return RungAnswer(RUNGS[0], self.model.score(person.seen)[0], "")
+        return self._ladder.answer(person.profile, leave_out=person.position)
+
+    def _probability(self, answer: RungAnswer, items: NDArray[np.int32]) -> NDArray[np.float64]:
+        scores = answer.rates[items].astype(np.float64)
+        if answer.rung != RUNGS[0]:
+            return scores  # rates are probabilities already
+        if self.calibrator is None:
+            return np.full(len(items), np.nan)
+        return self.calibrator.probability(scores)
+
+    def _because(
+        self, answer: RungAnswer, person: _Person, items: NDArray[np.int32]
+    ) -> list[str] | str:
+        if answer.rung != RUNGS[0]:
+            return answer.because
+        gains = self._gains(person.seen, items, answer.rates[items])
+        reasons = []
+        for gain in gains.T:
+            best = [i for i in np.argsort(-gain, kind="stable")[:_REASONS] if gain[i] > 0]
+            reasons.append(" · ".join(self._titles[person.seen.indices[i]] for i in best))
+        return reasons
+
+    def _gains(
+        self, row: sparse.csr_array, items: NDArray[np.int32], full: NDArray[np.floating[Any]]
+    ) -> NDArray[np.float32]:
+        """Return by how much each item of the history raises the score of each item listed."""
+        n = row.nnz
+        gains = np.empty((n, len(items)), dtype=np.float32)
+        for start in range(0, n, _BATCH):
+            left_out = np.arange(start, min(start + _BATCH, n))
+            without = _without_one(row, left_out)
+            gains[left_out] = full - self.model.score(without)[:, items]
+        return gains
+
+
+def _without_one(row: sparse.csr_array, left_out: NDArray[np.int64]) -> sparse.csr_array:
+    """Return copies of a row, each without one of its entries."""
+    kept = np.arange(row.nnz)[None, :] != left_out[:, None]
+    copies, entries = np.nonzero(kept)
+    return sparse.csr_array(
+        (row.data[entries], (copies, row.indices[entries])),
+        shape=(len(left_out), row.shape[1]),
+    )

@@ -1,0 +1,157 @@
+"""The ladder of a newcomer: the nearest group that has something to say speaks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_is_fitted
+from recsys_lib.models.cold_start import LikeRates, ProfileNeighbours, SegmentPopularity
+
+__all__ = ["Ladder", "RungAnswer"]
+
+_MAX_SEGMENTS = 50
+
+
+class RungAnswer(NamedTuple):
+    """What a rung says.
+
+    Attributes
+    ----------
+    rung : str
+        ``"profile neighbours"``, ``"segment popularity"`` or ``"popularity"``.
+    rates : ndarray of shape (n_items,), float64
+        Estimated probability of a like, in [0, 1].
+    because : str
+        What the group shares with the person, such as ``"role=ops"``.
+    """
+
+    rung: str
+    rates: NDArray[np.float64]
+    because: str
+
+
+@dataclass(kw_only=True)
+class Ladder:
+    """Neighbours by profile, else the segment, else everybody.
+
+    Each rung is shrunk towards the next, so that a small group moves the list a little and a large
+    one decides it.
+
+    Parameters
+    ----------
+    like : float, optional
+        Of `LikeRates`.
+    prior : float
+        Of `LikeRates`.
+    n_neighbors, min_similarity : int, float
+        Of `ProfileNeighbours`; with no user as near as that the segment answers.
+    segment : sequence of str, optional
+        Of `SegmentPopularity`; by default the first column of text with 2 to 50 values.
+
+    Attributes
+    ----------
+    rates_ : LikeRates
+    neighbours_ : ProfileNeighbours or None
+        None where there are no profiles, or none that can be compared.
+    segments_ : SegmentPopularity or None
+        None where there are no profiles, or no column makes a segment.
+
+    Examples
+    --------
+    >>> users = pd.DataFrame({"role": ["ops", "ops", "dev"], "years": [1, 2, 9]})
+    >>> likes = sparse.csr_array([[1, 0], [1, 0], [0, 1]], dtype="float32")
+    >>> ladder = Ladder(n_neighbors=1, min_similarity=0.6).fit(likes, users)
+    >>> [ladder.answer(p).rung for p in ({"role": "dev", "years": 8}, {"role": "dev"}, {})]
+    ['profile neighbours', 'segment popularity', 'popularity']
+    """
+
+    like: float | None = None
+    prior: float = 10.0
+    n_neighbors: int = 100
+    min_similarity: float = 0.5
+    segment: Sequence[str] | None = None
+    rates_: LikeRates = field(init=False, repr=False, compare=False)
+    neighbours_: ProfileNeighbours | None = field(init=False, repr=False, compare=False)
+    segments_: SegmentPopularity | None = field(init=False, repr=False, compare=False)
+
+    def fit(self, user_items: sparse.csr_array, users: pd.DataFrame | None = None) -> Self:
+        """Learn from what users with known profiles did.
+
+        Parameters
+        ----------
+        user_items : csr_array of shape (n_users, n_items)
+        users : DataFrame of n_users rows, optional
+            Profiles, in the order of the rows.
+
+        Returns
+        -------
+        Self
+        """
+        self.rates_ = LikeRates(like=self.like, prior=self.prior).fit(user_items)
+        self.neighbours_ = self.segments_ = None
+        if users is None or users.columns.empty:
+            return self
+        columns = _segment_columns(users) if self.segment is None else self.segment
+        if len(columns):
+            self.segments_ = SegmentPopularity(rates=self.rates_, columns=columns).fit(users)
+        found = ProfileNeighbours(
+            rates=self.rates_, n_neighbors=self.n_neighbors, min_similarity=self.min_similarity
+        )
+        try:
+            self.neighbours_ = found.fit(users)
+        except ValueError:  # no column can be compared: this ladder lacks the rung
+            self.neighbours_ = None
+        return self
+
+    def answer(self, profile: Mapping[str, Any], *, leave_out: int | None = None) -> RungAnswer:
+        """Return what the first rung says that knows somebody like this.
+
+        Parameters
+        ----------
+        profile : mapping of column name to value
+            May be incomplete or empty.
+        leave_out : int, optional
+            Position of the user whom the profile belongs to, who is no neighbour of their own.
+
+        Returns
+        -------
+        RungAnswer
+
+        Raises
+        ------
+        DataError
+            If a value is of the wrong kind, or a category that no user has.
+        """
+        check_is_fitted(self, "rates_")
+        segment = self._segment(profile)
+        if self.neighbours_ is not None and profile:
+            near, _ = self.neighbours_.neighbours(profile, leave_out=leave_out)
+            if len(near):
+                parent = None if segment is None else segment.rates
+                rates = self.neighbours_.score(profile, leave_out=leave_out, parent=parent)
+                shared = self.neighbours_.space_.shared(profile, near)
+                return RungAnswer("profile neighbours", rates, shared)
+        return segment or RungAnswer("popularity", self.rates_.overall_, "")
+
+    def _segment(self, profile: Mapping[str, Any]) -> RungAnswer | None:
+        if self.segments_ is None or not len(self.segments_.members(profile)):
+            return None
+        shared = ", ".join(f"{name}={profile[name]}" for name in self.segments_.columns)
+        return RungAnswer("segment popularity", self.segments_.score(profile), shared)
+
+
+def _segment_columns(users: pd.DataFrame) -> list[str]:
+    """Return the first column of text with few values, and enough users for each."""
+    for name in users.select_dtypes(exclude=["number"]).columns:
+        values = users[name].dropna()
+        n_values = values.astype(str).nunique()
+        if not values.map(pd.api.types.is_scalar).all():
+            continue  # lists of tags make no segment
+        if 2 <= n_values <= min(_MAX_SEGMENTS, max(2, len(users) // 5)):
+            return [str(name)]
+    return []

@@ -1,0 +1,128 @@
+"""Neighbours by profile and segments, against slow and obvious counts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from recsys_lib.errors import DataError
+from recsys_lib.models.cold_start import LikeRates, ProfileNeighbours, SegmentPopularity
+from recsys_lib.models.profile_space import ProfileSpace
+
+RATINGS = sparse.csr_array(np.array([[9, 0, 3], [8, 2, 0], [0, 9, 9], [0, 8, 0]], dtype=np.float32))
+USERS = pd.DataFrame(
+    {
+        "role": ["ops", "ops", "dev", None],
+        "years": [0.0, 10.0, 10.0, 5.0],
+        "tags": ["a|b", "b", "a|b|c", None],
+        "login": ["q", "w", "e", "r"],
+    }
+)
+
+
+@given(
+    weights=st.lists(st.floats(0, 3), min_size=4, max_size=4),
+    prior=st.floats(0.1, 50),
+    like=st.sampled_from([None, 8.0]),
+)
+def test_rates_are_weighted_shares_shrunk_to_the_parent(
+    weights: list[float], prior: float, like: float | None
+) -> None:
+    rates = LikeRates(like=like, prior=prior).fit(RATINGS)
+    parent = np.array([0.1, 0.5, 0.9])
+    found = rates.rates(np.array(weights), parent)
+    dense = RATINGS.toarray()
+    for item in range(3):
+        likes = trials = 0.0
+        for user, weight in enumerate(weights):
+            used = dense[user, item] > 0
+            trials += weight * (used if like is not None else 1)
+            likes += weight * (used if like is None else dense[user, item] >= like)
+        expected = (likes + prior * parent[item]) / (trials + prior)
+        assert found[item] == pytest.approx(expected, rel=1e-5)
+
+
+def test_nobody_leaves_the_parent_as_it_is() -> None:
+    rates = LikeRates(like=8.0).fit(RATINGS)
+    np.testing.assert_allclose(rates.rates(np.zeros(4)), rates.overall_)
+
+
+def test_similarity_is_the_mean_over_columns_and_unknown_adds_nothing() -> None:
+    space = ProfileSpace.of(USERS, ["role", "years", "tags"])
+    found = space.similarity({"role": "ops", "years": 10, "tags": ["a", "b"]})
+    np.testing.assert_allclose(
+        found,
+        [
+            (1 + 0 + 2 / 2) / 3,
+            (1 + 1 + 1 / 2) / 3,
+            (0 + 1 + 2 / 3) / 3,
+            (0 + 0.5 + 0) / 3,
+        ],
+    )
+    assert space.similarity({"role": "ops"}).max() == pytest.approx(1 / 3)
+    assert space.similarity({"role": None, "years": np.nan}).max() == 0.0
+
+
+def test_columns_that_name_the_user_are_not_compared() -> None:
+    users = pd.DataFrame(
+        {"role": ["ops", "dev"] * 20, "zip": [f"0{n}" for n in range(40)], "same": [1] * 40}
+    )
+    assert ProfileSpace.of(users).columns == ("role",)
+    with pytest.raises(ValueError, match="must have a column that can be compared"):
+        ProfileSpace.of(users[["zip", "same"]])
+    assert ProfileSpace.of(users, ["zip"]).columns == ("zip",)
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        (
+            {"role": "chef"},
+            r"`profile\['role'\]` must be a value .* got 'chef'. Known: 'ops', 'dev'",
+        ),
+        ({"role": ["ops"]}, "must be a value that some user has"),
+        ({"years": "ten"}, r"`profile\['years'\]` must be a number"),
+        ({"tags": ["a", "z"]}, "got 'z'. Known: 'a', 'b', 'c'"),
+    ],
+)
+def test_values_no_user_has_are_refused(profile: dict[str, object], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        ProfileSpace.of(USERS, ["role", "years", "tags"]).similarity(profile)
+
+
+def test_users_as_near_as_the_last_neighbour_count_too_in_any_order() -> None:
+    users = pd.DataFrame({"role": ["ops", "dev", "ops", "ops"]})
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        rates = LikeRates().fit(RATINGS[order])
+        model = ProfileNeighbours(rates=rates, n_neighbors=1).fit(users.iloc[order])
+        near, similarity = model.neighbours({"role": "ops"})
+        assert sorted(np.array(order)[near]) == [0, 2, 3]
+        assert similarity.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_user_is_no_neighbour_of_their_own_and_far_ones_are_none() -> None:
+    rates = LikeRates().fit(RATINGS)
+    model = ProfileNeighbours(rates=rates, columns=["role", "years"]).fit(USERS)
+    near, _ = model.neighbours({"role": "ops", "years": 0.0}, leave_out=0)
+    assert near.tolist() == [1]
+    assert len(model.neighbours({"role": "dev"}, leave_out=2)[0]) == 0
+
+
+def test_a_segment_is_everybody_with_the_same_values() -> None:
+    rates = LikeRates(prior=2.0).fit(RATINGS)
+    model = SegmentPopularity(rates=rates, columns=["role", "years"]).fit(USERS)
+    assert model.members({"role": "ops", "years": 10}).tolist() == [1]
+    assert model.members({"role": "ops"}).tolist() == []
+    np.testing.assert_allclose(model.score({"role": "ops"}), rates.overall_)
+    one = model.score({"role": "ops", "years": 10})
+    np.testing.assert_allclose(one, (np.array([1, 1, 0]) + 2 * rates.overall_) / 3)
+
+
+def test_profiles_of_other_users_are_refused() -> None:
+    rates = LikeRates().fit(RATINGS)
+    with pytest.raises(ValueError, match="one row for each of the 4 users"):
+        ProfileNeighbours(rates=rates).fit(USERS[:3])
+    with pytest.raises(ValueError, match=r"got \['rle'\]"):
+        SegmentPopularity(rates=rates, columns=["rle"]).fit(USERS)

@@ -1,0 +1,261 @@
+"""One object answers for everybody, and every row says which rung of the ladder spoke."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib import models
+from recsys_lib.bundle import RUNGS, Bundle
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.evaluation.calibration import Calibrator
+from recsys_lib.models.base import Recommender
+
+
+@dataclass(kw_only=True)
+class CoOccurrence(Recommender):
+    """Scores an item by the ratings of those it was used with: reasons are plain."""
+
+    together_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+
+    def _fit(self, x: sparse.csr_array, validation: Any) -> None:
+        used = (x.toarray() != 0).astype(np.float32)
+        self.together_ = used.T @ used
+        np.fill_diagonal(self.together_, 0)
+
+    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+        return np.asarray(x @ self.together_, dtype=np.float32)
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {"together": self.together_}
+
+    def _restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self.together_ = arrays["together"]
+
+
+RATINGS = pd.DataFrame(
+    [
+        ("ann", "a", 9),
+        ("ann", "b", 8),
+        ("bob", "a", 8),
+        ("bob", "b", 9),
+        ("bob", "c", 2),
+        ("cyd", "d", 9),
+        ("cyd", "e", 8),
+        ("dan", "d", 8),
+        ("dan", "e", 9),
+        ("dan", "c", 7),
+        ("nle", "a", 9),
+    ],
+    columns=["user_id", "item_id", "value"],
+)
+USERS = pd.DataFrame(
+    {"role": ["ops", "ops", "dev", "dev", "ops", "dev"], "years": [1, 2, 8, 9, 1, 10]},
+    index=["ann", "bob", "cyd", "dan", "nle", "new"],
+)
+ITEMS = pd.DataFrame(
+    {"title": ["Alpha", "Beta", "Gamma", "Delta", "Epsilon", None]}, index=list("abcdef")
+)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    return Dataset.from_frame(RATINGS, users=USERS, items=ITEMS, rating_scale=(1, 10))
+
+
+@pytest.fixture
+def bundle(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    monkeypatch.setitem(models.MODELS, "CoOccurrence", __name__)
+    monkeypatch.setattr(models, "model_class", lambda name: CoOccurrence)
+    calibrator = Calibrator(
+        method="platt", arrays={"slope": np.array([0.1]), "intercept": np.array([-1.0])}
+    )
+    return Bundle(
+        model=CoOccurrence().fit(dataset.user_items),
+        dataset=dataset,
+        calibrator=calibrator,
+        like=7.0,
+        n_neighbors=2,
+        prior=1.0,
+    )
+
+
+def test_a_known_user_is_answered_from_the_history_with_reasons(bundle: Bundle) -> None:
+    top = bundle.recommend("nle", k=2)
+    assert top.columns.tolist() == ["rank", "item_id", "title", "probability", "rung", "because"]
+    assert top["item_id"].tolist() == ["b", "c"]
+    assert top["title"].tolist() == ["Beta", "Gamma"]
+    assert set(top["rung"]) == {"history"}
+    assert top["because"].tolist() == ["Alpha", "Alpha"]
+    # Two users used a and b together: score 9 * 2 = 18, logit 0.1 * 18 - 1.
+    assert top["probability"].iloc[0] == pytest.approx(1 / (1 + np.exp(-0.8)), rel=1e-6)
+
+
+def test_the_reason_is_the_item_whose_absence_costs_most(bundle: Bundle) -> None:
+    top = bundle.recommend(history={"a": 9, "e": 10, "d": 10}, k=2)
+    assert top.set_index("item_id")["because"].to_dict() == {
+        "b": "Alpha",
+        # Gamma was used once with each of the three; ratings of 10 weigh more than the 9.
+        "c": "Delta · Epsilon",
+    }
+
+
+def test_every_rung_answers_when_it_is_its_turn(bundle: Bundle) -> None:
+    cases = {
+        "history": bundle.recommend(history=["a"]),
+        "profile neighbours": bundle.recommend(profile={"role": "dev", "years": 9}),
+        "segment popularity": Bundle(
+            model=bundle.model, dataset=bundle.dataset, like=7.0, min_similarity=0.9
+        ).recommend(profile={"role": "dev"}),
+        "popularity": bundle.recommend(),
+    }
+    assert tuple(cases) == RUNGS
+    for rung, answer in cases.items():
+        assert set(answer["rung"]) == {rung}
+        assert answer["probability"].is_monotonic_decreasing
+    near = cases["profile neighbours"]
+    assert near["item_id"].tolist()[:2] == ["e", "d"] or near["item_id"].tolist()[:2] == ["d", "e"]
+    assert near["because"].iloc[0] == "role=dev, years=9"
+    assert cases["segment popularity"]["because"].iloc[0] == "role=dev"
+
+
+def test_a_user_without_history_is_answered_by_the_profile_in_the_database(bundle: Bundle) -> None:
+    asked = bundle.recommend("new", k=2)
+    assert set(asked["rung"]) == {"profile neighbours"}
+    assert set(asked["item_id"]) == {"d", "e"}
+    told = bundle.recommend(profile=USERS.loc["new"].to_dict(), k=2)
+    assert told["item_id"].tolist() == asked["item_id"].tolist()
+
+
+def test_an_edited_history_moves_the_list_and_takes_the_place_of_the_users_own(
+    bundle: Bundle,
+) -> None:
+    before, after = bundle.recommend("nle"), bundle.recommend("nle", history=["d"])
+    assert before["item_id"].iloc[0] == "b"
+    assert after["item_id"].iloc[0] == "e"
+    assert "a" in set(after["item_id"])
+    assert "d" not in set(after["item_id"])
+
+
+def test_used_and_excluded_items_are_left_out_and_only_the_others_listed(bundle: Bundle) -> None:
+    assert "a" not in set(bundle.recommend("nle", k=99)["item_id"])
+    assert bundle.recommend("nle", exclude=["b"], k=1)["item_id"].tolist() == ["c"]
+    assert bundle.recommend("nle", only=["f", "a"])["item_id"].tolist() == ["f"]
+    assert bundle.recommend("nle", only=[]).empty
+
+
+def test_a_list_is_as_long_as_there_are_items_and_never_padded(bundle: Bundle) -> None:
+    top = bundle.recommend("nle", k=1000)
+    assert top["rank"].tolist() == [1, 2, 3, 4, 5]
+    assert top["title"].tolist().count("f") == 1  # no title: the id
+    with pytest.raises(ValueError, match="`k` must be >= 1"):
+        bundle.recommend("nle", k=0)
+
+
+def test_without_a_calibrator_the_probability_of_the_model_is_missing(bundle: Bundle) -> None:
+    bare = Bundle(model=bundle.model, dataset=bundle.dataset)
+    assert bare.recommend("nle")["probability"].isna().all()
+    assert bare.recommend()["probability"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"user": "nel"}, "The user must be one of the 6 known; got 'nel'. Near: 'nle'"),
+        ({"user": "zzz"}, "got 'zzz'. Check its spelling"),
+        ({"user": ["nle"]}, "The user must be one of"),
+        ({"history": ["q"]}, "The item must be one of the 6 known; got 'q'"),
+        ({"history": {"a": 11}}, r"`history\['a'\]` must be a finite rating from 1 to 10; got 11"),
+        ({"history": {"a": "good"}}, "must be a finite rating"),
+        ({"history": {"a": float("nan")}}, "must be a finite rating"),
+        ({"profile": {"rol": "dev"}}, "The profile column must be .* Near: 'role'"),
+        (
+            {"profile": {"role": "wizard"}},
+            r"`profile\['role'\]` must be a value that some user has",
+        ),
+        ({"profile": {"years": "many"}}, r"`profile\['years'\]` must be a number"),
+        ({"exclude": ["q"]}, "The item must be one of"),
+        ({"only": "q"}, "The item must be one of"),
+    ],
+)
+def test_what_is_unknown_is_named_with_what_is_near(
+    bundle: Bundle, asked: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        bundle.recommend(**asked)
+
+
+def test_ids_that_are_numbers_are_found_as_text_and_text_as_numbers() -> None:
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": ["10", "20"]})
+    data = Dataset.from_frame(frame, value=None)
+    bundle = Bundle(model=CoOccurrence().fit(data.user_items), dataset=data)
+    assert bundle.recommend("1")["item_id"].tolist() == ["20"]
+    assert bundle.recommend(history=[10])["item_id"].tolist() == ["20"]
+
+
+def test_a_model_of_likes_sees_likes_only_but_lists_nothing_used(dataset: Dataset) -> None:
+    likes = dataset.implicit(7.0)
+    bundle = Bundle(
+        model=CoOccurrence().fit(likes.user_items), dataset=dataset, like=7.0, inputs="likes"
+    )
+    top = bundle.recommend("bob", k=99)
+    assert "c" not in set(top["item_id"])
+    assert not top["because"].str.contains("Gamma").any()
+    assert set(bundle.recommend(history={"c": 2})["rung"]) == {"popularity"}
+
+
+def test_a_saved_bundle_gives_the_same_lists_and_pickles_nothing(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    bundle.save(tmp_path / "bundle", run="test")
+    again = Bundle.load(tmp_path / "bundle")
+    questions: list[dict[str, Any]] = [
+        {"user": "nle"},
+        {"history": ["d"]},
+        {"profile": {"role": "dev", "years": 9}},
+        {},
+    ]
+    for question in questions:
+        pd.testing.assert_frame_equal(again.recommend(**question), bundle.recommend(**question))
+    suffixes = {file.suffix for file in (tmp_path / "bundle").rglob("*") if file.is_file()}
+    assert suffixes <= {".json", ".npz", ".parquet"}
+    assert json.loads((tmp_path / "bundle" / "manifest.json").read_text())["run"] == "test"
+
+
+@pytest.mark.parametrize("name", ["model/arrays.npz", "dataset/items.parquet", "calibrator.json"])
+def test_half_written_or_changed_files_are_named(bundle: Bundle, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "bundle"
+    bundle.save(folder)
+    file = folder / name
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(ArtifactError, match=name.split("/")[-1]):
+        Bundle.load(folder)
+    file.unlink()
+    with pytest.raises(ArtifactError, match=name.split("/")[-1]):
+        Bundle.load(folder)
+
+
+def test_other_artefacts_and_later_formats_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.dataset.save(tmp_path / "dataset")
+    with pytest.raises(ArtifactError, match="must hold a bundle; its manifest says 'dataset'"):
+        Bundle.load(tmp_path / "dataset")
+    bundle.save(tmp_path / "bundle")
+    manifest = tmp_path / "bundle" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
+    with pytest.raises(ArtifactError, match="must be a bundle of format 1; it has 99"):
+        Bundle.load(tmp_path / "bundle")
+    with pytest.raises(ArtifactError, match="nothing is there"):
+        Bundle.load(tmp_path / "none")
+
+
+def test_a_model_of_another_run_is_refused(bundle: Bundle) -> None:
+    other = Dataset.from_frame(RATINGS)
+    with pytest.raises(ValueError, match="it knows 6 and the dataset has 5"):
+        Bundle(model=bundle.model, dataset=other)
