@@ -92,7 +92,12 @@ def styled(plot: Callable[P, R]) -> Callable[P, R]:
     @wraps(plot)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         with mpl.rc_context(_STYLE):
-            return plot(*args, **kwargs)
+            result = plot(*args, **kwargs)
+            interactive = mpl.is_interactive()
+        # The first figure of a session starts its backend, and that of a notebook switches to
+        # interactive: taken back with the style, no later figure would be shown.
+        mpl.interactive(interactive)
+        return result
 
     return drawn
 

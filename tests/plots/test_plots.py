@@ -186,6 +186,19 @@ def test_plots_bring_their_own_paper_and_leave_the_settings_alone() -> None:
     assert dict(mpl.rcParams) == before
 
 
+def test_what_a_backend_switches_on_while_a_plot_draws_stays_on() -> None:
+    # As the inline backend does, which starts with the first figure of a notebook.
+    @style.styled
+    def first_figure() -> None:
+        mpl.interactive(True)
+
+    try:
+        first_figure()
+        assert mpl.is_interactive()
+    finally:
+        mpl.interactive(False)
+
+
 def contrast(one: str, other: str) -> float:
     def luminance(colour: str) -> float:
         rgb = np.array(mpl.colors.to_rgb(colour))
