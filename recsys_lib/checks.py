@@ -1,21 +1,28 @@
 """Argument checks: each message of the house for a wrong argument is written here, once."""
 
+import contextlib
 import math
+import re
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from scipy import sparse
 
 from recsys_lib.errors import NotFittedError
 
 __all__ = [
+    "available_memory",
     "check_choice",
     "check_fraction",
     "check_integer",
     "check_is_fitted",
+    "check_memory",
     "check_nonnegative",
     "check_positive",
+    "check_ratings",
     "check_user_items",
 ]
 
@@ -98,6 +105,14 @@ def _canonical(user_items: Any, name: str) -> sparse.csr_array:
     return csr
 
 
+def check_ratings(user_items: sparse.csr_array, name: str = "user_items") -> None:
+    """Raise `ValueError` unless at least one rating is stored."""
+    if user_items.nnz == 0:
+        raise ValueError(
+            f"`{name}` must store at least one rating; it stores none. Check the filter before it."
+        )
+
+
 def check_is_fitted(model: object, attribute: str) -> None:
     """Raise `NotFittedError` unless the model has the learned `attribute`.
 
@@ -170,3 +185,42 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     if value not in choices:
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"`{name}` must be one of {known}; got {value!r}.")
+
+
+def available_memory() -> int:
+    """Return how many bytes this process may still allocate: machine and container limit."""
+    free = int(psutil.virtual_memory().available)
+    # psutil reads the machine; inside a container the control group is what kills the process.
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        cache = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.M)
+        free = min(free, limit - used + int(cache[1] if cache else 0))
+    return free
+
+
+def check_memory(n_bytes: int, purpose: str, remedy: str) -> None:
+    """Raise `MemoryError` before anything is allocated, if `n_bytes` are not available.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Estimated peak of what is about to be allocated.
+    purpose : str
+        What needs it, with its size, such as ``"EASE on 20000 items"``.
+    remedy : str
+        What the caller can do instead.
+
+    Examples
+    --------
+    >>> check_memory(10**15, "EASE on 10000000 items", "Keep fewer items.")
+    Traceback (most recent call last):
+    MemoryError: EASE on 10000000 items needs about 1000000.0 GB of memory; ... Keep fewer items.
+    """
+    free = available_memory()
+    if n_bytes > free:
+        raise MemoryError(
+            f"{purpose} needs about {n_bytes / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are "
+            f"available. {remedy}"
+        )

@@ -8,7 +8,19 @@ if TYPE_CHECKING:
     from recsys_lib.models.base import Recommender
 
 # Class name -> module. The contract tests, `load` and the documentation go through this table.
-MODELS: dict[str, str] = {}
+MODELS: dict[str, str] = {
+    "ALS": "recsys_lib.models.als",
+    "Bias": "recsys_lib.models.bias",
+    "BiasedSVD": "recsys_lib.models.biased_svd",
+    "EASE": "recsys_lib.models.ease",
+    "EDLAE": "recsys_lib.models.ease",
+    "GlobalMean": "recsys_lib.models.bias",
+    "ItemKNN": "recsys_lib.models.item_knn",
+    "Popularity": "recsys_lib.models.popularity",
+    "PureSVD": "recsys_lib.models.pure_svd",
+    "Random": "recsys_lib.models.popularity",
+    "UserKNN": "recsys_lib.models.user_knn",
+}
 
 
 def model_class(name: str) -> "type[Recommender]":

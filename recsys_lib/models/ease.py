@@ -1,0 +1,129 @@
+"""Linear autoencoders with a zero diagonal and a closed form: EASE and EDLAE."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_choice, check_fraction, check_positive
+from recsys_lib.dataset import Fold
+from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.closed_form import Dual, Primal, Solver, restore, solve
+from recsys_lib.models.popularity import answer_empty_rows, item_shares
+
+__all__ = ["EASE", "EDLAE"]
+
+
+@dataclass(kw_only=True)
+class EASE(Recommender):
+    r"""Shallow linear autoencoder with a zero diagonal [1]_.
+
+    Minimises :math:`\|X - XB\|_F^2 + \lambda \|B\|_F^2` subject to :math:`\mathrm{diag}(B) = 0`;
+    column ``j`` of :math:`B` predicts item ``j`` from all others, and scores are :math:`xB`.
+
+    Parameters
+    ----------
+    l2 : float
+        The penalty :math:`\lambda`, in numbers of interactions; positive.
+    solver : {"auto", "items", "users"}
+        Which side to invert: by default the smaller one. The scores are the same.
+
+    Attributes
+    ----------
+    solution_ : Primal or Dual
+        :math:`B` as a matrix, or in factored form where there are fewer users than items.
+    item_shares_ : ndarray of shape (n_items,), float32
+        Popularity: the answer to an empty row.
+
+    Notes
+    -----
+    With n the smaller of users and items: n ** 3 multiplications and little more than 4 n ** 2
+    bytes; too much for the machine is a `MemoryError` before it starts. Values of the rows are
+    used as they are, binary or weighted.
+
+    References
+    ----------
+    .. [1] H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq. 8.
+       https://arxiv.org/abs/1905.03375
+
+    Examples
+    --------
+    >>> likes = sparse.csr_array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [1, 0, 0]])
+    >>> EASE(l2=1.0).fit(likes).recommend(likes[[3]], k=1).items
+    array([[1]], dtype=int32)
+    """
+
+    l2: float = 300.0
+    solver: Solver = "auto"
+
+    solution_: Primal | Dual = field(init=False, repr=False, compare=False)
+    item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+
+    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+        self._check()
+        self.item_shares_ = item_shares(x)
+        self.solution_ = solve(x, self._ridge(x), solver=self.solver)
+
+    def _check(self) -> None:
+        check_positive("l2", self.l2)
+        check_choice("solver", self.solver, ("auto", "items", "users"))
+
+    def _ridge(self, x: sparse.csr_array) -> NDArray[np.float64]:
+        """The penalty of each item as a predictor."""
+        return np.full(x.shape[1], self.l2)
+
+    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+        return answer_empty_rows(self.solution_.score(x), x, self.item_shares_)
+
+    def _arrays(self) -> Arrays:
+        return self.solution_.arrays() | {"item_shares": self.item_shares_}
+
+    def _restore(self, arrays: Arrays) -> None:
+        self.item_shares_ = arrays["item_shares"]
+        self.solution_ = restore(arrays)
+
+
+@dataclass(kw_only=True)
+class EDLAE(EASE):
+    r"""EASE trained to restore what dropout took away, and only that [1]_.
+
+    Minimises the expected squared error of the *dropped* entries, where each entry of the input is
+    dropped with probability :math:`p`, plus :math:`\lambda \|B\|_F^2`. In closed form that is EASE
+    with the penalty :math:`\lambda + \frac{p}{1-p} \sum_u x_{ui}^2` for item :math:`i`: popular
+    items, from which much can be copied, are held back in proportion.
+
+    Parameters
+    ----------
+    l2 : float
+        The penalty :math:`\lambda`, in numbers of interactions; positive.
+    dropout : float
+        The probability :math:`p`, 0 <= p < 1; 0 is EASE.
+    solver : {"auto", "items", "users"}
+        Which side to invert: by default the smaller one. The scores are the same.
+
+    Notes
+    -----
+    Cost and attributes as in `EASE`. Emphasis on the dropped entries only is the case a = 1, b = 0
+    of [1]_, and makes the zero diagonal superfluous as a constraint: it follows.
+
+    References
+    ----------
+    .. [1] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020, eq. 10.
+
+    Examples
+    --------
+    >>> likes = sparse.csr_array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [1, 0, 0]])
+    >>> EDLAE(l2=1.0, dropout=0.5).fit(likes).recommend(likes[[3]], k=1).items
+    array([[1]], dtype=int32)
+    """
+
+    dropout: float = 0.33
+
+    def _check(self) -> None:
+        super()._check()
+        check_fraction("dropout", self.dropout, closed=True)
+
+    def _ridge(self, x: sparse.csr_array) -> NDArray[np.float64]:
+        squares = np.bincount(x.indices, np.square(x.data, dtype=np.float64), x.shape[1])
+        return np.asarray(self.l2 + self.dropout / (1 - self.dropout) * squares)
