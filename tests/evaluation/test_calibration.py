@@ -1,0 +1,183 @@
+"""Scores to probabilities, and whether those hold."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import sparse, special
+from sklearn.isotonic import IsotonicRegression
+
+from recsys_lib.dataset import Fold
+from recsys_lib.errors import ArtifactError
+from recsys_lib.evaluation import (
+    Calibrator,
+    brier_score,
+    expected_calibration_error,
+    fit_calibrator,
+    reliability_table,
+    score_cells,
+)
+
+METHODS = ("isotonic", "platt")
+
+
+def cells(n: int, seed: int, slope: float = 1.7, intercept: float = -0.6):
+    """Scores, outcomes and the true probability of each."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(3, 1.5, size=n)
+    true = special.expit(slope * (scores - 3) + intercept)
+    return scores, rng.random(n) < true, true
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_true_probability_is_recovered(method):
+    calibrator = Calibrator.fit(*cells(40_000, 0)[:2], method=method)
+    scores, liked, true = cells(40_000, 1)
+    probability = calibrator.probability(scores)
+    assert np.abs(probability - true).mean() < 0.015
+    assert expected_calibration_error(probability, liked) < 0.012
+    # An overconfident map of the same order is told apart.
+    shifted = special.expit(3 * special.logit(probability))
+    assert expected_calibration_error(shifted, liked) > 0.08
+    assert brier_score(probability, liked) < brier_score(shifted, liked)
+    assert brier_score(true, liked) <= brier_score(probability, liked) + 1e-4
+
+
+def test_platt_finds_slope_and_intercept():
+    calibrator = Calibrator.fit(*cells(200_000, 2)[:2], method="platt")
+    assert calibrator.arrays["slope"] == pytest.approx([1.7], abs=0.03)
+    assert calibrator.arrays["intercept"] == pytest.approx([-0.6 - 3 * 1.7], abs=0.1)
+
+
+def test_isotonic_is_that_of_scikit_learn_within_platts_limits():
+    rng = np.random.default_rng(3)
+    scores = rng.integers(0, 25, size=300).astype(float)  # with ties
+    liked = rng.random(300) < scores / 30
+    theirs = IsotonicRegression(out_of_bounds="clip").fit(scores, liked)
+    low, high = 1 / ((~liked).sum() + 2), (liked.sum() + 1) / (liked.sum() + 2)
+    grid = np.linspace(-2, 27, 200)
+    np.testing.assert_allclose(
+        Calibrator.fit(scores, liked).probability(grid),
+        np.clip(theirs.predict(np.clip(grid, scores.min(), scores.max())), low, high),
+        atol=0.02,  # where a limit cuts a slope, both are linear between other points
+    )
+    at_scores = np.unique(scores)
+    np.testing.assert_allclose(
+        Calibrator.fit(scores, liked).probability(at_scores),
+        np.clip(theirs.predict(at_scores), low, high),
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_probabilities_keep_the_order_and_never_claim_certainty(method):
+    scores = np.linspace(0, 1, 50)
+    calibrator = Calibrator.fit(scores, scores > 0.5, method=method)
+    probability = calibrator.probability(np.linspace(-5, 6, 400))
+    assert (np.diff(probability) >= 0).all()
+    if method == "isotonic":
+        assert probability[0] == pytest.approx(1 / 27)
+        assert probability[-1] == pytest.approx(26 / 27)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_saved_calibrator_is_plain_json_and_comes_back(method, tmp_path):
+    calibrator = Calibrator.fit(*cells(500, 4)[:2], method=method)
+    path = tmp_path / "calibrator.json"
+    calibrator.save(path)
+    assert json.loads(path.read_text())["method"] == method
+    grid = np.linspace(-9, 9, 50)
+    np.testing.assert_array_equal(
+        Calibrator.load(path).probability(grid), calibrator.probability(grid)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"kind": "calibrator", "method": "isotonic", "arrays": {"scores": [1]}}',
+        '{"kind": "calibrator", "method": "magic", "arrays": {}}',
+        '{"kind": "calibrator", "method": "platt", "arrays": {"slope": [], "intercept": [1]}}',
+        '{"kind": "calibrator", "method": "platt", "arrays": {"slope": ["x"], "intercept": [1]}}',
+    ],
+)
+def test_a_foreign_file_is_refused(text, tmp_path):
+    path = tmp_path / "calibrator.json"
+    path.write_text(text)
+    with pytest.raises(ArtifactError, match="calibrator.json"):
+        Calibrator.load(path)
+
+
+def test_what_cannot_be_calibrated_is_refused():
+    with pytest.raises(ValueError, match="must hold both outcomes; got 3 outcomes, all True"):
+        Calibrator.fit([1, 2, 3], [True] * 3)
+    with pytest.raises(ValueError, match="must be finite"):
+        Calibrator.fit([1, -np.inf], [True, False])
+    with pytest.raises(ValueError, match="of one length"):
+        Calibrator.fit([1, 2], [True])
+    with pytest.raises(ValueError, match="'isotonic', 'platt'"):
+        Calibrator.fit([1, 2], [True, False], method="spline")
+
+
+def test_an_unlisted_item_has_no_probability():
+    calibrator = Calibrator.fit([0, 1, 2, 3], [False, True, False, True])
+    assert np.isnan(calibrator.probability([-np.inf, 1.0])).tolist() == [True, False]
+
+
+def test_cells_of_explicit_folds_are_the_held_out_ratings(scorer):
+    rated = sparse.csr_array([[2.0, 8.0, 0], [0, 9.0, 1.0]])
+    fold = Fold(fold_in=sparse.csr_array((2, 3)), targets=rated, users=np.arange(2))
+    model = scorer(np.array([[1.0, 2, 3], [4, 5, 6]]))
+    for batch_size in (1, 2):
+        scores, liked = score_cells(model, fold, min_value=7.0, batch_size=batch_size)
+        assert scores.tolist() == [1, 2, 5, 6]
+        assert liked.tolist() == [False, True, True, False]
+    assert fit_calibrator(model, fold, min_value=7.0, method="platt").method == "platt"
+
+
+def test_cells_of_implicit_folds_are_all_that_was_not_shown(scorer):
+    fold = Fold(
+        fold_in=sparse.csr_array([[1.0, 0, 0]]),
+        targets=sparse.csr_array([[0, 0, 1.0]]),
+        users=np.array([0]),
+    )
+    scores, liked = score_cells(scorer(np.array([[7.0, 8, 9]])), fold)
+    assert scores.tolist() == [8, 9]
+    assert liked.tolist() == [False, True]
+
+
+def test_few_cells_are_whole_users_at_random(fold, noise):
+    scores, _ = score_cells(noise, fold, max_cells=300)
+    assert len(scores) <= 300
+    again, _ = score_cells(noise, fold, max_cells=300)
+    other, _ = score_cells(noise, fold, max_cells=300, seed=1)
+    np.testing.assert_array_equal(scores, again)
+    assert len(other) != len(scores) or (other != scores).any()
+
+
+def test_the_reliability_table_by_hand():
+    probability = np.array([0.1, 0.1, 0.3, 0.8, 1.0])
+    liked = np.array([0, 1, 0, 1, 1])
+    table = reliability_table(
+        probability, liked, n_bins=2, binning="uniform", true=[0, 0.2, 0.1, 0.9, 0.7]
+    )
+    assert table["n"].tolist() == [3, 2]
+    assert table["predicted"].tolist() == pytest.approx([0.5 / 3, 0.9])
+    assert table["observed"].tolist() == pytest.approx([1 / 3, 1.0])
+    assert table["true"].tolist() == pytest.approx([0.1, 0.8])
+    assert table["observed_low"].tolist() == pytest.approx([0.0615, 0.3424], abs=1e-3)  # Wilson
+    error = expected_calibration_error(probability, liked, n_bins=2, binning="uniform")
+    assert error == pytest.approx(0.6 * (1 / 3 - 0.5 / 3) + 0.4 * 0.1)
+
+
+def test_equal_forecasts_share_a_bin():
+    table = reliability_table([0.2] * 50 + [0.6] * 7, [0] * 57, n_bins=10)
+    assert table["n"].tolist() == [50, 7]
+
+
+def test_forecasts_outside_the_unit_interval_are_refused():
+    for wrong in ([1.2], [np.nan]):
+        with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+            brier_score(wrong, [1])

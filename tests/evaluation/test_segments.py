@@ -1,0 +1,96 @@
+"""Reports cut by history length and by item popularity."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from recsys_lib.dataset import Fold
+from recsys_lib.evaluation import (
+    MostPopular,
+    by_history_length,
+    by_item_popularity,
+    evaluate,
+    popularity_buckets,
+)
+
+
+def test_groups_by_history_share_out_all_users_and_average_to_the_whole(fold, noise):
+    report = evaluate(noise, fold, ["ndcg@10", "recall@5"])
+    table = by_history_length(report, n_groups=3, n_resamples=50)
+    for metric in ("ndcg@10", "recall@5"):
+        rows = table[table["metric"] == metric]
+        assert rows["n_users"].sum() == len(report.users)
+        mean = np.average(rows["value"], weights=rows["n_users"])
+        assert mean == pytest.approx(report[metric])
+        assert (rows["shortest"].to_numpy()[1:] > rows["longest"].to_numpy()[:-1]).all()
+        assert (rows["low"] <= rows["value"]).all()
+        assert (rows["value"] <= rows["high"]).all()
+    assert list(table["segment"].cat.categories) == list(dict.fromkeys(table["segment"]))
+
+
+def test_edges_are_the_lower_ends_of_groups(fold, noise):
+    report = evaluate(noise, fold, ["ndcg@10"])
+    lengths = report.users["n_fold_in"]
+    table = by_history_length(report, edges=[6, 8], n_resamples=10)
+    assert table["longest"].tolist()[:2] == [5, 7]
+    assert table["n_users"].tolist() == [
+        (lengths < 6).sum(),
+        ((lengths >= 6) & (lengths < 8)).sum(),
+        (lengths >= 8).sum(),
+    ]
+    with pytest.raises(ValueError, match="must ascend"):
+        by_history_length(report, edges=[8, 8])
+
+
+def test_pooled_errors_of_groups_pool_to_the_whole(fold, noise):
+    report = evaluate(noise, fold, ["rmse"])
+    table = by_history_length(report, edges=[7], n_resamples=10)
+    cells = report.users.groupby(report.users["n_fold_in"] >= 7)["n_rated"].sum()
+    pooled = np.sqrt(np.average(table["value"] ** 2, weights=cells))
+    assert pooled == pytest.approx(report["rmse"])
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.integers(2, 5))
+def test_a_more_popular_item_is_never_in_a_later_bucket(counts, n_buckets):
+    bucket = popularity_buckets(counts, n_buckets=n_buckets)
+    assert bucket.min() >= 0
+    assert bucket.max() < n_buckets
+    order = np.argsort(counts)[::-1]
+    assert (np.diff(bucket[order]) >= 0).all()
+    for count in set(counts):
+        assert len(set(bucket[np.array(counts) == count])) == 1
+
+
+def test_buckets_hold_about_equally_many_interactions():
+    counts = np.round(1000 / np.arange(1, 201)).astype(int)
+    bucket = popularity_buckets(counts, n_buckets=4)
+    shares = np.bincount(bucket, weights=counts) / counts.sum()
+    assert shares == pytest.approx([0.25] * 4, abs=0.1)
+
+
+def test_popularity_serves_the_head_and_nothing_else(fold):
+    counts = np.arange(30, 0, -1)
+    report = evaluate(MostPopular(counts), fold, ["recall@5"], item_counts=counts)
+    table = by_item_popularity(report, fold, counts, k=5, n_resamples=50)
+    assert table["n_items"].sum() == 30
+    assert table["listed"].sum() == pytest.approx(1.0)
+    assert table["listed"].iloc[0] == table["listed"].max()
+    assert table["value"].iloc[0] > table["value"].iloc[-1] == 0.0
+
+
+def test_recall_of_a_bucket_is_that_of_its_targets(noise):
+    targets = sparse.csr_array(np.array([[1, 1, 0, 0], [0, 0, 1, 0]], dtype="float32"))
+    fold = Fold(fold_in=sparse.csr_array((2, 4)), targets=targets, users=np.array([3, 9]))
+    report = evaluate(MostPopular([9, 1, 1, 1]), fold, ["recall@1"])
+    table = by_item_popularity(report, fold, [9, 1, 1, 1], k=1, n_buckets=2, n_resamples=10)
+    assert table["value"].tolist() == [1.0, 0.0]
+    assert table["n_users"].tolist() == [1, 2]
+    assert table["segment"].astype(str).tolist() == ["9", "1"]
+
+
+def test_another_fold_is_refused(fold, noise, make_fold):
+    report = evaluate(noise, fold, ["recall@20"])
+    with pytest.raises(ValueError, match="must be the one that report 'Table' is on"):
+        by_item_popularity(report, make_fold(80, 30, seed=1), np.ones(30))
