@@ -140,7 +140,11 @@ def observed_means(user_items: sparse.csr_array) -> pd.DataFrame:
 
 
 def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
-    """Return how much more often two items meet in one user than independence predicts.
+    """Return how much more often two items meet in one user than by chance.
+
+    Chance is that everybody has as many items as they have, and every item as many users: the
+    configuration model. Without the first, active users, who have more of everything, would lift
+    every pair.
 
     Parameters
     ----------
@@ -150,26 +154,29 @@ def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (n_items, n_items), float64
-        Users with both x users / (users with one x users with the other): 1 is chance, 0 is
-        never. NaN on the diagonal and for items without users.
+        1 is chance, 0 is never. NaN on the diagonal and for items without users.
 
-    Notes
-    -----
-    Active users have more of everything and lift every pair above 1; compare pairs with pairs.
+    References
+    ----------
+    .. [1] M. E. J. Newman, "Networks", 2nd ed. 2018, section 12.1 (configuration model), with
+       users' degrees: E_ij = n_i n_j sum_u d_u (d_u - 1) / (sum_u d_u)^2.
 
     Examples
     --------
-    >>> both = sparse.csr_array([[1, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 1]])
-    >>> item_lift(both)
-    array([[nan,  2.,  0.],
-           [ 2., nan,  0.],
-           [ 0.,  0., nan]])
+    >>> both = sparse.csr_array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1]])
+    >>> item_lift(both).round(1)
+    array([[nan, 2.7, 0. , 0. ],
+           [2.7, nan, 0. , 1.3],
+           [0. , 0. , nan, 4. ],
+           [0. , 1.3, 4. , nan]])
     """
     seen = user_items.copy()
     seen.data = np.ones(seen.nnz)
     meetings = np.asarray((seen.T @ seen).toarray(), dtype=np.float64)
     counts = meetings.diagonal().copy()
-    chance = np.outer(counts, counts) / max(1, user_items.shape[0])
+    degrees = np.diff(seen.indptr).astype(np.float64)
+    pairs_per_end = (degrees * (degrees - 1)).sum() / max(1.0, degrees.sum()) ** 2
+    chance = np.outer(counts, counts) * pairs_per_end
     lift = np.divide(meetings, chance, out=np.full_like(meetings, np.nan), where=chance > 0)
     np.fill_diagonal(lift, np.nan)
     return lift

@@ -50,13 +50,27 @@ def test_lift_is_the_ratio_of_meetings_to_chance() -> None:
     dense = (rng.random((60, 7)) < 0.3).astype("float32") * 4
     dense[:, 6] = 0
     lift = item_lift(sparse.csr_array(dense))
+    has = dense > 0
+    degrees = has.sum(axis=1)
     for i in range(7):
         for j in range(7):
-            a, b = dense[:, i] > 0, dense[:, j] > 0
-            if i == j or not a.any() or not b.any():
+            if i == j or not has[:, i].any() or not has[:, j].any():
                 assert np.isnan(lift[i, j])
             else:
-                assert lift[i, j] == pytest.approx((a & b).mean() / (a.mean() * b.mean()))
+                chance = sum(
+                    has[:, i].sum() * d / has.sum() * has[:, j].sum() * (d - 1) / has.sum()
+                    for d in degrees
+                )
+                assert lift[i, j] == pytest.approx((has[:, i] & has[:, j]).sum() / chance)
+
+
+def test_active_people_lift_no_pair_by_themselves() -> None:
+    # Nobody has a taste here, but some have far more of everything.
+    rng = np.random.default_rng(1)
+    activity = rng.uniform(0.05, 0.9, size=(4000, 1))
+    lift = item_lift(sparse.csr_array((rng.random((4000, 20)) < activity).astype("float32")))
+    # Against users / (users x users) / n, without activity, the mean would be 1.27.
+    assert np.nanmean(lift) == pytest.approx(1, abs=0.06)
 
 
 def test_lift_leaves_its_input_alone() -> None:

@@ -216,7 +216,7 @@ def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = N
     values = np.asarray(counts, dtype=float)
     active = values[values > 0]
     # Whole edges: a bin between two whole numbers would be empty for no reason but its place.
-    edges = np.unique(np.round(np.geomspace(1, active.max() + 1, 32))) - 0.5
+    edges = np.unique(np.round(np.geomspace(active.min(), active.max() + 1, 32))) - 0.5
     ax.hist(active, bins=list(edges), color=COLOURS["sky"])
     median = float(np.median(active))
     ax.axvline(median, color=COLOURS["vermilion"])
