@@ -1,0 +1,162 @@
+"""What if this person had used something else: a table, and in JupyterLab a table that moves."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recsys_lib.bundle import Bundle
+
+__all__ = ["has_front_end", "history_of", "list_change", "what_if"]
+
+
+def history_of(bundle: Bundle, user: Any) -> pd.DataFrame:
+    """Return what a user of the bundle has used, best rated first.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    user : id
+
+    Returns
+    -------
+    DataFrame
+        ``item_id, title, value``.
+
+    Raises
+    ------
+    DataError
+        If the user is unknown.
+    """
+    dataset = bundle.dataset
+    row = dataset.user_items[[int(dataset.user_positions([user])[0])]]
+    frame = pd.DataFrame({"item_id": dataset.item_ids.take(row.indices), "value": row.data})
+    titles = None if dataset.items is None else dataset.items.get("title")
+    known = frame["item_id"] if titles is None else titles.iloc[row.indices].reset_index(drop=True)
+    frame.insert(1, "title", known.to_numpy())
+    return frame.sort_values("value", ascending=False, kind="stable", ignore_index=True)
+
+
+def list_change(
+    bundle: Bundle,
+    user: Any,
+    *,
+    add: Mapping[Any, float] | None = None,
+    drop: Iterable[Any] = (),
+    k: int = 10,
+) -> pd.DataFrame:
+    """Return the list of a user whose history is edited, beside where its items stood before.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    user : id
+    add : mapping of item id to rating, optional
+        What this person is supposed to have used as well; an item that is there gets this rating.
+    drop : iterable of item ids
+        What this person is supposed never to have used.
+    k : int
+        Length of the list.
+
+    Returns
+    -------
+    DataFrame
+        ``rank, was, item_id, title, probability, before``: `was` is the rank before the edit, 0
+        for an item that could not be listed because it had been used; `before` the probability
+        then (NaN likewise).
+
+    Raises
+    ------
+    DataError
+        If a user or item is unknown, or a rating is outside the scale.
+    """
+    known = history_of(bundle, user).set_index("item_id")["value"]
+    gone = set(drop)
+    history = {item: float(value) for item, value in known.items() if item not in gone}
+    history |= dict(add or {})
+    after = bundle.recommend(user, history=history, k=k)
+    # The whole catalogue: what is on the list now may have stood far down before.
+    before = bundle.recommend(user, k=bundle.dataset.n_items).set_index("item_id")
+    was = before["rank"].reindex(after["item_id"]).fillna(0).astype(int).to_numpy()
+    table = after[["rank", "item_id", "title", "probability"]].copy()
+    table.insert(1, "was", was)
+    table["before"] = before["probability"].reindex(after["item_id"]).to_numpy()
+    return table
+
+
+def has_front_end() -> bool:
+    """Return whether somebody sits in front of this kernel, in JupyterLab or an editor.
+
+    Papermill, nbval and ``nbconvert --execute`` start kernels that nobody can click in; a widget
+    there would be a picture of a button, with a random id in the saved notebook.
+    """
+    return any(name in os.environ for name in ("JPY_SESSION_NAME", "VSCODE_PID"))
+
+
+def what_if(
+    bundle: Bundle,
+    user: Any,
+    *,
+    add: Mapping[Any, float] | None = None,
+    drop: Iterable[Any] = (),
+    k: int = 10,
+) -> Any:
+    """Show `list_change`, with controls to edit the history where there is somebody to use them.
+
+    Parameters
+    ----------
+    bundle, user, add, drop, k
+        As of `list_change`; the edit is where the controls begin.
+
+    Returns
+    -------
+    DataFrame, or ipywidgets.VBox in JupyterLab
+    """
+    if not has_front_end():
+        return list_change(bundle, user, add=add, drop=drop, k=k)
+    return _controls(bundle, user, dict(add or {}), list(drop), k)
+
+
+def _controls(bundle: Bundle, user: Any, add: dict[Any, float], drop: list[Any], k: int) -> Any:
+    """Controls of an edit with the list below, which follows them."""
+    import ipywidgets as widgets
+    from IPython.display import display
+
+    history = history_of(bundle, user)
+    dataset = bundle.dataset
+    low, high = dataset.rating_scale or (1.0, 1.0)
+    names = list(zip(history["title"].astype(str), history["item_id"], strict=True))
+    unused = dataset.item_ids[~dataset.item_ids.isin(history["item_id"])]
+    first, value = next(iter(add.items()), (None, high))
+    dropped = widgets.SelectMultiple(
+        options=names, value=tuple(drop), rows=8, description="drop"
+    )
+    added = widgets.Dropdown(
+        options=[("nothing", None), *_titled(dataset.items, unused)], value=first, description="add"
+    )
+    rated = widgets.FloatSlider(value=value, min=low, max=high, step=_step(dataset.user_items.data))
+    output = widgets.Output()
+
+    def redraw(_: Any = None) -> None:
+        new = {} if added.value is None else {added.value: rated.value}
+        table = list_change(bundle, user, add=new, drop=dropped.value, k=k)
+        output.clear_output(wait=True)
+        with output:
+            display(table)
+
+    for control in (dropped, added, rated):
+        control.observe(redraw, names="value")
+    redraw()
+    return widgets.VBox([widgets.HBox([dropped, widgets.VBox([added, rated])]), output])
+
+
+def _titled(items: pd.DataFrame | None, ids: pd.Index) -> list[tuple[str, Any]]:
+    titles = ids.astype(str) if items is None or "title" not in items else items["title"][ids]
+    return sorted((str(title), item) for title, item in zip(titles, ids, strict=True))
+
+
+def _step(ratings: Any) -> float:
+    levels = np.unique(ratings)
+    return float(np.diff(levels).min()) if len(levels) > 1 else 1.0
