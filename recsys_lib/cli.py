@@ -1,4 +1,4 @@
-"""The command line: ``recsys run``, ``recsys recommend``, ``recsys doctor``.
+"""The command line: ``recsys run``, ``recommend``, ``doctor``; for authors ``notebooks``, ``pins``.
 
 Exit codes: 0 all is well; 1 a notebook failed; 2 what was given is wrong; 130 interrupted.
 """
@@ -114,6 +114,16 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", parents=[shared], help="report versions and machine")
     doctor.set_defaults(command=_doctor)
+
+    author = commands.add_parser(
+        "notebooks", parents=[shared], help="for authors: rewrite the committed outputs"
+    )
+    author.set_defaults(command=_notebooks)
+    pins = commands.add_parser(
+        "pins", parents=[shared], help="for authors: measure the pinned numbers again"
+    )
+    pins.set_defaults(command=_pins)
+    pins.add_argument("--seeds", type=int, default=5, help="how many (default: %(default)s)")
     return parser
 
 
@@ -147,6 +157,8 @@ def _run(options: argparse.Namespace) -> int:
     if result.failed:
         return _tell_failure(result.failed, options.debug)
     print(f"\n{closing_table(result.outcomes)}\n\n{_places(project, result)}")
+    if not any("bundle" in one.artifacts for one in result.outcomes):
+        return 0
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
     _show_list(result.folder, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
     return 0
@@ -173,15 +185,12 @@ def _places(project: "Project", result: "RunResult") -> str:
 
 
 def _show_list(folder: Path, user: str) -> None:
-    """Print the top of the run's list for one user, if the run made a bundle and knows them."""
+    """Print the top of the run's list for one user, if the run's data knows them."""
     from recsys_lib.bundle import Bundle
     from recsys_lib.errors import DataError
 
-    place = folder / "artifacts" / "bundle"
-    if not place.exists():
-        return
     try:
-        rows = Bundle.load(place).recommend(user, k=10)
+        rows = Bundle.load(folder / "artifacts" / "bundle").recommend(user, k=10)
     except DataError as error:
         print(f"\nNo list for user {user!r}: {error}")
         return
@@ -239,4 +248,41 @@ def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command
 
     for name, value in report():
         print(f"{name:<12} {value}")
+    return 0
+
+
+def _notebooks(options: argparse.Namespace) -> int:
+    from recsys_lib.pipeline.chain import load_steps
+    from recsys_lib.pipeline.progress import ProgressLines
+    from recsys_lib.pipeline.project import LAB_RUN, Project
+    from recsys_lib.pipeline.rewriting import rewrite
+    from recsys_lib.pipeline.runner import run_chain
+
+    project = Project.find()
+    steps = load_steps(project)
+    lines = ProgressLines(sys.stdout, [step.name for step in steps])
+    # All of them, always: the committed outputs must come from one and the same state.
+    result = run_chain(project, steps, {}, lines, name=LAB_RUN, force=True)
+    if result.failed:
+        return _tell_failure(result.failed, options.debug)
+    changed = rewrite(project, result)
+    print("Rewritten: " + (", ".join(path.name for path in changed) or "none, all were the same"))
+    return 0
+
+
+def _pins(options: argparse.Namespace) -> int:
+    from recsys_lib.pipeline.chain import load_steps
+    from recsys_lib.pipeline.measuring import measure
+    from recsys_lib.pipeline.pins import write_pins
+    from recsys_lib.pipeline.progress import ProgressLines
+    from recsys_lib.pipeline.project import Project
+
+    project = Project.find()
+    steps = load_steps(project)
+    lines = ProgressLines(sys.stdout, [step.name for step in steps])
+    pins = measure(project, steps, lines, n_seeds=options.seeds)
+    write_pins(project.expected, pins)
+    for book, its in pins.items():
+        for name, pin in its.items():
+            print(f"{book}  {name:<32} {pin.value:>12.6g} within {pin.tolerance:.2g}")
     return 0

@@ -192,7 +192,7 @@ def test_a_list_longer_than_the_catalogue_says_that_it_is_all(bundle, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nlee"], "got 'nlee'. Near: 'nle', 'nelly'"),
+        (["nlee"], "got 'nlee'. Near: 'nle'."),
         (["nle", "-k", "0"], "-k must be a whole number >= 1"),
         (["nle", "--run", "other"], "Run 'other' must have made a bundle"),
         (["nle", "--run", ".."], "name of a run"),

@@ -27,6 +27,7 @@ __all__ = ["Failure", "execute", "part_of"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ENGINE = "recsys"
+_FOREVER = 1e6  # seconds
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,15 @@ class _Watch:
     client: Any = field(default=None)
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def start_cell(self, cell: Any, cell_index: int) -> None:  # noqa: ARG002 - nbclient names them
+    def start_cell(self, cell: Any, cell_index: int) -> None:
         skip = self.injected is not None and cell_index >= self.injected
         self.cell = max(cell_index - skip, 0)
         self.on_cell(self.cell)
 
     def remaining(self, _cell: Any) -> float:
-        # nbclient takes 0 for "no limit".
-        return max(self.deadline - time.monotonic(), 0.001)
+        left = self.deadline - time.monotonic()
+        # nbclient takes 0 for "no limit", and cannot count to infinity.
+        return 0.0 if left > _FOREVER else max(left, 0.001)
 
     def kill(self) -> None:
         self.stopped.set()

@@ -10,13 +10,29 @@ from recsys_lib.artifacts import fingerprint, versions
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.chain import Step
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.record import ABSENT, Record
 
 __all__ = ["is_fresh", "library_fingerprint", "source_fingerprint"]
 
-# What runs notebooks or talks to people, but is not called by them.
-_NOT_CALLED = ("__main__.py", "cli.py", "pipeline/")
-_CALLED = ("pipeline/notebook.py",)
+# What runs notebooks or talks to people, and is not called by notebooks.
+_OUTSIDE = {
+    "__main__.py",
+    "cli.py",
+    *(
+        f"pipeline/{name}.py"
+        for name in (
+            "chain",
+            "doctor",
+            "execution",
+            "freshness",
+            "lock",
+            "measuring",
+            "progress",
+            "rewriting",
+            "runner",
+        )
+    ),
+}
 
 
 def library_fingerprint() -> str:
@@ -25,7 +41,7 @@ def library_fingerprint() -> str:
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
     for file in sorted(root.rglob("*.py")):
         name = file.relative_to(root).as_posix()
-        if name in _CALLED or not name.startswith(_NOT_CALLED):
+        if name not in _OUTSIDE:
             digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return f"sha256:{digest.hexdigest()}"
 
@@ -63,7 +79,9 @@ def _unchanged(project: Project, folder: Path, record: Record) -> bool:
         if (other := Record.find(project.record(record.run, step.stem)))
         for name, entry in other.writes.items()
     }
-    expected = [(places.get(name), seen) for name, seen in record.reads.items()]
+    if any(name in places for name, seen in record.reads.items() if seen == ABSENT):
+        return False
+    expected = [(places.get(name), seen) for name, seen in record.reads.items() if seen != ABSENT]
     expected += [(Path(path), seen) for path, seen in record.inputs.items()]
     expected += [(folder / one["path"], one["fingerprint"]) for one in record.writes.values()]
     expected += [(project.root / path, seen) for path, seen in record.figures.items()]

@@ -20,8 +20,8 @@ from recsys_lib.artifacts import (
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline.parameters import check_value, declared
 from recsys_lib.pipeline.pins import compare, read_pins
-from recsys_lib.pipeline.project import Project, did_you_mean
-from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
+from recsys_lib.pipeline.record import ABSENT, Record
 
 __all__ = ["Session", "start"]
 
@@ -66,8 +66,9 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     if unset:
         raise ConfigError(f"{unset[0]} must have a value; run the parameters cell first.")
     values = {key: check_value(one, namespace[key]) for key, one in known.items()}
-    # RUN says where results go, not what they are.
+    # RUN says where results go, not what they are; but what is being measured cannot be judged.
     same = all(values[key] == one.default for key, one in known.items() if key != "RUN")
+    same = same and not values["RUN"].startswith(MEASURING)
     record = Record(notebook=name, run=values["RUN"], parameters=values, as_committed=same)
     table = pd.DataFrame(
         {"value": list(values.values()), "meaning": [one.comment for one in known.values()]},
@@ -197,7 +198,11 @@ class Session:
         ArtifactError
             If it has changed since it was written.
         """
-        return self.read(name) if name in self._known() else None
+        if name in self._known():
+            return self.read(name)
+        self.record.reads[name] = ABSENT
+        self._save_record()
+        return None
 
     def input(self, path: Path | str) -> Path:
         """Return a file or folder from outside the run, and record its fingerprint.

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from recsys_lib.errors import ConfigError
 
-__all__ = ["DEFAULT_RUN", "LAB_RUN", "Project", "did_you_mean"]
+__all__ = ["DEFAULT_RUN", "LAB_RUN", "MEASURING", "Project", "did_you_mean"]
 
 DEFAULT_RUN = "default"
 LAB_RUN = "lab"
+# Runs named like this are the ones that the pinned numbers are measured by.
+MEASURING = "pins-"
 
 _NOTEBOOK = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -7,7 +7,10 @@ from typing import Any
 from recsys_lib.artifacts import read_json, write_json
 from recsys_lib.errors import ArtifactError
 
-__all__ = ["Record"]
+__all__ = ["ABSENT", "Record"]
+
+# In place of a fingerprint: the notebook asked for an artefact that the run does not have.
+ABSENT = "absent"
 
 
 @dataclass
@@ -24,7 +27,7 @@ class Record:
         Whether these are the committed defaults, on data made by the committed defaults: only
         then do the pinned numbers apply.
     reads : dict
-        Artefact name -> fingerprint.
+        Artefact name -> fingerprint, or `ABSENT`.
     inputs : dict
         Absolute path of a file from outside the run -> fingerprint.
     writes : dict

@@ -198,6 +198,7 @@ class _Job:
         step, place = self.step, self.project.record(self.run_name, self.step.name)
         folder = self.project.run_folder(self.run_name)
         copy = folder / step.path.name
+        before = Record.find(place)
         # From here on, only this run's word counts.
         _remove(place, copy)
         progress.begin(step.name, len(step.sources))
@@ -211,8 +212,15 @@ class _Job:
             return _outcome(step, folder, record, "failed", seconds, failure)
         # A notebook that opens no session reads and writes nothing that others rely on.
         record = record or Record(step.name, self.run_name, self.resolved)
+        if before is not None:
+            _remove(*self._no_longer_written(before, record))
         self._complete(record, seconds).save(place)
         return _outcome(step, folder, record, "ran", seconds)
+
+    def _no_longer_written(self, before: Record, now: Record) -> list[Path]:
+        folder = self.project.run_folder(self.run_name)
+        gone = [folder / before.writes[name]["path"] for name in before.writes.keys() - now.writes]
+        return gone + [self.project.root / path for path in before.figures.keys() - now.figures]
 
     def _complete(self, record: Record, seconds: float) -> Record:
         record.source = source_fingerprint(self.step)

@@ -1,0 +1,63 @@
+# Every target makes what it needs. The environment is .venv; `make` alone lists the targets.
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help run test lint lab notebooks pins bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) ## Run all notebooks in order on the default world, then recommend
+	@$(BIN)/recsys run
+
+test: $(INSTALLED) lint ## Lint, types, all tests, then every notebook against its committed state
+	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
+		--nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lab: $(INSTALLED) ## Open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+notebooks: $(INSTALLED) ## Run the notebooks and rewrite their committed outputs
+	@$(BIN)/recsys notebooks
+
+pins: $(INSTALLED) ## Measure the pinned numbers again, over five seeds
+	@$(BIN)/recsys pins
+
+bench: $(INSTALLED) ## Measure speed and memory, as ratios to a reference
+	$(BIN)/python -m pytest -q -s $(wildcard tests/benchmarks/bench_*.py)
+
+clean: ## Remove caches, prepared data and the runs lab, default and pins-*; other runs stay
+	rm -rf runs/lab runs/default runs/pins-* build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find data/prepared -mindepth 1 -not -name .gitkeep -delete
+	find recsys_lib tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installs only when the pinned versions or the package's own list have changed.
+$(INSTALLED): requirements.lock pyproject.toml
+	@for python in $${PYTHON:-python3 python3.13 python3.12 python3.11}; do \
+	  if command -v $$python > /dev/null && \
+	     $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	  echo "Python 3.11 or newer must be on the path; found $$(python3 --version 2>&1 || true)." \
+	       "Install one, or run make PYTHON=/path/to/python3."; exit 1; \
+	fi; \
+	test -x $(BIN)/python || $$found -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$$found must be able to make a virtual environment; on Debian and Ubuntu install" \
+	       "python3-venv."; exit 1; }
+	@echo "Installing the pinned versions into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $(INSTALLED)

@@ -1,0 +1,74 @@
+"""Committed outputs: the same bytes for the same results."""
+
+import nbformat
+import pytest
+
+from recsys_lib.errors import ConfigError
+from recsys_lib.pipeline import rewriting
+from recsys_lib.pipeline.rewriting import clean, rewrite
+
+FIGURE = """
+import matplotlib.pyplot as plt
+figure, axes = plt.subplots(figsize=(2, 2))
+axes.plot([SEED, 1, 2])
+session.figure(figure, "01_line")
+"""
+
+
+def test_rewriting_twice_gives_the_same_bytes(project, write, run):
+    path = write("01_draw", FIGURE, "import sys\nfor i in range(3):\n    print(i)", "session")
+    first = rewrite(project, run("lab", force=True))
+    bytes_then = path.read_bytes()
+    assert first == [path]
+    assert rewrite(project, run("lab", force=True)) == []
+    assert path.read_bytes() == bytes_then
+
+    node = nbformat.reads(bytes_then.decode(), as_version=4)
+    assert node.metadata.keys() == {"kernelspec", "language_info"}
+    assert [cell.id for cell in node.cells] == [f"01-0{i}" for i in range(1, 6)]
+    assert [cell.execution_count for cell in node.cells] == [1, 2, 3, 4, 5]
+    assert node.cells[3].outputs == [
+        nbformat.v4.new_output("stream", name="stdout", text="0\n1\n2\n")
+    ]
+    assert node.cells[0].metadata == {"tags": ["parameters"]}
+
+
+def test_a_notebook_over_a_megabyte_is_refused_and_none_is_written(
+    project, write, run, monkeypatch
+):
+    path = write("01_draw", FIGURE)
+    before = path.read_bytes()
+    monkeypatch.setattr(rewriting, "_LARGEST", 5000)
+    with pytest.raises(ConfigError, match="must be at most 1 MB"):
+        rewrite(project, run("lab"))
+    assert path.read_bytes() == before
+
+
+def test_progress_bars_go_and_warnings_stay():
+    streams = [
+        nbformat.v4.new_output("stream", name="stderr", text="\r 50%|#####     | 1/2"),
+        nbformat.v4.new_output("stream", name="stdout", text="a"),
+        nbformat.v4.new_output("stream", name="stderr", text="UserWarning: look"),
+    ]
+    cell = nbformat.v4.new_code_cell("x", outputs=streams)
+    kept = clean(nbformat.v4.new_notebook(cells=[cell]), "01").cells[0].outputs
+    assert [one.text for one in kept] == ["a", "UserWarning: look"]
+
+
+def test_what_papermill_added_goes():
+    cells = [
+        nbformat.v4.new_code_cell("RUN = 'x'", metadata={"tags": ["injected-parameters"]}),
+        nbformat.v4.new_code_cell("y", metadata={"papermill": {"duration": 1}, "collapsed": True}),
+    ]
+    node = clean(nbformat.v4.new_notebook(cells=cells), "04")
+    assert [(cell.source, cell.metadata, cell.id) for cell in node.cells] == [("y", {}, "04-01")]
+
+
+def test_the_random_ids_of_styled_tables_are_counted():
+    def table(uuid):
+        html = f'<style>#T_{uuid}_row0</style><table id="T_{uuid}">'
+        output = nbformat.v4.new_output("display_data", data={"text/html": html})
+        cell = nbformat.v4.new_code_cell("x", outputs=[output])
+        return clean(nbformat.v4.new_notebook(cells=[cell]), "01")
+
+    assert table("0a1b2") == table("ffee0")
