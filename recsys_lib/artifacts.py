@@ -256,8 +256,14 @@ def write_manifest(folder: Path | str, *, kind: str, **facts: Any) -> None:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file != folder / MANIFEST
     }
-    record: Mapping[str, Any] = {**facts, "kind": kind, "files": files, "versions": versions()}
-    write_json(folder / MANIFEST, record)
+    record = {**facts, "kind": kind, "files": files, "versions": versions()}
+    write_json(folder / MANIFEST, {**record, "manifest": _seal(record)})
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest, so that one with a damaged byte is told from one that was written."""
+    plain = json.loads(json.dumps(record, default=_plain))  # as it will be read: keys are text
+    return f"sha256:{hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}"
 
 
 def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:
@@ -284,6 +290,12 @@ def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:
     record = read_json(folder / MANIFEST)
     if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
         raise ArtifactError(f"{folder / MANIFEST} must be a manifest; it lists no files.")
+    seal = record.pop("manifest", None)
+    if seal != _seal(record):
+        raise ArtifactError(
+            f"{folder / MANIFEST} must be the manifest that was written; its fingerprint differs. "
+            "Delete the folder and run the step that writes it."
+        )
     if record.get("kind") != kind:
         raise ArtifactError(
             f"{folder} must hold a {kind}; its manifest says {record.get('kind')!r}. "

@@ -134,6 +134,14 @@ def test_a_user_without_history_is_answered_by_the_profile_in_the_database(bundl
     assert told["item_id"].tolist() == asked["item_id"].tolist()
 
 
+def test_users_are_no_neighbours_of_their_own(bundle: Bundle) -> None:
+    one = Bundle(model=bundle.model, dataset=bundle.dataset, like=7.0, n_neighbors=1, prior=1.0)
+    asked = one.recommend("new", k=99).set_index("item_id")["probability"]
+    # Told the same profile as a stranger's, the nearest user is "new", who has used nothing.
+    told = one.recommend(profile=USERS.loc["new"].to_dict(), k=99).set_index("item_id")
+    assert asked["c"] > told.loc["c", "probability"]
+
+
 def test_an_edited_history_moves_the_list_and_takes_the_place_of_the_users_own(
     bundle: Bundle,
 ) -> None:
@@ -242,13 +250,15 @@ def test_half_written_or_changed_files_are_named(bundle: Bundle, tmp_path: Path,
         Bundle.load(folder)
 
 
-def test_other_artefacts_and_later_formats_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+def test_other_artefacts_and_later_formats_are_refused(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle.dataset.save(tmp_path / "dataset")
     with pytest.raises(ArtifactError, match="must hold a bundle; its manifest says 'dataset'"):
         Bundle.load(tmp_path / "dataset")
+    monkeypatch.setattr("recsys_lib.bundle._FORMAT", 99)
     bundle.save(tmp_path / "bundle")
-    manifest = tmp_path / "bundle" / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
+    monkeypatch.undo()
     with pytest.raises(ArtifactError, match="must be a bundle of format 1; it has 99"):
         Bundle.load(tmp_path / "bundle")
     with pytest.raises(ArtifactError, match="nothing is there"):
