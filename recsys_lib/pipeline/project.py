@@ -32,6 +32,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
+def _notebooks_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.ipynb") if _NOTEBOOK.fullmatch(path.name))
+
+
 @dataclass(frozen=True)
 class Project:
     """The folder that holds ``notebooks/``, ``runs/`` and ``figures/``.
@@ -56,16 +60,16 @@ class Project:
         Raises
         ------
         ConfigError
-            If no folder from `start` upwards holds a ``notebooks`` folder.
+            If no folder from `start` upwards has notebooks in ``notebooks/``.
         """
         begin = Path(start) if start is not None else Path.cwd()
         begin = begin.resolve()
         for folder in (begin, *begin.parents):
-            if (folder / "notebooks").is_dir():
+            if _notebooks_in(folder / "notebooks"):
                 return cls(folder)
         raise ConfigError(
             f"The working directory must be inside the project; no folder from {begin} upwards "
-            "holds `notebooks/`. Change to the project's folder."
+            "holds `notebooks/NN_verb_object.ipynb`. Change to the project's folder."
         )
 
     @property
@@ -86,7 +90,7 @@ class Project:
         ConfigError
             If there is none, or two share a number.
         """
-        found = sorted(p for p in self.notebooks.glob("*.ipynb") if _NOTEBOOK.fullmatch(p.name))
+        found = _notebooks_in(self.notebooks)
         if not found:
             raise ConfigError(
                 f"{self.notebooks} must hold notebooks named NN_verb_object.ipynb; it has none. "

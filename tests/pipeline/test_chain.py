@@ -3,6 +3,7 @@
 import pytest
 
 from recsys_lib.errors import ConfigError
+from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import load_steps, resolve, select
 from recsys_lib.pipeline.parameters import Parameter, check_value, parse_text, read_file
 
@@ -132,6 +133,13 @@ def test_notebooks_are_chosen_by_number(steps, only, first, names):
 def test_a_choice_of_nothing_is_an_error(steps, only, first):
     with pytest.raises(ConfigError, match=r"--only|--from"):
         select(steps, only=only, first=first)
+
+
+def test_the_project_is_found_from_any_folder_in_it(project, write):
+    write("01_make")
+    inner = project.root / "tests" / "notebooks"
+    inner.mkdir(parents=True)
+    assert Project.find(inner) == Project.find(project.notebooks) == project
 
 
 def test_two_notebooks_with_one_number_are_an_error(project, write):

@@ -1,0 +1,62 @@
+"""A disk that is full or read-only, for real: a small file system of its own under `runs/`."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from recsys_lib.cli import main
+
+BIG = 'with session.writing("big") as folder:\n    (folder / "x").write_bytes(bytes(3_000_000))'
+
+
+@pytest.fixture
+def runs(project, monkeypatch):
+    """Mount one megabyte where runs are written; only root may do so."""
+    monkeypatch.chdir(project.root)
+    monkeypatch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: "the library")
+    runs = project.root / "runs"
+    runs.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(runs)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield runs
+    subprocess.run(["umount", "-l", str(runs)], check=True)
+
+
+def remount(runs, options):
+    subprocess.run(["mount", "-o", f"remount,{options}", str(runs)], check=True)
+
+
+def test_a_full_disk_loses_nothing_and_the_run_goes_on(write, runs, capsys):
+    write("01_small", 'session.save("small", [1]);')
+    write("02_big", BIG)
+    assert main(["run"]) == 2
+    said = capsys.readouterr().err
+    assert "02_big stopped in cell 3 of 3" in said
+    assert "artifacts/big must be writable; No space left on device. Free disk space" in said
+    assert not [path for path in runs.rglob("*") if ".part" in path.name]
+    assert not (runs / "default/artifacts/big").exists()
+
+    remount(runs, "size=8m")
+    assert main(["run"]) == 0
+    assert "01_small  skipped" in capsys.readouterr().out
+    assert (runs / "default/artifacts/big/x").stat().st_size == 3_000_000
+
+
+def test_a_disk_full_before_the_first_cell_is_told_by_the_runner(write, runs, capsys):
+    write("01_small", 'session.save("small", [1]);')
+    (runs / "others").write_bytes(bytes(1_048_576 - 8192))
+    assert main(["run"]) == 2
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
+    assert said.count("\n") <= 2
+    assert not [path for path in runs.rglob("*") if ".part" in path.name]
+
+
+def test_a_read_only_disk_is_told(write, runs, capsys):
+    write("01_small")
+    remount(runs, "ro")
+    assert main(["run"]) == 2
+    assert "The folder of the run must be writable" in capsys.readouterr().err
+    remount(runs, "rw")
