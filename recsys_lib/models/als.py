@@ -82,7 +82,7 @@ class ALS(Recommender):
         rng = rng_from(self.seed, "factors")
         directions = rng.normal(size=(x.shape[0], self.latent_dim)).astype(np.float32)
         start = np.asarray(x.T @ directions)
-        with threadpool_limits(1, "blas"):  # `implicit` brings its own threads
+        with _single_blas_thread():
             model = self._backend()
             model.user_factors = 0.01 * directions
             model.item_factors = start * np.float32(0.01 / max(float(start.std()), 1e-12))
@@ -102,7 +102,7 @@ class ALS(Recommender):
         )
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
-        with threadpool_limits(1, "blas"):
+        with _single_blas_thread():
             model = self._backend()
             model.item_factors = self.item_factors_
             users = model.recalculate_user(np.arange(x.shape[0]), _matrix(x))
@@ -114,6 +114,14 @@ class ALS(Recommender):
     def _restore(self, arrays: Arrays) -> None:
         self.item_factors_ = arrays["item_factors"]
         self.item_shares_ = arrays["item_shares"]
+
+
+def _single_blas_thread() -> Any:
+    """A context in which BLAS leaves the cores to the threads of `implicit`, which asks for it."""
+    # Imported first: a limit holds only for the libraries that are loaded by then.
+    import implicit.cpu.als  # noqa: F401
+
+    return threadpool_limits(1, "blas")
 
 
 def _matrix(x: sparse.csr_array) -> sparse.csr_matrix:

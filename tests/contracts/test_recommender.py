@@ -1,0 +1,178 @@
+"""What every model in the catalogue promises; a new model is tested by being in the catalogue."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from recsys_lib.dataset import Fold
+from recsys_lib.errors import NotFittedError
+from recsys_lib.models import MODELS, load, model_class
+from recsys_lib.models.base import Recommender
+
+# Settings that suit worlds of some dozens of rows; a model without an entry takes its defaults.
+SMALL: dict[str, dict[str, object]] = {
+    "ALS": {"latent_dim": 2, "l2": 0.1},
+    "BiasedSVD": {"latent_dim": 2, "l2": 1.0},
+    "EASE": {"l2": 5.0},
+    "EDLAE": {"l2": 5.0},
+    "PureSVD": {"latent_dim": 2},
+}
+# Both views of the models that have two.
+VARIANTS: dict[str, dict[str, object]] = {
+    "ItemKNN(explicit)": {"feedback": "explicit"},
+    "UserKNN(explicit)": {"feedback": "explicit"},
+}
+# Floors know nothing of the row, so they cannot tell one half of a checkerboard from the other.
+FLOORS = {"Bias", "GlobalMean", "Popularity", "Random"}
+# Their start depends on the position of an item, so relabelling gives another, equally good fit.
+POSITIONAL = {"Random"}
+
+NAMES = [*sorted(MODELS), *VARIANTS]
+
+
+def make(name: str) -> Recommender:
+    plain = name.split("(")[0]
+    return model_class(plain)(**{**SMALL.get(plain, {}), **VARIANTS.get(name, {})})
+
+
+def is_rating(name: str) -> bool:
+    return make(name).predicts == "rating"
+
+
+def checkerboard(*, ratings: bool, n_users: int = 40, n_items: int = 20) -> sparse.csr_array:
+    """Even users like even items, odd users odd ones; one cell in seven is withheld."""
+    users, items = np.indices((n_users, n_items))
+    alike = (users - items) % 2 == 0
+    shown = (3 * users + items) % 7 > 0
+    dense = np.where(alike, 5, 1) * shown if ratings else alike * shown
+    return sparse.csr_array(dense.astype(np.float32))
+
+
+def scattered(*, ratings: bool, n_users: int = 50, n_items: int = 18) -> sparse.csr_array:
+    """Random rows over items of very different popularity; with ratings, a signal of rank one."""
+    rng = np.random.default_rng(5)
+    shown = rng.random((n_users, n_items)) < np.linspace(0.75, 0.15, n_items)
+    shown[:, 3] = True  # the one most popular item
+    shown[:, -1] = False  # and one that nobody used
+    shown[0, :4] = shown[0, 3]
+    taste = np.outer(rng.normal(size=n_users), rng.normal(size=n_items))
+    values = np.clip(np.round(3 + taste), 1, 5) if ratings else np.ones((n_users, n_items))
+    return sparse.csr_array((values * shown).astype(np.float32))
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def rows(name: str) -> sparse.csr_array:
+    return scattered(ratings=is_rating(name))
+
+
+@pytest.fixture(scope="module")
+def fitted(name: str, rows: sparse.csr_array) -> Recommender:
+    return make(name).fit(rows)
+
+
+def same_lists(a: Recommender, b: Recommender, rows: sparse.csr_array) -> None:
+    assert_array_equal(a.recommend(rows, k=5).items, b.recommend(rows, k=5).items)
+
+
+def test_the_withheld_half_of_a_checkerboard_is_recommended(name):
+    if name in FLOORS:
+        pytest.skip("a floor does not look at the row")
+    board = checkerboard(ratings=is_rating(name))
+    # The last users are unseen: their rows are folded in.
+    top = make(name).fit(board[:30]).recommend(board, k=1).items[:, 0]
+    assert_array_equal(top % 2, np.arange(board.shape[0]) % 2)
+
+
+def test_scores_are_finite_float32_also_for_unseen_and_empty_rows(name, fitted, rows):
+    unseen = rows[[0, 1]] * np.float32(1)
+    unseen.data[:] = unseen.data[::-1]
+    asked = sparse.csr_array(sparse.vstack([unseen, sparse.csr_array((1, rows.shape[1]))]))
+    scores = fitted.score(asked)
+    assert scores.shape == asked.shape
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+
+
+def test_an_empty_row_is_answered_by_popularity(name, fitted, rows):
+    if name == "Random" or is_rating(name):
+        pytest.skip("the declared answer is another: a random order, or the expected rating")
+    counts = np.bincount(rows.indices, minlength=rows.shape[1])
+    top = fitted.recommend(sparse.csr_array((1, rows.shape[1])), k=1).items[0, 0]
+    assert top == counts.argmax()
+
+
+def test_rating_models_answer_in_rating_units(name, fitted, rows):
+    if not is_rating(name):
+        pytest.skip("scores are an order only")
+    error = np.sqrt(np.mean((fitted.score(rows)[rows.nonzero()] - rows.data) ** 2))
+    assert error <= rows.data.std() * 1.01
+
+
+def test_a_second_fit_starts_from_scratch(name, fitted, rows):
+    model = make(name).fit(checkerboard(ratings=is_rating(name)))
+    same_lists(model.fit(rows), fitted, rows)
+
+
+def test_the_same_seed_gives_the_same_lists(name, fitted, rows):
+    same_lists(make(name).fit(rows), fitted, rows)
+
+
+def test_a_loaded_model_gives_the_same_lists(name, fitted, rows, tmp_path):
+    fitted.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert loaded == fitted
+    assert loaded.config() == fitted.config()
+    assert_array_equal(loaded.recommend(rows, k=5).items, fitted.recommend(rows, k=5).items)
+    assert_array_equal(loaded.recommend(rows, k=5).scores, fitted.recommend(rows, k=5).scores)
+
+
+def test_one_row_at_a_time_scores_as_the_batch(name, fitted, rows):
+    alone = np.vstack([fitted.score(rows[[r]]) for r in range(8)])
+    assert_allclose(alone, fitted.score(rows[:8]), rtol=1e-4, atol=1e-5)
+    single = fitted.recommend(rows, k=5, batch_size=1)
+    # Lists are compared where scores differ by more than rounding can move them.
+    whole = fitted.recommend(rows, k=5)
+    clear = np.abs(np.diff(whole.scores, axis=1)).min(axis=1) > 1e-4
+    assert_array_equal(single.items[clear], whole.items[clear])
+
+
+def test_relabelled_items_get_relabelled_scores(name, fitted, rows):
+    if name in POSITIONAL:
+        pytest.skip("starts from a draw for each item position")
+    order = np.random.default_rng(0).permutation(rows.shape[1])
+    moved = sparse.csr_array(rows.toarray()[:, order])
+    scores = make(name).fit(moved).score(moved)
+    assert_allclose(scores, fitted.score(rows)[:, order], rtol=1e-3, atol=1e-3)
+
+
+def test_a_seen_item_is_never_recommended(name, fitted, rows):
+    top = fitted.recommend(rows, k=rows.shape[1])
+    for row in range(rows.shape[0]):
+        listed = top.items[row][top.items[row] >= 0]
+        unseen = np.setdiff1d(np.arange(rows.shape[1]), rows[[row]].indices)
+        assert_array_equal(np.sort(listed), unseen)
+    assert_array_equal(np.isneginf(top.scores), top.items == -1)
+
+
+def test_the_input_is_not_modified(name, rows):
+    parts = [rows.data.copy(), rows.indices.copy(), rows.indptr.copy()]
+    fold = Fold(fold_in=rows, targets=rows, users=np.arange(rows.shape[0]))
+    make(name).fit(rows, validation=fold).recommend(rows, k=3)
+    for now, before in zip([rows.data, rows.indices, rows.indptr], parts, strict=True):
+        assert_array_equal(now, before)
+
+
+def test_another_number_of_columns_is_refused(name, fitted, rows):
+    with pytest.raises(ValueError, match="must have the 18 item columns"):
+        fitted.score(rows[:, :-1])
+
+
+def test_scoring_before_fitting_is_refused(name, rows):
+    with pytest.raises(NotFittedError, match="must be fitted"):
+        make(name).recommend(rows)
