@@ -39,6 +39,7 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def bundle(project):
+    write(project, "01_make")
     users = ["nle", "nle", "kro", "kro", "nelly"]
     frame = pd.DataFrame({"user_id": users, "item_id": ["a", "b", "b", "c", "d"]})
     items = pd.DataFrame({"title": ["Alpha", "Beta", "Gamma", "Delta"]}, index=list("abcd"))
@@ -162,7 +163,10 @@ def test_an_interrupted_run_takes_its_kernel_along(project, sent):
     with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as process:
         kernel = int(wait_for(project / "pid"))
         process.send_signal(sent)
-        _, said = process.communicate(timeout=30)
+        try:
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert said.startswith("Interrupted.")
     assert gone(kernel, seconds=1)
