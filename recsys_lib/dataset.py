@@ -308,16 +308,22 @@ class Split:
         Validation chooses settings and epochs; the test is looked at once.
     train_users : ndarray of shape (n_train_rows,), int64
         The row of each training user in the dataset.
+    items : ndarray of shape (n_items,), int64, or None
+        The column of each item in the dataset, where the split has other columns: the catalogue of
+        ``strong_generalization(..., seeding="liang2018")``. None: the columns are the dataset's.
     """
 
     train: sparse.csr_array
     validation: Fold
     test: Fold
     train_users: NDArray[np.int64]
+    items: NDArray[np.int64] | None = None
 
     def save(self, folder: Path | str, **facts: Any) -> None:
         """Write the split as a folder of arrays with a manifest, atomically."""
         arrays = {**_csr_arrays("train", self.train), "train_users": self.train_users}
+        if self.items is not None:
+            arrays["items"] = self.items
         for name, fold in (("validation", self.validation), ("test", self.test)):
             arrays.update(_csr_arrays(f"{name}_fold_in", fold.fold_in))
             arrays.update(_csr_arrays(f"{name}_targets", fold.targets))
@@ -344,6 +350,7 @@ class Split:
             validation=validation,
             test=test,
             train_users=arrays["train_users"],
+            items=arrays.get("items"),
         )
 
 

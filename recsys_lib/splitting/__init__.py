@@ -1,0 +1,7 @@
+"""Splits: what is trained on, what chooses, and what is reported."""
+
+from recsys_lib.splitting.ratings import split_ratings
+from recsys_lib.splitting.times import leave_last_out, split_by_time
+from recsys_lib.splitting.users import strong_generalization
+
+__all__ = ["leave_last_out", "split_by_time", "split_ratings", "strong_generalization"]

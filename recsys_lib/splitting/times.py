@@ -1,0 +1,107 @@
+"""The latest interactions held out, by each user's clock or by one for all."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_fraction, check_integer
+from recsys_lib.dataset import Dataset, Fold, Split
+from recsys_lib.errors import DataError
+from recsys_lib.splitting.entries import keep_entries, rank_in_row, split_entries
+
+__all__ = ["leave_last_out", "split_by_time"]
+
+
+def leave_last_out(dataset: Dataset, *, min_interactions: int = 3) -> Split:
+    """Hide each user's last interaction for the test and the one before for validation.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With timestamps. Of equal times the item that is stored later counts as later.
+    min_interactions : int
+        Users with fewer keep all their interactions in train, >= 3.
+
+    Returns
+    -------
+    Split
+        Every part has the rows of the data set. The test shows train and validation, since the
+        validation interaction lies in the past by then.
+
+    Raises
+    ------
+    DataError
+        If the data set has no timestamps.
+    """
+    check_integer("min_interactions", min_interactions, minimum=3)
+    x, times = dataset.user_items, _timestamps(dataset)
+    counts = np.diff(x.indptr)
+    rank = rank_in_row(sparse.csr_array((times, x.indices, x.indptr), shape=x.shape))
+    from_end = np.repeat(counts, counts) - 1 - rank
+    part = np.zeros(x.nnz, dtype=np.int8)
+    enough = np.repeat(counts, counts) >= min_interactions
+    part[enough & (from_end == 0)] = 2
+    part[enough & (from_end == 1)] = 1
+    return _split_past(dataset, part)
+
+
+def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1) -> Split:
+    """Hold out the latest interactions of all users together.
+
+    ::
+
+        train | validation | test        one clock for everybody; nothing shown is later than
+        ------+------------+------> time a target
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With timestamps.
+    validation, test : float
+        Shares of the interactions to hold out. The cuts move to the next change of time, so that
+        interactions of one instant stay together.
+
+    Returns
+    -------
+    Split
+        Every part has the rows of the data set. The test shows train and validation.
+
+    Raises
+    ------
+    DataError
+        If the data set has no timestamps, or all of them are equal.
+    """
+    check_fraction("validation", validation)
+    check_fraction("test", test)
+    times = _timestamps(dataset)
+    if validation + test >= 1:
+        raise ValueError(f"`validation` + `test` must be below 1; got {validation} + {test}.")
+    ordered = np.sort(times)
+    last_cut = ordered[int((1 - test) * len(times))]
+    middle_cut = ordered[int((1 - test - validation) * len(times))]
+    part = (times >= middle_cut).astype(np.int8) + (times >= last_cut).astype(np.int8)
+    if not {0, 1, 2} <= set(np.unique(part).tolist()):
+        raise DataError(
+            "Timestamps must tell the parts apart; too many interactions have the same time. "
+            "Use split_ratings or larger shares."
+        )
+    return _split_past(dataset, part)
+
+
+def _timestamps(dataset: Dataset) -> NDArray[np.int64]:
+    if dataset.timestamps is None:
+        raise DataError(
+            "The data set must have timestamps; it has none. Build it with "
+            'Dataset.from_frame(..., timestamp="column").'
+        )
+    return dataset.timestamps
+
+
+def _split_past(dataset: Dataset, part: NDArray[np.int8]) -> Split:
+    """As `split_entries`, but the test sees the validation entries, which are past by then."""
+    split = split_entries(dataset, part)
+    seen = keep_entries(dataset.user_items, part < 2)
+    test = Fold(fold_in=seen, targets=split.test.targets, users=split.test.users)
+    return Split(
+        train=split.train, validation=split.validation, test=test, train_users=split.train_users
+    )

@@ -1,0 +1,168 @@
+"""Whole users held out."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_choice, check_fraction, check_integer
+from recsys_lib.dataset import Dataset, Fold, Split
+from recsys_lib.errors import DataError
+from recsys_lib.seeding import rng_from
+from recsys_lib.splitting.entries import cut_rows, rank_in_row
+from recsys_lib.splitting.liang import (
+    LIANG_SEED,
+    cut_fold,
+    order_users,
+    select_rows,
+    training_items,
+)
+
+__all__ = ["strong_generalization"]
+
+
+def strong_generalization(
+    dataset: Dataset,
+    *,
+    validation_users: int | float = 0.1,
+    test_users: int | float = 0.1,
+    fold_in: float = 0.8,
+    min_interactions: int = 5,
+    seed: int = 0,
+    seeding: Literal["named", "liang2018"] = "named",
+) -> Split:
+    """Hold out whole users; of each, show a part and hide the rest [1]_.
+
+    ::
+
+                  0  1  2  3  4  5
+        ann       X     X  X  X  X      train: the whole row
+        bob       X     X     X  X      test.fold_in
+        bob             .  X            test.targets (hidden from every model)
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The catalogue stays as it is: an item that no training user has is an empty column.
+    validation_users, test_users : int or float
+        How many users to hold out, or which share of those with enough interactions.
+    fold_in : float
+        Share of a held-out user's interactions that the model may see, in (0, 1). At least one
+        interaction is shown and at least one is hidden.
+    min_interactions : int
+        Users with fewer interactions are left out of the split, >= 2.
+    seed : int
+        Not used with ``seeding="liang2018"``, which has the authors' 98765.
+    seeding : {"named", "liang2018"}
+        "named" draws from streams of their own for users and targets. "liang2018" repeats the
+        authors' notebook: with 10,000 and 10,000 held-out users of ML-20M the split is theirs, pair
+        by pair.
+
+    Returns
+    -------
+    Split
+        No user is in two parts.
+
+    Raises
+    ------
+    DataError
+        If too few users have enough interactions.
+    ValueError
+        If an argument is out of range, or `seed` is set together with ``seeding="liang2018"``.
+
+    Notes
+    -----
+    ``seeding="liang2018"`` differs in what the notebook does differently. Its columns are the items
+    of the *training* users in order of first appearance, ``split.items``, and held-out interactions
+    with other items are dropped; elsewhere the catalogue is fixed before the split. The hidden
+    share is rounded down. A held-out user left with fewer than 5 interactions has no target.
+    Training users and held-out users keep the permuted order. The order of appearance is by user
+    id and item id, which is the order of ML-20M's file; of a file in another order the notebook
+    would make another split.
+
+    References
+    ----------
+    .. [1] D. Liang, R. Krishnan, M. Hoffman, T. Jebara, "Variational Autoencoders for
+       Collaborative Filtering", WWW 2018, section 4.1. https://arxiv.org/abs/1802.05814
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame([(u, i) for u in range(10) for i in range(5)], columns=["u", "i"])
+    >>> dataset = Dataset.from_frame(table, user="u", item="i", value=None)
+    >>> split = strong_generalization(dataset, validation_users=2, test_users=2)
+    >>> split.train.shape, split.test.fold_in.nnz, split.test.targets.nnz
+    ((6, 5), 8, 2)
+    """
+    check_fraction("fold_in", fold_in)
+    check_integer("min_interactions", min_interactions, minimum=2)
+    check_choice("seeding", seeding, ("named", "liang2018"))
+    if seeding == "liang2018" and seed not in (0, LIANG_SEED):
+        raise ValueError(
+            f'`seed` must be left out with seeding="liang2018", whose seed is {LIANG_SEED}; got '
+            f'{seed!r}. Use seeding="named" for other seeds.'
+        )
+    counts = np.diff(dataset.user_items.indptr)
+    users = np.flatnonzero(counts >= min_interactions)
+    n_validation = _count("validation_users", validation_users, len(users))
+    n_test = _count("test_users", test_users, len(users))
+    n_train = len(users) - n_validation - n_test
+    if n_train < 1:
+        raise DataError(
+            f"Enough users must be left to train on; {len(users)} of {dataset.n_users} users have "
+            f">= {min_interactions} interactions and {n_validation} + {n_test} are held out. "
+            "Hold out fewer users or lower min_interactions."
+        )
+    cuts = [n_train, n_train + n_validation]
+    if seeding == "liang2018":
+        return _as_in_the_notebook(dataset, users, cuts, fold_in)
+    users = rng_from(seed, "split", "users").permutation(users)
+    train_users, validation, test = (np.sort(part) for part in np.split(users, cuts))
+    return Split(
+        train=dataset.user_items[train_users],
+        validation=_hide(dataset, validation, fold_in, seed),
+        test=_hide(dataset, test, fold_in, seed),
+        train_users=train_users,
+    )
+
+
+def _as_in_the_notebook(
+    dataset: Dataset, users: NDArray[np.int64], cuts: list[int], fold_in: float
+) -> Split:
+    train_users, validation, test = np.split(order_users(dataset, users), cuts)
+    items = training_items(dataset, train_users)
+    # Rounded, because 1 - 0.8 is a little below 0.2 and would hide nothing of five interactions.
+    hidden_share = round(1 - fold_in, 12)
+    return Split(
+        train=select_rows(dataset, train_users, items),
+        validation=cut_fold(dataset, validation, items, hidden_share),
+        test=cut_fold(dataset, test, items, hidden_share),
+        train_users=train_users,
+        items=items,
+    )
+
+
+def _count(name: str, wanted: int | float, available: int) -> int:
+    """Turn a number or a share of users into a number."""
+    if isinstance(wanted, float):
+        check_fraction(name, wanted)
+        return max(1, round(wanted * available))
+    check_integer(name, wanted, minimum=1)
+    return wanted
+
+
+def _hide(dataset: Dataset, users: NDArray[np.int64], fold_in: float, seed: int) -> Fold:
+    """Hide a random share of each user's interactions."""
+    rows = dataset.user_items[users]
+    counts = np.diff(rows.indptr)
+    hidden = np.clip(counts - np.round(fold_in * counts).astype(int), 1, counts - 1)
+    # One draw for each user and item of the data set, in stored order: the same pair is hidden or
+    # shown whatever else is held out.
+    draws = rng_from(seed, "split", "targets").random(dataset.n_interactions)
+    order = sparse.csr_array(
+        (draws, dataset.user_items.indices, dataset.user_items.indptr),
+        shape=dataset.user_items.shape,
+    )[users]
+    rank = rank_in_row(order)
+    return cut_rows(rows, rank < np.repeat(hidden, counts), users)
