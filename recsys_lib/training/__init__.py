@@ -1,0 +1,32 @@
+"""The Keras side: rows on the device, compiled passes, phases, schedules, devices.
+
+Names are loaded on first use: importing this package starts no backend.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "Batch": "rows",
+    "DeviceReport": "device",
+    "Measure": "passes",
+    "Monitor": "trainer",
+    "Pass": "passes",
+    "Phase": "trainer",
+    "Rows": "rows",
+    "Scorer": "scoring",
+    "Trainer": "trainer",
+    "configure": "device",
+    "keras": "quiet",
+    "ops": "quiet",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"recsys_lib.training.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOMES)

@@ -1,0 +1,36 @@
+"""What Keras leaves to the backend: compiled passes, gradients, sparse products, devices.
+
+`backend_tensorflow` and `backend_jax` hold the same functions; this module picks the pair that
+Keras runs on. Nothing else in the library names TensorFlow or JAX.
+"""
+
+from importlib import import_module
+
+from recsys_lib.training.quiet import keras
+
+__all__ = [
+    "NAME",
+    "compile_function",
+    "compile_pass",
+    "describe_devices",
+    "limit_to_cpu",
+    "set_memory_growth",
+    "sparse_matmul",
+    "to_device",
+    "write_rows",
+]
+
+NAME: str = keras.backend.backend()
+if NAME not in ("tensorflow", "jax"):
+    raise ImportError(
+        f"Keras must run on 'tensorflow' or 'jax'; it runs on {NAME!r}. Set KERAS_BACKEND."
+    )
+_module = import_module(f"recsys_lib.training.backend_{NAME}")
+compile_function = _module.compile_function
+compile_pass = _module.compile_pass
+describe_devices = _module.describe_devices
+limit_to_cpu = _module.limit_to_cpu
+set_memory_growth = _module.set_memory_growth
+sparse_matmul = _module.sparse_matmul
+to_device = _module.to_device
+write_rows = _module.write_rows

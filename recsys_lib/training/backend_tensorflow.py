@@ -1,0 +1,208 @@
+"""The TensorFlow side of `recsys_lib.training.backend`."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from recsys_lib.training.quiet import keras
+
+Tensor = Any
+Arrays = tuple[Mapping[str, Tensor], ...]
+Slots = tuple[NDArray[np.int32], ...]
+
+# Options of keras.optimizers.Adam that the single-kernel update does not have.
+_ADAM_EXTRAS = (
+    "amsgrad",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "gradient_accumulation_steps",
+    "loss_scale_factor",
+    "use_ema",
+    "weight_decay",
+)
+
+# Whether the graph being traced goes to XLA, which has no sparse kernels.
+_for_xla: ContextVar[bool] = ContextVar("for_xla", default=False)
+
+
+@contextlib.contextmanager
+def _tracing(jit: bool) -> Iterator[None]:
+    token = _for_xla.set(jit)
+    try:
+        yield
+    finally:
+        _for_xla.reset(token)
+
+
+def to_device(array: NDArray[Any]) -> Tensor:
+    """Return `array` as a tensor."""
+    return tf.constant(array)
+
+
+def sparse_matmul(
+    rows: Tensor, items: Tensor, values: Tensor, kernel: Tensor, n_rows: int
+) -> Tensor:
+    """Return the product of a sparse (n_rows, n_items) matrix in sorted slots with `kernel`."""
+    kernel = tf.convert_to_tensor(kernel)
+    if _for_xla.get() or kernel.dtype != tf.float32:
+        gathered = tf.gather(kernel, items) * values[:, None]
+        return tf.math.unsorted_segment_sum(gathered, rows, n_rows)
+    where = tf.cast(tf.stack([rows, items], axis=1), tf.int64)
+    matrix = tf.SparseTensor(where, values, (n_rows, kernel.shape[0]))
+    return tf.sparse.sparse_dense_matmul(matrix, kernel)
+
+
+def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:
+    """Write `rows` into `variable` at `positions`, in place; the last one wins."""
+    variable.value.scatter_nd_update(positions[:, None], rows)
+
+
+def compile_pass(
+    step: Callable[[Arrays, Tensor, Tensor], tuple[Tensor, Tensor]],
+    *,
+    n_terms: int,
+    state: Sequence[Any] = (),
+    variables: Sequence[Any] = (),
+    optimizer: Any = None,
+    jit: bool = False,
+) -> Callable[[Arrays, NDArray[np.int32], Slots, int], NDArray[np.float32]]:
+    """Compile a loop over steps into one graph.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(arrays, users, slots) -> (objective, totals)``; `arrays` and `slots` have one part
+        for each matrix, `totals` has shape (n_terms, 2).
+    n_terms : int
+        Rows of `totals`, which are summed over the steps.
+    state : sequence of keras.Variable
+        Everything that a step reads or writes; TensorFlow tracks it by itself.
+    variables : sequence of keras.Variable
+        What the optimizer moves.
+    optimizer : keras.optimizers.Optimizer, optional
+        Built for `variables`. Without one nothing is updated.
+    jit : bool
+        Compile with XLA: faster steps for small networks, a slower start.
+
+    Returns
+    -------
+    callable
+        ``run(arrays, orders, slots, n_steps) -> totals``.
+    """
+    del state
+    watched = [variable.value for variable in variables]
+
+    def take_step(arrays: Arrays, users: Tensor, slots: Tensor) -> Tensor:
+        if optimizer is None:
+            return step(arrays, users, slots)[1]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(watched)
+            objective, totals = step(arrays, users, slots)
+        _descend(optimizer, tape.gradient(objective, watched), variables)
+        return totals
+
+    def run(arrays: Arrays, orders: Tensor, slots: Tensor, n_steps: Tensor) -> Tensor:
+        def body(index: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
+            return index + 1, totals + take_step(arrays, orders[index], slots)
+
+        with _tracing(jit):
+            start = (tf.constant(0), tf.zeros((n_terms, 2)))
+            return tf.while_loop(lambda i, _: i < n_steps, body, start, parallel_iterations=1)[1]
+
+    return _Traced(run, jit=jit)
+
+
+def compile_function(
+    function: Callable[..., Tensor], *, state: Sequence[Any] = ()
+) -> Callable[..., NDArray[Any]]:
+    """Compile a function of tensors that only reads `state`; it returns NumPy arrays."""
+    del state
+    return _Traced(function, jit=False)
+
+
+class _Traced:
+    """A function traced once, for arrays of any length; NumPy out."""
+
+    def __init__(self, function: Callable[..., Tensor], *, jit: bool) -> None:
+        self._function, self._jit = function, jit
+        self._compiled: Any = None
+
+    def __call__(self, *arguments: Any) -> NDArray[Any]:
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
+        if self._compiled is None:
+            # A partial has no code object, by which TensorFlow would count the fits of one process
+            # as retraces and warn about them.
+            self._compiled = tf.function(
+                partial(self._function),
+                input_signature=tf.nest.map_structure(_any_length, tensors),
+                autograph=False,
+                jit_compile=self._jit,
+            )
+        return np.array(self._compiled(*tensors))
+
+
+def _any_length(tensor: Tensor) -> tf.TensorSpec:
+    """Describe a tensor with its first dimension free, so that fuller batches do not retrace."""
+    shape = [None, *tensor.shape[1:]] if tensor.shape.rank else []
+    return tf.TensorSpec(shape, tensor.dtype)
+
+
+def _descend(optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
+    """Apply one update, with TensorFlow's single-kernel Adam where the optimizer is plain Adam."""
+    dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    if not _is_plain_adam(optimizer):
+        optimizer.apply(dense, variables)
+        return
+    # The same update as keras.optimizers.Adam (Kingma and Ba 2015, section 2, last paragraph), in
+    # one pass over memory instead of a dozen.
+    optimizer.iterations.assign_add(1)
+    n_updates = tf.cast(optimizer.iterations.value, tf.float32)
+    slots = zip(variables, optimizer._momentums, optimizer._velocities, dense, strict=True)
+    for variable, momentum, velocity, gradient in slots:
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.value.handle,
+            m=momentum.value.handle,
+            v=velocity.value.handle,
+            beta1_power=tf.pow(float(optimizer.beta_1), n_updates),
+            beta2_power=tf.pow(float(optimizer.beta_2), n_updates),
+            lr=optimizer.learning_rate.value,
+            beta1=float(optimizer.beta_1),
+            beta2=float(optimizer.beta_2),
+            epsilon=float(optimizer.epsilon),
+            grad=gradient,
+        )
+
+
+def _is_plain_adam(optimizer: Any) -> bool:
+    return (
+        type(optimizer) is keras.optimizers.Adam
+        and isinstance(optimizer._learning_rate, keras.Variable)
+        and not any(getattr(optimizer, name, None) for name in _ADAM_EXTRAS)
+    )
+
+
+def describe_devices() -> list[str]:
+    """Return what TensorFlow sees, such as ``["CPU", "GPU: NVIDIA H100"]``."""
+    names = ["CPU"]
+    for device in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(device)
+        names.append(f"GPU: {details.get('device_name', device.name)}")
+    return names
+
+
+def limit_to_cpu() -> None:
+    """Hide the GPUs; `RuntimeError` if TensorFlow has started to use them."""
+    tf.config.set_visible_devices([], "GPU")
+
+
+def set_memory_growth() -> None:
+    """Take GPU memory as it is needed; `RuntimeError` if TensorFlow has started already."""
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)

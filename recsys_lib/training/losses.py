@@ -1,0 +1,84 @@
+"""Loss terms of autoencoders as pure functions of tensors, dense only where they must be."""
+
+from typing import Any
+
+from recsys_lib.training.quiet import ops
+from recsys_lib.training.rows import Batch
+
+__all__ = ["gaussian_kl", "mean_over_users", "multinomial_nll", "squared_error"]
+
+Tensor = Any
+
+
+def squared_error(batch: Batch, scores: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted sum of squared errors over the slots of `batch`.
+
+    Parameters
+    ----------
+    batch : Batch
+    scores : tensor of shape (n_rows, n_items)
+    targets : tensor of shape (n_slots,)
+        What the score at each slot should be.
+    weights : tensor of shape (n_slots,)
+        Usually `Batch.used`, or the part of it that the loss is about.
+
+    Returns
+    -------
+    tensor, scalar
+        Divide it by the sum of the weights for the masked mean squared error.
+
+    References
+    ----------
+    .. [1] S. Sedhain et al., "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015, eq. 2.
+    """
+    return ops.sum(weights * ops.square(batch.pick(scores) - targets))
+
+
+def multinomial_nll(batch: Batch, logits: Tensor) -> Tensor:
+    """Return the multinomial negative log-likelihood of each row, of shape (n_rows,).
+
+    Parameters
+    ----------
+    batch : Batch
+        Its values are the counts, usually 1.
+    logits : tensor of shape (n_rows, n_items)
+
+    Returns
+    -------
+    tensor of shape (n_rows,), float32
+        ``n_u * logsumexp(logits) - sum of count * logit``; 0 for an empty row.
+
+    Notes
+    -----
+    No dense target and no dense log-softmax: one pass over the logits and a gather.
+
+    References
+    ----------
+    .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018, eq. 2.
+    """
+    logits = ops.cast(logits, "float32")
+    picked = batch.row_sum(batch.pick(logits) * batch.values)
+    return batch.row_sum(batch.values) * ops.logsumexp(logits, axis=1) - picked
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(mean, exp(log_variance)) || N(0, 1)) of each row, summed over dimensions.
+
+    Parameters
+    ----------
+    mean, log_variance : tensor of shape (n_rows, latent_dim)
+
+    Returns
+    -------
+    tensor of shape (n_rows,)
+
+    References
+    ----------
+    .. [1] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", 2014, appendix B.
+    """
+    return 0.5 * ops.sum(ops.exp(log_variance) + ops.square(mean) - 1.0 - log_variance, axis=1)
+
+
+def mean_over_users(batch: Batch, per_row: Tensor) -> Tensor:
+    """Average `per_row` of shape (n_rows,) over the users of the batch, padding left out."""
+    return ops.sum(per_row * batch.present) / ops.maximum(ops.sum(batch.present), 1.0)

@@ -1,0 +1,157 @@
+"""One compiled walk over the rows: with an optimizer it trains, without one it measures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lib.training import backend
+from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training.rows import Batch, Rows, bucket, expand
+
+__all__ = ["Measure", "Pass", "Terms"]
+
+Tensor = Any
+#: Named values of one batch: a mean over its users, or a pair (sum, weight).
+Terms = Mapping[str, Tensor | tuple[Tensor, Tensor]]
+Loss = Callable[[Batch, Tensor], tuple[Tensor, Terms]]
+
+# Steps in one compiled call: long enough that Python does not matter, short enough for Ctrl-C.
+STEPS_PER_CALL = 256
+
+
+class Pass:
+    """A loss over batches of rows, compiled as one loop.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(batch, update) -> (objective, terms)``, in `keras.ops`. `update` is the number of
+        updates made so far, float32.
+    terms : sequence of str
+        The names that `loss` returns.
+    rows : Rows
+        What a batch shows.
+    batch_size : int
+        Users in one step; the last step is padded (`Batch.present`).
+    targets : Rows, optional
+        A second matrix with the same users; `Batch.targets` holds their rows of it.
+    state : sequence of keras.Variable
+        Everything that `loss` reads or writes.
+    variables, optimizer
+        What is moved, and by whom; without an optimizer the pass only measures.
+    updates : keras.Variable, optional
+        The counter, int32; incremented once a step where there is an optimizer.
+    jit : bool
+        Compile with XLA where the backend leaves the choice.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        terms: Sequence[str],
+        rows: Rows,
+        *,
+        batch_size: int,
+        targets: Rows | None = None,
+        state: Sequence[keras.Variable] = (),
+        variables: Sequence[keras.Variable] = (),
+        optimizer: keras.optimizers.Optimizer | None = None,
+        updates: keras.Variable | None = None,
+        jit: bool = False,
+    ) -> None:
+        self._matrices = [rows] if targets is None else [rows, targets]
+        self._loss, self._terms = loss, tuple(terms)
+        self._batch_size = min(batch_size, rows.n_rows)
+        self._updates = updates if optimizer is not None else None
+        self._slots = [bucket(matrix.usual_slots(self._batch_size)) for matrix in self._matrices]
+        counters = [] if updates is None else [updates]
+        self._run = backend.compile_pass(
+            self._step,
+            n_terms=len(self._terms),
+            state=[*state, *counters],
+            variables=variables,
+            optimizer=optimizer,
+            jit=jit,
+        )
+
+    def run(self, order: NDArray[np.int64] | None = None) -> dict[str, float]:
+        """Walk once over the users in `order` (all, as they stand, by default).
+
+        Returns
+        -------
+        dict of str to float
+            Each term over the whole pass: the weighted mean of its batches.
+        """
+        rows = self._matrices[0]
+        order = np.arange(rows.n_rows) if order is None else order
+        orders = self._in_steps(order, rows.n_rows)
+        for index, matrix in enumerate(self._matrices):
+            self._slots[index] = max(self._slots[index], bucket(matrix.slots_for(orders)))
+        slots = tuple(np.arange(size, dtype=np.int32) for size in self._slots)
+        arrays = tuple(matrix.arrays for matrix in self._matrices)
+        totals = np.zeros((len(self._terms), 2), dtype=np.float64)
+        chunk = min(len(orders), STEPS_PER_CALL)
+        for start in range(0, len(orders), chunk):
+            part = orders[start : start + chunk]
+            full = np.pad(part, ((0, chunk - len(part)), (0, 0)), constant_values=rows.n_rows)
+            totals += self._run(arrays, full, slots, len(part))
+        means = totals[:, 0] / np.where(totals[:, 1] > 0, totals[:, 1], 1.0)
+        return dict(zip(self._terms, (float(mean) for mean in means), strict=True))
+
+    def _in_steps(self, order: NDArray[np.int64], padding: int) -> NDArray[np.int32]:
+        n_steps = -(-len(order) // self._batch_size)
+        steps = np.full(n_steps * self._batch_size, padding, dtype=np.int32)
+        steps[: len(order)] = order
+        return steps.reshape(n_steps, self._batch_size)
+
+    def _step(self, arrays: Any, users: Tensor, slots: Any) -> tuple[Tensor, Tensor]:
+        parts = zip(arrays, slots, self._matrices, strict=True)
+        batches = [
+            expand(array, users, slot, n_items=matrix.n_items, gather=matrix.gather)
+            for array, slot, matrix in parts
+        ]
+        batch = batches[0] if len(batches) == 1 else replace(batches[0], targets=batches[1])
+        if self._updates is None:
+            objective, terms = self._loss(batch, ops.zeros(()))
+        else:
+            objective, terms = self._loss(batch, ops.cast(self._updates.value, "float32"))
+            self._updates.assign_add(1)
+        return objective, self._totals(terms, ops.sum(batch.present))
+
+    def _totals(self, terms: Terms, n_users: Tensor) -> Tensor:
+        if set(terms) != set(self._terms):
+            raise ValueError(
+                f"`loss` must return the terms {list(self._terms)}; got {list(terms)}."
+            )
+        pairs = []
+        for name in self._terms:
+            value = terms[name]
+            total, weight = value if isinstance(value, tuple) else (value * n_users, n_users)
+            pairs.append(ops.stack([ops.cast(total, "float32"), ops.cast(weight, "float32")]))
+        return ops.stack(pairs)
+
+
+class Measure(Pass):
+    """A pass that only reads: ``measure(batch) -> terms``."""
+
+    def __init__(
+        self,
+        measure: Callable[[Batch], Terms],
+        terms: Sequence[str],
+        rows: Rows,
+        *,
+        batch_size: int = 512,
+        targets: Rows | None = None,
+        state: Sequence[keras.Variable] = (),
+    ) -> None:
+        super().__init__(
+            lambda batch, _: (ops.zeros(()), measure(batch)),
+            terms,
+            rows,
+            batch_size=batch_size,
+            targets=targets,
+            state=state,
+        )

@@ -1,0 +1,47 @@
+"""The one place that imports Keras: silently, and with memory growth on where there is a GPU.
+
+TensorFlow and XLA write to file descriptor 2 while they load, before any Python setting can reach
+them. That noise would end up in notebooks and logs, so the descriptor points elsewhere during the
+import, and only then. If the import fails, what was written is part of the error.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+__all__ = ["keras", "ops"]
+
+# Defaults, not orders: what the user has set in the environment stands.
+_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+
+
+@contextlib.contextmanager
+def _silent_descriptor() -> Iterator[None]:
+    """Send file descriptor 2 to a scratch file for the length of the block."""
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        sys.stderr.flush()
+    with tempfile.TemporaryFile() as scratch:
+        kept = os.dup(2)
+        os.dup2(scratch.fileno(), 2)
+        try:
+            yield
+        except ImportError as error:
+            scratch.seek(0)
+            error.add_note(scratch.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+for _name, _value in _ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+with _silent_descriptor():
+    import keras
+    from keras import ops
