@@ -25,6 +25,8 @@ def plays() -> pd.DataFrame:
     for user in range(300):
         n = rng.integers(2, 30)
         films = np.unique((200 * rng.random(n) ** 3).astype(int)) * 7 + 3
+        nobody_elses = 10_000 + 10 * user + np.arange(rng.integers(0, 4))
+        films = np.concatenate([films, nobody_elses])
         rows += [(user * 11 + 5, int(film)) for film in films]
     return pd.DataFrame(rows, columns=["userId", "movieId"])
 
@@ -109,6 +111,9 @@ def test_the_split_is_that_of_the_notebook_pair_by_pair(plays, order):
     assert named(split.train, split.train_users, split, dataset) == theirs["train"]
     assert both(split.validation, split, dataset) == theirs["validation"]
     assert both(split.test, split, dataset) == theirs["test"]
+    shown, hidden = (np.diff(matrix.indptr) for matrix in (split.test.fold_in, split.test.targets))
+    assert ((hidden == 0) == (shown + hidden < 5)).all()
+    assert (hidden == 0).any()  # who has lost too many films has nothing to find
     assert_no_shared_users(split)
     assert_no_shared_pairs(split)
 
