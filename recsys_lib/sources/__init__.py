@@ -3,8 +3,10 @@
 from recsys_lib.sources.interactions import read_interactions, validate_interactions
 from recsys_lib.sources.loading import load_dataset
 from recsys_lib.sources.profiles import read_catalogue, read_users
+from recsys_lib.sources.reduction import Reduction
 
 __all__ = [
+    "Reduction",
     "load_dataset",
     "read_catalogue",
     "read_interactions",

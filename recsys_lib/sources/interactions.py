@@ -10,9 +10,10 @@ import pandas as pd
 from recsys_lib.checks import check_choice
 from recsys_lib.errors import DataError
 from recsys_lib.sources.cleaning import clean_ids, clean_numbers, clean_times, look_alikes
-from recsys_lib.sources.columns import distinct, find_column
+from recsys_lib.sources.doors import find_roles, open_source, reduce_table
 from recsys_lib.sources.problems import Mode, Problem, report, settle
-from recsys_lib.sources.tables import Table, open_table
+from recsys_lib.sources.reduction import Reduction
+from recsys_lib.sources.tables import Table
 from recsys_lib.sources.text import TextOptions
 
 #: What becomes of rows that repeat a pair of user and item.
@@ -32,14 +33,18 @@ def read_interactions(
     delimiter: str | None = None,
     encoding: str | None = None,
     columns: Sequence[str] | None = None,
+    table: str | None = None,
+    query: str | None = None,
+    reduce: Reduction | None = None,
 ) -> pd.DataFrame:
-    """Read who used or rated what, from a DataFrame or from files.
+    """Read who used or rated what, from a DataFrame, files or a database.
 
     Parameters
     ----------
     source : DataFrame, str or Path
         A DataFrame; a path of CSV, TSV, MovieLens or RecBole text, JSON lines or Parquet,
-        compressed or not; a folder of such files, ``key=value`` partitions included; or a glob.
+        compressed or not; a folder of such files, ``key=value`` partitions included; a glob; a
+        snapshot; or a database (see `table`).
     user, item : str
         Columns of the ids; by default recognised by their names.
     value, timestamp : str or None
@@ -57,6 +62,12 @@ def read_interactions(
         what a byte-order mark says.
     columns : sequence of str, optional
         Names of all columns of a text file that has no header line.
+    table, query : str, optional
+        What to read of a database, whose URL is the source: ``duckdb:///events.duckdb``,
+        ``postgresql://user@host/database``, ``trino://...``, ``impala://...``; or a backend that
+        `ibis` has connected. Secrets never stand in the URL: see `sources.engines.open_engine`.
+    reduce : Reduction, optional
+        How events become interactions, and which users and items are kept; the engine does it.
 
     Returns
     -------
@@ -85,8 +96,8 @@ def read_interactions(
     0     ann        7    4.0
     1     bob        7    5.0
     """
-    table = open_table(source, _text(delimiter, encoding, columns))
-    frame = read_table(table, user, item, value, timestamp, rating_scale, duplicates, mode)
+    opened = open_source(source, table, query, _text(delimiter, encoding, columns))
+    frame = read_table(opened, user, item, value, timestamp, rating_scale, duplicates, mode, reduce)
     return merge_duplicates(frame, duplicates)
 
 
@@ -99,10 +110,16 @@ def read_table(
     rating_scale: tuple[float, float] | None,
     duplicates: Duplicates,
     mode: Mode,
+    reduction: Reduction | None = None,
 ) -> pd.DataFrame:
     """Read and check an open table; in strict mode row i of the result is row i of the table."""
     check_choice("mode", mode, ("strict", "lenient"))
     check_choice("duplicates", duplicates, ("keep", "error", "last", "mean", "sum"))
+    if reduction is not None:
+        roles = find_roles(table, user, item, value, timestamp, reduction)
+        engine, pairs = reduce_table(table, roles, reduction, mode)
+        table = engine.holding(pairs.order_by(["user_id", "item_id"]))
+        user, item, value, timestamp = "user_id", "item_id", "value", "auto"
     frame, problems = _read(table, user, item, value, timestamp, rating_scale)
     if duplicates == "error":
         problems += find_duplicates(frame, table.name)
@@ -120,12 +137,14 @@ def validate_interactions(
     delimiter: str | None = None,
     encoding: str | None = None,
     columns: Sequence[str] | None = None,
+    table: str | None = None,
+    query: str | None = None,
 ) -> pd.DataFrame:
     """List all that is wrong or odd with a table of interactions, without raising for its rows.
 
     Parameters
     ----------
-    source, user, item, value, timestamp, rating_scale, delimiter, encoding, columns
+    source, user, item, value, timestamp, rating_scale, delimiter, encoding, columns, table, query
         As of `read_interactions`.
 
     Returns
@@ -148,12 +167,12 @@ def validate_interactions(
     0    not a number   rating    error              index 1
     1  look-alike ids  user_id  warning  index 0 and index 1
     """
-    table = open_table(source, _text(delimiter, encoding, columns))
-    frame, problems = _read(table, user, item, value, timestamp, rating_scale)
-    problems += find_duplicates(frame, table.name, warning=True)
+    opened = open_source(source, table, query, _text(delimiter, encoding, columns))
+    frame, problems = _read(opened, user, item, value, timestamp, rating_scale)
+    problems += find_duplicates(frame, opened.name, warning=True)
     for name in ("user_id", "item_id"):
-        problems += look_alikes(frame[name], name, table.name)
-    return report(problems, table)
+        problems += look_alikes(frame[name], name, opened.name)
+    return report(problems, opened)
 
 
 def find_duplicates(frame: pd.DataFrame, table: str, *, warning: bool = False) -> list[Problem]:
@@ -209,14 +228,8 @@ def _read(
     scale: tuple[float, float] | None,
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Read and clean the columns that play a role; nothing is dropped or raised for a row."""
-    roles = {
-        "user": find_column("user", table.columns, user, table.name, required=True),
-        "item": find_column("item", table.columns, item, table.name, required=True),
-        "value": find_column("value", table.columns, value, table.name, required=False),
-        "timestamp": find_column("timestamp", table.columns, timestamp, table.name, required=False),
-    }
-    distinct(roles, table.name)
-    raw = table.read([column for column in roles.values() if column is not None])
+    roles = find_roles(table, user, item, value, timestamp)
+    raw = table.read(list(roles.values()))
     if raw.empty:
         raise DataError(
             f"{table.name} must have at least one row; it has the columns {table.columns} and no "
@@ -224,16 +237,12 @@ def _read(
         )
     clean: dict[str, pd.Series] = {}
     problems: list[Problem] = []
-    for role, name in (("user", "user_id"), ("item", "item_id")):
-        column = str(roles[role])
-        clean[name], found = clean_ids(raw[column], column, table.name)
-        problems += found
-    if roles["value"] is not None:
-        column = roles["value"]
-        clean["value"], found = clean_numbers(raw[column], column, table.name, scale)
-        problems += found
-    if roles["timestamp"] is not None:
-        column = roles["timestamp"]
-        clean["timestamp"], found = clean_times(raw[column], column, table.name)
+    for name, column in roles.items():
+        if name in ("user_id", "item_id"):
+            clean[name], found = clean_ids(raw[column], column, table.name)
+        elif name == "value":
+            clean[name], found = clean_numbers(raw[column], column, table.name, scale)
+        else:
+            clean[name], found = clean_times(raw[column], column, table.name)
         problems += found
     return pd.DataFrame(clean), problems

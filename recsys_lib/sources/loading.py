@@ -11,9 +11,11 @@ from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.sources.columns import AUTO
+from recsys_lib.sources.doors import open_source
 from recsys_lib.sources.interactions import read_table
 from recsys_lib.sources.problems import Mode
 from recsys_lib.sources.profiles import read_catalogue, read_users
+from recsys_lib.sources.reduction import Reduction
 from recsys_lib.sources.tables import Source, Table, list_places, open_table
 from recsys_lib.sources.text import TextOptions
 
@@ -33,6 +35,9 @@ def load_dataset(
     delimiter: str | None = None,
     encoding: str | None = None,
     columns: Sequence[str] | None = None,
+    table: str | None = None,
+    query: str | None = None,
+    reduce: Reduction | None = None,
 ) -> Dataset:
     """Read interactions, and where given catalogue and profiles, as one `Dataset`.
 
@@ -43,7 +48,8 @@ def load_dataset(
     items, users : DataFrame, str or Path, optional
         Catalogue and profiles; see `read_catalogue` and `read_users`. Items of the catalogue that
         nobody used become empty columns; users without interactions, empty rows.
-    user, item, value, timestamp, rating_scale, duplicates, mode, delimiter, encoding, columns
+    user, item, value, timestamp, rating_scale, duplicates, mode, delimiter, encoding, columns, \
+table, query, reduce
         Of the interactions; see `read_interactions`. Columns `user` and `item` have the same names
         in profiles and catalogue, or are recognised there. Without `rating_scale` the scale is the
         range of the ratings read.
@@ -67,17 +73,17 @@ def load_dataset(
     """
     check_choice("duplicates", duplicates, ("error", "last", "mean", "sum"))
     options = TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
-    table = open_table(source, options)
-    frame = read_table(table, user, item, value, timestamp, rating_scale, duplicates, mode)
+    opened = open_source(source, table, query, options)
+    frame = read_table(opened, user, item, value, timestamp, rating_scale, duplicates, mode, reduce)
     catalogue = profiles = None
     if items is not None:
         key = _key(items, item, encoding)
         catalogue = read_catalogue(items, item=key, mode=mode, encoding=encoding)
-        frame, catalogue = _join(frame, catalogue, "item", table, mode)
+        frame, catalogue = _join(frame, catalogue, "item", opened, mode)
     if users is not None:
         key = _key(users, user, encoding)
         profiles = read_users(users, user=key, mode=mode, encoding=encoding)
-        frame, profiles = _join(frame, profiles, "user", table, mode)
+        frame, profiles = _join(frame, profiles, "user", opened, mode)
     return Dataset.from_frame(
         frame,
         value="value" if "value" in frame else None,

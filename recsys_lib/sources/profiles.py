@@ -132,7 +132,7 @@ def _read(
         problems.append(_repeated(ids, again, column, table.name))
     frame = raw.drop(columns=column)
     if not isinstance(table, FrameTable):
-        frame = frame.apply(_numeric_if_plain)
+        frame = frame.apply(numeric_if_plain)
     frame = frame.assign(**{"\0id": ids})
     frame = settle(frame, problems, table, mode)
     return table, frame.set_index("\0id").rename_axis(f"{role}_id")
@@ -157,7 +157,7 @@ def _repeated(ids: pd.Series, again: NDArray[np.int64], column: str, table: str)
     )
 
 
-def _numeric_if_plain(values: pd.Series) -> pd.Series:
+def numeric_if_plain(values: pd.Series) -> pd.Series:
     """Return a text column as numbers where every field is one and no zero leads."""
     if not isinstance(values.dtype, pd.StringDtype):
         return values

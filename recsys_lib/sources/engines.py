@@ -1,0 +1,337 @@
+"""Engines that hold tables: connected without secrets in the code, asked for columns by role."""
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recsys_lib.errors import ConfigError, DataError
+from recsys_lib.sources.reduction import Reduction
+
+__all__ = ["EngineTable", "is_engine", "open_engine"]
+
+#: Environment variable with the password of a database.
+PASSWORD = "RECSYS_DB_PASSWORD"
+_EXTRAS = {
+    "duckdb": "sql",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "trino": "trino",
+    "impala": "impala",
+    "pyspark": "spark",
+}
+_MAX_ROUNDS = 100
+
+
+def is_engine(source: object) -> bool:
+    """Say whether a source is a database: a URL, a DuckDB file, or an Ibis backend."""
+    if isinstance(source, (str, Path)):
+        text = str(source)
+        return "://" in text or text.endswith((".duckdb", ".ddb"))
+    return hasattr(source, "list_tables") and hasattr(source, "compile")
+
+
+def open_engine(
+    source: Any, *, table: str | None = None, query: str | None = None
+) -> "EngineTable":
+    """Open a table or query of a database.
+
+    Parameters
+    ----------
+    source : str, Path or ibis backend
+        ``duckdb:///path/file.duckdb`` or a path with the suffix ``.duckdb``,
+        ``postgresql://user@host:5432/database``, ``trino://user@host:8080/catalog/schema``,
+        ``impala://host:21050/database``, or a backend that `ibis` has connected (Spark, Kerberos).
+    table, query : str, optional
+        One of them: a table, ``schema.table`` included, or a SELECT in the engine's SQL.
+
+    Returns
+    -------
+    EngineTable
+
+    Raises
+    ------
+    ConfigError
+        If the URL holds a password, the engine is not known, or its driver is not installed.
+    DataError
+        If the engine cannot be reached, or the table or query fails.
+
+    Notes
+    -----
+    A password is taken from the environment variable ``RECSYS_DB_PASSWORD``, else from the keyring
+    (service ``recsys-lib``, name ``user@host``) where the package `keyring` is installed, else it
+    is left to the driver: PostgreSQL knows ``PGPASSWORD`` and ``~/.pgpass``. It is never part of a
+    name, a message or a manifest.
+    """
+    if (table is None) == (query is None):
+        raise ConfigError(
+            "A database source needs either `table` or `query`; got "
+            f"{'neither' if table is None else 'both'}. Name a table, or write a SELECT."
+        )
+    if isinstance(source, (str, Path)):
+        connection, name = _connect(str(source))
+    else:
+        connection, name = source, f"{source.name} (connected by the caller)"
+    return EngineTable(connection, name, table=table, query=query)
+
+
+@dataclass
+class EngineTable:
+    """A table or query of an engine, under the questions of `Table`."""
+
+    connection: Any
+    location: str
+    table: str | None = None
+    query: str | None = None
+    name: str = field(init=False)
+    columns: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        what = f"table {self.table}" if self.table else "the query"
+        self.name = f"{what} of {self.location}"
+        self.engine: str = self.connection.name
+        self.expression: Any = None
+        self.columns = list(self._attempt(lambda: self._schema(), "be readable"))
+
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the columns; only these are asked for."""
+        if self.expression is not None:
+            events = self.expression.select(list(columns))
+        else:
+            events = self._select({column: column for column in columns}, None)
+        frame: pd.DataFrame = self._attempt(lambda: events.execute(), "answer")
+        return frame.reset_index(drop=True)
+
+    def where(self, positions: NDArray[np.int64]) -> list[str]:
+        """Return row numbers of the answer, counted from 1."""
+        return [f"row {position + 1}" for position in positions]
+
+    def reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
+        """Return the expression of the reduced pairs, k-core included.
+
+        Parameters
+        ----------
+        roles : mapping of str to str
+            ``user_id, item_id, value, timestamp, event, dwell`` to columns, those that there are.
+        reduction : Reduction
+
+        Returns
+        -------
+        ibis Table
+        """
+        return self._attempt(lambda: self._reduced(roles, reduction), "answer")
+
+    def holding(self, expression: Any) -> "EngineTable":
+        """Return an expression of this engine as a table of its own."""
+        other = copy.copy(self)
+        other.expression = expression
+        other.columns = list(expression.columns)
+        return other
+
+    def sql(self, expression: Any) -> str:
+        """Return the SQL of an expression in the engine's dialect."""
+        return str(self.connection.compile(expression))
+
+    def _reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
+        pairs = reduction.pairs(self._select(roles, reduction.where), self.engine)
+        if not reduction.has_core:
+            return pairs
+        keeps = self.engine in ("duckdb", "postgres", "pyspark")
+        pairs = pairs.cache() if keeps else pairs
+        before = int(pairs.count().execute())
+        for _ in range(_MAX_ROUNDS):
+            pairs = reduction.core(pairs)
+            pairs = pairs.cache() if keeps else pairs
+            after = int(pairs.count().execute())
+            if after == before:
+                return pairs
+            before = after
+        raise DataError(
+            f"The k-core of {self.name} must be reached in {_MAX_ROUNDS} rounds; it was not. "
+            "Lower `min_user_items` and `min_item_users`."
+        )
+
+    def _select(self, roles: Mapping[str, str], where: str | None) -> Any:
+        """Return the columns under the names of their roles, restricted by a predicate."""
+        return self.connection.sql(self.select_sql(roles, where), dialect=_dialect(self.engine))
+
+    def select_sql(self, roles: Mapping[str, str], where: str | None) -> str:
+        """Return the innermost SELECT: the columns with a role, and the predicate."""
+        import sqlglot
+        from sqlglot import exp
+
+        dialect = _dialect(self.engine)
+        if self.table is not None:
+            origin: Any = exp.to_table(self.table, dialect=dialect)
+            for part in origin.parts:
+                part.set("quoted", True)
+        else:
+            origin = exp.Subquery(
+                this=sqlglot.parse_one(str(self.query), read=dialect),
+                alias=exp.TableAlias(this=exp.to_identifier("source")),
+            )
+        named = [
+            exp.alias_(exp.column(column, quoted=True), role, quoted=True)
+            for role, column in roles.items()
+        ]
+        select = sqlglot.select(*named).from_(origin)
+        if where is not None:
+            select = select.where(sqlglot.condition(where, dialect=dialect))
+        return select.sql(dialect=dialect)
+
+    def _schema(self) -> Any:
+        if self.query is not None:
+            return self.connection.sql(self.query, dialect=_dialect(self.engine)).schema().names
+        *space, name = str(self.table).split(".")
+        if not space:
+            return self.connection.table(name).schema().names
+        return self.connection.table(name, database=tuple(space)).schema().names
+
+    def _attempt(self, action: Any, must: str) -> Any:
+        """Run something on the engine; what goes wrong is a `DataError` without secrets."""
+        try:
+            return action()
+        except (DataError, ConfigError):
+            raise
+        except Exception as error:  # each driver has a family of exceptions of its own
+            raise DataError(
+                f"{self.name} must {must}; {_reason(error)}. Check its name and the SQL."
+            ) from None
+
+
+def over_frame(frame: pd.DataFrame, name: str) -> EngineTable:
+    """Return a DataFrame as a table of an embedded DuckDB."""
+    import pyarrow as pa
+
+    connection = _duckdb()
+    connection.con.register("source", pa.Table.from_pandas(frame, preserve_index=False))
+    found = EngineTable(connection, "memory", table="source")
+    found.name = name
+    return found
+
+
+def over_parquet(paths: Sequence[Path], name: str) -> EngineTable:
+    """Return Parquet files, partitioned folders included, as a table of an embedded DuckDB."""
+    connection = _duckdb()
+    patterns = [str(path / "**" / "*.parquet") if path.is_dir() else str(path) for path in paths]
+    try:
+        connection.read_parquet(patterns, table_name="source", hive_partitioning=True)
+    except Exception as error:
+        raise DataError(f"{name} must be readable as Parquet; {_reason(error)}.") from None
+    found = EngineTable(connection, "memory", table="source")
+    found.name = name
+    return found
+
+
+def limit(table: EngineTable, memory: str | None, threads: int | None) -> None:
+    """Cap what an embedded DuckDB takes; beyond it works on the disk."""
+    if table.engine != "duckdb":
+        return
+    try:
+        if memory is not None:
+            table.connection.raw_sql(f"SET memory_limit = '{memory}'")
+        if threads is not None:
+            table.connection.raw_sql(f"SET threads = {int(threads)}")
+    except Exception as error:
+        raise ConfigError(
+            f"`memory` must be a size such as '2GB'; got {memory!r} ({_reason(error)})."
+        ) from None
+
+
+def _duckdb() -> Any:
+    ibis = _ibis("duckdb")
+    return ibis.duckdb.connect()
+
+
+def _connect(source: str) -> tuple[Any, str]:
+    """Connect by URL; return the connection and a name that shows no secret."""
+    if "://" not in source:
+        source = f"duckdb://{Path(source).expanduser().resolve()}"
+    parts = urlsplit(source)
+    if parts.password is not None:
+        raise ConfigError(
+            "A database URL must hold no password, because parameters end up in notebooks and "
+            f"manifests; {_shown(parts)} does. Put it into the environment variable {PASSWORD}."
+        )
+    if parts.scheme not in _EXTRAS:
+        raise ConfigError(
+            f"A database URL must begin with one of {', '.join(sorted(set(_EXTRAS)))}; got "
+            f"{parts.scheme!r}. Connect with ibis yourself and give the backend."
+        )
+    ibis = _ibis(parts.scheme)
+    options: dict[str, Any] = {}
+    secret = _secret(parts.username, parts.hostname)
+    if parts.scheme == "duckdb":
+        path = Path(parts.netloc + parts.path)
+        if not path.is_file():
+            raise DataError(f"The DuckDB file must exist; nothing is at '{path}'. Check the path.")
+        options["read_only"] = True
+    elif secret is not None:
+        options["password"] = secret
+    try:
+        return ibis.connect(source, **options), _shown(parts)
+    except ImportError as error:
+        raise _absent(parts.scheme) from error
+    except Exception as error:
+        raise DataError(
+            f"{_shown(parts)} must be reachable; {_reason(error)}. Check host, port, user and "
+            f"{PASSWORD}."
+        ) from None
+
+
+def _ibis(scheme: str) -> Any:
+    try:
+        import ibis
+    except ImportError as error:
+        raise _absent(scheme) from error
+    return ibis
+
+
+def _absent(scheme: str) -> ConfigError:
+    extra = _EXTRAS[scheme]
+    return ConfigError(
+        f"The engine {scheme!r} needs packages that are not installed. "
+        f"Install them with: pip install 'recsys-lib[{extra}]'."
+    )
+
+
+def _secret(user: str | None, host: str | None) -> str | None:
+    if PASSWORD in os.environ:
+        return os.environ[PASSWORD]
+    try:
+        import keyring
+    except ImportError:
+        return None
+    try:
+        found: str | None = keyring.get_password("recsys-lib", f"{user}@{host}")
+    except keyring.errors.KeyringError:  # a machine without a desktop has no store
+        return None
+    return found
+
+
+def _shown(parts: Any) -> str:
+    """Return the URL without password and options."""
+    host = parts.hostname or ""
+    user = f"{parts.username}@" if parts.username else ""
+    port = f":{parts.port}" if parts.port else ""
+    netloc = parts.netloc if parts.scheme == "duckdb" else f"{user}{host}{port}"
+    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = (lines or [type(error).__name__])[0].rstrip(".")
+    secret = os.environ.get(PASSWORD)
+    return text.replace(secret, "***") if secret else text
+
+
+def _dialect(engine: str) -> str:
+    """Return what sqlglot calls the SQL of a backend."""
+    return {"impala": "hive", "pyspark": "spark"}.get(engine, engine)

@@ -1,0 +1,248 @@
+"""Events made interactions by an engine, against loops over the events."""
+
+import hashlib
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys_lib.errors import ConfigError, DataError
+from recsys_lib.sources import Reduction, load_dataset, read_interactions
+
+pytest.importorskip("ibis", reason="the extra [sql] is not installed")
+
+DAY = 86_400
+
+
+def make_events(n_events: int = 600, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "user": [f"u{n}" for n in rng.zipf(1.6, n_events) % 60],
+            "item": rng.zipf(1.4, n_events) % 40,
+            "event": rng.choice(["view", "start", "complete", "hover"], n_events),
+            "dwell": rng.exponential(100, n_events).round(1),
+            "time": pd.to_datetime(1.7e9 + rng.integers(0, 200 * DAY, n_events), unit="s"),
+            "day": rng.integers(0, 7, n_events),
+        }
+    )
+
+
+EVENTS = make_events()
+RULE = Reduction(
+    weights={"view": 1.0, "start": 2.0, "complete": 4.0},
+    dwell_cap=120.0,
+    half_life=30.0,
+    where="day <> 3",
+    min_user_items=2,
+    min_item_users=2,
+    sample=0.7,
+    seed=5,
+)
+
+
+def by_loops(events: pd.DataFrame, rule: Reduction) -> dict[tuple[str, int], float]:
+    """The definition, event by event and round by round."""
+    kept = events[events["day"] != 3]
+    limit = round(rule.sample * 16**8)
+    digest = kept["user"].map(lambda u: hashlib.md5(f"{rule.seed}:{u}".encode()).hexdigest())
+    kept = kept[digest.str[:8].map(lambda text: int(text, 16)) < limit]
+    assert rule.weights is not None
+    kept = kept[kept["event"].isin(rule.weights)]
+    latest = kept["time"].max()
+    pairs: dict[tuple[str, int], float] = defaultdict(float)
+    for row in kept.itertuples():
+        age = (latest - row.time).total_seconds() / DAY
+        weight = rule.weights[row.event] * min(row.dwell, 120.0) / 120.0
+        pairs[row.user, row.item] += weight * 2 ** (-age / 30.0)
+    while True:
+        items, users = defaultdict(set), defaultdict(set)
+        for user, item in pairs:
+            items[user].add(item)
+            users[item].add(user)
+        rare = [pair for pair in pairs if len(items[pair[0]]) < 2 or len(users[pair[1]]) < 2]
+        if not rare:
+            return dict(pairs)
+        for pair in rare:
+            del pairs[pair]
+
+
+def as_dict(frame: pd.DataFrame) -> dict[tuple[str, int], float]:
+    return {(u, i): v for u, i, v in frame[["user_id", "item_id", "value"]].itertuples(index=False)}
+
+
+@pytest.fixture(params=["frame", "csv", "parquet", "hive", "duckdb"])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """The same events behind every embedded door."""
+    if request.param == "csv":
+        EVENTS.to_csv(tmp_path / "events.csv", index=False)
+        return {"source": tmp_path / "events.csv"}
+    if request.param == "parquet":
+        EVENTS.to_parquet(tmp_path / "events.parquet")
+        return {"source": tmp_path / "events.parquet"}
+    if request.param == "hive":
+        EVENTS.to_parquet(tmp_path / "lake", partition_cols=["day"])
+        return {"source": tmp_path / "lake"}
+    if request.param == "duckdb":
+        import duckdb
+
+        with duckdb.connect(str(tmp_path / "events.duckdb")) as connection:
+            connection.register("frame", EVENTS)
+            connection.execute("CREATE SCHEMA lake; CREATE TABLE lake.events AS FROM frame")
+        return {"source": f"duckdb://{tmp_path}/events.duckdb", "table": "lake.events"}
+    return {"source": EVENTS}
+
+
+def test_every_embedded_door_reduces_as_the_definition_says(source: dict[str, Any]) -> None:
+    found = read_interactions(**source, reduce=RULE)
+    wanted = by_loops(EVENTS, RULE)
+    assert len(wanted) > 30
+    values = {(u, int(i)): v for (u, i), v in as_dict(found).items()}
+    assert values.keys() == wanted.keys()
+    for pair, value in wanted.items():
+        assert values[pair] == pytest.approx(value, rel=1e-9)
+    assert found["timestamp"].max() <= EVENTS["time"].max().tz_localize("UTC")
+
+
+def test_the_core_is_a_fixed_point_and_not_one_round() -> None:
+    chain = pd.DataFrame(
+        # A chain unravels from its end: one round would leave most of it.
+        [(f"u{n}", f"i{n}") for n in range(8)] + [(f"u{n}", f"i{n + 1}") for n in range(8)],
+        columns=["user", "item"],
+    )
+    block = pd.DataFrame(
+        [(f"v{n}", f"j{m}") for n in range(2) for m in range(2)], columns=["user", "item"]
+    )
+    rule = Reduction(min_user_items=2, min_item_users=2)
+    left = read_interactions(pd.concat([chain, block], ignore_index=True), reduce=rule)
+    assert set(left["user_id"]) == {"v0", "v1"}
+
+
+@pytest.mark.parametrize(
+    ("combine", "value"), [("sum", 9.0), ("max", 5.0), ("mean", 3.0), ("last", 1.0)]
+)
+def test_values_of_a_pair_combine_as_asked(combine: Any, value: float) -> None:
+    frame = pd.DataFrame(
+        {"user": ["a"] * 3, "item": ["x"] * 3, "rating": [5, 3, 1], "time": [10, 20, 30]}
+    )
+    found = read_interactions(frame, reduce=Reduction(combine=combine))
+    assert found["value"].tolist() == [value]
+    assert found["timestamp"].dt.second.tolist() == [30]
+
+
+def test_the_same_users_are_sampled_whatever_else_is_read() -> None:
+    rule = Reduction(sample=0.3, seed=1)
+    all_users = set(EVENTS["user"])
+    some = set(read_interactions(EVENTS, reduce=rule)["user_id"])
+    rest = set(read_interactions(EVENTS[300:], reduce=rule)["user_id"])
+    assert rest == some & set(EVENTS["user"][300:])
+    other = set(read_interactions(EVENTS, reduce=Reduction(sample=0.3, seed=2))["user_id"])
+    assert 0 < len(some) < len(all_users)
+    assert some != other
+
+
+def test_age_is_reckoned_from_the_latest_event_or_from_now() -> None:
+    frame = pd.DataFrame({"user": ["a"], "item": ["x"], "time": ["2024-01-01"]})
+    latest = read_interactions(frame, reduce=Reduction(half_life=10))
+    assert latest["value"].tolist() == [1.0]
+    later = read_interactions(frame, reduce=Reduction(half_life=10, now="2024-01-21"))
+    assert later["value"].tolist() == pytest.approx([0.25])
+    assert math.isclose(later["value"].iloc[0], 0.25, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (Reduction(weights={"view": 1.0}, event="kind"), "column 'kind' that `event` names"),
+        (Reduction(where="nothing > 3"), "must answer; .*nothing"),
+        (Reduction(where="day >"), "must answer"),
+        (Reduction(where="day > 99"), "at least one row"),
+        (Reduction(min_user_items=999), "at least one row"),
+        (Reduction(weights={"click": 1.0}), "at least one row"),
+    ],
+)
+def test_what_cannot_be_reduced_is_one_error(rule: Reduction, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read_interactions(EVENTS, reduce=rule)
+
+
+def test_a_null_in_what_is_weighed_is_refused_not_passed_over(tmp_path: Path) -> None:
+    frame = EVENTS.assign(dwell=EVENTS["dwell"].where(EVENTS.index != 7))
+    frame.to_parquet(tmp_path / "events.parquet")
+    rule = Reduction(dwell_cap=120)
+    with pytest.raises(DataError, match="'dwell' of the DataFrame .*; index 7 has none"):
+        read_interactions(frame, reduce=rule)
+    with pytest.raises(DataError, match="'value' of events.parquet must hold finite numbers"):
+        read_interactions(tmp_path / "events.parquet", reduce=rule)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"half_life": 0}, "`half_life` must be > 0"),
+        ({"dwell_cap": -1}, "`dwell_cap` must be > 0"),
+        ({"sample": 0.0}, "`sample` must be a share"),
+        ({"sample": 1.5}, "`sample` must be a share"),
+        ({"weights": {}}, "`weights` must name"),
+        ({"combine": "first"}, "`combine` must be one of"),
+        ({"min_user_items": 0}, "`min_user_items` must be >= 1"),
+    ],
+)
+def test_rules_without_sense_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Reduction(**options)
+
+
+def test_a_query_is_read_like_a_table(tmp_path: Path) -> None:
+    import duckdb
+
+    path = tmp_path / "events.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.register("frame", EVENTS)
+        connection.execute("CREATE TABLE events AS FROM frame")
+    query = "SELECT DISTINCT user AS who, item FROM events WHERE event = 'complete'"
+    found = read_interactions(path, query=query, user="who")
+    done = EVENTS[EVENTS["event"] == "complete"].drop_duplicates(["user", "item"])
+    assert len(found) == len(done)
+    dataset = load_dataset(path, query=query, user="who")
+    assert dataset.n_interactions == len(done)
+    assert dataset.rating_scale is None
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "said"),
+    [
+        ({"source": "duckdb://{path}"}, ConfigError, "needs either `table` or `query`"),
+        ({"source": "duckdb:///none.duckdb", "table": "t"}, DataError, "nothing is at"),
+        ({"source": "duckdb://{path}", "table": "none"}, DataError, "table none .* be readable"),
+        ({"source": "mysql://host/db", "table": "t"}, ConfigError, "begin with one of duckdb"),
+        ({"source": "ratings.csv", "table": "t"}, ConfigError, "must go with a database"),
+    ],
+)
+def test_databases_that_cannot_be_read_say_why(
+    options: dict[str, str], kind: type[Exception], said: str, tmp_path: Path
+) -> None:
+    import duckdb
+
+    path = tmp_path / "a.duckdb"
+    duckdb.connect(str(path)).close()
+    filled = {name: text.format(path=path) for name, text in options.items()}
+    with pytest.raises(kind, match=said):
+        read_interactions(**filled)  # type: ignore[arg-type]
+
+
+def test_only_columns_with_a_role_are_asked_for(tmp_path: Path) -> None:
+    from recsys_lib.sources.engines import over_frame
+
+    table = over_frame(EVENTS, "events")
+    roles = {"user_id": "user", "item_id": "item", "event": "event"}
+    said = table.select_sql(roles, "day > 3 AND dwell < 10")
+    assert said == (
+        'SELECT "user" AS "user_id", "item" AS "item_id", "event" AS "event" '
+        'FROM "source" WHERE day > 3 AND dwell < 10'
+    )
+    assert "SELECT *" not in table.sql(table.reduced(roles, Reduction(weights={"view": 1.0})))
