@@ -16,10 +16,14 @@ MODELS: dict[str, str] = {
     "EDLAE": "recsys_lib.models.ease",
     "GlobalMean": "recsys_lib.models.bias",
     "ItemKNN": "recsys_lib.models.item_knn",
+    "MultDAE": "recsys_lib.models.mult_dae",
+    "MultVAE": "recsys_lib.models.mult_vae",
     "Popularity": "recsys_lib.models.popularity",
     "PureSVD": "recsys_lib.models.pure_svd",
     "Random": "recsys_lib.models.popularity",
+    "RecVAE": "recsys_lib.models.rec_vae",
     "UserKNN": "recsys_lib.models.user_knn",
+    "VASP": "recsys_lib.models.vasp",
 }
 
 

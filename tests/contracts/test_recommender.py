@@ -16,7 +16,29 @@ SMALL: dict[str, dict[str, object]] = {
     "BiasedSVD": {"latent_dim": 2, "l2": 1.0},
     "EASE": {"l2": 5.0},
     "EDLAE": {"l2": 5.0},
+    "MultDAE": {"latent_dim": 8, "batch_size": 10, "learning_rate": 0.01, "epochs": 40},
+    "MultVAE": {
+        "hidden_dims": (16,),
+        "latent_dim": 4,
+        "batch_size": 10,
+        "learning_rate": 0.01,
+        "epochs": 40,
+    },
     "PureSVD": {"latent_dim": 2},
+    "RecVAE": {
+        "hidden_dim": 16,
+        "latent_dim": 4,
+        "batch_size": 10,
+        "learning_rate": 0.01,
+        "epochs": 20,
+    },
+    "VASP": {
+        "hidden_dim": 16,
+        "latent_dim": 4,
+        "batch_size": 10,
+        "learning_rate": 0.01,
+        "epochs": 40,
+    },
 }
 # Both views of the models that have two.
 VARIANTS: dict[str, dict[str, object]] = {
@@ -26,7 +48,7 @@ VARIANTS: dict[str, dict[str, object]] = {
 # Floors know nothing of the row, so they cannot tell one half of a checkerboard from the other.
 FLOORS = {"Bias", "GlobalMean", "Popularity", "Random"}
 # Their start depends on the position of an item, so relabelling gives another, equally good fit.
-POSITIONAL = {"Random"}
+POSITIONAL = {"MultDAE", "MultVAE", "Random", "RecVAE", "VASP"}
 
 NAMES = [*sorted(MODELS), *VARIANTS]
 

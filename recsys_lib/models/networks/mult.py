@@ -1,0 +1,130 @@
+"""The networks of Mult-DAE and Mult-VAE."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lib.models.networks.parts import (
+    Decoder,
+    Encoder,
+    drop,
+    has_entries,
+    penalty,
+    sample,
+    unit_rows,
+    weights_of,
+)
+from recsys_lib.seeding import seed_from
+from recsys_lib.training.losses import gaussian_kl, mean_over_users, multinomial_nll
+from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training.rows import Batch
+from recsys_lib.training.schedules import linear_anneal
+from recsys_lib.training.trainer import Phase
+
+__all__ = ["DenoisingNetwork", "VariationalNetwork"]
+
+Tensor = Any
+
+
+class _MultinomialNetwork:
+    """Encoder, decoder and noise of one Mult-DAE or Mult-VAE."""
+
+    terms: tuple[str, ...] = ("reconstruction",)
+    # What the head of the encoder says of each latent dimension.
+    numbers_per_dimension = 1
+
+    def __init__(
+        self,
+        item_bias: NDArray[np.float32],
+        *,
+        hidden_dims: Sequence[int],
+        latent_dim: int,
+        dropout: float,
+        l2: float,
+        learning_rate: float,
+        seed: int,
+    ) -> None:
+        self.n_items, self.latent_dim = len(item_bias), latent_dim
+        self.dropout, self.l2, self.learning_rate = dropout, l2, learning_rate
+        units = self.numbers_per_dimension * latent_dim
+        self.encoder = Encoder(self.n_items, hidden_dims, units, seed=seed)
+        self.decoder = Decoder(latent_dim, hidden_dims[::-1], item_bias, seed=seed)
+        self.layers = [*self.encoder.layers, *self.decoder.layers]
+        self.seeds = keras.random.SeedGenerator(seed_from(seed, "noise"))
+
+    @property
+    def state(self) -> list[Any]:
+        """Everything that the loss reads or writes."""
+        return [self.layers, self.seeds]
+
+    def phases(self) -> list[Phase]:
+        """Return the one phase that trains everything."""
+        return [
+            Phase(
+                loss=self.loss,
+                terms=self.terms,
+                variables=weights_of(self.layers),
+                optimizer=keras.optimizers.Adam(self.learning_rate),
+            )
+        ]
+
+    def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the objective and its named terms."""
+        raise NotImplementedError
+
+
+class DenoisingNetwork(_MultinomialNetwork):
+    """Mult-DAE: a tanh code, no noise but that on the input."""
+
+    def code(self, batch: Batch, seeds: keras.random.SeedGenerator | None = None) -> Tensor:
+        """Return the code of each row, 0 for an empty one; noise on the input with `seeds`."""
+        shown = drop(unit_rows(batch), self.dropout, seeds)
+        return ops.tanh(self.encoder(batch, shown)) * has_entries(batch)
+
+    def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the multinomial likelihood of the whole row, given the noisy one."""
+        del update
+        nll = multinomial_nll(batch, self.decoder(self.code(batch, self.seeds)))
+        reconstruction = mean_over_users(batch, nll)
+        return reconstruction + penalty(self.layers, self.l2), {"reconstruction": reconstruction}
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return logits of shape (n_rows, n_items), without noise."""
+        return self.decoder(self.code(batch))
+
+
+class VariationalNetwork(_MultinomialNetwork):
+    """Mult-VAE: a Gaussian code, whose divergence from N(0, 1) is annealed in."""
+
+    terms = ("reconstruction", "kl", "anneal")
+    numbers_per_dimension = 2
+
+    def __init__(
+        self, *arguments: Any, anneal_cap: float, anneal_steps: int, **others: Any
+    ) -> None:
+        super().__init__(*arguments, **others)
+        self.anneal_cap, self.anneal_steps = anneal_cap, anneal_steps
+
+    def posterior(
+        self, batch: Batch, seeds: keras.random.SeedGenerator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the code of each row; 0 and 0 for an empty one."""
+        shown = drop(unit_rows(batch), self.dropout, seeds)
+        both = self.encoder(batch, shown) * has_entries(batch)
+        return both[:, : self.latent_dim], both[:, self.latent_dim :]
+
+    def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the negative evidence bound, its divergence weighted by the annealing."""
+        mean, log_variance = self.posterior(batch, self.seeds)
+        code, _ = sample(mean, log_variance, self.seeds)
+        reconstruction = mean_over_users(batch, multinomial_nll(batch, self.decoder(code)))
+        kl = mean_over_users(batch, gaussian_kl(mean, log_variance))
+        anneal = linear_anneal(update, n_updates=self.anneal_steps, cap=self.anneal_cap)
+        objective = reconstruction + anneal * kl + penalty(self.layers, self.l2)
+        return objective, {"reconstruction": reconstruction, "kl": kl, "anneal": anneal}
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return logits of shape (n_rows, n_items) at the mean code."""
+        return self.decoder(self.posterior(batch)[0])

@@ -1,0 +1,155 @@
+"""Parts of networks over sparse rows: first layer, input noise, latent noise, towers.
+
+Importing this module starts Keras; models import it where they build a network.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lib.seeding import seed_from
+from recsys_lib.training.layers import apply_first, dense
+from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training.rows import Batch
+
+__all__ = [
+    "Decoder",
+    "DenselyConnected",
+    "Encoder",
+    "dense_layer",
+    "dense_stack",
+    "drop",
+    "has_entries",
+    "penalty",
+    "sample",
+    "unit_rows",
+    "weights_of",
+]
+
+Tensor = Any
+
+
+def unit_rows(batch: Batch) -> Tensor:
+    """Return the slot values of ``x / ||x||_2``, of shape (n_slots,); an empty row stays 0."""
+    squares = batch.row_sum(ops.square(batch.values))
+    scale = ops.where(squares > 0, ops.rsqrt(ops.where(squares > 0, squares, 1.0)), 0.0)
+    return batch.values * batch.spread(scale)
+
+
+def has_entries(batch: Batch) -> Tensor:
+    """Return 1 for each row with an entry other than 0, else 0; shape (n_rows, 1)."""
+    return ops.cast(batch.row_sum(ops.square(batch.values)) > 0, "float32")[:, None]
+
+
+def drop(values: Tensor, rate: float, seeds: keras.random.SeedGenerator | None) -> Tensor:
+    """Drop entries at `rate` and scale the others by 1 / (1 - rate); all stay without `seeds`."""
+    if seeds is None or rate == 0:
+        return values
+    return keras.random.dropout(values, rate, seed=seeds)
+
+
+def sample(
+    mean: Tensor, log_variance: Tensor, seeds: keras.random.SeedGenerator
+) -> tuple[Tensor, Tensor]:
+    """Draw ``z = mean + exp(log_variance / 2) * noise`` with unit noise; return (z, noise)."""
+    noise = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=seeds)
+    return mean + ops.exp(0.5 * log_variance) * noise, noise
+
+
+def dense_layer(n_inputs: int, units: int, *, seed: int, part: str, depth: int) -> Any:
+    """Return a built linear layer whose weights depend on the seed and its place only."""
+    name = f"{part}_{depth}"
+    layer = dense(units, None, seed=seed_from(seed, part, str(depth)), name=name)
+    layer.build((None, n_inputs))
+    return layer
+
+
+def dense_stack(widths: Sequence[int], *, seed: int, part: str) -> list[Any]:
+    """Return linear layers from each of `widths` to the next."""
+    return [
+        dense_layer(widths[depth], widths[depth + 1], seed=seed, part=part, depth=depth)
+        for depth in range(len(widths) - 1)
+    ]
+
+
+class Encoder:
+    """Rows to `units` numbers: tanh layers of `hidden_dims`, then a linear head."""
+
+    def __init__(self, n_items: int, hidden_dims: Sequence[int], units: int, *, seed: int) -> None:
+        self.layers = dense_stack([n_items, *hidden_dims, units], seed=seed, part="encoder")
+
+    def __call__(self, batch: Batch, values: Tensor) -> Tensor:
+        """Return a tensor of shape (n_rows, units)."""
+        hidden = apply_first(self.layers[0], batch, values)
+        for layer in self.layers[1:]:
+            hidden = layer(ops.tanh(hidden))
+        return hidden
+
+
+class Decoder:
+    """A code to one logit for each item: tanh layers of `hidden_dims`, then a linear head.
+
+    The bias of the head starts at `item_bias`, so that the code 0 starts as popularity.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        hidden_dims: Sequence[int],
+        item_bias: NDArray[np.float32],
+        *,
+        seed: int,
+    ) -> None:
+        widths = [latent_dim, *hidden_dims, len(item_bias)]
+        self.layers = dense_stack(widths, seed=seed, part="decoder")
+        self.layers[-1].bias.assign(item_bias)
+
+    def __call__(self, code: Tensor) -> Tensor:
+        """Return logits of shape (n_rows, n_items)."""
+        for layer in self.layers[:-1]:
+            code = ops.tanh(layer(code))
+        return self.layers[-1](code)
+
+
+def penalty(layers: Sequence[Any], l2: float) -> Tensor:
+    """Return `l2` times the squared norm of the kernels; biases and normalisation are free."""
+    if l2 == 0:
+        return ops.zeros(())
+    kernels = [layer.kernel for layer in layers if hasattr(layer, "kernel")]
+    return l2 * sum(ops.sum(ops.square(kernel)) for kernel in kernels)
+
+
+def weights_of(layers: Sequence[Any]) -> list[Any]:
+    """Return the trainable weights of `layers`, in order."""
+    return [weight for layer in layers for weight in layer.trainable_weights]
+
+
+class DenselyConnected:
+    """Swish layers with layer normalisation, each fed by the sum of all before it.
+
+    ``h1 = LN(swish(W1 x)), h2 = LN(swish(W2 h1 + h1)), h3 = LN(swish(W3 h2 + h1 + h2)), ...``: the
+    layer before comes in through its kernel and directly, as in the code of RecVAE.
+    """
+
+    def __init__(self, n_inputs: int, width: int, depth: int, *, seed: int, part: str) -> None:
+        self.hidden = dense_stack([n_inputs, *[width] * depth], seed=seed, part=part)
+        self.norms = [_layer_norm(width, f"{part}_norm_{layer}") for layer in range(depth)]
+        self.layers = [*self.hidden, *self.norms]
+
+    def __call__(self, product: Tensor) -> Tensor:
+        """Return the last layer, given what the first kernel makes of the input."""
+        last = self.norms[0](ops.silu(product))
+        total = last
+        for layer, norm in zip(self.hidden[1:], self.norms[1:], strict=True):
+            last = norm(ops.silu(layer(last) + total))
+            total = total + last
+        return last
+
+
+def _layer_norm(width: int, name: str) -> Any:
+    # The authors' code of RecVAE widens the usual 1e-3 to 0.1.
+    layer = keras.layers.LayerNormalization(epsilon=0.1, name=name)
+    layer.build((None, width))
+    return layer

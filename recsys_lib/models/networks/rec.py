@@ -1,0 +1,194 @@
+"""The network of RecVAE: a dense-connected encoder, a linear decoder, a composite prior."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.models.networks.parts import (
+    Decoder,
+    DenselyConnected,
+    dense_layer,
+    drop,
+    has_entries,
+    penalty,
+    sample,
+    unit_rows,
+    weights_of,
+)
+from recsys_lib.seeding import seed_from
+from recsys_lib.training import backend
+from recsys_lib.training.layers import apply_first
+from recsys_lib.training.losses import mean_over_users, multinomial_nll
+from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training.rows import Batch
+from recsys_lib.training.scoring import Scorer
+from recsys_lib.training.trainer import Phase
+
+__all__ = ["CompositeNetwork", "DenselyConnectedEncoder", "log_composite_prior", "log_normal"]
+
+Tensor = Any
+
+WIDE_LOG_VARIANCE = 10.0
+
+
+def log_normal(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the log density of N(mean, exp(log_variance)) at `z`, entry by entry."""
+    scaled = ops.square(z - mean) / ops.exp(log_variance)
+    return -0.5 * (math.log(2 * math.pi) + log_variance + scaled)
+
+
+def log_composite_prior(
+    z: Tensor, old_mean: Tensor, old_log_variance: Tensor, weights: Sequence[float]
+) -> Tensor:
+    """Return the log density of the composite prior at `z`, entry by entry.
+
+    Parameters
+    ----------
+    z, old_mean, old_log_variance : tensor of shape (n_rows, latent_dim)
+    weights : sequence of three float
+        Shares of N(0, 1), of the old posterior and of the wide N(0, e^10); a share may be 0.
+    """
+    zero = ops.zeros_like(z)
+    parts = [
+        log_normal(z, zero, zero),
+        log_normal(z, old_mean, old_log_variance),
+        log_normal(z, zero, zero + WIDE_LOG_VARIANCE),
+    ]
+    shares = [
+        part + math.log(weight) for part, weight in zip(parts, weights, strict=True) if weight > 0
+    ]
+    return ops.logsumexp(ops.stack(shares), axis=0)
+
+
+class DenselyConnectedEncoder:
+    """Rows to mean and log variance through `DenselyConnected` layers and a linear head."""
+
+    def __init__(
+        self, n_items: int, hidden_dim: int, latent_dim: int, *, depth: int = 5, seed: int
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.body = DenselyConnected(n_items, hidden_dim, depth, seed=seed, part="encoder")
+        self.head = dense_layer(hidden_dim, 2 * latent_dim, seed=seed, part="encoder", depth=depth)
+        self.layers = [*self.body.layers, self.head]
+
+    def __call__(self, batch: Batch, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of shape (n_rows, latent_dim), 0 for an empty row."""
+        hidden = self.body(apply_first(self.body.hidden[0], batch, values))
+        both = self.head(hidden) * has_entries(batch)
+        return both[:, : self.latent_dim], both[:, self.latent_dim :]
+
+
+class CompositeNetwork:
+    """RecVAE: encoder and decoder move in turns; the prior remembers the encoder before."""
+
+    def __init__(
+        self,
+        item_bias: NDArray[np.float32],
+        *,
+        hidden_dim: int,
+        latent_dim: int,
+        gamma: float,
+        prior_weights: Sequence[float],
+        dropout: float,
+        l2: float,
+        learning_rate: float,
+        passes: tuple[int, int],
+        seed: int,
+    ) -> None:
+        self.n_items, self.latent_dim = len(item_bias), latent_dim
+        self.gamma, self.prior_weights = gamma, tuple(prior_weights)
+        self.dropout, self.l2, self.learning_rate = dropout, l2, learning_rate
+        self.passes = passes
+        self.encoder = DenselyConnectedEncoder(self.n_items, hidden_dim, latent_dim, seed=seed)
+        self.decoder = Decoder(latent_dim, (), item_bias, seed=seed)
+        self.layers = [*self.encoder.layers, *self.decoder.layers]
+        self.seeds = keras.random.SeedGenerator(seed_from(seed, "noise"))
+        self.old: Any = None
+
+    @property
+    def state(self) -> list[Any]:
+        """Everything that the losses read or write."""
+        return [self.layers, self.seeds, *([] if self.old is None else [self.old])]
+
+    def remember(self, user_items: sparse.csr_array) -> None:
+        """Keep what the encoder says now of each training user, as the old encoder's answer."""
+        n_out = 2 * self.latent_dim
+        encode = Scorer(
+            self.posterior, n_items=self.n_items, n_out=n_out, state=weights_of(self.layers)
+        )
+        # One row more than there are users: the one of the padding in the last batch.
+        start = np.pad(encode(user_items), ((0, 1), (0, 0)))
+        self.old = keras.Variable(start, trainable=False, name="old")
+
+    def phases(self) -> list[Phase]:
+        """Return the encoder's and the decoder's phase, each with its own optimizer."""
+        encoder, decoder = self.passes
+        return [
+            Phase(
+                name="encoder",
+                loss=self.encoder_loss,
+                terms=("reconstruction", "kl"),
+                variables=weights_of(self.encoder.layers),
+                optimizer=keras.optimizers.Adam(self.learning_rate),
+                passes=encoder,
+            ),
+            Phase(
+                name="decoder",
+                loss=self.decoder_loss,
+                terms=("reconstruction",),
+                variables=weights_of(self.decoder.layers),
+                optimizer=keras.optimizers.Adam(self.learning_rate),
+                passes=decoder,
+            ),
+        ]
+
+    def encoder_loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return likelihood and weighted divergence from the prior, with noise on the input."""
+        del update
+        shown = drop(unit_rows(batch), self.dropout, self.seeds)
+        mean, log_variance = self.encoder(batch, shown)
+        z, noise = sample(mean, log_variance, self.seeds)
+        nll = multinomial_nll(batch, self.decoder(z))
+        kl = self.divergence(batch, z, noise, log_variance)
+        reconstruction = mean_over_users(batch, nll)
+        weighted = mean_over_users(batch, self.gamma * batch.row_sum(batch.values) * kl)
+        terms = {"reconstruction": reconstruction, "kl": mean_over_users(batch, kl)}
+        return reconstruction + weighted + penalty(self.encoder.layers, self.l2), terms
+
+    def divergence(self, batch: Batch, z: Tensor, noise: Tensor, log_variance: Tensor) -> Tensor:
+        """Return ``log q(z|x) - log p(z|x)`` of each row, summed over dimensions."""
+        old_mean, old_log_variance = self.remembered(batch)
+        log_q = -0.5 * (math.log(2 * math.pi) + log_variance + ops.square(noise))
+        log_p = log_composite_prior(z, old_mean, old_log_variance, self.prior_weights)
+        return ops.sum(log_q - log_p, axis=1)
+
+    def remembered(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the old encoder, a constant of the objective."""
+        both = ops.stop_gradient(ops.take(self.old, batch.users, axis=0))
+        return both[:, : self.latent_dim], both[:, self.latent_dim :]
+
+    def decoder_loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the likelihood without noise on the input, and remember what the encoder says.
+
+        During this phase the encoder is exactly what the prior will call the old one, and it runs
+        on every user without dropout: its answers are kept, so that no second encoder is needed.
+        """
+        del update
+        mean, log_variance = self.encoder(batch, unit_rows(batch))
+        backend.write_rows(self.old, batch.users, ops.concatenate([mean, log_variance], axis=1))
+        z, _ = sample(ops.stop_gradient(mean), ops.stop_gradient(log_variance), self.seeds)
+        reconstruction = mean_over_users(batch, multinomial_nll(batch, self.decoder(z)))
+        objective = reconstruction + penalty(self.decoder.layers, self.l2)
+        return objective, {"reconstruction": reconstruction}
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return logits of shape (n_rows, n_items) at the mean code."""
+        return self.decoder(self.encoder(batch, unit_rows(batch))[0])
+
+    def posterior(self, batch: Batch) -> Tensor:
+        """Return mean and log variance side by side, (n_rows, 2 latent_dim)."""
+        return ops.concatenate(self.encoder(batch, unit_rows(batch)), axis=1)

@@ -1,0 +1,176 @@
+"""The network of VASP: a variational path times a shallow linear one, under a focal loss."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lib.models.networks.parts import (
+    DenselyConnected,
+    dense_layer,
+    drop,
+    penalty,
+    sample,
+    unit_rows,
+    weights_of,
+)
+from recsys_lib.models.networks.rec import DenselyConnectedEncoder
+from recsys_lib.seeding import seed_from
+from recsys_lib.training.losses import gaussian_kl, mean_over_users
+from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training.rows import Batch
+from recsys_lib.training.trainer import Phase
+
+__all__ = ["JointNetwork", "ShallowPath", "focal_loss"]
+
+Tensor = Any
+
+
+def focal_loss(
+    batch: Batch, log_p: Tensor, log_not_p: Tensor, alpha: float, gamma: float
+) -> Tensor:
+    """Return the focal loss of each row, summed over all items; shape (n_rows,).
+
+    Parameters
+    ----------
+    batch : Batch
+        Its entries other than 0 are the positives.
+    log_p, log_not_p : tensor of shape (n_rows, n_items)
+        Logarithms of the probability that the user used the item, and that not.
+    alpha, gamma : float
+        Weight of the positives, and how strongly easy cells are played down.
+
+    Notes
+    -----
+    Every cell is first taken as a negative; the slots then correct the positives, so no dense
+    target is built.
+
+    References
+    ----------
+    .. [1] T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. 5.
+    """
+    negative = _focal(log_not_p, log_p, 1.0 - alpha, gamma)
+    at_p, at_not_p = batch.pick(log_p), batch.pick(log_not_p)
+    gain = _focal(at_p, at_not_p, alpha, gamma) - _focal(at_not_p, at_p, 1.0 - alpha, gamma)
+    positive = batch.used * ops.cast(batch.values != 0, "float32")
+    return ops.sum(negative, axis=1) + batch.row_sum(gain * positive)
+
+
+def _focal(log_right: Tensor, log_wrong: Tensor, weight: float, gamma: float) -> Tensor:
+    return -weight * ops.exp(gamma * log_wrong) * log_right
+
+
+class ShallowPath:
+    """Rows times an item-item kernel whose diagonal counts as 0, among the most popular items."""
+
+    def __init__(self, item_bias: NDArray[np.float32], n_popular: int, *, seed: int) -> None:
+        self.n_popular = n_popular
+        popular = np.argsort(-item_bias, kind="stable")[:n_popular]
+        # Place of each item among the popular ones; the others share the place after the last.
+        self.place = np.full(len(item_bias), n_popular, dtype=np.int32)
+        self.place[popular] = np.arange(n_popular)
+        self.known = self.place < n_popular
+        self.layer = dense_layer(n_popular, n_popular, seed=seed, part="shallow", depth=0)
+        self.off_diagonal = 1.0 - np.eye(n_popular, dtype=np.float32)
+
+    def kernel(self) -> Tensor:
+        """Return the item-item weights without their diagonal."""
+        return self.layer.kernel * self.off_diagonal
+
+    def __call__(self, batch: Batch, values: Tensor) -> Tensor:
+        """Return log probabilities of shape (n_rows, n_items); 0 where the path is silent."""
+        place = ops.take(self.place, batch.items, axis=0)
+        known = ops.cast(place < self.n_popular, "float32")
+        inner = replace(batch, items=ops.minimum(place, self.n_popular - 1), n_items=self.n_popular)
+        logits = inner.project(self.kernel(), values * known) + self.layer.bias
+        said = ops.pad(ops.log_sigmoid(logits), [(0, 0), (0, 1)])
+        return ops.take(said, self.place, axis=1)
+
+
+class JointNetwork:
+    """Variational path and shallow path; an item needs the assent of both."""
+
+    def __init__(
+        self,
+        item_bias: NDArray[np.float32],
+        *,
+        hidden_dim: int,
+        latent_dim: int,
+        depths: tuple[int, int],
+        n_popular: int,
+        dropout: float,
+        l2: float,
+        kl_weight: float,
+        focal: tuple[float, float],
+        learning_rate: float,
+        seed: int,
+    ) -> None:
+        self.n_items, self.latent_dim = len(item_bias), latent_dim
+        self.dropout, self.l2, self.learning_rate = dropout, l2, learning_rate
+        self.kl_weight, self.focal = kl_weight, focal
+        n_encoder, n_decoder = depths
+        self.encoder = DenselyConnectedEncoder(
+            self.n_items, hidden_dim, latent_dim, depth=n_encoder, seed=seed
+        )
+        self.body = DenselyConnected(latent_dim, hidden_dim, n_decoder, seed=seed, part="decoder")
+        self.head = dense_layer(
+            hidden_dim, self.n_items, seed=seed, part="decoder", depth=n_decoder
+        )
+        self.shallow = ShallowPath(item_bias, n_popular, seed=seed)
+        self.head.bias.assign(_agreeing_bias(item_bias, self.shallow.known))
+        self.layers = [*self.encoder.layers, *self.body.layers, self.head, self.shallow.layer]
+        self.seeds = keras.random.SeedGenerator(seed_from(seed, "noise"))
+
+    @property
+    def state(self) -> list[Any]:
+        """Everything that the loss reads or writes."""
+        return [self.layers, self.seeds]
+
+    def phases(self) -> list[Phase]:
+        """Return the one phase that trains both paths together."""
+        return [
+            Phase(
+                loss=self.loss,
+                terms=("reconstruction", "kl"),
+                variables=weights_of(self.layers),
+                optimizer=keras.optimizers.Adam(self.learning_rate),
+            )
+        ]
+
+    def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return focal loss of the whole row given the noisy one, and weighted divergence."""
+        del update
+        kept = drop(batch.used, self.dropout, self.seeds)
+        mean, log_variance = self.encoder(batch, unit_rows(batch) * kept)
+        code, _ = sample(mean, log_variance, self.seeds)
+        log_p, log_not_p = self.log_probabilities(batch, code, batch.values * kept)
+        reconstruction = mean_over_users(batch, focal_loss(batch, log_p, log_not_p, *self.focal))
+        kl = mean_over_users(batch, gaussian_kl(mean, log_variance))
+        terms = {"reconstruction": reconstruction, "kl": kl}
+        objective = reconstruction + self.kl_weight * kl + penalty(self.layers, self.l2)
+        return objective, terms
+
+    def log_probabilities(
+        self, batch: Batch, code: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return log p and log (1 - p) of shape (n_rows, n_items), p the product of both paths."""
+        deep = self.head(self.body(self.body.hidden[0](code)))
+        shallow = self.shallow(batch, values)
+        # 1 - ab = (1 - a) + a (1 - b), each term positive: no difference of near-equal numbers.
+        log_deep = ops.log_sigmoid(deep)
+        log_not_shallow = ops.log(-ops.expm1(ops.minimum(shallow, -1e-7)))
+        log_not = ops.logaddexp(ops.log_sigmoid(-deep), log_deep + log_not_shallow)
+        return log_deep + shallow, log_not
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return log p of shape (n_rows, n_items) at the mean code."""
+        mean, _ = self.encoder(batch, unit_rows(batch))
+        return self.log_probabilities(batch, mean, batch.values)[0]
+
+
+def _agreeing_bias(item_bias: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the logits that, times the 1/2 of a shallow path without input, give the shares."""
+    share = np.exp(item_bias.astype(np.float64)) * np.where(known, 2.0, 1.0)
+    share = np.minimum(share, 0.95)
+    return np.log(share / (1.0 - share)).astype(np.float32)

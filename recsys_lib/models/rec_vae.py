@@ -1,0 +1,126 @@
+"""RecVAE: a variational autoencoder whose prior remembers what the encoder said before."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_integer, check_nonnegative
+from recsys_lib.models.neural import Network, NeuralRecommender
+
+__all__ = ["RecVAE"]
+
+
+@dataclass(kw_only=True)
+class RecVAE(NeuralRecommender):
+    r"""Composite prior, divergence weighted by the length of the row, alternating updates [1]_.
+
+    .. math:: \mathcal{L} = n_u \log \sum_j e^{g_j(z)} - \sum_{i \in u} x_i\, g_i(z)
+       + \gamma\, n_u \sum_k \left[\log q(z_k | x) - \log p(z_k | x)\right]
+    .. math:: p(z_k | x) = w_1 N(0, 1) + w_2 N(\mu^{old}_k(x), \sigma^{old}_k(x)^2)
+       + w_3 N(0, e^{10})
+
+    The divergence is estimated with the one sample that is decoded. An epoch walks `encoder_passes`
+    times over the users to move the encoder, with noise on the input, then remembers the encoder
+    as the old one, and walks `decoder_passes` times to move the decoder, without noise on the
+    input. Each half has its own Adam.
+
+    Parameters
+    ----------
+    hidden_dim : int
+        Width of the five densely connected layers of the encoder, >= 1. The decoder is linear.
+    latent_dim : int
+        Dimensions of the code, >= 1.
+    gamma : float
+        Weight of the divergence for each item of a row, >= 0.
+    prior_weights : tuple of three float
+        Shares :math:`w` of the standard normal, of the old encoder and of the wide normal; >= 0,
+        their sum is 1.
+    encoder_passes, decoder_passes : int
+        Walks over the users in one epoch, >= 1.
+    dropout : float
+        Share of a row that the encoder does not see while it moves, in [0, 1).
+    l2 : float
+        Penalty of the squared norm of the kernels that move, >= 0.
+    learning_rate : float
+        Of both optimizers, positive.
+    batch_size : int
+        Users in one update, >= 1.
+    epochs : int
+        Upper limit with a validation fold, else the number of epochs, >= 1.
+    patience : int
+        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    seed : int
+        Of the weights, the noise and the order of the users.
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        One row an epoch: ``epoch, encoder_reconstruction, encoder_kl, decoder_reconstruction``,
+        with a validation fold ``ndcg@100``, and ``seconds``.
+    network_ : CompositeNetwork
+        The layers; ``network_.encoder`` and ``network_.decoder`` are the halves.
+
+    Notes
+    -----
+    An epoch costs ``encoder_passes + decoder_passes`` times an epoch of Mult-VAE with half a
+    backward pass each, and keeps 8 n_users latent_dim bytes: what the old encoder says of each
+    training user. It says the same in every pass until the next copy, and it says it during the
+    decoder's passes, where it runs without noise anyway; a second encoder is never run.
+
+    Differs from the code of [1]_: before the first epoch the old encoder is the encoder itself,
+    not another random draw; the bias of the decoder starts at log popularity; weights start
+    Glorot-uniform. An empty row has the code 0 where the code of [1]_ divides by 0.
+
+    References
+    ----------
+    .. [1] I. Shenbin, A. Alekseev, E. Tutubalina, V. Malykh, S. Nikolenko, "RecVAE: A New
+       Variational Autoencoder for Top-N Recommendations with Implicit Feedback", WSDM 2020,
+       sections 3.2 to 3.5. https://arxiv.org/abs/1912.11160
+
+    Examples
+    --------
+    >>> likes = sparse.csr_array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]] * 8, dtype="float32")
+    >>> model = RecVAE(hidden_dim=8, latent_dim=2, learning_rate=0.02, epochs=30).fit(likes)
+    >>> model.recommend(sparse.csr_array([[1, 1, 0, 0, 0, 0]]), k=1).items
+    array([[2]], dtype=int32)
+    """
+
+    learning_rate: float = 5e-4
+    hidden_dim: int = 600
+    gamma: float = 0.005
+    prior_weights: tuple[float, float, float] = (0.15, 0.75, 0.10)
+    encoder_passes: int = 3
+    decoder_passes: int = 1
+
+    def _check(self) -> None:
+        super()._check()
+        for name in ("hidden_dim", "encoder_passes", "decoder_passes"):
+            check_integer(name, getattr(self, name), minimum=1)
+        check_nonnegative("gamma", self.gamma)
+        weights = tuple(self.prior_weights)
+        if len(weights) != 3 or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
+            raise ValueError(
+                "`prior_weights` must be three shares >= 0 with the sum 1; "
+                f"got {self.prior_weights!r}. Try (0.15, 0.75, 0.1)."
+            )
+
+    def _network(self, item_bias: NDArray[np.float32]) -> Network:
+        from recsys_lib.models.networks.rec import CompositeNetwork
+
+        return CompositeNetwork(
+            item_bias,
+            hidden_dim=self.hidden_dim,
+            latent_dim=self.latent_dim,
+            gamma=self.gamma,
+            prior_weights=tuple(self.prior_weights),
+            dropout=self.dropout,
+            l2=self.l2,
+            learning_rate=self.learning_rate,
+            passes=(self.encoder_passes, self.decoder_passes),
+            seed=self.seed,
+        )
+
+    def _prepare(self, x: sparse.csr_array) -> None:
+        self.network_.remember(x)
