@@ -4,12 +4,16 @@ from recsys_lib.sources.interactions import read_interactions, validate_interact
 from recsys_lib.sources.loading import load_dataset
 from recsys_lib.sources.profiles import read_catalogue, read_users
 from recsys_lib.sources.reduction import Reduction
+from recsys_lib.sources.snapshots import Snapshot, read_facts, snapshot
 
 __all__ = [
     "Reduction",
+    "Snapshot",
     "load_dataset",
     "read_catalogue",
+    "read_facts",
     "read_interactions",
     "read_users",
+    "snapshot",
     "validate_interactions",
 ]

@@ -8,7 +8,14 @@ import pandas as pd
 from recsys_lib.errors import ConfigError
 from recsys_lib.sources.cleaning import clean_ids, clean_numbers, clean_times
 from recsys_lib.sources.columns import distinct, find_column
-from recsys_lib.sources.engines import EngineTable, is_engine, open_engine, over_frame, over_parquet
+from recsys_lib.sources.engines import (
+    EngineTable,
+    is_engine,
+    limit,
+    open_engine,
+    over_frame,
+    over_parquet,
+)
 from recsys_lib.sources.problems import Mode, Problem, settle
 from recsys_lib.sources.profiles import numeric_if_plain
 from recsys_lib.sources.reduction import Reduction
@@ -62,16 +69,25 @@ def find_roles(
 
 
 def reduce_table(
-    table: Table, roles: dict[str, str], reduction: Reduction, mode: Mode
+    table: Table,
+    roles: dict[str, str],
+    reduction: Reduction,
+    mode: Mode,
+    limits: tuple[str | None, int | None] = (None, None),
 ) -> tuple[EngineTable, Any]:
-    """Return the engine that holds the table, and the expression of its reduced pairs."""
+    """Return the engine that holds the table, and the expression of its reduced pairs.
+
+    The limits are memory and threads of an embedded DuckDB.
+    """
     if isinstance(table, EngineTable):
-        return table, table.reduced(roles, reduction)
-    if isinstance(table, ParquetTable):
+        engine = table
+    elif isinstance(table, ParquetTable):
         engine = over_parquet(table.paths, table.name)
-        return engine, engine.reduced(roles, reduction)
-    engine = over_frame(_cleaned(table, roles, mode), table.name)
-    return engine, engine.reduced({name: name for name in roles}, reduction)
+    else:
+        engine = over_frame(_cleaned(table, roles, mode), table.name)
+        roles = {name: name for name in roles}
+    limit(engine, *limits)
+    return engine, engine.reduced(roles, reduction)
 
 
 def _cleaned(table: Table, roles: dict[str, str], mode: Mode) -> pd.DataFrame:

@@ -28,6 +28,7 @@ _EXTRAS = {
     "pyspark": "spark",
 }
 _MAX_ROUNDS = 100
+_BATCH = 100_000
 
 
 def is_engine(source: object) -> bool:
@@ -98,6 +99,8 @@ class EngineTable:
         self.name = f"{what} of {self.location}"
         self.engine: str = self.connection.name
         self.expression: Any = None
+        #: The SQL that made pairs of events, before the rounds of the k-core.
+        self.statement = ""
         self.columns = list(self._attempt(lambda: self._schema(), "be readable"))
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
@@ -135,12 +138,28 @@ class EngineTable:
         other.columns = list(expression.columns)
         return other
 
+    def write(self, expression: Any, file: Path) -> None:
+        """Write the rows of an expression as Parquet, never holding all of them."""
+        self._attempt(lambda: self._write(expression, file), "answer")
+
+    def _write(self, expression: Any, file: Path) -> None:
+        from pyarrow import parquet
+
+        if self.engine == "duckdb":
+            self.connection.to_parquet(expression, str(file))
+            return
+        batches = expression.to_pyarrow_batches(chunk_size=_BATCH)
+        with parquet.ParquetWriter(file, batches.schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+
     def sql(self, expression: Any) -> str:
         """Return the SQL of an expression in the engine's dialect."""
         return str(self.connection.compile(expression))
 
     def _reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
         pairs = reduction.pairs(self._select(roles, reduction.where), self.engine)
+        self.statement = self.sql(pairs)
         if not reduction.has_core:
             return pairs
         keeps = self.engine in ("duckdb", "postgres", "pyspark")

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recsys_lib.artifacts import read_manifest
 from recsys_lib.errors import DataError
 from recsys_lib.sources.text import TextFile, TextOptions, is_text, reading
 
@@ -266,7 +267,10 @@ def _open_file(path: Path, options: TextOptions) -> Table:
 
 
 def _open_folder(path: Path, options: TextOptions) -> Table:
-    """Open a folder: Parquet where it holds any, else its text files."""
+    """Open a folder: a snapshot, Parquet where it holds any, else its text files."""
+    if (path / "manifest.json").is_file():
+        read_manifest(path, kind="snapshot")
+        return ParquetTable([path / "interactions.parquet"], path.name)
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
     if any(_suffix(file) in _PARQUET for file in files):
         return ParquetTable([path], path.name)

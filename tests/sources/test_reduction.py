@@ -1,12 +1,9 @@
 """Events made interactions by an engine, against loops over the events."""
 
-import hashlib
 import math
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,97 +12,43 @@ from recsys_lib.sources import Reduction, load_dataset, read_interactions
 
 pytest.importorskip("ibis", reason="the extra [sql] is not installed")
 
-DAY = 86_400
-
-
-def make_events(n_events: int = 600, seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    return pd.DataFrame(
-        {
-            "user": [f"u{n}" for n in rng.zipf(1.6, n_events) % 60],
-            "item": rng.zipf(1.4, n_events) % 40,
-            "event": rng.choice(["view", "start", "complete", "hover"], n_events),
-            "dwell": rng.exponential(100, n_events).round(1),
-            "time": pd.to_datetime(1.7e9 + rng.integers(0, 200 * DAY, n_events), unit="s"),
-            "day": rng.integers(0, 7, n_events),
-        }
-    )
-
-
-EVENTS = make_events()
-RULE = Reduction(
-    weights={"view": 1.0, "start": 2.0, "complete": 4.0},
-    dwell_cap=120.0,
-    half_life=30.0,
-    where="day <> 3",
-    min_user_items=2,
-    min_item_users=2,
-    sample=0.7,
-    seed=5,
-)
-
-
-def by_loops(events: pd.DataFrame, rule: Reduction) -> dict[tuple[str, int], float]:
-    """The definition, event by event and round by round."""
-    kept = events[events["day"] != 3]
-    limit = round(rule.sample * 16**8)
-    digest = kept["user"].map(lambda u: hashlib.md5(f"{rule.seed}:{u}".encode()).hexdigest())
-    kept = kept[digest.str[:8].map(lambda text: int(text, 16)) < limit]
-    assert rule.weights is not None
-    kept = kept[kept["event"].isin(rule.weights)]
-    latest = kept["time"].max()
-    pairs: dict[tuple[str, int], float] = defaultdict(float)
-    for row in kept.itertuples():
-        age = (latest - row.time).total_seconds() / DAY
-        weight = rule.weights[row.event] * min(row.dwell, 120.0) / 120.0
-        pairs[row.user, row.item] += weight * 2 ** (-age / 30.0)
-    while True:
-        items, users = defaultdict(set), defaultdict(set)
-        for user, item in pairs:
-            items[user].add(item)
-            users[item].add(user)
-        rare = [pair for pair in pairs if len(items[pair[0]]) < 2 or len(users[pair[1]]) < 2]
-        if not rare:
-            return dict(pairs)
-        for pair in rare:
-            del pairs[pair]
-
-
-def as_dict(frame: pd.DataFrame) -> dict[tuple[str, int], float]:
-    return {(u, i): v for u, i, v in frame[["user_id", "item_id", "value"]].itertuples(index=False)}
-
 
 @pytest.fixture(params=["frame", "csv", "parquet", "hive", "duckdb"])
-def source(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+def source(request: pytest.FixtureRequest, tmp_path: Path, events: pd.DataFrame) -> dict[str, Any]:
     """The same events behind every embedded door."""
     if request.param == "csv":
-        EVENTS.to_csv(tmp_path / "events.csv", index=False)
+        events.to_csv(tmp_path / "events.csv", index=False)
         return {"source": tmp_path / "events.csv"}
     if request.param == "parquet":
-        EVENTS.to_parquet(tmp_path / "events.parquet")
+        events.to_parquet(tmp_path / "events.parquet")
         return {"source": tmp_path / "events.parquet"}
     if request.param == "hive":
-        EVENTS.to_parquet(tmp_path / "lake", partition_cols=["day"])
+        events.to_parquet(tmp_path / "lake", partition_cols=["day"])
         return {"source": tmp_path / "lake"}
     if request.param == "duckdb":
         import duckdb
 
         with duckdb.connect(str(tmp_path / "events.duckdb")) as connection:
-            connection.register("frame", EVENTS)
+            connection.register("frame", events)
             connection.execute("CREATE SCHEMA lake; CREATE TABLE lake.events AS FROM frame")
         return {"source": f"duckdb://{tmp_path}/events.duckdb", "table": "lake.events"}
-    return {"source": EVENTS}
+    return {"source": events}
 
 
-def test_every_embedded_door_reduces_as_the_definition_says(source: dict[str, Any]) -> None:
-    found = read_interactions(**source, reduce=RULE)
-    wanted = by_loops(EVENTS, RULE)
+def test_every_embedded_door_reduces_as_the_definition_says(
+    source: dict[str, Any],
+    events: pd.DataFrame,
+    rule: Reduction,
+    wanted: dict[tuple[str, int], float],
+) -> None:
+    found = read_interactions(**source, reduce=rule)
     assert len(wanted) > 30
-    values = {(u, int(i)): v for (u, i), v in as_dict(found).items()}
+    table = found[["user_id", "item_id", "value"]].itertuples(index=False)
+    values = {(user, int(item)): value for user, item, value in table}
     assert values.keys() == wanted.keys()
     for pair, value in wanted.items():
         assert values[pair] == pytest.approx(value, rel=1e-9)
-    assert found["timestamp"].max() <= EVENTS["time"].max().tz_localize("UTC")
+    assert found["timestamp"].max() <= events["time"].max().tz_localize("UTC")
 
 
 def test_the_core_is_a_fixed_point_and_not_one_round() -> None:
@@ -134,13 +77,13 @@ def test_values_of_a_pair_combine_as_asked(combine: Any, value: float) -> None:
     assert found["timestamp"].dt.second.tolist() == [30]
 
 
-def test_the_same_users_are_sampled_whatever_else_is_read() -> None:
+def test_the_same_users_are_sampled_whatever_else_is_read(events: pd.DataFrame) -> None:
     rule = Reduction(sample=0.3, seed=1)
-    all_users = set(EVENTS["user"])
-    some = set(read_interactions(EVENTS, reduce=rule)["user_id"])
-    rest = set(read_interactions(EVENTS[300:], reduce=rule)["user_id"])
-    assert rest == some & set(EVENTS["user"][300:])
-    other = set(read_interactions(EVENTS, reduce=Reduction(sample=0.3, seed=2))["user_id"])
+    all_users = set(events["user"])
+    some = set(read_interactions(events, reduce=rule)["user_id"])
+    rest = set(read_interactions(events[300:], reduce=rule)["user_id"])
+    assert rest == some & set(events["user"][300:])
+    other = set(read_interactions(events, reduce=Reduction(sample=0.3, seed=2))["user_id"])
     assert 0 < len(some) < len(all_users)
     assert some != other
 
@@ -165,13 +108,17 @@ def test_age_is_reckoned_from_the_latest_event_or_from_now() -> None:
         (Reduction(weights={"click": 1.0}), "at least one row"),
     ],
 )
-def test_what_cannot_be_reduced_is_one_error(rule: Reduction, said: str) -> None:
+def test_what_cannot_be_reduced_is_one_error(
+    rule: Reduction, said: str, events: pd.DataFrame
+) -> None:
     with pytest.raises(DataError, match=said):
-        read_interactions(EVENTS, reduce=rule)
+        read_interactions(events, reduce=rule)
 
 
-def test_a_null_in_what_is_weighed_is_refused_not_passed_over(tmp_path: Path) -> None:
-    frame = EVENTS.assign(dwell=EVENTS["dwell"].where(EVENTS.index != 7))
+def test_a_null_in_what_is_weighed_is_refused_not_passed_over(
+    tmp_path: Path, events: pd.DataFrame
+) -> None:
+    frame = events.assign(dwell=events["dwell"].where(events.index != 7))
     frame.to_parquet(tmp_path / "events.parquet")
     rule = Reduction(dwell_cap=120)
     with pytest.raises(DataError, match="'dwell' of the DataFrame .*; index 7 has none"):
@@ -197,16 +144,16 @@ def test_rules_without_sense_are_refused(options: dict[str, Any], said: str) -> 
         Reduction(**options)
 
 
-def test_a_query_is_read_like_a_table(tmp_path: Path) -> None:
+def test_a_query_is_read_like_a_table(tmp_path: Path, events: pd.DataFrame) -> None:
     import duckdb
 
     path = tmp_path / "events.duckdb"
     with duckdb.connect(str(path)) as connection:
-        connection.register("frame", EVENTS)
+        connection.register("frame", events)
         connection.execute("CREATE TABLE events AS FROM frame")
     query = "SELECT DISTINCT user AS who, item FROM events WHERE event = 'complete'"
     found = read_interactions(path, query=query, user="who")
-    done = EVENTS[EVENTS["event"] == "complete"].drop_duplicates(["user", "item"])
+    done = events[events["event"] == "complete"].drop_duplicates(["user", "item"])
     assert len(found) == len(done)
     dataset = load_dataset(path, query=query, user="who")
     assert dataset.n_interactions == len(done)
@@ -235,10 +182,10 @@ def test_databases_that_cannot_be_read_say_why(
         read_interactions(**filled)  # type: ignore[arg-type]
 
 
-def test_only_columns_with_a_role_are_asked_for(tmp_path: Path) -> None:
+def test_only_columns_with_a_role_are_asked_for(tmp_path: Path, events: pd.DataFrame) -> None:
     from recsys_lib.sources.engines import over_frame
 
-    table = over_frame(EVENTS, "events")
+    table = over_frame(events, "events")
     roles = {"user_id": "user", "item_id": "item", "event": "event"}
     said = table.select_sql(roles, "day > 3 AND dwell < 10")
     assert said == (

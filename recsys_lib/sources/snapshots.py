@@ -1,0 +1,195 @@
+"""Snapshots: what a door gave, written once, so that later work reads the same offline."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recsys_lib.artifacts import atomic_folder, fingerprint, read_manifest, write_manifest
+from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.sources.doors import find_roles, open_source, reduce_table
+from recsys_lib.sources.engines import EngineTable
+from recsys_lib.sources.interactions import read_table
+from recsys_lib.sources.reduction import Reduction
+from recsys_lib.sources.text import TextOptions
+
+__all__ = ["Snapshot", "snapshot"]
+
+_FILE = "interactions.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What a snapshot holds.
+
+    Attributes
+    ----------
+    rows, users, items : int
+    first, last : str or None
+        Earliest and latest time, ISO 8601 in UTC; None without times.
+    sha256 : str
+        Fingerprint of the Parquet file.
+    source : str
+        What was read, without secrets.
+    query : str
+        The SQL that made the rows, before a k-core; empty for files read as they are.
+    engine : str
+        The backend that ran it, or ``"pandas"``.
+    """
+
+    rows: int
+    users: int
+    items: int
+    first: str | None
+    last: str | None
+    sha256: str
+    source: str
+    query: str
+    engine: str
+
+
+def snapshot(
+    source: Any,
+    folder: Path | str,
+    *,
+    user: str = "auto",
+    item: str = "auto",
+    value: str | None = "auto",
+    timestamp: str | None = "auto",
+    rating_scale: tuple[float, float] | None = None,
+    table: str | None = None,
+    query: str | None = None,
+    reduce: Reduction | None = None,
+    memory: str | None = None,
+    threads: int | None = None,
+) -> Snapshot:
+    """Write the interactions of a source to a folder that `read_interactions` reads offline.
+
+    Parameters
+    ----------
+    source, user, item, value, timestamp, rating_scale, table, query, reduce
+        As of `read_interactions`.
+    folder : Path or str
+        Where it shall stand: ``interactions.parquet``, sorted by user and item, and a manifest. An
+        older one is replaced.
+    memory : str, optional
+        Cap of the embedded DuckDB, such as ``"2GB"``: beyond it works on the disk.
+    threads : int, optional
+        Of the embedded DuckDB.
+
+    Returns
+    -------
+    Snapshot
+
+    Raises
+    ------
+    DataError
+        As of `read_interactions`; rows that leave an engine are counted, not numbered.
+
+    Notes
+    -----
+    With `reduce`, rows never pass through Python: DuckDB writes the file itself, other engines in
+    batches. A hundred million events take about two minutes and 2 GB on two cores.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from recsys_lib.sources import read_interactions
+    >>> frame = pd.DataFrame({"user": ["ann", "bob"], "item": ["x", "y"], "rating": [4, 5]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     facts = snapshot(frame, f"{folder}/ratings")
+    ...     again = read_interactions(f"{folder}/ratings")
+    >>> facts.rows, facts.users, facts.engine, len(again)
+    (2, 2, 'pandas', 2)
+    """
+    opened = open_source(source, table, query, TextOptions())
+    with atomic_folder(folder) as part:
+        file = part / _FILE
+        if reduce is None:
+            frame = read_table(opened, user, item, value, timestamp, rating_scale, "keep", "strict")
+            frame.sort_values(["user_id", "item_id"], kind="stable").to_parquet(file, index=False)
+            engine, sql = "pandas", ""
+            if isinstance(opened, EngineTable):
+                roles = find_roles(opened, user, item, value, timestamp)
+                engine, sql = opened.engine, opened.select_sql(roles, None)
+        else:
+            engine, sql = _reduce_to(
+                file, opened, (user, item, value, timestamp), reduce, (memory, threads)
+            )
+        facts = _describe(file, opened.name, rating_scale)
+        facts |= {"sha256": fingerprint(file), "engine": engine, "query": sql}
+        found = Snapshot(source=opened.name, **facts)
+        rule = None if reduce is None else asdict(reduce)
+        write_manifest(part, kind="snapshot", **asdict(found), reduce=rule)
+    return found
+
+
+def read_facts(folder: Path | str) -> Snapshot:
+    """Return what a snapshot holds, verified; `ArtifactError` if it is damaged."""
+    record = read_manifest(folder, kind="snapshot")
+    try:
+        return Snapshot(**{name: record[name] for name in Snapshot.__dataclass_fields__})
+    except KeyError as error:
+        raise ArtifactError(f"{folder} must be a snapshot; its manifest lacks {error}.") from error
+
+
+def _reduce_to(
+    file: Path,
+    opened: Any,
+    columns: tuple[str, str, str | None, str | None],
+    reduction: Reduction,
+    limits: tuple[str | None, int | None],
+) -> tuple[str, str]:
+    """Let the engine write the reduced pairs; return its name and the SQL it ran."""
+    roles = find_roles(opened, *columns, reduction)
+    engine, pairs = reduce_table(opened, roles, reduction, "strict", limits)
+    pairs = pairs.order_by(["user_id", "item_id"])
+    engine.write(pairs, file)
+    return engine.engine, engine.statement
+
+
+def _describe(file: Path, source: str, scale: tuple[float, float] | None) -> dict[str, Any]:
+    """Count what was written without holding it, and refuse what is no interaction."""
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    held = parquet.ParquetFile(file)
+    names = held.schema_arrow.names
+    facts: dict[str, Any] = {"rows": held.metadata.num_rows, "first": None, "last": None}
+    if facts["rows"] == 0:
+        raise DataError(f"{source} must give at least one row; it gives none. Check the rule.")
+    for name, count in (("user_id", "users"), ("item_id", "items")):
+        column = parquet.read_table(file, columns=[name]).column(0)
+        facts[count] = pc.count_distinct(column, mode="only_valid").as_py()
+        _refuse(column.null_count, name, "hold an id in each row", source)
+    if "value" in names:
+        values = parquet.read_table(file, columns=["value"]).column(0)
+        bad = pc.sum(pc.invert(pc.fill_null(pc.is_finite(values), False))).as_py()
+        _refuse(bad or 0, "value", "hold finite numbers", source)
+        if scale is not None:
+            outside = pc.or_(pc.less(values, scale[0]), pc.greater(values, scale[1]))
+            bad = pc.sum(outside).as_py()
+            _refuse(bad or 0, "value", f"lie in {scale[0]:g} to {scale[1]:g}", source)
+    if "timestamp" in names:
+        times = parquet.read_table(file, columns=["timestamp"]).column(0)
+        _refuse(times.null_count, "timestamp", "hold a time in each row", source)
+        ends = pc.min_max(times).as_py()
+        facts |= {"first": _iso(ends["min"]), "last": _iso(ends["max"])}
+    return facts
+
+
+def _refuse(count: int, column: str, must: str, source: str) -> None:
+    if count:
+        raise DataError(
+            f"Column {column!r} of what {source} gives must {must}; {count:,} rows do not. "
+            "Leave them out with `where`, or correct them."
+        )
+
+
+def _iso(moment: Any) -> str:
+    if isinstance(moment, (int, float)):
+        return str(moment)
+    stamp = pd.Timestamp(moment)
+    stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
+    return str(stamp.isoformat())
