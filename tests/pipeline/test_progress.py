@@ -1,0 +1,49 @@
+"""What a run says: a line that lives on a terminal, a line that stays in a log."""
+
+import io
+from pathlib import Path
+
+from recsys_lib.pipeline.progress import ProgressLines, closing_table
+from recsys_lib.pipeline.runner import Outcome
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def told(stream):
+    lines = ProgressLines(stream, ["01_make", "02_use_it"])
+    lines.begin("01_make", 9)
+    lines.cell(4)
+    lines.end(Outcome("01_make", "ran", 9, 9, 1.25))
+    lines.end(Outcome("02_use_it", "skipped", 20, 20, 7.0))
+    return stream.getvalue()
+
+
+def test_a_log_gets_one_line_a_notebook_and_no_control_characters():
+    assert told(io.StringIO()) == (
+        "01_make        9 cells     1.2 s\n02_use_it     20 cells  unchanged, skipped\n"
+    )
+
+
+def test_a_terminal_sees_the_cells_go_by_on_one_line():
+    text = told(Terminal())
+    assert "\r\x1b[K01_make      4/9 cells     0 s" in text
+    assert text.count("\n") == 2
+    assert text.endswith("02_use_it     20 cells  unchanged, skipped\n")
+
+
+def test_the_closing_table_marks_what_was_skipped_and_wraps_what_is_long():
+    figures = tuple(f"02_figure_{i}" for i in range(8))
+    rows = closing_table(
+        [
+            Outcome("01_make", "skipped", 9, 9, 1.0, artifacts=("world", "dataset")),
+            Outcome("02_use_it", "ran", 9, 9, 61.0, figures=figures, copy=Path("x")),
+        ],
+        width=60,
+    ).splitlines()
+    assert rows[1] == "01_make    skipped  world, dataset"
+    assert rows[2].startswith("02_use_it     61.0  figures 02_figure_0, ")
+    assert all(len(row) <= 60 for row in rows)
+    assert all(figure in "\n".join(rows) for figure in figures)
