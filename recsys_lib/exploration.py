@@ -194,8 +194,9 @@ def group_labels(
     ids : Index
         Of its rows; without a frame they are all in the group ``"all"``.
     column : str
-        Text or categories; of several words separated by spaces or ``|`` the first counts, as in
-        a list of genres. Empty takes the first such column with 2 to 40 different first words.
+        Text or categories. Where there are more than 40 different ones, as with lists of genres,
+        the first word counts; words are separated by spaces or ``|``. Empty takes the first column
+        that makes groups of two rows or more on average so.
     max_groups : int
         Labels that are kept, the most frequent ones; the others become ``"other"``.
 
@@ -211,15 +212,15 @@ def group_labels(
 
     Examples
     --------
-    >>> films = pd.DataFrame({"genre": ["Drama War", "Drama", "Western", None]})
+    >>> films = pd.DataFrame({"genre": ["Film Noir", "Film Noir", "Western", None]})
     >>> group_labels(films, films.index, "genre", max_groups=1).tolist()
-    ['Drama', 'Drama', 'other', 'none']
+    ['Film Noir', 'Film Noir', 'other', 'none']
     """
     check_integer("max_groups", max_groups, minimum=1)
     name = _group_column(frame, column)
     if frame is None or name is None:
         return pd.Series("all", index=ids, name="everything")
-    first, missing = _first_words(frame[name]), frame[name].isna()
+    first, missing = _words(frame[name]), frame[name].isna()
     kept = first[~missing].value_counts().index[:max_groups]
     return first.where(first.isin(kept), "other").where(~missing, "none").astype("str")
 
@@ -239,13 +240,18 @@ def _group_column(frame: pd.DataFrame | None, column: str) -> str | None:
         return column or None
     texts = frame.select_dtypes(exclude=["number", "datetime", "timedelta"])
     for name, values in texts.items():
-        if 2 <= _first_words(values.dropna()).nunique() <= _MOST_GROUPS:
+        # A name of each row's own is no group, however few rows there are.
+        if 2 <= _words(values.dropna()).nunique() <= min(_MOST_GROUPS, len(values) // 2):
             return str(name)
     return None
 
 
-def _first_words(values: pd.Series) -> pd.Series:
-    return values.astype("object").astype("str").str.split(r"[|\s]+", regex=True, n=1).str[0]
+def _words(values: pd.Series) -> pd.Series:
+    """The values as text, or their first words where they are too many to be groups."""
+    text = values.astype("object").astype("str")
+    if text.nunique() <= _MOST_GROUPS:
+        return text
+    return text.str.split(r"[|\s]+", regex=True, n=1).str[0]
 
 
 def mean_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.DataFrame:

@@ -121,11 +121,12 @@ def test_the_first_column_that_makes_groups_is_taken_where_none_is_named() -> No
             "title": [f"Film{n}" for n in range(60)],
             "minutes": 90,
             "language": "en",
-            "genres": ["Drama War", "Comedy"] * 30,
+            "genres": [f"Drama War{n}" if n % 2 else f"Comedy|Noir{n}" for n in range(60)],
         }
     )
     labels = group_labels(films, films.index)
     assert labels.name == "genres"
+    assert set(group_labels(films.head(8)[["title"]], films.index[:8])) == {"all"}
     assert set(labels) == {"Drama", "Comedy"}
     assert set(group_labels(films[["title"]], films.index)) == {"all"}
     assert group_labels(None, films.index).tolist() == ["all"] * 60

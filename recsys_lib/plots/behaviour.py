@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from numpy.typing import ArrayLike
 
 from recsys_lib.plots.style import (
@@ -35,7 +36,7 @@ def plot_two_views(
     Parameters
     ----------
     ratings : DataFrame
-        ``item_id, value`` of one user, one row an item.
+        ``item_id, value`` of one user, one row an item; with a ``title`` that is what is written.
     events : DataFrame
         ``item_id, event, timestamp`` of the same user.
     user : str
@@ -53,13 +54,14 @@ def plot_two_views(
     ordered = ratings.sort_values("value", kind="stable")
     row = pd.Series(np.arange(len(ordered)), index=ordered["item_id"].to_numpy())
     _, (said, did) = new_figure(
-        2, width=9.6, height=1.4 + 0.24 * len(row), sharey=True, width_ratios=[2, 3]
+        2, width=10.2, height=1.4 + 0.24 * len(row), sharey=True, width_ratios=[2, 3]
     )
     said.hlines(row, scale[0], ordered["value"], color=COLOURS["sky"], lw=2)
     said.plot(ordered["value"], row, "o", color=COLOURS["blue"], ms=6)
-    said.set_yticks(row, row.index)
+    said.set_yticks(row, ordered.get("title", ordered["item_id"]).astype(str).str.slice(0, 46))
     said.set_xlim(scale[0], scale[1] + 0.5)
-    write_words(said, f"What {user} said", "rating")
+    said.set_xlabel("rating")
+    said.set_title(f"What {user} said", pad=24)
     colours = [COLOURS["sky"], COLOURS["orange"], COLOURS["vermilion"]]
     known_items = events[events["item_id"].isin(row.index)]
     for place, name in enumerate(steps):
@@ -74,10 +76,10 @@ def plot_two_views(
             mew=0.5,
             label=name,
         )
-    did.tick_params(axis="x", labelrotation=30)
-    # Above the axes: the marks fill them, and a legend inside would cover some.
-    did.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, handletextpad=0.2)
-    write_words(did, f"What {user} did")
+    did.xaxis.set_major_formatter(ConciseDateFormatter(did.xaxis.get_major_locator()))
+    # Above the axes, and the titles above that: marks may stand anywhere inside.
+    did.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handletextpad=0.2, borderaxespad=0)
+    did.set_title(f"What {user} did", pad=24)
     return [said, did]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
@@ -102,7 +103,7 @@ def plot_ratings(
     ax.set_xticks(scale)
     ax.grid(axis="x", visible=False)
     ax.legend()
-    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     return write_words(ax, "Are the ratings normal?", "rating", "share of ratings")
 
 
@@ -198,7 +199,7 @@ def plot_long_tail(
 
 @styled
 def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = None) -> Axes:
-    """Draw how many interactions users have, on a logarithmic axis, with the median.
+    """Draw how many users have just so many interactions, on a logarithmic axis, with the median.
 
     Parameters
     ----------
@@ -215,9 +216,11 @@ def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = N
     ax = new_axes(ax)
     values = np.asarray(counts, dtype=float)
     active = values[values > 0]
-    # Whole edges: a bin between two whole numbers would be empty for no reason but its place.
+    # Whole edges, and heights per whole number: on a logarithmic axis bins hold one number here and
+    # many there, and bare counts would go up and down for no reason but that.
     edges = np.unique(np.round(np.geomspace(active.min(), active.max() + 1, 32))) - 0.5
-    ax.hist(active, bins=list(edges), color=COLOURS["sky"])
+    heights = np.histogram(active, bins=edges)[0] / np.diff(edges)
+    ax.bar(edges[:-1], heights, width=np.diff(edges), align="edge", color=COLOURS["sky"])
     median = float(np.median(active))
     ax.axvline(median, color=COLOURS["vermilion"])
     ax.text(median, ax.get_ylim()[1], f" median {median:g}", color=COLOURS["vermilion"], va="top")
@@ -226,5 +229,8 @@ def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = N
     silent = int((values == 0).sum())
     aside = f" ({silent:,} have none)" if silent else ""
     return write_words(
-        ax, f"How active are the {noun}?{aside}", "interactions of a user (log)", noun
+        ax,
+        f"How active are the {noun}?{aside}",
+        "interactions of a user (log)",
+        f"{noun} with just so many",
     )

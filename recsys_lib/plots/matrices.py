@@ -1,5 +1,6 @@
 """Tables as pictures: who rates what, which go together, which group likes which."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def plot_heatmap(
     title: str,
     label: str,
     centre: float | None = None,
-    fmt: str = ".1f",
+    fmt: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a table of numbers as coloured cells with the numbers in them.
@@ -74,8 +75,8 @@ def plot_heatmap(
         Of the figure; of the colours, with the unit.
     centre : float, optional
         Neutral value of a scale of two colours; without it light is low and dark is high.
-    fmt : str
-        Format of the numbers.
+    fmt : str, optional
+        Format of the numbers; by default one decimal, with a sign where there is a `centre`.
     ax : Axes, optional
 
     Returns
@@ -91,14 +92,16 @@ def plot_heatmap(
         cmap=colours,
         center=centre,
         annot=True,
-        fmt=fmt,
+        fmt=fmt or (".1f" if centre is None else "+.1f"),
         annot_kws={"size": 9},
         linewidths=1,
         linecolor=PAPER,
         cbar_kws={"label": label},
     )
     ax.tick_params(length=0)
-    ax.tick_params(axis="y", labelrotation=0)
+    ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
+    names = [textwrap.fill(label.get_text(), 14) for label in ax.get_xticklabels()]
+    ax.set_xticks(ax.get_xticks(), names, rotation=0)
     return write_words(ax, title, str(table.columns.name or ""), str(table.index.name or ""))
 
 
