@@ -215,6 +215,19 @@ def score_cells(
     -------
     scores : ndarray of shape (n,), float64
     liked : ndarray of shape (n,), bool
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> class Same:
+    ...     def score(self, user_items):
+    ...         return np.tile([1.0, 2.0, 3.0], (user_items.shape[0], 1))
+    >>> seen, rated = sparse.csr_array([[9.0, 0, 0]]), sparse.csr_array([[0, 0, 8.0]])
+    >>> fold = Fold(fold_in=seen, targets=rated, users=np.array([0]))
+    >>> score_cells(Same(), fold, min_value=7.0)
+    (array([3.]), array([ True]))
+    >>> score_cells(Same(), fold)
+    (array([2., 3.]), array([False,  True]))
     """
     check_integer("max_cells", max_cells, minimum=1)
     part = fold

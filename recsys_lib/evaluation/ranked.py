@@ -58,6 +58,18 @@ def rank_fold(
     Returns
     -------
     Ranked
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from recsys_lib.evaluation.catalogue import parse_metrics
+    >>> class Same:
+    ...     def score(self, user_items):
+    ...         return np.tile([3.0, 2.0, 1.0], (user_items.shape[0], 1))
+    >>> seen, wanted = sparse.csr_array([[1.0, 0, 0]]), sparse.csr_array([[0, 0, 1.0]])
+    >>> fold = Fold(fold_in=seen, targets=wanted, users=np.array([0]))
+    >>> rank_fold(Same(), fold, parse_metrics(["mrr@2"]), batch_size=1, seed=0).items
+    array([[1, 2]], dtype=int32)
     """
     lengths = sorted({metric.k for metric in asked if metric.k is not None})
     k_max = lengths[-1] if lengths else 0

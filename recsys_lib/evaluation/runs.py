@@ -71,6 +71,17 @@ def group_runs(reports: Sequence[Report]) -> list[Runs]:
     ------
     ValueError
         If two reports are not on the same users, targets and rating scale.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from recsys_lib.dataset import Fold
+    >>> from recsys_lib.evaluation import RandomOrder, evaluate
+    >>> wanted = sparse.csr_array(np.eye(4))
+    >>> fold = Fold(fold_in=sparse.csr_array((4, 4)), targets=wanted, users=np.arange(4))
+    >>> reports = [evaluate(RandomOrder(seed), fold, ["mrr@4"]) for seed in range(3)]
+    >>> [(runs.name, len(runs.reports)) for runs in group_runs(reports)]
+    [('RandomOrder', 3)]
     """
     for report in reports[1:]:
         _check_same_fold(reports[0], report)

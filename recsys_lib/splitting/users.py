@@ -94,6 +94,11 @@ def strong_generalization(
     >>> split = strong_generalization(dataset, validation_users=2, test_users=2)
     >>> split.train.shape, split.test.fold_in.nnz, split.test.targets.nnz
     ((6, 5), 8, 2)
+    >>> theirs = strong_generalization(
+    ...     dataset, validation_users=2, test_users=2, seeding="liang2018"
+    ... )
+    >>> theirs.train_users, theirs.test.users
+    (array([8, 7, 1, 2, 0, 6]), array([3, 5]))
     """
     check_fraction("fold_in", fold_in)
     check_integer("min_interactions", min_interactions, minimum=2)
