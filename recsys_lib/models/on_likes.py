@@ -1,0 +1,82 @@
+"""A ranking model that reads ratings: it is shown the likes in them, each as a 1."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_user_items
+from recsys_lib.dataset import Fold
+from recsys_lib.models.base import Recommender
+
+__all__ = ["OnLikes", "likes_of"]
+
+
+def likes_of(user_items: sparse.csr_array, min_value: float) -> sparse.csr_array:
+    """Return the entries of at least `min_value`, each as a 1.
+
+    Examples
+    --------
+    >>> likes_of(sparse.csr_array([[7.0, 3.0]]), 7.0).toarray()
+    array([[1., 0.]], dtype=float32)
+    """
+    x = check_user_items(user_items).tocoo()
+    liked = x.data >= min_value
+    ones = np.ones(int(liked.sum()), dtype=np.float32)
+    return sparse.csr_array((ones, (x.row[liked], x.col[liked])), shape=x.shape)
+
+
+@dataclass(kw_only=True)
+class OnLikes:
+    """Fit and score a model of likes on rows of ratings.
+
+    Models that rank and models that rate can so be evaluated on one and the same fold: both know
+    what the user has used, and both leave it out.
+
+    Parameters
+    ----------
+    model : Recommender
+        Sees a 1 for each like and nothing else.
+    min_value : float
+        Lowest rating that counts as a like, in rating units.
+
+    Examples
+    --------
+    >>> from recsys_lib.models import Popularity
+    >>> ratings = sparse.csr_array([[9.0, 2.0, 0.0], [8.0, 0.0, 3.0]])
+    >>> model = OnLikes(model=Popularity(damping=0.0), min_value=7.0).fit(ratings)
+    >>> model.score(ratings[[0]])
+    array([[1., 0., 0.]], dtype=float32)
+    """
+
+    predicts: ClassVar[Literal["rating", "rank"]] = "rank"
+
+    model: Recommender
+    min_value: float
+
+    def fit(self, user_items: Any, *, validation: Fold | None = None) -> Self:
+        """Fit the model to the likes of `user_items`, and stop by those of `validation`.
+
+        Parameters
+        ----------
+        user_items : sparse array of shape (n_users, n_items)
+            Ratings.
+        validation : Fold, optional
+            Of ratings; users without a like among their targets are left out.
+        """
+        if validation is not None:
+            validation = self._likes_of_fold(validation)
+        self.model.fit(likes_of(user_items, self.min_value), validation=validation)
+        return self
+
+    def score(self, user_items: Any) -> NDArray[np.float32]:
+        """Return the model's scores of rows of ratings, (n_rows, n_items) float32."""
+        return self.model.score(likes_of(user_items, self.min_value))
+
+    def _likes_of_fold(self, fold: Fold) -> Fold:
+        targets = likes_of(fold.targets, self.min_value)
+        kept = np.flatnonzero(np.diff(targets.indptr))
+        fold_in = likes_of(fold.fold_in, self.min_value)
+        return Fold(fold_in=fold_in[kept], targets=targets[kept], users=fold.users[kept])
