@@ -100,6 +100,8 @@ def merge_duplicates(table: pd.DataFrame, duplicates: Duplicates) -> pd.DataFram
         )
     if "time" in table:
         table = table.sort_values("time", kind="stable")
+    if duplicates == "last":
+        return table.drop_duplicates(["user", "item"], keep="last")
     columns: dict[str, Any] = {"value": duplicates}
     if "time" in table:
         columns["time"] = "last"
