@@ -1,0 +1,103 @@
+"""The same number of tries for every family of models, judged on the validation fold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from recsys_lib.dataset import Split
+from recsys_lib.evaluation import evaluate, parse_metric
+
+__all__ = ["Choice", "choose"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was tried and what was chosen.
+
+    Attributes
+    ----------
+    models : dict of str to model
+        The chosen candidate of each family, fitted on the training part.
+    trials : DataFrame
+        One row a candidate: ``model``, its ``settings`` as text, the metric on the validation
+        fold, and whether it was ``chosen``.
+    """
+
+    models: dict[str, Any]
+    trials: pd.DataFrame
+
+
+def choose(
+    candidates: Mapping[str, Sequence[Any]], split: Split, metric: str, **options: Any
+) -> Choice:
+    """Fit every candidate on the training part and choose one of each family on validation.
+
+    Parameters
+    ----------
+    candidates : mapping of str to sequence of model
+        Name of the family -> models with different settings. The same number for every family is
+        the fair comparison: an untuned baseline is beaten by anything.
+    split : Split
+        The test is not looked at.
+    metric : str
+        Per-user metric that is to be best, such as ``"rmse"`` or ``"ndcg@10"``.
+    **options
+        Passed on to `evaluate`: ``min_value``, ``rating_scale``.
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    ValueError
+        If a family has no candidate.
+
+    Notes
+    -----
+    One fit and one evaluation a candidate; all fitted models of a family are held until it is
+    decided. Candidates that stop early see the validation fold while they are fitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from recsys_lib import Dataset, split_ratings
+    >>> from recsys_lib.models import Bias
+    >>> rng = np.random.default_rng(0)
+    >>> rows = [(u, i, 3 + i % 2 + rng.integers(2)) for u in range(40) for i in range(10)]
+    >>> frame = pd.DataFrame(rows, columns=["user_id", "item_id", "value"])
+    >>> split = split_ratings(Dataset.from_frame(frame))
+    >>> biases = [Bias(item_damping=damping) for damping in (1e6, 2.0)]
+    >>> choose({"biases": biases}, split, "rmse").trials[["settings", "chosen"]]
+                     settings  chosen
+    0  item_damping=1000000.0   False
+    1        item_damping=2.0    True
+    """
+    lower_is_better = parse_metric(metric).higher_is_better is False
+    chosen, rows = {}, []
+    for name, family in candidates.items():
+        if not family:
+            raise ValueError(f"`candidates` must have a model for each name; {name!r} has none.")
+        values = []
+        for model in family:
+            model.fit(split.train, validation=split.validation)
+            values.append(evaluate(model, split.validation, [metric], **options)[metric])
+        best = values.index(min(values) if lower_is_better else max(values))
+        chosen[name] = family[best]
+        for place, (text, value) in enumerate(zip(_differences(family), values, strict=True)):
+            rows.append({"model": name, "settings": text, metric: value, "chosen": place == best})
+    return Choice(models=chosen, trials=pd.DataFrame(rows))
+
+
+def _differences(family: Sequence[Any]) -> list[str]:
+    """What sets each model apart from the others of its family."""
+    configs = [_config(model) for model in family]
+    telling = [key for key in configs[0] if len({repr(config.get(key)) for config in configs}) > 1]
+    return [", ".join(f"{key}={config.get(key)!r}" for key in telling) for config in configs]
+
+
+def _config(model: Any) -> dict[str, Any]:
+    inner = getattr(model, "model", model)
+    return dict(inner.config())
