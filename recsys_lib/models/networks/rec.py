@@ -28,7 +28,13 @@ from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import Scorer
 from recsys_lib.training.trainer import Phase
 
-__all__ = ["CompositeNetwork", "DenselyConnectedEncoder", "log_composite_prior", "log_normal"]
+__all__ = [
+    "CompositeNetwork",
+    "DenselyConnectedEncoder",
+    "log_composite_prior",
+    "log_normal",
+    "sampled_divergence",
+]
 
 Tensor = Any
 
@@ -62,6 +68,24 @@ def log_composite_prior(
         part + math.log(weight) for part, weight in zip(parts, weights, strict=True) if weight > 0
     ]
     return ops.logsumexp(ops.stack(shares), axis=0)
+
+
+def sampled_divergence(log_p: Tensor, noise: Tensor, log_variance: Tensor) -> Tensor:
+    """Return ``log q(z|x) - log p(z|x)`` at one sample of each row, summed over dimensions.
+
+    Parameters
+    ----------
+    log_p : tensor of shape (n_rows, latent_dim)
+        The prior at ``z = mean + exp(log_variance / 2) * noise``.
+    noise, log_variance : tensor of shape (n_rows, latent_dim)
+
+    Returns
+    -------
+    tensor of shape (n_rows,)
+        Its mean over the noise is the divergence; one draw may be negative.
+    """
+    log_q = -0.5 * (math.log(2 * math.pi) + log_variance + ops.square(noise))
+    return ops.sum(log_q - log_p, axis=1)
 
 
 class DenselyConnectedEncoder:
@@ -153,18 +177,13 @@ class CompositeNetwork:
         mean, log_variance = self.encoder(batch, shown)
         z, noise = sample(mean, log_variance, self.seeds)
         nll = multinomial_nll(batch, self.decoder(z))
-        kl = self.divergence(batch, z, noise, log_variance)
+        old_mean, old_log_variance = self.remembered(batch)
+        log_p = log_composite_prior(z, old_mean, old_log_variance, self.prior_weights)
+        kl = sampled_divergence(log_p, noise, log_variance)
         reconstruction = mean_over_users(batch, nll)
         weighted = mean_over_users(batch, self.gamma * batch.row_sum(batch.values) * kl)
         terms = {"reconstruction": reconstruction, "kl": mean_over_users(batch, kl)}
         return reconstruction + weighted + penalty(self.encoder.layers, self.l2), terms
-
-    def divergence(self, batch: Batch, z: Tensor, noise: Tensor, log_variance: Tensor) -> Tensor:
-        """Return ``log q(z|x) - log p(z|x)`` of each row, summed over dimensions."""
-        old_mean, old_log_variance = self.remembered(batch)
-        log_q = -0.5 * (math.log(2 * math.pi) + log_variance + ops.square(noise))
-        log_p = log_composite_prior(z, old_mean, old_log_variance, self.prior_weights)
-        return ops.sum(log_q - log_p, axis=1)
 
     def remembered(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the old encoder, a constant of the objective."""

@@ -1,0 +1,154 @@
+"""What MultDAE, MultVAE, RecVAE and VASP do beyond the contract: stopping, history, settings."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from recsys_lib.dataset import Fold
+from recsys_lib.models import VASP, MultDAE, MultVAE, RecVAE, load
+
+COMMON = {"batch_size": 25, "learning_rate": 0.02, "latent_dim": 4}
+MODELS = {
+    MultDAE: {},
+    MultVAE: {"hidden_dims": (8,)},
+    RecVAE: {"hidden_dim": 8},
+    VASP: {"hidden_dim": 8, "shallow_share": 1},
+}
+TERMS = {
+    MultDAE: ["reconstruction"],
+    MultVAE: ["reconstruction", "kl", "anneal"],
+    RecVAE: ["encoder_reconstruction", "encoder_kl", "decoder_reconstruction"],
+    VASP: ["reconstruction", "kl"],
+}
+
+
+def tastes(n_users: int, seed: int, n_items: int = 24) -> sparse.csr_array:
+    """Users of three tastes; most of what they use lies in their third of the items."""
+    rng = np.random.default_rng(seed)
+    taste = rng.integers(0, 3, n_users)[:, None]
+    likely = np.where(np.arange(n_items) // (n_items // 3) == taste, 0.7, 0.08)
+    return sparse.csr_array((rng.random((n_users, n_items)) < likely).astype(np.float32))
+
+
+def fold(seed: int) -> Fold:
+    x = tastes(40, seed).toarray()
+    hidden = (np.random.default_rng(seed).random(x.shape) < 0.3) & (x > 0)
+    parts = sparse.csr_array(x * ~hidden), sparse.csr_array(x * hidden)
+    return Fold(fold_in=parts[0], targets=parts[1], users=np.arange(40))
+
+
+@pytest.fixture(scope="module", params=list(MODELS), ids=lambda kind: kind.__name__)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def watched(kind):
+    model = kind(**COMMON, **MODELS[kind], epochs=30, patience=4)
+    return model.fit(tastes(100, 1), validation=fold(2))
+
+
+def test_history_has_the_terms_the_metric_and_the_seconds_of_each_epoch(kind, watched):
+    history = watched.history_
+    assert list(history.columns) == ["epoch", *TERMS[kind], "ndcg@100", "seconds"]
+    assert_array_equal(history["epoch"], np.arange(1, len(history) + 1))
+    assert history["ndcg@100"].between(0, 1).all()
+    reconstruction = history[TERMS[kind][0]]
+    assert reconstruction.iloc[-1] < reconstruction.iloc[0]
+
+
+def test_the_weights_of_the_best_epoch_of_the_validation_users_are_kept(watched):
+    from recsys_lib.models._validation import mean_ndcg
+
+    best = watched.history_["ndcg@100"].max()
+    assert mean_ndcg(watched.score, fold(2)) == pytest.approx(best, abs=1e-9)
+
+
+def test_training_stops_after_patience_epochs_without_a_new_best(watched):
+    history = watched.history_
+    best = int(history["ndcg@100"].idxmax())
+    assert len(history) in (best + 1 + 4, 30)
+
+
+def test_without_validation_every_epoch_is_made(kind):
+    model = kind(**COMMON, **MODELS[kind], epochs=3, patience=1).fit(tastes(50, 1))
+    assert list(model.history_.columns) == ["epoch", *TERMS[kind], "seconds"]
+    assert len(model.history_) == 3
+
+
+def test_a_taste_is_recognised(kind, watched):
+    x = tastes(60, 7)
+    third = x.toarray().reshape(60, 3, 8).sum(axis=2)
+    clear = third.max(axis=1) >= 2 * np.sort(third, axis=1)[:, 1] + 1
+    top = watched.recommend(x, k=1).items[:, 0] // 8
+    assert (top == third.argmax(axis=1))[clear].mean() > 0.8
+
+
+def test_the_history_and_the_scores_survive_a_save(kind, watched, tmp_path):
+    watched.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    pd.testing.assert_frame_equal(loaded.history_, watched.history_)
+    assert_array_equal(loaded.score(tastes(9, 3)), watched.score(tastes(9, 3)))
+
+
+def test_counts_below_zero_are_refused(kind):
+    x = tastes(10, 0)
+    x.data[0] = -1
+    with pytest.raises(ValueError, match="must hold counts >= 0.*row 0 holds"):
+        kind(**COMMON, **MODELS[kind]).fit(x)
+
+
+def test_a_validation_fold_without_targets_is_refused(kind):
+    empty = Fold(
+        fold_in=tastes(5, 0), targets=sparse.csr_array((5, 24), dtype="f4"), users=np.arange(5)
+    )
+    with pytest.raises(ValueError, match="`validation` must hold targets"):
+        kind(**COMMON, **MODELS[kind]).fit(tastes(10, 0), validation=empty)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (MultDAE(dropout=1.0), "`dropout` must be a share"),
+        (MultDAE(latent_dim=0), "`latent_dim` must be >= 1"),
+        (MultDAE(l2=-1.0), "`l2` must be >= 0"),
+        (MultVAE(hidden_dims=600), "`hidden_dims` must be a tuple of layer widths; got 600"),
+        (MultVAE(hidden_dims=(600, 0)), r"`hidden_dims\[1\]` must be >= 1"),
+        (MultVAE(anneal_steps=-1), "`anneal_steps` must be >= 0"),
+        (MultVAE(anneal_cap=-0.1), "`anneal_cap` must be >= 0"),
+        (MultVAE(patience=0), "`patience` must be >= 1"),
+        (RecVAE(prior_weights=(0.5, 0.6, 0.1)), "`prior_weights` must be three shares"),
+        (RecVAE(gamma=-1.0), "`gamma` must be >= 0"),
+        (RecVAE(encoder_passes=0), "`encoder_passes` must be >= 1"),
+        (VASP(shallow_share=0.0), "`shallow_share` must be a share"),
+        (VASP(focal_alpha=1.0), "`focal_alpha` must be a share"),
+        (VASP(learning_rate=0.0), "`learning_rate` must be > 0"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named(model, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        model.fit(tastes(10, 0))
+
+
+def test_a_shallow_path_that_does_not_fit_says_so_before_it_is_allocated():
+    x = sparse.csr_array((2, 3_000_000), dtype=np.float32)
+    with pytest.raises(MemoryError, match="shallow path of VASP.*Lower `shallow_share`"):
+        VASP(shallow_share=1).fit(x)
+
+
+def test_ndcg_of_the_validation_users_is_the_one_that_is_reported():
+    from recsys_lib.evaluation import evaluate
+    from recsys_lib.models import Popularity
+    from recsys_lib.models._validation import mean_ndcg
+
+    x, held = tastes(80, 1), fold(2)
+    # A user without targets counts in neither.
+    targets = sparse.csr_array(np.vstack([np.zeros((1, 24)), held.targets.toarray()[1:]]))
+    held = Fold(fold_in=held.fold_in, targets=targets, users=held.users)
+    model = Popularity().fit(x)
+    for k in (3, 100):
+        report = evaluate(model, held, metrics=(f"ndcg@{k}",))
+        expected = report[f"ndcg@{k}"]
+        assert_allclose(mean_ndcg(model.score, held, k=k, batch_size=7), expected, rtol=1e-6)
