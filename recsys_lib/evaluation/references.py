@@ -124,7 +124,9 @@ def reference_reports(
         Each row holds those it has a meaning for: "random" and "popularity" the ranking metrics,
         "mean rating" the rating errors, an oracle those it declares by ``predicts``.
     oracles : dict of str to scorer, optional
-        Name in the table to anything that `evaluate` takes. Not given on real data.
+        Name in the table to anything that `evaluate` takes, such as ``{"fold-in oracle":
+        FoldInOracle(world.truth), "omniscient": OmniscientOracle(world.truth)}``, the names that
+        `leaderboard` knows. Not given on real data.
     item_counts : ndarray of shape (n_items,), int, optional
         Interactions of each item in the training data; counted in the fold-in if not given.
     mean_rating : float, optional
