@@ -1,0 +1,125 @@
+"""The catalogue of labs: taste factors, popularity, and the words and numbers people see."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recsys_lib.seeding import rng_from
+from recsys_lib.synthesis.settings import WorldSettings
+from recsys_lib.synthesis.taste import LEVELS, TRACKS, item_level, item_track
+from recsys_lib.synthesis.titles import lab_titles
+
+__all__ = ["Catalogue", "make_catalogue"]
+
+_VARIANTS = (0.30, 0.30, 0.20, 0.12, 0.08)  # share of lab numbers with 1, 2, ... 5 variants
+_MINUTES = ((45, 60, 60, 90), (60, 90, 90, 120), (90, 120, 120, 180))  # by level
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The labs.
+
+    Attributes
+    ----------
+    table : DataFrame
+        ``item_id, title, track, level, duration_minutes``, one row per lab, sorted by item_id.
+    factors : ndarray of shape (n_items, latent_dim)
+        Place in taste space, N(0, I).
+    bias : ndarray of shape (n_items,)
+        How good a lab is beyond taste, N(0, 1).
+    log_weight : ndarray of shape (n_items,)
+        Logarithm of the Zipf weight: how visible a lab is. Independent of the rest.
+    """
+
+    table: pd.DataFrame
+    factors: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    log_weight: NDArray[np.float64]
+
+
+def make_catalogue(settings: WorldSettings) -> Catalogue:
+    r"""Draw the labs of a world; they depend on its seed and on what concerns labs alone.
+
+    Parameters
+    ----------
+    settings : WorldSettings
+
+    Returns
+    -------
+    Catalogue
+
+    Examples
+    --------
+    >>> catalogue = make_catalogue(WorldSettings(n_items=5, min_ratings=1))
+    >>> catalogue.table["item_id"].str.fullmatch(r"HOL-\d{4}-\d{2}-[A-Z]{3}-HOL").all()
+    np.True_
+    """
+    seed, n_items = settings.seed, settings.n_items
+    factors = rng_from(seed, "items", "factors").standard_normal((n_items, settings.latent_dim))
+    bias = rng_from(seed, "items", "bias").standard_normal(n_items)
+    rank = 1.0 + rng_from(seed, "items", "popularity").permutation(n_items)
+    track, level = item_track(factors), item_level(factors)
+    rng = rng_from(seed, "items", "names")
+    number, variant = _numbering(track, factors, rng)
+    table = _table(track, level, number, variant, settings.year, rng)
+    order = np.argsort(table["item_id"].to_numpy(dtype=str))
+    return Catalogue(
+        table=table.iloc[order].reset_index(drop=True),
+        factors=factors[order],
+        bias=bias[order],
+        log_weight=-settings.popularity_exponent * np.log(rank[order]),
+    )
+
+
+def _numbering(
+    track: NDArray[np.int64], factors: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lab number and variant: neighbours in a track are variants of one lab."""
+    number, variant = np.zeros(len(track), np.int64), np.zeros(len(track), np.int64)
+    slant = rng.standard_normal(factors.shape[1])
+    used = 0
+    for code in range(len(TRACKS)):
+        members = np.flatnonzero(track == code)
+        members = members[np.argsort(factors[members] @ slant)]
+        while len(members):
+            size = 1 + int(rng.choice(len(_VARIANTS), p=_VARIANTS))
+            group, members = members[:size], members[size:]
+            used += 1
+            number[group], variant[group] = used, 1 + np.arange(len(group))
+    # Numbers are handed out across tracks in no order, as a catalogue grows.
+    renamed = np.concatenate([[0], 1 + rng.permutation(used)])
+    return renamed[number], variant
+
+
+def _table(
+    track: NDArray[np.int64],
+    level: NDArray[np.int64],
+    number: NDArray[np.int64],
+    variant: NDArray[np.int64],
+    year: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    order = np.lexsort((variant, number))
+    codes = [TRACKS[code] for code in track]
+    titles = np.empty(len(track), dtype=object)
+    titles[order] = lab_titles(
+        [codes[item] for item in order], level[order].tolist(), number[order].tolist(), rng
+    )
+    # Two digits of the year, then a number within it: 99 labs fill a year's catalogue.
+    years = year % 100 - (number - 1) // 99 % 3
+    within = 1 + (number - 1) % 99 + 100 * ((number - 1) // 297)
+    ids = [
+        f"HOL-{y % 100:02d}{n:02d}-{v:02d}-{code}-HOL"
+        for y, n, v, code in zip(years, within, variant, codes, strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "item_id": ids,
+            "title": titles.astype(str),
+            "track": codes,
+            "level": [LEVELS[step] for step in level],
+            "duration_minutes": [int(rng.choice(_MINUTES[step])) for step in level],
+        }
+    )

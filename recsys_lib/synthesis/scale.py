@@ -1,0 +1,153 @@
+"""Ratings as cuts of a latent normal: the ordinal probit, and the marginal it is cut to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri
+
+__all__ = ["OrdinalProbit", "exact_thresholds", "target_cdf", "target_pmf"]
+
+Floats = NDArray[np.float64]
+
+
+def target_cdf(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
+    """Return P(rating <= k) of the rounded truncated normal, for every level but the highest.
+
+    Parameters
+    ----------
+    mean, sd : float
+        Of the normal before it is truncated to the scale and rounded.
+    scale : tuple of int
+        Lowest and highest rating.
+
+    Returns
+    -------
+    ndarray of shape (n_levels - 1,)
+
+    Examples
+    --------
+    >>> target_cdf(6, 2, (1, 10)).round(3)
+    array([0.006, 0.035, 0.102, 0.227, 0.407, 0.61 , 0.79 , 0.915, 0.982])
+    """
+    low, high = scale
+    ends = ndtr((np.array([low, high], dtype=float) - mean) / sd)
+    cuts = ndtr((np.arange(low, high) + 0.5 - mean) / sd)
+    return np.asarray((cuts - ends[0]) / (ends[1] - ends[0]))
+
+
+def target_pmf(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
+    """Return the probability of each level of the rounded truncated normal."""
+    return np.diff(target_cdf(mean, sd, scale), prepend=0.0, append=1.0)
+
+
+def exact_thresholds(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
+    r"""Return the cuts that give a standard normal latent the target marginal, whatever rho^2.
+
+    :math:`t_k = \Phi^{-1}(F(k + 1/2))`.
+
+    Examples
+    --------
+    >>> exact_thresholds(6, 2, (1, 10)).round(2)
+    array([-2.5 , -1.81, -1.27, -0.75, -0.24,  0.28,  0.81,  1.37,  2.1 ])
+    """
+    return np.asarray(ndtri(target_cdf(mean, sd, scale)))
+
+
+@dataclass(frozen=True)
+class OrdinalProbit:
+    r"""What a signal says of a rating.
+
+    A rating is ``k`` where the latent ``y = signal + noise`` falls between two cuts:
+    :math:`P(r = k | s) = \Phi((t_k - s)/\sigma) - \Phi((t_{k-1} - s)/\sigma)`. Where the signal is
+    itself uncertain, ``s ~ N(signal, variance)``, the same holds with
+    :math:`\sigma^2 + \mathrm{variance}` in the place of :math:`\sigma^2`.
+
+    Attributes
+    ----------
+    thresholds : ndarray of shape (n_levels - 1,), float64
+        Increasing cuts.
+    lowest : int
+        The rating below the first cut.
+    noise_sd : float
+        Standard deviation of the noise, > 0.
+
+    References
+    ----------
+    .. [1] P. McCullagh, "Regression Models for Ordinal Data", JRSS B 42 (1980), section 2.
+
+    Examples
+    --------
+    >>> probit = OrdinalProbit(np.array([0.0]), 1, 1.0)
+    >>> probit.expected(np.array([-9.0, 0.0, 9.0])).round(3)
+    array([1. , 1.5, 2. ])
+    """
+
+    thresholds: Floats
+    lowest: int
+    noise_sd: float
+
+    @property
+    def highest(self) -> int:
+        """The rating above the last cut."""
+        return self.lowest + len(self.thresholds)
+
+    def rate(self, latent: ArrayLike) -> NDArray[np.int8]:
+        """Return the rating of each latent value."""
+        levels = np.searchsorted(self.thresholds, np.asarray(latent))
+        return (self.lowest + levels).astype(np.int8)
+
+    def _above(self, cut: float, signal: ArrayLike, spread: Floats | float) -> Floats:
+        return np.asarray(ndtr((np.asarray(signal) - cut) / spread))
+
+    def _spread(self, variance: ArrayLike) -> Floats:
+        return np.asarray(np.sqrt(self.noise_sd**2 + np.asarray(variance)))
+
+    def expected(self, signal: ArrayLike, variance: ArrayLike = 0.0) -> Floats:
+        """Return E[r], the prediction with the least squared error."""
+        spread = self._spread(variance)
+        mean = np.full(np.broadcast_shapes(np.shape(signal), spread.shape), float(self.lowest))
+        for cut in self.thresholds:  # E[r] = lowest + sum_k P(r > k)
+            mean += self._above(cut, signal, spread)
+        return mean
+
+    def variance(self, signal: ArrayLike) -> Floats:
+        """Return Var(r | signal): the squared error that is left to who knows the signal."""
+        first = np.zeros(np.shape(signal))
+        second = np.zeros(np.shape(signal))
+        for level, cut in enumerate(self.thresholds):  # E[n^2] = sum_k (2k + 1) P(n > k)
+            above = self._above(cut, signal, self.noise_sd)
+            first += above
+            second += (2 * level + 1) * above
+        return np.asarray(second - first**2)
+
+    def at_least(self, value: float, signal: ArrayLike, variance: ArrayLike = 0.0) -> Floats:
+        """Return P(r >= value)."""
+        level = int(np.ceil(value)) - self.lowest
+        spread = self._spread(variance)
+        if 0 < level <= len(self.thresholds):
+            return self._above(self.thresholds[level - 1], signal, spread)
+        shape = np.broadcast_shapes(np.shape(signal), spread.shape)
+        return np.full(shape, 1.0 if level <= 0 else 0.0)
+
+    def pmf(self, signal: ArrayLike) -> Floats:
+        """Return P(r = k) for each level, along a new last axis."""
+        cuts = (self.thresholds - np.asarray(signal)[..., None]) / self.noise_sd
+        return np.diff(ndtr(cuts), prepend=0.0, append=1.0, axis=-1)
+
+    def irreducible_rmse(self, signal_sd: float) -> float:
+        r"""Return the RMSE that no predictor beats, over signals :math:`s \sim N(0, sd^2)`.
+
+        Parameters
+        ----------
+        signal_sd : float
+            Standard deviation of the signal, ``sqrt(rho2)`` where nothing is selected.
+
+        Notes
+        -----
+        :math:`\sqrt{E\,\mathrm{Var}(r|s)}` by Gauss-Hermite quadrature with 64 nodes.
+        """
+        nodes, weights = hermegauss(64)
+        weights = weights / weights.sum()
+        return float(np.sqrt(weights @ self.variance(signal_sd * nodes)))

@@ -1,0 +1,259 @@
+"""The truth of a world: what people would say of every lab, and how likely they meet it."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from recsys_lib.artifacts import read_arrays, write_arrays
+from recsys_lib.checks import check_choice
+from recsys_lib.errors import ArtifactError
+from recsys_lib.synthesis.exposure import inclusion_probabilities
+from recsys_lib.synthesis.scale import OrdinalProbit
+from recsys_lib.synthesis.settings import WorldSettings
+
+__all__ = ["Among", "Truth"]
+
+Floats = NDArray[np.float64]
+Among = Literal["all", "taken"]
+
+_ROWS = 4096  # users whose dense rows are held at once where the caller asked for totals
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    r"""All that the generator knows and no model may see.
+
+    Attributes
+    ----------
+    settings : WorldSettings
+        The knobs of the world.
+    tastes : ndarray of shape (n_users, latent_dim), float32
+        :math:`p_u`, on the sphere of radius :math:`\sqrt K`.
+    user_bias : ndarray of shape (n_users,), float32
+        How generous each user is, N(0, 1).
+    profile : ndarray of shape (n_users,), int32
+        Row of each user in `profile_means`.
+    n_taken : ndarray of shape (n_users,), int32
+        How many labs each user takes.
+    item_factors : ndarray of shape (n_items, latent_dim), float64
+        :math:`q_i \sim N(0, I)`.
+    item_bias, log_weight : ndarray of shape (n_items,), float64
+        How good and how visible each lab is.
+    thresholds : ndarray of shape (n_levels - 1,), float64
+        The cuts between ratings.
+    profile_means : ndarray of shape (n_profiles, latent_dim), float64
+        Centre of each profile before the sphere; the spread around it is 1 in each direction.
+    profile_share : ndarray of shape (n_profiles,), float64
+        How frequent each profile is.
+
+    Notes
+    -----
+    Dense quantities are computed for the users asked for, never for all of them by default.
+
+    Examples
+    --------
+    >>> from recsys_lib.synthesis import make_world
+    >>> truth = make_world(n_users=50, n_items=20).truth
+    >>> truth.expected_rating([0]).shape
+    (1, 20)
+    """
+
+    settings: WorldSettings
+    tastes: NDArray[np.float32]
+    user_bias: NDArray[np.float32]
+    profile: NDArray[np.int32]
+    n_taken: NDArray[np.int32]
+    item_factors: Floats
+    item_bias: Floats
+    log_weight: Floats
+    thresholds: Floats
+    profile_means: Floats
+    profile_share: Floats
+
+    @property
+    def n_users(self) -> int:
+        """Number of users."""
+        return len(self.tastes)
+
+    @property
+    def n_items(self) -> int:
+        """Number of labs."""
+        return len(self.item_factors)
+
+    @property
+    def probit(self) -> OrdinalProbit:
+        """The law of a rating given its signal."""
+        return OrdinalProbit(self.thresholds, self.settings.rating_scale[0], self.settings.noise_sd)
+
+    @property
+    def selection_shift(self) -> float:
+        r"""How far ``selection_on_rating`` tilts the latent rating of pairs that are taken.
+
+        Taking with odds :math:`e^{\lambda y}` turns :math:`y \sim N(s, \sigma^2)` into
+        :math:`N(s + \lambda\sigma^2, \sigma^2)`, exactly while few labs are taken.
+        """
+        return self.settings.selection_on_rating * self.settings.noise_sd**2
+
+    def _weights(self) -> tuple[float, float]:
+        """Coefficients of <p, q> and of each bias in the signal."""
+        taste = (self.settings.taste_variance / self.settings.latent_dim) ** 0.5
+        return taste, (self.settings.bias_variance / 2) ** 0.5
+
+    def signal(self, users: ArrayLike) -> Floats:
+        """Return the true signal of some users for every lab.
+
+        Parameters
+        ----------
+        users : array_like of int
+            Positions.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_items), float64
+            On the latent scale, where ratings have variance 1 before selection.
+        """
+        users = np.asarray(users, dtype=np.int64)
+        taste, bias = self._weights()
+        signal = self.tastes[users].astype(np.float64) @ (taste * self.item_factors.T)
+        signal += bias * self.user_bias[users, None].astype(np.float64)
+        signal += bias * self.item_bias
+        return np.asarray(signal)
+
+    def signal_of_pairs(self, users: ArrayLike, items: ArrayLike) -> Floats:
+        """Return the true signal of each pair ``(users[j], items[j])``."""
+        users, items = (np.asarray(p, dtype=np.int64) for p in (users, items))
+        taste, bias = self._weights()
+        tastes = self.tastes[users].astype(np.float64)
+        signal = taste * np.einsum("jk,jk->j", tastes, self.item_factors[items])
+        return np.asarray(signal + bias * (self.user_bias[users] + self.item_bias[items]))
+
+    def _shifted(self, signal: Floats, among: Among) -> Floats:
+        check_choice("among", among, ("all", "taken"))
+        return signal if among == "all" else signal + self.selection_shift
+
+    def expected_rating(self, users: ArrayLike, *, among: Among = "all") -> Floats:
+        """Return E[r | signal]: the prediction with the least squared error.
+
+        Parameters
+        ----------
+        users : array_like of int
+            Positions.
+        among : {"all", "taken"}
+            "all": if everybody rated everything. "taken": of pairs that are observed, which
+            differs only where ``selection_on_rating`` > 0.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_items), float64
+            In rating units.
+        """
+        return self.probit.expected(self._shifted(self.signal(users), among))
+
+    def like_probability(
+        self, users: ArrayLike, min_value: float = 7, *, among: Among = "all"
+    ) -> Floats:
+        """Return P(r >= min_value | signal).
+
+        Parameters
+        ----------
+        users : array_like of int
+            Positions.
+        min_value : float
+            Lowest rating that counts as a like.
+        among : {"all", "taken"}
+            See `expected_rating`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_items), float64
+        """
+        return self.probit.at_least(min_value, self._shifted(self.signal(users), among))
+
+    def exposure(self, users: ArrayLike) -> Floats:
+        r"""Return the log propensity :math:`\eta` of taking each lab, up to a constant per user.
+
+        The next lab a user takes is ``i`` with probability proportional to :math:`e^{\eta_{ui}}`
+        among those not yet taken.
+        """
+        slope = self.settings.selection + self.settings.selection_on_rating
+        return np.asarray(self.log_weight + slope * self.signal(users))
+
+    def inclusion(self, users: ArrayLike) -> Floats:
+        """Return the probability that each lab is among those the user takes.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_items), float64
+            Each row sums to the number of labs that the user takes. To be inverted as a weight.
+
+        Notes
+        -----
+        The Poisson-clock approximation of Plackett-Luce inclusion, within about 0.01.
+        """
+        users = np.asarray(users, dtype=np.int64)
+        return inclusion_probabilities(self.exposure(users), self.n_taken[users])
+
+    def irreducible_rmse(
+        self, user_items: Any = None, users: ArrayLike | None = None, *, among: Among = "taken"
+    ) -> float:
+        """Return the RMSE that remains for who knows the truth.
+
+        Parameters
+        ----------
+        user_items : sparse array of shape (n_rows, n_items), optional
+            Its stored pairs are averaged over. Where it is not given: all pairs, in expectation
+            over the worlds that could have been drawn.
+        users : array_like of int, optional
+            Who the rows are; everybody in order where it is not given.
+        among : {"taken", "all"}
+            See `expected_rating`.
+
+        Returns
+        -------
+        float
+            In rating units.
+        """
+        if user_items is None:
+            return self.probit.irreducible_rmse(self.settings.rho2**0.5)
+        rows = np.arange(self.n_users) if users is None else np.asarray(users, dtype=np.int64)
+        pairs = sparse.coo_array(user_items)
+        total = 0.0
+        for part in _slices(pairs.nnz, _ROWS * 64):
+            signal = self.signal_of_pairs(rows[pairs.row[part]], pairs.col[part])
+            total += float(self.probit.variance(self._shifted(signal, among)).sum())
+        return float(np.sqrt(total / max(1, pairs.nnz)))
+
+    def save(self, path: Path | str) -> None:
+        """Write the truth as one ``.npz`` file, atomically, without pickle."""
+        arrays = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "settings"
+        }
+        settings = np.array(json.dumps(dataclasses.asdict(self.settings)))
+        write_arrays(path, settings=settings, **arrays)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read what `save` wrote; `ArtifactError` if it is damaged or something else."""
+        arrays = read_arrays(path)
+        try:
+            knobs = json.loads(str(arrays.pop("settings")))
+            knobs["rating_scale"] = tuple(knobs["rating_scale"])
+            return cls(settings=WorldSettings(**knobs), **arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"{path} must be the truth of a world; {error}. Write it anew with World.save()."
+            ) from error
+
+
+def _slices(total: int, size: int) -> Iterator[slice]:
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
