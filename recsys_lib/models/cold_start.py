@@ -16,103 +16,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
-from recsys_lib.checks import check_integer, check_is_fitted, check_positive, check_user_items
+from recsys_lib.checks import check_integer, check_is_fitted, check_positive
+from recsys_lib.models.like_rates import LikeRates
 from recsys_lib.models.profile_space import ProfileSpace
 
-__all__ = ["LikeRates", "ProfileNeighbours", "SegmentPopularity"]
-
-
-@dataclass(kw_only=True)
-class LikeRates:
-    """Share of likes of each item among some users, shrunk towards a wider group.
-
-    Parameters
-    ----------
-    like : float or None
-        Ratings of at least this are likes, and only those who rated an item count as its trials:
-        the rate estimates whether somebody would like the item once they use it. None for implicit
-        feedback: every stored entry is a like and every user a trial, so that the rate estimates
-        whether somebody uses the item.
-    prior : float
-        Strength m of the shrinkage, in users; must be positive.
-
-    Attributes
-    ----------
-    likes_, trials_ : csr_array of shape (n_users, n_items), float32
-        Indicators of likes, and of ratings (of nothing where `like` is None).
-    overall_ : ndarray of shape (n_items,), float64
-        Rates among all users.
-
-    Examples
-    --------
-    >>> ratings = sparse.csr_array([[5.0, 2.0], [4.0, 0.0], [5.0, 5.0]], dtype="float32")
-    >>> LikeRates(like=4.0, prior=1.0).fit(ratings).overall_.round(2)
-    array([0.95, 0.6 ])
-    """
-
-    like: float | None = None
-    prior: float = 10.0
-    likes_: sparse.csr_array = field(init=False, repr=False, compare=False)
-    trials_: sparse.csr_array = field(init=False, repr=False, compare=False)
-    overall_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
-
-    def fit(self, user_items: sparse.csr_array) -> Self:
-        """Count likes and trials.
-
-        Parameters
-        ----------
-        user_items : csr_array of shape (n_users, n_items)
-
-        Returns
-        -------
-        Self
-        """
-        check_positive("prior", self.prior)
-        x = check_user_items(user_items)
-        ones = np.ones(x.nnz, dtype=np.float32)
-        self.trials_ = sparse.csr_array((ones, x.indices, x.indptr), shape=x.shape)
-        liked = ones if self.like is None else (x.data >= self.like).astype(np.float32)
-        self.likes_ = sparse.csr_array((liked, x.indices, x.indptr), shape=x.shape)
-        everybody = np.ones(x.shape[0])
-        likes = self._sum(self.likes_, everybody)
-        trials = self._trials(everybody)
-        mean = likes.sum() / max(trials.sum(), 1.0)
-        self.overall_ = (likes + self.prior * mean) / (trials + self.prior)
-        return self
-
-    def rates(
-        self, weights: NDArray[np.float64], parent: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the rates among users weighted by `weights`, shrunk towards `parent`.
-
-        Parameters
-        ----------
-        weights : ndarray of shape (n_users,)
-            Not negative; 0 leaves a user out.
-        parent : ndarray of shape (n_items,), optional
-            Rates of the wider group; by default those of everybody.
-
-        Returns
-        -------
-        ndarray of shape (n_items,), float64
-            In [0, 1].
-        """
-        check_is_fitted(self, "overall_")
-        parent = self.overall_ if parent is None else parent
-        likes = self._sum(self.likes_, weights) + self.prior * parent
-        return np.asarray(likes / (self._trials(weights) + self.prior), dtype=np.float64)
-
-    def _trials(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.like is None:
-            return np.full(self.trials_.shape[1], weights.sum())
-        return self._sum(self.trials_, weights)
-
-    @staticmethod
-    def _sum(matrix: sparse.csr_array, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        chosen = np.flatnonzero(weights)
-        return np.asarray(matrix[chosen].T @ weights[chosen], dtype=np.float64)
+__all__ = ["LikeRates", "ProfileNeighbours", "ProfileRegression", "SegmentPopularity"]
 
 
 @dataclass(kw_only=True)
@@ -128,6 +37,8 @@ class ProfileNeighbours:
         In [0, 1]; users farther away never count.
     columns : sequence of str, optional
         Columns of the profile that are compared; by default all that can be (see `ProfileSpace`).
+    prior : float
+        How many users the neighbours need to speak against what they are shrunk towards.
     rates : LikeRates
         Fitted on the same users.
 
@@ -142,16 +53,19 @@ class ProfileNeighbours:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> users = pd.DataFrame({"role": ["ops", "ops", "dev"]}, index=["ann", "bob", "cyd"])
     >>> likes = sparse.csr_array([[1, 0], [1, 0], [0, 1]], dtype="float32")
     >>> rates = LikeRates(prior=1.0).fit(likes)
-    >>> ProfileNeighbours(rates=rates, n_neighbors=2).fit(users).score({"role": "dev"}).round(2)
+    >>> model = ProfileNeighbours(rates=rates, n_neighbors=1, prior=1.0).fit(users)
+    >>> model.score({"role": "dev"}).round(2)
     array([0.31, 0.69])
     """
 
     rates: LikeRates = field(repr=False)
     n_neighbors: int = 100
     min_similarity: float = 0.5
+    prior: float = 50.0
     columns: Sequence[str] | None = None
     space_: ProfileSpace = field(init=False, repr=False, compare=False)
 
@@ -229,7 +143,100 @@ class ProfileNeighbours:
             In [0, 1]; without neighbours the `parent`.
         """
         near, similarity = self.neighbours(profile, leave_out=leave_out)
-        return self.rates.rates(_scatter(near, similarity, self.rates), parent)
+        return self.rates.rates(_scatter(near, similarity, self.rates), parent, self.prior)
+
+
+@dataclass(kw_only=True)
+class ProfileRegression:
+    r"""What a profile says by itself: a ridge regression of likes on the profile, for each item.
+
+    For item i, over those for whom it is known whether they like it (its trials),
+
+    .. math:: \min_{b, w} \sum_u (y_{ui} - r_i - b - x_u^\top w)^2 + b^2 + \lambda \|w\|^2,
+
+    where y is 1 for a like, r the rate of everybody and x the profile (`ProfileSpace.features`).
+    The offset b is there because those who rated an item are seldom a fair draw of all profiles.
+    Neighbours are few and rated little; here all users who share a role, a tag or an age speak
+    together, which is why `ProfileNeighbours` is best shrunk towards this.
+
+    Parameters
+    ----------
+    rates : LikeRates
+        Fitted on the same users.
+    space : ProfileSpace
+        Their profiles.
+    l2 : float
+        Penalty, in users; must be positive.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (1 + n_features, n_items), float64
+        The offset and the weights of each item.
+
+    Notes
+    -----
+    Without ratings all items share one Gram matrix: O(n_users * n_features^2). With ratings each
+    has its own: O(n_interactions * n_features^2) time, and a batch of items in memory.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> users = pd.DataFrame({"role": ["ops", "ops", "dev", "dev"]})
+    >>> likes = sparse.csr_array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype="float32")
+    >>> rates = LikeRates(prior=1.0).fit(likes)
+    >>> model = ProfileRegression(rates=rates, space=ProfileSpace.of(users), l2=1.0).fit()
+    >>> model.score({"role": "dev"}).round(2)
+    array([0.17, 0.83])
+    """
+
+    rates: LikeRates = field(repr=False)
+    space: ProfileSpace = field(repr=False)
+    l2: float = 20.0
+    weights_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+
+    def fit(self) -> Self:
+        """Solve the regression of each item.
+
+        Returns
+        -------
+        Self
+        """
+        check_positive("l2", self.l2)
+        features = self.space.features()
+        _check_rows(features, self.rates)
+        x = np.hstack([np.ones((len(features), 1)), features])
+        ridge = np.diag([1.0, *np.full(features.shape[1], self.l2)])
+        overall = self.rates.overall_
+        if self.rates.like is None:
+            gaps = x.T @ self.rates.likes_ - np.outer(x.sum(axis=0), overall)
+            self.weights_ = np.linalg.solve(x.T @ x + ridge, gaps)
+            return self
+        trials, likes = self.rates.trials_.tocsc(), self.rates.likes_.tocsc()
+        self.weights_ = np.zeros((x.shape[1], len(overall)))
+        for item in np.flatnonzero(np.diff(trials.indptr)):
+            part = slice(trials.indptr[item], trials.indptr[item + 1])
+            seen = x[trials.indices[part]]
+            gap = likes.data[part] - overall[item]
+            self.weights_[:, item] = np.linalg.solve(seen.T @ seen + ridge, seen.T @ gap)
+        return self
+
+    def score(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Return the rate that the profile lets expect of each item.
+
+        Parameters
+        ----------
+        profile : mapping of column name to value
+            What is unknown counts as the mean.
+
+        Returns
+        -------
+        ndarray of shape (n_items,), float64
+            In [0, 1].
+        """
+        check_is_fitted(self, "weights_")
+        said = self.rates.overall_ + self.weights_[0]
+        said = said + self.space.encode(profile) @ self.weights_[1:]
+        return np.asarray(np.clip(said, 0.0, 1.0), dtype=np.float64)
 
 
 @dataclass(kw_only=True)
@@ -250,6 +257,7 @@ class SegmentPopularity:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> users = pd.DataFrame({"role": ["ops", "ops", "dev"]}, index=["ann", "bob", "cyd"])
     >>> likes = sparse.csr_array([[1, 0], [1, 0], [0, 1]], dtype="float32")
     >>> rates = LikeRates(prior=1.0).fit(likes)
@@ -333,7 +341,7 @@ def _scatter(
     return everybody
 
 
-def _check_rows(users: pd.DataFrame, rates: LikeRates) -> None:
+def _check_rows(users: pd.DataFrame | NDArray[np.float64], rates: LikeRates) -> None:
     if len(users) != rates.likes_.shape[0]:
         raise ValueError(
             f"`users` must have one row for each of the {rates.likes_.shape[0]} users of `rates`; "

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_is_fitted
-from recsys_lib.models.cold_start import LikeRates, ProfileNeighbours, SegmentPopularity
+from recsys_lib.models.cold_start import ProfileNeighbours, ProfileRegression, SegmentPopularity
+from recsys_lib.models.like_rates import LikeRates
 
 __all__ = ["Ladder", "RungAnswer"]
 
@@ -40,7 +41,8 @@ class Ladder:
     """Neighbours by profile, else the segment, else everybody.
 
     Each rung is shrunk towards the next, so that a small group moves the list a little and a large
-    one decides it.
+    one decides it; neighbours towards a regression on the profile, in which everybody speaks who
+    shares a part of it.
 
     Parameters
     ----------
@@ -52,12 +54,16 @@ class Ladder:
         Of `ProfileNeighbours`; with no user as near as that the segment answers.
     segment : sequence of str, optional
         Of `SegmentPopularity`; by default the first column of text with 2 to 50 values.
+    l2 : float
+        Of `ProfileRegression`.
 
     Attributes
     ----------
     rates_ : LikeRates
     neighbours_ : ProfileNeighbours or None
         None where there are no profiles, or none that can be compared.
+    regression_ : ProfileRegression or None
+        None where there are no neighbours.
     segments_ : SegmentPopularity or None
         None where there are no profiles, or no column makes a segment.
 
@@ -75,8 +81,10 @@ class Ladder:
     n_neighbors: int = 100
     min_similarity: float = 0.5
     segment: Sequence[str] | None = None
+    l2: float = 20.0
     rates_: LikeRates = field(init=False, repr=False, compare=False)
     neighbours_: ProfileNeighbours | None = field(init=False, repr=False, compare=False)
+    regression_: ProfileRegression | None = field(init=False, repr=False, compare=False)
     segments_: SegmentPopularity | None = field(init=False, repr=False, compare=False)
 
     def fit(self, user_items: sparse.csr_array, users: pd.DataFrame | None = None) -> Self:
@@ -93,7 +101,7 @@ class Ladder:
         Self
         """
         self.rates_ = LikeRates(like=self.like, prior=self.prior).fit(user_items)
-        self.neighbours_ = self.segments_ = None
+        self.neighbours_ = self.regression_ = self.segments_ = None
         if users is None or users.columns.empty:
             return self
         columns = _segment_columns(users) if self.segment is None else self.segment
@@ -105,7 +113,9 @@ class Ladder:
         try:
             self.neighbours_ = found.fit(users)
         except ValueError:  # no column can be compared: this ladder lacks the rung
-            self.neighbours_ = None
+            return self
+        space = self.neighbours_.space_
+        self.regression_ = ProfileRegression(rates=self.rates_, space=space, l2=self.l2).fit()
         return self
 
     def answer(self, profile: Mapping[str, Any], *, leave_out: int | None = None) -> RungAnswer:
@@ -128,19 +138,15 @@ class Ladder:
             If a value is of the wrong kind, or a category that no user has.
         """
         check_is_fitted(self, "rates_")
-        segment = self._segment(profile)
-        if self.neighbours_ is not None and profile:
+        if self.neighbours_ is not None and self.regression_ is not None and profile:
             near, _ = self.neighbours_.neighbours(profile, leave_out=leave_out)
             if len(near):
-                parent = None if segment is None else segment.rates
+                parent = self.regression_.score(profile)
                 rates = self.neighbours_.score(profile, leave_out=leave_out, parent=parent)
                 shared = self.neighbours_.space_.shared(profile, near)
                 return RungAnswer("profile neighbours", rates, shared)
-        return segment or RungAnswer("popularity", self.rates_.overall_, "")
-
-    def _segment(self, profile: Mapping[str, Any]) -> RungAnswer | None:
         if self.segments_ is None or not len(self.segments_.members(profile)):
-            return None
+            return RungAnswer("popularity", self.rates_.overall_, "")
         shared = ", ".join(f"{name}={profile[name]}" for name in self.segments_.columns)
         return RungAnswer("segment popularity", self.segments_.score(profile), shared)
 

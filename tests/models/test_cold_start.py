@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from recsys_lib.errors import DataError
-from recsys_lib.models.cold_start import LikeRates, ProfileNeighbours, SegmentPopularity
+from recsys_lib.models.cold_start import (
+    LikeRates,
+    ProfileNeighbours,
+    ProfileRegression,
+    SegmentPopularity,
+)
 from recsys_lib.models.profile_space import ProfileSpace
 
 RATINGS = sparse.csr_array(np.array([[9, 0, 3], [8, 2, 0], [0, 9, 9], [0, 8, 0]], dtype=np.float32))
@@ -126,3 +131,48 @@ def test_profiles_of_other_users_are_refused() -> None:
         ProfileNeighbours(rates=rates).fit(USERS[:3])
     with pytest.raises(ValueError, match=r"got \['rle'\]"):
         SegmentPopularity(rates=rates, columns=["rle"]).fit(USERS)
+
+
+@pytest.mark.parametrize("like", [None, 8.0])
+def test_each_item_is_a_ridge_regression_on_the_profiles(like: float | None) -> None:
+    rng = np.random.default_rng(3)
+    users = pd.DataFrame(
+        {
+            "role": rng.choice(["ops", "dev", "sec"], 40),
+            "years": rng.integers(0, 20, 40).astype(float),
+            "tags": rng.choice(["a|b", "b", "c"], 40),
+        }
+    )
+    dense = rng.integers(0, 11, (40, 5)).astype(np.float32)
+    rates = LikeRates(like=like, prior=2.0).fit(sparse.csr_array(dense))
+    space = ProfileSpace.of(users)
+    model = ProfileRegression(rates=rates, space=space, l2=3.0).fit()
+    profile = {"role": "dev", "years": 7, "tags": "a|b"}
+    found = model.score(profile)
+    years, tags = users["years"], users["tags"].str.get_dummies("|")
+    roles = pd.get_dummies(users["role"])[list(pd.unique(users["role"]))]
+    design = np.column_stack([roles, (years - years.mean()) / years.std(ddof=0), tags])
+    query = np.array(
+        [*(roles.columns == "dev"), (7 - years.mean()) / years.std(ddof=0), 1, 1, 0], float
+    )
+    means = design.mean(axis=0)
+    for item in range(5):
+        seen = dense[:, item] > 0 if like is not None else np.ones(40, dtype=bool)
+        liked = dense[:, item] >= like if like is not None else dense[:, item] > 0
+        x = np.column_stack([np.ones(seen.sum()), (design - means)[seen]])
+        y = liked[seen] - rates.overall_[item]
+        # The penalty as rows of data: least squares then needs no normal equations.
+        penalty = np.diag(np.sqrt([1.0, *np.full(len(means), 3.0)]))
+        weights = np.linalg.lstsq(
+            np.vstack([x, penalty]), np.concatenate([y, np.zeros(len(penalty))]), rcond=None
+        )[0]
+        expected = rates.overall_[item] + weights[0] + (query - means) @ weights[1:]
+        assert found[item] == pytest.approx(np.clip(expected, 0, 1), abs=1e-6)
+
+
+def test_an_unknown_profile_is_the_mean_one() -> None:
+    space = ProfileSpace.of(USERS, ["role", "years", "tags"])
+    np.testing.assert_allclose(space.encode({}), 0.0)
+    np.testing.assert_allclose(space.features().sum(axis=0), 0.0, atol=1e-9)
+    # A slip of a digit is no farther than the farthest user.
+    np.testing.assert_allclose(space.encode({"years": 1e9}), space.encode({"years": 10.0}))
