@@ -112,10 +112,10 @@ def what_if(
 
     Returns
     -------
-    DataFrame, or ipywidgets.VBox in JupyterLab
+    DataFrame indexed by rank and rounded, or ipywidgets.VBox in JupyterLab
     """
     if not has_front_end():
-        return list_change(bundle, user, add=add, drop=drop, k=k)
+        return _shown(list_change(bundle, user, add=add, drop=drop, k=k))
     return _controls(bundle, user, dict(add or {}), list(drop), k)
 
 
@@ -130,9 +130,7 @@ def _controls(bundle: Bundle, user: Any, add: dict[Any, float], drop: list[Any],
     names = list(zip(history["title"].astype(str), history["item_id"], strict=True))
     unused = dataset.item_ids[~dataset.item_ids.isin(history["item_id"])]
     first, value = next(iter(add.items()), (None, high))
-    dropped = widgets.SelectMultiple(
-        options=names, value=tuple(drop), rows=8, description="drop"
-    )
+    dropped = widgets.SelectMultiple(options=names, value=tuple(drop), rows=8, description="drop")
     added = widgets.Dropdown(
         options=[("nothing", None), *_titled(dataset.items, unused)], value=first, description="add"
     )
@@ -144,12 +142,16 @@ def _controls(bundle: Bundle, user: Any, add: dict[Any, float], drop: list[Any],
         table = list_change(bundle, user, add=new, drop=dropped.value, k=k)
         output.clear_output(wait=True)
         with output:
-            display(table)
+            display(_shown(table))
 
     for control in (dropped, added, rated):
         control.observe(redraw, names="value")
     redraw()
     return widgets.VBox([widgets.HBox([dropped, widgets.VBox([added, rated])]), output])
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    return table.set_index("rank").round(3)
 
 
 def _titled(items: pd.DataFrame | None, ids: pd.Index) -> list[tuple[str, Any]]:

@@ -65,7 +65,12 @@ def _write_gaps(ax: Axes, table: pd.DataFrame) -> None:
 
 @styled
 def plot_reliability(
-    bins: pd.DataFrame, *, title: str = "Does 70 % mean 70 %?", ax: Axes | None = None
+    bins: pd.DataFrame,
+    *,
+    title: str = "Does 70 % mean 70 %?",
+    label: str = "share who liked it",
+    ylabel: str = "share of held-out ratings that are likes",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw how often people liked what was given a probability, bin by bin.
 
@@ -74,7 +79,8 @@ def plot_reliability(
     bins : DataFrame
         ``predicted`` and ``observed``, both in [0, 1], ``n``; optionally ``observed_low`` and
         ``observed_high``, an interval, and ``true``, the mean true probability where it is known.
-    title : str
+    title, label, ylabel : str
+        Of the figure; of the dots, and of their axis.
     ax : Axes, optional
 
     Returns
@@ -94,7 +100,7 @@ def plot_reliability(
         s=size,
         color=COLOURS["blue"],
         alpha=0.8,
-        label="share who liked it",
+        label=label,
     )
     if "true" in bins:
         ax.plot(bins["predicted"], bins["true"], "D", mfc="none", mec=COLOURS["vermilion"], mew=1.8)
@@ -104,7 +110,7 @@ def plot_reliability(
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper left")
-    return write_words(ax, title, "probability given", "share of held-out ratings that are likes")
+    return write_words(ax, title, "probability given", ylabel)
 
 
 @styled

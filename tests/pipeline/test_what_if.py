@@ -52,7 +52,9 @@ def test_the_history_is_shown_with_titles_best_rated_first(bundle):
 
 
 def test_in_batch_the_same_call_is_a_plain_table(bundle):
-    assert what_if(bundle, "nle", drop=["a"]).equals(list_change(bundle, "nle", drop=["a"]))
+    table = what_if(bundle, "nle", drop=["a"])
+    assert table["item_id"].tolist() == list_change(bundle, "nle", drop=["a"])["item_id"].tolist()
+    assert table.index.tolist() == list(range(1, len(table) + 1))
 
 
 def test_in_the_lab_the_list_follows_the_controls(bundle, monkeypatch):
@@ -62,8 +64,10 @@ def test_in_the_lab_the_list_follows_the_controls(bundle, monkeypatch):
     box = what_if(bundle, "nle", k=3)
     assert isinstance(box, ipywidgets.VBox)
     dropped, (added, rated) = box.children[0].children[0], box.children[0].children[1].children
-    assert shown[-1].equals(list_change(bundle, "nle", k=3))
+    assert shown[-1]["was"].tolist() == [1, 2, 3]
     added.value = "d"
     rated.value = 9.0
     dropped.value = ("a",)
-    assert shown[-1].equals(list_change(bundle, "nle", add={"d": 9.0}, drop=["a"], k=3))
+    edited = list_change(bundle, "nle", add={"d": 9.0}, drop=["a"], k=3)
+    assert shown[-1]["item_id"].tolist() == edited["item_id"].tolist()
+    assert edited["item_id"].tolist() != list_change(bundle, "nle", k=3)["item_id"].tolist()
