@@ -78,7 +78,7 @@ class NeuralRecommender(Recommender):
 
         self._check()
         _check_counts(x)
-        self._use(log_popularity(x))
+        self._use(log_popularity(x), density=x.nnz / (x.shape[0] * x.shape[1]))
         self._prepare(x)
         trainer = Trainer(
             self.network_.phases(),
@@ -86,7 +86,9 @@ class NeuralRecommender(Recommender):
             batch_size=self.batch_size,
             seed=self.seed,
         )
-        trainer.fit(Rows(x), epochs=self.epochs, monitor=self._monitor(validation))
+        trainer.fit(
+            Rows(x, gather=self._gather), epochs=self.epochs, monitor=self._monitor(validation)
+        )
         self.history_ = pd.DataFrame(trainer.history)
 
     def _check(self) -> None:
@@ -116,13 +118,18 @@ class NeuralRecommender(Recommender):
             patience=self.patience,
         )
 
-    def _use(self, item_bias: NDArray[np.float32]) -> None:
+    def _use(self, item_bias: NDArray[np.float32], *, density: float) -> None:
         """Build a fresh network and make it the one that scores."""
+        from recsys_lib.training import backend
         from recsys_lib.training.scoring import Scorer
 
-        self._item_bias = item_bias
+        self._item_bias, self._density = item_bias, density
+        # By the density of the training rows, so that every block is scored the same way.
+        self._gather = density < backend.GATHER_DENSITY
         self.network_ = network = self._network(item_bias)
-        self._scorer = Scorer(network.score, n_items=network.n_items, state=self._weights())
+        self._scorer = Scorer(
+            network.score, n_items=network.n_items, state=self._weights(), gather=self._gather
+        )
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         return self._scorer(x)
@@ -133,10 +140,10 @@ class NeuralRecommender(Recommender):
     def _arrays(self) -> Arrays:
         weights = [weight.numpy() for weight in self._weights()]
         named = {f"weight_{index}": weight for index, weight in enumerate(weights)}
-        return named | {"item_bias": self._item_bias}
+        return named | {"item_bias": self._item_bias, "density": np.array(self._density)}
 
     def _restore(self, arrays: Arrays) -> None:
-        self._use(arrays["item_bias"])
+        self._use(arrays["item_bias"], density=float(arrays["density"]))
         for index, weight in enumerate(self._weights()):
             weight.assign(arrays[f"weight_{index}"])
 

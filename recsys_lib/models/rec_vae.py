@@ -123,4 +123,4 @@ class RecVAE(NeuralRecommender):
         )
 
     def _prepare(self, x: sparse.csr_array) -> None:
-        self.network_.remember(x)
+        self.network_.remember(x, gather=self._gather)

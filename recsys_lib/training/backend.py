@@ -9,6 +9,7 @@ from importlib import import_module
 from recsys_lib.training.quiet import keras
 
 __all__ = [
+    "GATHER_DENSITY",
     "NAME",
     "compile_function",
     "compile_pass",
@@ -26,6 +27,7 @@ if NAME not in ("tensorflow", "jax"):
         f"Keras must run on 'tensorflow' or 'jax'; it runs on {NAME!r}. Set KERAS_BACKEND."
     )
 _module = import_module(f"recsys_lib.training.backend_{NAME}")
+GATHER_DENSITY: float = _module.GATHER_DENSITY
 compile_function = _module.compile_function
 compile_pass = _module.compile_pass
 describe_devices = _module.describe_devices

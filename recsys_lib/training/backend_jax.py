@@ -14,6 +14,9 @@ Tensor = Any
 Arrays = tuple[Mapping[str, Tensor], ...]
 Slots = tuple[NDArray[np.int32], ...]
 
+# Share of stored entries below which gathering beats the dense product.
+GATHER_DENSITY = 0.008
+
 
 def to_device(array: NDArray[Any]) -> Tensor:
     """Return `array` as a device array."""

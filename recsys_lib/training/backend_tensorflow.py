@@ -28,6 +28,13 @@ _ADAM_EXTRAS = (
     "weight_decay",
 )
 
+HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
+# Share of stored entries below which gathering beats the dense product (2 CPU cores, width 200 to
+# 600, half of the entries dropped: 2.1 times faster at 4 %, equal at 20 %).
+GATHER_DENSITY = 0.008 if HAS_GPU else 0.1
+# XLA has no sparse kernels; up to here its dense product beats gathering rows.
+XLA_DENSE_ITEMS = 4096
+
 # Whether the graph being traced goes to XLA, which has no sparse kernels.
 _for_xla: ContextVar[bool] = ContextVar("for_xla", default=False)
 
@@ -51,12 +58,38 @@ def sparse_matmul(
 ) -> Tensor:
     """Return the product of a sparse (n_rows, n_items) matrix in sorted slots with `kernel`."""
     kernel = tf.convert_to_tensor(kernel)
+    if _for_xla.get() and kernel.shape[0] <= XLA_DENSE_ITEMS:
+        where = tf.stack([rows, items], axis=1)
+        return tf.matmul(tf.scatter_nd(where, values, (n_rows, kernel.shape[0])), kernel)
     if _for_xla.get() or kernel.dtype != tf.float32:
         gathered = tf.gather(kernel, items) * values[:, None]
         return tf.math.unsorted_segment_sum(gathered, rows, n_rows)
-    where = tf.cast(tf.stack([rows, items], axis=1), tf.int64)
-    matrix = tf.SparseTensor(where, values, (n_rows, kernel.shape[0]))
-    return tf.sparse.sparse_dense_matmul(matrix, kernel)
+    if HAS_GPU:
+        where = tf.cast(tf.stack([rows, items], axis=1), tf.int64)
+        matrix = tf.SparseTensor(where, values, (n_rows, kernel.shape[0]))
+        return tf.sparse.sparse_dense_matmul(matrix, kernel)
+    return _csr_matmul(rows, items, values, kernel, n_rows)
+
+
+def _csr_matmul(rows: Tensor, items: Tensor, values: Tensor, kernel: Tensor, n_rows: int) -> Tensor:
+    """Return the product by kernels that share the rows among cores; no gradient to `values`."""
+    # What dropout has set to 0, and the unused slots, cost nothing.
+    kept = tf.where(values != 0)[:, 0]
+    where = tf.stack([tf.gather(rows, kept), tf.gather(items, kept)], axis=1)
+    matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
+        indices=tf.cast(where, tf.int64),
+        values=tf.gather(values, kept),
+        dense_shape=tf.constant([n_rows, kernel.shape[0]], tf.int64),
+    )
+
+    @tf.custom_gradient
+    def product(dense: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def gradient(upstream: Tensor) -> Tensor:
+            return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=upstream, transpose_a=True)
+
+        return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=dense), gradient
+
+    return product(kernel)
 
 
 def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:

@@ -138,11 +138,15 @@ class CompositeNetwork:
         """Everything that the losses read or write."""
         return [self.layers, self.seeds, *([] if self.old is None else [self.old])]
 
-    def remember(self, user_items: sparse.csr_array) -> None:
+    def remember(self, user_items: sparse.csr_array, *, gather: bool | None = None) -> None:
         """Keep what the encoder says now of each training user, as the old encoder's answer."""
         n_out = 2 * self.latent_dim
         encode = Scorer(
-            self.posterior, n_items=self.n_items, n_out=n_out, state=weights_of(self.layers)
+            self.posterior,
+            n_items=self.n_items,
+            n_out=n_out,
+            state=weights_of(self.layers),
+            gather=gather,
         )
         # One row more than there are users: the one of the padding in the last batch.
         start = np.pad(encode(user_items), ((0, 1), (0, 0)))
