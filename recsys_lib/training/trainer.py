@@ -1,18 +1,25 @@
 """The epoch loop: phases over disjoint variables, one update counter, best weights by a measure."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lib.seeding import rng_from
 from recsys_lib.training import backend
-from recsys_lib.training.passes import Loss, Pass
+from recsys_lib.training.passes import Pass
+from recsys_lib.training.phases import Monitor, Phase, check_disjoint
 from recsys_lib.training.quiet import keras
 from recsys_lib.training.rows import Rows
+from recsys_lib.training.weights import (
+    RunningAverage,
+    assign_weights,
+    copy_weights,
+    variables_of,
+)
 
 __all__ = ["Monitor", "Phase", "Trainer"]
 
@@ -21,63 +28,6 @@ Record = dict[str, float]
 # XLA takes about a second to compile a small network and then saves 0.3 to 0.4 ms a step.
 JIT_STEPS = 3000
 JIT_PARAMETERS = 500_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """What one optimizer minimises, over which variables.
-
-    Attributes
-    ----------
-    loss : callable
-        ``loss(batch, update) -> (objective, terms)`` in `keras.ops`; see `training.passes.Pass`.
-    terms : tuple of str
-        The names of `terms`, as they appear in the history.
-    variables : sequence of keras.Variable
-        What the optimizer moves; phases share none.
-    optimizer : keras.optimizers.Optimizer
-        Its own for each phase, not yet built for other variables.
-    passes : int
-        Walks over all users in one epoch.
-    name : str
-        Prefix of the terms in the history, where there are several phases.
-    before : callable, optional
-        Called on the host at the start of the phase in every epoch, such as copying weights.
-    """
-
-    loss: Loss
-    terms: tuple[str, ...]
-    variables: Sequence[keras.Variable]
-    optimizer: keras.optimizers.Optimizer
-    passes: int = 1
-    name: str = ""
-    before: Callable[[], None] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Monitor:
-    """What is measured after an epoch, and when to stop by it.
-
-    Attributes
-    ----------
-    measure : callable
-        ``measure() -> {name: value}``, on the host, with the weights as they are now. Training
-        knows no metric: this is where validation RMSE or ndcg@100 comes from.
-    watch : str, optional
-        The name that decides on best weights and stopping. None records only.
-    goal : {"min", "max"}
-        Which way `watch` is better.
-    patience : int, optional
-        Measurements without a new best before training stops. None never stops early.
-    every : int
-        Epochs between measurements; the last epoch is always measured.
-    """
-
-    measure: Callable[[], Mapping[str, float]]
-    watch: str | None = None
-    goal: Literal["min", "max"] = "min"
-    patience: int | None = None
-    every: int = 1
 
 
 class Trainer:
@@ -94,6 +44,9 @@ class Trainer:
         Users in one update.
     seed : int
         Of the order of the users; every pass has its own.
+    average : float, optional
+        Keep and measure a running average of the weights, with this share for the past epochs
+        (`training.weights.RunningAverage`). By default the weights themselves.
     jit : bool, optional
         Compile with XLA. By default where it pays: on a GPU, or for a small network that makes
         many steps.
@@ -123,16 +76,19 @@ class Trainer:
         state: Sequence[Any],
         batch_size: int,
         seed: int,
+        average: float | None = None,
         jit: bool | None = None,
     ) -> None:
-        _check_disjoint(phases)
+        check_disjoint(phases)
         self.phases = list(phases)
         self.batch_size, self.seed, self.jit = batch_size, seed, jit
         self.updates = keras.Variable(0, dtype="int32", trainable=False, name="updates")
-        self.state = _variables_of([*state, *(phase.variables for phase in phases)])
+        moving = variables_of([phase.variables for phase in phases])
+        self.state = variables_of([*state, moving])
         self.epoch = 0
         self.best_epoch: int | None = None
         self.history: list[Record] = []
+        self._average = None if average is None else RunningAverage(moving, average)
         self._n_passes = 0
         self._best: list[NDArray[Any]] = []
         self._best_value = np.nan
@@ -161,7 +117,7 @@ class Trainer:
         monitor : Monitor, optional
             What to measure, and when to stop.
         on_epoch : callable, optional
-            Receives each record, for progress.
+            Receives each record, for progress and checkpoints.
 
         Returns
         -------
@@ -169,43 +125,51 @@ class Trainer:
             The history.
         """
         passes = [self._compile(phase, rows, targets, epochs) for phase in self.phases]
-        while self.epoch < epochs:
+        stop = False
+        while self.epoch < epochs and not stop:
             started = time.perf_counter()
             self.epoch += 1
             record: Record = {"epoch": self.epoch, **self._run_epoch(passes, rows.n_rows)}
-            stop = False
+            if self._average is not None:
+                self._average.update()
             if monitor is not None and (self.epoch % monitor.every == 0 or self.epoch == epochs):
-                record |= monitor.measure()
-                stop = self._judge(monitor, record)
+                with self._kept_weights():
+                    record |= monitor.measure()
+                    stop = self._judge(monitor, record)
             record["seconds"] = time.perf_counter() - started
             self.history.append(record)
             if on_epoch is not None:
                 on_epoch(record)
-            if stop:
-                break
-        self._keep_best()
+        self._settle()
         return self.history
 
     def checkpoint(self) -> dict[str, NDArray[Any]]:
-        """Return everything that training goes on from, as arrays (the history apart)."""
-        arrays = {f"state_{i}": _copy(variable) for i, variable in enumerate(self._everything())}
-        arrays |= {f"best_{i}": value for i, value in enumerate(self._best)}
+        """Return what training goes on from, as arrays; take it in `on_epoch`.
+
+        The history is not part of it: it is a table of its own.
+        """
+        arrays = _numbered("state", copy_weights(self._everything()))
+        arrays |= _numbered("best", self._best)
         best_epoch = -1 if self.best_epoch is None else self.best_epoch
-        arrays["counters"] = np.array([self.epoch, self._n_passes, best_epoch], dtype=np.int64)
+        n_terms = 0
+        if self._average is not None:
+            arrays |= _numbered("average", self._average.values)
+            n_terms = self._average.n_terms
+        counters = [self.epoch, self._n_passes, best_epoch, n_terms]
+        arrays["counters"] = np.array(counters, dtype=np.int64)
         arrays["best_value"] = np.array(self._best_value)
         return arrays
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take up from a `checkpoint` of a trainer with the same phases and state."""
-        for index, variable in enumerate(self._everything()):
-            variable.assign(arrays[f"state_{index}"])
-        self._best = [
-            arrays[f"best_{i}"] for i in range(sum(k.startswith("best_") for k in arrays) - 1)
-        ]
-        epoch, n_passes, best_epoch = (int(value) for value in arrays["counters"])
-        self.epoch, self._n_passes = epoch, n_passes
+        assign_weights(self._everything(), _unnumbered("state", arrays))
+        self._best = _unnumbered("best", arrays)
+        self.epoch, self._n_passes, best_epoch, n_terms = (int(n) for n in arrays["counters"])
         self.best_epoch = None if best_epoch < 0 else best_epoch
         self._best_value = float(arrays["best_value"])
+        if self._average is not None:
+            self._average.values = _unnumbered("average", arrays)
+            self._average.n_terms = n_terms
 
     def _compile(self, phase: Phase, rows: Rows, targets: Rows | None, epochs: int) -> Pass:
         return Pass(
@@ -241,6 +205,10 @@ class Trainer:
             record |= {f"{prefix}{name}": value for name, value in terms.items()}
         return record
 
+    def _kept_weights(self) -> contextlib.AbstractContextManager[None]:
+        """Have the weights in place that would be kept if training ended now."""
+        return contextlib.nullcontext() if self._average is None else self._average.in_place()
+
     def _judge(self, monitor: Monitor, record: Record) -> bool:
         """Keep the weights if they are the best so far; say whether it is time to stop."""
         if monitor.watch is None:
@@ -249,47 +217,26 @@ class Trainer:
         sign = 1.0 if monitor.goal == "min" else -1.0
         if self.best_epoch is None or sign * value < sign * self._best_value:
             self.best_epoch, self._best_value = self.epoch, value
-            self._best = [_copy(variable) for variable in self.state]
+            self._best = copy_weights(self.state)
             return False
-        stale = (self.epoch - self.best_epoch) // monitor.every
-        return monitor.patience is not None and stale >= monitor.patience
+        return monitor.patience is not None and self.epoch - self.best_epoch >= monitor.patience
 
-    def _keep_best(self) -> None:
-        for variable, value in zip(self.state, self._best, strict=False):
-            variable.assign(value)
+    def _settle(self) -> None:
+        """Leave the weights that are kept in the variables."""
+        if self._best:
+            assign_weights(self.state, self._best)
+        elif self._average is not None and self._average.n_terms:
+            assign_weights(self._average.variables, self._average.values)
 
-    def _everything(self) -> list[keras.Variable]:
+    def _everything(self) -> list[Any]:
         optimizers = [variable for phase in self.phases for variable in phase.optimizer.variables]
         return [*self.state, self.updates, *optimizers]
 
 
-def _copy(variable: keras.Variable) -> NDArray[Any]:
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+def _numbered(name: str, values: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {f"{name}_{index}": value for index, value in enumerate(values)}
 
 
-def _variables_of(parts: Sequence[Any]) -> list[keras.Variable]:
-    """Flatten models, layers, seed generators, variables and lists of them; each once."""
-    found: dict[int, keras.Variable] = {}
-    for part in parts:
-        if isinstance(part, keras.Variable):
-            inner = [part]
-        elif isinstance(part, keras.random.SeedGenerator):
-            inner = [part.state]
-        elif isinstance(part, keras.Layer):
-            inner = part.variables
-        else:
-            inner = _variables_of(list(part))
-        found |= {id(variable): variable for variable in inner}
-    return list(found.values())
-
-
-def _check_disjoint(phases: Sequence[Phase]) -> None:
-    seen: set[int] = set()
-    for phase in phases:
-        mine = {id(variable) for variable in phase.variables}
-        if seen & mine:
-            raise ValueError(
-                "`phases` must move disjoint variables; "
-                f"phase {phase.name!r} shares some with an earlier one. Split them."
-            )
-        seen |= mine
+def _unnumbered(name: str, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    keys = [key for key in arrays if key.startswith(f"{name}_") and key != "best_value"]
+    return [arrays[f"{name}_{index}"] for index in range(len(keys))]
