@@ -17,12 +17,13 @@ from scipy import sparse
 
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
-from recsys_lib.checks import check_choice, check_integer
+from recsys_lib.checks import check_choice, check_integer, check_nonnegative
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.ladder import Ladder, RungAnswer
+from recsys_lib.models.ladder import Ladder, blend
+from recsys_lib.models.reasons import leave_one_out_gains
 from recsys_lib.naming import find_id, find_ids
 from recsys_lib.ranking import top_k
 
@@ -34,8 +35,8 @@ RUNGS = ("history", "profile neighbours", "segment popularity", "popularity")
 History = Sequence[Any] | Mapping[Any, float]
 
 _FORMAT = 1
-_BATCH = 512
 _REASONS = 2
+_QUARTER = 0.25
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,19 @@ class _Person:
     seen: sparse.csr_array
     profile: Mapping[str, Any]
     position: int | None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What is said of each item: its place in the order and its probability; why, if it is known.
+
+    Where the history spoke the reasons differ by item, and are found for those that are listed.
+    """
+
+    rung: str
+    order: NDArray[np.floating[Any]]
+    probability: NDArray[np.float64]
+    because: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -70,6 +84,10 @@ class Bundle:
         Profile columns that make a segment; by default the first column with few values.
     min_history : int
         Interactions from which on the model answers; with fewer the next rung does.
+    blend : float
+        How many interactions the next rung counts for while the model answers (see `ladder.blend`),
+        so that a first click moves the list and does not overturn it. 0 leaves it to the model. The
+        rung is called ``"history + ..."`` while the next one has a quarter of the say or more.
     n_neighbors, min_similarity : int, float
         Of `Ladder`; with no user as near as that the next rung answers.
     prior : float
@@ -82,8 +100,8 @@ class Bundle:
     >>> dataset = Dataset.from_frame(frame, value=None)
     >>> bundle = Bundle(model=Popularity().fit(dataset.user_items), dataset=dataset)
     >>> bundle.recommend("bob")[["rank", "item_id", "rung", "because"]]
-       rank item_id     rung because
-    0     1       y  history
+       rank item_id                  rung because
+    0     1       y  history + popularity
     """
 
     model: Recommender
@@ -93,6 +111,7 @@ class Bundle:
     inputs: Literal["values", "likes"] = "values"
     segment: Sequence[str] | None = None
     min_history: int = 1
+    blend: float = 4.0
     n_neighbors: int = 100
     min_similarity: float = 0.5
     prior: float = 10.0
@@ -100,6 +119,7 @@ class Bundle:
     def __post_init__(self) -> None:
         check_choice("inputs", self.inputs, ("values", "likes"))
         check_integer("min_history", self.min_history, minimum=1)
+        check_nonnegative("blend", self.blend)
         if self.model.n_items_ != self.dataset.n_items:
             raise ValueError(
                 "`model` must be fitted on the items of `dataset`; it knows "
@@ -157,7 +177,7 @@ class Bundle:
         person = self._person(user, history, profile)
         allowed = self._allowed(person, exclude, only)
         answer = self._answer(person)
-        scores = np.where(allowed, answer.rates, -np.inf)[None, :].astype(np.float32)
+        scores = np.where(allowed, answer.order, -np.inf)[None, :].astype(np.float32)
         items = top_k(scores, k).items[0]
         items = items[items >= 0]
         return pd.DataFrame(
@@ -165,7 +185,7 @@ class Bundle:
                 "rank": np.arange(1, len(items) + 1),
                 "item_id": self.dataset.item_ids.take(items),
                 "title": self._titles.take(items),
-                "probability": self._probability(answer, items),
+                "probability": answer.probability[items],
                 "rung": answer.rung,
                 "because": self._because(answer, person, items),
             }
@@ -341,50 +361,39 @@ class Bundle:
         allowed[person.used.indices] = False
         return allowed
 
-    def _answer(self, person: _Person) -> RungAnswer:
+    def _answer(self, person: _Person) -> _Answer:
         """Climb down the ladder to the first rung that has something to say."""
-        if person.seen.nnz >= self.min_history:
-            return RungAnswer(RUNGS[0], self.model.score(person.seen)[0], "")
-        return self._ladder.answer(person.profile, leave_out=person.position)
+        n = person.seen.nnz
+        weight = n / (n + self.blend) if n >= self.min_history else 0.0
+        if weight == 1.0:
+            scores = self.model.score(person.seen)[0]
+            return _Answer(RUNGS[0], scores, self._calibrated(scores))
+        below = self._ladder.answer(person.profile, leave_out=person.position)
+        if weight == 0.0:
+            return _Answer(below.rung, below.rates, below.rates, below.because)
+        scores = self.model.score(person.seen)[0]
+        unused = np.ones(len(scores), dtype=bool)
+        unused[person.used.indices] = False
+        rung = f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]
+        return _Answer(
+            rung,
+            blend(scores, below.rates, weight, unused),
+            weight * self._calibrated(scores) + (1 - weight) * below.rates,
+        )
 
-    def _probability(self, answer: RungAnswer, items: NDArray[np.int32]) -> NDArray[np.float64]:
-        scores = answer.rates[items].astype(np.float64)
-        if answer.rung != RUNGS[0]:
-            return scores  # rates are probabilities already
+    def _calibrated(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         if self.calibrator is None:
-            return np.full(len(items), np.nan)
+            return np.full(len(scores), np.nan)
         return self.calibrator.probability(scores)
 
     def _because(
-        self, answer: RungAnswer, person: _Person, items: NDArray[np.int32]
+        self, answer: _Answer, person: _Person, items: NDArray[np.int32]
     ) -> list[str] | str:
-        if answer.rung != RUNGS[0]:
+        if answer.because is not None:
             return answer.because
-        gains = self._gains(person.seen, items, answer.rates[items])
+        gains = leave_one_out_gains(self.model, person.seen, items)
         reasons = []
         for gain in gains.T:
             best = [i for i in np.argsort(-gain, kind="stable")[:_REASONS] if gain[i] > 0]
             reasons.append(" · ".join(self._titles[person.seen.indices[i]] for i in best))
         return reasons
-
-    def _gains(
-        self, row: sparse.csr_array, items: NDArray[np.int32], full: NDArray[np.floating[Any]]
-    ) -> NDArray[np.float32]:
-        """Return by how much each item of the history raises the score of each item listed."""
-        n = row.nnz
-        gains = np.empty((n, len(items)), dtype=np.float32)
-        for start in range(0, n, _BATCH):
-            left_out = np.arange(start, min(start + _BATCH, n))
-            without = _without_one(row, left_out)
-            gains[left_out] = full - self.model.score(without)[:, items]
-        return gains
-
-
-def _without_one(row: sparse.csr_array, left_out: NDArray[np.int64]) -> sparse.csr_array:
-    """Return copies of a row, each without one of its entries."""
-    kept = np.arange(row.nnz)[None, :] != left_out[:, None]
-    copies, entries = np.nonzero(kept)
-    return sparse.csr_array(
-        (row.data[entries], (copies, row.indices[entries])),
-        shape=(len(left_out), row.shape[1]),
-    )

@@ -1,5 +1,6 @@
 """One object answers for everybody, and every row says which rung of the ladder spoke."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ def bundle(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Bundle:
         dataset=dataset,
         calibrator=calibrator,
         like=7.0,
+        blend=0.0,
         n_neighbors=2,
         prior=1.0,
     )
@@ -146,6 +148,41 @@ def test_users_are_no_neighbours_of_their_own(bundle: Bundle) -> None:
     # Told the same profile as a stranger's, the nearest user is "new", who has used nothing.
     told = one.recommend(profile=USERS.loc["new"].to_dict(), k=99).set_index("item_id")
     assert asked["c"] > told.loc["c", "probability"]
+
+
+def test_the_first_clicks_move_the_list_from_the_profile_to_the_model(bundle: Bundle) -> None:
+    mixed = dataclasses.replace(bundle, blend=2.0)
+    profile = {"role": "dev", "years": 9}
+    rungs, shares = [], []
+    items = ["a", "b", "d", "e"]
+    before = mixed.recommend(profile=profile, k=99).set_index("item_id")["probability"]
+    for n in range(1, 5):
+        asked: dict[str, Any] = {"history": items[:n], "profile": profile, "k": 99}
+        found = mixed.recommend(**asked).set_index("item_id")
+        model = bundle.recommend(**asked).set_index("item_id")["probability"]
+        rungs.append(found["rung"].iloc[0])
+        # Of the way from what the profile says to what the model says of Gamma.
+        shares.append((found["probability"]["c"] - before["c"]) / (model["c"] - before["c"]))
+    assert shares == pytest.approx([1 / 3, 2 / 4, 3 / 5, 4 / 6])
+    assert rungs == ["history + profile neighbours"] * 4
+    long = mixed.recommend(history=list("abcdef"), profile=profile)
+    assert long.empty
+    assert set(dataclasses.replace(mixed, blend=0.5).recommend("bob")["rung"]) == {"history"}
+
+
+def test_the_blended_order_is_that_of_the_standardised_sum(bundle: Bundle) -> None:
+    mixed = dataclasses.replace(bundle, blend=2.0)
+    profile = {"role": "dev", "years": 9}
+    row = bundle.dataset.user_items[[bundle.dataset.user_ids.get_loc("nle")]]
+    scores = bundle.model.score(row)[0]
+    before = mixed.recommend(profile=profile, k=99).set_index("item_id")["probability"]
+    rates = before[bundle.dataset.item_ids].to_numpy()
+    rest = bundle.dataset.item_ids != "a"
+    z = [(x - x[rest].mean()) / x[rest].std() for x in (scores, rates)]
+    wanted = pd.Series(z[0] / 3 + 2 * z[1] / 3, bundle.dataset.item_ids)[rest]
+    found = mixed.recommend("nle", profile=profile, k=99)["item_id"]
+    assert set(found) == set(wanted.index)
+    assert (wanted[found].diff().dropna() < 1e-5).all()
 
 
 def test_an_edited_history_moves_the_list_and_takes_the_place_of_the_users_own(

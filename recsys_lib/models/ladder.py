@@ -13,7 +13,7 @@ from recsys_lib.checks import check_is_fitted
 from recsys_lib.models.cold_start import ProfileNeighbours, ProfileRegression, SegmentPopularity
 from recsys_lib.models.like_rates import LikeRates
 
-__all__ = ["Ladder", "RungAnswer"]
+__all__ = ["Ladder", "RungAnswer", "blend"]
 
 _MAX_SEGMENTS = 50
 
@@ -149,6 +149,47 @@ class Ladder:
             return RungAnswer("popularity", self.rates_.overall_, "")
         shared = ", ".join(f"{name}={profile[name]}" for name in self.segments_.columns)
         return RungAnswer("segment popularity", self.segments_.score(profile), shared)
+
+
+def blend(
+    scores: NDArray[np.floating[Any]],
+    rates: NDArray[np.floating[Any]],
+    weight: float,
+    candidates: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Return one order from a model's scores and a rung's rates, each standardised.
+
+    Parameters
+    ----------
+    scores, rates : ndarray of shape (n_items,), float
+        On scales of their own.
+    weight : float
+        Of the scores, in [0, 1].
+    candidates : ndarray of shape (n_items,), bool
+        Items that may be listed; mean and standard deviation are taken over these.
+
+    Returns
+    -------
+    ndarray of shape (n_items,), float32
+
+    Notes
+    -----
+    The weight n / (n + b) after n interactions counts the rung as b interactions, so that the list
+    moves smoothly from the one to the other. With b = 4 the blend was better than either at 1, 2, 5
+    and 10 interactions, for EASE on likes, on MovieLens 100K and on the default world.
+
+    Examples
+    --------
+    >>> blend(np.array([9.0, 0.0, 3.0]), np.array([0.1, 0.3, 0.2]), 0.5, np.ones(3, bool)).round(2)
+    array([ 0.06,  0.08, -0.13], dtype=float32)
+    """
+    parts = []
+    for values in (scores, rates):
+        among = np.asarray(values, dtype=np.float64)[candidates]
+        spread = among.std() if among.size else 0.0
+        center = among.mean() if among.size else 0.0
+        parts.append((values - center) / spread if spread > 0 else np.zeros(len(values)))
+    return np.asarray(weight * parts[0] + (1 - weight) * parts[1], dtype=np.float32)
 
 
 def _segment_columns(users: pd.DataFrame) -> list[str]:
