@@ -1,5 +1,7 @@
 """Doors: interactions, catalogues and profiles from DataFrames and files, checked on the way in."""
 
+from recsys_lib.sources.feedback import to_likes
+from recsys_lib.sources.grouplens import movielens
 from recsys_lib.sources.interactions import read_interactions, validate_interactions
 from recsys_lib.sources.loading import load_dataset
 from recsys_lib.sources.profiles import read_catalogue, read_users
@@ -10,10 +12,12 @@ __all__ = [
     "Reduction",
     "Snapshot",
     "load_dataset",
+    "movielens",
     "read_catalogue",
     "read_facts",
     "read_interactions",
     "read_users",
     "snapshot",
+    "to_likes",
     "validate_interactions",
 ]

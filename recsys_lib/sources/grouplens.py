@@ -1,0 +1,218 @@
+"""MovieLens, from files at hand or fetched once: the data that papers and peers are compared on."""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from recsys_lib.artifacts import atomic_folder
+from recsys_lib.checks import check_choice
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import DataError
+from recsys_lib.sources.loading import load_dataset
+from recsys_lib.sources.profiles import read_catalogue, read_users
+
+__all__ = ["movielens"]
+
+_HOST = "https://files.grouplens.org/datasets/movielens"
+_CHUNK = 1 << 20
+_TIMEOUT_S = 60
+_RATING_COLUMNS = ("user_id", "item_id", "rating", "timestamp")
+# The genre flags of u.item, in the order of u.genre.
+_GENRES = [
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
+    *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
+    *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
+]
+
+
+@dataclass(frozen=True)
+class _Release:
+    """What GroupLens calls a release, the checksum it publishes, and its rating scale."""
+
+    folder: str
+    md5: str | None
+    scale: tuple[float, float]
+
+
+_RELEASES = {
+    "100k": _Release("ml-100k", "0e33842e24a9c977be4e0107933c0723", (1, 5)),
+    "1m": _Release("ml-1m", "c4d9eecfca2ab87c1945afe126590906", (1, 5)),
+    "20m": _Release("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3", (0.5, 5)),
+    # A living release: GroupLens replaces it, so no checksum can be fixed.
+    "latest-small": _Release("ml-latest-small", None, (0.5, 5)),
+}
+
+
+def movielens(
+    name: str = "100k", *, folder: Path | str = "data/raw", download: bool = True
+) -> Dataset:
+    """Return a release of MovieLens, with titles and genres, and profiles where it has them.
+
+    Parameters
+    ----------
+    name : {"100k", "1m", "20m", "latest-small"}
+    folder : Path or str
+        Where the release lies or shall lie, as ``folder/ml-100k`` and so on: GroupLens' own files,
+        or RecBole's ``ml-100k.inter``, ``.item`` and ``.user``. A zip at hand is unpacked.
+    download : bool
+        Whether to fetch what is not there. Its MD5 is compared with the one GroupLens publishes
+        (``latest-small`` changes with time and has none).
+
+    Returns
+    -------
+    Dataset
+        Ids are strings, as in the files; times are kept.
+
+    Raises
+    ------
+    DataError
+        Where the release is not at hand and cannot be fetched, or the archive is not the published
+        one.
+
+    Notes
+    -----
+    GroupLens permits research use and no redistribution: don't commit the files.
+
+    References
+    ----------
+    .. [1] F. M. Harper, J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS
+       5(4), 2015. https://grouplens.org/datasets/movielens/
+    """
+    check_choice("name", name, tuple(_RELEASES))
+    release = _RELEASES[name]
+    place = Path(folder).expanduser() / release.folder
+    if not _files(place, release):
+        _obtain(place, release, download)
+    found = _files(place, release)
+    if not found:
+        raise DataError(
+            f"{place} must hold MovieLens {name}; its rating file is not among the contents. "
+            f"Remove the folder, or unpack {release.folder}.zip of GroupLens there."
+        )
+    return _read(found, release)
+
+
+def _files(place: Path, release: _Release) -> dict[str, Path]:
+    """Return the files of a release in whichever layout it lies there."""
+    layouts = (
+        ("ratings.csv", "movies.csv", ""),
+        ("ratings.dat", "movies.dat", "users.dat"),
+        ("u.data", "u.item", "u.user"),
+        tuple(f"{release.folder}.{suffix}" for suffix in ("inter", "item", "user")),
+    )
+    for names in layouts:
+        if (place / names[0]).is_file():
+            roles = zip(("ratings", "items", "users"), names, strict=True)
+            return {role: place / name for role, name in roles if name and (place / name).is_file()}
+    return {}
+
+
+def _read(files: dict[str, Path], release: _Release) -> Dataset:
+    """Read a release in the layout of its files; only those of GroupLens lack a header."""
+    ratings = files["ratings"]
+    headless = ratings.suffix in (".dat", ".data")
+    items = users = None
+    if "items" in files:
+        items = read_catalogue(
+            files["items"],
+            item="auto" if not headless else "item_id",
+            columns=_item_columns(ratings) if headless else None,
+            encoding="latin-1" if headless else None,
+            delimiter="|" if ratings.name == "u.data" else None,
+        )
+        if ratings.name == "u.data":
+            flags = items[_GENRES].astype(int).astype(bool)
+            genres = flags.apply(lambda row: "|".join(flags.columns[row]), axis=1)
+            items = items[["title", "release_date"]].assign(genres=genres)
+    if "users" in files:
+        users = read_users(
+            files["users"],
+            columns=_user_columns(ratings) if headless else None,
+            delimiter="|" if ratings.name == "u.data" else None,
+        )
+    return load_dataset(
+        ratings,
+        items=items,
+        users=users,
+        rating_scale=release.scale,
+        columns=_RATING_COLUMNS if headless else None,
+        delimiter="\t" if ratings.name == "u.data" else None,
+    )
+
+
+def _item_columns(ratings: Path) -> list[str]:
+    if ratings.name == "u.data":
+        return ["item_id", "title", "release_date", "video_release_date", "url", *_GENRES]
+    return ["item_id", "title", "genres"]
+
+
+def _user_columns(ratings: Path) -> list[str]:
+    if ratings.name == "u.data":
+        return ["user_id", "age", "gender", "occupation", "zip_code"]
+    return ["user_id", "gender", "age", "occupation", "zip_code"]
+
+
+def _obtain(place: Path, release: _Release, download: bool) -> None:
+    """Unpack the archive beside the place, fetched first where it is not there."""
+    archive = place.parent / f"{release.folder}.zip"
+    if not archive.is_file():
+        if not download:
+            raise _absent(place, release, "it may not be fetched (download=False)")
+        _fetch(archive, place, release)
+    _verify(archive, release)
+    try:
+        with atomic_folder(place) as part, zipfile.ZipFile(archive) as packed:
+            for member in packed.infolist():
+                # The release's own folder is the first part of each name; nothing may leave it.
+                name = PurePosixPath(member.filename).name
+                if not member.is_dir():
+                    (part / name).write_bytes(packed.read(member))
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise DataError(
+            f"{archive} must be the zip that GroupLens publishes; {error}. Remove it and try again."
+        ) from error
+
+
+def _fetch(archive: Path, place: Path, release: _Release) -> None:
+    """Fetch an archive under a temporary name, so that half of one is never taken for it."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    part = archive.with_name(f".{archive.name}.{os.getpid()}.part")
+    try:
+        with (
+            urllib.request.urlopen(f"{_HOST}/{archive.name}", timeout=_TIMEOUT_S) as answer,
+            part.open("wb") as file,
+        ):
+            while chunk := answer.read(_CHUNK):
+                file.write(chunk)
+        part.replace(archive)
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise _absent(place, release, f"fetching it failed: {reason}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _verify(archive: Path, release: _Release) -> None:
+    if release.md5 is None:
+        return
+    # MD5 is what GroupLens publishes; it guards against a broken copy, not against an attacker.
+    digest = hashlib.md5(usedforsecurity=False)
+    with archive.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != release.md5:
+        raise DataError(
+            f"{archive} must have the MD5 that GroupLens publishes, {release.md5}; it has "
+            f"{digest.hexdigest()}. Remove it and try again."
+        )
+
+
+def _absent(place: Path, release: _Release, why: str) -> DataError:
+    return DataError(
+        f"MovieLens must lie in {place}; it does not, and {why}. With a network download "
+        f"{_HOST}/{release.folder}.zip and put it into {place.parent}."
+    )
