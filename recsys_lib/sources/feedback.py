@@ -37,15 +37,15 @@ def to_likes(
 
     Examples
     --------
-    Bob's three stars are the most he ever gives:
+    Three stars are the most that *b* ever gives:
 
     >>> frame = pd.DataFrame(
-    ...     {"user_id": ["ann", "ann", "bob", "bob"], "item_id": list("xyxy"), "value": [5, 4, 3, 1]}
+    ...     {"user_id": [*"aabb"], "item_id": [*"xyxy"], "value": [5, 4, 3, 1]}
     ... )
     >>> to_likes(frame, 4)[["user_id", "item_id"]].to_numpy().tolist()
-    [['ann', 'x'], ['ann', 'y']]
+    [['a', 'x'], ['a', 'y']]
     >>> to_likes(frame, "user mean")[["user_id", "item_id"]].to_numpy().tolist()
-    [['ann', 'x'], ['bob', 'x']]
+    [['a', 'x'], ['b', 'x']]
     """
     if "value" not in interactions:
         raise DataError(
