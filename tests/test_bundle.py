@@ -299,7 +299,7 @@ def test_other_artefacts_and_later_formats_are_refused(
     bundle.dataset.save(tmp_path / "dataset")
     with pytest.raises(ArtifactError, match="must hold a bundle; its manifest says 'dataset'"):
         Bundle.load(tmp_path / "dataset")
-    monkeypatch.setattr("recsys_lib.bundle._FORMAT", 99)
+    monkeypatch.setattr("recsys_lib.bundle.bundle._FORMAT", 99)
     bundle.save(tmp_path / "bundle")
     monkeypatch.undo()
     with pytest.raises(ArtifactError, match="must be a bundle of format 1; it has 99"):

@@ -13,18 +13,17 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
+from recsys_lib.bundle.desk import Desk, History, Person
 from recsys_lib.checks import check_choice, check_integer, check_nonnegative
 from recsys_lib.dataset import Dataset
-from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.ladder import Ladder, blend
 from recsys_lib.models.reasons import leave_one_out_gains
-from recsys_lib.naming import find_id, find_ids
 from recsys_lib.ranking import top_k
 
 __all__ = ["RUNGS", "Bundle"]
@@ -32,21 +31,9 @@ __all__ = ["RUNGS", "Bundle"]
 #: The rungs of the ladder, from what is known best to what is known of anybody.
 RUNGS = ("history", "profile neighbours", "segment popularity", "popularity")
 
-History = Sequence[Any] | Mapping[Any, float]
-
 _FORMAT = 1
 _REASONS = 2
 _QUARTER = 0.25
-
-
-@dataclass(frozen=True)
-class _Person:
-    """Who asks: what they used, what the model sees of it, and their profile."""
-
-    used: sparse.csr_array
-    seen: sparse.csr_array
-    profile: Mapping[str, Any]
-    position: int | None
 
 
 @dataclass(frozen=True)
@@ -174,8 +161,8 @@ class Bundle:
         The model scores one row, and for the reasons one more for each item of the history.
         """
         check_integer("k", k, minimum=1)
-        person = self._person(user, history, profile)
-        allowed = self._allowed(person, exclude, only)
+        person = self._desk.person(user, history, profile)
+        allowed = self._desk.allowed(person, exclude, only)
         answer = self._answer(person)
         scores = np.where(allowed, answer.order, -np.inf)[None, :].astype(np.float32)
         items = top_k(scores, k).items[0]
@@ -275,93 +262,13 @@ class Bundle:
             n_neighbors=self.n_neighbors,
             min_similarity=self.min_similarity,
             segment=self.segment,
-        ).fit(self._seen(self.dataset.user_items), self.dataset.users)
-
-    def _person(
-        self, user: Any, history: History | None, profile: Mapping[str, Any] | None
-    ) -> _Person:
-        position = None if user is None else find_id(self.dataset.user_ids, user, "user")
-        if history is not None:
-            used = self._row(history)
-        elif position is not None:
-            used = self.dataset.user_items[[position]]
-        else:
-            used = sparse.csr_array((1, self.dataset.n_items), dtype=np.float32)
-        if profile is None:
-            profile = {}
-            if position is not None and self.dataset.users is not None:
-                profile = self.dataset.users.iloc[position].to_dict()
-        else:
-            self._check_profile(profile)
-        return _Person(used=used, seen=self._seen(used), profile=profile, position=position)
-
-    def _check_profile(self, profile: Mapping[str, Any]) -> None:
-        users = self.dataset.users
-        known = pd.Index([] if users is None else users.columns)
-        if len(profile) and not len(known):
-            raise DataError(
-                "`profile` must be compared with those of the dataset; it has none. "
-                "Build the bundle from a dataset with `users`."
-            )
-        find_ids(known, profile, "profile column")
-
-    def _row(self, history: History) -> sparse.csr_array:
-        """Return a history as one row of the matrix; an item without a rating counts as liked."""
-        ids = list(history)
-        items = find_ids(self.dataset.item_ids, ids, "item")
-        if isinstance(history, Mapping):
-            values = np.array([self._value(item, history[item]) for item in ids], dtype=np.float32)
-        else:
-            values = np.full(len(ids), self._liked_value, dtype=np.float32)
-        items, first = np.unique(items, return_index=True)
-        row = (values[first], (np.zeros(len(items), dtype=np.int64), items))
-        return sparse.csr_array(row, shape=(1, self.dataset.n_items))
-
-    def _value(self, item: Any, value: Any) -> float:
-        low, high = self.dataset.rating_scale or (-np.inf, np.inf)
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = np.nan
-        if not (np.isfinite(number) and low <= number <= high):
-            raise DataError(
-                f"`history[{item!r}]` must be a finite rating from {low:g} to {high:g}; "
-                f"got {value!r}. Correct it, or give a list of item ids."
-            )
-        return number
+        ).fit(self._desk.seen(self.dataset.user_items), self.dataset.users)
 
     @cached_property
-    def _liked_value(self) -> float:
-        """The rating that stands for a like where none is given: the mean of all likes."""
-        if self.dataset.rating_scale is None:
-            return 1.0
-        data = self.dataset.user_items.data
-        liked = data[data >= (data.mean() if self.like is None else self.like)]
-        return float(liked.mean()) if len(liked) else self.dataset.rating_scale[1]
+    def _desk(self) -> Desk:
+        return Desk(dataset=self.dataset, inputs=self.inputs, like=self.like)
 
-    def _seen(self, used: sparse.csr_array) -> sparse.csr_array:
-        """Return what the model sees of what was used."""
-        if self.inputs == "values":
-            return used
-        liked = used.data >= (-np.inf if self.like is None else self.like)
-        kept = used.tocoo()
-        return sparse.csr_array(
-            (np.ones(int(liked.sum()), np.float32), (kept.row[liked], kept.col[liked])),
-            shape=used.shape,
-        )
-
-    def _allowed(
-        self, person: _Person, exclude: Iterable[Any], only: Iterable[Any] | None
-    ) -> NDArray[np.bool_]:
-        ids = self.dataset.item_ids
-        allowed = np.full(len(ids), only is None)
-        if only is not None:
-            allowed[find_ids(ids, only, "item")] = True
-        allowed[find_ids(ids, exclude, "item")] = False
-        allowed[person.used.indices] = False
-        return allowed
-
-    def _answer(self, person: _Person) -> _Answer:
+    def _answer(self, person: Person) -> _Answer:
         """Climb down the ladder to the first rung that has something to say."""
         n = person.seen.nnz
         weight = n / (n + self.blend) if n >= self.min_history else 0.0
@@ -387,7 +294,7 @@ class Bundle:
         return self.calibrator.probability(scores)
 
     def _because(
-        self, answer: _Answer, person: _Person, items: NDArray[np.int32]
+        self, answer: _Answer, person: Person, items: NDArray[np.int32]
     ) -> list[str] | str:
         if answer.because is not None:
             return answer.because

@@ -1,0 +1,5 @@
+"""The one object that recommends for a person."""
+
+from recsys_lib.bundle.bundle import RUNGS, Bundle
+
+__all__ = ["RUNGS", "Bundle"]

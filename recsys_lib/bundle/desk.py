@@ -1,0 +1,145 @@
+"""Who asks: ids, histories and profiles as people give them, made rows of the matrix."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import DataError
+from recsys_lib.naming import find_id, find_ids
+
+__all__ = ["Desk", "History", "Person"]
+
+#: Item ids, or a mapping of item id to rating.
+History: TypeAlias = Sequence[Any] | Mapping[Any, float]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who asks.
+
+    Attributes
+    ----------
+    used : csr_array of shape (1, n_items)
+        What they used, with their ratings.
+    seen : csr_array of shape (1, n_items)
+        What of it the model sees.
+    profile : mapping of column name to value
+    position : int or None
+        Row in the dataset, for one who is in it.
+    """
+
+    used: sparse.csr_array
+    seen: sparse.csr_array
+    profile: Mapping[str, Any]
+    position: int | None
+
+
+@dataclass(kw_only=True)
+class Desk:
+    """Reads what people say in the terms of a dataset.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    inputs : {"values", "likes"}
+        What a model sees: ratings as they are, or a 1 for each like.
+    like : float, optional
+        Rating from which on an item counts as liked.
+    """
+
+    dataset: Dataset
+    inputs: Literal["values", "likes"]
+    like: float | None
+
+    def person(
+        self, user: Any, history: History | None, profile: Mapping[str, Any] | None
+    ) -> Person:
+        """Return who asks; `DataError` names what is unknown, and what is near."""
+        position = None if user is None else find_id(self.dataset.user_ids, user, "user")
+        if history is not None:
+            used = self._row(history)
+        elif position is not None:
+            used = self.dataset.user_items[[position]]
+        else:
+            used = sparse.csr_array((1, self.dataset.n_items), dtype=np.float32)
+        if profile is None:
+            profile = {}
+            if position is not None and self.dataset.users is not None:
+                profile = self.dataset.users.iloc[position].to_dict()
+        else:
+            self._check_profile(profile)
+        return Person(used=used, seen=self.seen(used), profile=profile, position=position)
+
+    def _check_profile(self, profile: Mapping[str, Any]) -> None:
+        users = self.dataset.users
+        known = pd.Index([] if users is None else users.columns)
+        if len(profile) and not len(known):
+            raise DataError(
+                "`profile` must be compared with those of the dataset; it has none. "
+                "Build the bundle from a dataset with `users`."
+            )
+        find_ids(known, profile, "profile column")
+
+    def _row(self, history: History) -> sparse.csr_array:
+        """Return a history as one row of the matrix; an item without a rating counts as liked."""
+        ids = list(history)
+        items = find_ids(self.dataset.item_ids, ids, "item")
+        if isinstance(history, Mapping):
+            values = np.array([self._value(item, history[item]) for item in ids], dtype=np.float32)
+        else:
+            values = np.full(len(ids), self._liked_value, dtype=np.float32)
+        items, first = np.unique(items, return_index=True)
+        row = (values[first], (np.zeros(len(items), dtype=np.int64), items))
+        return sparse.csr_array(row, shape=(1, self.dataset.n_items))
+
+    def _value(self, item: Any, value: Any) -> float:
+        low, high = self.dataset.rating_scale or (-np.inf, np.inf)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = np.nan
+        if not (np.isfinite(number) and low <= number <= high):
+            raise DataError(
+                f"`history[{item!r}]` must be a finite rating from {low:g} to {high:g}; "
+                f"got {value!r}. Correct it, or give a list of item ids."
+            )
+        return number
+
+    @cached_property
+    def _liked_value(self) -> float:
+        """The rating that stands for a like where none is given: the mean of all likes."""
+        if self.dataset.rating_scale is None:
+            return 1.0
+        data = self.dataset.user_items.data
+        liked = data[data >= (data.mean() if self.like is None else self.like)]
+        return float(liked.mean()) if len(liked) else self.dataset.rating_scale[1]
+
+    def seen(self, used: sparse.csr_array) -> sparse.csr_array:
+        """Return what the model sees of what was used."""
+        if self.inputs == "values":
+            return used
+        liked = used.data >= (-np.inf if self.like is None else self.like)
+        kept = used.tocoo()
+        return sparse.csr_array(
+            (np.ones(int(liked.sum()), np.float32), (kept.row[liked], kept.col[liked])),
+            shape=used.shape,
+        )
+
+    def allowed(
+        self, person: Person, exclude: Iterable[Any], only: Iterable[Any] | None
+    ) -> NDArray[np.bool_]:
+        """Say which items may be listed."""
+        ids = self.dataset.item_ids
+        allowed = np.full(len(ids), only is None)
+        if only is not None:
+            allowed[find_ids(ids, only, "item")] = True
+        allowed[find_ids(ids, exclude, "item")] = False
+        allowed[person.used.indices] = False
+        return allowed
