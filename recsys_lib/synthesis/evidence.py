@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Evidence = Literal["ratings", "likes", "interactions"]
 
 _FLAT = 1.0 / np.sqrt(2 * np.pi)
+_LOG_RATES = (-30.0, 4.0)  # from never to surely
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,10 @@ def _add_ratings(
     curvature: Floats,
 ) -> None:
     rows, items = np.repeat(np.arange(len(z)), np.diff(shown.indptr)), shown.indices
-    signal = linear.signal_offset[items] + truth.selection_shift
+    signal = linear.signal_offset[items]
     signal += np.einsum("jd,jd->j", z[rows], linear.signal_rows[items])
+    rate = linear.rate_offset[items] + np.einsum("jd,jd->j", z[rows], linear.rate_rows[items])
+    signal += truth.shift_when_taken(np.exp(np.clip(rate, *_LOG_RATES)))
     slope, bend = probit_derivatives(truth, shown.data, signal)
     for values, pieces, into in (
         (slope, linear.signal_rows, gradient),
@@ -152,7 +155,10 @@ def probit_derivatives(
     cuts = np.concatenate([[-40.0], truth.thresholds, [40.0]])  # as good as infinite
     low, high = (cuts[level] - signal) / sigma, (cuts[level + 1] - signal) / sigma
     at_low, at_high = (_FLAT * np.exp(-0.5 * edge**2) for edge in (low, high))
-    mass = np.maximum(ndtr(high) - ndtr(low), 1e-300)
+    # On the far side of the mean the two tails are subtracted, so that no digits are lost.
+    far = low > 0
+    mass = ndtr(np.where(far, -low, high)) - ndtr(np.where(far, -high, low))
+    mass = np.maximum(mass, 1e-300)
     slope = (at_low - at_high) / (mass * sigma)
     bend = (high * at_high - low * at_low) / (mass * sigma**2) + slope**2
     return slope, np.clip(bend, 0.0, 1.0 / sigma**2)
@@ -170,13 +176,13 @@ def _add_presence(
 ) -> None:
     rows = np.repeat(np.arange(len(z)), np.diff(shown.indptr))
     rate = linear.rate_offset + z @ linear.rate_rows.T
-    np.exp(np.clip(rate, -30.0, 4.0, out=rate), out=rate)
+    np.exp(np.clip(rate, *_LOG_RATES, out=rate), out=rate)
     taken = -np.expm1(-rate)
     chance = share * taken
     # d log(chance) along the rate and, for likes, along the signal.
     parts = [(rate * (1 - taken) / taken, linear.rate_rows)]
     if like is not None:
-        signal = linear.signal_offset + truth.selection_shift + z @ linear.signal_rows.T
+        signal = linear.signal_offset + z @ linear.signal_rows.T + truth.shift_when_taken(rate)
         chance *= truth.probit.at_least(like, signal)
         parts.append((_like_slope(truth, like, signal), linear.signal_rows))
     # Fisher's weight g / (1 - g); the gradient's (x - g) / (1 - g) is 1 where a pair is stored.

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_choice, check_positive, check_user_items
 from recsys_lib.synthesis.evidence import Evidence, Predictors, predictors
 from recsys_lib.synthesis.posterior import taste_posterior
+from recsys_lib.synthesis.prediction import hidden_chance, predict
 from recsys_lib.synthesis.sphere import Gaussian, mixture_moments, sphere_moments
-from recsys_lib.synthesis.truth import Truth
+from recsys_lib.synthesis.truth import Among, Truth
 
 __all__ = ["FoldInOracle", "OmniscientOracle", "ProfileOracle"]
 
@@ -21,20 +21,11 @@ By = Literal["rating", "like", "exposure", "liked_exposure"]
 
 _BY = ("rating", "like", "exposure", "liked_exposure")
 _ROWS = 1024
-_NODES, _WEIGHTS = hermegauss(7)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
-
-
-def _hidden(rate: Floats, share: float) -> Floats:
-    """P(taken, and not among those shown | not shown); the rate itself where all is shown."""
-    if share == 1:
-        return rate
-    taken = -np.expm1(-rate)
-    return np.asarray((1 - share) * taken / (1 - share * taken))
 
 
 def _check(oracle: Any) -> None:
     check_choice("by", oracle.by, _BY)
+    check_choice("among", oracle.among, ("all", "taken"))
     check_positive("share", oracle.share)
     if oracle.share > 1:
         raise ValueError(f"`share` must be at most 1; got {oracle.share!r}.")
@@ -58,6 +49,10 @@ class OmniscientOracle:
         "liked_exposure" alone.
     min_value : float
         Lowest rating that counts as a like.
+    among : {"taken", "all"}
+        Whether "rating" and "like" are of pairs that were taken, as held-out ratings are, or of
+        any lab that the user may be told to try. For who knows the truth the two differ only
+        where ``selection_on_rating`` > 0.
 
     Notes
     -----
@@ -78,6 +73,7 @@ class OmniscientOracle:
     by: By = "rating"
     share: float = 0.8
     min_value: float = 7.0
+    among: Among = "taken"
 
     def __post_init__(self) -> None:
         _check(self)
@@ -103,15 +99,15 @@ class OmniscientOracle:
         """
         truth = self.truth
         if self.by == "rating":
-            scores = truth.expected_rating(users, among="taken")
+            scores = truth.expected_rating(users, among=self.among)
         elif self.by == "like":
-            scores = truth.like_probability(users, self.min_value)
+            scores = truth.like_probability(users, self.min_value, among=self.among)
         elif self.by == "exposure":
             scores = truth.exposure(users)
         else:
             rate = -np.log1p(-np.minimum(truth.inclusion(users), 1 - 1e-12))
             liked = truth.like_probability(users, self.min_value, among="taken")
-            scores = _hidden(rate, self.share) * liked
+            scores = hidden_chance(rate, self.share) * liked
         return scores.astype(np.float32)
 
 
@@ -134,6 +130,10 @@ class FoldInOracle:
         Share of each history that the rows show, in (0, 1]: 0.8 for the splits' default.
     min_value : float
         Lowest rating that counts as a like.
+    among : {"taken", "all"}
+        Whether "rating" and "like" are of labs that were taken, as held-out ratings are, or of
+        any lab that the user may be told to try. They differ where ``selection`` > 0: that a lab
+        was taken speaks for it.
 
     Notes
     -----
@@ -160,6 +160,7 @@ class FoldInOracle:
     evidence: Evidence = "ratings"
     share: float = 0.8
     min_value: float = 7.0
+    among: Among = "taken"
 
     def __post_init__(self) -> None:
         _check(self)
@@ -233,26 +234,19 @@ class FoldInOracle:
 
     def _integrate(self, found: Gaussian, linear: Predictors) -> Floats:
         """The posterior expectation of what is asked for."""
-        probit = self.truth.probit
-        signal = linear.signal_offset + found.mean @ linear.signal_rows.T
-        variance = _quadratic(found.covariance, linear.signal_rows, linear.signal_rows)
+        probit, seen = self.truth.probit, predict(found, linear, self.share)
+        taken = (
+            seen.taken_signal + self.truth.shift_when_taken(seen.rate),
+            seen.taken_variance,
+        )
+        asked = taken if self.among == "taken" else (seen.signal, seen.variance)
         if self.by == "rating":
-            return probit.expected(signal + self.truth.selection_shift, variance)
+            return probit.expected(*asked)
         if self.by == "like":
-            return probit.at_least(self.min_value, signal, variance)
-        log_rate = linear.rate_offset + found.mean @ linear.rate_rows.T
-        spread = np.sqrt(_quadratic(found.covariance, linear.rate_rows, linear.rate_rows))
-        shared = _quadratic(found.covariance, linear.signal_rows, linear.rate_rows)
-        scores = np.zeros_like(signal)
-        for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-            piece = _hidden(np.exp(np.minimum(log_rate + node * spread, 4.0)), self.share)
-            if self.by == "liked_exposure":
-                tilt = shared / np.maximum(spread, 1e-9)
-                left = np.maximum(variance - tilt**2, 0.0)
-                moved = signal + node * tilt + self.truth.selection_shift
-                piece = piece * probit.at_least(self.min_value, moved, left)
-            scores += weight * piece
-        return scores
+            return probit.at_least(self.min_value, *asked)
+        if self.by == "exposure":
+            return seen.hidden
+        return seen.hidden * probit.at_least(self.min_value, *taken)
 
 
 @dataclass(frozen=True)
@@ -264,7 +258,7 @@ class ProfileOracle(FoldInOracle):
 
     Parameters
     ----------
-    truth, by, evidence, share, min_value
+    truth, by, evidence, share, min_value, among
         See `FoldInOracle`.
 
     Examples
@@ -304,9 +298,3 @@ def _population(truth: Truth, n_rows: int) -> Gaussian:
         np.broadcast_to(prior.mean, (n_rows, size)),
         np.broadcast_to(prior.covariance, (n_rows, size, size)),
     )
-
-
-def _quadratic(covariance: Floats, left: Floats, right: Floats) -> Floats:
-    """``left_i' C_u right_i`` for each user and item."""
-    products = (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
-    return np.asarray(covariance.reshape(len(covariance), -1) @ products.T)

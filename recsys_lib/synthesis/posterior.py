@@ -10,14 +10,16 @@ from recsys_lib.synthesis.evidence import Evidence, Predictors, Terms, taste_ter
 from recsys_lib.synthesis.sphere import Gaussian, held_to_sphere, sphere_tilt
 from recsys_lib.synthesis.truth import Truth
 
-__all__ = ["taste_posterior"]
+__all__ = ["CLOCK_SD", "taste_posterior", "usual_clock"]
 
 Floats = NDArray[np.float64]
 
-_CLOCK_SD = 1.0  # prior spread of the log clock; activity is log-normal with 0.7 by default
+CLOCK_SD = 1.0
+"""Prior spread of the log clock: that of activity, and what tastes add to it."""
+
 _STEPS = 25
 _ROUNDS = 3
-_TOLERANCE = 0.03  # of the last Newton step, after which the error is its square
+_TOLERANCE = 0.02  # of the last Newton step; what is left after it is about its square
 _LONGEST = 2.0  # of one Newton step in any coordinate, in prior standard deviations
 
 
@@ -56,13 +58,13 @@ def taste_posterior(
     rating units (rms), which is 0.003 in RMSE.
     """
     size = prior.mean.shape[1]
-    mode, precision = _prior(shown, prior, truth, linear, share)
+    mode, precision = _prior(prior, truth, linear)
     pull = np.einsum("nij,nj->ni", precision, mode)
     places = np.arange(size)
 
-    def terms(z: Floats) -> Terms:
+    def terms(z: Floats, rows: NDArray[np.intp]) -> Terms:
         return taste_terms(
-            z, shown, truth, linear, evidence=evidence, share=share, min_value=min_value
+            z, shown[rows], truth, linear, evidence=evidence, share=share, min_value=min_value
         )
 
     for _ in range(_ROUNDS):
@@ -73,40 +75,44 @@ def taste_posterior(
 
 
 def _newton(
-    start: Floats, pull: Floats, precision: Floats, terms: Callable[[Floats], Terms]
+    start: Floats,
+    pull: Floats,
+    precision: Floats,
+    terms: Callable[[Floats, NDArray[np.intp]], Terms],
 ) -> Gaussian:
     """Mode of a Gaussian prior times a likelihood, and the inverse curvature there."""
     mode, curvature = start.copy(), precision.copy()
     # A row stops by its own step alone, so that it does not matter which others are beside it.
-    moving = np.ones(len(mode), dtype=bool)
+    rows = np.arange(len(mode))
     for _ in range(_STEPS):
-        at = terms(mode)
-        uphill = at.gradient + pull - np.einsum("nij,nj->ni", precision, mode)
-        curvature[moving] = (precision + at.curvature)[moving]
-        step = np.linalg.solve(curvature, uphill[:, :, None])[:, :, 0]
+        here, at = mode[rows], terms(mode[rows], rows)
+        uphill = at.gradient + pull[rows] - np.einsum("nij,nj->ni", precision[rows], here)
+        curvature[rows] = precision[rows] + at.curvature
+        step = np.linalg.solve(curvature[rows], uphill[:, :, None])[:, :, 0]
         longest = np.abs(step).max(axis=1)
-        step *= np.minimum(1.0, _LONGEST / np.maximum(longest, 1e-12))[:, None]
-        mode[moving] += step[moving]
-        moving &= longest > _TOLERANCE
-        if not moving.any():
+        mode[rows] += step * np.minimum(1.0, _LONGEST / np.maximum(longest, 1e-12))[:, None]
+        rows = rows[longest > _TOLERANCE]
+        if not len(rows):
             break
     return Gaussian(mode, np.asarray(np.linalg.inv(curvature), dtype=np.float64))
 
 
-def _prior(
-    shown: sparse.csr_array, prior: Gaussian, truth: Truth, linear: Predictors, share: float
-) -> tuple[Floats, Floats]:
+def _prior(prior: Gaussian, truth: Truth, linear: Predictors) -> tuple[Floats, Floats]:
     """Means and precisions of all unknowns before the history."""
     rows, size = prior.mean.shape
-    # The clock at which a user of average taste would have as long a history as this one.
-    counts = np.diff(shown.indptr) / share
-    counts = np.where(counts > 0, counts, truth.settings.ratings_per_user)
-    slope = truth.settings.selection + truth.settings.selection_on_rating
-    spread = 0.5 * slope**2 * truth.settings.taste_variance
-    clock = np.log(counts) - spread - np.log(np.exp(linear.rate_offset).sum())
-    mean = np.hstack([prior.mean, np.zeros((rows, 1)), clock[:, None]])
+    mean = np.hstack([prior.mean, np.zeros((rows, 2))])
+    mean[:, -1] = usual_clock(truth, linear)
     precision = np.zeros((rows, size + 2, size + 2))
     precision[:, :size, :size] = np.linalg.inv(prior.covariance)
     precision[:, size, size] = 1.0
-    precision[:, size + 1, size + 1] = 1.0 / _CLOCK_SD**2
+    precision[:, size + 1, size + 1] = 1.0 / CLOCK_SD**2
     return mean, precision
+
+
+def usual_clock(truth: Truth, linear: Predictors) -> float:
+    """Log clock at which a user of the median activity stops, if no lab were taken for sure."""
+    settings = truth.settings
+    slope = settings.selection + settings.selection_on_rating
+    tastes = 0.5 * slope**2 * settings.taste_variance  # log of the mean rate over tastes
+    median = np.log(settings.ratings_per_user) - 0.5 * settings.activity_spread**2
+    return float(median - tastes - np.log(np.exp(linear.rate_offset).sum()))

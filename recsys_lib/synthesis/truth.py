@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -92,14 +91,28 @@ class Truth:
         """The law of a rating given its signal."""
         return OrdinalProbit(self.thresholds, self.settings.rating_scale[0], self.settings.noise_sd)
 
-    @property
-    def selection_shift(self) -> float:
-        r"""How far ``selection_on_rating`` tilts the latent rating of pairs that are taken.
+    def shift_when_taken(self, rate: Floats) -> Floats:
+        r"""Return how far the latent rating of a pair is tilted by the pair having been taken.
 
+        Parameters
+        ----------
+        rate : ndarray
+            Expected arrivals of the pair by the time its user stops: ``-log(1 - P(taken))``.
+
+        Returns
+        -------
+        ndarray
+            On the latent scale; 0 unless ``selection_on_rating`` is not.
+
+        Notes
+        -----
         Taking with odds :math:`e^{\lambda y}` turns :math:`y \sim N(s, \sigma^2)` into
-        :math:`N(s + \lambda\sigma^2, \sigma^2)`, exactly while few labs are taken.
+        :math:`N(s + \lambda\sigma^2, \sigma^2)` while it is rare. In general :math:`\lambda` is
+        multiplied by the slope of log P(taken) in the log rate, which falls to 0 for labs that
+        everybody takes.
         """
-        return self.settings.selection_on_rating * self.settings.noise_sd**2
+        strength = self.settings.selection_on_rating * self.settings.noise_sd**2
+        return np.asarray(strength * rate / np.expm1(rate)) if strength else np.zeros_like(rate)
 
     def _weights(self) -> tuple[float, float]:
         """Coefficients of <p, q> and of each bias in the signal."""
@@ -134,9 +147,14 @@ class Truth:
         signal = taste * np.einsum("jk,jk->j", tastes, self.item_factors[items])
         return np.asarray(signal + bias * (self.user_bias[users] + self.item_bias[items]))
 
-    def _shifted(self, signal: Floats, among: Among) -> Floats:
+    def _signal(self, users: ArrayLike, among: Among) -> Floats:
+        """The signal, as tilted by selection on the rating where only pairs taken are meant."""
         check_choice("among", among, ("all", "taken"))
-        return signal if among == "all" else signal + self.selection_shift
+        signal = self.signal(users)
+        if among == "taken" and self.settings.selection_on_rating:
+            taken = np.clip(self.inclusion(users), 1e-12, 1 - 1e-9)
+            signal += self.shift_when_taken(-np.log1p(-taken))
+        return signal
 
     def expected_rating(self, users: ArrayLike, *, among: Among = "all") -> Floats:
         """Return E[r | signal]: the prediction with the least squared error.
@@ -154,7 +172,7 @@ class Truth:
         ndarray of shape (n_rows, n_items), float64
             In rating units.
         """
-        return self.probit.expected(self._shifted(self.signal(users), among))
+        return self.probit.expected(self._signal(users, among))
 
     def like_probability(
         self, users: ArrayLike, min_value: float = 7, *, among: Among = "all"
@@ -174,7 +192,7 @@ class Truth:
         -------
         ndarray of shape (n_rows, n_items), float64
         """
-        return self.probit.at_least(min_value, self._shifted(self.signal(users), among))
+        return self.probit.at_least(min_value, self._signal(users, among))
 
     def exposure(self, users: ArrayLike) -> Floats:
         r"""Return the log propensity :math:`\eta` of taking each lab, up to a constant per user.
@@ -223,11 +241,12 @@ class Truth:
         if user_items is None:
             return self.probit.irreducible_rmse(self.settings.rho2**0.5)
         rows = np.arange(self.n_users) if users is None else np.asarray(users, dtype=np.int64)
-        pairs = sparse.coo_array(user_items)
-        total = 0.0
-        for part in _slices(pairs.nnz, _ROWS * 64):
-            signal = self.signal_of_pairs(rows[pairs.row[part]], pairs.col[part])
-            total += float(self.probit.variance(self._shifted(signal, among)).sum())
+        pairs, total = sparse.csr_array(user_items), 0.0
+        for start in range(0, len(rows), _ROWS):
+            part = pairs[start : start + _ROWS]
+            inner = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+            signal = self._signal(rows[start : start + _ROWS], among)[inner, part.indices]
+            total += float(self.probit.variance(signal).sum())
         return float(np.sqrt(total / max(1, pairs.nnz)))
 
     def save(self, path: Path | str) -> None:
@@ -252,8 +271,3 @@ class Truth:
             raise ArtifactError(
                 f"{path} must be the truth of a world; {error}. Write it anew with World.save()."
             ) from error
-
-
-def _slices(total: int, size: int) -> Iterator[slice]:
-    for start in range(0, total, size):
-        yield slice(start, min(start + size, total))
