@@ -15,6 +15,7 @@ from recsys_lib.exploration import (
     mean_by_group,
     observed_means,
     overview,
+    shuffled_ratings,
 )
 
 
@@ -146,3 +147,18 @@ def test_a_like_outside_the_scale_is_refused(dataset: Dataset) -> None:
         like_threshold(dataset, 7.0)
     with pytest.raises(DataError, match="must have a rating scale to tell likes"):
         like_threshold(dataset.implicit(3))
+
+
+def test_shuffling_keeps_pairs_and_histogram_and_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"user_id": np.repeat(range(50), 20), "item_id": list(range(20)) * 50})
+    # Everybody agrees on every item: all the ratings say is which item it is.
+    frame["value"] = 1 + frame["item_id"] % 5
+    dataset = Dataset.from_frame(frame.sample(frac=0.6, random_state=int(rng.integers(9))))
+    dealt = shuffled_ratings(dataset, seed=1)
+    assert np.array_equal(dealt.user_items.indices, dataset.user_items.indices)
+    assert np.array_equal(np.sort(dealt.user_items.data), np.sort(dataset.user_items.data))
+    assert observed_means(dataset.user_items)["mean"].std() > 1.3
+    assert observed_means(dealt.user_items)["mean"].std() < 0.5
+    again = shuffled_ratings(dataset, seed=1).user_items.data
+    assert np.array_equal(dealt.user_items.data, again)

@@ -1,0 +1,117 @@
+"""Groups of people and items, and what the ones think of the others."""
+
+import numpy as np
+import pandas as pd
+
+from recsys_lib.checks import check_integer
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import DataError
+
+__all__ = ["group_labels", "mean_by_group"]
+
+_MOST_GROUPS = 40
+
+
+def group_labels(
+    frame: pd.DataFrame | None, ids: pd.Index, column: str = "", *, max_groups: int = 8
+) -> pd.Series:
+    """Return one label per row, rare ones together, fit for a figure.
+
+    Parameters
+    ----------
+    frame : DataFrame or None
+        Users or items.
+    ids : Index
+        Of its rows; without a frame they are all in the group ``"all"``.
+    column : str
+        Text or categories. Where there are more than 40 different ones, as with lists of genres,
+        the first word counts; words are separated by spaces or ``|``. Empty takes the first column
+        that makes groups of two rows or more on average so.
+    max_groups : int
+        Labels that are kept, the most frequent ones; the others become ``"other"``.
+
+    Returns
+    -------
+    Series of str, indexed by `ids`
+        Named as the column; ``"none"`` where the value is missing.
+
+    Raises
+    ------
+    DataError
+        If there is no such column.
+
+    Examples
+    --------
+    >>> films = pd.DataFrame({"genre": ["Film Noir", "Film Noir", "Western", None]})
+    >>> group_labels(films, films.index, "genre", max_groups=1).tolist()
+    ['Film Noir', 'Film Noir', 'other', 'none']
+    """
+    check_integer("max_groups", max_groups, minimum=1)
+    name = _group_column(frame, column)
+    if frame is None or name is None:
+        return pd.Series("all", index=ids, name="everything")
+    first, missing = _words(frame[name]), frame[name].isna()
+    kept = first[~missing].value_counts().index[:max_groups]
+    return first.where(first.isin(kept), "other").where(~missing, "none").astype("str")
+
+
+def _group_column(frame: pd.DataFrame | None, column: str) -> str | None:
+    """The column asked for, or the first that makes groups, or None."""
+    columns = [] if frame is None else [str(name) for name in frame.columns]
+    if column and column not in columns:
+        raise DataError(
+            f"The column {column!r} must exist; there are {', '.join(columns) or 'none'}. "
+            'Choose one of them, or "" for the first that makes groups.'
+        )
+    if column or frame is None:
+        return column or None
+    texts = frame.select_dtypes(exclude=["number", "datetime", "timedelta"])
+    for name, values in texts.items():
+        # A name of each row's own is no group, however few rows there are.
+        if 2 <= _words(values.dropna()).nunique() <= min(_MOST_GROUPS, len(values) // 2):
+            return str(name)
+    return None
+
+
+def _words(values: pd.Series) -> pd.Series:
+    """The values as text, or their first words where they are too many to be groups."""
+    text = values.astype("object").astype("str")
+    if text.nunique() <= _MOST_GROUPS:
+        return text
+    return text.str.split(r"[|\s]+", regex=True, n=1).str[0]
+
+
+def mean_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.DataFrame:
+    """Return the mean rating of each group of items by each group of users.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    users, items : Series of length n_users, n_items
+        The group of each position; their names become those of the table's axes.
+
+    Returns
+    -------
+    DataFrame
+        Item groups down, user groups across, in rating units; NaN where no rating joins two.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "x"], "value": [5, 3]})
+    >>> dataset = Dataset.from_frame(frame)
+    >>> roles, tracks = pd.Series(["dev", "ops"], name="role"), pd.Series(["net"], name="track")
+    >>> mean_by_group(dataset, roles, tracks)
+    role   dev  ops
+    track
+    net    5.0  3.0
+    """
+    coo = dataset.user_items.tocoo()
+    cells = pd.DataFrame(
+        {
+            "item": items.to_numpy()[coo.col],
+            "user": users.to_numpy()[coo.row],
+            "value": coo.data.astype(np.float64),
+        }
+    )
+    table = cells.pivot_table(index="item", columns="user", values="value", aggfunc="mean")
+    return table.rename_axis(index=items.name, columns=users.name)
