@@ -22,6 +22,7 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
+from recsys_lib.models.content import ItemContent
 from recsys_lib.models.ladder import Ladder, blend
 from recsys_lib.models.reasons import leave_one_out_gains
 from recsys_lib.ranking import top_k
@@ -29,7 +30,7 @@ from recsys_lib.ranking import top_k
 __all__ = ["RUNGS", "Bundle"]
 
 #: The rungs of the ladder, from what is known best to what is known of anybody.
-RUNGS = ("history", "profile neighbours", "segment popularity", "popularity")
+RUNGS = ("history", "profile neighbours", "item content", "segment popularity", "popularity")
 
 _FORMAT = 1
 _REASONS = 2
@@ -38,12 +39,12 @@ _QUARTER = 0.25
 
 @dataclass(frozen=True)
 class _Answer:
-    """What is said of each item: its place in the order and its probability; why, if it is known.
+    """What is said of each item: by which rung, its place in the order, its probability, and why.
 
     Where the history spoke the reasons differ by item, and are found for those that are listed.
     """
 
-    rung: str
+    rung: NDArray[np.object_]
     order: NDArray[np.floating[Any]]
     probability: NDArray[np.float64]
     because: str | None = None
@@ -75,6 +76,10 @@ class Bundle:
         How many interactions the next rung counts for while the model answers (see `ladder.blend`),
         so that a first click moves the list and does not overturn it. 0 leaves it to the model. The
         rung is called ``"history + ..."`` while the next one has a quarter of the say or more.
+    new_items : bool
+        Whether items that nobody in the dataset used are listed for being like the person's own
+        (``"item content"``: words, tags and categories of the catalogue). What the model says of
+        them means nothing. Their probability is not known.
     n_neighbors, min_similarity : int, float
         Of `Ladder`; with no user as near as that the next rung answers.
     prior : float
@@ -99,6 +104,7 @@ class Bundle:
     segment: Sequence[str] | None = None
     min_history: int = 1
     blend: float = 4.0
+    new_items: bool = True
     n_neighbors: int = 100
     min_similarity: float = 0.5
     prior: float = 10.0
@@ -173,7 +179,7 @@ class Bundle:
                 "item_id": self.dataset.item_ids.take(items),
                 "title": self._titles.take(items),
                 "probability": answer.probability[items],
-                "rung": answer.rung,
+                "rung": answer.rung[items],
                 "because": self._because(answer, person, items),
             }
         )
@@ -270,23 +276,72 @@ class Bundle:
 
     def _answer(self, person: Person) -> _Answer:
         """Climb down the ladder to the first rung that has something to say."""
-        n = person.seen.nnz
+        n = int((~self._is_new[person.seen.indices]).sum())
         weight = n / (n + self.blend) if n >= self.min_history else 0.0
         if weight == 1.0:
-            scores = self.model.score(person.seen)[0]
-            return _Answer(RUNGS[0], scores, self._calibrated(scores))
+            scores = self._with_new(self.model.score(person.seen)[0], person)
+            return self._said(RUNGS[0], scores, self._calibrated(scores))
         below = self._ladder.answer(person.profile, leave_out=person.position)
-        if weight == 0.0:
-            return _Answer(below.rung, below.rates, below.rates, below.because)
-        scores = self.model.score(person.seen)[0]
-        unused = np.ones(len(scores), dtype=bool)
+        unused = np.ones(self.dataset.n_items, dtype=bool)
         unused[person.used.indices] = False
+        if weight == 0.0:
+            if self._content is not None and self._is_new[person.seen.indices].any():
+                alike = self._content.score(person.seen)[0]
+                order = blend(alike, below.rates, 1 / (1 + self.blend), unused)
+                return self._said("item content", order, np.full(len(order), np.nan), "")
+            return self._said(below.rung, below.rates, below.rates, below.because)
+        scores = self._with_new(self.model.score(person.seen)[0], person)
         rung = f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]
-        return _Answer(
-            rung,
-            blend(scores, below.rates, weight, unused),
-            weight * self._calibrated(scores) + (1 - weight) * below.rates,
+        order = blend(scores, below.rates, weight, unused)
+        return self._said(
+            rung, order, weight * self._calibrated(scores) + (1 - weight) * below.rates
         )
+
+    def _said(
+        self,
+        rung: str,
+        order: NDArray[np.floating[Any]],
+        probability: NDArray[np.float64],
+        because: str | None = None,
+    ) -> _Answer:
+        """Put an answer together; where the history speaks, new items have a rung of their own."""
+        rungs = np.full(len(order), rung, dtype=object)
+        if because is None and self._content is not None:
+            rungs[self._is_new] = "item content"
+            probability = np.where(self._is_new, np.nan, probability)
+        return _Answer(rungs, order, probability, because)
+
+    @cached_property
+    def _is_new(self) -> NDArray[np.bool_]:
+        """Items that nobody used and that say something of themselves."""
+        used = np.bincount(self.dataset.user_items.indices, minlength=self.dataset.n_items)
+        if self._content is None:
+            return np.zeros(len(used), dtype=bool)
+        return np.asarray((used == 0) & self._content.spoken)
+
+    @cached_property
+    def _content(self) -> ItemContent | None:
+        """What the items say of themselves, where some may be new."""
+        items = self.dataset.items
+        if not self.new_items or items is None:
+            return None
+        if self.dataset.n_items == len(np.unique(self.dataset.user_items.indices)):
+            return None
+        if items.select_dtypes(exclude=["number"]).columns.empty:
+            return None
+        return ItemContent.of(items)
+
+    def _with_new(self, scores: NDArray[np.float32], person: Person) -> NDArray[np.float32]:
+        """Place new items among the scores of the others by how much they are like the history."""
+        if self._content is None or not self._is_new.any():
+            return scores
+        new, alike = self._is_new, self._content.score(person.seen)[0]
+        spread = alike[~new].std()
+        # Half a standard deviation for one: likeness is a weaker sign than use.
+        z = (alike[new] - alike[~new].mean()) / spread / 2 if spread > 0 else 0.0
+        placed = scores.copy()
+        placed[new] = scores[~new].mean() + scores[~new].std() * z
+        return placed
 
     def _calibrated(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         if self.calibrator is None:
@@ -300,7 +355,9 @@ class Bundle:
             return answer.because
         gains = leave_one_out_gains(self.model, person.seen, items)
         reasons = []
-        for gain in gains.T:
+        for item, gain in zip(items, gains.T, strict=True):
+            if self._content is not None and self._is_new[item]:
+                gain = self._content.likeness(item)[person.seen.indices]
             best = [i for i in np.argsort(-gain, kind="stable")[:_REASONS] if gain[i] > 0]
             reasons.append(" · ".join(self._titles[person.seen.indices[i]] for i in best))
         return reasons

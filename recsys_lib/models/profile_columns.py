@@ -11,7 +11,7 @@ from scipy import sparse
 
 from recsys_lib.errors import DataError
 
-__all__ = ["ProfileColumn", "is_null", "plain_text", "prepare_column"]
+__all__ = ["ProfileColumn", "is_null", "is_tags", "plain_text", "prepare_column", "tags_of"]
 
 # A column of names or postal codes says nothing by being equal: with fewer users a value than
 # this on average, or more values than that, it is left out of the comparison.
@@ -132,7 +132,7 @@ class _Tags:
         return self._query(value) - self._shares
 
     def _query(self, value: Any) -> NDArray[np.float64]:
-        tags = pd.unique(pd.Series(_tags_of(value), dtype=object))
+        tags = pd.unique(pd.Series(tags_of(value), dtype=object))
         positions = self.levels.get_indexer(pd.Index(tags, dtype=object))
         if len(tags) and (positions < 0).any():
             raise _unknown(self.name, tags[int(np.argmin(positions))], self.levels)
@@ -148,7 +148,7 @@ def prepare_column(values: pd.Series, name: str, *, forced: bool) -> ProfileColu
         present = numbers[np.isfinite(numbers)]
         span = float(np.ptp(present)) if len(present) else 0.0
         return _Number(name, numbers, span) if span > 0 else None
-    if _is_tags(values):
+    if is_tags(values):
         return _prepare_tags(values, name)
     codes, levels = pd.factorize(values)
     few = len(levels) <= min(_MAX_VALUES, max(2.0, len(values) / _MIN_USERS_PER_VALUE))
@@ -158,7 +158,7 @@ def prepare_column(values: pd.Series, name: str, *, forced: bool) -> ProfileColu
 
 
 def _prepare_tags(values: pd.Series, name: str) -> _Tags | None:
-    lists = values.map(lambda one: [] if is_null(one) else _tags_of(one))
+    lists = values.map(lambda one: [] if is_null(one) else tags_of(one))
     codes, levels = pd.factorize(lists.explode().dropna())
     if not len(levels):
         return None
@@ -171,7 +171,7 @@ def _prepare_tags(values: pd.Series, name: str) -> _Tags | None:
     return _Tags(name, members, pd.Index(levels, dtype=object))
 
 
-def _is_tags(values: pd.Series) -> bool:
+def is_tags(values: pd.Series) -> bool:
     """Say whether a column holds several tags a row: lists, or text with separators."""
     present = values.dropna()
     if present.empty:
@@ -183,7 +183,8 @@ def _is_tags(values: pd.Series) -> bool:
     return any(present.str.contains(sign, regex=False).mean() > 0.1 for sign in _SEPARATORS)
 
 
-def _tags_of(value: Any) -> list[Any]:
+def tags_of(value: Any) -> list[Any]:
+    """Return the tags of one cell: the elements of a list, or the parts of a text."""
     if not isinstance(value, str):
         tags = [value] if pd.api.types.is_scalar(value) else list(value)
         return [tag for tag in tags if not is_null(tag)]

@@ -1,0 +1,211 @@
+"""What items say of themselves: titles, tags and tracks, for items that nobody has used yet."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_positive, check_user_items
+from recsys_lib.models.profile_columns import is_null, is_tags, tags_of
+
+__all__ = ["ItemContent", "stack_content"]
+
+_WORD = re.compile(r"[^\W_]{2,}")
+# Words that stand in more than this share of the items tell none of them apart.
+_MAX_SHARE = 0.5
+# Commas in these part no tags.
+_TEXT = ("title", "description", "abstract", "text")
+
+
+@dataclass(frozen=True, eq=False)
+class ItemContent:
+    r"""Items as vectors of their words, tags and categories, each weighed by how rare it is.
+
+    Term t of item i has the weight :math:`\log(1 + n / n_t)`, n items of which n_t have the term:
+    TF-IDF [1]_ with the binary term frequency that short titles and tags have. What a column says
+    is scaled to length one, so that many words of a title don't drown one category, and then the
+    row.
+
+    Attributes
+    ----------
+    features : csr_array of shape (n_items, n_terms), float32
+        Rows of length one; a row of zeros says nothing.
+    terms : Index of length n_terms
+        ``"column=value"`` for tags and categories, a bare word for text.
+
+    References
+    ----------
+    .. [1] K. Sparck Jones, "A statistical interpretation of term specificity and its application in
+       retrieval", Journal of Documentation 28(1), 1972.
+
+    Examples
+    --------
+    >>> items = pd.DataFrame({"title": ["Blue moon", "Blue sea", "Red sun"], "track": list("ABB")})
+    >>> content = ItemContent.of(items)
+    >>> liked = sparse.csr_array([[1.0, 0.0, 0.0]])
+    >>> content.score(liked).round(2)
+    array([[1.  , 0.71, 0.  ]], dtype=float32)
+    """
+
+    features: sparse.csr_array
+    terms: pd.Index
+
+    @classmethod
+    def of(cls, items: pd.DataFrame, columns: Sequence[str] | None = None) -> Self:
+        """Make vectors of a catalogue.
+
+        Parameters
+        ----------
+        items : DataFrame of n_items rows
+        columns : sequence of str, optional
+            Which columns speak; by default all of text: tags (lists, or with ``|``, ``;``, ``, ``),
+            categories, and titles, whose words are taken. Numbers are passed over.
+
+        Returns
+        -------
+        ItemContent
+        """
+        if columns is None:
+            columns = list(items.select_dtypes(exclude=["number"]).columns)
+        blocks, terms = [], []
+        for name in columns:
+            block, known = _weighed_terms(items[name], name)
+            blocks.append(_unit_rows(block))
+            terms.append(known)
+        if not blocks:
+            raise ValueError(
+                f"`items` must have a column of text; {list(items.columns)} has none. "
+                "Name columns with `columns`."
+            )
+        features = _unit_rows(sparse.csr_array(sparse.hstack(blocks, format="csr")))
+        return cls(features=features, terms=pd.Index(np.concatenate(terms), dtype=object))
+
+    def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
+        """Return the cosine between each item and the sum of what a user used.
+
+        Parameters
+        ----------
+        user_items : csr_array of shape (n_rows, n_items)
+            Values weigh; a user without entries has zeros.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_items), float32
+            In [-1, 1].
+        """
+        x = check_user_items(user_items, n_items=self.features.shape[0])
+        tastes = _unit_rows(sparse.csr_array(x @ self.features))
+        return np.asarray((tastes @ self.features.T).toarray(), dtype=np.float32)
+
+    def score_terms(self, values: Iterable[Any]) -> NDArray[np.float32] | None:
+        """Return the cosine between each item and some tags or categories, whatever their column.
+
+        Parameters
+        ----------
+        values : iterable
+            Such as the interests of a profile; letter case does not matter.
+
+        Returns
+        -------
+        ndarray of shape (n_items,), float32, or None
+            None where no item has any of them.
+        """
+        wanted = {str(value).casefold() for value in values}
+        tails = self.terms.astype(str).str.partition("=")
+        named = np.array([mark == "=" and tail in wanted for _, mark, tail in tails], dtype=bool)
+        if not named.any():
+            return None
+        query = named.astype(np.float32) / np.sqrt(named.sum())
+        return np.asarray(self.features @ query, dtype=np.float32)
+
+    @property
+    def spoken(self) -> NDArray[np.bool_]:
+        """Which items say anything that another says too."""
+        return np.asarray(np.diff(self.features.indptr) > 0)
+
+    def likeness(self, item: int) -> NDArray[np.float32]:
+        """Return the cosine between one item, by position, and each item."""
+        return np.asarray((self.features @ self.features[[item]].T).toarray().ravel())
+
+
+def stack_content(
+    user_items: sparse.csr_array, content: ItemContent, *, weight: float = 1.0
+) -> sparse.csr_array:
+    """Return a matrix in which each term is one more user, who used the items that have it.
+
+    A linear autoencoder fitted on it is the collective one [1]_: its Gram matrix becomes
+    X'X + weight^2 T T', so that items are near for being used together or for being alike.
+
+    Parameters
+    ----------
+    user_items : csr_array of shape (n_users, n_items), float32
+    content : ItemContent
+    weight : float
+        How much a term counts against a user; must be positive.
+
+    Returns
+    -------
+    csr_array of shape (n_users + n_terms, n_items), float32
+
+    References
+    ----------
+    .. [1] O. Jeunen, J. Van Balen, B. Goethals, "Closed-Form Models for Collaborative Filtering
+       with Side-Information", RecSys 2020, section 3.
+
+    Examples
+    --------
+    >>> from recsys_lib.models import EASE
+    >>> likes = sparse.csr_array([[1, 1, 0], [1, 1, 0]], dtype="float32")
+    >>> content = ItemContent.of(pd.DataFrame({"track": ["A", "B", "A"]}))
+    >>> model = EASE(l2=1.0).fit(stack_content(likes, content, weight=2.0))
+    >>> bool(model.score(likes[[0]])[0, 2] > 0)
+    True
+    """
+    check_positive("weight", weight)
+    x = check_user_items(user_items, n_items=content.features.shape[0])
+    users = sparse.csr_array(content.features.T * np.float32(weight))
+    return sparse.csr_array(sparse.vstack([x, users], format="csr"))
+
+
+def _weighed_terms(values: pd.Series, name: str) -> tuple[sparse.csr_array, pd.Index]:
+    """Return the terms of one column, those that link items and no more, weighed by rarity."""
+    lists = _terms_of(values, name)
+    rows = np.repeat(np.arange(len(values)), [len(one) for one in lists])
+    terms = pd.Series([term for one in lists for term in one], dtype=object)
+    codes, known = pd.factorize(terms)
+    shape = (len(values), len(known))
+    counts = sparse.csr_array((np.ones(len(codes), dtype=np.float32), (rows, codes)), shape=shape)
+    counts.sum_duplicates()
+    counts.data[:] = 1.0
+    spread = np.bincount(counts.indices, minlength=shape[1])
+    # A term of one item links it to nothing; one of most items, to everything.
+    kept = np.flatnonzero((spread > 1) & (spread <= max(_MAX_SHARE * len(values), 2)))
+    weights = np.log1p(len(values) / spread[kept]).astype(np.float32)
+    return sparse.csr_array(counts[:, kept] @ sparse.diags_array(weights)), pd.Index(known)[kept]
+
+
+def _terms_of(values: pd.Series, name: str) -> list[list[str]]:
+    """Return the terms of each item in one column."""
+    if name not in _TEXT and is_tags(values):
+        tagged = [[] if is_null(one) else tags_of(one) for one in values]
+        return [[f"{name}={str(tag).casefold()}" for tag in tags] for tags in tagged]
+    present = values.dropna().astype(str)
+    # Free text has several words and hardly repeats; a category does.
+    free = present.nunique() > len(present) / 2 and present.str.contains(" ").mean() > 0.5
+    if name in _TEXT or free:
+        return [
+            [] if is_null(one) else [word.casefold() for word in _WORD.findall(str(one))]
+            for one in values
+        ]
+    return [[] if is_null(one) else [f"{name}={str(one).casefold()}"] for one in values]
+
+
+def _unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
+    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return sparse.csr_array(sparse.diags_array(scale.astype(np.float32)) @ matrix, dtype=np.float32)
