@@ -12,6 +12,7 @@ from recsys_lib.evaluation.leaks import (
     assert_statistic_of_train,
     assert_vocabulary,
 )
+from recsys_lib.evaluation.newcomers import OnlyItems, cut_history, hide_items, newcomer_curve
 from recsys_lib.evaluation.references import (
     MeanRating,
     MostPopular,
@@ -34,6 +35,7 @@ __all__ = [
     "Comparison",
     "MeanRating",
     "MostPopular",
+    "OnlyItems",
     "RandomOrder",
     "Report",
     "assert_no_future",
@@ -45,12 +47,15 @@ __all__ = [
     "by_history_length",
     "by_item_popularity",
     "compare",
+    "cut_history",
     "evaluate",
     "expected_calibration_error",
     "fit_calibrator",
+    "hide_items",
     "holm",
     "known_metrics",
     "leaderboard",
+    "newcomer_curve",
     "parse_metric",
     "popularity_buckets",
     "reference_reports",

@@ -1,0 +1,182 @@
+"""Cold start measured as such: users whose history is cut short, and items nobody has used."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_fraction, check_integer, check_user_items
+from recsys_lib.dataset import Fold
+from recsys_lib.evaluation.beyond_accuracy import keep_entries
+from recsys_lib.evaluation.evaluate import evaluate
+from recsys_lib.evaluation.scoring import score_batches
+from recsys_lib.seeding import rng_from
+
+__all__ = ["OnlyItems", "cut_history", "hide_items", "newcomer_curve"]
+
+
+def cut_history(fold: Fold, n: int, *, seed: int = 0) -> Fold:
+    """Return the fold with `n` interactions of each user at random; the targets stay.
+
+    Parameters
+    ----------
+    fold : Fold
+        Users with fewer keep what they have.
+    n : int
+        >= 0.
+    seed : int
+        Of the choice. Cuts of one seed are nested: the first two hold the first one.
+
+    Returns
+    -------
+    Fold
+
+    Examples
+    --------
+    >>> row = sparse.csr_array([[1.0, 2.0, 3.0, 0.0]])
+    >>> fold = Fold(fold_in=row, targets=sparse.csr_array([[0.0, 0, 0, 1]]), users=np.array([0]))
+    >>> cut_history(fold, 2).fold_in.nnz
+    2
+    """
+    check_integer("n", n)
+    x = fold.fold_in
+    draw = rng_from(seed, "evaluation", "newcomers").random(x.nnz)
+    row = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+    order = np.lexsort((draw, row))
+    place = np.empty(x.nnz, dtype=np.int64)
+    place[order] = np.arange(x.nnz) - x.indptr[row[order]]
+    return Fold(fold_in=keep_entries(x, place < n), targets=fold.targets, users=fold.users)
+
+
+def newcomer_curve(
+    scorers: Mapping[str, Any],
+    fold: Fold,
+    *,
+    lengths: Sequence[int] = (0, 1, 2, 5, 10),
+    metrics: Sequence[str] = ("ndcg@100", "recall@20"),
+    seed: int = 0,
+    **options: Any,
+) -> pd.DataFrame:
+    """Measure scorers on one fold as the users' histories grow.
+
+    Parameters
+    ----------
+    scorers : mapping of name to scorer
+        Whatever `evaluate` takes; one with ``score_users`` may look up profiles.
+    fold : Fold
+        Users with fewer than the longest history are left out, so that all points of the curve
+        speak of the same people and the same targets.
+    lengths : sequence of int
+        Interactions shown.
+    metrics : sequence of str
+    seed : int
+        Of the cuts.
+    **options
+        Of `evaluate`, such as ``min_value``.
+
+    Returns
+    -------
+    DataFrame
+        ``n_history`` and the columns of `Report.table`, one row for each length, scorer, metric.
+
+    Raises
+    ------
+    ValueError
+        If no user has that long a history.
+    """
+    enough = np.flatnonzero(np.diff(fold.fold_in.indptr) >= max(lengths))
+    if not len(enough):
+        raise ValueError(
+            f"`lengths` must be reached by some user; the longest history has "
+            f"{int(np.diff(fold.fold_in.indptr).max(initial=0))} interactions and {max(lengths)} "
+            "were asked for. Shorten the lengths."
+        )
+    people = fold.take(enough)
+    tables = []
+    for n in lengths:
+        cut = cut_history(people, n, seed=seed)
+        for name, scorer in scorers.items():
+            report = evaluate(scorer, cut, metrics=metrics, name=name, **options)
+            tables.append(report.table().assign(n_history=n))
+    table = pd.concat(tables, ignore_index=True)
+    return table[["n_history", *(name for name in table.columns if name != "n_history")]]
+
+
+def hide_items(
+    user_items: sparse.csr_array, users: NDArray[np.integer], *, share: float = 0.2, seed: int = 0
+) -> tuple[sparse.csr_array, Fold, NDArray[np.int64]]:
+    """Split a matrix so that some items have never been used.
+
+    Parameters
+    ----------
+    user_items : csr_array of shape (n_users, n_items)
+    users : ndarray of int
+        Positions of the users held out.
+    share : float
+        Of the items that are hidden, in (0, 1).
+    seed : int
+        Of the choice.
+
+    Returns
+    -------
+    train : csr_array of shape (n_users - n_held_out, n_items), float32
+        The other users; the columns of hidden items are empty, for the catalogue stays.
+    fold : Fold
+        Of each held-out user what they used of the items that are known, and as targets what they
+        used of the hidden ones.
+    hidden : ndarray of int64
+        Positions of the hidden items, ascending.
+
+    Examples
+    --------
+    >>> x = sparse.csr_array(np.ones((3, 4), dtype="float32"))
+    >>> train, fold, hidden = hide_items(x, np.array([2]), share=0.5)
+    >>> train.shape, train.nnz, fold.targets.nnz, len(hidden)
+    ((2, 4), 4, 2, 2)
+    """
+    check_fraction("share", share)
+    x = check_user_items(user_items)
+    n_hidden = max(1, round(share * x.shape[1]))
+    rng = rng_from(seed, "evaluation", "new items")
+    hidden = np.sort(rng.choice(x.shape[1], n_hidden, replace=False))
+    is_hidden = np.zeros(x.shape[1], dtype=bool)
+    is_hidden[hidden] = True
+    held_out = np.zeros(x.shape[0], dtype=bool)
+    held_out[users] = True
+    others, rows = x[np.flatnonzero(~held_out)], x[users]
+    fold = Fold(
+        fold_in=keep_entries(rows, ~is_hidden[rows.indices]),
+        targets=keep_entries(rows, is_hidden[rows.indices]),
+        users=np.asarray(users, dtype=np.int64),
+    )
+    return keep_entries(others, ~is_hidden[others.indices]), fold, hidden
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlyItems:
+    """A scorer that may list some items only, such as the hidden ones.
+
+    Parameters
+    ----------
+    scorer : object
+        Whatever `evaluate` takes.
+    items : ndarray of int
+        Positions of the items that may be listed.
+    """
+
+    scorer: Any
+    items: NDArray[np.integer]
+
+    def score_users(
+        self, users: NDArray[np.integer], fold_in: sparse.csr_array
+    ) -> NDArray[np.float32]:
+        """Return the scores of the scorer, -inf for items that may not be listed."""
+        fold = Fold(fold_in=fold_in, targets=fold_in, users=np.asarray(users, dtype=np.int64))
+        ((_, scores),) = score_batches(self.scorer, fold, batch_size=max(1, fold.n_rows))
+        kept = np.full(scores.shape, -np.inf, dtype=np.float32)
+        kept[:, self.items] = scores[:, self.items]
+        return kept

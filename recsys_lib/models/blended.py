@@ -1,0 +1,79 @@
+"""A model and the ladder below it as one scorer: what a bundle serves, ready to be measured."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_nonnegative, check_user_items
+from recsys_lib.models.base import Recommender
+from recsys_lib.models.ladder import Ladder, blend
+
+__all__ = ["Blended"]
+
+
+@dataclass(kw_only=True)
+class Blended:
+    """Score users by their history as far as it goes, and by their profile for the rest.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted.
+    ladder : Ladder
+        Fitted on training users only, where it is to be measured.
+    users : DataFrame, optional
+        Profiles of all users of the dataset, in the order of its positions.
+    blend : float
+        How many interactions the ladder counts for; see `ladder.blend`. 0 leaves it to the model
+        as soon as there is an interaction.
+
+    Examples
+    --------
+    >>> from recsys_lib.models import Popularity
+    >>> likes = sparse.csr_array([[1, 0, 0], [1, 0, 0], [0, 1, 1]], dtype="float32")
+    >>> users = pd.DataFrame({"role": ["ops", "ops", "dev", "dev"]})
+    >>> ladder = Ladder(n_neighbors=1).fit(likes, users[:3])
+    >>> scorer = Blended(model=Popularity().fit(likes), ladder=ladder, users=users)
+    >>> scorer.score_users(np.array([3]), sparse.csr_array((1, 3))).shape
+    (1, 3)
+    """
+
+    model: Recommender
+    ladder: Ladder
+    users: pd.DataFrame | None = field(default=None, repr=False)
+    blend: float = 4.0
+
+    def score_users(
+        self, users: NDArray[np.integer], fold_in: sparse.csr_array
+    ) -> NDArray[np.float32]:
+        """Score every item for users whose profiles are known.
+
+        Parameters
+        ----------
+        users : ndarray of shape (n_rows,), int
+            Positions in `users`.
+        fold_in : csr_array of shape (n_rows, n_items)
+            What is known of each.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_items), float32
+        """
+        check_nonnegative("blend", self.blend)
+        x = check_user_items(fold_in, n_items=self.model.n_items_)
+        scores = self.model.score(x)
+        for row, user in enumerate(users):
+            used = x.indices[x.indptr[row] : x.indptr[row + 1]]
+            n = len(used)
+            weight = n / (n + self.blend) if n else 0.0
+            if weight == 1.0:
+                continue
+            profile = {} if self.users is None else self.users.iloc[int(user)].to_dict()
+            rates = self.ladder.answer(profile).rates
+            unused = np.ones(x.shape[1], dtype=bool)
+            unused[used] = False
+            scores[row] = blend(scores[row], rates, weight, unused)
+        return scores
