@@ -13,7 +13,7 @@ from recsys_lib.plots.distributions import (
     plot_ratings,
     rating_shares,
 )
-from recsys_lib.plots.learning import plot_history, plot_item_map
+from recsys_lib.plots.learning import plot_history, plot_item_map, plot_spectrum
 from recsys_lib.plots.matrices import plot_cooccurrence, plot_heatmap, plot_user_items
 from recsys_lib.plots.style import COLOURS, MARKERS, new_figure, styled
 
@@ -34,6 +34,7 @@ __all__ = [
     "plot_recommendations",
     "plot_reliability",
     "plot_selection",
+    "plot_spectrum",
     "plot_two_views",
     "plot_user_items",
     "rating_shares",

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from recsys_lib.plots.style import COLOURS, INK, MARKERS, MUTED, new_axes, styled, write_words
+from recsys_lib.plots.style import COLOURS, MARKERS, MUTED, new_axes, styled, write_words
 
-__all__ = ["plot_history", "plot_item_map"]
+__all__ = ["plot_history", "plot_item_map", "plot_spectrum"]
 
 
 @styled
@@ -49,7 +50,7 @@ def plot_history(
         ax.text(1.01, level, name, transform=ax.get_yaxis_transform(), va="center", color=MUTED)
     if best is not None:
         ax.axvline(best, color=COLOURS["vermilion"], lw=1.2, label=f"kept: epoch {best}")
-    ax.legend(loc="upper right")
+    ax.legend(loc="best")
     return write_words(ax, title, "epoch", ylabel)
 
 
@@ -59,45 +60,67 @@ def plot_item_map(
     groups: pd.Series,
     *,
     title: str = "What has it learned about the items?",
-    shares: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw items as points, coloured and shaped by group, with the name at each group's middle.
+    """Draw items as points, coloured and shaped by group.
 
     Parameters
     ----------
     places : array of shape (n_items, 2)
+        As of `recsys_lib.exploration.flat_map`: the axes mean nothing and carry no numbers.
     groups : Series of length n_items
         A group that the model was never told, such as the track.
     title : str
-    shares : tuple of float, optional
-        Share of the variance along each axis, in [0, 1].
     ax : Axes, optional
 
     Returns
     -------
     Axes
+        With a legend at the right: a group may stand in several islands, so that a name at its
+        middle would stand where none of it is.
     """
-    ax = new_axes(ax, width=7.0, height=5.2)
+    ax = new_axes(ax, width=7.4, height=5.0)
     points = np.asarray(places, dtype=float)
     colours = list(COLOURS.values())
     for place, name in enumerate(sorted(groups.unique())):
         mine = points[(groups == name).to_numpy()]
         colour = colours[place % len(colours)]
         shape = MARKERS[(place + place // len(colours)) % len(MARKERS)]
-        ax.scatter(mine[:, 0], mine[:, 1], marker=shape, s=28, color=colour, alpha=0.75, lw=0)
-        ax.annotate(
-            str(name),
-            np.median(mine, axis=0),
-            ha="center",
-            va="center",
-            weight="bold",
-            color=INK,
-            size=9,
-            bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": colour, "alpha": 0.85},
-        )
-    words = [
-        f"component {i + 1}" + (f" ({s:.0%})" if s else "") for i, s in enumerate(shares or (0, 0))
-    ]
+        ax.scatter(mine[:, 0], mine[:, 1], marker=shape, s=34, color=colour, lw=0, label=str(name))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=str(groups.name or ""))
     ax.set(xticks=[], yticks=[])
-    return write_words(ax, title, *words)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    return write_words(ax, title)
+
+
+@styled
+def plot_spectrum(
+    shares: ArrayLike, *, true: int | None = None, n: int = 24, ax: Axes | None = None
+) -> Axes:
+    """Draw the share of the variance along each principal direction.
+
+    Parameters
+    ----------
+    shares : array of shape (n_dims,)
+        Largest first, in [0, 1].
+    true : int, optional
+        Number of dimensions that the world was made with; a line stands behind as many bars.
+    n : int
+        At most so many bars.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax, height=3.2)
+    drawn = np.asarray(shares, dtype=float)[:n]
+    ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLOURS["sky"])
+    if true is not None:
+        ax.axvline(true + 0.5, color=COLOURS["vermilion"], ls="--")
+        words = f" the world has {true}"
+        ax.text(true + 0.5, drawn.max(), words, color=COLOURS["vermilion"], va="top")
+    ax.grid(axis="x", visible=False)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    title = "How many directions do tastes have?"
+    return write_words(ax, title, "principal direction", "share of the variance")

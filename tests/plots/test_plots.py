@@ -140,11 +140,22 @@ def test_the_history_draws_each_column_its_levels_and_the_kept_epoch() -> None:
     assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "kept: epoch 2"
 
 
-def test_the_item_map_names_each_group_at_its_middle() -> None:
+def test_the_item_map_tells_groups_apart_by_colour_and_by_shape() -> None:
     places = np.array([[0.0, 0.0], [2.0, 2.0], [9.0, 1.0]])
     ax = plots.plot_item_map(places, pd.Series(["net", "net", "cmp"], index=[5, 6, 7]))
-    middles = {text.get_text(): tuple(text.xy) for text in ax.texts}
-    assert middles == {"net": (1.0, 1.0), "cmp": (9.0, 1.0)}
+    cmp, net = ax.collections
+    assert cmp.get_offsets().tolist() == [[9.0, 1.0]]
+    assert net.get_offsets().tolist() == [[0.0, 0.0], [2.0, 2.0]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["cmp", "net"]
+    assert not np.array_equal(cmp.get_facecolor(), net.get_facecolor())
+    assert len(cmp.get_paths()[0].vertices) != len(net.get_paths()[0].vertices)
+
+
+def test_the_spectrum_stands_beside_the_true_number_of_dimensions() -> None:
+    ax = plots.plot_spectrum([0.5, 0.4, 0.1], true=2)
+    assert [bar.get_height() for bar in ax.patches] == [0.5, 0.4, 0.1]
+    assert ax.lines[0].get_xdata()[0] == 2.5
+    assert not plots.plot_spectrum([0.5, 0.5]).lines
 
 
 def test_the_comparison_marks_floor_and_ceiling_through_the_figure() -> None:
