@@ -2,6 +2,7 @@
 
 import copy
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -255,6 +256,8 @@ def limit(table: EngineTable, memory: str | None, threads: int | None) -> None:
         return
     try:
         if memory is not None:
+            spill = Path(tempfile.gettempdir()) / f"recsys-duckdb-{os.getpid()}"
+            table.connection.raw_sql(f"SET temp_directory = '{spill}'")
             table.connection.raw_sql(f"SET memory_limit = '{memory}'")
         if threads is not None:
             table.connection.raw_sql(f"SET threads = {int(threads)}")

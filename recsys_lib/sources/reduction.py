@@ -146,16 +146,15 @@ class Reduction:
 
     def core(self, pairs: Any) -> Any:
         """Return the pairs whose user and item occur often enough among `pairs`: one round."""
-        import ibis
-
-        by_user, by_item = (ibis.window(group_by=key) for key in ("user_id", "item_id"))
+        # Counts joined back, for a window over all pairs would sort them; an inner join on ids that
+        # occur once, for a second semi-join comes out in a dialect that PostgreSQL does not speak.
         names = list(pairs.columns)
         if self.min_user_items > 1:
-            pairs = pairs.mutate(n_=pairs.item_id.count().over(by_user))
-            pairs = pairs.filter(pairs.n_ >= self.min_user_items).select(names)
+            often = _often(pairs, "user_id", self.min_user_items)
+            pairs = pairs.inner_join(often, "user_id").select(names)
         if self.min_item_users > 1:
-            pairs = pairs.mutate(n_=pairs.user_id.count().over(by_item))
-            pairs = pairs.filter(pairs.n_ >= self.min_item_users).select(names)
+            often = _often(pairs, "item_id", self.min_item_users)
+            pairs = pairs.inner_join(often, "item_id").select(names)
         return pairs
 
     @property
@@ -200,6 +199,12 @@ class Reduction:
             return name.hash().abs() % 1_000_000 < round(self.sample * 1_000_000)
         limit = min(round(self.sample * _HEX), _HEX - 1)
         return _md5(name, engine).substr(0, 8) < f"{limit:08x}"
+
+
+def _often(pairs: Any, key: str, least: int) -> Any:
+    """Return the ids that occur at least so often."""
+    counts = pairs.group_by(key).aggregate(n=pairs.count())
+    return counts.filter(counts.n >= least).select(key)
 
 
 def seconds_of(times: Any) -> Any:
