@@ -199,13 +199,14 @@ def _show_list(folder: Path, user: str) -> None:
 
 def _list_table(rows: "pd.DataFrame") -> str:
     shown = rows[["rank", "item_id", "title", "probability", "rung"]].copy()
-    # Left-aligned text needs its own padding: pandas aligns every column to the right.
+    # Pandas aligns every column to the right; text reads better from the left.
     for column in ("item_id", "title", "rung"):
         text = shown[column].astype(str)
-        shown[column] = text.str.ljust(max(int(text.str.len().max() or 0), len(column)))
-    headers = [f"{name:<{len(str(shown[name].iloc[0]))}}" for name in shown.columns]
-    shown.columns = headers if len(shown) else list(shown.columns)
-    return str(shown.to_string(index=False, float_format="{:.3f}".format, na_rep="unknown"))
+        width = max(int(text.str.len().max()) if len(text) else 0, len(column))
+        shown[column] = text.str.ljust(width)
+        shown = shown.rename(columns={column: column.ljust(width)})
+    text = shown.to_string(index=False, float_format="{:.3f}".format, na_rep="unknown")
+    return "\n".join(line.rstrip() for line in str(text).splitlines())
 
 
 def _recommend(options: argparse.Namespace) -> int:

@@ -178,6 +178,8 @@ def test_a_list_has_titles_and_leaves_out_what_was_used(bundle, capsys):
     assert lines[0].split() == ["rank", "item_id", "title", "probability", "rung"]
     assert len(lines) == 3
     assert {line.split()[2] for line in lines[1:]} == {"Alpha", "Delta"}
+    for column, text in (("title", lines[1].split()[2]), ("rung", "history")):
+        assert lines[0].index(column) == lines[1].index(text)
 
 
 def test_a_user_is_asked_for_where_none_is_given(bundle, capsys, monkeypatch):
