@@ -10,12 +10,15 @@ if TYPE_CHECKING:
 # Class name -> module. The contract tests, `load` and the documentation go through this table.
 MODELS: dict[str, str] = {
     "ALS": "recsys_lib.models.als",
+    "Autoencoder": "recsys_lib.models.autoencoder",
     "Bias": "recsys_lib.models.bias",
     "BiasedSVD": "recsys_lib.models.biased_svd",
+    "Blend": "recsys_lib.models.blend",
     "EASE": "recsys_lib.models.ease",
     "EDLAE": "recsys_lib.models.ease",
     "GlobalMean": "recsys_lib.models.bias",
     "ItemKNN": "recsys_lib.models.item_knn",
+    "KernelAE": "recsys_lib.models.kernel_ae",
     "MultDAE": "recsys_lib.models.mult_dae",
     "MultVAE": "recsys_lib.models.mult_vae",
     "Popularity": "recsys_lib.models.popularity",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_choice, check_fraction, check_positive
+from recsys_lib.checks import check_choice, check_fraction, check_nonnegative, check_positive
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.closed_form import Dual, Primal, Solver, restore, solve
@@ -63,18 +63,33 @@ class EASE(Recommender):
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         self._check()
         self.item_shares_ = item_shares(x)
-        self.solution_ = solve(x, self._ridge(x), solver=self.solver)
+        weights = self._weights(x)
+        self.solution_ = solve(x, self._ridge(x, weights), weights, solver=self.solver)
 
     def _check(self) -> None:
         check_positive("l2", self.l2)
         check_choice("solver", self.solver, ("auto", "items", "users"))
 
-    def _ridge(self, x: sparse.csr_array) -> NDArray[np.float64]:
+    def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
+        """How much each user counts in the error; None for all alike."""
+        return None
+
+    def _ridge(
+        self, x: sparse.csr_array, weights: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
         """The penalty of each item as a predictor."""
         return np.full(x.shape[1], self.l2)
 
+    def _item_scale(self) -> NDArray[np.float32] | None:
+        """What the scores of each item are multiplied by; None for nothing."""
+        return None
+
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
-        return answer_empty_rows(self.solution_.score(x), x, self.item_shares_)
+        scores = self.solution_.score(x)
+        scale = self._item_scale()
+        if scale is not None:
+            scores *= scale
+        return answer_empty_rows(scores, x, self.item_shares_)
 
     def _arrays(self) -> Arrays:
         return self.solution_.arrays() | {"item_shares": self.item_shares_}
@@ -99,13 +114,20 @@ class EDLAE(EASE):
         The penalty :math:`\lambda`, in numbers of interactions; positive.
     dropout : float
         The probability :math:`p`, 0 <= p < 1; 0 is EASE.
+    activity_power : float
+        Users count ``n_interactions ** -activity_power`` in the error, on average 1; >= 0. Squared
+        error is paid per entry, so at 0 those who use most decide; the metrics count people alike.
+    popularity_discount : float
+        Scores are divided by ``n_users ** popularity_discount``; >= 0. Regressions on counts lean
+        towards what is common; validation users say by how much.
     solver : {"auto", "items", "users"}
         Which side to invert: by default the smaller one. The scores are the same.
 
     Notes
     -----
     Cost and attributes as in `EASE`. Emphasis on the dropped entries only is the case a = 1, b = 0
-    of [1]_, and makes the zero diagonal superfluous as a constraint: it follows.
+    of [1]_, and makes the zero diagonal superfluous as a constraint: it follows. The defaults are
+    the paper's model; `activity_power` and `popularity_discount` are not in it.
 
     References
     ----------
@@ -119,11 +141,35 @@ class EDLAE(EASE):
     """
 
     dropout: float = 0.33
+    activity_power: float = 0.0
+    popularity_discount: float = 0.0
 
     def _check(self) -> None:
         super()._check()
         check_fraction("dropout", self.dropout, closed=True)
+        check_nonnegative("activity_power", self.activity_power)
+        check_nonnegative("popularity_discount", self.popularity_discount)
 
-    def _ridge(self, x: sparse.csr_array) -> NDArray[np.float64]:
-        squares = np.bincount(x.indices, np.square(x.data, dtype=np.float64), x.shape[1])
-        return np.asarray(self.l2 + self.dropout / (1 - self.dropout) * squares)
+    def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
+        if self.activity_power == 0:
+            return None
+        counts = np.maximum(np.diff(x.indptr), 1).astype(np.float64)
+        weights = counts**-self.activity_power
+        return np.asarray(weights / weights.mean())
+
+    def _ridge(
+        self, x: sparse.csr_array, weights: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        squares = np.square(x.data, dtype=np.float64)
+        if weights is not None:
+            squares *= np.repeat(weights, np.diff(x.indptr))
+        held_back = np.bincount(x.indices, squares, x.shape[1])
+        return np.asarray(self.l2 + self.dropout / (1 - self.dropout) * held_back)
+
+    def _item_scale(self) -> NDArray[np.float32] | None:
+        if self.popularity_discount == 0:
+            return None
+        used = self.item_shares_[self.item_shares_ > 0]
+        # An item that nobody used is discounted as the least used one: 0 ** -power is infinite.
+        shares = np.maximum(self.item_shares_, used.min(initial=1))
+        return np.asarray(shares**-self.popularity_discount, dtype=np.float32)

@@ -11,34 +11,24 @@ from recsys_lib.models import MODELS, load, model_class
 from recsys_lib.models.base import Recommender
 
 # Settings that suit worlds of some dozens of rows; a model without an entry takes its defaults.
+NETWORK = {"latent_dim": 4, "batch_size": 10, "learning_rate": 0.01, "epochs": 40}
 SMALL: dict[str, dict[str, object]] = {
     "ALS": {"latent_dim": 2, "l2": 0.1},
+    "Autoencoder": {"hidden_dims": (16,), "batch_size": 10, "learning_rate": 0.01},
     "BiasedSVD": {"latent_dim": 2, "l2": 1.0},
+    "Blend": {
+        "members": (
+            {"model": "EASE", "config": {"l2": 5.0}},
+            {"model": "PureSVD", "config": {"latent_dim": 2}},
+        )
+    },
     "EASE": {"l2": 5.0},
     "EDLAE": {"l2": 5.0},
-    "MultDAE": {"latent_dim": 8, "batch_size": 10, "learning_rate": 0.01, "epochs": 40},
-    "MultVAE": {
-        "hidden_dims": (16,),
-        "latent_dim": 4,
-        "batch_size": 10,
-        "learning_rate": 0.01,
-        "epochs": 40,
-    },
+    "MultDAE": NETWORK | {"latent_dim": 8},
+    "MultVAE": NETWORK | {"hidden_dims": (16,)},
     "PureSVD": {"latent_dim": 2},
-    "RecVAE": {
-        "hidden_dim": 16,
-        "latent_dim": 4,
-        "batch_size": 10,
-        "learning_rate": 0.01,
-        "epochs": 20,
-    },
-    "VASP": {
-        "hidden_dim": 16,
-        "latent_dim": 4,
-        "batch_size": 10,
-        "learning_rate": 0.01,
-        "epochs": 40,
-    },
+    "RecVAE": NETWORK | {"hidden_dim": 16, "epochs": 20},
+    "VASP": NETWORK | {"hidden_dim": 16},
 }
 # Both views of the models that have two.
 VARIANTS: dict[str, dict[str, object]] = {
@@ -47,8 +37,8 @@ VARIANTS: dict[str, dict[str, object]] = {
 }
 # Floors know nothing of the row, so they cannot tell one half of a checkerboard from the other.
 FLOORS = {"Bias", "GlobalMean", "Popularity", "Random"}
-# Their start depends on the position of an item, so relabelling gives another, equally good fit.
-POSITIONAL = {"MultDAE", "MultVAE", "Random", "RecVAE", "VASP"}
+# Their draws depend on the position of an item, so relabelling gives another, equally good fit.
+POSITIONAL = {"Autoencoder", "MultDAE", "MultVAE", "Random", "RecVAE", "VASP"}
 
 NAMES = [*sorted(MODELS), *VARIANTS]
 

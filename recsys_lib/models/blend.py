@@ -1,0 +1,237 @@
+"""A weighted vote of models, with weights chosen on validation users."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.checks import check_integer, check_user_items
+from recsys_lib.dataset import Fold
+from recsys_lib.models import load, model_class
+from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.popularity import answer_empty_rows, item_shares
+from recsys_lib.models.selection import greedy_weights
+
+__all__ = ["Blend", "linear_library", "standardise"]
+
+Floats = NDArray[np.float32]
+
+# Numbers held while weights are chosen: all members' scores of the users asked; 400 MB.
+_ROOM = 100_000_000
+
+
+def standardise(scores: Floats) -> Floats:
+    """Shift and scale each row to mean 0 and standard deviation 1, in place.
+
+    Models score on scales of their own: counts, probabilities, logits. What a vote can add up is
+    how far an item stands out among all items *for this user*.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, n_items), float32
+        Overwritten. A row of equal scores becomes 0.
+    """
+    scores -= scores.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    spread = np.sqrt(np.mean(np.square(scores, dtype=np.float32), axis=1, keepdims=True))
+    scores /= np.where(spread > 1e-12, spread, 1)
+    return scores
+
+
+def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
+    """Return unfitted models without epochs that differ in what they can see, scaled to the data.
+
+    Zero-diagonal regressions see single items, kernels see rows as a whole, factors see a few
+    directions; each at several strengths, because which is right depends on the data and is left to
+    the validation users. Penalties are in units of the mean number of users per item.
+
+    Parameters
+    ----------
+    user_items : csr_array of shape (n_users, n_items)
+
+    Returns
+    -------
+    tuple of Recommender
+    """
+    x = user_items
+    per_item = max(x.nnz / x.shape[1], 1e-3)
+    width = min(x.shape)
+    regressions = [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)]
+    kernels = [(1.0, 0.5), (2.0, 0.3), (4.0, 0.2)]
+    factors = [(128, 5.0, 0.25), (256, 20.0, 0.1)]
+    return (
+        *(
+            _make(
+                "EDLAE",
+                l2=strength * per_item,
+                dropout=0.5,
+                activity_power=power,
+                popularity_discount=0.1,
+            )
+            for strength, power in regressions
+        ),
+        *(_make("KernelAE", sharpness=sharpness, l2=l2) for sharpness, l2 in kernels),
+        *(
+            _make("ALS", latent_dim=min(d, width), alpha=a, l2=strength * per_item)
+            for d, a, strength in factors
+        ),
+    )
+
+
+def _make(name: str, **config: Any) -> Recommender:
+    return model_class(name)(**config)
+
+
+@dataclass(kw_only=True)
+class Blend(Recommender):
+    r"""Weighted sum of several models' standardised scores.
+
+    .. math:: s(x) = \sum_m w_m \frac{s_m(x) - \text{mean}\, s_m(x)}{\text{sd}\, s_m(x)}
+
+    The weights come from greedy selection with replacement [1]_: starting from nothing, the member
+    whose vote raises the mean ndcg of the validation users most gets one vote more, `rounds` times;
+    the best sum on the way is kept. Votes are few and whole, which is what keeps the choice from
+    following the accidents of the validation users; members that get none are dropped.
+
+    Parameters
+    ----------
+    members : sequence of Recommender, or of ``{"model": name, "config": {...}}``
+        What to blend; each is fitted anew by `fit`. Empty stands for `linear_library`.
+    rounds : int
+        Number of votes given, >= 1.
+    k : int
+        Length of the lists that are judged, >= 1.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_members,), float64
+        Share of the votes; without validation users equal.
+    members_ : tuple of Recommender
+        The fitted members with a positive weight, in order.
+    item_shares_ : ndarray of shape (n_items,), float32
+        Popularity: the answer to an empty row.
+
+    Notes
+    -----
+    Fitting and scoring cost the sum of what the members cost. At most 100 million scores are held
+    while weights are chosen; of more validation users, the first that fit in there are asked.
+
+    Validation users choose the weights *and* stop members that train in epochs. They are not test
+    users: report a blend on others.
+
+    References
+    ----------
+    .. [1] R. Caruana, A. Niculescu-Mizil, G. Crew, A. Ksikes, "Ensemble Selection from Libraries of
+       Models", ICML 2004, section 2.
+
+    Examples
+    --------
+    >>> from recsys_lib.models import EASE, Popularity
+    >>> likes = sparse.csr_array([[1, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 0]])
+    >>> blend = Blend(members=(EASE(l2=1.0), Popularity())).fit(likes)
+    >>> blend.weights_, blend.recommend(likes[[3]], k=1).items
+    (array([0.5, 0.5]), array([[1]], dtype=int32))
+    """
+
+    members: Sequence[Recommender | Mapping[str, Any]] = ()
+    rounds: int = 30
+    k: int = 100
+
+    weights_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+    members_: tuple[Recommender, ...] = field(init=False, repr=False, compare=False)
+    item_shares_: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Build members that are given by name, as a saved blend gives them."""
+        self.members = tuple(
+            member if isinstance(member, Recommender) else _from_config(member)
+            for member in self.members
+        )
+
+    @classmethod
+    def of(
+        cls, fitted: Sequence[Recommender], validation: Fold, *, rounds: int = 30, k: int = 100
+    ) -> Self:
+        """Blend models that are fitted already, all on the same training users.
+
+        Parameters
+        ----------
+        fitted : sequence of Recommender
+            Not fitted again, and not modified.
+        validation : Fold
+            Users who choose the weights.
+        rounds, k : int
+            As in the class.
+        """
+        blend = cls(members=tuple(fitted), rounds=rounds, k=k)
+        blend._check()
+        blend.n_items_ = fitted[0].n_items_
+        blend.item_shares_ = item_shares(check_user_items(validation.fold_in))
+        blend._weigh(list(fitted), validation)
+        return blend
+
+    def config(self) -> dict[str, Any]:
+        """Return the hyper-parameters by name, members as their name and hyper-parameters."""
+        members = [
+            {"model": type(member).__name__, "config": member.config()}
+            for member in self.members
+            if isinstance(member, Recommender)
+        ]
+        return {"members": members, "rounds": self.rounds, "k": self.k}
+
+    def _check(self) -> None:
+        check_integer("rounds", self.rounds, minimum=1)
+        check_integer("k", self.k, minimum=1)
+
+    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+        self._check()
+        self.item_shares_ = item_shares(x)
+        fresh = [_from_config(member) for member in self.config()["members"]]
+        members = fresh or list(linear_library(x))
+        for member in members:
+            member.fit(x, validation=validation)
+        self._weigh(members, validation)
+
+    def _weigh(self, members: list[Recommender], validation: Fold | None) -> None:
+        self.weights_ = np.full(len(members), 1 / len(members))
+        if validation is not None:
+            fold_in = check_user_items(validation.fold_in)
+            targets = check_user_items(validation.targets)
+            asked = np.flatnonzero(np.diff(targets.indptr))
+            asked = asked[: max(1, _ROOM // (len(members) * targets.shape[1]))]
+            scores = [standardise(member.score(fold_in[asked])) for member in members]
+            self.weights_ = greedy_weights(
+                scores, fold_in[asked], targets[asked], rounds=self.rounds, k=self.k
+            )
+        self.members_ = tuple(m for m, w in zip(members, self.weights_, strict=True) if w > 0)
+
+    def _score(self, x: sparse.csr_array) -> Floats:
+        votes = np.zeros(x.shape, dtype=np.float32)
+        shares = self.weights_[self.weights_ > 0]
+        for share, member in zip(shares, self.members_, strict=True):
+            votes += np.float32(share) * standardise(member.score(x))
+        return answer_empty_rows(votes, x, self.item_shares_)
+
+    def _arrays(self) -> Arrays:
+        return {"weights": self.weights_, "item_shares": self.item_shares_}
+
+    def _restore(self, arrays: Arrays) -> None:
+        self.weights_ = arrays["weights"]
+        self.item_shares_ = arrays["item_shares"]
+
+    def _save_extra(self, folder: Path) -> None:
+        for number, member in enumerate(self.members_):
+            member.save(folder / f"member_{number}")
+
+    def _load_extra(self, folder: Path) -> None:
+        count = int((self.weights_ > 0).sum())
+        self.members_ = tuple(load(folder / f"member_{number}") for number in range(count))
+
+
+def _from_config(member: Mapping[str, Any]) -> Recommender:
+    """An unfitted model from its name and hyper-parameters; JSON's lists become tuples."""
+    config = {k: tuple(v) if isinstance(v, list) else v for k, v in member["config"].items()}
+    return _make(member["model"], **config)
