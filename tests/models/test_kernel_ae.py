@@ -1,0 +1,84 @@
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from recsys_lib import checks
+from recsys_lib.models import EASE, KernelAE
+
+RNG = np.random.default_rng(0)
+LIKES = sparse.csr_array((RNG.random((30, 4)) < 0.5).astype(np.float32))
+
+
+def products_of_entries(rows: np.ndarray, gamma: float, order: int) -> np.ndarray:
+    """Every product of up to `order` entries, weighted as in the derivation."""
+    columns = []
+    for m in range(order + 1):
+        scale = math.sqrt(gamma**m / math.factorial(m) * math.exp(-gamma))
+        columns += [
+            scale * np.prod(rows[:, list(places)], axis=1)
+            for places in product(range(rows.shape[1]), repeat=m)
+        ]
+    return np.column_stack(columns)
+
+
+def test_it_is_the_ridge_regression_on_all_products_of_entries():
+    x = LIKES[np.diff(LIKES.indptr) > 0].toarray().astype(float)
+    weighted = x * x.sum(axis=0) ** -0.3
+    unit = weighted / np.linalg.norm(weighted, axis=1, keepdims=True)
+    features = products_of_entries(unit, gamma=0.5, order=4)
+    ridge = features.T @ features + 0.2 * np.eye(features.shape[1])
+    expected = features @ np.linalg.solve(ridge, features.T @ x)
+    model = KernelAE(sharpness=0.5, l2=0.2, popularity_power=0.3).fit(sparse.csr_array(x))
+    # What the orders above 4 add is below 1e-3; a kernel without its powers is off by 0.1.
+    assert_allclose(model.score(sparse.csr_array(x)), expected, atol=2e-3)
+    single = products_of_entries(unit, gamma=0.5, order=1)
+    ridge = single.T @ single + 0.2 * np.eye(single.shape[1])
+    assert np.abs(single @ np.linalg.solve(ridge, single.T @ x) - expected).max() > 0.03
+
+
+def test_it_can_say_that_two_items_together_mean_what_neither_means_alone():
+    # Item 3 belongs to those who hold exactly one of 0 and 1; item 2 is held by everybody.
+    patterns = [[0, 0, 1, 0], [1, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 0]]
+    x = sparse.csr_array(np.tile(patterns, (10, 1)).astype(np.float32))
+    asked = sparse.csr_array(np.array([[1, 0, 1, 0], [1, 1, 1, 0]], dtype="float32"))
+    one, both = KernelAE(sharpness=8.0, l2=0.01).fit(x).score(asked)[:, 3]
+    assert one > 0.1 > 0.01 > both
+    single, sum_of_both = EASE(l2=0.01).fit(x).score(asked)[:, 3]
+    assert single < sum_of_both
+
+
+def test_with_all_users_as_landmarks_the_regression_is_the_exact_solution():
+    x = sparse.random_array((80, 20), density=0.3, rng=np.random.default_rng(3)).tocsr()
+    x = x[np.diff(x.indptr) > 0]
+    exact = KernelAE(sharpness=2.0, l2=0.3).fit(x)
+    squared = KernelAE(sharpness=2.0, l2=0.3, landmarks=x.shape[0])
+    squared.item_weights_, squared.users_ = exact.item_weights_, exact.users_
+    rows = exact._unit_rows(x.astype(np.float32))
+    assert_allclose(
+        squared._solve_landmarks(x.astype(np.float32), rows), exact.coefficients_, atol=1e-3
+    )
+
+
+def test_fewer_landmarks_than_users_come_near_to_the_exact_scores():
+    taste = np.random.default_rng(2).random((200, 3)) @ np.random.default_rng(3).random((3, 20))
+    x = sparse.csr_array((taste > np.quantile(taste, 0.7)).astype(np.float32))
+    exact = KernelAE().fit(x).score(x)
+    near = KernelAE(landmarks=60).fit(x)
+    assert near.coefficients_.shape == (60, 20)
+    assert np.corrcoef(near.score(x).ravel(), exact.ravel())[0, 1] > 0.98
+
+
+def test_too_many_users_for_the_machine_are_refused_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(checks, "available_memory", lambda: 1000)
+    with pytest.raises(MemoryError, match="A kernel of 30 users .* Use fewer `landmarks`"):
+        KernelAE().fit(LIKES)
+
+
+@pytest.mark.parametrize("name", ["sharpness", "l2"])
+def test_wrong_settings_are_named_when_fitting(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be > 0"):
+        KernelAE(**{name: 0.0}).fit(LIKES)

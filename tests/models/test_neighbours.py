@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from recsys_lib.models import ItemKNN, UserKNN, neighbours
+from recsys_lib.models.neighbours import nearest_rows
+
+RNG = np.random.default_rng(0)
+RATINGS = sparse.csr_array(
+    (RNG.integers(1, 6, (25, 9)) * (RNG.random((25, 9)) < 0.5)).astype(np.float32)
+)
+
+
+def test_similarities_do_not_depend_on_the_blocks_they_are_computed_in(monkeypatch):
+    whole = nearest_rows(RATINGS, RATINGS, neighbours=3, shrinkage=1.0, skip_self=True)
+    monkeypatch.setattr(neighbours, "_BLOCK_NUMBERS", 60)  # two rows at a time
+    parts = nearest_rows(RATINGS, RATINGS, neighbours=3, shrinkage=1.0, skip_self=True)
+    assert_allclose(parts.toarray(), whole.toarray(), rtol=1e-6)
+    assert whole.diagonal().max() == 0
+    assert np.diff(whole.indptr).max() == 3
+
+
+def test_negative_similarities_are_not_kept():
+    rows = sparse.csr_array(np.array([[1, -1], [-1, 1]], dtype="float32"))
+    assert nearest_rows(rows, rows, neighbours=2, shrinkage=0, skip_self=True).nnz == 0
+
+
+@pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
+def test_one_class_predicts_ratings_or_ranks(kind):
+    assert kind(feedback="explicit").predicts == "rating"
+    assert kind(feedback="implicit").predicts == "rank"
+
+
+@pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
+def test_without_any_neighbour_the_prediction_is_the_bias(kind):
+    apart = sparse.csr_array(np.diag([5.0, 3.0, 1.0]).astype(np.float32))
+    model = kind(feedback="explicit", damping=0.0).fit(apart)
+    unseen = apart.toarray() == 0
+    assert_allclose(model.score(apart)[unseen], model.biases_.predict(apart)[unseen], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"feedback": "stars"}, "`feedback` must be one of 'explicit', 'implicit'; got 'stars'"),
+        ({"neighbours": 0}, "`neighbours` must be >= 1; got 0"),
+        ({"shrinkage": -1.0}, "`shrinkage` must be >= 0"),
+        ({"damping": -1.0}, "`damping` must be >= 0"),
+    ],
+)
+def test_wrong_settings_are_named_when_fitting(kind, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**wrong).fit(RATINGS)
+
+
+def test_ratings_are_required_where_ratings_are_predicted():
+    with pytest.raises(ValueError, match="must store at least one rating"):
+        ItemKNN(feedback="explicit").fit(sparse.csr_array((3, 4), dtype=np.float32))
+
+
+def test_someone_who_used_everything_says_less_about_what_belongs_together():
+    likes = np.zeros((4, 12), dtype=np.float32)
+    likes[0] = 1  # used everything: thinks that 0 goes with 1
+    likes[1:3, [0, 2]] = 1
+    likes[3, [0, 1]] = 1
+    x, asked = sparse.csr_array(likes), sparse.csr_array(np.eye(1, 12, dtype="float32"))
+
+    def lead(power):
+        scores = ItemKNN(activity_power=power, shrinkage=0).fit(x).score(asked)[0]
+        return scores[2] / scores[5]  # 5 goes with 0 only for the one who used everything
+
+    assert lead(1.0) > 1.5 * lead(0.0)
+
+
+def test_a_trained_row_finds_itself_without_changing_what_it_does_not_hold():
+    model = UserKNN(feedback="implicit", neighbours=25, shrinkage=0).fit(RATINGS)
+    others = UserKNN(feedback="implicit", neighbours=25, shrinkage=0).fit(RATINGS[1:])
+    unseen = np.setdiff1d(np.arange(9), RATINGS[[0]].indices)
+    assert_array_equal(model.score(RATINGS[[0]])[0, unseen] > 0, True)
+    assert_allclose(
+        model.score(RATINGS[[0]])[0, unseen], others.score(RATINGS[[0]])[0, unseen], rtol=1e-5
+    )
