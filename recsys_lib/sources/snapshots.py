@@ -1,5 +1,6 @@
 """Snapshots: what a door gave, written once, so that later work reads the same offline."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def snapshot(
     Notes
     -----
     With `reduce`, rows never pass through Python: DuckDB writes the file itself, other engines in
-    batches. A hundred million events take about two minutes and 2 GB on two cores.
+    batches. A hundred million events, nearly as many pairs, take about 100 s of one core.
 
     Examples
     --------
@@ -150,33 +151,53 @@ def _reduce_to(
 
 
 def _describe(file: Path, source: str, scale: tuple[float, float] | None) -> dict[str, Any]:
-    """Count what was written without holding it, and refuse what is no interaction."""
+    """Count what was written, a row group at a time, and refuse what is no interaction."""
     import pyarrow.compute as pc
     from pyarrow import parquet
 
     held = parquet.ParquetFile(file)
-    names = held.schema_arrow.names
-    facts: dict[str, Any] = {"rows": held.metadata.num_rows, "first": None, "last": None}
-    if facts["rows"] == 0:
+    if held.metadata.num_rows == 0:
         raise DataError(f"{source} must give at least one row; it gives none. Check the rule.")
-    for name, count in (("user_id", "users"), ("item_id", "items")):
-        column = parquet.read_table(file, columns=[name]).column(0)
-        facts[count] = pc.count_distinct(column, mode="only_valid").as_py()
-        _refuse(column.null_count, name, "hold an id in each row", source)
-    if "value" in names:
-        values = parquet.read_table(file, columns=["value"]).column(0)
-        bad = pc.sum(pc.invert(pc.fill_null(pc.is_finite(values), False))).as_py()
-        _refuse(bad or 0, "value", "hold finite numbers", source)
+    wrong: Counter[tuple[str, str]] = Counter()
+    items: set[Any] = set()
+    users, last_user, ends = 0, None, []
+    for group in range(held.num_row_groups):
+        part = held.read_row_group(group)
+        wrong.update(_defects(part, scale))
+        # The rows are sorted by user, so that a user is counted where the run begins.
+        runs = pc.run_end_encode(part.column("user_id").combine_chunks()).values  # noqa: PD011
+        users += len(runs) - int(runs[0].as_py() == last_user)
+        last_user = runs[-1].as_py()
+        items.update(pc.unique(part.column("item_id")).to_pylist())
+        if "timestamp" in part.column_names:
+            ends += list(pc.min_max(part.column("timestamp")).as_py().values())
+    for (column, must), count in wrong.items():
+        _refuse(count, column, must, source)
+    return {
+        "rows": held.metadata.num_rows,
+        "users": users,
+        "items": len(items),
+        "first": _iso(min(ends)) if ends else None,
+        "last": _iso(max(ends)) if ends else None,
+    }
+
+
+def _defects(part: Any, scale: tuple[float, float] | None) -> dict[tuple[str, str], int]:
+    """Count the rows of a table that break a rule, by column and rule."""
+    import pyarrow.compute as pc
+
+    found = {}
+    for name, must in (("user_id", "an id"), ("item_id", "an id"), ("timestamp", "a time")):
+        if name in part.column_names:
+            found[name, f"hold {must} in each row"] = part.column(name).null_count
+    if "value" in part.column_names:
+        values = part.column("value")
+        bad = pc.invert(pc.fill_null(pc.is_finite(values), False))
+        found["value", "hold finite numbers"] = pc.sum(bad).as_py() or 0
         if scale is not None:
             outside = pc.or_(pc.less(values, scale[0]), pc.greater(values, scale[1]))
-            bad = pc.sum(outside).as_py()
-            _refuse(bad or 0, "value", f"lie in {scale[0]:g} to {scale[1]:g}", source)
-    if "timestamp" in names:
-        times = parquet.read_table(file, columns=["timestamp"]).column(0)
-        _refuse(times.null_count, "timestamp", "hold a time in each row", source)
-        ends = pc.min_max(times).as_py()
-        facts |= {"first": _iso(ends["min"]), "last": _iso(ends["max"])}
-    return facts
+            found["value", f"lie in {scale[0]:g} to {scale[1]:g}"] = pc.sum(outside).as_py() or 0
+    return {rule: count for rule, count in found.items() if count}
 
 
 def _refuse(count: int, column: str, must: str, source: str) -> None:
