@@ -36,6 +36,12 @@ class MultDAE(NeuralRecommender):
         Upper limit with a validation fold, else the number of epochs, >= 1.
     patience : int
         Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    targets : {"all", "hidden"}
+        What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
+        items that the noise has hidden, in competition with the items that are not shown.
+    average : float, optional
+        Share of the past in a running average of the weights over epochs, in [0, 1); the average
+        is what is measured, kept and scored with. None keeps the weights of one epoch.
     seed : int
         Of the weights, the noise and the order of the users.
 
@@ -55,13 +61,20 @@ class MultDAE(NeuralRecommender):
     Differs from [1]_: the bias of the last layer starts at log popularity instead of near 0, which
     is where it would otherwise spend its first epochs going; biases are not penalised.
 
+    ``targets="hidden"`` differs from [1]_: a recommender is asked what comes next among the items
+    that the user does not show yet, and is never asked to repeat what it is shown. It is to the
+    multinomial likelihood what EDLAE [2]_ is to the squared error: no capacity is spent on the
+    identity.
+
     References
     ----------
     .. [1] D. Liang, R. Krishnan, M. Hoffman, T. Jebara, "Variational Autoencoders for Collaborative
        Filtering", WWW 2018, section 2.3 and eq. 2. https://arxiv.org/abs/1802.05814
+    .. [2] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> likes = sparse.csr_array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]] * 8, dtype="float32")
     >>> model = MultDAE(latent_dim=4, learning_rate=0.05, epochs=30).fit(likes)
     >>> model.recommend(sparse.csr_array([[1, 1, 0, 0, 0, 0]]), k=1).items
@@ -85,4 +98,5 @@ class MultDAE(NeuralRecommender):
             l2=self.l2,
             learning_rate=self.learning_rate,
             seed=self.seed,
+            targets=self.targets,
         )

@@ -45,6 +45,12 @@ class MultVAE(NeuralRecommender):
         Upper limit with a validation fold, else the number of epochs, >= 1.
     patience : int
         Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    targets : {"all", "hidden"}
+        What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
+        items that the noise has hidden, in competition with the items that are not shown.
+    average : float, optional
+        Share of the past in a running average of the weights over epochs, in [0, 1); the average
+        is what is measured, kept and scored with. None keeps the weights of one epoch.
     seed : int
         Of the weights, the noise and the order of the users.
 
@@ -65,13 +71,20 @@ class MultVAE(NeuralRecommender):
     Differs from [1]_: the bias of the last layer starts at log popularity instead of near 0; other
     biases start at 0 instead of a normal draw of scale 0.001.
 
+    ``targets="hidden"`` differs from [1]_: a recommender is asked what comes next among the items
+    that the user does not show yet, and is never asked to repeat what it is shown. It is to the
+    multinomial likelihood what EDLAE [2]_ is to the squared error: no capacity is spent on the
+    identity.
+
     References
     ----------
     .. [1] D. Liang, R. Krishnan, M. Hoffman, T. Jebara, "Variational Autoencoders for Collaborative
        Filtering", WWW 2018, eq. 2, 5 and section 2.2.2. https://arxiv.org/abs/1802.05814
+    .. [2] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> likes = sparse.csr_array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]] * 8, dtype="float32")
     >>> model = MultVAE(hidden_dims=(8,), latent_dim=2, learning_rate=0.02, epochs=60).fit(likes)
     >>> model.recommend(sparse.csr_array([[1, 1, 0, 0, 0, 0]]), k=1).items
@@ -99,6 +112,7 @@ class MultVAE(NeuralRecommender):
             l2=self.l2,
             learning_rate=self.learning_rate,
             seed=self.seed,
+            targets=self.targets,
             anneal_cap=self.anneal_cap,
             anneal_steps=self.anneal_steps,
         )

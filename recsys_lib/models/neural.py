@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.artifacts import read_table, write_table
-from recsys_lib.checks import check_fraction, check_integer, check_nonnegative, check_positive
+from recsys_lib.checks import (
+    check_choice,
+    check_fraction,
+    check_integer,
+    check_nonnegative,
+    check_positive,
+)
 from recsys_lib.dataset import Fold
 from recsys_lib.models._validation import mean_ndcg
 from recsys_lib.models.base import Arrays, Recommender
@@ -63,6 +69,8 @@ class NeuralRecommender(Recommender):
     batch_size: int = 500
     epochs: int = 100
     patience: int = 20
+    targets: Literal["all", "hidden"] = "all"
+    average: float | None = None
     seed: int = 0
 
     history_: pd.DataFrame = field(init=False, repr=False, compare=False)
@@ -76,25 +84,37 @@ class NeuralRecommender(Recommender):
         from recsys_lib.training.rows import Rows
         from recsys_lib.training.trainer import Trainer
 
-        self._check()
-        _check_counts(x)
-        self._use(log_popularity(x), density=x.nnz / (x.shape[0] * x.shape[1]))
-        self._prepare(x)
+        self._begin(x)
         trainer = Trainer(
             self.network_.phases(),
             state=self.network_.state,
             batch_size=self.batch_size,
             seed=self.seed,
+            average=self.average,
         )
         trainer.fit(
             Rows(x, gather=self._gather), epochs=self.epochs, monitor=self._monitor(validation)
         )
         self.history_ = pd.DataFrame(trainer.history)
 
+    def _begin(self, x: sparse.csr_array) -> None:
+        """Check settings and rows, and build a fresh network for them."""
+        self._check()
+        _check_counts(x)
+        self._use(log_popularity(x), density=x.nnz / (x.shape[0] * x.shape[1]))
+        self._prepare(x)
+
     def _check(self) -> None:
         check_fraction("dropout", self.dropout, closed=True)
         check_nonnegative("l2", self.l2)
         check_positive("learning_rate", self.learning_rate)
+        check_choice("targets", self.targets, ("all", "hidden"))
+        if self.targets == "hidden" and self.dropout == 0:
+            raise ValueError(
+                "`dropout` must be > 0 with targets='hidden'; got 0, which hides nothing. Try 0.3."
+            )
+        if self.average is not None:
+            check_fraction("average", self.average, closed=True)
         for name in ("latent_dim", "batch_size", "epochs", "patience"):
             check_integer(name, getattr(self, name), minimum=1)
 

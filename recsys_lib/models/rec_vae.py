@@ -51,6 +51,12 @@ class RecVAE(NeuralRecommender):
         Upper limit with a validation fold, else the number of epochs, >= 1.
     patience : int
         Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    targets : {"all", "hidden"}
+        What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
+        items that the noise has hidden, in competition with the items that are not shown.
+    average : float, optional
+        Share of the past in a running average of the weights over epochs, in [0, 1); the average
+        is what is measured, kept and scored with. None keeps the weights of one epoch.
     seed : int
         Of the weights, the noise and the order of the users.
 
@@ -73,11 +79,17 @@ class RecVAE(NeuralRecommender):
     not another random draw; the bias of the decoder starts at log popularity; weights start
     Glorot-uniform. An empty row has the code 0 where the code of [1]_ divides by 0.
 
+    ``targets="hidden"`` differs from [1]_: a recommender is asked what comes next among the items
+    that the user does not show yet, and is never asked to repeat what it is shown. It is to the
+    multinomial likelihood what EDLAE [2]_ is to the squared error: no capacity is spent on the
+    identity. The decoder's passes then have the noise of the encoder's.
+
     References
     ----------
     .. [1] I. Shenbin, A. Alekseev, E. Tutubalina, V. Malykh, S. Nikolenko, "RecVAE: A New
        Variational Autoencoder for Top-N Recommendations with Implicit Feedback", WSDM 2020,
        sections 3.2 to 3.5. https://arxiv.org/abs/1912.11160
+    .. [2] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
 
     Examples
     --------
@@ -120,6 +132,7 @@ class RecVAE(NeuralRecommender):
             learning_rate=self.learning_rate,
             passes=(self.encoder_passes, self.decoder_passes),
             seed=self.seed,
+            targets=self.targets,
         )
 
     def _prepare(self, x: sparse.csr_array) -> None:

@@ -53,6 +53,12 @@ class VASP(NeuralRecommender):
         Upper limit with a validation fold, else the number of epochs, >= 1.
     patience : int
         Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    targets : {"all", "hidden"}
+        What the encoder's noisy view of a row must predict: the whole row, or only the items that
+        the noise has hidden; items that are shown then don't count.
+    average : float, optional
+        Share of the past in a running average of the weights over epochs, in [0, 1); the average
+        is what is measured, kept and scored with. None keeps the weights of one epoch.
     seed : int
         Of the weights, the noise and the order of the users.
 
@@ -87,6 +93,7 @@ class VASP(NeuralRecommender):
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> likes = sparse.csr_array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]] * 8, dtype="float32")
     >>> model = VASP(hidden_dim=8, latent_dim=2, learning_rate=0.02, epochs=60).fit(likes)
     >>> model.recommend(sparse.csr_array([[1, 1, 0, 0, 0, 0]]), k=1).items
@@ -133,4 +140,5 @@ class VASP(NeuralRecommender):
             focal=(self.focal_alpha, self.focal_gamma),
             learning_rate=self.learning_rate,
             seed=self.seed,
+            targets=self.targets,
         )

@@ -82,14 +82,13 @@ def _csr_matmul(rows: Tensor, items: Tensor, values: Tensor, kernel: Tensor, n_r
         dense_shape=tf.constant([n_rows, kernel.shape[0]], tf.int64),
     )
 
-    @tf.custom_gradient
     def product(dense: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         def gradient(upstream: Tensor) -> Tensor:
             return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=upstream, transpose_a=True)
 
         return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=dense), gradient
 
-    return product(kernel)
+    return tf.custom_gradient(product)(kernel)
 
 
 def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:

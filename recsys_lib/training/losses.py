@@ -1,11 +1,12 @@
 """Loss terms of autoencoders as pure functions of tensors, dense only where they must be."""
 
+from dataclasses import replace
 from typing import Any
 
 from recsys_lib.training.quiet import ops
 from recsys_lib.training.rows import Batch
 
-__all__ = ["gaussian_kl", "mean_over_users", "multinomial_nll", "squared_error"]
+__all__ = ["gaussian_kl", "hidden_nll", "mean_over_users", "multinomial_nll", "squared_error"]
 
 Tensor = Any
 
@@ -59,6 +60,42 @@ def multinomial_nll(batch: Batch, logits: Tensor) -> Tensor:
     logits = ops.cast(logits, "float32")
     picked = batch.row_sum(batch.pick(logits) * batch.values)
     return batch.row_sum(batch.values) * ops.logsumexp(logits, axis=1) - picked
+
+
+def hidden_nll(batch: Batch, logits: Tensor, shown: Tensor) -> Tensor:
+    """Return the multinomial negative log-likelihood of what is hidden, among what is not shown.
+
+    Parameters
+    ----------
+    batch : Batch
+    logits : tensor of shape (n_rows, n_items)
+    shown : tensor of shape (n_slots,)
+        1 where the encoder sees the slot, else 0.
+
+    Returns
+    -------
+    tensor of shape (n_rows,), float32
+        ``n_u`` times the mean over the hidden items of ``log sum_{j not shown} exp(logit_j) -
+        logit_i``; 0 for a row without hidden items. The factor keeps it on the scale of
+        `multinomial_nll`.
+
+    Notes
+    -----
+    This is the question of a recommender: which of the items that the user does not show yet comes
+    next? `multinomial_nll` also pays for the items shown, which no list will hold. The squared
+    error of the same task has the closed form of EDLAE [1]_.
+
+    References
+    ----------
+    .. [1] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
+    """
+    seen = shown * batch.used
+    # Far below any logit, so that exp() gives 0; not -inf, whose gradient is NaN.
+    logits = ops.cast(logits, "float32") - 1e9 * batch.dense(seen)
+    hidden = replace(batch, values=batch.values * (1.0 - seen))
+    length, n_hidden = batch.row_sum(batch.values), batch.row_sum(hidden.values)
+    scale = ops.where(n_hidden > 0, length / ops.maximum(n_hidden, 1e-6), 0.0)
+    return scale * multinomial_nll(hidden, logits)
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:

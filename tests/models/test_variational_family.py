@@ -86,6 +86,12 @@ def test_a_taste_is_recognised(kind, watched):
     assert (top == third.argmax(axis=1))[clear].mean() > 0.8
 
 
+def test_hidden_targets_and_averaged_weights_train_too(kind):
+    model = kind(**COMMON, **MODELS[kind], epochs=25, targets="hidden", average=0.5)
+    model.fit(tastes(100, 1), validation=fold(2))
+    assert model.history_["ndcg@100"].max() > model.history_["ndcg@100"].iloc[0] + 0.02
+
+
 def test_the_history_and_the_scores_survive_a_save(kind, watched, tmp_path):
     watched.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
@@ -114,6 +120,9 @@ def test_a_validation_fold_without_targets_is_refused(kind):
         (MultDAE(dropout=1.0), "`dropout` must be a share"),
         (MultDAE(latent_dim=0), "`latent_dim` must be >= 1"),
         (MultDAE(l2=-1.0), "`l2` must be >= 0"),
+        (MultDAE(targets="some"), "`targets` must be one of 'all', 'hidden'"),
+        (MultDAE(targets="hidden", dropout=0.0), "`dropout` must be > 0.*hides nothing"),
+        (MultDAE(average=1.0), "`average` must be a share"),
         (MultVAE(hidden_dims=600), "`hidden_dims` must be a tuple of layer widths; got 600"),
         (MultVAE(hidden_dims=(600, 0)), r"`hidden_dims\[1\]` must be >= 1"),
         (MultVAE(anneal_steps=-1), "`anneal_steps` must be >= 0"),

@@ -105,15 +105,41 @@ def test_the_noise_of_the_code_has_unit_scale():
 
 
 def test_dropout_keeps_the_expectation_and_the_target_is_the_whole_row(batch_of):
-    from recsys_lib.models.networks.parts import drop, unit_rows
+    from recsys_lib.models.networks.parts import keep
     from recsys_lib.training.quiet import keras
 
     batch = batch_of(np.ones((400, 64)))
-    shown = drop(unit_rows(batch), 0.5, keras.random.SeedGenerator(2))
-    shown = np.asarray(shown)[np.asarray(batch.used) > 0]
-    assert set(np.unique(shown)) == {np.float32(0), np.float32(2 / 8)}
-    assert shown.mean() == pytest.approx(1 / 8, abs=5 * (1 / 8) / math.sqrt(400 * 64))
+    network = variational(dropout=0.25)
+    kept = keep(batch, 0.25, keras.random.SeedGenerator(2))
+    shown = np.asarray(network.noisy(batch, kept))[np.asarray(batch.used) > 0]
+    assert_allclose(np.unique(shown), [0, 1 / 8 / 0.75], rtol=1e-6)
+    error = (1 / 8) * math.sqrt(0.25 / 0.75) / math.sqrt(400 * 64)
+    assert shown.mean() == pytest.approx(1 / 8, abs=5 * error)
     assert np.asarray(batch.values).sum() == 400 * 64
+
+
+def test_hidden_targets_compete_with_what_is_not_shown_only(batch_of):
+    from recsys_lib.training.losses import hidden_nll
+
+    batch = batch_of(X)
+    # The first user shows item 0 and hides item 2; the second shows all it has.
+    shown = np.ones(np.asarray(batch.used).shape, dtype=np.float32)
+    shown[1] = 0
+    found = np.asarray(hidden_nll(batch, LOGITS, shown))
+    # exp(logits) without item 0: 2, 4, 1. Two items in the row, one of them hidden.
+    assert_allclose(found, [-2 * math.log(4 / 7), 0, 0], rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_shown_gets_no_gradient_from_hidden_targets(batch_of, gradient_of):
+    from recsys_lib.training.losses import hidden_nll
+    from recsys_lib.training.quiet import ops
+
+    batch = batch_of(X)
+    shown = np.ones(np.asarray(batch.used).shape, dtype=np.float32)
+    shown[1] = 0
+    found = gradient_of(lambda logits: ops.sum(hidden_nll(batch, logits, shown)), LOGITS)
+    p = np.array([0, 2, 4, 1]) / 7
+    assert_allclose(found, [2 * (p - [0, 0, 1, 0]), np.zeros(4), np.zeros(4)], atol=1e-6)
 
 
 def test_the_divergence_is_annealed_by_updates_up_to_the_cap():

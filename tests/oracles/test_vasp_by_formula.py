@@ -41,6 +41,19 @@ def test_the_focal_loss_is_the_sum_over_every_cell(batch_of, alpha, gamma):
     assert_allclose(found, cells.sum(axis=1), rtol=1e-5)
 
 
+def test_what_is_left_out_of_the_focal_loss_is_no_negative_either(batch_of):
+    from recsys_lib.models.networks.vasp import focal_loss
+
+    p = np.random.default_rng(0).uniform(0.05, 0.95, X.shape)
+    logs = np.log(p).astype(np.float32), np.log1p(-p).astype(np.float32)
+    left_out = np.zeros(16, dtype=np.float32)
+    left_out[[0, 3]] = 1  # items 0 of the first and 2 of the second row
+    found = np.asarray(focal_loss(batch_of(X), *logs, 0.25, 2.0, left_out=left_out))
+    cells = np.where(X > 0, -0.25 * (1 - p) ** 2 * np.log(p), -0.75 * p**2 * np.log(1 - p))
+    cells[[0, 1], [0, 2]] = 0
+    assert_allclose(found, cells.sum(axis=1), rtol=1e-5)
+
+
 def test_a_shallow_path_never_predicts_an_item_from_itself(batch_of):
     from recsys_lib.training.quiet import ops
 

@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 from recsys_lib.models.networks.parts import (
     Decoder,
     Encoder,
-    drop,
     has_entries,
+    keep,
     penalty,
+    reconstruction,
     sample,
     unit_rows,
     weights_of,
 )
 from recsys_lib.seeding import seed_from
-from recsys_lib.training.losses import gaussian_kl, mean_over_users, multinomial_nll
+from recsys_lib.training.losses import gaussian_kl, mean_over_users
 from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.schedules import linear_anneal
@@ -45,9 +46,11 @@ class _MultinomialNetwork:
         l2: float,
         learning_rate: float,
         seed: int,
+        targets: str = "all",
     ) -> None:
         self.n_items, self.latent_dim = len(item_bias), latent_dim
         self.dropout, self.l2, self.learning_rate = dropout, l2, learning_rate
+        self.targets = targets
         units = self.numbers_per_dimension * latent_dim
         self.encoder = Encoder(self.n_items, hidden_dims, units, seed=seed)
         self.decoder = Decoder(latent_dim, hidden_dims[::-1], item_bias, seed=seed)
@@ -74,25 +77,29 @@ class _MultinomialNetwork:
         """Return the objective and its named terms."""
         raise NotImplementedError
 
+    def noisy(self, batch: Batch, kept: Tensor) -> Tensor:
+        """Return the unit rows after dropout."""
+        return unit_rows(batch) * kept / (1.0 - self.dropout)
+
 
 class DenoisingNetwork(_MultinomialNetwork):
     """Mult-DAE: a tanh code, no noise but that on the input."""
 
-    def code(self, batch: Batch, seeds: keras.random.SeedGenerator | None = None) -> Tensor:
-        """Return the code of each row, 0 for an empty one; noise on the input with `seeds`."""
-        shown = drop(unit_rows(batch), self.dropout, seeds)
-        return ops.tanh(self.encoder(batch, shown)) * has_entries(batch)
+    def code(self, batch: Batch, values: Tensor) -> Tensor:
+        """Return the code of each row, 0 for an empty one; `values` is what the encoder sees."""
+        return ops.tanh(self.encoder(batch, values)) * has_entries(batch)
 
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the multinomial likelihood of the whole row, given the noisy one."""
+        """Return the multinomial likelihood of the row, given the noisy one."""
         del update
-        nll = multinomial_nll(batch, self.decoder(self.code(batch, self.seeds)))
-        reconstruction = mean_over_users(batch, nll)
-        return reconstruction + penalty(self.layers, self.l2), {"reconstruction": reconstruction}
+        kept = keep(batch, self.dropout, self.seeds)
+        logits = self.decoder(self.code(batch, self.noisy(batch, kept)))
+        nll = reconstruction(batch, logits, kept, self.targets)
+        return nll + penalty(self.layers, self.l2), {"reconstruction": nll}
 
     def score(self, batch: Batch) -> Tensor:
         """Return logits of shape (n_rows, n_items), without noise."""
-        return self.decoder(self.code(batch))
+        return self.decoder(self.code(batch, unit_rows(batch)))
 
 
 class VariationalNetwork(_MultinomialNetwork):
@@ -107,24 +114,22 @@ class VariationalNetwork(_MultinomialNetwork):
         super().__init__(*arguments, **others)
         self.anneal_cap, self.anneal_steps = anneal_cap, anneal_steps
 
-    def posterior(
-        self, batch: Batch, seeds: keras.random.SeedGenerator | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def posterior(self, batch: Batch, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the code of each row; 0 and 0 for an empty one."""
-        shown = drop(unit_rows(batch), self.dropout, seeds)
-        both = self.encoder(batch, shown) * has_entries(batch)
+        both = self.encoder(batch, values) * has_entries(batch)
         return both[:, : self.latent_dim], both[:, self.latent_dim :]
 
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the negative evidence bound, its divergence weighted by the annealing."""
-        mean, log_variance = self.posterior(batch, self.seeds)
+        kept = keep(batch, self.dropout, self.seeds)
+        mean, log_variance = self.posterior(batch, self.noisy(batch, kept))
         code, _ = sample(mean, log_variance, self.seeds)
-        reconstruction = mean_over_users(batch, multinomial_nll(batch, self.decoder(code)))
+        nll = reconstruction(batch, self.decoder(code), kept, self.targets)
         kl = mean_over_users(batch, gaussian_kl(mean, log_variance))
         anneal = linear_anneal(update, n_updates=self.anneal_steps, cap=self.anneal_cap)
-        objective = reconstruction + anneal * kl + penalty(self.layers, self.l2)
-        return objective, {"reconstruction": reconstruction, "kl": kl, "anneal": anneal}
+        objective = nll + anneal * kl + penalty(self.layers, self.l2)
+        return objective, {"reconstruction": nll, "kl": kl, "anneal": anneal}
 
     def score(self, batch: Batch) -> Tensor:
         """Return logits of shape (n_rows, n_items) at the mean code."""
-        return self.decoder(self.posterior(batch)[0])
+        return self.decoder(self.posterior(batch, unit_rows(batch))[0])

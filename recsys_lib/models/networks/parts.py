@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys_lib.seeding import seed_from
 from recsys_lib.training.layers import apply_first, dense
+from recsys_lib.training.losses import hidden_nll, mean_over_users, multinomial_nll
 from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Batch
 
@@ -20,9 +21,10 @@ __all__ = [
     "Encoder",
     "dense_layer",
     "dense_stack",
-    "drop",
     "has_entries",
+    "keep",
     "penalty",
+    "reconstruction",
     "sample",
     "unit_rows",
     "weights_of",
@@ -43,11 +45,19 @@ def has_entries(batch: Batch) -> Tensor:
     return ops.cast(batch.row_sum(ops.square(batch.values)) > 0, "float32")[:, None]
 
 
-def drop(values: Tensor, rate: float, seeds: keras.random.SeedGenerator | None) -> Tensor:
-    """Drop entries at `rate` and scale the others by 1 / (1 - rate); all stay without `seeds`."""
-    if seeds is None or rate == 0:
-        return values
-    return keras.random.dropout(values, rate, seed=seeds)
+def keep(batch: Batch, rate: float, seeds: keras.random.SeedGenerator) -> Tensor:
+    """Draw which slots the encoder sees: 1 with probability ``1 - rate``, else 0."""
+    if rate == 0:
+        return ops.ones_like(batch.used)
+    drawn = keras.random.uniform(ops.shape(batch.used), seed=seeds)
+    return ops.cast(drawn >= rate, "float32")
+
+
+def reconstruction(batch: Batch, logits: Tensor, kept: Tensor, targets: str) -> Tensor:
+    """Return the mean negative log-likelihood of the `targets`, "all" or the "hidden" ones."""
+    if targets == "all":
+        return mean_over_users(batch, multinomial_nll(batch, logits))
+    return mean_over_users(batch, hidden_nll(batch, logits, kept))
 
 
 def sample(

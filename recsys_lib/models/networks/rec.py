@@ -12,9 +12,10 @@ from recsys_lib.models.networks.parts import (
     Decoder,
     DenselyConnected,
     dense_layer,
-    drop,
     has_entries,
+    keep,
     penalty,
+    reconstruction,
     sample,
     unit_rows,
     weights_of,
@@ -22,7 +23,7 @@ from recsys_lib.models.networks.parts import (
 from recsys_lib.seeding import seed_from
 from recsys_lib.training import backend
 from recsys_lib.training.layers import apply_first
-from recsys_lib.training.losses import mean_over_users, multinomial_nll
+from recsys_lib.training.losses import mean_over_users
 from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import Scorer
@@ -122,11 +123,12 @@ class CompositeNetwork:
         learning_rate: float,
         passes: tuple[int, int],
         seed: int,
+        targets: str = "all",
     ) -> None:
         self.n_items, self.latent_dim = len(item_bias), latent_dim
         self.gamma, self.prior_weights = gamma, tuple(prior_weights)
         self.dropout, self.l2, self.learning_rate = dropout, l2, learning_rate
-        self.passes = passes
+        self.passes, self.targets = passes, targets
         self.encoder = DenselyConnectedEncoder(self.n_items, hidden_dim, latent_dim, seed=seed)
         self.decoder = Decoder(latent_dim, (), item_bias, seed=seed)
         self.layers = [*self.encoder.layers, *self.decoder.layers]
@@ -177,17 +179,20 @@ class CompositeNetwork:
     def encoder_loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return likelihood and weighted divergence from the prior, with noise on the input."""
         del update
-        shown = drop(unit_rows(batch), self.dropout, self.seeds)
-        mean, log_variance = self.encoder(batch, shown)
+        kept = keep(batch, self.dropout, self.seeds)
+        mean, log_variance = self.encoder(batch, self.noisy(batch, kept))
         z, noise = sample(mean, log_variance, self.seeds)
-        nll = multinomial_nll(batch, self.decoder(z))
+        nll = reconstruction(batch, self.decoder(z), kept, self.targets)
         old_mean, old_log_variance = self.remembered(batch)
         log_p = log_composite_prior(z, old_mean, old_log_variance, self.prior_weights)
         kl = sampled_divergence(log_p, noise, log_variance)
-        reconstruction = mean_over_users(batch, nll)
         weighted = mean_over_users(batch, self.gamma * batch.row_sum(batch.values) * kl)
-        terms = {"reconstruction": reconstruction, "kl": mean_over_users(batch, kl)}
-        return reconstruction + weighted + penalty(self.encoder.layers, self.l2), terms
+        terms = {"reconstruction": nll, "kl": mean_over_users(batch, kl)}
+        return nll + weighted + penalty(self.encoder.layers, self.l2), terms
+
+    def noisy(self, batch: Batch, kept: Tensor) -> Tensor:
+        """Return the unit rows after dropout."""
+        return unit_rows(batch) * kept / (1.0 - self.dropout)
 
     def remembered(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the old encoder, a constant of the objective."""
@@ -203,10 +208,13 @@ class CompositeNetwork:
         del update
         mean, log_variance = self.encoder(batch, unit_rows(batch))
         backend.write_rows(self.old, batch.users, ops.concatenate([mean, log_variance], axis=1))
+        kept = ops.ones_like(batch.used)
+        if self.targets == "hidden":
+            kept = keep(batch, self.dropout, self.seeds)
+            mean, log_variance = self.encoder(batch, self.noisy(batch, kept))
         z, _ = sample(ops.stop_gradient(mean), ops.stop_gradient(log_variance), self.seeds)
-        reconstruction = mean_over_users(batch, multinomial_nll(batch, self.decoder(z)))
-        objective = reconstruction + penalty(self.decoder.layers, self.l2)
-        return objective, {"reconstruction": reconstruction}
+        nll = reconstruction(batch, self.decoder(z), kept, self.targets)
+        return nll + penalty(self.decoder.layers, self.l2), {"reconstruction": nll}
 
     def score(self, batch: Batch) -> Tensor:
         """Return logits of shape (n_rows, n_items) at the mean code."""

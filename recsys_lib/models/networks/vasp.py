@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recsys_lib.models.networks.parts import (
     DenselyConnected,
     dense_layer,
-    drop,
+    keep,
     penalty,
     sample,
     unit_rows,
@@ -28,9 +28,15 @@ Tensor = Any
 
 
 def focal_loss(
-    batch: Batch, log_p: Tensor, log_not_p: Tensor, alpha: float, gamma: float
+    batch: Batch,
+    log_p: Tensor,
+    log_not_p: Tensor,
+    alpha: float,
+    gamma: float,
+    *,
+    left_out: Tensor | None = None,
 ) -> Tensor:
-    """Return the focal loss of each row, summed over all items; shape (n_rows,).
+    """Return the focal loss of each row, summed over its items; shape (n_rows,).
 
     Parameters
     ----------
@@ -40,6 +46,8 @@ def focal_loss(
         Logarithms of the probability that the user used the item, and that not.
     alpha, gamma : float
         Weight of the positives, and how strongly easy cells are played down.
+    left_out : tensor of shape (n_slots,), optional
+        1 for entries that don't count, neither as positives nor as negatives.
 
     Notes
     -----
@@ -52,9 +60,12 @@ def focal_loss(
     """
     negative = _focal(log_not_p, log_p, 1.0 - alpha, gamma)
     at_p, at_not_p = batch.pick(log_p), batch.pick(log_not_p)
-    gain = _focal(at_p, at_not_p, alpha, gamma) - _focal(at_not_p, at_p, 1.0 - alpha, gamma)
+    taken = _focal(at_not_p, at_p, 1.0 - alpha, gamma)
+    due = _focal(at_p, at_not_p, alpha, gamma)
+    if left_out is not None:
+        due = due * (1.0 - left_out)
     positive = batch.used * ops.cast(batch.values != 0, "float32")
-    return ops.sum(negative, axis=1) + batch.row_sum(gain * positive)
+    return ops.sum(negative, axis=1) + batch.row_sum((due - taken) * positive)
 
 
 def _focal(log_right: Tensor, log_wrong: Tensor, weight: float, gamma: float) -> Tensor:
@@ -105,10 +116,11 @@ class JointNetwork:
         focal: tuple[float, float],
         learning_rate: float,
         seed: int,
+        targets: str = "all",
     ) -> None:
         self.n_items, self.latent_dim = len(item_bias), latent_dim
         self.dropout, self.l2, self.learning_rate = dropout, l2, learning_rate
-        self.kl_weight, self.focal = kl_weight, focal
+        self.kl_weight, self.focal, self.targets = kl_weight, focal, targets
         n_encoder, n_decoder = depths
         self.encoder = DenselyConnectedEncoder(
             self.n_items, hidden_dim, latent_dim, depth=n_encoder, seed=seed
@@ -141,11 +153,15 @@ class JointNetwork:
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return focal loss of the whole row given the noisy one, and weighted divergence."""
         del update
-        kept = drop(batch.used, self.dropout, self.seeds)
-        mean, log_variance = self.encoder(batch, unit_rows(batch) * kept)
+        kept = keep(batch, self.dropout, self.seeds)
+        scaled = kept / (1.0 - self.dropout)
+        mean, log_variance = self.encoder(batch, unit_rows(batch) * scaled)
         code, _ = sample(mean, log_variance, self.seeds)
-        log_p, log_not_p = self.log_probabilities(batch, code, batch.values * kept)
-        reconstruction = mean_over_users(batch, focal_loss(batch, log_p, log_not_p, *self.focal))
+        log_p, log_not_p = self.log_probabilities(batch, code, batch.values * scaled)
+        left_out = kept if self.targets == "hidden" else None
+        reconstruction = mean_over_users(
+            batch, focal_loss(batch, log_p, log_not_p, *self.focal, left_out=left_out)
+        )
         kl = mean_over_users(batch, gaussian_kl(mean, log_variance))
         terms = {"reconstruction": reconstruction, "kl": kl}
         objective = reconstruction + self.kl_weight * kl + penalty(self.layers, self.l2)
