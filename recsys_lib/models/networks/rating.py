@@ -1,0 +1,240 @@
+"""The network of the rating autoencoder: rows of ratings in, expected ratings out.
+
+Importing this module starts Keras; the model imports it where it builds a network.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lib.seeding import seed_from
+from recsys_lib.training.layers import dense
+from recsys_lib.training.losses import squared_error
+from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training.rows import Batch
+
+__all__ = ["Base", "Noise", "RatingNetwork", "build"]
+
+Tensor = Any
+
+# Inputs are divided by sqrt(1 + n / 20): what 1000 ratings say together would saturate the first
+# layer, and what 5 say should not be blown up.
+HISTORY = 20.0
+
+
+@dataclass(frozen=True)
+class Base:
+    """What is expected of a rating before the network has looked at the row.
+
+    Attributes
+    ----------
+    mean : float
+        In units of the ratings, like all below.
+    items : ndarray of shape (n_items,), float32
+        How much above the mean an item is rated.
+    user_damping : float
+        Imagined ratings at the base in each row; infinity leaves the user bias out.
+    scale : tuple of two float
+        What the output can reach.
+    spread : float
+        The unit of the input.
+    margin : float
+        Share of the scale that the start keeps from its ends, where the sigmoid has no slope.
+    """
+
+    mean: float
+    items: NDArray[np.float32]
+    user_damping: float
+    scale: tuple[float, float]
+    spread: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What training hides.
+
+    Attributes
+    ----------
+    hidden_share : float
+        Share of the entries of a row that the encoder does not see.
+    shown_weight : float
+        Weight of the error on an entry that it does see; 1 on the others.
+    """
+
+    hidden_share: float
+    shown_weight: float
+
+
+class RatingNetwork:
+    """The loss, the measures and the scores around a network that `build` made.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `build`, or read from a file.
+    base : Base
+    noise : Noise
+    all_cells : bool
+        Whether the loss is about all cells, with 0 where nothing is stored, or about the ratings.
+    l2 : float
+        Penalty of the kernels.
+    n_encoder : int
+        Layers of the encoder.
+    seed : int
+        Of what is hidden.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        base: Base,
+        *,
+        noise: Noise,
+        all_cells: bool,
+        l2: float,
+        n_encoder: int,
+        seed: int,
+    ) -> None:
+        self.network, self.base, self.noise = network, base, noise
+        self.all_cells, self.l2, self.n_encoder = all_cells, l2, n_encoder
+        self.seeds = keras.random.SeedGenerator(seed_from(seed, "hidden entries"))
+        self._first = network.get_layer("deviations_in")
+        self._mask = network.get_layer("mask_in")
+        self._tail = network.get_layer("tail")
+
+    @property
+    def state(self) -> list[Any]:
+        """Everything that the loss reads or writes."""
+        return [self.network, self.seeds]
+
+    def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Return the objective, as a share of the squared scale, and the squared error in it."""
+        del update
+        draws = keras.random.uniform(ops.shape(batch.used), seed=self.seeds)
+        shown = batch.used * ops.cast(draws >= self.noise.hidden_share, "float32")
+        ratings = self._predict(batch, shown, training=True)
+        if self.all_cells:
+            error, weight = _error_of_all_cells(batch, ratings)
+        else:
+            weights = batch.used - (1.0 - self.noise.shown_weight) * shown
+            error = squared_error(batch, ratings, batch.values, weights)
+            weight = ops.sum(weights)
+        span = self.base.scale[1] - self.base.scale[0]
+        objective = error / ops.maximum(weight, 1.0) / span**2 + self.penalty()
+        return objective, {"error": (error, weight)}
+
+    def penalty(self) -> Tensor:
+        """Return l2 times the squared norm of the kernels."""
+        if self.l2 == 0:
+            return ops.zeros(())
+        kernels = [weight for weight in self.network.trainable_variables if len(weight.shape) == 2]
+        return self.l2 * sum(ops.sum(ops.square(kernel)) for kernel in kernels)
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return expected ratings of shape (n_rows, n_items), without noise."""
+        return self._predict(batch, batch.used, training=False)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Return the code of each row, of shape (n_rows, hidden_dims[-1]), without noise."""
+        code = self._enter(batch, self._expect(batch, batch.used)[1], batch.used)
+        for layer in self._tail.layers:
+            code = layer(code, training=False) if "dropout" in layer.name else layer(code)
+            if layer.name == f"active_{self.n_encoder - 1}":
+                break
+        return ops.cast(code, "float32")
+
+    def measure(self, batch: Batch) -> dict[str, Any]:
+        """Measure the squared error on the targets, or, in a pass without any, on the row."""
+        ratings = self.score(batch)
+        asked = batch if batch.targets is None else batch.targets
+        if self.all_cells:
+            error, weight = _error_of_all_cells(asked, ratings)
+            if batch.targets is not None:  # what the model was shown is no prediction
+                error -= squared_error(batch, ratings, ops.zeros_like(batch.used), batch.used)
+                weight -= ops.sum(batch.used)
+            return {"error": (error, weight)}
+        error = squared_error(asked, ratings, asked.values, asked.used)
+        return {"error": (error, ops.sum(asked.used))}
+
+    def _predict(self, batch: Batch, shown: Tensor, *, training: bool) -> Tensor:
+        """Return expected ratings of every item from the slots that are `shown`."""
+        expected, deviations = self._expect(batch, shown)
+        change = self._tail(self._enter(batch, deviations, shown), training=training)
+        lo, hi = self.base.scale
+        start = ops.clip((expected - lo) / (hi - lo), self.base.margin, 1.0 - self.base.margin)
+        logits = ops.log(start) - ops.log(1.0 - start) + ops.cast(change, "float32")
+        return lo + (hi - lo) * ops.sigmoid(logits)
+
+    def _expect(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the base of every cell, and the deviation from it at each slot that is shown."""
+        items = ops.convert_to_tensor(self.base.items)
+        rest = (batch.values - self.base.mean - ops.take(items, batch.items, axis=0)) * shown
+        count = batch.row_sum(shown) + self.base.user_damping
+        user = batch.row_sum(rest) / ops.maximum(count, 1e-12)
+        deviations = (rest - batch.spread(user) * shown) / self.base.spread
+        return self.base.mean + user[:, None] + items[None, :], deviations
+
+    def _enter(self, batch: Batch, deviations: Tensor, shown: Tensor) -> Tensor:
+        """Return what enters the first activation."""
+        shrink = batch.spread(ops.rsqrt(1.0 + batch.row_sum(shown) / HISTORY))
+        dtype = self._first.compute_dtype
+        values = batch.project(ops.cast(self._first.kernel, dtype), deviations * shrink)
+        mask = batch.project(ops.cast(self._mask.kernel, dtype), shown * shrink)
+        return values + mask + ops.cast(self._first.bias, dtype)
+
+
+def build(
+    n_items: int, hidden_dims: Sequence[int], *, activation: str, dropout: float, seed: int
+) -> Any:
+    """Return the functional model (deviations, mask) -> change of the logits.
+
+    Parameters
+    ----------
+    n_items : int
+    hidden_dims : sequence of int
+        Widths of the encoder; the decoder mirrors them.
+    activation : str
+        Of every hidden layer.
+    dropout : float
+        Share of each hidden layer that is dropped in training.
+    seed : int
+
+    Returns
+    -------
+    keras.Model
+    """
+
+    def linear(name: str, units: int, **options: Any) -> Any:
+        return dense(units, None, seed=seed_from(seed, name), name=name, **options)
+
+    widths = [*hidden_dims, *reversed(hidden_dims[:-1])]
+    parts: list[Any] = []
+    for place, width in enumerate(widths):
+        if place > 0:
+            parts.append(linear(f"hidden_{place}", width))
+        parts.append(keras.layers.Activation(activation, name=f"active_{place}"))
+        if dropout > 0:
+            name = f"dropout_{place}"
+            parts.append(keras.layers.Dropout(dropout, seed=seed_from(seed, name), name=name))
+    # Small weights let training start from the base.
+    small = keras.initializers.RandomNormal(stddev=0.01, seed=seed_from(seed, "ratings_out"))
+    parts.append(linear("ratings_out", n_items, kernel_initializer=small))
+    tail = keras.Sequential([keras.Input((widths[0],)), *parts], name="tail")
+    inputs = [keras.Input((n_items,), name=name) for name in ("deviations", "mask")]
+    entered = [
+        linear("deviations_in", widths[0])(inputs[0]),
+        linear("mask_in", widths[0], use_bias=False)(inputs[1]),
+    ]
+    return keras.Model(inputs, tail(keras.layers.Add(name="both")(entered)), name="autoencoder")
+
+
+def _error_of_all_cells(batch: Batch, ratings: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the squared error against dense rows, and the number of cells, without dense rows."""
+    everywhere = ops.sum(ops.square(ratings) * batch.present[:, None])
+    # (y - r)^2 - y^2 at what is stored.
+    stored = batch.values * (batch.values - 2.0 * batch.pick(ratings)) * batch.used
+    return everywhere + ops.sum(stored), ops.sum(batch.present) * batch.n_items
