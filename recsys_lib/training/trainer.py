@@ -151,11 +151,9 @@ class Trainer:
         arrays = _numbered("state", copy_weights(self._everything()))
         arrays |= _numbered("best", self._best)
         best_epoch = -1 if self.best_epoch is None else self.best_epoch
-        n_terms = 0
         if self._average is not None:
             arrays |= _numbered("average", self._average.values)
-            n_terms = self._average.n_terms
-        counters = [self.epoch, self._n_passes, best_epoch, n_terms]
+        counters = [self.epoch, self._n_passes, best_epoch]
         arrays["counters"] = np.array(counters, dtype=np.int64)
         arrays["best_value"] = np.array(self._best_value)
         return arrays
@@ -164,12 +162,11 @@ class Trainer:
         """Take up from a `checkpoint` of a trainer with the same phases and state."""
         assign_weights(self._everything(), _unnumbered("state", arrays))
         self._best = _unnumbered("best", arrays)
-        self.epoch, self._n_passes, best_epoch, n_terms = (int(n) for n in arrays["counters"])
+        self.epoch, self._n_passes, best_epoch = (int(n) for n in arrays["counters"])
         self.best_epoch = None if best_epoch < 0 else best_epoch
         self._best_value = float(arrays["best_value"])
         if self._average is not None:
             self._average.values = _unnumbered("average", arrays)
-            self._average.n_terms = n_terms
 
     def _compile(self, phase: Phase, rows: Rows, targets: Rows | None, epochs: int) -> Pass:
         return Pass(
@@ -225,7 +222,7 @@ class Trainer:
         """Leave the weights that are kept in the variables."""
         if self._best:
             assign_weights(self.state, self._best)
-        elif self._average is not None and self._average.n_terms:
+        elif self._average is not None and self._average.values:
             assign_weights(self._average.variables, self._average.values)
 
     def _everything(self) -> list[Any]:

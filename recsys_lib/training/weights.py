@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training.quiet import keras
 
 __all__ = ["RunningAverage", "assign_weights", "copy_weights", "variables_of"]
 
@@ -32,7 +32,8 @@ def variables_of(parts: Sequence[Any]) -> list[Any]:
 
 def copy_weights(variables: Sequence[Any]) -> Weights:
     """Return the values of `variables` as arrays that later updates don't touch."""
-    return [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
+    # Not np.array(...): TensorFlow does not know its copy keyword, of which NumPy 2 warns.
+    return [np.asarray(variable.value).copy() for variable in variables]
 
 
 def assign_weights(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
@@ -52,8 +53,7 @@ class RunningAverage:
     variables : sequence of keras.Variable
         What is averaged.
     share : float
-        Weight of the past, in [0, 1). Early epochs count less: the share is
-        ``min(share, (t - 1) / (t + 9))`` in epoch ``t``.
+        Weight of the past, in [0, 1). The average starts from the weights after the first epoch.
 
     References
     ----------
@@ -63,18 +63,15 @@ class RunningAverage:
 
     def __init__(self, variables: Sequence[Any], share: float) -> None:
         self.variables, self.share = list(variables), share
-        self.n_terms = 0
         self.values: Weights = []
 
     def update(self) -> None:
         """Take in the weights as they are now."""
-        self.n_terms += 1
-        share = min(self.share, (self.n_terms - 1) / (self.n_terms + 9))
         current = copy_weights(self.variables)
         if not self.values:
             self.values = current
         self.values = [
-            share * past + (1.0 - share) * value
+            self.share * past + (1.0 - self.share) * value
             for past, value in zip(self.values, current, strict=True)
         ]
 

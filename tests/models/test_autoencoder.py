@@ -1,0 +1,226 @@
+"""The rating autoencoder as its user meets it: errors it names, weights and files it keeps."""
+
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from recsys_lib.dataset import Fold
+from recsys_lib.errors import ArtifactError
+from recsys_lib.models import load
+from recsys_lib.models.autoencoder import Autoencoder
+from recsys_lib.models.bias import Bias
+
+SMALL = {"hidden_dims": (16, 8), "batch_size": 32, "learning_rate": 0.01, "epochs": 12}
+
+# Nothing against learning by heart, so the best epoch is an early one.
+OVERFITTING = {"dropout": 0.0, "input_dropout": 0.1, "averaging": 0.0, "l2": 0.0, "seed": 2}
+
+
+def taste_world() -> tuple[sparse.csr_array, Fold]:
+    """Ratings of 1 to 5 by two-dimensional taste, a tenth of them held out."""
+    rng = np.random.default_rng(3)
+    tastes, items = rng.normal(size=(300, 2)), rng.normal(size=(30, 2))
+    ratings = np.clip(np.round(3 + tastes @ items.T + 0.3 * rng.normal(size=(300, 30))), 1, 5)
+    draw = rng.random((300, 30))
+    shown = sparse.csr_array((ratings * (draw < 0.45)).astype(np.float32))
+    hidden = sparse.csr_array((ratings * (draw > 0.95)).astype(np.float32))
+    return shown, Fold(fold_in=shown, targets=hidden, users=np.arange(300))
+
+
+def rmse(model: object, fold: Fold) -> float:
+    wanted = fold.targets.tocoo()
+    scores = model.score(fold.fold_in)[wanted.row, wanted.col]
+    return float(np.sqrt(np.mean((scores - wanted.data) ** 2)))
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[sparse.csr_array, Fold]:
+    return taste_world()
+
+
+@pytest.fixture(scope="module")
+def fitted(world) -> Autoencoder:
+    return Autoencoder(**SMALL, seed=1).fit(world[0], validation=world[1])
+
+
+def test_taste_is_predicted_far_better_than_by_biases(world, fitted) -> None:
+    train, fold = world
+    biases = rmse(Bias().fit(train), fold)
+    assert rmse(fitted, fold) < 0.8 * biases
+
+
+def test_history_names_each_error_and_its_units_are_those_of_the_ratings(world, fitted) -> None:
+    history = fitted.history_
+    assert list(history.columns) == [
+        "epoch",
+        "train_rmse",
+        "reconstruction_rmse",
+        "validation_rmse",
+        "seconds",
+    ]
+    assert list(history["epoch"]) == list(range(1, 13))
+    # What the model is shown it knows better than what it is not.
+    last = history.iloc[-1]
+    assert last["reconstruction_rmse"] < last["validation_rmse"]
+
+
+def test_the_weights_of_the_best_epoch_on_held_out_ratings_are_kept(world) -> None:
+    model = Autoencoder(**SMALL, **OVERFITTING)
+    model.fit(world[0], validation=world[1])
+    errors = model.history_["validation_rmse"]
+    assert model.best_epoch_ == errors.idxmin() + 1 < len(errors)
+    assert rmse(model, world[1]) == pytest.approx(errors.min(), abs=1e-5)
+    own = model.score(world[0])[world[0].nonzero()] - world[0].data
+    reconstruction = model.history_["reconstruction_rmse"][model.best_epoch_ - 1]
+    assert np.sqrt(np.mean(own**2)) == pytest.approx(reconstruction, abs=1e-5)
+
+
+def test_training_stops_after_patience_epochs_without_a_new_best(world) -> None:
+    model = Autoencoder(**SMALL, **OVERFITTING, patience=1)
+    model.fit(world[0], validation=world[1])
+    assert len(model.history_) == model.best_epoch_ + 1 < 12
+
+
+def test_without_validation_every_epoch_is_made_and_the_last_is_kept(world) -> None:
+    model = Autoencoder(**{**SMALL, "epochs": 2}).fit(world[0])
+    assert model.best_epoch_ == len(model.history_) == 2
+    assert "validation_rmse" not in model.history_
+
+
+def test_scores_have_no_noise_and_do_not_depend_on_the_batch(world, fitted) -> None:
+    train, _ = world
+    scores = fitted.score(train)
+    np.testing.assert_array_equal(fitted.score(train), scores)
+    alone = np.vstack([fitted.score(train[[row]]) for row in range(70)])
+    np.testing.assert_allclose(alone, scores[:70], atol=1e-6)
+    whole = fitted.recommend(train, k=10, batch_size=300)
+    for size in (1, 7, 64, 65):
+        np.testing.assert_array_equal(
+            fitted.recommend(train[:65], k=10, batch_size=size).items, whole.items[:65]
+        )
+
+
+def test_scores_stay_on_the_scale_and_an_empty_row_gets_the_item_means(world, fitted) -> None:
+    train, _ = world
+    assert fitted.score(train).min() >= 1
+    assert fitted.score(train).max() <= 5
+    empty = fitted.score(sparse.csr_array((1, 30), dtype=np.float32))[0]
+    counts = np.bincount(train.indices, minlength=30)
+    means = np.bincount(train.indices, train.data, 30) / counts
+    np.testing.assert_allclose(empty, means, atol=0.35)
+    assert np.corrcoef(empty, means)[0, 1] > 0.9
+
+
+def test_what_if_ratings_move_the_list(world, fitted) -> None:
+    train, _ = world
+    row = train[[0]].toarray()
+    row[row > 0] = 6 - row[row > 0]
+    turned = fitted.score(sparse.csr_array(row))
+    assert np.corrcoef(turned[0], fitted.score(train[[0]])[0])[0, 1] < 0.5
+
+
+@pytest.mark.parametrize("hidden_dims", [(8,), (12, 8, 6)])
+def test_any_depth_trains_scores_and_encodes(world, hidden_dims, tmp_path) -> None:
+    model = Autoencoder(hidden_dims=hidden_dims, epochs=2).fit(world[0])
+    assert model.encode(world[0][:5]).shape == (5, hidden_dims[-1])
+    assert model.item_vectors_.shape == (30, hidden_dims[0])
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").encode(world[0]), model.encode(world[0]))
+
+
+def test_files_are_a_keras_network_arrays_and_json_without_pickle(fitted, tmp_path) -> None:
+    from recsys_lib.training.quiet import keras
+
+    fitted.save(tmp_path / "model")
+    network = keras.saving.load_model(tmp_path / "model" / "network.keras", safe_mode=True)
+    assert network.output_shape == (None, 30)
+    with np.load(tmp_path / "model" / "arrays.npz", allow_pickle=False) as arrays:
+        assert {"base_items", "base_numbers"} <= set(arrays.files)
+    names = zipfile.ZipFile(tmp_path / "model" / "network.keras").namelist()
+    assert not [name for name in names if name.endswith((".pkl", ".pickle"))]
+    loaded = load(tmp_path / "model")
+    pd.testing.assert_frame_equal(loaded.history_, fitted.history_)
+    assert loaded.best_epoch_ == fitted.best_epoch_
+
+
+def test_a_network_file_that_is_none_is_an_artifact_error(tmp_path) -> None:
+    from recsys_lib.training.layers import load_network
+
+    for name, content in (("absent.keras", None), ("broken.keras", b"not a zip archive")):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(ArtifactError, match="must be a network written by this workbench"):
+            load_network(tmp_path / name)
+
+
+def test_loss_on_all_cells_ranks_by_use_and_says_that_it_is_no_rating(world) -> None:
+    train, fold = world
+    rng = np.random.default_rng(0)
+    # Odd users use odd items, whatever they think of them.
+    alike = (np.arange(300)[:, None] + np.arange(30)) % 2 == 0
+    used = sparse.csr_array((alike * (rng.random((300, 30)) < 0.8) * 3).astype(np.float32))
+    model = Autoencoder(**SMALL, loss_on="all").fit(used)
+    assert model.predicts == "rank"
+    assert Autoencoder().predicts == "rating"
+    scores = model.score(used)
+    assert scores[alike].mean() > scores[~alike].mean() + 1
+    unused = alike & (used.toarray() == 0)
+    assert scores[unused].min() > scores[~alike].mean()
+    both = Autoencoder(**{**SMALL, "epochs": 2}, loss_on="all").fit(train, validation=fold)
+    assert both.history_["validation_rmse"].notna().all()
+
+
+def test_the_penalty_makes_weights_smaller(world) -> None:
+    def size(l2: float) -> float:
+        model = Autoencoder(**{**SMALL, "epochs": 5}, l2=l2).fit(world[0])
+        return float(np.abs(model.item_vectors_).mean())
+
+    assert size(1e-2) < 0.5 * size(0.0)
+
+
+def test_other_optimizers_go_by_name(world) -> None:
+    short = {**SMALL, "epochs": 2}
+    by_name = [Autoencoder(**short, optimizer=name).fit(world[0]) for name in ("rmsprop", "adam")]
+    assert not np.allclose(by_name[0].score(world[0]), by_name[1].score(world[0]))
+
+
+def test_equal_ratings_are_predicted_equal() -> None:
+    same = sparse.csr_array(np.where(np.eye(8) > 0, 0, 4).astype(np.float32))
+    scores = Autoencoder(hidden_dims=(4,), epochs=3).fit(same).score(same)
+    np.testing.assert_allclose(scores, 4, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "adamm"}, r"`optimizer` must be the name of a Keras optimizer; got 'adamm'"),
+        (
+            {"activation": "tahn"},
+            r"`activation` must be the name of a Keras activation; got 'tahn'",
+        ),
+        ({"rating_scale": (1, 4)}, r"hold ratings from 1 to 4; row \d+ holds 5"),
+        ({"rating_scale": (5, 1)}, r"`rating_scale` must be \(lowest, highest\); got \(5, 1\)"),
+        ({"loss_on": "some"}, r"`loss_on` must be one of 'observed', 'all'"),
+        ({"base": "zero"}, r"`base` must be one of 'biases', 'mean'"),
+        ({"dropout": 1.0}, r"`dropout` must be a share"),
+        ({"averaging": -0.1}, r"`averaging` must be a share"),
+        ({"l2": -1.0}, r"`l2` must be >= 0"),
+        ({"learning_rate": 0.0}, r"`learning_rate` must be > 0"),
+        ({"epochs": 0}, r"`epochs` must be >= 1"),
+        ({"patience": 0}, r"`patience` must be >= 1"),
+        ({"hidden_dims": (8, 0)}, r"`hidden_dims\[.*\]` must be >= 1"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named(world, settings, message) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        Autoencoder(**settings).fit(world[0])
+
+
+def test_validation_without_targets_is_refused(world) -> None:
+    train, fold = world
+    nothing = Fold(fold_in=train, targets=sparse.csr_array(train.shape), users=fold.users)
+    with pytest.raises(ValueError, match="`validation` must hold target ratings; it holds none"):
+        Autoencoder(epochs=1).fit(train, validation=nothing)
