@@ -170,8 +170,18 @@ def test_the_first_clicks_move_the_list_from_the_profile_to_the_model(bundle: Bu
     assert set(dataclasses.replace(mixed, blend=0.5).recommend("bob")["rung"]) == {"history"}
 
 
-def test_the_blended_order_is_that_of_the_standardised_sum(bundle: Bundle) -> None:
-    mixed = dataclasses.replace(bundle, blend=2.0)
+@pytest.mark.parametrize("blend", [0.5, 2.0, 8.0])
+def test_probabilities_do_not_increase_down_a_blended_list(bundle: Bundle, blend: float) -> None:
+    mixed = dataclasses.replace(bundle, blend=blend)
+    for user in ("ann", "bob", "cyd", "nle"):
+        found = mixed.recommend(user, profile={"role": "dev", "years": 9}, k=99)
+        assert (found["probability"].diff().dropna() <= 1e-12).all()
+
+
+def test_without_probabilities_the_blended_order_is_that_of_the_standardised_sum(
+    bundle: Bundle,
+) -> None:
+    mixed = dataclasses.replace(bundle, blend=2.0, calibrator=None)
     profile = {"role": "dev", "years": 9}
     row = bundle.dataset.user_items[[bundle.dataset.user_ids.get_loc("nle")]]
     scores = bundle.model.score(row)[0]

@@ -74,8 +74,10 @@ class Bundle:
         Interactions from which on the model answers; with fewer the next rung does.
     blend : float
         How many interactions the next rung counts for while the model answers (see `ladder.blend`),
-        so that a first click moves the list and does not overturn it. 0 leaves it to the model. The
-        rung is called ``"history + ..."`` while the next one has a quarter of the say or more.
+        so that a first click moves the list and does not overturn it. 0 leaves it to the model.
+        With a calibrator probabilities are averaged and order the list; without one, standardised
+        scores. The rung is called ``"history + ..."`` while the next one has a quarter of the say
+        or more.
     new_items : bool
         Whether items that nobody in the dataset used are listed for being like the person's own
         (``"item content"``: words, tags and categories of the catalogue). What the model says of
@@ -293,9 +295,13 @@ class Bundle:
         scores = self._with_new(self.model.score(person.seen)[0], person)
         rung = f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]
         order = blend(scores, below.rates, weight, unused)
-        return self._said(
-            rung, order, weight * self._calibrated(scores) + (1 - weight) * below.rates
-        )
+        probability = weight * self._calibrated(scores) + (1 - weight) * below.rates
+        if self.calibrator is not None:
+            # Who reads probabilities reads them downwards; where they are equal, the scores decide.
+            ranked = np.lexsort((order, probability))
+            order = np.empty(len(ranked), dtype=np.float32)
+            order[ranked] = np.arange(len(ranked))
+        return self._said(rung, order, probability)
 
     def _said(
         self,
