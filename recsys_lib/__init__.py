@@ -26,6 +26,9 @@ _HOMES = {
     "Bundle": "recsys_lib.bundle",
     "read_interactions": "recsys_lib.sources",
     "load_dataset": "recsys_lib.sources",
+    "movielens": "recsys_lib.sources",
+    "snapshot": "recsys_lib.sources",
+    "Reduction": "recsys_lib.sources",
     "notebook": "recsys_lib.pipeline",
 }
 

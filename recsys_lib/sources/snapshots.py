@@ -91,7 +91,8 @@ def snapshot(
     Notes
     -----
     With `reduce`, rows never pass through Python: DuckDB writes the file itself, other engines in
-    batches. A hundred million events, nearly as many pairs, take about 100 s of one core.
+    batches. A hundred million events of nearly as many pairs took 87 s of one core and 1.4 GB
+    with ``memory="1GB"``.
 
     Examples
     --------

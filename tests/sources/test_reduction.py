@@ -1,7 +1,9 @@
 """Events made interactions by an engine, against loops over the events."""
 
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -193,3 +195,28 @@ def test_only_columns_with_a_role_are_asked_for(tmp_path: Path, events: pd.DataF
         'FROM "source" WHERE day > 3 AND dwell < 10'
     )
     assert "SELECT *" not in table.sql(table.reduced(roles, Reduction(weights={"view": 1.0})))
+
+
+def test_a_password_is_taken_from_the_environment_before_the_keyring(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from recsys_lib.sources import engines
+
+    asked = []
+
+    def get_password(service: str, name: str) -> str:
+        asked.append((service, name))
+        return "from the keyring"
+
+    fake = SimpleNamespace(
+        get_password=get_password, errors=SimpleNamespace(KeyringError=RuntimeError)
+    )
+    monkeypatch.setitem(sys.modules, "keyring", fake)
+    monkeypatch.delenv("RECSYS_DB_PASSWORD", raising=False)
+    assert engines._secret("me", "db") == "from the keyring"
+    assert asked == [("recsys-lib", "me@db")]
+    monkeypatch.setenv("RECSYS_DB_PASSWORD", "from the environment")
+    assert engines._secret("me", "db") == "from the environment"
+    monkeypatch.delenv("RECSYS_DB_PASSWORD")
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    assert engines._secret("me", "db") is None
