@@ -118,6 +118,20 @@ def test_dropout_keeps_the_expectation_and_the_target_is_the_whole_row(batch_of)
     assert np.asarray(batch.values).sum() == 400 * 64
 
 
+def test_the_encoder_is_shown_what_dropout_leaves(batch_of):
+    network, batch = variational(dropout=0.5), batch_of(np.ones((40, 4)))
+    seen, encode = [], network.encoder
+    network.encoder = lambda batch, values: (
+        seen.append(np.asarray(values)),
+        encode(batch, values),
+    )[1]
+    network.loss(batch, 0.0)
+    network.score(batch)
+    in_training, at_inference = (values[np.asarray(batch.used) > 0] for values in seen)
+    assert (in_training == 0).mean() == pytest.approx(0.5, abs=5 * 0.5 / math.sqrt(160))
+    assert_allclose(at_inference, 0.5)
+
+
 def test_hidden_targets_compete_with_what_is_not_shown_only(batch_of):
     from recsys_lib.training.losses import hidden_nll
 
@@ -270,6 +284,14 @@ def test_seen_items_are_never_listed_where_every_logit_is_negative(kind):
     seen = x.toarray()[np.arange(x.shape[0])[:, None], np.maximum(top.items, 0)]
     assert not seen[top.items >= 0].any()
     assert_array_equal((top.items >= 0).sum(axis=1), 30 - np.diff(x.indptr))
+
+
+def test_a_row_of_stored_zeros_counts_as_empty():
+    x = world()
+    x.data[x.indptr[3] : x.indptr[4]] = 0
+    model = MultVAE(**SMALL[MultVAE], epochs=2, batch_size=16).fit(x)
+    assert np.isfinite(model.score(x)).all()
+    assert_allclose(model.score(x[[3]]), model.score(sparse.csr_array((1, 30))), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [MultDAE, MultVAE])

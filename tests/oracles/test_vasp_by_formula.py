@@ -91,6 +91,10 @@ def test_the_shallow_path_is_silent_about_items_it_does_not_know(batch_of):
     # The three most popular items are 2, 0 and 1.
     assert_allclose(said[:, [3, 4]], 1.0)
     assert (said[:, [0, 1, 2]] < 1).all()
+    # And of a user who has none of these it knows nothing.
+    stranger = batch_of([[0, 0, 0, 1, 1]])
+    said = np.exp(np.asarray(built.shallow(stranger, stranger.values)))
+    assert_allclose(said[0, :3], 0.5)
 
 
 def test_both_paths_multiply_and_their_logarithms_add_to_1(batch_of):

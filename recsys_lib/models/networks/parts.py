@@ -36,7 +36,7 @@ Tensor = Any
 def unit_rows(batch: Batch) -> Tensor:
     """Return the slot values of ``x / ||x||_2``, of shape (n_slots,); an empty row stays 0."""
     squares = batch.row_sum(ops.square(batch.values))
-    scale = ops.where(squares > 0, ops.rsqrt(ops.where(squares > 0, squares, 1.0)), 0.0)
+    scale = ops.where(squares > 0, ops.rsqrt(squares), 0.0)
     return batch.values * batch.spread(scale)
 
 
