@@ -185,15 +185,17 @@ def _places(project: "Project", result: "RunResult") -> str:
 
 
 def _show_list(folder: Path, user: str) -> None:
-    """Print the top of the run's list for one user, if the run's data knows them."""
+    """Print the top of the run's list for one user; other data than the world has other users."""
     from recsys_lib.bundle import Bundle
     from recsys_lib.errors import DataError
 
+    bundle = Bundle.load(folder / "artifacts" / "bundle")
     try:
-        rows = Bundle.load(folder / "artifacts" / "bundle").recommend(user, k=10)
-    except DataError as error:
-        print(f"\nNo list for user {user!r}: {error}")
-        return
+        rows = bundle.recommend(user, k=10)
+    except DataError:
+        first = str(bundle.dataset.user_ids[0])
+        print(f"\nThis data has no user {user!r}; `recsys recommend USER` asks for another.")
+        user, rows = first, bundle.recommend(first, k=10)
     print(f"\nTop {len(rows)} for user {user!r}\n{_list_table(rows)}")
 
 
