@@ -181,37 +181,36 @@ class Autoencoder(Recommender):
         return encode(x)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        from recsys_lib.models.networks.rating import build
-        from recsys_lib.training.phases import Phase
         from recsys_lib.training.rows import Rows
-        from recsys_lib.training.trainer import Trainer
 
         self._check(x)
-        network = build(
-            x.shape[1],
-            self.hidden_dims,
-            activation=self.activation,
-            dropout=self.dropout,
-            seed=self.seed,
-        )
-        self._use(network, self._base_arrays(x))
         rows = Rows(x)
+        trainer = self._trainer(x)
+        trainer.fit(rows, epochs=self.epochs, monitor=self._monitor(rows, validation))
+        self.history_ = _in_rating_units(pd.DataFrame(trainer.history))
+        self.best_epoch_ = trainer.best_epoch or trainer.epoch
+
+    def _trainer(self, x: sparse.csr_array) -> Any:
+        """Build the network and what trains it."""
+        from recsys_lib.models.networks.rating import build
+        from recsys_lib.training.phases import Phase
+        from recsys_lib.training.trainer import Trainer
+
+        network = build(x.shape[1], self.hidden_dims, activation=self.activation, seed=self.seed)
+        self._use(network, self._base_arrays(x))
         phase = Phase(
             loss=self.network_.loss,
             terms=("error",),
             variables=network.trainable_variables,
             optimizer=_optimizer(self.optimizer, self.learning_rate),
         )
-        trainer = Trainer(
+        return Trainer(
             [phase],
             state=self.network_.state,
             batch_size=self.batch_size,
             seed=self.seed,
             average=self.averaging,
         )
-        trainer.fit(rows, epochs=self.epochs, monitor=self._monitor(rows, validation))
-        self.history_ = _in_rating_units(pd.DataFrame(trainer.history))
-        self.best_epoch_ = trainer.best_epoch or trainer.epoch
 
     def _monitor(self, rows: Any, validation: Fold | None) -> Any:
         from recsys_lib.training.passes import Measure
@@ -265,7 +264,7 @@ class Autoencoder(Recommender):
         self.network_ = RatingNetwork(
             network,
             Base(mean, arrays["base_items"], damping, (lo, hi), spread, margin),
-            noise=Noise(self.input_dropout, self.shown_weight),
+            noise=Noise(self.input_dropout, self.shown_weight, self.dropout),
             all_cells=self.loss_on == "all",
             l2=self.l2,
             n_encoder=len(self.hidden_dims),

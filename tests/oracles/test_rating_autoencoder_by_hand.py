@@ -19,6 +19,7 @@ PROGRAM = """
 import json, sys
 import numpy as np
 from scipy import sparse
+from recsys_lib.models.networks import rating
 from recsys_lib.models.networks.rating import Base, Noise, RatingNetwork, build
 from recsys_lib.training.quiet import keras
 from recsys_lib.training.rows import Rows, expand
@@ -29,8 +30,8 @@ base = Base(facts["mean"], np.array(facts["items"], np.float32), facts["damping"
 found = {"backend": keras.backend.backend()}
 for cells in ("observed", "all"):
     for gather in (False, True):
-        model = build(4, (3, 2), activation="tanh", dropout=0.0, seed=0)
-        network = RatingNetwork(model, base, noise=Noise(0.5, facts["shown_weight"]),
+        model = build(4, (3, 2), activation="tanh", seed=0)
+        network = RatingNetwork(model, base, noise=Noise(0.5, facts["shown_weight"], 0.0),
                                 all_cells=cells == "all", l2=facts["l2"], n_encoder=2, seed=0)
         rng = np.random.default_rng(1)
         for weight in model.trainable_variables:
@@ -41,7 +42,7 @@ for cells in ("observed", "all"):
         # Slots are the stored entries in order; the draw decides what is shown.
         draws = np.zeros(16, np.float32)
         draws[: len(facts["draws"])] = facts["draws"]
-        keras.random.uniform = lambda *_, **__: keras.ops.convert_to_tensor(draws)
+        rating.uniform = lambda *_, **__: keras.ops.convert_to_tensor(draws)
         loss, terms = network.loss(batch, 0.0)
         key = f"{cells}, {'gathered' if gather else 'dense'}"
         found[key] = [float(loss), *(float(part) for part in terms["error"])]
@@ -150,9 +151,9 @@ def test_what_is_measured_on_targets_leaves_out_what_was_shown() -> None:
     for all_cells, cells in ((False, targets > 0), (True, fold_in == 0)):
         base = Base(3.0, np.zeros(4, np.float32), 5.0, (0.0, 5.0), 1.0, 0.02)
         network = RatingNetwork(
-            build(4, (3,), activation="tanh", dropout=0.5, seed=0),
+            build(4, (3,), activation="tanh", seed=0),
             base,
-            noise=Noise(0.5, 0.2),
+            noise=Noise(0.5, 0.2, 0.5),
             all_cells=all_cells,
             l2=0.0,
             n_encoder=1,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recsys_lib.seeding import seed_from
 from recsys_lib.training.layers import dense
 from recsys_lib.training.losses import squared_error
+from recsys_lib.training.noise import keep_mask, uniform
 from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Batch
 
@@ -63,10 +64,13 @@ class Noise:
         Share of the entries of a row that the encoder does not see.
     shown_weight : float
         Weight of the error on an entry that it does see; 1 on the others.
+    dropout : float
+        Share of each hidden layer that is dropped.
     """
 
     hidden_share: float
     shown_weight: float
+    dropout: float
 
 
 class RatingNetwork:
@@ -85,7 +89,7 @@ class RatingNetwork:
     n_encoder : int
         Layers of the encoder.
     seed : int
-        Of what is hidden.
+        Of what is hidden and dropped.
     """
 
     def __init__(
@@ -101,22 +105,22 @@ class RatingNetwork:
     ) -> None:
         self.network, self.base, self.noise = network, base, noise
         self.all_cells, self.l2, self.n_encoder = all_cells, l2, n_encoder
-        self.seeds = keras.random.SeedGenerator(seed_from(seed, "hidden entries"))
+        self._seeds = {name: seed_from(seed, name) for name in ("hidden entries", "dropout")}
         self._first = network.get_layer("deviations_in")
         self._mask = network.get_layer("mask_in")
-        self._tail = network.get_layer("tail")
+        self._tail = network.get_layer("tail").layers
 
     @property
     def state(self) -> list[Any]:
         """Everything that the loss reads or writes."""
-        return [self.network, self.seeds]
+        return [self.network]
 
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the objective, as a share of the squared scale, and the squared error in it."""
-        del update
-        draws = keras.random.uniform(ops.shape(batch.used), seed=self.seeds)
+        n_slots = ops.shape(batch.used)[0]
+        draws = uniform((n_slots,), seed=self._seeds["hidden entries"], update=update)
         shown = batch.used * ops.cast(draws >= self.noise.hidden_share, "float32")
-        ratings = self._predict(batch, shown, training=True)
+        ratings = self._predict(batch, shown, self._kept_units(batch.n_rows, update))
         if self.all_cells:
             error, weight = _error_of_all_cells(batch, ratings)
         else:
@@ -136,13 +140,13 @@ class RatingNetwork:
 
     def score(self, batch: Batch) -> Tensor:
         """Return expected ratings of shape (n_rows, n_items), without noise."""
-        return self._predict(batch, batch.used, training=False)
+        return self._predict(batch, batch.used)
 
     def encode(self, batch: Batch) -> Tensor:
         """Return the code of each row, of shape (n_rows, hidden_dims[-1]), without noise."""
         code = self._enter(batch, self._expect(batch, batch.used)[1], batch.used)
-        for layer in self._tail.layers:
-            code = layer(code, training=False) if "dropout" in layer.name else layer(code)
+        for layer in self._tail:
+            code = layer(code)
             if layer.name == f"active_{self.n_encoder - 1}":
                 break
         return ops.cast(code, "float32")
@@ -160,14 +164,31 @@ class RatingNetwork:
         error = squared_error(asked, ratings, asked.values, asked.used)
         return {"error": (error, ops.sum(asked.used))}
 
-    def _predict(self, batch: Batch, shown: Tensor, *, training: bool) -> Tensor:
-        """Return expected ratings of every item from the slots that are `shown`."""
+    def _predict(self, batch: Batch, shown: Tensor, kept: Sequence[Tensor] | None = None) -> Tensor:
+        """Return expected ratings of every item from the slots `shown` and the units `kept`."""
         expected, deviations = self._expect(batch, shown)
-        change = self._tail(self._enter(batch, deviations, shown), training=training)
+        change = self._enter(batch, deviations, shown)
+        place = 0
+        for layer in self._tail:
+            change = layer(change)
+            if kept is not None and layer.name.startswith("active_"):
+                change = change * ops.cast(kept[place], change.dtype)
+                place += 1
         lo, hi = self.base.scale
         start = ops.clip((expected - lo) / (hi - lo), self.base.margin, 1.0 - self.base.margin)
         logits = ops.log(start) - ops.log(1.0 - start) + ops.cast(change, "float32")
         return lo + (hi - lo) * ops.sigmoid(logits)
+
+    def _kept_units(self, n_rows: int, update: Tensor) -> list[Tensor] | None:
+        """Draw dropout masks for the hidden layers, all at once."""
+        if self.noise.dropout == 0:
+            return None
+        widths = [layer.output.shape[-1] for layer in self._tail if layer.name.startswith("active")]
+        shape = (n_rows, sum(widths))
+        mask = keep_mask(shape, self.noise.dropout, seed=self._seeds["dropout"], update=update)
+        ends = np.cumsum(widths)
+        parts = zip(ends - widths, ends, strict=True)
+        return [mask[:, start:end] for start, end in parts]
 
     def _expect(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
         """Return the base of every cell, and the deviation from it at each slot that is shown."""
@@ -187,9 +208,7 @@ class RatingNetwork:
         return values + mask + ops.cast(self._first.bias, dtype)
 
 
-def build(
-    n_items: int, hidden_dims: Sequence[int], *, activation: str, dropout: float, seed: int
-) -> Any:
+def build(n_items: int, hidden_dims: Sequence[int], *, activation: str, seed: int) -> Any:
     """Return the functional model (deviations, mask) -> change of the logits.
 
     Parameters
@@ -199,8 +218,6 @@ def build(
         Widths of the encoder; the decoder mirrors them.
     activation : str
         Of every hidden layer.
-    dropout : float
-        Share of each hidden layer that is dropped in training.
     seed : int
 
     Returns
@@ -217,9 +234,6 @@ def build(
         if place > 0:
             parts.append(linear(f"hidden_{place}", width))
         parts.append(keras.layers.Activation(activation, name=f"active_{place}"))
-        if dropout > 0:
-            name = f"dropout_{place}"
-            parts.append(keras.layers.Dropout(dropout, seed=seed_from(seed, name), name=name))
     # Small weights let training start from the base.
     small = keras.initializers.RandomNormal(stddev=0.01, seed=seed_from(seed, "ratings_out"))
     parts.append(linear("ratings_out", n_items, kernel_initializer=small))
