@@ -106,7 +106,8 @@ class ALS(Recommender):
             model = self._backend()
             model.item_factors = self.item_factors_
             users = model.recalculate_user(np.arange(x.shape[0]), _matrix(x))
-        return answer_empty_rows(users @ self.item_factors_.T, x, self.item_shares_)
+            scores = users @ self.item_factors_.T
+        return answer_empty_rows(scores, x, self.item_shares_)
 
     def _arrays(self) -> Arrays:
         return {"item_factors": self.item_factors_, "item_shares": self.item_shares_}

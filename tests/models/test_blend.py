@@ -97,3 +97,9 @@ def test_without_members_the_library_is_used_and_beats_popularity_on_new_users()
 def test_an_unknown_member_is_named():
     with pytest.raises(ConfigError, match="got 'EAZE'"):
         Blend(members=({"model": "EAZE", "config": {}},))
+
+
+def test_a_member_with_large_scores_has_no_larger_say():
+    blend = Blend(members=(EASE(l2=20.0), Popularity())).fit(SHOWN)
+    first, second = (standardise(member.score(SHOWN)) for member in blend.members_)
+    assert_allclose(blend.score(SHOWN), (first + second) / 2, atol=1e-5)

@@ -2,11 +2,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from recsys_lib import checks
-from recsys_lib.models import EASE, EDLAE
+from recsys_lib.models import EASE, EDLAE, closed_form
 from recsys_lib.models.closed_form import gram, invert, solve
 
 RNG = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def test_both_solvers_give_the_same_scores_with_weights_of_rows_and_items():
 
 def test_the_smaller_side_is_inverted():
     assert hasattr(solve(rows(30, 50), np.ones(50)), "kernel")
-    assert hasattr(solve(rows(50, 30), np.ones(30)), "weights")
+    assert hasattr(solve(rows(50, 30), np.ones(30)), "blocks")
 
 
 def test_the_inverse_comes_in_the_memory_of_the_matrix():
@@ -118,3 +118,13 @@ def test_the_discount_divides_scores_by_a_power_of_the_number_of_users():
     counts = np.bincount(x.indices, minlength=30)
     ratio = plain.score(x)[0] / discounted.score(x)[0]
     assert_allclose(ratio / ratio[0], np.sqrt(counts / counts[0]), rtol=1e-4)
+
+
+def test_scores_do_not_depend_on_the_number_of_threads(monkeypatch):
+    x = rows(90, 50, density=0.3)
+    x.data[x.indptr[10] : x.indptr[40]] = 0
+    alone = EASE(l2=2.0).fit(x).score(x)
+    monkeypatch.setattr(closed_form, "_WORTH_THREADS", 1)
+    monkeypatch.setattr(closed_form.os, "sched_getaffinity", lambda _: range(3), raising=False)
+    assert_array_equal(EASE(l2=2.0).fit(x).score(x), alone)
+    assert EASE(l2=2.0).fit(x).score(x[:0]).shape == (0, 50)

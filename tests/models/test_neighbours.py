@@ -82,3 +82,11 @@ def test_a_trained_row_finds_itself_without_changing_what_it_does_not_hold():
     assert_allclose(
         model.score(RATINGS[[0]])[0, unseen], others.score(RATINGS[[0]])[0, unseen], rtol=1e-5
     )
+
+
+def test_user_neighbours_keep_the_rows_they_were_fitted_on():
+    x = RATINGS.copy()
+    model = UserKNN(feedback="implicit").fit(x)
+    before = model.score(RATINGS)
+    x.data[:] = 0
+    assert_array_equal(model.score(RATINGS), before)
