@@ -38,7 +38,9 @@ def test_the_lock_pins_every_package_at_a_version_that_the_project_admits() -> N
 
 def test_the_lock_holds_exact_versions_and_no_address() -> None:
     for line in LOCK:
-        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!-]+", line), line
+        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!-]+", line), (
+            line
+        )
 
 
 def test_conda_makes_the_environment_that_make_makes() -> None:
