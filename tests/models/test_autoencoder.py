@@ -1,6 +1,8 @@
 """The rating autoencoder as its user meets it: errors it names, weights and files it keeps."""
 
+import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -224,3 +226,26 @@ def test_validation_without_targets_is_refused(world) -> None:
     nothing = Fold(fold_in=train, targets=sparse.csr_array(train.shape), users=fold.users)
     with pytest.raises(ValueError, match="`validation` must hold target ratings; it holds none"):
         Autoencoder(epochs=1).fit(train, validation=nothing)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("RECSYS_DATASETS" not in os.environ, reason="RECSYS_DATASETS is not set")
+def test_movielens_is_predicted_better_than_by_biases_and_as_well_as_by_peers() -> None:
+    path = Path(os.environ["RECSYS_DATASETS"]) / "ml-100k" / "ml-100k.inter"
+    users, items, ratings = np.loadtxt(path, skiprows=1, usecols=(0, 1, 2)).T
+    # The split of the measured peers: 80/10/10 of the ratings by RandomState(42).
+    order = np.random.RandomState(42).permutation(len(users))
+    cells = (users.astype(int) - 1, items.astype(int) - 1)
+    train, validation, test = (
+        sparse.csr_array(
+            (ratings[part].astype(np.float32), (cells[0][part], cells[1][part])), shape=(943, 1682)
+        )
+        for part in np.split(order, [int(0.8 * len(users)), int(0.9 * len(users))])
+    )
+    everyone = np.arange(943)
+    model = Autoencoder(l2=1e-5)
+    model.fit(train, validation=Fold(fold_in=train, targets=validation, users=everyone))
+    error = rmse(model, Fold(fold_in=train, targets=test, users=everyone))
+    print(f"\nML-100K: validation {model.history_['validation_rmse'].min():.4f}, test {error:.4f}")
+    # Measured on this split: biases 0.9436, tuned SVD 0.9229, item neighbours 0.9190.
+    assert error <= 0.93
