@@ -24,10 +24,14 @@ from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.bias import fit_biases
 from recsys_lib.models.neural import check_widths
+from recsys_lib.seeding import rng_from
 
 __all__ = ["Autoencoder"]
 
 NETWORK_FILE = "network.keras"
+# Training users whose reconstruction error is measured after each epoch; all of them would take as
+# long as half an epoch of training.
+RECONSTRUCTED = 2000
 # More than for biases alone: a rarely rated item's bias knows the very rating that is hidden.
 ITEM_DAMPING = 10.0
 
@@ -88,7 +92,8 @@ class Autoencoder(Recommender):
     ----------
     history_ : DataFrame
         One row an epoch. ``train_rmse``: as trained, with noise, the average over the epoch;
-        ``reconstruction_rmse``: on the training ratings, all shown, after the epoch;
+        ``reconstruction_rmse``: on the ratings of (at most 2,000) training users, all shown, after
+        the epoch;
         ``validation_rmse``: on the held-out targets, where a fold was given; ``seconds``. Errors
         are in units of the ratings.
     best_epoch_ : int
@@ -99,8 +104,7 @@ class Autoencoder(Recommender):
     Notes
     -----
     An epoch costs about 6 n_users P flops for P weights, all in one compiled call; memory is
-    12 bytes a rating and the weights. An empty row gets the item means, shifted by what the network
-    says of an empty row.
+    12 bytes a rating and the weights. An empty row gets :math:`\mu + b_i`, the (damped) item means.
 
     Differs from [1]_: deviations instead of ratings go in, a mask says what 0 means, and training
     hides a part of the row.
@@ -186,7 +190,7 @@ class Autoencoder(Recommender):
         self._check(x)
         rows = Rows(x)
         trainer = self._trainer(x)
-        trainer.fit(rows, epochs=self.epochs, monitor=self._monitor(rows, validation))
+        trainer.fit(rows, epochs=self.epochs, monitor=self._monitor(x, validation))
         self.history_ = _in_rating_units(pd.DataFrame(trainer.history))
         self.best_epoch_ = trainer.best_epoch or trainer.epoch
 
@@ -212,13 +216,18 @@ class Autoencoder(Recommender):
             average=self.averaging,
         )
 
-    def _monitor(self, rows: Any, validation: Fold | None) -> Any:
+    def _monitor(self, x: sparse.csr_array, validation: Fold | None) -> Any:
         from recsys_lib.training.passes import Measure
         from recsys_lib.training.phases import Monitor
         from recsys_lib.training.rows import Rows
 
-        state = self.network_.state
-        passes = {"reconstruction": Measure(self.network_.measure, ["error"], rows, state=state)}
+        state, sample = self.network_.state, x
+        if x.shape[0] > RECONSTRUCTED:
+            rng = rng_from(self.seed, "reconstruction")
+            sample = x[np.sort(rng.choice(x.shape[0], RECONSTRUCTED, replace=False))]
+        passes = {
+            "reconstruction": Measure(self.network_.measure, ["error"], Rows(sample), state=state)
+        }
         if validation is not None:
             targets = sparse.csr_array(validation.targets)
             if targets.nnz == 0:

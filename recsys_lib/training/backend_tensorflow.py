@@ -188,6 +188,12 @@ def _any_length(tensor: Tensor) -> tf.TensorSpec:
 
 def _descend(optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
     """Apply one update, with TensorFlow's single-kernel Adam where the optimizer is plain Adam."""
+    unused = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
+    if unused:
+        raise ValueError(
+            f"`loss` must depend on every variable of its phase; it does not on {unused[0]!r}. "
+            "Leave it out of the phase."
+        )
     dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
     if not _is_plain_adam(optimizer):
         optimizer.apply(dense, variables)

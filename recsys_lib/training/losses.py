@@ -6,33 +6,9 @@ from typing import Any
 from recsys_lib.training.quiet import ops
 from recsys_lib.training.rows import Batch
 
-__all__ = ["gaussian_kl", "hidden_nll", "mean_over_users", "multinomial_nll", "squared_error"]
+__all__ = ["gaussian_kl", "hidden_nll", "mean_over_users", "multinomial_nll"]
 
 Tensor = Any
-
-
-def squared_error(batch: Batch, scores: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted sum of squared errors over the slots of `batch`.
-
-    Parameters
-    ----------
-    batch : Batch
-    scores : tensor of shape (n_rows, n_items)
-    targets : tensor of shape (n_slots,)
-        What the score at each slot should be.
-    weights : tensor of shape (n_slots,)
-        Usually `Batch.used`, or the part of it that the loss is about.
-
-    Returns
-    -------
-    tensor, scalar
-        Divide it by the sum of the weights for the masked mean squared error.
-
-    References
-    ----------
-    .. [1] S. Sedhain et al., "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015, eq. 2.
-    """
-    return ops.sum(weights * ops.square(batch.pick(scores) - targets))
 
 
 def multinomial_nll(batch: Batch, logits: Tensor) -> Tensor:

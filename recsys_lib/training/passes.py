@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recsys_lib.training import backend
 from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Batch, Rows, bucket, expand
+from recsys_lib.training.weights import variables_of
 
 __all__ = ["Measure", "Pass", "Terms"]
 
@@ -38,8 +39,8 @@ class Pass:
         Users in one step; the last step is padded (`Batch.present`).
     targets : Rows, optional
         A second matrix with the same users; `Batch.targets` holds their rows of it.
-    state : sequence of keras.Variable
-        Everything that `loss` reads or writes.
+    state : sequence
+        Everything that `loss` reads or writes: models, layers, seed generators, variables.
     variables, optimizer
         What is moved, and by whom; without an optimizer the pass only measures.
     updates : keras.Variable, optional
@@ -56,7 +57,7 @@ class Pass:
         *,
         batch_size: int,
         targets: Rows | None = None,
-        state: Sequence[keras.Variable] = (),
+        state: Sequence[Any] = (),
         variables: Sequence[keras.Variable] = (),
         optimizer: keras.optimizers.Optimizer | None = None,
         updates: keras.Variable | None = None,
@@ -71,7 +72,7 @@ class Pass:
         self._run = backend.compile_pass(
             self._step,
             n_terms=len(self._terms),
-            state=[*state, *counters],
+            state=variables_of([*state, *counters]),
             variables=variables,
             optimizer=optimizer,
             jit=jit,
@@ -145,7 +146,7 @@ class Measure(Pass):
         *,
         batch_size: int = 512,
         targets: Rows | None = None,
-        state: Sequence[keras.Variable] = (),
+        state: Sequence[Any] = (),
     ) -> None:
         super().__init__(
             lambda batch, _: (ops.zeros(()), measure(batch)),

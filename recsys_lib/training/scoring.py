@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.training import backend
-from recsys_lib.training.quiet import keras
 from recsys_lib.training.rows import SPARSE_DENSITY, Batch, bucket, expand, host_arrays
+from recsys_lib.training.weights import variables_of
 
 __all__ = ["Scorer"]
 
@@ -31,8 +31,8 @@ class Scorer:
         Columns of the rows.
     n_out : int, optional
         Columns of the result; `n_items` by default. A code is scored as its dimensions.
-    state : sequence of keras.Variable
-        What `score` reads.
+    state : sequence
+        What `score` reads: models, layers, variables.
     gather : bool, optional
         As in `training.Rows`; by default decided by the density of each block.
 
@@ -47,10 +47,10 @@ class Scorer:
         *,
         n_items: int,
         n_out: int | None = None,
-        state: Sequence[keras.Variable] = (),
+        state: Sequence[Any] = (),
         gather: bool | None = None,
     ) -> None:
-        self._score, self._state, self._gather = score, list(state), gather
+        self._score, self._state, self._gather = score, variables_of(state), gather
         self._n_items = n_items
         self._n_out = n_items if n_out is None else n_out
         self._compiled: dict[tuple[int, bool], Callable[..., NDArray[Any]]] = {}

@@ -110,10 +110,10 @@ def test_scores_stay_on_the_scale_and_an_empty_row_gets_the_item_means(world, fi
     assert fitted.score(train).min() >= 1
     assert fitted.score(train).max() <= 5
     empty = fitted.score(sparse.csr_array((1, 30), dtype=np.float32))[0]
-    counts = np.bincount(train.indices, minlength=30)
-    means = np.bincount(train.indices, train.data, 30) / counts
-    np.testing.assert_allclose(empty, means, atol=0.35)
-    assert np.corrcoef(empty, means)[0, 1] > 0.9
+    means = np.bincount(train.indices, train.data, 30) / np.bincount(train.indices, minlength=30)
+    # About 130 ratings an item, 10 imagined ones, and users who are not all equally generous.
+    np.testing.assert_allclose(empty, means, atol=0.15)
+    assert np.corrcoef(empty, means)[0, 1] > 0.99
 
 
 def test_what_if_ratings_move_the_list(world, fitted) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from recsys_lib.seeding import seed_from
 from recsys_lib.training.layers import dense
-from recsys_lib.training.losses import squared_error
 from recsys_lib.training.noise import keep_mask, uniform
 from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Batch
@@ -120,13 +119,12 @@ class RatingNetwork:
         n_slots = ops.shape(batch.used)[0]
         draws = uniform((n_slots,), seed=self._seeds["hidden entries"], update=update)
         shown = batch.used * ops.cast(draws >= self.noise.hidden_share, "float32")
-        ratings = self._predict(batch, shown, self._kept_units(batch.n_rows, update))
+        change, user = self._run(batch, shown, self._kept_units(batch.n_rows, update))
         if self.all_cells:
-            error, weight = _error_of_all_cells(batch, ratings)
+            error, weight = _error_of_all_cells(batch, self._everywhere(change, user))
         else:
             weights = batch.used - (1.0 - self.noise.shown_weight) * shown
-            error = squared_error(batch, ratings, batch.values, weights)
-            weight = ops.sum(weights)
+            error, weight = self._error_at(batch, change, user, weights), ops.sum(weights)
         span = self.base.scale[1] - self.base.scale[0]
         objective = error / ops.maximum(weight, 1.0) / span**2 + self.penalty()
         return objective, {"error": (error, weight)}
@@ -140,11 +138,11 @@ class RatingNetwork:
 
     def score(self, batch: Batch) -> Tensor:
         """Return expected ratings of shape (n_rows, n_items), without noise."""
-        return self._predict(batch, batch.used)
+        return self._everywhere(*self._run(batch, batch.used))
 
     def encode(self, batch: Batch) -> Tensor:
         """Return the code of each row, of shape (n_rows, hidden_dims[-1]), without noise."""
-        code = self._enter(batch, self._expect(batch, batch.used)[1], batch.used)
+        code, _ = self._enter(batch, batch.used)
         for layer in self._tail:
             code = layer(code)
             if layer.name == f"active_{self.n_encoder - 1}":
@@ -153,31 +151,51 @@ class RatingNetwork:
 
     def measure(self, batch: Batch) -> dict[str, Any]:
         """Measure the squared error on the targets, or, in a pass without any, on the row."""
-        ratings = self.score(batch)
+        change, user = self._run(batch, batch.used)
         asked = batch if batch.targets is None else batch.targets
-        if self.all_cells:
-            error, weight = _error_of_all_cells(asked, ratings)
-            if batch.targets is not None:  # what the model was shown is no prediction
-                error -= squared_error(batch, ratings, ops.zeros_like(batch.used), batch.used)
-                weight -= ops.sum(batch.used)
-            return {"error": (error, weight)}
-        error = squared_error(asked, ratings, asked.values, asked.used)
-        return {"error": (error, ops.sum(asked.used))}
+        if not self.all_cells:
+            error = self._error_at(asked, change, user, asked.used)
+            return {"error": (error, ops.sum(asked.used))}
+        ratings = self._everywhere(change, user)
+        error, weight = _error_of_all_cells(asked, ratings)
+        if batch.targets is not None:  # what the model was shown is no prediction
+            error -= ops.sum(batch.used * ops.square(batch.pick(ratings)))
+            weight -= ops.sum(batch.used)
+        return {"error": (error, weight)}
 
-    def _predict(self, batch: Batch, shown: Tensor, kept: Sequence[Tensor] | None = None) -> Tensor:
-        """Return expected ratings of every item from the slots `shown` and the units `kept`."""
-        expected, deviations = self._expect(batch, shown)
-        change = self._enter(batch, deviations, shown)
+    def _run(
+        self, batch: Batch, shown: Tensor, kept: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the change of every logit, and the user bias, from what is `shown`."""
+        change, user = self._enter(batch, shown)
         place = 0
         for layer in self._tail:
             change = layer(change)
             if kept is not None and layer.name.startswith("active_"):
                 change = change * ops.cast(kept[place], change.dtype)
                 place += 1
+        # Of a row that shows nothing the base is all that can be said.
+        known = ops.cast(batch.row_sum(shown) > 0, "float32")
+        return ops.cast(change, "float32") * known[:, None], user
+
+    def _everywhere(self, change: Tensor, user: Tensor) -> Tensor:
+        """Return the rating of every cell."""
+        return self._refine(self.base.mean + user[:, None] + self._items()[None, :], change)
+
+    def _error_at(self, asked: Batch, change: Tensor, user: Tensor, weights: Tensor) -> Tensor:
+        """Return the squared error at the slots of `asked`, and look at no other cell."""
+        items = ops.take(self._items(), asked.items, axis=0)
+        ratings = self._refine(self.base.mean + asked.spread(user) + items, asked.pick(change))
+        return ops.sum(weights * ops.square(ratings - asked.values))
+
+    def _refine(self, expected: Tensor, change: Tensor) -> Tensor:
+        """Move the expected ratings by `change` on the scale of logits."""
         lo, hi = self.base.scale
         start = ops.clip((expected - lo) / (hi - lo), self.base.margin, 1.0 - self.base.margin)
-        logits = ops.log(start) - ops.log(1.0 - start) + ops.cast(change, "float32")
-        return lo + (hi - lo) * ops.sigmoid(logits)
+        return lo + (hi - lo) * ops.sigmoid(ops.log(start / (1.0 - start)) + change)
+
+    def _items(self) -> Tensor:
+        return ops.convert_to_tensor(self.base.items)
 
     def _kept_units(self, n_rows: int, update: Tensor) -> list[Tensor] | None:
         """Draw dropout masks for the hidden layers, all at once."""
@@ -190,22 +208,18 @@ class RatingNetwork:
         parts = zip(ends - widths, ends, strict=True)
         return [mask[:, start:end] for start, end in parts]
 
-    def _expect(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the base of every cell, and the deviation from it at each slot that is shown."""
-        items = ops.convert_to_tensor(self.base.items)
-        rest = (batch.values - self.base.mean - ops.take(items, batch.items, axis=0)) * shown
-        count = batch.row_sum(shown) + self.base.user_damping
-        user = batch.row_sum(rest) / ops.maximum(count, 1e-12)
+    def _enter(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what enters the first activation, and the bias of each user."""
+        items = ops.take(self._items(), batch.items, axis=0)
+        rest = (batch.values - self.base.mean - items) * shown
+        n_shown = batch.row_sum(shown)
+        user = batch.row_sum(rest) / ops.maximum(n_shown + self.base.user_damping, 1e-12)
         deviations = (rest - batch.spread(user) * shown) / self.base.spread
-        return self.base.mean + user[:, None] + items[None, :], deviations
-
-    def _enter(self, batch: Batch, deviations: Tensor, shown: Tensor) -> Tensor:
-        """Return what enters the first activation."""
-        shrink = batch.spread(ops.rsqrt(1.0 + batch.row_sum(shown) / HISTORY))
+        shrink = batch.spread(ops.rsqrt(1.0 + n_shown / HISTORY))
         dtype = self._first.compute_dtype
         values = batch.project(ops.cast(self._first.kernel, dtype), deviations * shrink)
         mask = batch.project(ops.cast(self._mask.kernel, dtype), shown * shrink)
-        return values + mask + ops.cast(self._first.bias, dtype)
+        return values + mask + ops.cast(self._first.bias, dtype), user
 
 
 def build(n_items: int, hidden_dims: Sequence[int], *, activation: str, seed: int) -> Any:
