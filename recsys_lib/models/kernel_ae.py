@@ -96,7 +96,7 @@ class KernelAE(Recommender):
     array([[1]], dtype=int32)
     """
 
-    sharpness: float = 2.0
+    sharpness: float = 4.0
     l2: float = 0.2
     popularity_power: float = 0.1
     landmarks: int = 8000

@@ -12,6 +12,9 @@ from recsys_lib.plots.style import COLOURS, MARKERS, MUTED, new_axes, styled, wr
 
 __all__ = ["plot_history", "plot_item_map", "plot_spectrum"]
 
+_LEFT_OVER = ("none", "other")
+_FAINT = "#bdb9ae"
+
 
 @styled
 def plot_history(
@@ -82,11 +85,19 @@ def plot_item_map(
     ax = new_axes(ax, width=7.4, height=5.0)
     points = np.asarray(places, dtype=float)
     colours = list(COLOURS.values())
-    for place, name in enumerate(sorted(groups.unique())):
+    # What is left over is drawn below the groups and takes no colour from them.
+    names = sorted(groups.unique(), key=lambda name: (name not in _LEFT_OVER, str(name)))
+    places_taken = 0
+    for name in names:
         mine = points[(groups == name).to_numpy()]
-        colour = colours[place % len(colours)]
-        shape = MARKERS[(place + place // len(colours)) % len(MARKERS)]
-        ax.scatter(mine[:, 0], mine[:, 1], marker=shape, s=34, color=colour, lw=0, label=str(name))
+        colour, shape, size = _FAINT, "o", 14
+        if name not in _LEFT_OVER:
+            colour, size = colours[places_taken % len(colours)], 34
+            turn = places_taken // len(colours)
+            shape = MARKERS[(places_taken + turn) % len(MARKERS)]
+            places_taken += 1
+        label = str(name)
+        ax.scatter(mine[:, 0], mine[:, 1], marker=shape, s=size, color=colour, lw=0, label=label)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=str(groups.name or ""))
     ax.set(xticks=[], yticks=[])
     ax.spines[["left", "bottom"]].set_visible(False)

@@ -151,6 +151,16 @@ def test_the_item_map_tells_groups_apart_by_colour_and_by_shape() -> None:
     assert len(cmp.get_paths()[0].vertices) != len(net.get_paths()[0].vertices)
 
 
+def test_what_is_left_over_takes_no_colour_from_the_groups() -> None:
+    places = np.zeros((3, 2))
+    ax = plots.plot_item_map(places, pd.Series(["net", "other", "cmp"]))
+    order = [text.get_text() for text in ax.get_legend().get_texts()]
+    colours = [mpl.colors.to_hex(one.get_facecolor()[0]) for one in ax.collections]
+    assert order == ["other", "cmp", "net"]
+    assert colours[1:] == list(style.COLOURS.values())[:2]
+    assert colours[0] not in style.COLOURS.values()
+
+
 def test_the_spectrum_stands_beside_the_true_number_of_dimensions() -> None:
     ax = plots.plot_spectrum([0.5, 0.4, 0.1], true=2)
     assert [bar.get_height() for bar in ax.patches] == [0.5, 0.4, 0.1]
