@@ -1,5 +1,6 @@
 """Damage and lack of room: one clear error each, and nothing half-written is left behind."""
 
+import contextlib
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,33 +35,35 @@ KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
 }
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_disk() -> Iterator[None]:
-    """Let no file grow past 2 kB, as a full disk would; the error number differs, the path not."""
+    """Let no file grow past 2 kB, as a full disk would; the error number differs, the path not.
+
+    The limit holds for the whole process: as a fixture it would also stop pytest's own report where
+    that goes to a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_full_disk_is_one_error_and_leaves_nothing(
-    kind: str, tmp_path: Path, small_disk: None
-) -> None:
+def test_a_full_disk_is_one_error_and_leaves_nothing(kind: str, tmp_path: Path) -> None:
     save, _ = KINDS[kind]
-    with pytest.raises(ArtifactError, match="must be writable; .*nothing half-written"):
+    refused = pytest.raises(ArtifactError, match="must be writable; .*nothing half-written")
+    with refused, small_disk():
         save(tmp_path / "artefact")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_full_disk_leaves_the_older_artefact_whole(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_full_disk_leaves_the_older_artefact_whole(kind: str, tmp_path: Path) -> None:
     save, load = KINDS[kind]
     save(tmp_path / "artefact")
-    request.getfixturevalue("small_disk")
-    with pytest.raises(ArtifactError, match="must be writable"):
+    with pytest.raises(ArtifactError, match="must be writable"), small_disk():
         save(tmp_path / "artefact")
     load(tmp_path / "artefact")
     assert [path.name for path in tmp_path.iterdir()] == ["artefact"]
