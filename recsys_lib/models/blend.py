@@ -60,7 +60,7 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     per_item = max(x.nnz / x.shape[1], 1e-3)
     width = min(x.shape)
     regressions = [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)]
-    kernels = [(1.0, 0.5), (2.0, 0.3), (4.0, 0.2)]
+    kernels = [(2.0, 1.0), (4.0, 3.0), (3.0, 10.0)]
     factors = [(128, 5.0, 0.25), (256, 20.0, 0.1)]
     return (
         *(

@@ -140,7 +140,8 @@ class EDLAE(EASE):
     array([[1]], dtype=int32)
     """
 
-    dropout: float = 0.33
+    l2: float = 400.0
+    dropout: float = 0.5
     activity_power: float = 0.0
     popularity_discount: float = 0.0
 

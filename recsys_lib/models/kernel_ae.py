@@ -1,5 +1,6 @@
 """An autoencoder of infinite width with a closed form: kernel ridge regression over users."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,9 +46,13 @@ class KernelAE(Recommender):
 
     the sum over :math:`m` being the exponential series. With :math:`\gamma \to 0` only single items
     count, and it is a linear autoencoder; with large :math:`\gamma` only near duplicates of the row
-    speak, and it is a nearest neighbour. Autoencoders of infinite width by neural tangent kernels
-    [1]_ have this form too; the exponential kernel has one number to say how far it looks, and
-    ranks better on the data sets that this was developed on.
+    speak, and it is a nearest neighbour. The penalty is :math:`\lambda = \text{l2} \cdot \gamma
+    e^{-\gamma}`, where :math:`\gamma e^{-\gamma}` is the weight of single items in the series: so
+    `l2` means the same at every sharpness, namely the penalty of that linear autoencoder.
+
+    Autoencoders of infinite width by neural tangent kernels [1]_ have this form too; the
+    exponential kernel has one number to say how far it looks, and ranks better on the data sets
+    that this was developed on.
 
     Parameters
     ----------
@@ -55,7 +60,8 @@ class KernelAE(Recommender):
         :math:`\gamma`, how much faster a similar user's say grows with the cosine; positive. Dense
         data bear more: 4 suits rows with hundreds of items, 1 to 2 rows with some dozens.
     l2 : float
-        :math:`\lambda`, against a kernel that is 1 between equal rows; positive.
+        Penalty of the linear part, against rows of length 1; positive. Long rows need more: 1 suits
+        some dozens of items, 3 to 10 hundreds.
     popularity_power : float
         Common items say less about a person: each weighs ``n_users ** -popularity_power``, >= 0.
     landmarks : int
@@ -97,7 +103,7 @@ class KernelAE(Recommender):
     """
 
     sharpness: float = 4.0
-    l2: float = 0.2
+    l2: float = 3.0
     popularity_power: float = 0.1
     landmarks: int = 8000
     seed: int = 0
@@ -135,6 +141,10 @@ class KernelAE(Recommender):
         check_nonnegative("popularity_power", self.popularity_power)
         check_integer("landmarks", self.landmarks, minimum=1)
 
+    def _ridge(self) -> float:
+        # Below 1e-4 the kernel is not positive definite in float32.
+        return max(self.l2 * self.sharpness * math.exp(-self.sharpness), 1e-4)
+
     def _unit_rows(self, x: sparse.csr_array) -> sparse.csr_array:
         data = x.data * self.item_weights_[x.indices]
         weighted = sparse.csr_array((data, x.indices, x.indptr), shape=x.shape)
@@ -150,7 +160,7 @@ class KernelAE(Recommender):
 
     def _solve_all(self, x: sparse.csr_array) -> Floats:
         kernel = self._kernel(self.users_)
-        kernel[np.diag_indices_from(kernel)] += np.float32(self.l2)
+        kernel[np.diag_indices_from(kernel)] += np.float32(self._ridge())
         factor = linalg.cho_factor(kernel.T, lower=True, overwrite_a=True, check_finite=False)
         targets = np.asfortranarray(x.toarray(order="F"))
         solved = linalg.cho_solve(factor, targets, overwrite_b=True, check_finite=False)
@@ -160,7 +170,7 @@ class KernelAE(Recommender):
         """Regress all users on their kernels with the landmarks; float64, as it squares them."""
         kernel = self._kernel(self.users_).astype(np.float64)
         # A trace of the identity keeps equal landmarks solvable.
-        normal = self.l2 * (kernel + 1e-6 * np.eye(len(kernel)))
+        normal = self._ridge() * (kernel + 1e-6 * np.eye(len(kernel)))
         moments = np.zeros((len(kernel), x.shape[1]))
         for start in range(0, x.shape[0], _BLOCK):
             part = slice(start, start + _BLOCK)

@@ -32,7 +32,9 @@ def test_it_is_the_ridge_regression_on_all_products_of_entries():
     features = products_of_entries(unit, gamma=0.5, order=4)
     ridge = features.T @ features + 0.2 * np.eye(features.shape[1])
     expected = features @ np.linalg.solve(ridge, features.T @ x)
-    model = KernelAE(sharpness=0.5, l2=0.2, popularity_power=0.3).fit(sparse.csr_array(x))
+    model = KernelAE(sharpness=0.5, l2=0.4 * math.exp(0.5), popularity_power=0.3).fit(
+        sparse.csr_array(x)
+    )
     # What the orders above 4 add is below 1e-3; a kernel without its powers is off by 0.1.
     assert_allclose(model.score(sparse.csr_array(x)), expected, atol=2e-3)
     single = products_of_entries(unit, gamma=0.5, order=1)
@@ -45,7 +47,7 @@ def test_it_can_say_that_two_items_together_mean_what_neither_means_alone():
     patterns = [[0, 0, 1, 0], [1, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 0]]
     x = sparse.csr_array(np.tile(patterns, (10, 1)).astype(np.float32))
     asked = sparse.csr_array(np.array([[1, 0, 1, 0], [1, 1, 1, 0]], dtype="float32"))
-    one, both = KernelAE(sharpness=8.0, l2=0.01).fit(x).score(asked)[:, 3]
+    one, both = KernelAE(sharpness=8.0, l2=4.0).fit(x).score(asked)[:, 3]
     assert one > 0.1 > 0.01 > both
     single, sum_of_both = EASE(l2=0.01).fit(x).score(asked)[:, 3]
     assert single < sum_of_both
@@ -82,3 +84,17 @@ def test_too_many_users_for_the_machine_are_refused_with_the_remedy(monkeypatch)
 def test_wrong_settings_are_named_when_fitting(name):
     with pytest.raises(ValueError, match=f"`{name}` must be > 0"):
         KernelAE(**{name: 0.0}).fit(LIKES)
+
+
+def test_a_vanishing_sharpness_is_the_linear_autoencoder_with_the_same_penalty():
+    x = LIKES[np.diff(LIKES.indptr) > 0].toarray().astype(float)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    centred = np.column_stack([unit, np.full(len(x), 1e3)])  # a constant that costs nothing
+    ridge = centred.T @ centred + 2.0 * np.eye(5)
+    expected = centred @ np.linalg.solve(ridge, centred.T @ x)
+    asked = sparse.csr_array(x)
+    model = KernelAE(sharpness=0.02, l2=2.0, popularity_power=0.0).fit(asked)
+    assert_allclose(model.score(asked), expected, atol=0.01)
+    # The nearest wrong penalty, the same against the whole kernel, shrinks the linear part away.
+    model.l2 = 2.0 / (0.02 * math.exp(-0.02))
+    assert np.abs(model.fit(asked).score(asked) - expected).max() > 0.1
