@@ -124,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     pins.set_defaults(command=_pins)
     pins.add_argument("--seeds", type=int, default=5, help="how many (default: %(default)s)")
+    pins.add_argument(
+        "--only", metavar="NN[-NN]", help="only these notebooks, on what the others left last time"
+    )
     return parser
 
 
@@ -274,17 +277,19 @@ def _notebooks(options: argparse.Namespace) -> int:
 
 
 def _pins(options: argparse.Namespace) -> int:
-    from recsys_lib.pipeline.chain import load_steps
+    from recsys_lib.pipeline.chain import load_steps, select
     from recsys_lib.pipeline.measuring import measure
-    from recsys_lib.pipeline.pins import write_pins
+    from recsys_lib.pipeline.pins import read_pins, write_pins
     from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.project import Project
 
     project = Project.find()
-    steps = load_steps(project)
+    chain = load_steps(project)
+    steps = select(chain, only=options.only)
     lines = ProgressLines(sys.stdout, [step.name for step in steps])
     pins = measure(project, steps, lines, n_seeds=options.seeds)
-    write_pins(project.expected, pins)
+    kept = {step.name: read_pins(project.expected, step.name) for step in chain}
+    write_pins(project.expected, {book: its for book, its in (kept | pins).items() if its})
     for book, its in pins.items():
         for name, pin in its.items():
             print(f"{book}  {name:<32} {pin.value:>12.6g} within {pin.tolerance:.2g}")

@@ -29,7 +29,7 @@ def measure(
     project : Project
         Where the notebooks stand.
     steps : sequence of Step
-        The whole chain.
+        The whole chain, or a part of it whose inputs stand in the runs of an earlier measurement.
     progress : Progress
         Told of each notebook and cell.
     n_seeds : int
