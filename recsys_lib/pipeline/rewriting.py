@@ -23,6 +23,8 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PROGRESS = re.compile(r"\r|\d+%\|.*\| *\d+/\d+")
 _STYLER = re.compile(r"\bT_[0-9a-f]{5,}")
 _LARGEST = 1_000_000
+#: Tag of a cell that shows seconds or bytes: what it prints is never the same twice.
+_MEASURED = "timing"
 
 
 def rewrite(project: Project, result: RunResult) -> list[Path]:
@@ -49,6 +51,7 @@ def rewrite(project: Project, result: RunResult) -> list[Path]:
     for outcome in result.outcomes:
         path = project.notebooks / f"{outcome.name}.ipynb"
         node = clean(nbformat.read(outcome.copy, as_version=4), path.name[:2])
+        _keep_times(node, nbformat.read(path, as_version=4))
         texts[path] = nbformat.writes(node) + "\n"
         size = len(texts[path].encode())
         if size > _LARGEST:
@@ -92,6 +95,23 @@ def clean(node: Any, number: str) -> Any:
             cell.execution_count = count if cell.source.strip() else None
             cell.outputs = [_stable(one, count) for one in _joined(cell.outputs)]
     return node
+
+
+def _keep_times(node: Any, committed: Any) -> None:
+    """Where nothing but times has changed, leave the times that are committed."""
+    if _without_times(node) != _without_times(committed):
+        return
+    for cell, before in zip(node.cells, committed.cells, strict=True):
+        if _is_timing(cell) and before.outputs:
+            cell.outputs = before.outputs
+
+
+def _without_times(node: Any) -> list[Any]:
+    return [(cell.source, None if _is_timing(cell) else cell.get("outputs")) for cell in node.cells]
+
+
+def _is_timing(cell: Any) -> bool:
+    return _MEASURED in cell.metadata.get("tags", ())
 
 
 def _joined(outputs: Iterable[Any]) -> list[Any]:

@@ -33,6 +33,22 @@ def test_rewriting_twice_gives_the_same_bytes(project, write, run):
     assert node.cells[0].metadata == {"tags": ["parameters"]}
 
 
+def test_times_are_rewritten_only_when_something_else_is(project, write, run):
+    path = write("01_time", "import time", "print(time.time_ns())", "print('a result')")
+    node = nbformat.read(path, as_version=4)
+    node.cells[3].metadata.tags = ["timing"]
+    nbformat.write(node, path)
+    assert rewrite(project, run("lab", force=True)) == [path]
+    assert rewrite(project, run("lab", force=True)) == []
+
+    node = nbformat.read(path, as_version=4)
+    before = node.cells[3].outputs
+    node.cells[4].outputs[0].text = "another result\n"
+    nbformat.write(node, path)
+    assert rewrite(project, run("lab", force=True)) == [path]
+    assert nbformat.read(path, as_version=4).cells[3].outputs != before
+
+
 def test_a_notebook_over_a_megabyte_is_refused_and_none_is_written(
     project, write, run, monkeypatch
 ):
