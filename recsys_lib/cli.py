@@ -183,7 +183,7 @@ def _tell_failure(outcome: "Outcome", debug: bool) -> int:
 
 def _places(project: "Project", result: "RunResult") -> str:
     folder = result.folder.relative_to(project.root)
-    figures = project.figures(result.folder.name).relative_to(project.root)
+    figures = project.figures(result.name).relative_to(project.root)
     return f"Executed notebooks: {folder}   artefacts: {folder}/artifacts   figures: {figures}"
 
 

@@ -14,11 +14,18 @@ __all__ = ["locked"]
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, name: str | None = None) -> Iterator[None]:
     """Hold the folder of a run; `ConfigError` naming the process that holds it already.
 
     The lock is the operating system's: it ends with the process that holds it, however that
     ends, so no stale lock is left to be removed.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing.
+    name : str, optional
+        How the run is called; the folder's name by default.
 
     Raises
     ------
@@ -38,8 +45,9 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(
-                f"Only one run named {folder.name!r} may work at a time; {_holder(handle.name)} "
-                "is at it. Wait for it to end, or give this one another name with --name."
+                f"Only one run named {name or folder.name!r} may work at a time; "
+                f"{_holder(handle.name)} is at it. Wait for it to end, or give this one another "
+                "name with --name."
             ) from error
         handle.truncate(0)
         # Only words for the message above: the lock itself is the open file.

@@ -16,7 +16,10 @@ LAB_RUN = "lab"
 MEASURING = "pins-"
 
 _NOTEBOOK = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
-_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLAIN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_RUN_NAME = re.compile(rf"{_PLAIN}(?:/{_PLAIN})?")
+# What a run keeps in its own folder, where the runs of a sweep stand beside it.
+_TAKEN = {"artifacts", "figures", "state", "manifest.json"}
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -106,11 +109,28 @@ class Project:
         return found
 
     def run_folder(self, run: str) -> Path:
-        """Return ``runs/<run>``; `ConfigError` unless the name can be a plain folder name."""
+        """Return ``runs/<run>``.
+
+        Parameters
+        ----------
+        run : str
+            A plain folder name, or two of them as ``"sweep/setting"``.
+
+        Raises
+        ------
+        ConfigError
+            If it is anything else, or its second part is a folder that runs keep for themselves.
+        """
         if not isinstance(run, str) or not _RUN_NAME.fullmatch(run):
             raise ConfigError(
                 "The name of a run must be letters, digits, '.', '_' and '-', and begin with a "
-                f"letter or digit; got {run!r}. Try 'default'."
+                "letter or digit; one '/' may stand between a sweep and its setting; got "
+                f"{run!r}. Try 'default'."
+            )
+        if run.partition("/")[2] in _TAKEN:
+            raise ConfigError(
+                f"The setting of a sweep must not be called {run.partition('/')[2]!r}; a run keeps "
+                f"that name for itself, and {run!r} would stand in its place. Choose another."
             )
         return self.root / "runs" / run
 

@@ -61,12 +61,15 @@ class RunResult:
 
     Attributes
     ----------
+    name : str
+        The run; ``"sweep/setting"`` where it is one of a sweep.
     folder : Path
         ``runs/<name>``.
     outcomes : tuple of Outcome
         One for each notebook up to the first that failed.
     """
 
+    name: str
     folder: Path
     outcomes: tuple[Outcome, ...]
 
@@ -136,7 +139,7 @@ def run_chain(
     folder = project.run_folder(name)
     library = library_fingerprint()
     outcomes: list[Outcome] = []
-    with locked(folder):
+    with locked(folder, name):
         _sweep(project, name)
         for step in steps:
             # RUN comes first, and is not injected where it is the committed one: then the
@@ -153,7 +156,7 @@ def run_chain(
             outcomes.append(outcome)
             if outcome.status == "failed":
                 break
-    return RunResult(folder, tuple(outcomes))
+    return RunResult(name, folder, tuple(outcomes))
 
 
 def _outcome(
@@ -232,9 +235,12 @@ class _Job:
 
 
 def _sweep(project: Project, name: str) -> None:
-    """Remove the half-written files of a run that was killed."""
-    for folder in (project.run_folder(name), project.figures(name)):
-        _remove(*folder.rglob(".*.part*"), *folder.rglob(".*.old"))
+    """Remove the half-written files of a run that was killed, and none of the runs below it."""
+    folder, record = project.run_folder(name), project.record(name, "any")
+    places = (project.artifacts(name), project.figures(name), record.parent)
+    _remove(*folder.glob(".*.part*"))
+    for place in places:
+        _remove(*place.rglob(".*.part*"), *place.rglob(".*.old"))
 
 
 def _remove(*paths: Path) -> None:

@@ -148,7 +148,13 @@ def test_a_notebook_that_is_not_there_is_answered_with_the_near_name(chain):
         begin(chain, "01_maek")
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
+@pytest.mark.parametrize("name", ["", "../up", "a/../b", "/a", "a/", "a/b/c", ".hidden", "a/.b"])
 def test_a_run_cannot_leave_its_folder(chain, name):
     with pytest.raises(ConfigError, match="name of a run"):
+        begin(chain, "01_make", RUN=name)
+
+
+@pytest.mark.parametrize("name", ["lab/artifacts", "lab/state", "lab/figures", "lab/manifest.json"])
+def test_a_setting_of_a_sweep_cannot_take_the_place_of_what_a_run_keeps(chain, name):
+    with pytest.raises(ConfigError, match="keeps that name for itself"):
         begin(chain, "01_make", RUN=name)

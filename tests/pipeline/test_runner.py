@@ -136,6 +136,20 @@ def test_two_runs_of_one_name_are_refused_with_the_process_at_work(chain, run):
         run()
 
 
+def test_the_runs_of_a_sweep_stand_in_its_folder_and_leave_one_another_alone(chain, run):
+    half = chain.artifacts("sweep/b") / ".model.abc.part"
+    half.mkdir(parents=True)
+    result = run("sweep/a", only="01", SEED=1)
+    assert result.folder == chain.root / "runs/sweep/a"
+    assert read(chain, "facts", "sweep/a") == {"seed": 1}
+    assert statuses(run("sweep/a", only="01", SEED=1)) == ["01 skipped"]
+    run("sweep", only="03")
+    assert half.exists(), "another run's half-written files are its own"
+    holder = locked(result.folder, "sweep/a")
+    with holder, pytest.raises(ConfigError, match="Only one run named 'sweep/a'"):
+        run("sweep/a")
+
+
 def test_the_lock_of_a_dead_process_is_taken_over(chain):
     folder = chain.run_folder("default")
     folder.mkdir(parents=True)
