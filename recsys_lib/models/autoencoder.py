@@ -21,8 +21,9 @@ from recsys_lib.checks import (
     check_user_items,
 )
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.base import Arrays
 from recsys_lib.models.bias import fit_biases
+from recsys_lib.models.epochs import EpochRecommender, OnEpoch
 from recsys_lib.models.neural import check_widths
 from recsys_lib.seeding import rng_from
 
@@ -37,7 +38,7 @@ ITEM_DAMPING = 10.0
 
 
 @dataclass(kw_only=True)
-class Autoencoder(Recommender):
+class Autoencoder(EpochRecommender):
     r"""Denoising autoencoder of rating rows, with a sigmoid output scaled to the ratings [1]_.
 
     .. math:: \hat r_{ui} = lo + (hi - lo)\,
@@ -142,7 +143,6 @@ class Autoencoder(Recommender):
     averaging: float = 0.9
     seed: int = 0
 
-    history_: pd.DataFrame = field(init=False, repr=False, compare=False)
     best_epoch_: int = field(init=False, repr=False, compare=False)
     network_: Any = field(init=False, repr=False, compare=False)
 
@@ -184,14 +184,17 @@ class Autoencoder(Recommender):
         )
         return encode(x)
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(
+        self, x: sparse.csr_array, validation: Fold | None, on_epoch: OnEpoch | None = None
+    ) -> None:
         from recsys_lib.training.rows import Rows
 
         self._check(x)
         rows = Rows(x)
         trainer = self._trainer(x)
-        trainer.fit(rows, epochs=self.epochs, monitor=self._monitor(x, validation))
-        self.history_ = _in_rating_units(pd.DataFrame(trainer.history))
+        report = None if on_epoch is None else lambda mse: on_epoch(_in_rating_units(mse))
+        trainer.fit(rows, epochs=self.epochs, monitor=self._monitor(x, validation), on_epoch=report)
+        self.history_ = pd.DataFrame([_in_rating_units(record) for record in trainer.history])
         self.best_epoch_ = trainer.best_epoch or trainer.epoch
 
     def _trainer(self, x: sparse.csr_array) -> Any:
@@ -373,11 +376,11 @@ def _check_scale(x: sparse.csr_array, scale: tuple[float, float] | None) -> None
         )
 
 
-def _in_rating_units(history: pd.DataFrame) -> pd.DataFrame:
-    """Turn mean squared errors into named root mean squared errors."""
-    named = {"error": "train_rmse"}
-    named |= {name: f"{name}_rmse" for name in ("reconstruction", "validation")}
-    table = history.rename(columns=named)
-    errors = [column for column in table.columns if column.endswith("_rmse")]
-    table[errors] = np.sqrt(table[errors])
-    return table
+def _in_rating_units(record: dict[str, float]) -> dict[str, float]:
+    """Turn the mean squared errors of an epoch into named root mean squared errors."""
+    names = {"error": "train_rmse"}
+    names |= {name: f"{name}_rmse" for name in ("reconstruction", "validation")}
+    return {
+        names.get(name, name): float(np.sqrt(value)) if name in names else value
+        for name, value in record.items()
+    }

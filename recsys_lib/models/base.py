@@ -16,7 +16,7 @@ from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.ranking import TopK, top_k
 
-__all__ = ["Recommender"]
+__all__ = ["Recommender", "check_rows"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -60,12 +60,7 @@ class Recommender:
         TypeError, ValueError
             If the matrix or a hyper-parameter is not what it must be.
         """
-        x = check_user_items(user_items)
-        if min(x.shape) == 0:
-            raise ValueError(f"`user_items` must have users and items; got shape {x.shape}.")
-        if validation is not None:
-            check_user_items(validation.fold_in, n_items=x.shape[1], name="validation.fold_in")
-            check_user_items(validation.targets, n_items=x.shape[1], name="validation.targets")
+        x = check_rows(user_items, validation)
         self._fit(x, validation)
         self.n_items_ = int(x.shape[1])
         return self
@@ -198,6 +193,17 @@ class Recommender:
 
     def _load_extra(self, folder: Path) -> None:
         """Read what `_save_extra` wrote."""
+
+
+def check_rows(user_items: Any, validation: Fold | None) -> sparse.csr_array:
+    """Return the training rows as float32 CSR; raise where they, or the fold, cannot be fitted."""
+    x = check_user_items(user_items)
+    if min(x.shape) == 0:
+        raise ValueError(f"`user_items` must have users and items; got shape {x.shape}.")
+    if validation is not None:
+        check_user_items(validation.fold_in, n_items=x.shape[1], name="validation.fold_in")
+        check_user_items(validation.targets, n_items=x.shape[1], name="validation.targets")
+    return x
 
 
 def _batches(n_rows: int, batch_size: int) -> Iterator[slice]:

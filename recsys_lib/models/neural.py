@@ -20,7 +20,8 @@ from recsys_lib.checks import (
 )
 from recsys_lib.dataset import Fold
 from recsys_lib.models._validation import mean_ndcg
-from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.base import Arrays
+from recsys_lib.models.epochs import EpochRecommender, OnEpoch
 
 __all__ = ["Network", "NeuralRecommender", "check_widths", "log_popularity"]
 
@@ -47,7 +48,7 @@ class Network(Protocol):
 
 
 @dataclass(kw_only=True)
-class NeuralRecommender(Recommender):
+class NeuralRecommender(EpochRecommender):
     """Base of the models that learn a network from rows by a likelihood.
 
     Subclasses implement `_network`. With a validation fold, training keeps the weights of the epoch
@@ -73,14 +74,15 @@ class NeuralRecommender(Recommender):
     average: float | None = None
     seed: int = 0
 
-    history_: pd.DataFrame = field(init=False, repr=False, compare=False)
     network_: Any = field(init=False, repr=False, compare=False)
 
     def _network(self, item_bias: NDArray[np.float32]) -> Network:
         """Build the network; `item_bias` is the logarithm of each item's share of users."""
         raise NotImplementedError
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(
+        self, x: sparse.csr_array, validation: Fold | None, on_epoch: OnEpoch | None = None
+    ) -> None:
         from recsys_lib.training.rows import Rows
         from recsys_lib.training.trainer import Trainer
 
@@ -93,7 +95,10 @@ class NeuralRecommender(Recommender):
             average=self.average,
         )
         trainer.fit(
-            Rows(x, gather=self._gather), epochs=self.epochs, monitor=self._monitor(validation)
+            Rows(x, gather=self._gather),
+            epochs=self.epochs,
+            monitor=self._monitor(validation),
+            on_epoch=on_epoch,
         )
         self.history_ = pd.DataFrame(trainer.history)
 

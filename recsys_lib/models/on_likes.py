@@ -56,7 +56,7 @@ class OnLikes:
     model: Recommender
     min_value: float
 
-    def fit(self, user_items: Any, *, validation: Fold | None = None) -> Self:
+    def fit(self, user_items: Any, *, validation: Fold | None = None, **options: Any) -> Self:
         """Fit the model to the likes of `user_items`, and stop by those of `validation`.
 
         Parameters
@@ -65,10 +65,12 @@ class OnLikes:
             Ratings.
         validation : Fold, optional
             Of ratings; users without a like among their targets are left out.
+        **options
+            Passed on to the model's own `fit`, such as `on_epoch`.
         """
         if validation is not None:
             validation = self._likes_of_fold(validation)
-        self.model.fit(likes_of(user_items, self.min_value), validation=validation)
+        self.model.fit(likes_of(user_items, self.min_value), validation=validation, **options)
         return self
 
     def score(self, user_items: Any) -> NDArray[np.float32]:

@@ -102,7 +102,7 @@ class Trainer:
         epochs: int,
         targets: Rows | None = None,
         monitor: Monitor | None = None,
-        on_epoch: Callable[[Record], None] | None = None,
+        on_epoch: Callable[[Record], object] | None = None,
     ) -> list[Record]:
         """Train until `epochs` epochs have been made in all.
 
@@ -139,7 +139,7 @@ class Trainer:
             record["seconds"] = time.perf_counter() - started
             self.history.append(record)
             if on_epoch is not None:
-                on_epoch(record)
+                on_epoch(dict(record))
         self._settle()
         return self.history
 
