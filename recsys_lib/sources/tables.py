@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recsys_lib.artifacts import read_manifest
 from recsys_lib.errors import DataError
+from recsys_lib.sources.listings import ListedItems, lists_items
 from recsys_lib.sources.text import TextFile, TextOptions, is_text, reading
 
 Source: TypeAlias = pd.DataFrame | str | Path
@@ -46,7 +47,8 @@ def open_table(source: Source, options: TextOptions | None = None) -> Table:
     Parameters
     ----------
     source : DataFrame, str or Path
-        A DataFrame; a CSV, TSV, RecBole, JSON-lines or Parquet file, compressed or not; a folder
+        A DataFrame; a CSV, TSV, RecBole, JSON-lines or Parquet file, compressed or not; lists of
+        items without a header (a count and that many ids in line u, of user u); a folder
         of Parquet or text files, partitioned ``key=value`` folders included; or a glob.
     options : TextOptions, optional
         Delimiter, encoding and column names of text files, where they are not to be recognised.
@@ -263,6 +265,9 @@ def _open_file(path: Path, options: TextOptions) -> Table:
             f"'{path.name}' must be CSV, TSV, JSON lines (.jsonl) or Parquet; its suffix is "
             f"'{suffix}'. Read it with pandas and give the DataFrame."
         )
+    encoding = options.encoding or "utf-8"
+    if options == TextOptions(encoding=options.encoding) and lists_items(path, encoding):
+        return ListedItems(path, encoding)
     return TextFile(path, options)
 
 
