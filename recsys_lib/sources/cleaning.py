@@ -19,6 +19,10 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 # each unit reaches from 1973 to the year 5138 before it would be taken for the next.
 _UNITS = ((1e11, "s", 10**9), (1e14, "ms", 10**6), (1e17, "us", 10**3), (math.inf, "ns", 1))
 
+# A time of the day, and one that says its zone.
+_CLOCK = r"^\d{4}-?\d\d-?\d\d[T ]\d\d"
+_ZONE = _CLOCK + r".*(?:Z|[+-]\d\d(?::?\d\d)?)$"
+
 
 def clean_ids(values: pd.Series, column: str, table: str) -> Cleaned:
     """Return ids as strings or int64; whole floats become integers.
@@ -111,7 +115,7 @@ def clean_times(values: pd.Series, column: str, table: str) -> Cleaned:
     Notes
     -----
     The median tells the unit of numbers: below 1e11 seconds, below 1e14 milliseconds, below 1e17
-    microseconds, else nanoseconds.
+    microseconds, else nanoseconds. Text of which a part has a zone and a part none is a warning.
     """
     times = _to_times(values)
     missing = _missing(values)
@@ -134,7 +138,7 @@ def clean_times(values: pd.Series, column: str, table: str) -> Cleaned:
             "Correct or drop the rows, or give timestamp=None to read without times.",
         ),
     ]
-    return times, problems
+    return times, problems + _mixed_zones(values, column, table)
 
 
 def look_alikes(ids: pd.Series, column: str, table: str) -> list[Problem]:
@@ -158,6 +162,41 @@ def look_alikes(ids: pd.Series, column: str, table: str) -> list[Problem]:
             warning=True,
         )
     ]
+
+
+def _mixed_zones(values: pd.Series, column: str, table: str) -> list[Problem]:
+    """Return a warning where some times say their zone and others, of the same column, none."""
+    if pd.api.types.is_datetime64_any_dtype(values.dtype) or (
+        pd.api.types.is_numeric_dtype(values.dtype)
+    ):
+        return []
+    text = values.astype("str").str.strip()
+    clocks = text.str.contains(_CLOCK).to_numpy(dtype=bool, na_value=False)
+    zoned = text.str.contains(_ZONE).to_numpy(dtype=bool, na_value=False)
+    rows = np.flatnonzero(clocks & ~zoned)
+    if not len(rows) or not zoned.any():
+        return []
+    return [
+        Problem(
+            "mixed time zones",
+            column,
+            f"Times in column {column!r} of {table} should all say their zone, or none",
+            f"{_shown(values.iloc[int(rows[0])])}, others have a zone",
+            "Times without a zone are taken as UTC; add the zone where that is wrong.",
+            rows,
+            warning=True,
+        )
+    ]
+
+
+def numeric_if_plain(values: pd.Series) -> pd.Series:
+    """Return a text column as numbers where every field is one and no zero leads."""
+    if not isinstance(values.dtype, pd.StringDtype):
+        return values
+    present = values.dropna()
+    if present.empty or not present.str.fullmatch(r"-?(0|[1-9]\d{0,14})(\.\d+)?").all():
+        return values
+    return pd.to_numeric(values)
 
 
 def _number_ids(

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from recsys_lib.errors import ConfigError
-from recsys_lib.sources.cleaning import clean_ids, clean_numbers, clean_times
+from recsys_lib.sources.cleaning import clean_ids, clean_numbers, clean_times, numeric_if_plain
 from recsys_lib.sources.columns import distinct, find_column
 from recsys_lib.sources.engines import (
     EngineTable,
@@ -17,7 +17,6 @@ from recsys_lib.sources.engines import (
     over_parquet,
 )
 from recsys_lib.sources.problems import Mode, Problem, settle
-from recsys_lib.sources.profiles import numeric_if_plain
 from recsys_lib.sources.reduction import Reduction
 from recsys_lib.sources.tables import ParquetTable, Table, open_table
 from recsys_lib.sources.text import TextOptions

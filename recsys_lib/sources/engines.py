@@ -2,7 +2,9 @@
 
 import copy
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -256,8 +258,6 @@ def limit(table: EngineTable, memory: str | None, threads: int | None) -> None:
         return
     try:
         if memory is not None:
-            spill = Path(tempfile.gettempdir()) / f"recsys-duckdb-{os.getpid()}"
-            table.connection.raw_sql(f"SET temp_directory = '{spill}'")
             table.connection.raw_sql(f"SET memory_limit = '{memory}'")
         if threads is not None:
             table.connection.raw_sql(f"SET threads = {int(threads)}")
@@ -269,7 +269,18 @@ def limit(table: EngineTable, memory: str | None, threads: int | None) -> None:
 
 def _duckdb() -> Any:
     ibis = _ibis("duckdb")
-    return ibis.duckdb.connect()
+    return _spilling_aside(ibis.duckdb.connect())
+
+
+def _spilling_aside(connection: Any) -> Any:
+    """Let a DuckDB that runs out of memory write to a folder of its own that goes with it.
+
+    By default it writes to ``.tmp`` of the working directory, or beside the database file.
+    """
+    spill = tempfile.mkdtemp(prefix="recsys-duckdb-")
+    weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
+    connection.raw_sql(f"SET temp_directory = '{spill}'")
+    return connection
 
 
 def _connect(source: str) -> tuple[Any, str]:
@@ -298,7 +309,10 @@ def _connect(source: str) -> tuple[Any, str]:
     elif secret is not None:
         options["password"] = secret
     try:
-        return ibis.connect(source, **options), _shown(parts)
+        connection = ibis.connect(source, **options)
+        if parts.scheme == "duckdb":
+            connection = _spilling_aside(connection)
+        return connection, _shown(parts)
     except ImportError as error:
         raise _absent(parts.scheme) from error
     except Exception as error:

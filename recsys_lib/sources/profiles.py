@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from recsys_lib.checks import check_choice
 from recsys_lib.errors import DataError
-from recsys_lib.sources.cleaning import clean_ids
+from recsys_lib.sources.cleaning import clean_ids, numeric_if_plain
 from recsys_lib.sources.columns import AUTO, find_column, matches
+from recsys_lib.sources.doors import open_source
 from recsys_lib.sources.problems import Mode, Problem, settle
-from recsys_lib.sources.tables import FrameTable, Table, open_table
+from recsys_lib.sources.tables import FrameTable, Table
 from recsys_lib.sources.text import TextOptions
 
 
@@ -25,18 +27,21 @@ def read_catalogue(
     delimiter: str | None = None,
     encoding: str | None = None,
     columns: Sequence[str] | None = None,
+    table: str | None = None,
+    query: str | None = None,
 ) -> pd.DataFrame:
     """Read what is known of each item.
 
     Parameters
     ----------
     source : DataFrame, str or Path
-        As of `read_interactions`. A DataFrame may have the ids in its named index.
+        As of `read_interactions`, databases included. A DataFrame may have the ids in its named
+        index.
     item : str
         Column of the ids; by default recognised (also ``id``).
     title : str or None
         Column to be shown to people; by default recognised. None where there is none.
-    mode, delimiter, encoding, columns
+    mode, delimiter, encoding, columns, table, query
         As of `read_interactions`.
 
     Returns
@@ -58,14 +63,10 @@ def read_catalogue(
     item_id
     7        Alien  1979
     """
-    table, frame = _read(
-        "item",
-        source,
-        item,
-        mode,
-        TextOptions(delimiter=delimiter, encoding=encoding, columns=columns),
-    )
-    name = find_column("title", list(frame.columns), title, table.name, required=False)
+    options = TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
+    opened = _open(source, table, query, options)
+    frame = _read("item", opened, item, mode)
+    name = find_column("title", list(frame.columns), title, opened.name, required=False)
     if name is not None and name != "title":
         if "title" in frame:
             frame = frame.drop(columns="title")
@@ -81,16 +82,19 @@ def read_users(
     delimiter: str | None = None,
     encoding: str | None = None,
     columns: Sequence[str] | None = None,
+    table: str | None = None,
+    query: str | None = None,
 ) -> pd.DataFrame:
     """Read what is known of each user.
 
     Parameters
     ----------
     source : DataFrame, str or Path
-        As of `read_interactions`. A DataFrame may have the ids in its named index.
+        As of `read_interactions`, databases included. A DataFrame may have the ids in its named
+        index.
     user : str
         Column of the ids; by default recognised (also ``id``).
-    mode, delimiter, encoding, columns
+    mode, delimiter, encoding, columns, table, query
         As of `read_interactions`.
 
     Returns
@@ -111,17 +115,19 @@ def read_users(
     nle      architect
     """
     options = TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
-    return _read("user", source, user, mode, options)[1]
+    opened = _open(source, table, query, options)
+    return _read("user", opened, user, mode)
 
 
-def _read(
-    role: str, source: pd.DataFrame | str | Path, given: str, mode: Mode, options: TextOptions
-) -> tuple[Table, pd.DataFrame]:
-    """Read all columns, check the ids and make them the index."""
-    check_choice("mode", mode, ("strict", "lenient"))
+def _open(source: Any, table: str | None, query: str | None, options: TextOptions) -> Table:
     if isinstance(source, pd.DataFrame) and source.index.name not in (None, *source.columns):
         source = source.reset_index()
-    table = open_table(source, options)
+    return open_source(source, table, query, options)
+
+
+def _read(role: str, table: Table, given: str, mode: Mode) -> pd.DataFrame:
+    """Read all columns, check the ids and make them the index."""
+    check_choice("mode", mode, ("strict", "lenient"))
     column = _id_column(role, table, given)
     raw = table.read(table.columns)
     if raw.empty:
@@ -135,7 +141,7 @@ def _read(
         frame = frame.apply(numeric_if_plain)
     frame = frame.assign(**{"\0id": ids})
     frame = settle(frame, problems, table, mode)
-    return table, frame.set_index("\0id").rename_axis(f"{role}_id")
+    return frame.set_index("\0id").rename_axis(f"{role}_id")
 
 
 def _id_column(role: str, table: Table, given: str) -> str:
@@ -155,13 +161,3 @@ def _repeated(ids: pd.Series, again: NDArray[np.int64], column: str, table: str)
         "Keep one row for each id.",
         again,
     )
-
-
-def numeric_if_plain(values: pd.Series) -> pd.Series:
-    """Return a text column as numbers where every field is one and no zero leads."""
-    if not isinstance(values.dtype, pd.StringDtype):
-        return values
-    present = values.dropna()
-    if present.empty or not present.str.fullmatch(r"-?(0|[1-9]\d{0,14})(\.\d+)?").all():
-        return values
-    return pd.to_numeric(values)

@@ -199,6 +199,17 @@ def test_times_of_all_zones_become_utc() -> None:
     assert hours == [10, 0, 10]
 
 
+def test_a_part_of_the_times_without_their_zone_is_reported() -> None:
+    times = ["2024-01-01T12:00+02:00", "2024-01-01", "2024-01-01 10:00", "2024-01-01T10:00:00Z"]
+    frame = pd.DataFrame({"user": list("abcd"), "item": list("wxyz"), "time": times})
+    report = validate_interactions(frame).set_index("check")
+    assert report.index.tolist() == ["mixed time zones"]
+    assert report["places"].tolist() == ["index 2"]
+    assert report["severity"].tolist() == ["warning"]
+    assert validate_interactions(frame.drop(index=[0, 3])).empty
+    assert len(read_interactions(frame)) == 4
+
+
 def test_lenient_mode_drops_bad_rows_and_says_how_many(tmp_path: Path) -> None:
     path = write(tmp_path, f"{GOOD}cyd,z,good,40\n,z,4,40\n")
     with pytest.warns(UserWarning, match="2 of 5 rows dropped .1 null, 1 not a number."):

@@ -31,6 +31,22 @@ def test_ids_may_stand_in_a_named_index() -> None:
     assert read_catalogue(frame)["title"].to_dict() == {7: "Alien"}
 
 
+def test_catalogue_and_profiles_come_from_a_database_as_interactions_do(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as shop:
+        shop.execute("CREATE TABLE films AS SELECT 7 AS movie_id, 'Alien' AS movie_title")
+        shop.execute("CREATE TABLE people AS SELECT 'nle' AS login, '02139' AS zip")
+    url = f"duckdb://{tmp_path}/shop.duckdb"
+    assert read_catalogue(url, table="films")["title"].to_dict() == {7: "Alien"}
+    people = read_users(url, query="SELECT login AS user_id, zip FROM people")
+    assert people["zip"].to_dict() == {"nle": "02139"}
+    likes = pd.DataFrame({"user_id": ["nle"], "item_id": [7]})
+    dataset = load_dataset(likes, read_catalogue(url, table="films"), people)
+    assert (dataset.n_users, dataset.n_items) == (1, 1)
+    with pytest.raises(DataError, match="none is recognised among"):
+        read_catalogue(url, table="people")
+
+
 def test_repeated_and_missing_ids_are_named(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text("item,title\nx,One\nx,Two\n")

@@ -1,14 +1,18 @@
 """A snapshot is read offline, whole or not at all."""
 
+import gc
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.sources import Reduction, load_dataset, read_facts, read_interactions, snapshot
+from recsys_lib.sources.engines import EngineTable
 
 pytest.importorskip("ibis", reason="the extra [sql] is not installed")
 
@@ -84,3 +88,31 @@ def test_what_is_no_interaction_leaves_the_older_snapshot(
     with pytest.raises(kind, match=said):
         snapshot(tmp_path / "events.parquet", tmp_path / "snap", reduce=rule, **options)  # type: ignore[arg-type]
     assert fingerprint(tmp_path / "snap") == before
+
+
+def test_what_does_not_fit_into_memory_is_left_in_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, aside = tmp_path / "here", tmp_path / "aside"
+    here.mkdir()
+    aside.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("tempfile.tempdir", str(aside))
+    rng = np.random.default_rng(0)
+    n = 2_000_000
+    ids = {"user_id": rng.integers(0, n, n), "item_id": rng.integers(0, n, n)}
+    pd.DataFrame(ids).to_parquet("events.parquet")
+    spilled: list[str] = []
+    write = EngineTable.write
+
+    def watched(engine: EngineTable, *args: Any) -> None:
+        write(engine, *args)
+        spilled.extend(path.parent.parent.name for path in aside.rglob("*.tmp"))
+
+    monkeypatch.setattr(EngineTable, "write", watched)
+    rule = Reduction(min_user_items=2)
+    snapshot("events.parquet", "snap", reduce=rule, memory="100MB", threads=1)
+    gc.collect()
+    assert set(spilled) == {"aside"}
+    assert list(aside.iterdir()) == []
+    assert {path.name for path in here.iterdir()} == {"events.parquet", "snap"}
