@@ -1,4 +1,4 @@
-"""Ids as people type them: found where they are plain, near ones proposed where they are not."""
+"""Names as people type them: found where they are plain, near ones proposed where they are not."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,9 +10,23 @@ from numpy.typing import NDArray
 
 from recsys_lib.errors import DataError
 
-__all__ = ["find_id", "find_ids"]
+__all__ = ["did_you_mean", "find_id", "find_ids"]
 
 _COMPARED = 20_000
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest known words, or an empty string.
+
+    Examples
+    --------
+    >>> did_you_mean("EPOCH", ["EPOCHS", "SEED"])
+    " Did you mean 'EPOCHS'?"
+    """
+    folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)
+    near = [folded[name] for name in close]
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def find_id(ids: pd.Index, wanted: Any, what: str) -> int:

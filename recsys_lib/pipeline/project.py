@@ -1,12 +1,11 @@
 """Where things stand: the notebooks, the runs with their artefacts, the figures."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from recsys_lib.errors import ConfigError
+from recsys_lib.naming import did_you_mean
 
 __all__ = ["DEFAULT_RUN", "LAB_RUN", "MEASURING", "Project", "did_you_mean"]
 
@@ -20,19 +19,6 @@ _PLAIN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _RUN_NAME = re.compile(rf"{_PLAIN}(?:/{_PLAIN})?")
 # What a run keeps in its own folder, where the runs of a sweep stand beside it.
 _TAKEN = {"artifacts", "figures", "state", "manifest.json"}
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest known words, or an empty string.
-
-    Examples
-    --------
-    >>> did_you_mean("EPOCH", ["EPOCHS", "SEED"])
-    " Did you mean 'EPOCHS'?"
-    """
-    folded = {name.casefold(): name for name in known}
-    near = [folded[name] for name in get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)]
-    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def _notebooks_in(folder: Path) -> list[Path]:
