@@ -1,0 +1,173 @@
+"""A search space: the hyper-parameters of one model that are searched, each with its range."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from recsys_lib.artifacts import write_atomic
+from recsys_lib.errors import ConfigError
+from recsys_lib.naming import did_you_mean
+from recsys_lib.tuning.candidates import as_model, recommender_of
+from recsys_lib.tuning.catalogue import EXPLICIT_ONLY, RANGES
+from recsys_lib.tuning.ranges import Options, Range, parse_range
+
+__all__ = ["Space"]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Which hyper-parameters of a model are searched, and between which ends.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model's class.
+    ranges : mapping of str to Range or Options
+        By hyper-parameter. What is not in it stays as it is in the model.
+
+    Examples
+    --------
+    >>> space = Space.of("EDLAE").only("l2", "dropout").replace(dropout=Range(0.1, 0.5))
+    >>> sorted(space.ranges)
+    ['dropout', 'l2']
+    >>> space.only("drop_out")
+    Traceback (most recent call last):
+    recsys_lib.errors.ConfigError: A space of EDLAE must be of its hyper-parameters; 'drop_out' is
+    not in this one. Did you mean 'dropout'? It has: dropout, l2.
+    """
+
+    model: str
+    ranges: Mapping[str, Range | Options]
+
+    @classmethod
+    def of(cls, model: Any) -> Self:
+        """Return the space that the workbench knows for a model.
+
+        Parameters
+        ----------
+        model : str, class or instance
+            Of a neighbourhood model with implicit feedback, what has no effect is left out.
+
+        Raises
+        ------
+        ConfigError
+            If there is none: the model has no hyper-parameters, or, like `Blend`, chooses them
+            itself.
+        """
+        inner = recommender_of(as_model(model))
+        name = type(inner).__name__
+        if name not in RANGES:
+            raise ConfigError(
+                f"A search needs a space; there is none for {name}. Models with one are "
+                f"{', '.join(sorted(RANGES))}; for another give `space`."
+            )
+        ranges = RANGES[name]
+        if getattr(inner, "feedback", "explicit") == "implicit":
+            ranges = {key: one for key, one in ranges.items() if key not in EXPLICIT_ONLY}
+        return cls(name, ranges)
+
+    def only(self, *names: str) -> Self:
+        """Return the space of these hyper-parameters alone; the others stay as the model has them.
+
+        Raises
+        ------
+        ConfigError
+            If one is not in the space.
+        """
+        for name in names:
+            if name not in self.ranges:
+                known = sorted(self.ranges)
+                raise ConfigError(
+                    f"A space of {self.model} must be of its hyper-parameters; {name!r} is not in "
+                    f"this one.{did_you_mean(name, known)} It has: {', '.join(known)}."
+                )
+        return dataclasses.replace(self, ranges={name: self.ranges[name] for name in names})
+
+    def replace(self, **ranges: Range | Options) -> Self:
+        """Return the space with other ranges for some hyper-parameters, or with more of them."""
+        return dataclasses.replace(self, ranges={**self.ranges, **ranges})
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as YAML would say it."""
+        ranges = {name: one.plain() for name, one in self.ranges.items()}
+        return {"model": self.model, "space": ranges}
+
+    def write(self, path: Path | str) -> None:
+        """Write it as YAML, atomically; to be edited and read again."""
+        text = yaml.safe_dump(self.plain(), sort_keys=False, default_flow_style=None, width=96)
+        with write_atomic(path) as part:
+            part.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """Read a YAML file with ``model`` and ``space``.
+
+        Raises
+        ------
+        ConfigError
+            If it is no such file; the hyper-parameter is named.
+        """
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"The space {path} must be readable YAML; {error}.") from error
+        content = content if isinstance(content, dict) else {}
+        ranges = content.get("space")
+        if content.keys() != {"model", "space"} or not isinstance(ranges, dict):
+            raise ConfigError(
+                f"The space {path} must hold `model` and `space`; it holds "
+                f"{', '.join(map(str, content)) or 'neither'}. Space.of(...).write(path) shows how."
+            )
+        parsed = {str(name): parse_range(str(name), one) for name, one in ranges.items()}
+        return cls(str(content["model"]), parsed)
+
+    def fitted_to(self, model: Any) -> "Space":
+        """Return the space with its ends in the types of the model's settings, checked.
+
+        Parameters
+        ----------
+        model : instance
+            Its own settings must lie inside: they are the first trial.
+
+        Raises
+        ------
+        ConfigError
+            If the space is of another model or empty, a name is not a hyper-parameter, a range is
+            none, or the model's own setting lies outside of it.
+        """
+        inner = recommender_of(model)
+        if self.model != type(inner).__name__ or not self.ranges:
+            raise ConfigError(
+                f"The space must be one of {type(inner).__name__}, with a range at least; it is "
+                f"one of {self.model} with {len(self.ranges)}. Begin with Space.of(model)."
+            )
+        return Space(self.model, {name: self._range(name, inner) for name in self.ranges})
+
+    def _range(self, name: str, inner: Any) -> Range | Options:
+        """One range, checked against the model's setting of that name."""
+        own, found = inner.config(), self.ranges[name]
+        known = sorted(own)
+        if name not in own:
+            raise ConfigError(
+                f"A space of {self.model} must be of its hyper-parameters; {name!r} is none."
+                f"{did_you_mean(name, known)} It has: {', '.join(known)}."
+            )
+        if not isinstance(found, Range | Options):
+            raise ConfigError(
+                f"The range of {name!r} must be a Range or Options; got {found!r}. "
+                "Write Range(low, high)."
+            )
+        found.check(name)
+        if isinstance(found, Range) and isinstance(own[name], float):
+            found = dataclasses.replace(found, low=float(found.low), high=float(found.high))
+        if own[name] not in found:
+            raise ConfigError(
+                f"The space must hold the model's own settings, which are the first trial; "
+                f"{name}={own[name]!r} lies outside of {found.plain()!r}. Widen the range, or set "
+                "it inside in the model."
+            )
+        return found
