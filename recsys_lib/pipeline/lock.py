@@ -10,7 +10,11 @@ from pathlib import Path
 
 from recsys_lib.errors import ConfigError
 
-__all__ = ["locked"]
+__all__ = ["RunBusyError", "locked"]
+
+
+class RunBusyError(ConfigError):
+    """Another process is at work in the folder of a run."""
 
 
 @contextlib.contextmanager
@@ -29,8 +33,10 @@ def locked(folder: Path, name: str | None = None) -> Iterator[None]:
 
     Raises
     ------
+    RunBusyError
+        If another process holds it.
     ConfigError
-        If another process holds it, or the folder cannot be written.
+        If the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +50,7 @@ def locked(folder: Path, name: str | None = None) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ConfigError(
+            raise RunBusyError(
                 f"Only one run named {name or folder.name!r} may work at a time; "
                 f"{_holder(handle.name)} is at it. Wait for it to end, or give this one another "
                 "name with --name."
