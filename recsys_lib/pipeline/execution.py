@@ -8,14 +8,15 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+import psutil
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -23,11 +24,13 @@ from traitlets.config import Config
 
 from recsys_lib.errors import ArtifactError
 
-__all__ = ["Failure", "execute", "part_of"]
+__all__ = ["Conditions", "Execution", "Failure", "execute", "part_of"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.M)
 _ENGINE = "recsys"
 _FOREVER = 1e6  # seconds
+_STOP_SECONDS = 0.2  # how long a stop may stay unseen
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,39 @@ class Failure:
     traceback: str = ""
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What a notebook works under where it is not alone.
+
+    Attributes
+    ----------
+    environment : mapping of str to str
+        Variables for the kernel, beside those of this process.
+    stop : threading.Event, optional
+        Once it is set, the notebook ends as with Ctrl-C, which reaches the main thread only.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop: threading.Event | None = None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What became of a notebook.
+
+    Attributes
+    ----------
+    failure : Failure or None
+        None where it ran to its end.
+    peak_memory : int
+        Bytes that the kernel and its child processes took at most, as far as that was seen when
+        a cell ended; 0 where the first one did not.
+    """
+
+    failure: Failure | None
+    peak_memory: int
+
+
 @dataclass
 class _Watch:
     """What is known of a notebook while it runs, shared by the engine's thread and the caller's."""
@@ -58,13 +94,25 @@ class _Watch:
     deadline: float
     injected: int | None
     cell: int = 0
+    peak_memory: int = 0
     client: Any = field(default=None)
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def start_cell(self, cell: Any, cell_index: int) -> None:
         skip = self.injected is not None and cell_index >= self.injected
         self.cell = max(cell_index - skip, 0)
+        if self.stopped.is_set():
+            self.kill()  # it was stopped before it had a kernel
         self.on_cell(self.cell)
+
+    def end_cell(self, **_: Any) -> None:
+        if self._pid:
+            self.peak_memory = max(self.peak_memory, _peak_memory(self._pid))
+
+    @property
+    def _pid(self) -> int | None:
+        manager = getattr(self.client, "km", None)
+        return getattr(getattr(manager, "provisioner", None), "pid", None)
 
     def remaining(self, _cell: Any) -> float:
         left = self.deadline - time.monotonic()
@@ -73,11 +121,27 @@ class _Watch:
 
     def kill(self) -> None:
         self.stopped.set()
-        manager = getattr(self.client, "km", None)
-        pid = getattr(getattr(manager, "provisioner", None), "pid", None)
-        if pid:
+        if self._pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(self._pid, signal.SIGKILL)
+
+
+def _peak_memory(pid: int) -> int:
+    """Return the bytes that a process and its children took: their peaks, on Linux."""
+    try:
+        process = psutil.Process(pid)
+        return sum(_peak_of(one) for one in (process, *process.children(recursive=True)))
+    except psutil.Error:
+        return 0
+
+
+def _peak_of(process: psutil.Process) -> int:
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+        return 1024 * int(_PEAK.search(status)[1])  # type: ignore[index]
+    except (OSError, TypeError):
+        # Another system, or a child that has just ended.
+        return int(process.memory_info().rss) if process.is_running() else 0
 
 
 class _Engine(NBClientEngine):  # type: ignore[misc]
@@ -85,7 +149,14 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
 
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, watch: _Watch, folder: Path, **_: Any
+        cls,
+        nb_man: Any,
+        kernel_name: str,
+        *,
+        watch: _Watch,
+        folder: Path,
+        environment: Mapping[str, str],
+        **_: Any,
     ) -> None:
         logger = logging.getLogger("recsys_lib.pipeline.kernel")
         logger.setLevel(logging.CRITICAL)  # a failure is told once, by the caller
@@ -100,11 +171,12 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
                 timeout_func=watch.remaining,
                 startup_timeout=120,
                 on_cell_start=watch.start_cell,
+                on_cell_executed=watch.end_cell,
                 resources={"metadata": {"path": str(folder)}},
                 # What matters is on disk by then, and TensorFlow takes a second to say goodbye.
                 shutdown_kernel="immediate",
             )
-            watch.client.execute()
+            watch.client.execute(env={**os.environ, **environment})
 
 
 papermill_engines.register(_ENGINE, _Engine)
@@ -122,7 +194,8 @@ def execute(
     *,
     timeout: float,
     on_cell: Callable[[int], None],
-) -> Failure | None:
+    conditions: Conditions | None = None,
+) -> Execution:
     """Run a notebook in a fresh kernel and leave the executed copy, whole or up to the failure.
 
     Parameters
@@ -137,11 +210,13 @@ def execute(
         Seconds that the whole notebook may take; infinite for no limit.
     on_cell : callable
         Told the number of finished cells.
+    conditions : Conditions, optional
+        None in particular by default.
 
     Returns
     -------
-    Failure or None
-        None where it ran to its end.
+    Execution
+        With the failure, if it did not run to its end.
 
     Raises
     ------
@@ -152,13 +227,16 @@ def execute(
     tagged = [i for i, cell in enumerate(node.cells) if "parameters" in _tags(cell)]
     injected = tagged[0] + 1 if parameters and tagged else None
     watch = _Watch(on_cell, time.monotonic() + timeout, injected)
+    conditions = conditions or Conditions()
     try:
         part = part_of(copy)
         with ThreadPoolExecutor(1) as pool:
             # In a thread of its own, because nbclient would take the signals from the main one.
-            future = pool.submit(_papermill, node, part, parameters, watch, source.parent)
+            future = pool.submit(
+                _papermill, node, part, parameters, watch, source.parent, conditions.environment
+            )
             try:
-                failure = future.result()
+                failure = _result(future, conditions.stop)
             except KeyboardInterrupt:
                 watch.kill()
                 raise
@@ -169,7 +247,16 @@ def execute(
             f"{copy} must be writable; {error.strerror or error}. Free disk space or change its "
             "permissions, then run again: finished notebooks are kept."
         ) from error
-    return failure
+    return Execution(failure, watch.peak_memory)
+
+
+def _result(future: Future[Failure | None], stop: threading.Event | None) -> Failure | None:
+    """Return what comes of it; `KeyboardInterrupt` once `stop` is set."""
+    while stop is not None and not future.done():
+        wait([future], timeout=_STOP_SECONDS)
+        if stop.is_set():
+            raise KeyboardInterrupt
+    return future.result()
 
 
 def _tags(cell: Any) -> list[str]:
@@ -177,7 +264,12 @@ def _tags(cell: Any) -> list[str]:
 
 
 def _papermill(
-    node: Any, part: Path, parameters: dict[str, Any], watch: _Watch, folder: Path
+    node: Any,
+    part: Path,
+    parameters: dict[str, Any],
+    watch: _Watch,
+    folder: Path,
+    environment: Mapping[str, str],
 ) -> Failure | None:
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
@@ -191,6 +283,7 @@ def _papermill(
             progress_bar=False,
             watch=watch,
             folder=folder,
+            environment=environment,
         )
     except papermill.PapermillExecutionError as error:
         text = _ANSI.sub("", "\n".join(error.traceback))

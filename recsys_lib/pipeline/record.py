@@ -36,12 +36,19 @@ class Record:
         Path from the project folder -> fingerprint.
     checks : dict
         Name -> number that passed through `Session.check`.
+    metrics : dict
+        Name -> ``value, se, n_users, higher_is_better`` of what `Session.report` and
+        `Session.note` took down.
+    device : dict
+        ``device, backend, precision`` and what was seen, where networks were trained.
     source, library : str
         Fingerprints of the notebook's cells, and of the library with its dependencies' versions.
     cells : int
         How many cells it has.
     seconds : float
         How long it took.
+    peak_memory : int
+        Bytes that its kernel took at most.
     done : bool
         Whether it ran to its end.
     """
@@ -55,10 +62,13 @@ class Record:
     writes: dict[str, dict[str, str]] = field(default_factory=dict)
     figures: dict[str, str] = field(default_factory=dict)
     checks: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     library: str = ""
     cells: int = 0
     seconds: float = 0.0
+    peak_memory: int = 0
     done: bool = False
 
     def save(self, path: Path) -> None:

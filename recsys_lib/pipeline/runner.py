@@ -3,20 +3,22 @@
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.chain import Step
-from recsys_lib.pipeline.execution import Failure, execute
+from recsys_lib.pipeline.execution import Conditions, Failure, execute
 from recsys_lib.pipeline.freshness import is_fresh, library_fingerprint, source_fingerprint
 from recsys_lib.pipeline.lock import locked
 from recsys_lib.pipeline.project import LAB_RUN, Project
 from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.runlog import logged
 
-__all__ = ["BAD_INPUT", "Outcome", "Progress", "RunResult", "run_chain"]
+__all__ = ["BAD_INPUT", "Claim", "Outcome", "Progress", "RunResult", "run_chain"]
 
 # Exceptions that say that what was given is wrong, not the notebook.
 BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
@@ -42,6 +44,8 @@ class Outcome:
         Why it failed.
     copy : Path, optional
         The executed copy.
+    peak_memory : int
+        Bytes that its kernel took at most, now or in the run that is kept.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Outcome:
     figures: tuple[str, ...] = ()
     failure: Failure | None = None
     copy: Path | None = None
+    peak_memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,10 @@ class Progress(Protocol):
         """Hear how it ended."""
 
 
+# Entered before a step is looked at, left when it has ended; it may give a reason to fail at once.
+Claim = Callable[[Step, dict[str, Any]], AbstractContextManager[Failure | None]]
+
+
 def run_chain(
     project: Project,
     steps: Sequence[Step],
@@ -101,6 +110,8 @@ def run_chain(
     name: str,
     force: bool = False,
     timeout: float = math.inf,
+    conditions: Conditions | None = None,
+    claim: Claim | None = None,
 ) -> RunResult:
     """Run the steps in order in the run `name`.
 
@@ -123,6 +134,11 @@ def run_chain(
         Run also what is unchanged.
     timeout : float
         Seconds that one notebook may take.
+    conditions : Conditions, optional
+        What the notebooks work under.
+    claim : callable, optional
+        Called with a step and its parameters, it gives the context in which the step is run or
+        skipped; a sweep waits there for, and takes over, what another of its settings makes.
 
     Returns
     -------
@@ -139,20 +155,21 @@ def run_chain(
     folder = project.run_folder(name)
     library = library_fingerprint()
     outcomes: list[Outcome] = []
-    with locked(folder, name):
+    with locked(folder, name), logged(project, name, library) as log:
         _sweep(project, name)
         for step in steps:
             # RUN comes first, and is not injected where it is the committed one: then the
             # executed copy has the committed cells and nothing else.
             overrides = {"RUN": name} if name != LAB_RUN and "RUN" in step.parameters else {}
             overrides |= {key: value for key, value in parameters.items() if key in step.parameters}
-            job = _Job(project, name, step, overrides, library, timeout)
-            record = None if force else is_fresh(project, name, step, job.resolved, library)
-            if record:
-                outcome = _outcome(step, folder, record, "skipped", record.seconds)
-            else:
-                outcome = job.run(progress)
-            progress.end(outcome)
+            job = _Job(project, name, step, overrides, library, timeout, conditions)
+            with claim(step, job.resolved) if claim else nullcontext() as failure:
+                outcome = job.skip(failure, force=force)
+                if outcome is None:
+                    log.begin(step.name)
+                    outcome = job.run(progress)
+                log.note(outcome)
+                progress.end(outcome)
             outcomes.append(outcome)
             if outcome.status == "failed":
                 break
@@ -165,6 +182,7 @@ def _outcome(
     record: Record | None,
     status: Literal["ran", "skipped", "failed"],
     seconds: float,
+    peak_memory: int,
     failure: Failure | None = None,
 ) -> Outcome:
     cells = len(step.sources)
@@ -178,6 +196,7 @@ def _outcome(
         figures=tuple(Path(path).stem for path in record.figures) if record else (),
         failure=failure,
         copy=folder / step.path.name,
+        peak_memory=peak_memory,
     )
 
 
@@ -191,11 +210,24 @@ class _Job:
     overrides: dict[str, Any]
     library: str
     timeout: float
+    conditions: Conditions | None
 
     @property
     def resolved(self) -> dict[str, Any]:
         defaults = {name: one.default for name, one in self.step.parameters.items()}
         return {**defaults, **self.overrides}
+
+    def skip(self, failure: Failure | None, *, force: bool) -> Outcome | None:
+        """Return the outcome where nothing is to be run: it failed already, or nothing changed."""
+        folder = self.project.run_folder(self.run_name)
+        if failure is not None:
+            return _outcome(self.step, folder, None, "failed", 0.0, 0, failure)
+        place = self.project, self.run_name
+        record = None if force else is_fresh(*place, self.step, self.resolved, self.library)
+        if record is None:
+            return None
+        took = record.seconds, record.peak_memory
+        return _outcome(self.step, folder, record, "skipped", *took)
 
     def run(self, progress: Progress) -> Outcome:
         step, place = self.step, self.project.record(self.run_name, self.step.name)
@@ -206,30 +238,37 @@ class _Job:
         _remove(place, copy)
         progress.begin(step.name, len(step.sources))
         begun = time.monotonic()
-        failure = execute(
-            step.path, copy, self.overrides, timeout=self.timeout, on_cell=progress.cell
+        done = execute(
+            step.path,
+            copy,
+            self.overrides,
+            timeout=self.timeout,
+            on_cell=progress.cell,
+            conditions=self.conditions,
         )
         seconds = time.monotonic() - begun
         record = Record.find(place)
-        if failure is not None:
-            return _outcome(step, folder, record, "failed", seconds, failure)
+        took = seconds, done.peak_memory
+        if done.failure is not None:
+            return _outcome(step, folder, record, "failed", *took, done.failure)
         # A notebook that opens no session reads and writes nothing that others rely on.
         record = record or Record(step.name, self.run_name, self.resolved)
         if before is not None:
             _remove(*self._no_longer_written(before, record))
-        self._complete(record, seconds).save(place)
-        return _outcome(step, folder, record, "ran", seconds)
+        self._complete(record, *took).save(place)
+        return _outcome(step, folder, record, "ran", *took)
 
     def _no_longer_written(self, before: Record, now: Record) -> list[Path]:
         folder = self.project.run_folder(self.run_name)
         gone = [folder / before.writes[name]["path"] for name in before.writes.keys() - now.writes]
         return gone + [self.project.root / path for path in before.figures.keys() - now.figures]
 
-    def _complete(self, record: Record, seconds: float) -> Record:
+    def _complete(self, record: Record, seconds: float, peak_memory: int) -> Record:
         record.source = source_fingerprint(self.step)
         record.library = self.library
         record.cells = len(self.step.sources)
         record.seconds = round(seconds, 3)
+        record.peak_memory = peak_memory
         record.done = True
         return record
 

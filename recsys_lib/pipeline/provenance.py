@@ -1,0 +1,62 @@
+"""What a run was made by: the revision of the code, the versions, the machine."""
+
+import contextlib
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from recsys_lib.artifacts import versions
+
+__all__ = ["machine", "revision", "run_versions"]
+
+_ALSO = ("jax", "jaxlib", "optuna", "pyarrow", "papermill")
+_PATIENCE = 5.0  # seconds for git, which may wait for a network drive
+
+
+def revision(folder: Path) -> dict[str, Any]:
+    """Return the git commit that `folder` stands at, and whether tracked files differ from it.
+
+    Returns
+    -------
+    dict
+        ``commit`` and ``dirty``; both None outside a git checkout or without git.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no") if commit else None
+    return {"commit": commit or None, "dirty": None if changed is None else bool(changed)}
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    # Without optional locks it cannot be in the way of somebody who commits at this moment.
+    command = ["git", "--no-optional-locks", "-C", str(folder), *words]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=_PATIENCE
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def run_versions() -> dict[str, str]:
+    """Return `artifacts.versions` and those of the second backend, the search and the runner."""
+    found = versions()
+    for package in _ALSO:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return system, processor, the cores and threads that may be used, and memory in bytes."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "memory": psutil.virtual_memory().total,
+    }
