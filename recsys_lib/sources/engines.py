@@ -1,7 +1,6 @@
 """Engines that hold tables: connected without secrets in the code, asked for columns by role."""
 
 import copy
-import os
 import shutil
 import tempfile
 import weakref
@@ -9,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 import pandas as pd
@@ -17,11 +15,16 @@ from numpy.typing import NDArray
 
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.sources.reduction import Reduction
+from recsys_lib.sources.secrets import (
+    PASSWORD,
+    find_password,
+    plain_reason,
+    shown_url,
+    split_url,
+)
 
 __all__ = ["EngineTable", "is_engine", "open_engine"]
 
-#: Environment variable with the password of a database.
-PASSWORD = "RECSYS_DB_PASSWORD"
 _EXTRAS = {
     "duckdb": "sql",
     "postgresql": "postgres",
@@ -224,7 +227,7 @@ class EngineTable:
             raise
         except Exception as error:  # each driver has a family of exceptions of its own
             raise DataError(
-                f"{self.name} must {must}; {_reason(error)}. Check its name and the SQL."
+                f"{self.name} must {must}; {plain_reason(error)}. Check its name and the SQL."
             ) from None
 
 
@@ -246,7 +249,7 @@ def over_parquet(paths: Sequence[Path], name: str) -> EngineTable:
     try:
         connection.read_parquet(patterns, table_name="source", hive_partitioning=True)
     except Exception as error:
-        raise DataError(f"{name} must be readable as Parquet; {_reason(error)}.") from None
+        raise DataError(f"{name} must be readable as Parquet; {plain_reason(error)}.") from None
     found = EngineTable(connection, "memory", table="source")
     found.name = name
     return found
@@ -263,7 +266,7 @@ def limit(table: EngineTable, memory: str | None, threads: int | None) -> None:
             table.connection.raw_sql(f"SET threads = {int(threads)}")
     except Exception as error:
         raise ConfigError(
-            f"`memory` must be a size such as '2GB'; got {memory!r} ({_reason(error)})."
+            f"`memory` must be a size such as '2GB'; got {memory!r} ({plain_reason(error)})."
         ) from None
 
 
@@ -287,12 +290,7 @@ def _connect(source: str) -> tuple[Any, str]:
     """Connect by URL; return the connection and a name that shows no secret."""
     if "://" not in source:
         source = f"duckdb://{Path(source).expanduser().resolve()}"
-    parts = urlsplit(source)
-    if parts.password is not None:
-        raise ConfigError(
-            "A database URL must hold no password, because parameters end up in notebooks and "
-            f"manifests; {_shown(parts)} does. Put it into the environment variable {PASSWORD}."
-        )
+    parts = split_url(source)
     if parts.scheme not in _EXTRAS:
         raise ConfigError(
             f"A database URL must begin with one of {', '.join(sorted(set(_EXTRAS)))}; got "
@@ -300,7 +298,7 @@ def _connect(source: str) -> tuple[Any, str]:
         )
     ibis = _ibis(parts.scheme)
     options: dict[str, Any] = {}
-    secret = _secret(parts.username, parts.hostname)
+    secret = find_password(parts)
     if parts.scheme == "duckdb":
         path = Path(parts.netloc + parts.path)
         if not path.is_file():
@@ -312,13 +310,13 @@ def _connect(source: str) -> tuple[Any, str]:
         connection = ibis.connect(source, **options)
         if parts.scheme == "duckdb":
             connection = _spilling_aside(connection)
-        return connection, _shown(parts)
+        return connection, shown_url(parts)
     except ImportError as error:
         raise _absent(parts.scheme) from error
     except Exception as error:
         raise DataError(
-            f"{_shown(parts)} must be reachable; {_reason(error)}. Check host, port, user and "
-            f"{PASSWORD}."
+            f"{shown_url(parts)} must be reachable; {plain_reason(error)}. Check host, port, user "
+            f"and {PASSWORD}."
         ) from None
 
 
@@ -336,36 +334,6 @@ def _absent(scheme: str) -> ConfigError:
         f"The engine {scheme!r} needs packages that are not installed. "
         f"Install them with: pip install 'recsys-lib[{extra}]'."
     )
-
-
-def _secret(user: str | None, host: str | None) -> str | None:
-    if PASSWORD in os.environ:
-        return os.environ[PASSWORD]
-    try:
-        import keyring
-    except ImportError:
-        return None
-    try:
-        found: str | None = keyring.get_password("recsys-lib", f"{user}@{host}")
-    except keyring.errors.KeyringError:  # a machine without a desktop has no store
-        return None
-    return found
-
-
-def _shown(parts: Any) -> str:
-    """Return the URL without password and options."""
-    host = parts.hostname or ""
-    user = f"{parts.username}@" if parts.username else ""
-    port = f":{parts.port}" if parts.port else ""
-    netloc = parts.netloc if parts.scheme == "duckdb" else f"{user}{host}{port}"
-    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = (lines or [type(error).__name__])[0].rstrip(".")
-    secret = os.environ.get(PASSWORD)
-    return text.replace(secret, "***") if secret else text
 
 
 def _dialect(engine: str) -> str:

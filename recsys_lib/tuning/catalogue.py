@@ -15,16 +15,18 @@ _LIANG = "Liang et al., WWW 2018, section 4, widened"
 _STECK = "Steck, WWW 2019 and NeurIPS 2020, widened for small catalogues"
 _OWN = "measured on MovieLens 1M, CiteULike-a and the default world"
 
-_BIASES = {
+_Ranges = dict[str, Range | Options]
+
+_BIASES: _Ranges = {
     "user_damping": Range(0.5, 50.0, log=True, source=_KOREN),
     "item_damping": Range(0.5, 50.0, log=True, source=_KOREN),
 }
-_NEIGHBOURS = {
+_NEIGHBOURS: _Ranges = {
     "neighbours": Range(5, 1000, log=True, source=_DACREMA),
     "shrinkage": Range(0.1, 1000.0, log=True, source=_DACREMA),
     "damping": Range(0.01, 3.0, log=True, source=_OWN),
 }
-_NETWORK = {
+_NETWORK: _Ranges = {
     "dropout": Range(0.1, 0.9, source=_LIANG),
     "learning_rate": Range(1e-4, 1e-2, log=True, source=_LIANG),
     "targets": Options(("all", "hidden"), source=_OWN),
@@ -34,7 +36,7 @@ _NETWORK = {
 EXPLICIT_ONLY = frozenset({"damping", "user_damping", "item_damping"})
 
 #: Model -> hyper-parameter -> range.
-RANGES: dict[str, dict[str, Range | Options]] = {
+RANGES: dict[str, _Ranges] = {
     "ALS": {
         "latent_dim": Range(8, 512, log=True, source="Rendle et al., RecSys 2022"),
         "alpha": Range(0.5, 100.0, log=True, source="Hu et al., ICDM 2008 (40), and " + _OWN),
