@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from recsys_lib.errors import ConfigError
+from recsys_lib.pipeline.yaml_files import read_mapping
 
 __all__ = ["Parameter", "check_value", "declared", "parse_text", "read_file"]
 
@@ -201,21 +202,6 @@ def read_file(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If the file is missing, is not YAML, or is not a mapping with text keys.
+        If the file is missing, is not YAML, has a key twice, or is not a mapping with text keys.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The parameter file {path} must be readable; {error}. Check the path."
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"The parameter file {path} must be YAML; {error}. Repair it.") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigError(
-            f"The parameter file {path} must hold lines `NAME: value`; it holds "
-            f"{type(content).__name__}. Write one parameter a line."
-        )
-    return content
+    return read_mapping(path, "parameter file")
