@@ -84,7 +84,10 @@ def _csr_matmul(rows: Tensor, items: Tensor, values: Tensor, kernel: Tensor, n_r
 
     def product(dense: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         def gradient(upstream: Tensor) -> Tensor:
-            return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=upstream, transpose_a=True)
+            # Not transpose_a=True: it adds up what each thread happened to take, so that two runs
+            # differ in the last bit, and takes two to seven times as long.
+            turned = tf.raw_ops.SparseMatrixTranspose(input=matrix, type=tf.float32)
+            return tf.raw_ops.SparseMatrixMatMul(a=turned, b=upstream)
 
         return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=dense), gradient
 

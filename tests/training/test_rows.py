@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys_lib.training.quiet import ops
+from recsys_lib.training.phases import Phase
+from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Rows, bucket, expand
+from recsys_lib.training.trainer import Trainer
 
 
 def matrix() -> sparse.csr_array:
@@ -85,3 +87,25 @@ def test_usual_slots_hold_random_batches() -> None:
     usual = rows.usual_slots(64)
     needed = max(rows.slots_for(rng.permutation(2000)[:1984].reshape(31, 64)) for _ in range(20))
     assert needed <= usual <= 2 * needed
+
+
+def test_training_on_gathered_rows_gives_the_same_bits_each_time() -> None:
+    x = sparse.random_array((500, 3400), density=0.02, format="csr", dtype=np.float32, rng=0)
+    start = np.random.default_rng(1).normal(size=(3400, 300)).astype(np.float32)
+
+    def trained() -> np.ndarray:
+        kernel = keras.Variable(start)
+
+        def loss(batch, update):
+            value = ops.sum(ops.square(batch.project(kernel.value)))
+            return value, {"value": value}
+
+        phase = Phase(
+            loss=loss, terms=("value",), variables=[kernel], optimizer=keras.optimizers.SGD(0.01)
+        )
+        Trainer([phase], state=[], batch_size=500, seed=0).fit(Rows(x, gather=True), epochs=1)
+        return np.asarray(kernel.value)
+
+    once = trained()
+    for _ in range(3):
+        np.testing.assert_array_equal(trained(), once)
