@@ -11,7 +11,7 @@ from recsys_lib.errors import ConfigError
 __all__ = ["read_mapping"]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Safe YAML that loses nothing and reads numbers as Python does."""
 
 
