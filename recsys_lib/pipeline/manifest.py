@@ -2,7 +2,7 @@
 
 import os
 import platform
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,12 +134,22 @@ class Manifest:
                 raise ValueError(f"it is of format {version!r}, not {_FORMAT}")
             metrics = {name: Metric(**one) for name, one in content.pop("metrics").items()}
             found = cls(**content, metrics=metrics)
+            found._check_kinds()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"{path} must be the manifest of a run; {error}. Delete it and run again: "
                 "finished notebooks are kept."
             ) from error
         return replace(found, status="killed") if found._is_orphan() else found
+
+    def _check_kinds(self) -> None:
+        """Raise `TypeError` where a value is not of the kind that is written."""
+        example = Manifest(run="", status="done")
+        kinds = {float: (int, float), type(None): (dict, type(None))}
+        for one in fields(self):
+            kind, value = type(getattr(example, one.name)), getattr(self, one.name)
+            if not isinstance(value, kinds.get(kind, kind)):
+                raise TypeError(f"{one.name} is {type(value).__name__}")
 
     def _is_orphan(self) -> bool:
         """Whether it says to be running, and the process that did so is no more."""

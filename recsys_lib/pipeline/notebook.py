@@ -1,9 +1,10 @@
 """What a notebook calls: its parameters, artefacts, figures, and the numbers it stands by."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ class Session:
     project: Project
     record: Record
     parameters: pd.DataFrame
+    _reports: list[Any] = field(default_factory=list, repr=False)
 
     def save(self, name: str, value: Any) -> Path:
         """Save an artefact under its name, and record it.
@@ -280,6 +282,51 @@ class Session:
             return f"{shown}: not pinned for these parameters"
         return compare(numbers, read_pins(self.project.expected, self.record.notebook))
 
+    def report(self, *reports: Any) -> pd.DataFrame:
+        """Hand in what `evaluate` found, so that runs can be compared by it.
+
+        The numbers go to the manifest of the run with their standard errors. The values of the
+        single users are kept as the artefact ``reports_NN``: on them, `compare_runs` tells a
+        difference between two runs from the luck of who is in the test.
+
+        Parameters
+        ----------
+        *reports : Report, or lists of them
+            Each metric of a model once, over all calls.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``value, se, n_users``, indexed by ``model.metric``.
+
+        Raises
+        ------
+        ValueError
+            If a metric of a model is handed in twice.
+        """
+        from recsys_lib.pipeline.measured import as_reports, metrics_of, write_reports
+
+        handed_in = [*self._reports, *as_reports(reports)]
+        found = metrics_of(handed_in)
+        self._reports[:] = handed_in
+        self.record.metrics.update(found)
+        with self.writing(f"reports_{self.record.notebook[:2]}") as folder:
+            write_reports(folder, handed_in)
+        table = pd.DataFrame.from_dict(found, orient="index")
+        return table[["value", "se", "n_users"]].rename_axis("metric")
+
+    def note(self, **values: float) -> None:
+        """Put numbers into the manifest of the run that nothing is held against, such as times.
+
+        Parameters
+        ----------
+        **values : float
+            By name.
+        """
+        entries = {name: {"value": float(value)} for name, value in values.items()}
+        self.record.metrics.update(entries)
+        self._save_record()
+
     @property
     def _run_folder(self) -> Path:
         return self.project.run_folder(self.record.run)
@@ -318,4 +365,8 @@ class Session:
         return known | dict.fromkeys(self.record.writes, self.record)
 
     def _save_record(self) -> None:
+        # Asked of the module only where it is loaded: loading it starts the backend.
+        device = sys.modules.get("recsys_lib.training.device")
+        if report := device.configured() if device else None:
+            self.record.device = asdict(report)
         self.record.save(self.project.record(self.record.run, self.record.notebook))

@@ -7,10 +7,11 @@ from recsys_lib.errors import DeviceError
 from recsys_lib.training import backend
 from recsys_lib.training.quiet import keras
 
-__all__ = ["DeviceReport", "configure"]
+__all__ = ["DeviceReport", "configure", "configured"]
 
 DEVICES = ("auto", "cpu", "gpu")
 PRECISIONS = ("float32", "mixed_bfloat16")
+_last: "DeviceReport | None" = None
 
 
 @dataclass(frozen=True)
@@ -90,4 +91,11 @@ def configure(device: str = "auto", *, precision: str = "float32") -> DeviceRepo
             f"`configure` must run before anything is computed; {error}. Restart the process."
         ) from error
     keras.config.set_dtype_policy(precision)
-    return DeviceReport("gpu" if takes_gpu else "cpu", device, seen, backend.NAME, precision)
+    global _last
+    _last = DeviceReport("gpu" if takes_gpu else "cpu", device, seen, backend.NAME, precision)
+    return _last
+
+
+def configured() -> DeviceReport | None:
+    """Return what `configure` reported last in this process; None where it was not called."""
+    return _last
