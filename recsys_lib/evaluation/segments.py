@@ -1,6 +1,7 @@
 """For whom, and for which items, a model is good: the same report cut by history and popularity."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from recsys_lib.evaluation.metrics import find_hits, recall_at_k
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.scoring import likes
 
-__all__ = ["by_history_length", "by_item_popularity", "popularity_buckets"]
+__all__ = ["by_history_length", "by_item_popularity", "by_mainstream", "popularity_buckets", "wins"]
 
 
 def by_history_length(
@@ -63,22 +64,162 @@ def by_history_length(
     """
     lengths = report.users["n_fold_in"].to_numpy()
     names = report.per_user_metrics if metrics is None else tuple(metrics)
-    group = _group(lengths, edges, n_groups)
     frames = []
-    for member in (group == label for label in np.unique(group)):
+    for member in _members(lengths, edges, n_groups):
         low, high = int(lengths[member].min()), int(lengths[member].max())
-        table = _estimates(
-            {name: _masked(report.sample(name), member) for name in names},
-            confidence,
-            n_resamples,
-            seed,
-        )
+        samples = {name: _masked(report.sample(name), member) for name in names}
+        table = _estimates(samples, confidence, n_resamples, seed)
         table.insert(0, "model", report.name)
         table.insert(2, "segment", f"{low}-{high}" if low < high else f"{low}")
         table.insert(3, "shortest", low)
         table.insert(4, "longest", high)
         frames.append(table)
     return _ordered(frames)
+
+
+def by_mainstream(
+    report: Report,
+    fold: Fold,
+    item_counts: ArrayLike,
+    metrics: Sequence[str] | None = None,
+    *,
+    n_groups: int = 3,
+    confidence: float = 0.95,
+    n_resamples: int = 2_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Cut a report by how popular the items are that the model saw of each user.
+
+    Parameters
+    ----------
+    report : Report
+    fold : Fold
+        The one that `report` is on.
+    item_counts : array of shape (n_items,), int
+        Interactions of each item in the training data.
+    metrics : sequence of str, optional
+        Per-user metrics; all of the report where it is not given.
+    n_groups : int
+        Number of about equal groups to aim for.
+    confidence, n_resamples, seed
+        Of the bootstrap interval over the users of the group.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``model, metric, segment, lowest, highest, value, se, low, high, n_users``, users
+        with rare items first. The mean share of training interactions that is of a less popular
+        item runs from ``lowest`` to ``highest``: 0.5 is the history of an average interaction.
+
+    Raises
+    ------
+    ValueError
+        If `fold` is not the one the report is on.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from recsys_lib.evaluation import MostPopular, evaluate
+    >>> seen = sparse.csr_array([[1.0, 0, 0], [0, 0, 1.0]])
+    >>> wanted = sparse.csr_array([[0, 1.0, 0], [0, 1.0, 0]])
+    >>> fold = Fold(fold_in=seen, targets=wanted, users=np.arange(2))
+    >>> report = evaluate(MostPopular([9, 5, 2]), fold, ["recall@1"])
+    >>> table = by_mainstream(report, fold, [9, 5, 2], n_groups=2)
+    >>> table[["lowest", "highest", "value", "n_users"]].round(3)
+       lowest  highest  value  n_users
+    0   0.062    0.062    0.0        1
+    1   0.719    0.719    1.0        1
+    """
+    kept = _evaluated(report, fold)
+    seen = fold.take(kept).fold_in
+    ranks = _popularity_ranks(np.asarray(item_counts, dtype=np.float64))
+    counts = np.maximum(np.diff(seen.indptr), 1)
+    mainstream = np.asarray((seen != 0).astype(np.float64) @ ranks) / counts
+    names = report.per_user_metrics if metrics is None else tuple(metrics)
+    frames = []
+    for number, member in enumerate(_members(mainstream, None, n_groups), start=1):
+        samples = {name: _masked(report.sample(name), member) for name in names}
+        table = _estimates(samples, confidence, n_resamples, seed)
+        table.insert(0, "model", report.name)
+        table.insert(2, "segment", f"group {number}")
+        table.insert(3, "lowest", float(mainstream[member].min()))
+        table.insert(4, "highest", float(mainstream[member].max()))
+        frames.append(table)
+    return _ordered(frames)
+
+
+def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
+    """Count for how many users each model is the best of all.
+
+    A model that leads the mean may serve half of the people worse than its rivals do; where many
+    models win alone, a blend of them has something to gain.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+        On one fold, at least two.
+    metric : str
+        A per-user metric where higher is better.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``model``, most wins first: ``alone``, the share of users for whom it is strictly
+        best; ``shared``, for whom it is best together with others. Users for whom every model has
+        the same value count for none.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two reports are given, or they are on different users.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from recsys_lib.evaluation import MostPopular, evaluate
+    >>> wanted = sparse.csr_array(np.eye(3)[[0, 0, 2]])
+    >>> fold = Fold(fold_in=sparse.csr_array((3, 3)), targets=wanted, users=np.arange(3))
+    >>> counts = {"A": [9, 1, 0], "B": [0, 1, 9]}
+    >>> reports = [evaluate(MostPopular(c), fold, ["recall@1"], name=n) for n, c in counts.items()]
+    >>> wins(reports, "recall@1").round(2)
+           alone  shared
+    model
+    A       0.67     0.0
+    B       0.33     0.0
+    """
+    users = {tuple(report.users.index) for report in reports}
+    if len(reports) < 2 or len(users) != 1:
+        raise ValueError(
+            f"`reports` must be of at least two models on the same users; got {len(reports)} on "
+            f"{len(users)} sets of users. Evaluate them on one fold."
+        )
+    values = np.column_stack([report.sample(metric).per_user for report in reports])
+    best = values.max(axis=1, keepdims=True)
+    first = (values == best) & (values.min(axis=1, keepdims=True) < best)
+    alone = first & (first.sum(axis=1, keepdims=True) == 1)
+    table = pd.DataFrame(
+        {"alone": alone.mean(axis=0), "shared": (first & ~alone).mean(axis=0)},
+        index=pd.Index([report.name for report in reports], name="model"),
+    )
+    return table.sort_values(["alone", "shared"], ascending=False, kind="stable")
+
+
+def _popularity_ranks(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each item the share of interactions that are of less popular ones, half of its own in."""
+    levels, inverse = np.unique(counts, return_inverse=True)
+    mass = np.bincount(inverse, weights=counts, minlength=len(levels))
+    below = (np.cumsum(mass) - mass / 2) / max(1.0, mass.sum())
+    return np.asarray(below[inverse])
+
+
+def _evaluated(report: Report, fold: Fold) -> NDArray[np.int64]:
+    """Rows of the fold that are in the report: users without any target are not."""
+    if report.protocol["fold"] != fold_fingerprint(fold):
+        raise ValueError(
+            f"`fold` must be the one that report {report.name!r} is on; its contents differ. "
+            "Pass the fold that was given to evaluate."
+        )
+    return np.flatnonzero(np.isin(fold.users, report.users.index))
 
 
 def popularity_buckets(item_counts: ArrayLike, *, n_buckets: int = 3) -> NDArray[np.int64]:
@@ -168,14 +309,8 @@ def by_item_popularity(
     0       9        1     1.0    1.0        2
     1     4-5        2     0.0    0.0        1
     """
-    if report.protocol["fold"] != fold_fingerprint(fold):
-        raise ValueError(
-            f"`fold` must be the one that report {report.name!r} is on; its contents differ. "
-            "Pass the fold that was given to evaluate."
-        )
+    kept = _evaluated(report, fold)
     counts = np.asarray(item_counts)
-    # Users without any target are not in the report.
-    kept = np.flatnonzero(np.isin(fold.users, report.users.index))
     targets = likes(fold.take(kept).targets, report.protocol["min_value"])
     bucket = popularity_buckets(counts, n_buckets=n_buckets)
     listed = report.items[:, :k]
@@ -197,18 +332,21 @@ def by_item_popularity(
     return _ordered(frames)
 
 
-def _group(
-    lengths: NDArray[np.int64], edges: Sequence[int] | None, n_groups: int
-) -> NDArray[np.int64]:
-    """Group of each user, 0 for the shortest histories."""
+def _members(
+    values: NDArray[Any], edges: Sequence[int] | None, n_groups: int
+) -> list[NDArray[np.bool_]]:
+    """Who belongs to each group that has users, lowest values first."""
     if edges is None:
         check_integer("n_groups", n_groups, minimum=1)
-        inner = np.quantile(lengths, np.arange(1, n_groups) / n_groups)
-        edges = np.unique(np.ceil(inner)).astype(int).tolist()
-    bounds = np.asarray(edges)
-    if (np.diff(bounds) <= 0).any():
-        raise ValueError(f"`edges` must ascend; got {list(edges)}.")
-    return np.searchsorted(bounds, lengths, side="right")
+        bounds = np.quantile(values, np.arange(1, n_groups) / n_groups)
+        whole = np.issubdtype(values.dtype, np.integer)
+        bounds = np.unique(np.ceil(bounds).astype(int) if whole else bounds)
+    else:
+        bounds = np.asarray(edges)
+        if (np.diff(bounds) <= 0).any():
+            raise ValueError(f"`edges` must ascend; got {list(edges)}.")
+    group = np.searchsorted(bounds, values, side="right")
+    return [group == label for label in np.unique(group)]
 
 
 def _masked(sample: Sample, member: NDArray[np.bool_]) -> Sample:

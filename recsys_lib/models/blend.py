@@ -46,7 +46,8 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
 
     Zero-diagonal regressions see single items, kernels see rows as a whole, factors see a few
     directions; each at several strengths, because which is right depends on the data and is left to
-    the validation users. Penalties are in units of the mean number of users per item.
+    the validation users. Penalties are in units of the mean number of users per item,
+    those of kernels for rows of length 1.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     per_item = max(x.nnz / x.shape[1], 1e-3)
     width = min(x.shape)
     regressions = [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)]
-    kernels = [(2.0, 1.0), (4.0, 3.0), (3.0, 10.0)]
+    kernels = [(2.0, 2.0), (4.0, 4.0), (3.0, 8.0)]
     factors = [(128, 5.0, 0.25), (256, 20.0, 0.1)]
     return (
         *(
@@ -73,7 +74,10 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
             )
             for strength, power in regressions
         ),
-        *(_make("KernelAE", sharpness=sharpness, l2=l2) for sharpness, l2 in kernels),
+        *(
+            _make("KernelAE", sharpness=sharpness, l2=strength * x.shape[0] / x.shape[1])
+            for sharpness, strength in kernels
+        ),
         *(
             _make("ALS", latent_dim=min(d, width), alpha=a, l2=strength * per_item)
             for d, a, strength in factors

@@ -5,7 +5,13 @@ the caller's settings are.
 """
 
 from recsys_lib.plots.behaviour import plot_funnel, plot_selection, plot_two_views
-from recsys_lib.plots.comparison import plot_comparison, plot_recommendations, plot_reliability
+from recsys_lib.plots.comparison import (
+    plot_comparison,
+    plot_cost,
+    plot_recommendations,
+    plot_reliability,
+    plot_wins,
+)
 from recsys_lib.plots.distributions import (
     plot_activity,
     plot_long_tail,
@@ -24,6 +30,7 @@ __all__ = [
     "plot_activity",
     "plot_comparison",
     "plot_cooccurrence",
+    "plot_cost",
     "plot_funnel",
     "plot_heatmap",
     "plot_history",
@@ -37,6 +44,7 @@ __all__ = [
     "plot_spectrum",
     "plot_two_views",
     "plot_user_items",
+    "plot_wins",
     "rating_shares",
     "styled",
 ]

@@ -4,9 +4,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from recsys_lib.plots.style import COLOURS, INK, MUTED, new_axes, styled, write_words
+from recsys_lib.plots.style import COLOURS, GRID, INK, MUTED, new_axes, styled, write_words
 
-__all__ = ["plot_comparison", "plot_recommendations", "plot_reliability"]
+__all__ = [
+    "plot_comparison",
+    "plot_cost",
+    "plot_recommendations",
+    "plot_reliability",
+    "plot_wins",
+]
 
 #: Colour of each role in a comparison: what is being shown, what it is held against.
 _ROLES = {"floor": COLOURS["grey"], "model": COLOURS["blue"], "ceiling": COLOURS["vermilion"]}
@@ -61,6 +67,94 @@ def _write_gaps(ax: Axes, table: pd.DataFrame) -> None:
         words = "" if np.isnan(gap) else f"{gap:.0%}"
         ax.text(1.02, row, words, transform=ax.get_yaxis_transform(), va="center", color=INK)
     ax.text(1.02, 1.02, "gap closed", transform=ax.transAxes, color=MUTED, size=9)
+
+
+@styled
+def plot_cost(
+    table: pd.DataFrame,
+    *,
+    ylabel: str,
+    title: str = "What does a better list cost?",
+    xlabel: str = "time to fit once (seconds, each line ten times the one before)",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw accuracy against training time; a line joins the models that nothing cheaper beats.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Indexed by model: ``seconds``, positive, and ``value``, higher is better; optionally
+        ``low`` and ``high``, its interval.
+    title, xlabel, ylabel : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax, height=4.4)
+    ordered = table.sort_values("seconds", kind="stable")
+    best = ordered["value"].cummax()
+    front = ordered[(ordered["value"] == best) & (best > best.shift(fill_value=-np.inf))]
+    ax.step(front["seconds"], front["value"], where="post", color=COLOURS["orange"], zorder=1)
+    if {"low", "high"} <= set(table):
+        ax.vlines(table["seconds"], table["low"], table["high"], color=GRID, lw=2, zorder=1)
+    colours = [COLOURS["blue" if name in front.index else "grey"] for name in table.index]
+    ax.scatter(table["seconds"], table["value"], s=44, c=colours, zorder=3)
+    ax.set_xscale("log")
+    ax.margins(x=0.14)
+    for name, height in _spread_out(ordered["value"], ax).items():
+        place = (ordered.loc[name, "seconds"], height)
+        ax.annotate(str(name), place, (7, 0), textcoords="offset points", va="center", size=9)
+    return write_words(ax, title, xlabel, ylabel)
+
+
+def _spread_out(heights: pd.Series, ax: Axes) -> pd.Series:
+    """Move labels apart that would lie on each other, each as little as it needs."""
+    low, high = ax.get_ylim()
+    gap = (high - low) / 24
+    places = heights.sort_values(kind="stable").copy()
+    for _ in range(200):
+        steps = np.diff(places)
+        tight = np.flatnonzero(steps < gap * 0.999)
+        if not len(tight):
+            break
+        for lower in tight:
+            push = (gap - (places.iloc[lower + 1] - places.iloc[lower])) / 2
+            places.iloc[lower] -= push
+            places.iloc[lower + 1] += push
+    return places
+
+
+@styled
+def plot_wins(
+    table: pd.DataFrame, *, title: str = "Who wins for whom?", ax: Axes | None = None
+) -> Axes:
+    """Draw the share of users for whom each model is the best of all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Indexed by model, first row on top: ``alone`` and ``shared``, in [0, 1], as
+        `evaluation.wins` returns them.
+    title : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax, height=1.4 + 0.3 * len(table))
+    rows = np.arange(len(table))
+    ax.barh(rows, table["alone"], color=COLOURS["blue"], height=0.7, label="alone")
+    left = table["alone"]
+    ax.barh(rows, table["shared"], left=left, color=COLOURS["sky"], height=0.7, label="with others")
+    ax.set_yticks(rows, [str(name) for name in table.index])
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.legend(loc="lower right", title="best of all")
+    return write_words(ax, title, "share of users")
 
 
 @styled

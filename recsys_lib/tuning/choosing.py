@@ -1,5 +1,6 @@
 """The same number of tries for every family of models, judged on the validation fold."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +24,13 @@ class Choice:
     trials : DataFrame
         One row a candidate: ``model``, its ``settings`` as text, the metric on the validation
         fold, and whether it was ``chosen``.
+    seconds : dict of str to float
+        How long the chosen candidate of each family took to fit, wall time.
     """
 
     models: dict[str, Any]
     trials: pd.DataFrame
+    seconds: dict[str, float]
 
 
 def choose(
@@ -76,19 +80,21 @@ def choose(
     1        item_damping=2.0    True
     """
     lower_is_better = parse_metric(metric).higher_is_better is False
-    chosen, rows = {}, []
+    chosen, seconds, rows = {}, {}, []
     for name, family in candidates.items():
         if not family:
             raise ValueError(f"`candidates` must have a model for each name; {name!r} has none.")
-        values = []
+        values, times = [], []
         for model in family:
+            begun = time.perf_counter()
             model.fit(split.train, validation=split.validation)
+            times.append(time.perf_counter() - begun)
             values.append(evaluate(model, split.validation, [metric], **options)[metric])
         best = values.index(min(values) if lower_is_better else max(values))
-        chosen[name] = family[best]
+        chosen[name], seconds[name] = family[best], times[best]
         for place, (text, value) in enumerate(zip(_differences(family), values, strict=True)):
             rows.append({"model": name, "settings": text, metric: value, "chosen": place == best})
-    return Choice(models=chosen, trials=pd.DataFrame(rows))
+    return Choice(models=chosen, trials=pd.DataFrame(rows), seconds=seconds)
 
 
 def _differences(family: Sequence[Any]) -> list[str]:

@@ -11,8 +11,10 @@ from recsys_lib.evaluation import (
     MostPopular,
     by_history_length,
     by_item_popularity,
+    by_mainstream,
     evaluate,
     popularity_buckets,
+    wins,
 )
 
 
@@ -94,3 +96,43 @@ def test_another_fold_is_refused(fold, noise, make_fold):
     report = evaluate(noise, fold, ["recall@20"])
     with pytest.raises(ValueError, match="must be the one that report 'Table' is on"):
         by_item_popularity(report, make_fold(80, 30, seed=1), np.ones(30))
+
+
+def test_groups_by_mainstream_order_users_by_what_the_model_saw_of_them(fold, noise):
+    report = evaluate(noise, fold, ["ndcg@10"])
+    counts = np.arange(fold.fold_in.shape[1])
+    table = by_mainstream(report, fold, counts, n_groups=3, n_resamples=10)
+    assert table["n_users"].sum() == len(report.users)
+    assert np.average(table["value"], weights=table["n_users"]) == pytest.approx(report["ndcg@10"])
+    assert (table["lowest"].to_numpy()[1:] >= table["highest"].to_numpy()[:-1]).all()
+    # By loops: the share of interactions that are of less popular items, averaged over the row.
+    seen = fold.take(np.flatnonzero(np.isin(fold.users, report.users.index))).fold_in
+    share = [(counts[counts < c].sum() + c / 2) / counts.sum() for c in counts]
+    means = [np.mean([share[i] for i in seen[[u]].indices]) for u in range(seen.shape[0])]
+    assert table["lowest"].iloc[0] == pytest.approx(min(means))
+    assert table["highest"].iloc[-1] == pytest.approx(max(means))
+
+
+def test_wins_are_those_of_a_loop_over_users(fold, noise):
+    count = np.bincount(fold.targets.indices, minlength=fold.targets.shape[1])
+    reports = [
+        evaluate(noise, fold, ["recall@5"], name="noise"),
+        evaluate(MostPopular(count), fold, ["recall@5"], name="popular"),
+        evaluate(MostPopular(-count), fold, ["recall@5"], name="rare"),
+    ]
+    table = wins(reports, "recall@5")
+    values = np.column_stack([report.values["recall@5"] for report in reports])
+    alone = {report.name: 0 for report in reports}
+    shared = dict(alone)
+    for row in values:
+        leaders = [r.name for r, value in zip(reports, row, strict=True) if value == row.max()]
+        if row.min() < row.max():
+            for name in leaders:
+                (alone if len(leaders) == 1 else shared)[name] += 1
+    for name in alone:
+        assert table.loc[name, "alone"] == pytest.approx(alone[name] / len(values))
+        assert table.loc[name, "shared"] == pytest.approx(shared[name] / len(values))
+    assert sum(alone.values()) > 0
+    assert sum(shared.values()) > 0
+    with pytest.raises(ValueError, match="at least two models"):
+        wins(reports[:1], "recall@5")

@@ -248,3 +248,22 @@ def test_colours_stay_apart_for_the_two_common_kinds_of_colour_blindness() -> No
         seen = np.clip((rgb**2.2) @ np.array(matrix).T, 0, 1) ** (1 / 2.2)
         distance = np.linalg.norm(seen[:, None] - seen[None], axis=2)
         assert distance[~np.eye(len(roles), dtype=bool)].min() > 0.15
+
+
+def test_the_line_of_costs_joins_what_nothing_cheaper_beats() -> None:
+    table = pd.DataFrame(
+        {"seconds": [0.1, 1.0, 2.0, 10.0], "value": [0.2, 0.3, 0.25, 0.31]},
+        index=["knn", "ease", "svd", "vae"],
+    )
+    ax = plots.plot_cost(table, ylabel="ndcg@10")
+    assert list(ax.lines[0].get_xdata()) == [0.1, 1.0, 10.0]
+    assert set(words(ax)) == {"knn", "ease", "svd", "vae"}
+    heights = sorted(text.xy[1] for text in ax.texts)
+    assert np.diff(heights).min() >= (ax.get_ylim()[1] - ax.get_ylim()[0]) / 25
+
+
+def test_bars_of_wins_put_what_is_shared_behind_what_is_alone() -> None:
+    table = pd.DataFrame({"alone": [0.5, 0.2], "shared": [0.1, 0.05]}, index=["a", "b"])
+    ax = plots.plot_wins(table)
+    ends = [bar.get_x() + bar.get_width() for bar in ax.patches if bar.get_height() == 0.7]
+    assert ends == pytest.approx([0.5, 0.2, 0.6, 0.25])
