@@ -98,7 +98,7 @@ class Progress(Protocol):
 
 
 # Entered before a step is looked at, left when it has ended; it may give a reason to fail at once.
-Claim = Callable[[Step, dict[str, Any]], AbstractContextManager[Failure | None]]
+Claim = Callable[[Step, dict[str, Any], str], AbstractContextManager[Failure | None]]
 
 
 def run_chain(
@@ -137,8 +137,9 @@ def run_chain(
     conditions : Conditions, optional
         What the notebooks work under.
     claim : callable, optional
-        Called with a step and its parameters, it gives the context in which the step is run or
-        skipped; a sweep waits there for, and takes over, what another of its settings makes.
+        Called with a step, its parameters and the library's fingerprint, it gives the context in
+        which the step is run or skipped; a sweep waits there for, and takes over, what another
+        of its settings makes.
 
     Returns
     -------
@@ -163,7 +164,7 @@ def run_chain(
             overrides = {"RUN": name} if name != LAB_RUN and "RUN" in step.parameters else {}
             overrides |= {key: value for key, value in parameters.items() if key in step.parameters}
             job = _Job(project, name, step, overrides, library, timeout, conditions)
-            with claim(step, job.resolved) if claim else nullcontext() as failure:
+            with claim(step, job.resolved, library) if claim else nullcontext() as failure:
                 outcome = job.skip(failure, force=force)
                 if outcome is None:
                     log.begin(step.name)
