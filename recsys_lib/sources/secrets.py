@@ -1,7 +1,7 @@
 """Passwords of databases: from the environment or the keyring, never in a URL or a message."""
 
 import os
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from recsys_lib.errors import ConfigError
 
@@ -28,7 +28,8 @@ def split_url(url: str) -> SplitResult:
     RECSYS_DB_PASSWORD.
     """
     parts = urlsplit(url)
-    if parts.password is not None:
+    options = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if parts.password is not None or options & {"password", "passwd", "pwd"}:
         raise ConfigError(
             "A database URL must hold no password, because parameters end up in notebooks and "
             f"manifests; {shown_url(parts)} does. Put it into the environment variable {PASSWORD}."
