@@ -1,5 +1,18 @@
 """Choosing settings, on validation only."""
 
 from recsys_lib.tuning.choosing import Choice, choose
+from recsys_lib.tuning.families import candidate_families
+from recsys_lib.tuning.ranges import Options, Range
+from recsys_lib.tuning.search import search, search_all
+from recsys_lib.tuning.spaces import Space
 
-__all__ = ["Choice", "choose"]
+__all__ = [
+    "Choice",
+    "Options",
+    "Range",
+    "Space",
+    "candidate_families",
+    "choose",
+    "search",
+    "search_all",
+]

@@ -74,7 +74,7 @@ RANGES: dict[str, _Ranges] = {
     },
     "KernelAE": {
         "sharpness": Range(0.25, 10.0, log=True, source=_OWN),
-        "l2": Range(0.1, 100.0, log=True, source=_OWN),
+        "l2": Range(0.1, 1000.0, log=True, source=_OWN),
         "popularity_power": Range(0.0, 0.6, source=_OWN),
     },
     "MultDAE": {

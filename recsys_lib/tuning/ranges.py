@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_lib.errors import ConfigError
 
 if TYPE_CHECKING:
+    from optuna import Trial
     from optuna.distributions import BaseDistribution
 
 __all__ = ["Options", "Range", "parse_range"]
@@ -74,6 +75,12 @@ class Range:
             return IntDistribution(int(self.low), int(self.high), log=self.log)
         return FloatDistribution(self.low, self.high, log=self.log)
 
+    def suggest(self, trial: "Trial", name: str) -> Any:
+        """Ask a trial for a value, as a study stores it."""
+        if self.whole:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(name, self.low, self.high, log=self.log)
+
     def encode(self, value: Any) -> Any:
         """Return a setting as a study stores it."""
         return value
@@ -124,6 +131,10 @@ class Options:
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution([self.encode(value) for value in self.values])
+
+    def suggest(self, trial: "Trial", name: str) -> Any:
+        """Ask a trial for a value, as a study stores it."""
+        return trial.suggest_categorical(name, [self.encode(value) for value in self.values])
 
     def encode(self, value: Any) -> Any:
         """Return a setting as a study stores it: studies know no tuples."""

@@ -50,7 +50,8 @@ class Space:
         Parameters
         ----------
         model : str, class or instance
-            Of a neighbourhood model with implicit feedback, what has no effect is left out.
+            Left out is what it sets by a rule of its own (None), and, of a neighbourhood model with
+            implicit feedback, what has no effect there.
 
         Raises
         ------
@@ -65,10 +66,10 @@ class Space:
                 f"A search needs a space; there is none for {name}. Models with one are "
                 f"{', '.join(sorted(RANGES))}; for another give `space`."
             )
-        ranges = RANGES[name]
-        if getattr(inner, "feedback", "explicit") == "implicit":
-            ranges = {key: one for key, one in ranges.items() if key not in EXPLICIT_ONLY}
-        return cls(name, ranges)
+        idle = EXPLICIT_ONLY if getattr(inner, "feedback", "") == "implicit" else frozenset()
+        own = inner.config()
+        searched = [key for key in RANGES[name] if key not in idle and own[key] is not None]
+        return cls(name, {key: RANGES[name][key] for key in searched})
 
     def only(self, *names: str) -> Self:
         """Return the space of these hyper-parameters alone; the others stay as the model has them.

@@ -1,0 +1,83 @@
+"""What a study is about, so that one of other data or another question is not mixed into it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from recsys_lib import __version__
+from recsys_lib.dataset import Fold, Split
+from recsys_lib.errors import ConfigError
+from recsys_lib.evaluation.evaluate import fold_fingerprint
+from recsys_lib.tuning.candidates import settings_of, wrapping_of
+from recsys_lib.tuning.spaces import Space
+
+__all__ = ["check_same", "describe"]
+
+
+def describe(model: Any, space: Space, split: Split, metric: str, **how: Any) -> dict[str, Any]:
+    """Return what must be the same for two searches to share a study, as plain data.
+
+    Parameters
+    ----------
+    model, space, split, metric
+        As in `search`.
+    **how
+        What else decides the outcome: rules of the metric, seed, pruning.
+    """
+    train = Fold(fold_in=split.train, targets=split.train, users=split.train_users)
+    facts = {
+        "model": space.model,
+        "settings": settings_of(model),
+        "around the model": wrapping_of(model),
+        "space": {name: _ends(one.plain()) for name, one in space.ranges.items()},
+        "metric": metric,
+        "training data": fold_fingerprint(train),
+        "validation data": fold_fingerprint(split.validation),
+        **how,
+        "version of recsys_lib": __version__,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(facts, default=_plain))
+    return plain
+
+
+def check_same(stored: Mapping[str, Any], now: Mapping[str, Any], study: str, place: str) -> None:
+    """Raise `ConfigError` that names what differs between a stored study and a search.
+
+    Examples
+    --------
+    >>> check_same({"metric": "rmse"}, {"metric": "ndcg@10"}, "EASE", "studies.sqlite")
+    Traceback (most recent call last):
+    recsys_lib.errors.ConfigError: The study 'EASE' in studies.sqlite must be of this very search;
+    it differs in metric ('rmse' there, 'ndcg@10' here). Give this search another name of its study,
+    or go on with what that one was begun with.
+    """
+    different = list(_differences(stored, now))
+    if different:
+        raise ConfigError(
+            f"The study {study!r} in {place} must be of this very search; it differs in "
+            f"{', '.join(different)}. Give this search another name of its study, or go on with "
+            "what that one was begun with."
+        )
+
+
+def _differences(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Any:
+    for name in [*now, *(key for key in stored if key not in now)]:
+        there, here = stored.get(name), now.get(name)
+        if there == here:
+            continue
+        if str(here).startswith("sha256:"):
+            yield f"{prefix}{name}"
+        elif isinstance(there, dict) and isinstance(here, dict) and "low" not in here:
+            yield from _differences(there, here, f"{prefix}{name}: ")
+        else:
+            yield f"{prefix}{name} ({there!r} there, {here!r} here)"
+
+
+def _ends(plain: dict[str, Any]) -> dict[str, Any]:
+    """The range without its source: words don't change a search."""
+    return {key: value for key, value in plain.items() if key != "source"}
+
+
+def _plain(value: Any) -> Any:
+    """JSON for what settings and rules may hold besides: NumPy's numbers and arrays, models."""
+    return value.tolist() if hasattr(value, "tolist") else repr(value)

@@ -1,0 +1,145 @@
+"""One trial: settings proposed, a model fitted to the training part, measured on validation."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+
+from recsys_lib.dataset import Split
+from recsys_lib.evaluation import evaluate, parse_metric
+from recsys_lib.models.epochs import EpochRecommender
+from recsys_lib.tuning.candidates import recommender_of, with_settings
+from recsys_lib.tuning.spaces import Space
+from recsys_lib.tuning.workers import ERROR, VOID, WORKER, myself, rank_of
+
+__all__ = ["SECONDS", "Failed", "Objective", "Void"]
+
+#: Attribute of a trial: seconds from settings to metric.
+SECONDS = "seconds"
+
+# What models measure after an epoch, and whether more of it is better.
+_WATCHED = {"ndcg@100": True, "validation_rmse": False}
+# What a model raises where settings are impossible on this data, or too large for this machine.
+_IMPOSSIBLE = (ValueError, MemoryError, ArithmeticError)
+
+
+class Failed(Exception):
+    """The settings could not be fitted; the trial counts."""
+
+
+class Void(Exception):
+    """The trial ended for no fault of its settings; it does not count."""
+
+
+class Objective:
+    """What Optuna calls for each trial.
+
+    Parameters
+    ----------
+    model : instance
+        As it stands; the first trial.
+    space : Space
+    split : Split
+        With a sealed test.
+    metric : str
+    options : mapping
+        Passed on to `evaluate`.
+    trials : int or None
+        Budget; a trial beyond it is void.
+    prune : bool
+        Give up trials that are behind the median of the others at the same epoch.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        space: Space,
+        split: Split,
+        metric: str,
+        options: Mapping[str, Any],
+        *,
+        trials: int | None,
+        prune: bool,
+    ) -> None:
+        self._model, self._space, self._split = model, space, split
+        self._metric, self._options = metric, dict(options)
+        self._maximize = parse_metric(metric).higher_is_better is not False
+        self._trials, self._prune = trials, prune
+        #: Seconds left when the trial began; None without a limit.
+        self.seconds_left: float | None = None
+        #: The error that left the last trial, if one did that is not the study's own.
+        self.raised: BaseException | None = None
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Return the metric on the validation part."""
+        trial.set_user_attr(WORKER, myself())
+        rank = rank_of(trial.study, trial.number)
+        if self._trials is not None and rank >= self._trials:
+            trial.set_user_attr(VOID, "beyond the budget")
+            raise Void
+        settings = {
+            name: one.decode(one.suggest(trial, name)) for name, one in self._space.ranges.items()
+        }
+        began = time.perf_counter()
+        self.raised = None
+        with self._told_to(trial, rank):
+            try:
+                return self._measure(settings, self._on_epoch(trial, rank, began))
+            finally:
+                trial.set_user_attr(SECONDS, time.perf_counter() - began)
+
+    @contextlib.contextmanager
+    def _told_to(self, trial: optuna.Trial, rank: int) -> Iterator[None]:
+        """Write down in the trial why it ended, where it did not end well."""
+        try:
+            yield
+        except _IMPOSSIBLE as error:
+            if rank == 0:  # the model as it stands: the search is wrong, not the settings
+                self.raised = error
+                raise
+            trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
+            raise Failed from error
+        except (KeyboardInterrupt, Void) as error:
+            trial.set_user_attr(VOID, str(error) or "interrupted")
+            raise
+        except (optuna.TrialPruned, UpdateFinishedTrialError):
+            raise
+        except Exception as error:
+            self.raised = error
+            raise
+
+    def _measure(
+        self, settings: Mapping[str, Any], on_epoch: Callable[[dict[str, float]], None]
+    ) -> float:
+        model = with_settings(self._model, settings)
+        in_epochs = isinstance(recommender_of(model), EpochRecommender)
+        hooks = {"on_epoch": on_epoch} if in_epochs else {}
+        model.fit(self._split.train, validation=self._split.validation, **hooks)
+        report = evaluate(model, self._split.validation, [self._metric], **self._options)
+        value = float(report[self._metric])
+        if math.isnan(value):
+            raise ValueError(f"{self._metric} must be a number; it is NaN.")
+        return value
+
+    def _on_epoch(
+        self, trial: optuna.Trial, rank: int, began: float
+    ) -> Callable[[dict[str, float]], None]:
+        """Return what is called after each epoch: it may end the trial."""
+
+        def on_epoch(record: dict[str, float]) -> None:
+            epoch = int(record["epoch"])
+            for name in _WATCHED.keys() & record.keys():
+                same_way = _WATCHED[name] == self._maximize
+                trial.report(record[name] if same_way else -record[name], epoch)
+            if rank == 0:  # what everything is held against is finished in any case
+                return
+            if self._prune and trial.should_prune():
+                raise optuna.TrialPruned
+            if self.seconds_left is not None and time.perf_counter() - began > self.seconds_left:
+                raise Void("out of time")
+
+        return on_epoch
