@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from recsys_lib import __version__
 from recsys_lib.errors import ConfigError, RecsysError
+from recsys_lib.pipeline.sweeping import command as sweep_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="limit for each notebook; 0 for none (default: 4 hours)",
     )
+
+    sweep_command.add_parser(commands, shared)
 
     ask = commands.add_parser("recommend", parents=[shared], help="recommend for a user")
     ask.set_defaults(command=_recommend)

@@ -1,7 +1,45 @@
-"""The notebook chain: what notebooks call (`notebook`), and what runs them in order (`runner`)."""
+"""The notebook chain: what notebooks call (`notebook`), what runs them, and the runs side by side.
 
-from recsys_lib.pipeline import notebook
-from recsys_lib.pipeline.notebook import Session, start
-from recsys_lib.pipeline.project import Project
+Names are loaded on first use: the command line shows its help without pandas.
+"""
 
-__all__ = ["Project", "Session", "notebook", "start"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsys_lib.pipeline import notebook
+    from recsys_lib.pipeline.manifest import Manifest
+    from recsys_lib.pipeline.notebook import Session, start
+    from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.runs.comparison import RunComparison, compare_runs
+    from recsys_lib.pipeline.runs.table import list_runs
+
+__all__ = [
+    "Manifest",
+    "Project",
+    "RunComparison",
+    "Session",
+    "compare_runs",
+    "list_runs",
+    "notebook",
+    "start",
+]
+
+# Public name -> the module that holds it.
+_HOMES = {
+    "Manifest": "manifest",
+    "Project": "project",
+    "RunComparison": "runs.comparison",
+    "Session": "notebook",
+    "compare_runs": "runs.comparison",
+    "list_runs": "runs.table",
+    "start": "notebook",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"recsys_lib.pipeline.{_HOMES[name]}"), name)
+    if name == "notebook":
+        return import_module("recsys_lib.pipeline.notebook")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

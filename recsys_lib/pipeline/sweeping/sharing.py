@@ -63,7 +63,7 @@ class Sharing:
         if step.name not in self.keys:
             yield None
             return
-        note = self.project.run_folder(self.run).parent / ".shared" / f"{self.keys[step.name]}.json"
+        note = self.project.run_folder(self.run).parent / ".sweep" / f"{self.keys[step.name]}.json"
         with contextlib.ExitStack() as held:
             held.enter_context(self._holding(note.with_suffix(".lock"), step.name))
             found = _found(note)

@@ -1,0 +1,120 @@
+"""``recsys sweep``: its options, and what it says."""
+
+import argparse
+import contextlib
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsys_lib.pipeline.sweeping.state import SweepState
+
+__all__ = ["add_parser"]
+
+_HOUR = 3600.0
+
+
+def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the command to those of ``recsys``.
+
+    Parameters
+    ----------
+    commands : as ``ArgumentParser.add_subparsers`` returns it
+    shared : ArgumentParser
+        Options of all commands.
+    """
+    parser = commands.add_parser(
+        "sweep", parents=[shared], help="run the notebooks for every setting of a grid"
+    )
+    parser.set_defaults(command=_sweep)
+    parser.add_argument(
+        "-f", dest="file", type=Path, required=True, metavar="GRID", help="grid of settings, YAML"
+    )
+    parser.add_argument("--name", help="name of the sweep (default: that of the grid file)")
+    parser.add_argument(
+        "--only", metavar="NN[-NN]", help="only these notebooks; wins over the grid"
+    )
+    parser.add_argument(
+        "--workers", type=_count, metavar="N", help="settings at once (default: by cores, memory)"
+    )
+    parser.add_argument(
+        "--memory", type=_gigabytes, metavar="GB", help="what one setting takes at least"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=4 * _HOUR,
+        metavar="SECONDS",
+        help="limit for each notebook; 0 for none (default: 4 hours)",
+    )
+    parser.add_argument("--backend", choices=("loky", "dask", "ray"), default="loky")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask or Ray cluster")
+    parser.add_argument(
+        "--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix"
+    )
+
+
+def _count(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number >= 1; got {text!r}")
+
+
+def _gigabytes(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text) * 1e9
+    raise argparse.ArgumentTypeError(f"must be a number of gigabytes > 0; got {text!r}")
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text) or math.inf
+    raise argparse.ArgumentTypeError(f"must be a number of seconds >= 0; got {text!r}")
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.sweeping.display import SweepLines
+    from recsys_lib.pipeline.sweeping.driver import Options, plan, run_sweep
+    from recsys_lib.pipeline.sweeping.grid import read_grid
+
+    name = options.name or options.file.stem
+    it = plan(Project.find(), read_grid(options.file), name, only=options.only)
+    how = Options(
+        workers=options.workers,
+        backend=options.backend,
+        scheduler=options.scheduler,
+        memory=options.memory,
+        timeout=options.timeout,
+        output=options.output,
+    )
+    _say(_head(it.name, len(it.settings), sum(map(len, it.shared.values()))))
+    state = run_sweep(it, how, SweepLines(sys.stdout))
+    _close(state)
+    return 1 if state.failed else 0
+
+
+def _head(name: str, settings: int, shared: int) -> str:
+    return f"Sweep {name}: {settings} settings, {shared} steps in common with others\n"
+
+
+def _close(state: "SweepState") -> None:
+    from recsys_lib.pipeline.sweeping.display import closing_table
+    from recsys_lib.pipeline.sweeping.state import SWEEP_FILE
+
+    _say(
+        f"\n{closing_table(state)}\n\nRuns: {state.folder}   all of it: {state.folder}/sweep.json\n"
+    )
+    if state.failed:
+        names = ", ".join(one.setting.name for one in state.failed)
+        told = f"{len(state.failed)} of {len(state.entries)} settings failed: {names}."
+        sys.stderr.write(f"recsys: {told} The same command tries them again.\n")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

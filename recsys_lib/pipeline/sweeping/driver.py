@@ -1,0 +1,309 @@
+"""The sweep itself: settings out to workers, results in, until all have ended."""
+
+import itertools
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys_lib.errors import ConfigError
+from recsys_lib.pipeline.chain import Step, load_steps, select
+from recsys_lib.pipeline.lock import locked
+from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.sweeping.capacity import Capacity, cores
+from recsys_lib.pipeline.sweeping.engines import Engine, EngineName, start_engine
+from recsys_lib.pipeline.sweeping.grid import Grid, Setting, settings_of, told_of
+from recsys_lib.pipeline.sweeping.output import Output
+from recsys_lib.pipeline.sweeping.pulse import Pulse
+from recsys_lib.pipeline.sweeping.reading import step_keys, unwritten
+from recsys_lib.pipeline.sweeping.state import Entry, SweepState
+from recsys_lib.pipeline.sweeping.worker import Result, Task, work
+
+__all__ = ["Options", "Plan", "plan", "run_sweep"]
+
+_ATTEMPTS = 3  # times that a setting may lose its worker
+_TICK = 0.5  # seconds
+_FAREWELL = 20.0  # seconds for workers to stop their kernels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a sweep is worked off.
+
+    Attributes
+    ----------
+    workers : int, optional
+        Settings at once; by cores and memory where it is not given.
+    backend : {"loky", "dask", "ray"}
+    scheduler : str, optional
+        Address of a cluster that runs already.
+    memory : float, optional
+        Bytes that one setting takes at least.
+    timeout : float
+        Seconds for each notebook.
+    output : str, optional
+        Where papermill writes copies to.
+    """
+
+    workers: int | None = None
+    backend: EngineName = "loky"
+    scheduler: str | None = None
+    memory: float | None = None
+    timeout: float = math.inf
+    output: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep that can begin.
+
+    Attributes
+    ----------
+    project : Project
+    name : str
+    grid : dict
+        As it was given.
+    only : str, optional
+        Which notebooks run.
+    settings : tuple of Setting
+    shared : dict of str to dict
+        Setting -> notebook -> key, of the steps that it has in common with other settings.
+    """
+
+    project: Project
+    name: str
+    grid: dict[str, Any]
+    only: str | None
+    settings: tuple[Setting, ...]
+    shared: dict[str, dict[str, str]]
+
+
+def plan(
+    project: Project, grid: Grid, name: str, *, only: str | None = None, folder: Path | None = None
+) -> Plan:
+    """Settle everything that can be settled before anything runs.
+
+    Parameters
+    ----------
+    project : Project
+    grid : Grid
+    name : str
+        Of the sweep.
+    only : str, optional
+        Which notebooks; those of the grid by default.
+    folder : Path, optional
+        Where relative paths begin; the working directory by default.
+
+    Raises
+    ------
+    ConfigError
+        If anything in the grid is wrong, the name is taken by a run, or a notebook that is left
+        out writes what another one reads.
+    """
+    place = project.run_folder(name)
+    if "/" in name or (place / "state").exists():
+        raise ConfigError(
+            f"The name of a sweep must be new, or that of a sweep; {name!r} is a run. "
+            "Choose another with --name."
+        )
+    only = only or grid.only
+    chain = load_steps(project)
+    with told_of(grid.origin):
+        steps = select(chain, only=only)
+    settings = settings_of(grid, steps, folder=folder)
+    _check_complete(project, name, steps, chain, settings)
+    keys = {one.name: step_keys(steps, one.parameters) for one in settings}
+    often = Counter(key for its in keys.values() for key in its.values())
+    shared = {
+        setting: {step: key for step, key in its.items() if often[key] > 1}
+        for setting, its in keys.items()
+    }
+    return Plan(project, name, grid.content, only, settings, shared)
+
+
+def _check_complete(
+    project: Project,
+    name: str,
+    steps: Sequence[Step],
+    chain: Sequence[Step],
+    settings: Iterable[Setting],
+) -> None:
+    for reader, artefact, writer in unwritten(steps, chain):
+        for one in settings:
+            if not project.record(f"{name}/{one.name}", writer.name).exists():
+                raise ConfigError(
+                    f"--only must name what the chosen notebooks rest on; {reader.name} reads "
+                    f"`{artefact}`, which {writer.name} writes. Add {writer.number}."
+                )
+
+
+def run_sweep(
+    it: Plan, options: Options, watch: Callable[[SweepState], None] | None = None
+) -> SweepState:
+    """Run every setting of a plan; a failure stops its own setting only.
+
+    What a sweep of this name has finished before is skipped, as in a run.
+
+    Parameters
+    ----------
+    it : Plan
+    options : Options
+    watch : callable, optional
+        Told the state twice a second.
+
+    Returns
+    -------
+    SweepState
+        With status "done", or "failed" where a setting is.
+
+    Raises
+    ------
+    ConfigError
+        If a sweep of this name is at work, the engine does not start, or nothing can be written
+        to the output.
+    KeyboardInterrupt
+        After all kernels are stopped and everything finished is kept.
+    """
+    folder = it.project.run_folder(it.name)
+    token = f"{time.time_ns():x}-{os.getpid()}"
+    state = SweepState(it.name, folder, it.grid, [Entry(one) for one in it.settings], token)
+    most = options.workers or cores()
+    with locked(folder, it.name):
+        output = Output(options.output, it.name) if options.output else None
+        if output:
+            output.open(state.text())
+        state.save()
+        engine = start_engine(
+            options.backend, most if not options.scheduler else options.workers, options.scheduler
+        )
+        try:
+            with Pulse(folder, token) as pulse:
+                _Driver(it, options, state, engine, output, watch or _unwatched).run(pulse)
+        finally:
+            engine.close()
+            if state.status == "running":
+                state.status = "failed" if state.failed else "done"
+            state.save()
+        if output:
+            output.close(state.text())
+    return state
+
+
+def _unwatched(_: SweepState) -> None:
+    """Watch nothing."""
+
+
+class _Driver:
+    """The loop of a sweep."""
+
+    def __init__(
+        self,
+        it: Plan,
+        options: Options,
+        state: SweepState,
+        engine: Engine,
+        output: Output | None,
+        watch: Callable[[SweepState], None],
+    ) -> None:
+        self._plan, self._options, self._state = it, options, state
+        self._engine, self._output, self._watch = engine, output, watch
+        # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
+        workers = engine.workers if options.scheduler else options.workers
+        self._capacity = Capacity(workers, options.memory, most=engine.workers)
+        self._threads = engine.threads or (cores() // self._capacity.now or 1)
+        if self._capacity.now == 1 and not options.scheduler:
+            self._threads = 0  # alone: as `recsys run`
+        self._queue = _interleaved(state.entries, it.shared)
+        self._running: dict[Future[Result], Entry] = {}
+
+    def run(self, pulse: Pulse) -> None:
+        """Work until nothing is left."""
+        try:
+            while self._queue or self._running:
+                self._send()
+                self._watch(self._state)
+                done, _ = wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._settle(future)
+        except KeyboardInterrupt:
+            self._interrupt(pulse)
+            raise
+        finally:
+            self._watch(self._state)
+
+    def _send(self) -> None:
+        state, capacity = self._state, self._capacity
+        state.workers, state.need = capacity.now, capacity.need
+        while self._queue and len(self._running) < capacity.now:
+            entry = self._queue.pop(0)
+            entry.status, entry.begun = "running", time.monotonic()
+            entry.attempts += 1
+            self._running[self._engine.submit(work, self._task(entry.setting))] = entry
+
+    def _task(self, setting: Setting) -> Task:
+        it = self._plan
+        return Task(
+            root=str(it.project.root),
+            sweep=it.name,
+            setting=setting.name,
+            parameters=setting.parameters,
+            only=it.only,
+            shared=it.shared[setting.name],
+            timeout=self._options.timeout,
+            threads=self._threads,
+            token=self._state.token,
+        )
+
+    def _settle(self, future: "Future[Result]") -> None:
+        entry = self._running.pop(future)
+        try:
+            result = future.result()
+        except self._engine.lost as error:
+            if entry.attempts < _ATTEMPTS:
+                entry.status = "waiting"
+                self._queue.insert(0, entry)
+                return
+            said = " ".join(str(error).split())
+            result = Result("failed", f"lost its worker {_ATTEMPTS} times; the last time: {said}")
+        except Exception as error:
+            # Whatever an engine raises is the end of one setting, not of the sweep.
+            result = Result("failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+        self._take(entry, result)
+
+    def _take(self, entry: Entry, result: Result) -> None:
+        folder = self._state.folder / entry.setting.name
+        entry.settle(result, folder)
+        self._capacity.measured(entry.peak_memory)
+        if self._output and result.status != "interrupted":
+            try:
+                self._output.copy(folder)
+            except Exception as error:
+                entry.status = "failed"
+                entry.message = f"its copy could not be written: {' '.join(str(error).split())}"
+        self._state.save()
+
+    def _interrupt(self, pulse: Pulse) -> None:
+        pulse.stop()
+        self._state.status = "interrupted"
+        done, _ = wait(self._running, timeout=_FAREWELL)
+        for future in done:
+            entry = self._running.pop(future)
+            if not future.exception():
+                self._take(entry, future.result())
+        for entry in self._running.values():
+            entry.status = "interrupted"
+
+
+def _interleaved(entries: Sequence[Entry], shared: dict[str, dict[str, str]]) -> list[Entry]:
+    """Return the settings so that neighbours share little: then they don't wait for each other."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        name = entry.setting.name
+        groups.setdefault(next(iter(shared[name].values()), name), []).append(entry)
+    rows = itertools.zip_longest(*groups.values())
+    return [entry for row in rows for entry in row if entry is not None]

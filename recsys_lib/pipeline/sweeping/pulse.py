@@ -1,0 +1,109 @@
+"""How a sweep and its workers hear of each other, on whatever machine they are: two small files."""
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Pulse", "heard", "listening", "tell", "work_folder"]
+
+_BEAT = 1.0  # seconds between two beats
+_SILENCE = 120.0  # seconds without a beat after which the sweep is gone; NFS may hide one for 60
+_LOOK = 0.3
+
+
+def work_folder(sweep: Path) -> Path:
+    """Return the folder for what a sweep and its workers tell each other."""
+    return sweep / ".sweep"
+
+
+def tell(path: Path, **content: Any) -> None:
+    """Write a small file that is whole at any moment; on a full disk nothing is told."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(content), encoding="utf-8")
+        part.replace(path)
+
+
+def heard(path: Path) -> dict[str, Any]:
+    """Read what was told; nothing where there is nothing."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Pulse:
+    """Sign of life of a sweep, while the context lasts.
+
+    Parameters
+    ----------
+    sweep : Path
+        ``runs/<sweep>``.
+    token : str
+        Of this start of the sweep.
+    """
+
+    def __init__(self, sweep: Path, token: str) -> None:
+        self._path = work_folder(sweep) / "driver.json"
+        self._token = token
+        self._stopped = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> "Pulse":
+        self._tell(0)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.stop()
+
+    def stop(self) -> None:
+        """Tell all workers to stop their kernels and come to an end."""
+        self._stopped.set()
+        self._tell(-1)
+
+    def _beat(self) -> None:
+        beat = 0
+        while not self._ended.wait(_BEAT):
+            beat += 1
+            self._tell(beat)
+
+    def _tell(self, beat: int) -> None:
+        tell(self._path, token=self._token, beat=beat, stop=self._stopped.is_set())
+
+
+@contextlib.contextmanager
+def listening(sweep: Path, token: str, stop: threading.Event) -> Iterator[None]:
+    """Set `stop` when the sweep says so, was started anew, or has been silent for two minutes."""
+    ended = threading.Event()
+    path = work_folder(sweep) / "driver.json"
+
+    def listen() -> None:
+        # Only what changes is looked at, by this machine's own steady clock.
+        last, since = None, time.monotonic()
+        while not ended.wait(_LOOK):
+            now = heard(path)
+            if now.get("beat") != last:
+                last, since = now.get("beat"), time.monotonic()
+            another = now.get("token", token) != token
+            if another or now.get("stop") or time.monotonic() - since > _SILENCE:
+                stop.set()
+                return
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
