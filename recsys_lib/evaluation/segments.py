@@ -17,7 +17,7 @@ from recsys_lib.evaluation.metrics import find_hits, recall_at_k
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.scoring import likes
 
-__all__ = ["by_history_length", "by_item_popularity", "by_mainstream", "popularity_buckets", "wins"]
+__all__ = ["by_history_length", "by_item_popularity", "by_mainstream", "popularity_buckets"]
 
 
 def by_history_length(
@@ -146,62 +146,6 @@ def by_mainstream(
         table.insert(4, "highest", float(mainstream[member].max()))
         frames.append(table)
     return _ordered(frames)
-
-
-def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
-    """Count for how many users each model is the best of all.
-
-    A model that leads the mean may serve half of the people worse than its rivals do; where many
-    models win alone, a blend of them has something to gain.
-
-    Parameters
-    ----------
-    reports : sequence of Report
-        On one fold, at least two.
-    metric : str
-        A per-user metric where higher is better.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by ``model``, most wins first: ``alone``, the share of users for whom it is strictly
-        best; ``shared``, for whom it is best together with others. Users for whom every model has
-        the same value count for none.
-
-    Raises
-    ------
-    ValueError
-        If fewer than two reports are given, or they are on different users.
-
-    Examples
-    --------
-    >>> from scipy import sparse
-    >>> from recsys_lib.evaluation import MostPopular, evaluate
-    >>> wanted = sparse.csr_array(np.eye(3)[[0, 0, 2]])
-    >>> fold = Fold(fold_in=sparse.csr_array((3, 3)), targets=wanted, users=np.arange(3))
-    >>> counts = {"A": [9, 1, 0], "B": [0, 1, 9]}
-    >>> reports = [evaluate(MostPopular(c), fold, ["recall@1"], name=n) for n, c in counts.items()]
-    >>> wins(reports, "recall@1").round(2)
-           alone  shared
-    model
-    A       0.67     0.0
-    B       0.33     0.0
-    """
-    users = {tuple(report.users.index) for report in reports}
-    if len(reports) < 2 or len(users) != 1:
-        raise ValueError(
-            f"`reports` must be of at least two models on the same users; got {len(reports)} on "
-            f"{len(users)} sets of users. Evaluate them on one fold."
-        )
-    values = np.column_stack([report.sample(metric).per_user for report in reports])
-    best = values.max(axis=1, keepdims=True)
-    first = (values == best) & (values.min(axis=1, keepdims=True) < best)
-    alone = first & (first.sum(axis=1, keepdims=True) == 1)
-    table = pd.DataFrame(
-        {"alone": alone.mean(axis=0), "shared": (first & ~alone).mean(axis=0)},
-        index=pd.Index([report.name for report in reports], name="model"),
-    )
-    return table.sort_values(["alone", "shared"], ascending=False, kind="stable")
 
 
 def _popularity_ranks(counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from recsys_lib.checks import check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender
 
-__all__ = ["OnLikes", "likes_of"]
+__all__ = ["OnLikes", "likes_fold", "likes_of"]
 
 
 def likes_of(user_items: sparse.csr_array, min_value: float) -> sparse.csr_array:
@@ -26,6 +26,14 @@ def likes_of(user_items: sparse.csr_array, min_value: float) -> sparse.csr_array
     liked = x.data >= min_value
     ones = np.ones(int(liked.sum()), dtype=np.float32)
     return sparse.csr_array((ones, (x.row[liked], x.col[liked])), shape=x.shape)
+
+
+def likes_fold(fold: Fold, min_value: float) -> Fold:
+    """Return the users of `fold` who have a like among their targets, with their likes only."""
+    targets = likes_of(fold.targets, min_value)
+    kept = np.flatnonzero(np.diff(targets.indptr))
+    fold_in = likes_of(fold.fold_in, min_value)
+    return Fold(fold_in=fold_in[kept], targets=targets[kept], users=fold.users[kept])
 
 
 @dataclass(kw_only=True)
@@ -69,16 +77,10 @@ class OnLikes:
             Passed on to the model's own `fit`, such as `on_epoch`.
         """
         if validation is not None:
-            validation = self._likes_of_fold(validation)
+            validation = likes_fold(validation, self.min_value)
         self.model.fit(likes_of(user_items, self.min_value), validation=validation, **options)
         return self
 
     def score(self, user_items: Any) -> NDArray[np.float32]:
         """Return the model's scores of rows of ratings, (n_rows, n_items) float32."""
         return self.model.score(likes_of(user_items, self.min_value))
-
-    def _likes_of_fold(self, fold: Fold) -> Fold:
-        targets = likes_of(fold.targets, self.min_value)
-        kept = np.flatnonzero(np.diff(targets.indptr))
-        fold_in = likes_of(fold.fold_in, self.min_value)
-        return Fold(fold_in=fold_in[kept], targets=targets[kept], users=fold.users[kept])

@@ -7,8 +7,14 @@ from recsys_lib.sources import load_dataset
 
 __all__ = ["import_dataset"]
 
+_DEFAULTS = {
+    **dict.fromkeys(("ITEMS", "USERS"), ""),
+    **dict.fromkeys(("USER_COLUMN", "ITEM_COLUMN", "VALUE_COLUMN", "TIMESTAMP_COLUMN"), "auto"),
+    "DUPLICATES": "error",
+}
 
-def import_dataset(session: Session) -> Dataset:
+
+def import_dataset(session: Session, *, ratings: bool = True) -> Dataset:
     """Import the files that the parameters of a notebook name, and record them as its inputs.
 
     Parameters
@@ -16,12 +22,14 @@ def import_dataset(session: Session) -> Dataset:
     session : Session
         Of a notebook with the parameters ``SOURCE``, ``ITEMS``, ``USERS`` (paths; an empty one is
         left out), ``USER_COLUMN``, ``ITEM_COLUMN``, ``VALUE_COLUMN``, ``TIMESTAMP_COLUMN`` (names;
-        ``"auto"`` recognises them) and ``DUPLICATES``.
+        ``"auto"`` recognises them) and ``DUPLICATES``. What is not declared has those values.
+    ratings : bool
+        Whether the notebook needs ratings; without them every interaction counts 1.
 
     Returns
     -------
     Dataset
-        With a rating scale.
+        With a rating scale where it has ratings.
 
     Raises
     ------
@@ -30,7 +38,7 @@ def import_dataset(session: Session) -> Dataset:
     DataError
         If a file is not what it should be, or holds no ratings.
     """
-    given = session.record.parameters
+    given = _DEFAULTS | session.record.parameters
     items, users = (
         session.input(given[name]) if given[name] else None for name in ("ITEMS", "USERS")
     )
@@ -44,7 +52,7 @@ def import_dataset(session: Session) -> Dataset:
         timestamp=given["TIMESTAMP_COLUMN"],
         duplicates=given["DUPLICATES"],
     )
-    if dataset.rating_scale is None:
+    if ratings and dataset.rating_scale is None:
         raise DataError(
             f"{given['SOURCE']} must have a column of ratings, which these notebooks predict; "
             f"VALUE_COLUMN is {given['VALUE_COLUMN']!r} and no such column was found. Name it, or "
