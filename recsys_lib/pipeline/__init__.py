@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runs.comparison import RunComparison, compare_runs
     from recsys_lib.pipeline.runs.table import list_runs
+    from recsys_lib.pipeline.sweeping.api import sweep
 
 __all__ = [
     "Manifest",
@@ -23,6 +24,7 @@ __all__ = [
     "list_runs",
     "notebook",
     "start",
+    "sweep",
 ]
 
 # Public name -> the module that holds it.
@@ -34,6 +36,7 @@ _HOMES = {
     "compare_runs": "runs.comparison",
     "list_runs": "runs.table",
     "start": "notebook",
+    "sweep": "sweeping.api",
 }
 
 

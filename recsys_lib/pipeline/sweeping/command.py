@@ -106,9 +106,7 @@ def _close(state: "SweepState") -> None:
     from recsys_lib.pipeline.sweeping.display import closing_table
     from recsys_lib.pipeline.sweeping.state import SWEEP_FILE
 
-    _say(
-        f"\n{closing_table(state)}\n\nRuns: {state.folder}   all of it: {state.folder}/sweep.json\n"
-    )
+    _say(f"\n{closing_table(state)}\n\nAll of it: {state.folder / SWEEP_FILE}\n")
     if state.failed:
         names = ", ".join(one.setting.name for one in state.failed)
         told = f"{len(state.failed)} of {len(state.entries)} settings failed: {names}."
