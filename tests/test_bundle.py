@@ -285,6 +285,51 @@ def test_new_items_are_listed_for_being_like_the_history(dataset: Dataset) -> No
     assert set(without["rung"]) == {"history"}
 
 
+TRACKS = pd.DataFrame(
+    {
+        "title": [f"Lab {name}" for name in "abcdefgh"],
+        "track": ["NET", "NET", "SEC", "SEC", "CMP", "NET", "SEC", "CMP"],
+    },
+    index=list("abcdefgh"),
+)
+
+
+def test_interests_are_enough_where_nobody_has_a_profile() -> None:
+    data = Dataset.from_frame(RATINGS, items=TRACKS)
+    bundle = Bundle(model=CoOccurrence().fit(data.user_items), dataset=data, like=7.0)
+    top = bundle.recommend(profile={"interests": "SEC, cooking"}, k=8)
+    before = bundle.recommend(k=8).set_index("item_id")["rank"]
+    gained = before - top.set_index("item_id")["rank"]
+    assert set(gained.nlargest(2, keep="all").index) <= {"c", "d", "g"}
+    assert top["item_id"].iloc[0] == "d"
+    assert set(top["rung"]) == {"item content"}
+    assert set(top["because"]) == {"SEC"}
+    assert top["probability"].isna().all()
+    with pytest.raises(DataError, match=r"must name a tag .* got 'cooking'"):
+        bundle.recommend(profile={"interests": "cooking"})
+
+
+def test_interests_and_near_profiles_place_new_items_for_a_newcomer() -> None:
+    people = USERS.assign(interests=["NET", "NET", "SEC", "SEC", "NET", "SEC"])
+    data = Dataset.from_frame(RATINGS, users=people, items=TRACKS)
+    model = CoOccurrence().fit(data.user_items)
+    bundle = Bundle(model=model, dataset=data, like=7.0, n_neighbors=2, prior=1.0)
+    ahead = {}
+    for track, role in {"NET": "ops", "SEC": "dev"}.items():
+        asked = {"role": role, "years": 1, "interests": track}
+        top = bundle.recommend(profile=asked, k=99).set_index("item_id")
+        assert set(top.loc[["f", "g", "h"], "rung"]) == {"item content"}
+        assert set(top.loc[["a", "d"], "rung"]) == {"profile neighbours"}
+        assert top.loc[["f", "g", "h"], "probability"].isna().all()
+        ahead[track] = top.loc["g", "rank"] - top.loc["f", "rank"]
+    assert ahead["NET"] > 0
+    assert ahead["NET"] > ahead["SEC"]
+    # Interests alone are half a profile at most: nobody is near, and the items answer.
+    alone = bundle.recommend(profile={"interests": "SEC"}, k=1)
+    assert alone["rung"].tolist() == ["item content"]
+    assert alone["item_id"].iloc[0] in {"c", "d", "g"}
+
+
 def test_a_model_of_likes_sees_likes_only_but_lists_nothing_used(dataset: Dataset) -> None:
     likes = dataset.implicit(7.0)
     bundle = Bundle(

@@ -19,11 +19,12 @@ from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
 from recsys_lib.bundle.desk import Desk, History, Person
 from recsys_lib.checks import check_choice, check_integer, check_nonnegative
 from recsys_lib.dataset import Dataset
-from recsys_lib.errors import ArtifactError
+from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.content import ItemContent
-from recsys_lib.models.ladder import Ladder, blend
+from recsys_lib.models.ladder import Ladder, RungAnswer, blend
+from recsys_lib.models.new_items import NewItems, says_something
 from recsys_lib.models.reasons import leave_one_out_gains
 from recsys_lib.ranking import top_k
 
@@ -35,6 +36,8 @@ RUNGS = ("history", "profile neighbours", "item content", "segment popularity", 
 _FORMAT = 1
 _REASONS = 2
 _QUARTER = 0.25
+# Likeness and popularity count alike where nothing else is known.
+_EVEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,9 @@ class Bundle:
         scores. The rung is called ``"history + ..."`` while the next one has a quarter of the say
         or more.
     new_items : bool
-        Whether items that nobody in the dataset used are listed for being like the person's own
-        (``"item content"``: words, tags and categories of the catalogue). What the model says of
-        them means nothing. Their probability is not known.
+        Whether items that nobody in the dataset used are listed for being like the person's own and
+        like what is recommended (``"item content"``: words, tags and categories of the catalogue;
+        see `NewItems`). Their probability is not known.
     n_neighbors, min_similarity : int, float
         Of `Ladder`; with no user as near as that the next rung answers.
     prior : float
@@ -281,27 +284,54 @@ class Bundle:
         n = int((~self._is_new[person.seen.indices]).sum())
         weight = n / (n + self.blend) if n >= self.min_history else 0.0
         if weight == 1.0:
-            scores = self._with_new(self.model.score(person.seen)[0], person)
+            scores = self._placed(self.model.score(person.seen)[0], person)
             return self._said(RUNGS[0], scores, self._calibrated(scores))
-        below = self._ladder.answer(person.profile, leave_out=person.position)
+        below = self._below(person)
         unused = np.ones(self.dataset.n_items, dtype=bool)
         unused[person.used.indices] = False
         if weight == 0.0:
-            if self._content is not None and self._is_new[person.seen.indices].any():
-                alike = self._content.score(person.seen)[0]
-                order = blend(alike, below.rates, 1 / (1 + self.blend), unused)
-                return self._said("item content", order, np.full(len(order), np.nan), "")
-            return self._said(below.rung, below.rates, below.rates, below.because)
-        scores = self._with_new(self.model.score(person.seen)[0], person)
+            alike = self._alike(person, below.rung)
+            if alike is not None:
+                order = blend(alike, below.rates, _EVEN, unused)
+                unknown = np.full(len(order), np.nan)
+                return self._said(RUNGS[2], order, unknown, self._shared_terms(person))
+            rates = self._placed(below.rates, person)
+            return self._said(below.rung, rates, below.rates, below.because)
+        scores = self._placed(self.model.score(person.seen)[0], person)
+        rates = self._placed(below.rates, person)
         rung = f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]
-        order = blend(scores, below.rates, weight, unused)
-        probability = weight * self._calibrated(scores) + (1 - weight) * below.rates
+        order = blend(scores, rates, weight, unused)
+        probability = weight * self._calibrated(scores) + (1 - weight) * rates
         if self.calibrator is not None:
             # Who reads probabilities reads them downwards; where they are equal, the scores decide.
             ranked = np.lexsort((order, probability))
             order = np.empty(len(ranked), dtype=np.float32)
             order[ranked] = np.arange(len(ranked))
         return self._said(rung, order, probability)
+
+    def _below(self, person: Person) -> RungAnswer:
+        """What the ladder says below the history; without profiles to compare with, everybody."""
+        profile = {} if self.dataset.users is None else person.profile
+        return self._ladder.answer(profile, leave_out=person.position)
+
+    def _alike(self, person: Person, below: str) -> NDArray[np.float32] | None:
+        """How near items are to a person of whom only new items or interests are known."""
+        if self._new is not None and self._new.is_new[person.seen.indices].any():
+            return np.asarray(self._new.content.score(person.seen)[0])
+        if below == RUNGS[1] or self._content is None:
+            return None
+        alike = self._content.score_terms(person.interests)
+        if alike is None and self.dataset.users is None and person.interests:
+            raise DataError(
+                "`profile` must name a tag or category that some item has, for there are no "
+                f"profiles to compare it with; got {' and '.join(map(repr, person.interests))}. "
+                "Leave it out, or build the bundle from a dataset with `users`."
+            )
+        return alike
+
+    def _shared_terms(self, person: Person) -> str:
+        shared = [] if self._content is None else self._content.known_terms(person.interests)
+        return "" if person.seen.nnz else " · ".join(shared)
 
     def _said(
         self,
@@ -310,44 +340,39 @@ class Bundle:
         probability: NDArray[np.float64],
         because: str | None = None,
     ) -> _Answer:
-        """Put an answer together; where the history speaks, new items have a rung of their own."""
+        """Put an answer together; new items have a rung of their own, and no probability."""
         rungs = np.full(len(order), rung, dtype=object)
-        if because is None and self._content is not None:
-            rungs[self._is_new] = "item content"
-            probability = np.where(self._is_new, np.nan, probability)
+        rungs[self._is_new] = RUNGS[2]
+        probability = np.where(self._is_new, np.nan, probability)
         return _Answer(rungs, order, probability, because)
 
     @cached_property
+    def _new(self) -> NewItems | None:
+        """Items that nobody used and that say something of themselves, where they are listed."""
+        if not self.new_items:
+            return None
+        return NewItems.of(self.dataset.items, self.dataset.user_items)
+
+    @cached_property
     def _is_new(self) -> NDArray[np.bool_]:
-        """Items that nobody used and that say something of themselves."""
-        used = np.bincount(self.dataset.user_items.indices, minlength=self.dataset.n_items)
-        if self._content is None:
-            return np.zeros(len(used), dtype=bool)
-        return np.asarray((used == 0) & self._content.spoken)
+        nothing = np.zeros(self.dataset.n_items, dtype=bool)
+        return nothing if self._new is None else self._new.is_new
 
     @cached_property
     def _content(self) -> ItemContent | None:
-        """What the items say of themselves, where some may be new."""
+        """What the items say of themselves, new or not."""
         items = self.dataset.items
-        if not self.new_items or items is None:
-            return None
-        if self.dataset.n_items == len(np.unique(self.dataset.user_items.indices)):
-            return None
-        if items.select_dtypes(exclude=["number"]).columns.empty:
-            return None
-        return ItemContent.of(items)
+        if self._new is not None:
+            return self._new.content
+        return ItemContent.of(items) if items is not None and says_something(items) else None
 
-    def _with_new(self, scores: NDArray[np.float32], person: Person) -> NDArray[np.float32]:
-        """Place new items among the scores of the others by how much they are like the history."""
-        if self._content is None or not self._is_new.any():
+    def _placed(
+        self, scores: NDArray[np.floating[Any]], person: Person
+    ) -> NDArray[np.floating[Any]]:
+        """Place new items among the scores of the others."""
+        if self._new is None:
             return scores
-        new, alike = self._is_new, self._content.score(person.seen)[0]
-        spread = alike[~new].std()
-        # Half a standard deviation for one: likeness is a weaker sign than use.
-        z = (alike[new] - alike[~new].mean()) / spread / 2 if spread > 0 else 0.0
-        placed = scores.copy()
-        placed[new] = scores[~new].mean() + scores[~new].std() * z
-        return placed
+        return self._new.place(scores[None, :], person.seen, person.interests)[0]
 
     def _calibrated(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         if self.calibrator is None:
@@ -362,8 +387,8 @@ class Bundle:
         gains = leave_one_out_gains(self.model, person.seen, items)
         reasons = []
         for item, gain in zip(items, gains.T, strict=True):
-            if self._content is not None and self._is_new[item]:
-                gain = self._content.likeness(item)[person.seen.indices]
+            if self._new is not None and self._is_new[item]:
+                gain = self._new.content.likeness(item)[person.seen.indices]
             best = [i for i in np.argsort(-gain, kind="stable")[:_REASONS] if gain[i] > 0]
             reasons.append(" · ".join(self._titles[person.seen.indices[i]] for i in best))
         return reasons

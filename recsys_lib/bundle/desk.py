@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
+from recsys_lib.models.profile_columns import is_null, tags_of
 from recsys_lib.naming import find_id, find_ids
 
 __all__ = ["Desk", "History", "Person"]
@@ -39,6 +39,13 @@ class Person:
     seen: sparse.csr_array
     profile: Mapping[str, Any]
     position: int | None
+
+    @property
+    def interests(self) -> list[Any]:
+        """Categories and tags of the profile, whatever their columns: items may have them too."""
+        known = [value for value in self.profile.values() if not is_null(value)]
+        words = [tag for value in known for tag in tags_of(value)]
+        return [word for word in words if isinstance(word, str)]
 
 
 @dataclass(kw_only=True)
@@ -79,13 +86,13 @@ class Desk:
 
     def _check_profile(self, profile: Mapping[str, Any]) -> None:
         users = self.dataset.users
-        known = pd.Index([] if users is None else users.columns)
-        if len(profile) and not len(known):
+        if users is not None and len(users.columns):
+            find_ids(users.columns, profile, "profile column")
+        elif len(profile) and self.dataset.items is None:
             raise DataError(
-                "`profile` must be compared with those of the dataset; it has none. "
-                "Build the bundle from a dataset with `users`."
+                "`profile` must be compared with profiles or a catalogue of the dataset; it has "
+                "neither. Build the bundle from a dataset with `users` or `items`."
             )
-        find_ids(known, profile, "profile column")
 
     def _row(self, history: History) -> sparse.csr_array:
         """Return a history as one row of the matrix; an item without a rating counts as liked."""

@@ -12,7 +12,13 @@ from recsys_lib.evaluation.leaks import (
     assert_statistic_of_train,
     assert_vocabulary,
 )
-from recsys_lib.evaluation.newcomers import OnlyItems, cut_history, hide_items, newcomer_curve
+from recsys_lib.evaluation.newcomers import (
+    OnlyItems,
+    cut_history,
+    hide_items,
+    measure_blends,
+    newcomer_curve,
+)
 from recsys_lib.evaluation.references import (
     MeanRating,
     MostPopular,
@@ -55,6 +61,7 @@ __all__ = [
     "holm",
     "known_metrics",
     "leaderboard",
+    "measure_blends",
     "newcomer_curve",
     "parse_metric",
     "popularity_buckets",

@@ -1,17 +1,21 @@
-"""A model and the ladder below it as one scorer: what a bundle serves, ready to be measured."""
+"""The ladder as scorers, whole and rung by rung: what a bundle serves, ready to be measured."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_nonnegative, check_user_items
+from recsys_lib.checks import check_choice, check_nonnegative, check_user_items
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.ladder import Ladder, blend
 
-__all__ = ["Blended"]
+__all__ = ["Blended", "Rung"]
+
+_RUNGS = ("profile neighbours", "segment popularity", "popularity")
 
 
 @dataclass(kw_only=True)
@@ -77,3 +81,53 @@ class Blended:
             unused[used] = False
             scores[row] = blend(scores[row], rates, weight, unused)
         return scores
+
+
+@dataclass(kw_only=True)
+class Rung:
+    """One rung below the model alone, whatever the history.
+
+    Parameters
+    ----------
+    name : {"profile neighbours", "segment popularity", "popularity"}
+        Where a profile finds no neighbours or segment, the next rung answers.
+    ladder : Ladder
+        Fitted.
+    users : DataFrame, optional
+        Profiles of all users of the dataset, in the order of its positions.
+
+    Examples
+    --------
+    >>> likes = sparse.csr_array([[1, 0, 0], [1, 0, 0], [0, 1, 1]], dtype="float32")
+    >>> users = pd.DataFrame({"role": ["ops", "ops", "dev", "dev"]})
+    >>> ladder = Ladder(prior=1.0).fit(likes, users[:3])
+    >>> rung = Rung(name="segment popularity", ladder=ladder, users=users)
+    >>> int(rung.score_users(np.array([3]), sparse.csr_array((1, 3))).argmin())
+    0
+    """
+
+    name: Literal["profile neighbours", "segment popularity", "popularity"]
+    ladder: Ladder
+    users: pd.DataFrame | None = field(default=None, repr=False)
+
+    def score_users(
+        self, users: NDArray[np.integer], fold_in: sparse.csr_array
+    ) -> NDArray[np.float32]:
+        """Return the rates of the rung, of shape (n_rows, n_items), float32."""
+        check_choice("name", self.name, _RUNGS)
+        scores = np.empty(fold_in.shape, dtype=np.float32)
+        for row, user in enumerate(users):
+            profile = {} if self.users is None else self.users.iloc[int(user)].to_dict()
+            scores[row] = self._rates(profile)
+        return scores
+
+    def _rates(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
+        segments = self.ladder.segments_
+        rungs: dict[str, Callable[[], NDArray[np.float64]]] = {
+            "profile neighbours": lambda: self.ladder.answer(profile).rates,
+            "segment popularity": lambda: (
+                self.ladder.rates_.overall_ if segments is None else segments.score(profile)
+            ),
+            "popularity": lambda: self.ladder.rates_.overall_,
+        }
+        return rungs[self.name]()

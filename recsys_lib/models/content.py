@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -115,13 +116,23 @@ class ItemContent:
         ndarray of shape (n_items,), float32, or None
             None where no item has any of them.
         """
-        wanted = {str(value).casefold() for value in values}
-        tails = self.terms.astype(str).str.partition("=")
-        named = np.array([mark == "=" and tail in wanted for _, mark, tail in tails], dtype=bool)
+        wanted = {str(value).casefold() for value in values} - {""}
+        named = np.array([name in wanted for name in self._names], dtype=bool)
         if not named.any():
             return None
         query = named.astype(np.float32) / np.sqrt(named.sum())
         return np.asarray(self.features @ query, dtype=np.float32)
+
+    def known_terms(self, values: Iterable[Any]) -> list[Any]:
+        """Return those of some tags or categories that items have, in their order."""
+        known = set(self._names) - {""}
+        return [value for value in values if str(value).casefold() in known]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """Terms without their columns; "" for words of text, which are nobody's tags."""
+        parts = (str(term).partition("=") for term in self.terms)
+        return [tail if mark else "" for _, mark, tail in parts]
 
     @property
     def spoken(self) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """Histories cut short, items hidden, and the law of the ladder: never worse than its rungs."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,15 @@ from scipy import sparse
 
 from recsys_lib.dataset import Dataset, Fold
 from recsys_lib.evaluation import evaluate
-from recsys_lib.evaluation.newcomers import OnlyItems, cut_history, hide_items, newcomer_curve
+from recsys_lib.evaluation.newcomers import (
+    OnlyItems,
+    cut_history,
+    hide_items,
+    measure_blends,
+    newcomer_curve,
+)
 from recsys_lib.models import EASE, Popularity
-from recsys_lib.models.blended import Blended
+from recsys_lib.models.blended import Blended, Rung
 from recsys_lib.models.content import ItemContent, stack_content
 from recsys_lib.models.ladder import Ladder
 from recsys_lib.sources import load_dataset
@@ -62,6 +69,34 @@ def test_the_curve_speaks_of_the_same_people_at_each_point() -> None:
         newcomer_curve({"p": model}, fold, lengths=(0, 99))
 
 
+@dataclass(frozen=True)
+class TwoSigns:
+    """Scores by a sign that finds the targets and one that does not, mixed as a ladder mixes."""
+
+    blend: float
+    good_is_model: bool
+
+    def score_users(self, users: Any, fold_in: Any) -> Any:
+        targets = make_fold().targets.toarray()[users] > 0
+        bad = np.random.default_rng(1).random(targets.shape)
+        model, below = (targets, bad) if self.good_is_model else (bad, targets)
+        n = np.diff(fold_in.indptr)[:, None]
+        return (n * model + self.blend * below) / (n + self.blend)
+
+
+def test_the_blend_that_is_measured_best_trusts_who_is_right() -> None:
+    fold = make_fold()
+    model, below = (
+        measure_blends(TwoSigns(1.0, right), fold, blends=(0.0, 1.0, 50.0), metric="ndcg@5")
+        for right in (True, False)
+    )
+    assert model.index.tolist() == [0.0, 1.0, 50.0]
+    assert model.idxmax() == 0.0
+    assert below.idxmax() == 50.0
+    assert model.is_monotonic_decreasing
+    assert below.is_monotonic_increasing
+
+
 def test_hidden_items_are_empty_columns_and_only_targets() -> None:
     x = make_fold().fold_in
     train, fold, hidden = hide_items(x, np.array([3, 5]), share=0.3, seed=4)
@@ -83,24 +118,11 @@ def curve(data: Dataset, segment: str, l2: float, n_held: int) -> tuple[pd.DataF
     ladder = Ladder(segment=[segment]).fit(split.train, data.users.iloc[split.train_users])
     model = EASE(l2=l2).fit(split.train)
 
-    class Segment:
-        def score_users(self, users: Any, fold_in: Any) -> Any:
-            assert ladder.segments_ is not None
-            profiles = [data.users.iloc[user].to_dict() for user in users]
-            return np.array([ladder.segments_.score(profile) for profile in profiles])
-
-    class Profile(Blended):
-        def score_users(self, users: Any, fold_in: Any) -> Any:
-            return super().score_users(users, sparse.csr_array(fold_in.shape, dtype=np.float32))
-
-    rungs = {"model": model, "ladder": ladder, "users": data.users}
-    scorers = {
-        "popularity": Popularity().fit(split.train),
-        "segment": Segment(),
-        "neighbours": Profile(model=model, ladder=ladder, users=data.users),
-        "model": model,
-        "blend": Blended(**rungs),  # type: ignore[arg-type]
+    names = ("popularity", "segment popularity", "profile neighbours")
+    scorers: dict[str, Any] = {
+        name: Rung(name=name, ladder=ladder, users=data.users) for name in names
     }
+    scorers |= {"model": model, "blend": Blended(model=model, ladder=ladder, users=data.users)}
     table = newcomer_curve(scorers, split.test, lengths=LENGTHS, metrics=("ndcg@100",))
     return table, split.test
 

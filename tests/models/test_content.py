@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from recsys_lib.evaluation import OnlyItems, evaluate, hide_items
 from recsys_lib.models import EASE
 from recsys_lib.models.content import ItemContent, stack_content
+from recsys_lib.models.content_ridge import ContentRidge
+from recsys_lib.models.new_items import NewItems, WithNewItems
+from recsys_lib.sources import load_dataset
 
 ITEMS = pd.DataFrame(
     {
@@ -74,7 +78,8 @@ def test_tags_of_a_profile_find_items_whatever_the_column() -> None:
     found = content.score_terms(["net", "A"])
     assert found is not None
     assert found.argmax() == 0
-    assert content.score_terms(["nothing"]) is None
+    assert content.score_terms(["nothing", "sea", ""]) is None  # a word of a title is no tag
+    assert content.known_terms(["sea", "A", "q", "net"]) == ["A", "net"]
 
 
 def test_items_that_share_nothing_say_nothing() -> None:
@@ -105,23 +110,71 @@ def test_a_new_item_is_found_by_its_likeness_alone() -> None:
     assert alone[4] == pytest.approx(alone[5])
 
 
+def test_the_ridge_on_scores_is_that_on_the_columns_of_ease() -> None:
+    rng = np.random.default_rng(1)
+    content = ItemContent.of(pd.DataFrame({"tags": rng.choice(["a|b", "b|c", "c", "d|a"], 30)}))
+    known = np.arange(30) < 24
+    x = sparse.csr_array((rng.random((50, 30)) < 0.3) * known, dtype=np.float32)
+    model = EASE(l2=2.0).fit(x)
+    columns = model.score(sparse.csr_array(np.eye(30, dtype=np.float32)))
+    features = content.features.toarray().astype(np.float64)
+    # Row i of what is regressed: what item i says of each item in use, less its mean.
+    centered = columns[:, known] - columns[:, known].mean(axis=1, keepdims=True)
+    gram = features[known].T @ features[known] + 0.7 * np.eye(features.shape[1])
+    weights = np.linalg.solve(gram, features[known].T @ centered.T)
+    mapped = (features @ weights).T + columns[:, known].mean(axis=1, keepdims=True)
+    ridge = ContentRidge(content=content, known=known, l2=0.7)
+    np.testing.assert_allclose(ridge.score(model.score(x)), x @ mapped, atol=2e-3)
+
+
+def test_new_items_take_their_place_and_the_others_keep_theirs() -> None:
+    tracks = pd.DataFrame({"track": [*"AABBAB", "C"]})
+    used = np.array([[1, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0]] * 10, dtype=np.float32)
+    x = sparse.csr_array(used)
+    new = NewItems.of(tracks, x)
+    assert new is not None
+    # The seventh is of no track that another has: it says nothing, and is left where it was.
+    assert new.is_new.tolist() == [False] * 4 + [True, True, False]
+    scores = EASE(l2=1.0).fit(x).score(x[:2])
+    placed = new.place(scores, x[:2])
+    np.testing.assert_array_equal(placed[:, ~new.is_new], scores[:, ~new.is_new])
+    assert placed[0, 4] > placed[0, 5]
+    assert placed[1, 4] < placed[1, 5]
+    nobody = new.place(np.zeros((1, 7)), sparse.csr_array((1, 7)), interests=["b"])
+    assert nobody.tolist() == [[0.0] * 7]
+    rates = np.array([[0.1, 0.2, 0.3, 0.4, 0, 0, 0.2]])
+    told = new.place(rates, sparse.csr_array((1, 7)), interests=["a"])
+    alone = new.place(rates, sparse.csr_array((1, 7)))
+    assert alone[0, 5] > alone[0, 4]
+    assert told[0, 4] - told[0, 5] > alone[0, 4] - alone[0, 5]
+
+
+def test_nothing_is_new_where_all_is_used_or_nothing_is_said() -> None:
+    tracks = pd.DataFrame({"track": ["A", "A", "B"]})
+    all_used = sparse.csr_array(np.ones((2, 3), dtype=np.float32))
+    assert NewItems.of(tracks, all_used) is None
+    two = sparse.csr_array(np.array([[1, 1, 0]], dtype=np.float32))
+    assert NewItems.of(None, two) is None
+    assert NewItems.of(pd.DataFrame({"year": [1, 2, 3]}), two) is None
+    assert NewItems.of(tracks, two) is None  # the third shares its track with nobody
+    assert NewItems.of(tracks, sparse.csr_array((2, 3), dtype=np.float32)) is None
+
+
 @pytest.mark.skipif("RECSYS_DATASETS" not in os.environ, reason="RECSYS_DATASETS is not set")
-def test_tags_find_new_articles_on_citeulike() -> None:
+def test_tags_and_what_the_model_says_find_new_articles_on_citeulike() -> None:
     folder = Path(os.environ["RECSYS_DATASETS"]) / "citeulike-a"
-    tags = [line.split()[1:] for line in (folder / "item-tag.dat").read_text().splitlines()]
-    used = [line.split()[1:] for line in (folder / "users.dat").read_text().splitlines()]
-    rng = np.random.default_rng(0)
-    new = np.zeros(len(tags), dtype=bool)
-    new[rng.choice(len(tags), len(tags) // 5, replace=False)] = True
-    content = ItemContent.of(pd.DataFrame({"tags": tags}))
-    found = []
-    for user in rng.choice(len(used), 300, replace=False):
-        items = np.array(used[user], dtype=np.int64)
-        targets, history = items[new[items]], items[~new[items]]
-        if len(targets) and len(history):
-            row = np.zeros((1, len(tags)), dtype=np.float32)
-            row[0, history] = 1
-            scores = np.where(new, content.score(sparse.csr_array(row))[0], -1)
-            found.append(np.isin(targets, np.argsort(-scores)[:20]).sum() / min(20, len(targets)))
-    # Measured 0.38 with a standard error of 0.02; at random 20 of 3,396 give 0.006.
-    assert np.mean(found) > 0.3, np.mean(found)
+    articles = [line.split()[1:] for line in (folder / "item-tag.dat").read_text().splitlines()]
+    data = load_dataset(folder / "users.dat")
+    tags = pd.DataFrame({"tags": [articles[int(item)] for item in data.item_ids]})
+    users = np.random.default_rng(0).choice(data.n_users, 300, replace=False)
+    train, fold, hidden = hide_items(data.user_items, users)
+    new = NewItems.of(tags, train)
+    assert new is not None
+    model = EASE(l2=25.0).fit(train)
+    scorers = {"likeness": new.content, "both": WithNewItems(model=model, new=new)}
+    found = {
+        name: evaluate(OnlyItems(scorer=one, items=hidden), fold, metrics=("ndcg@100",))["ndcg@100"]
+        for name, one in scorers.items()
+    }
+    # Measured 0.36 and 0.38, standard error 0.014, the difference far less; at random 0.01.
+    assert found["both"] > found["likeness"] > 0.3, found
