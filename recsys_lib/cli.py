@@ -1,4 +1,4 @@
-"""The command line: ``recsys run``, ``recommend``, ``doctor``; for authors ``notebooks``, ``pins``.
+"""The command line: ``recsys run``, ``runs``, ``recommend``, ``doctor``, ``notebooks``, ``pins``.
 
 Exit codes: 0 all is well; 1 a notebook failed; 2 what was given is wrong; 130 interrupted.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from recsys_lib import __version__
 from recsys_lib.errors import ConfigError, RecsysError
+from recsys_lib.pipeline.runs import command as runs_command
 from recsys_lib.pipeline.sweeping import command as sweep_command
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Without the program's name; those of the process by default.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(runs_command.joined(given))
     # A batch system stops a job with SIGTERM: that is to end like Ctrl-C, kernel included.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -108,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sweep_command.add_parser(commands, shared)
+    runs_command.add_parsers(commands, shared)
 
     ask = commands.add_parser("recommend", parents=[shared], help="recommend for a user")
     ask.set_defaults(command=_recommend)

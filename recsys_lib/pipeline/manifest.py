@@ -142,6 +142,16 @@ class Manifest:
             ) from error
         return replace(found, status="killed") if found._is_orphan() else found
 
+    @property
+    def all_parameters(self) -> dict[str, Any]:
+        """Every parameter; one that differs between notebooks once for each, as ``"03.SEED"``."""
+        apart = {
+            f"{notebook[:2]}.{name}": value
+            for notebook, entry in self.notebooks.items()
+            for name, value in entry["parameters"].items()
+        }
+        return {**self.parameters, **apart}
+
     def _check_kinds(self) -> None:
         """Raise `TypeError` where a value is not of the kind that is written."""
         example = Manifest(run="", status="done")

@@ -312,8 +312,9 @@ class Session:
         self.record.metrics.update(found)
         with self.writing(f"reports_{self.record.notebook[:2]}") as folder:
             write_reports(folder, handed_in)
-        table = pd.DataFrame.from_dict(found, orient="index")
-        return table[["value", "se", "n_users"]].rename_axis("metric")
+        columns = ["value", "se", "n_users"]
+        table = pd.DataFrame(list(found.values()), index=list(found), columns=columns)
+        return table.rename_axis("metric")
 
     def note(self, **values: float) -> None:
         """Put numbers into the manifest of the run that nothing is held against, such as times.

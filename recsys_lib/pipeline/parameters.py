@@ -14,7 +14,7 @@ import yaml
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.yaml_files import read_mapping
 
-__all__ = ["Parameter", "check_value", "declared", "parse_text", "read_file"]
+__all__ = ["Parameter", "check_value", "declared", "meaning", "parse_text", "read_file"]
 
 TAG = "parameters"
 
@@ -124,10 +124,17 @@ def parse_text(parameter: Parameter, text: str) -> Any:
     """
     if isinstance(parameter.default, str):
         return text
-    return check_value(parameter, _meaning(text))
+    return check_value(parameter, meaning(text))
 
 
-def _meaning(text: str) -> Any:
+def meaning(text: str) -> Any:
+    """Return the value that a text stands for: a number, a Python literal, else YAML.
+
+    Examples
+    --------
+    >>> meaning("1e-3"), meaning("[8, 4]"), meaning("true"), meaning("adam")
+    (0.001, [8, 4], True, 'adam')
+    """
     # YAML 1.1 takes 1e-3 for text and 010 for eight, so Python's own rules come first.
     readings: tuple[Callable[[str], Any], ...] = (int, float, ast.literal_eval, yaml.safe_load)
     for reading in readings:

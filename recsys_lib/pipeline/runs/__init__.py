@@ -1,0 +1,1 @@
+"""Runs side by side: listed and filtered, two compared, handed to MLflow."""
