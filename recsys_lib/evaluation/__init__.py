@@ -1,9 +1,11 @@
 """Measure recommenders: metrics, reports, comparisons, ceilings, calibration, leak checks."""
 
+from recsys_lib.evaluation.audiences import audience_table, item_table, wins
 from recsys_lib.evaluation.calibration import Calibrator, fit_calibrator, score_cells
 from recsys_lib.evaluation.catalogue import known_metrics, parse_metric
 from recsys_lib.evaluation.ceiling import share_of_gap_closed
 from recsys_lib.evaluation.evaluate import evaluate
+from recsys_lib.evaluation.latent import active_units, kl_by_dimension, linear_recovery
 from recsys_lib.evaluation.leaderboard import CEILINGS, FLOORS, leaderboard
 from recsys_lib.evaluation.leaks import (
     assert_no_future,
@@ -31,7 +33,12 @@ from recsys_lib.evaluation.reliability import (
     reliability_table,
 )
 from recsys_lib.evaluation.report import Report
-from recsys_lib.evaluation.segments import by_history_length, by_item_popularity, popularity_buckets
+from recsys_lib.evaluation.segments import (
+    by_history_length,
+    by_item_popularity,
+    by_mainstream,
+    popularity_buckets,
+)
 from recsys_lib.evaluation.significance import Comparison, compare, holm
 
 __all__ = [
@@ -44,14 +51,17 @@ __all__ = [
     "OnlyItems",
     "RandomOrder",
     "Report",
+    "active_units",
     "assert_no_future",
     "assert_no_shared_pairs",
     "assert_no_shared_users",
     "assert_statistic_of_train",
     "assert_vocabulary",
+    "audience_table",
     "brier_score",
     "by_history_length",
     "by_item_popularity",
+    "by_mainstream",
     "compare",
     "cut_history",
     "evaluate",
@@ -59,8 +69,11 @@ __all__ = [
     "fit_calibrator",
     "hide_items",
     "holm",
+    "item_table",
+    "kl_by_dimension",
     "known_metrics",
     "leaderboard",
+    "linear_recovery",
     "measure_blends",
     "newcomer_curve",
     "parse_metric",
@@ -69,4 +82,5 @@ __all__ = [
     "reliability_table",
     "score_cells",
     "share_of_gap_closed",
+    "wins",
 ]

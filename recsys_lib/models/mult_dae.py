@@ -5,7 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.models.neural import Network, NeuralRecommender, check_widths
+from recsys_lib.models.neural import (
+    Likelihood,
+    Network,
+    NeuralRecommender,
+    check_likelihood,
+    check_widths,
+)
 
 __all__ = ["MultDAE"]
 
@@ -39,6 +45,10 @@ class MultDAE(NeuralRecommender):
     targets : {"all", "hidden"}
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
+    likelihood : {"multinomial", "logistic", "gaussian"}
+        What the scores mean: shares of one row (they compete with one another), a yes or no for
+        each item, or the entry itself under squared error. [1]_ compares the three; the last two
+        go with ``targets="all"``.
     average : float, optional
         Share of the past in a running average of the weights over epochs, in [0, 1); the average
         is what is measured, kept and scored with. None keeps the weights of one epoch.
@@ -82,10 +92,12 @@ class MultDAE(NeuralRecommender):
     """
 
     hidden_dims: tuple[int, ...] = ()
+    likelihood: Likelihood = "multinomial"
 
     def _check(self) -> None:
         super()._check()
         check_widths("hidden_dims", self.hidden_dims)
+        check_likelihood(self.likelihood, self.targets)
 
     def _network(self, item_bias: NDArray[np.float32]) -> Network:
         from recsys_lib.models.networks.mult import DenoisingNetwork
@@ -99,4 +111,5 @@ class MultDAE(NeuralRecommender):
             learning_rate=self.learning_rate,
             seed=self.seed,
             targets=self.targets,
+            likelihood=self.likelihood,
         )

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lib.checks import check_integer, check_nonnegative
-from recsys_lib.models.neural import Network, NeuralRecommender, check_widths
+from recsys_lib.models.neural import Likelihood, Network, check_likelihood, check_widths
+from recsys_lib.models.variational import VariationalRecommender
 
 __all__ = ["MultVAE"]
 
 
 @dataclass(kw_only=True)
-class MultVAE(NeuralRecommender):
+class MultVAE(VariationalRecommender):
     r"""Variational autoencoder with a multinomial likelihood and an annealed divergence [1]_.
 
     .. math:: (\mu, \log\sigma^2) = f(\mathrm{dropout}(x / \|x\|_2)), \quad
@@ -48,6 +49,10 @@ class MultVAE(NeuralRecommender):
     targets : {"all", "hidden"}
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
+    likelihood : {"multinomial", "logistic", "gaussian"}
+        What the scores mean: shares of one row (they compete with one another), a yes or no for
+        each item, or the entry itself under squared error. [1]_ compares the three; the last two
+        go with ``targets="all"``.
     average : float, optional
         Share of the past in a running average of the weights over epochs, in [0, 1); the average
         is what is measured, kept and scored with. None keeps the weights of one epoch.
@@ -61,7 +66,7 @@ class MultVAE(NeuralRecommender):
         ``ndcg@100``, and ``seconds``. ``reconstruction`` and ``kl`` are means over users in nats,
         ``anneal`` is the mean weight of the epoch.
     network_ : VariationalNetwork
-        The layers; ``network_.posterior`` is the encoder.
+        The layers; `encode` and `decode` run its halves.
 
     Notes
     -----
@@ -92,12 +97,14 @@ class MultVAE(NeuralRecommender):
     """
 
     hidden_dims: tuple[int, ...] = (600,)
+    likelihood: Likelihood = "multinomial"
     anneal_cap: float = 0.2
     anneal_steps: int = 20_000
 
     def _check(self) -> None:
         super()._check()
         check_widths("hidden_dims", self.hidden_dims)
+        check_likelihood(self.likelihood, self.targets)
         check_nonnegative("anneal_cap", self.anneal_cap)
         check_integer("anneal_steps", self.anneal_steps, minimum=0)
 
@@ -113,6 +120,7 @@ class MultVAE(NeuralRecommender):
             learning_rate=self.learning_rate,
             seed=self.seed,
             targets=self.targets,
+            likelihood=self.likelihood,
             anneal_cap=self.anneal_cap,
             anneal_steps=self.anneal_steps,
         )

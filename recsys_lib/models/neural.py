@@ -22,10 +22,20 @@ from recsys_lib.dataset import Fold
 from recsys_lib.models._validation import mean_ndcg
 from recsys_lib.models.base import Arrays
 from recsys_lib.models.epochs import EpochRecommender, OnEpoch
+from recsys_lib.training.checkpoints import Keeper
 
-__all__ = ["Network", "NeuralRecommender", "check_widths", "log_popularity"]
+__all__ = [
+    "Likelihood",
+    "Network",
+    "NeuralRecommender",
+    "check_likelihood",
+    "check_widths",
+    "log_popularity",
+]
 
 WATCH = "ndcg@100"
+
+Likelihood = Literal["multinomial", "logistic", "gaussian"]
 
 
 class Network(Protocol):
@@ -81,7 +91,12 @@ class NeuralRecommender(EpochRecommender):
         raise NotImplementedError
 
     def _fit(
-        self, x: sparse.csr_array, validation: Fold | None, on_epoch: OnEpoch | None = None
+        self,
+        x: sparse.csr_array,
+        validation: Fold | None,
+        *,
+        on_epoch: OnEpoch | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         from recsys_lib.training.rows import Rows
         from recsys_lib.training.trainer import Trainer
@@ -99,6 +114,7 @@ class NeuralRecommender(EpochRecommender):
             epochs=self.epochs,
             monitor=self._monitor(validation),
             on_epoch=on_epoch,
+            keeper=keeper,
         )
         self.history_ = pd.DataFrame(trainer.history)
 
@@ -198,6 +214,23 @@ def check_widths(name: str, widths: Sequence[int]) -> None:
         raise TypeError(f"`{name}` must be a tuple of layer widths; got {widths!r}. Try (600,).")
     for place, width in enumerate(widths):
         check_integer(f"{name}[{place}]", width, minimum=1)
+
+
+def check_likelihood(likelihood: str, targets: str) -> None:
+    """Raise unless the likelihood is known and goes with the targets.
+
+    Examples
+    --------
+    >>> check_likelihood("logistic", "hidden")
+    Traceback (most recent call last):
+    ValueError: `likelihood` must be 'multinomial' with targets='hidden'; got 'logistic'. ...
+    """
+    check_choice("likelihood", likelihood, ("multinomial", "logistic", "gaussian"))
+    if targets == "hidden" and likelihood != "multinomial":
+        raise ValueError(
+            f"`likelihood` must be 'multinomial' with targets='hidden'; got {likelihood!r}. "
+            "Try targets='all'."
+        )
 
 
 def _check_counts(x: sparse.csr_array) -> None:

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_integer, check_nonnegative
-from recsys_lib.models.neural import Network, NeuralRecommender
+from recsys_lib.models.neural import Network
+from recsys_lib.models.variational import VariationalRecommender
 
 __all__ = ["RecVAE"]
 
 
 @dataclass(kw_only=True)
-class RecVAE(NeuralRecommender):
+class RecVAE(VariationalRecommender):
     r"""Composite prior, divergence weighted by the length of the row, alternating updates [1]_.
 
     .. math:: \mathcal{L} = n_u \log \sum_j e^{g_j(z)} - \sum_{i \in u} x_i\, g_i(z)

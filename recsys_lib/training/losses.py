@@ -6,7 +6,14 @@ from typing import Any
 from recsys_lib.training.quiet import ops
 from recsys_lib.training.rows import Batch
 
-__all__ = ["gaussian_kl", "hidden_nll", "mean_over_users", "multinomial_nll"]
+__all__ = [
+    "gaussian_kl",
+    "gaussian_nll",
+    "hidden_nll",
+    "logistic_nll",
+    "mean_over_users",
+    "multinomial_nll",
+]
 
 Tensor = Any
 
@@ -36,6 +43,53 @@ def multinomial_nll(batch: Batch, logits: Tensor) -> Tensor:
     logits = ops.cast(logits, "float32")
     picked = batch.row_sum(batch.pick(logits) * batch.values)
     return batch.row_sum(batch.values) * ops.logsumexp(logits, axis=1) - picked
+
+
+def logistic_nll(batch: Batch, logits: Tensor) -> Tensor:
+    """Return the negative log-likelihood of one yes or no for each item, of shape (n_rows,).
+
+    Parameters
+    ----------
+    batch : Batch
+        Its values are the answers, 1 for yes; items without an entry are a no.
+    logits : tensor of shape (n_rows, n_items)
+
+    Returns
+    -------
+    tensor of shape (n_rows,), float32
+        ``sum log(1 + exp(logit)) - sum of value * logit``, the first over all items.
+
+    References
+    ----------
+    .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018, eq. 4.
+    """
+    logits = ops.cast(logits, "float32")
+    return ops.sum(ops.softplus(logits), axis=1) - batch.row_sum(batch.pick(logits) * batch.values)
+
+
+def gaussian_nll(batch: Batch, scores: Tensor) -> Tensor:
+    """Return half the squared error of each row over all items, of shape (n_rows,).
+
+    Parameters
+    ----------
+    batch : Batch
+        Items without an entry count as 0.
+    scores : tensor of shape (n_rows, n_items)
+
+    Returns
+    -------
+    tensor of shape (n_rows,), float32
+        ``1/2 sum (value - score)**2``: the negative log-likelihood of normal noise of scale 1, but
+        for a constant. No dense target is built.
+
+    References
+    ----------
+    .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018, eq. 3,
+       with all confidences 1.
+    """
+    scores = ops.cast(scores, "float32")
+    crossed = batch.row_sum((batch.values - 2.0 * batch.pick(scores)) * batch.values)
+    return 0.5 * (ops.sum(ops.square(scores), axis=1) + crossed)
 
 
 def hidden_nll(batch: Batch, logits: Tensor, shown: Tensor) -> Tensor:

@@ -86,6 +86,50 @@ def test_a_taste_is_recognised(kind, watched):
     assert (top == third.argmax(axis=1))[clear].mean() > 0.8
 
 
+@pytest.mark.parametrize("kind", [MultVAE, RecVAE])
+def test_a_code_is_what_the_score_goes_through(kind, tmp_path):
+    model = kind(**COMMON, **MODELS[kind], epochs=5).fit(tastes(100, 1))
+    x = sparse.csr_array(sparse.vstack([tastes(70, 7), sparse.csr_array((1, 24))]))
+    code = model.encode(x)
+    assert_allclose(model.decode(code.mean), model.score(x), atol=1e-5)
+    assert not code.mean[-1].any()
+    assert not code.log_variance[-1].any()
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model").encode(x)
+    assert_array_equal(again.mean, code.mean)
+    assert_array_equal(again.log_variance, code.log_variance)
+    alone = model.encode(x[[3]])
+    assert_allclose(alone.log_variance[0], code.log_variance[3], atol=1e-6)
+
+
+def test_drawn_codes_have_the_spread_that_the_encoder_says_and_one_seed_draws_alike():
+    from recsys_lib.models.variational import Code
+
+    spread = np.array([[0.1, 1.0], [2.0, 3.0]], dtype=np.float32)
+    code = Code(np.array([[1, -1], [0, 5]], dtype=np.float32), 2 * np.log(spread))
+    drawn = code.sample(40_000, seed=3)
+    assert drawn.shape == (40_000, 2, 2)
+    assert_allclose(drawn.mean(axis=0), code.mean, atol=0.05)
+    # The variance in the place of the standard deviation, the nearest mistake, would be 9 and 4.
+    assert_allclose(drawn.std(axis=0), spread, rtol=0.03)
+    assert_array_equal(code.sample(5, seed=3), code.sample(5, seed=3))
+    assert not np.array_equal(code.sample(5, seed=3), code.sample(5, seed=4))
+
+
+def test_codes_of_another_width_are_refused():
+    model = MultVAE(**COMMON, **MODELS[MultVAE], epochs=1).fit(tastes(30, 1))
+    with pytest.raises(ValueError, match=r"`codes` must have shape \(n_rows, 4\); got \(2, 3\)"):
+        model.decode(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("likelihood", ["logistic", "gaussian"])
+@pytest.mark.parametrize("kind", [MultDAE, MultVAE])
+def test_the_other_likelihoods_recognise_a_taste_too(kind, likelihood):
+    settings = COMMON | MODELS[kind] | {"likelihood": likelihood}
+    model = kind(**settings, epochs=25).fit(tastes(100, 1), validation=fold(2))
+    assert model.history_["ndcg@100"].max() > model.history_["ndcg@100"].iloc[0] + 0.02
+
+
 def test_hidden_targets_and_averaged_weights_train_too(kind):
     model = kind(**COMMON, **MODELS[kind], epochs=25, targets="hidden", average=0.5)
     model.fit(tastes(100, 1), validation=fold(2))
@@ -122,6 +166,8 @@ def test_a_validation_fold_without_targets_is_refused(kind):
         (MultDAE(l2=-1.0), "`l2` must be >= 0"),
         (MultDAE(targets="some"), "`targets` must be one of 'all', 'hidden'"),
         (MultDAE(targets="hidden", dropout=0.0), "`dropout` must be > 0.*hides nothing"),
+        (MultDAE(likelihood="poisson"), "`likelihood` must be one of 'multinomial'"),
+        (MultVAE(likelihood="logistic", targets="hidden"), "must be 'multinomial' with targets="),
         (MultDAE(average=1.0), "`average` must be a share"),
         (MultVAE(hidden_dims=600), "`hidden_dims` must be a tuple of layer widths; got 600"),
         (MultVAE(hidden_dims=(600, 0)), r"`hidden_dims\[1\]` must be >= 1"),

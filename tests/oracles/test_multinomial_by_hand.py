@@ -51,6 +51,32 @@ def test_the_likelihood_of_a_3_by_4_matrix_is_the_one_by_hand(batch_of, gather):
     assert float(mean_over_users(batch, per_user)) == pytest.approx(sum(BY_HAND) / 3, rel=1e-6)
 
 
+@pytest.mark.parametrize("gather", [False, True])
+def test_the_other_likelihoods_are_those_of_a_dense_row(batch_of, gather):
+    from recsys_lib.training.losses import gaussian_nll, logistic_nll
+
+    batch = batch_of(X, gather=gather)
+    yes = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
+    cross_entropy = -np.where(X > 0, np.log(yes), np.log(1 - yes)).sum(axis=1)
+    assert_allclose(np.asarray(logistic_nll(batch, LOGITS)), cross_entropy, rtol=1e-5)
+    half_squares = 0.5 * ((X - LOGITS) ** 2).sum(axis=1)
+    assert_allclose(np.asarray(gaussian_nll(batch, LOGITS)), half_squares, rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", ["multinomial", "logistic", "gaussian"])
+def test_each_likelihood_starts_from_popularity(likelihood):
+    share = np.array([0.5, 0.1, 0.02, 0.3], dtype=np.float32)
+    from recsys_lib.models.networks.parts import popular_scores
+
+    read = {
+        "multinomial": np.exp,
+        "logistic": lambda score: 1 / (1 + np.exp(-score)),
+        "gaussian": lambda score: score,
+    }
+    scores = popular_scores(np.log(share), likelihood)
+    assert_allclose(read[likelihood](scores), share, rtol=1e-5)
+
+
 def test_the_gradient_of_the_likelihood_is_softmax_times_length_less_the_row(batch_of, gradient_of):
     from recsys_lib.training.losses import multinomial_nll
     from recsys_lib.training.quiet import ops

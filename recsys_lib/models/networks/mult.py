@@ -12,6 +12,7 @@ from recsys_lib.models.networks.parts import (
     has_entries,
     keep,
     penalty,
+    popular_scores,
     reconstruction,
     sample,
     unit_rows,
@@ -47,13 +48,15 @@ class _MultinomialNetwork:
         learning_rate: float,
         seed: int,
         targets: str = "all",
+        likelihood: str = "multinomial",
     ) -> None:
         self.n_items, self.latent_dim = len(item_bias), latent_dim
         self.dropout, self.l2, self.learning_rate = dropout, l2, learning_rate
-        self.targets = targets
+        self.targets, self.likelihood = targets, likelihood
         units = self.numbers_per_dimension * latent_dim
         self.encoder = Encoder(self.n_items, hidden_dims, units, seed=seed)
-        self.decoder = Decoder(latent_dim, hidden_dims[::-1], item_bias, seed=seed)
+        start = popular_scores(item_bias, likelihood)
+        self.decoder = Decoder(latent_dim, hidden_dims[::-1], start, seed=seed)
         self.layers = [*self.encoder.layers, *self.decoder.layers]
         self.seeds = keras.random.SeedGenerator(seed_from(seed, "noise"))
 
@@ -81,6 +84,10 @@ class _MultinomialNetwork:
         """Return the unit rows after dropout."""
         return unit_rows(batch) * kept / (1.0 - self.dropout)
 
+    def nll(self, batch: Batch, logits: Tensor, kept: Tensor) -> Tensor:
+        """Return the mean negative log-likelihood of what is to be predicted."""
+        return reconstruction(batch, logits, kept, self.targets, self.likelihood)
+
 
 class DenoisingNetwork(_MultinomialNetwork):
     """Mult-DAE: a tanh code, no noise but that on the input."""
@@ -90,11 +97,10 @@ class DenoisingNetwork(_MultinomialNetwork):
         return ops.tanh(self.encoder(batch, values)) * has_entries(batch)
 
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the multinomial likelihood of the row, given the noisy one."""
+        """Return the likelihood of the row, given the noisy one."""
         del update
         kept = keep(batch, self.dropout, self.seeds)
-        logits = self.decoder(self.code(batch, self.noisy(batch, kept)))
-        nll = reconstruction(batch, logits, kept, self.targets)
+        nll = self.nll(batch, self.decoder(self.code(batch, self.noisy(batch, kept))), kept)
         return nll + penalty(self.layers, self.l2), {"reconstruction": nll}
 
     def score(self, batch: Batch) -> Tensor:
@@ -124,7 +130,7 @@ class VariationalNetwork(_MultinomialNetwork):
         kept = keep(batch, self.dropout, self.seeds)
         mean, log_variance = self.posterior(batch, self.noisy(batch, kept))
         code, _ = sample(mean, log_variance, self.seeds)
-        nll = reconstruction(batch, self.decoder(code), kept, self.targets)
+        nll = self.nll(batch, self.decoder(code), kept)
         kl = mean_over_users(batch, gaussian_kl(mean, log_variance))
         anneal = linear_anneal(update, n_updates=self.anneal_steps, cap=self.anneal_cap)
         objective = nll + anneal * kl + penalty(self.layers, self.l2)
@@ -133,3 +139,7 @@ class VariationalNetwork(_MultinomialNetwork):
     def score(self, batch: Batch) -> Tensor:
         """Return logits of shape (n_rows, n_items) at the mean code."""
         return self.decoder(self.posterior(batch, unit_rows(batch))[0])
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Return mean and log variance side by side, (n_rows, 2 latent_dim), without noise."""
+        return ops.concatenate(self.posterior(batch, unit_rows(batch)), axis=1)

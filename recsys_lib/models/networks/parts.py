@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from recsys_lib.seeding import seed_from
 from recsys_lib.training.layers import apply_first, dense
-from recsys_lib.training.losses import hidden_nll, mean_over_users, multinomial_nll
+from recsys_lib.training.losses import (
+    gaussian_nll,
+    hidden_nll,
+    logistic_nll,
+    mean_over_users,
+    multinomial_nll,
+)
 from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Batch
 
@@ -24,6 +30,7 @@ __all__ = [
     "has_entries",
     "keep",
     "penalty",
+    "popular_scores",
     "reconstruction",
     "sample",
     "unit_rows",
@@ -53,11 +60,30 @@ def keep(batch: Batch, rate: float, seeds: keras.random.SeedGenerator) -> Tensor
     return ops.cast(drawn >= rate, "float32")
 
 
-def reconstruction(batch: Batch, logits: Tensor, kept: Tensor, targets: str) -> Tensor:
+_LIKELIHOODS = {
+    "multinomial": multinomial_nll,
+    "logistic": logistic_nll,
+    "gaussian": gaussian_nll,
+}
+
+
+def reconstruction(
+    batch: Batch, logits: Tensor, kept: Tensor, targets: str, likelihood: str = "multinomial"
+) -> Tensor:
     """Return the mean negative log-likelihood of the `targets`, "all" or the "hidden" ones."""
     if targets == "all":
-        return mean_over_users(batch, multinomial_nll(batch, logits))
+        return mean_over_users(batch, _LIKELIHOODS[likelihood](batch, logits))
     return mean_over_users(batch, hidden_nll(batch, logits, kept))
+
+
+def popular_scores(item_bias: NDArray[np.float32], likelihood: str) -> NDArray[np.float32]:
+    """Return the scores that say «popularity», given the logarithms of the items' shares."""
+    if likelihood == "multinomial":
+        return item_bias
+    share = np.exp(item_bias.astype(np.float64))
+    if likelihood == "logistic":
+        share = np.log(share / (1.0 - share))
+    return share.astype(np.float32)
 
 
 def sample(

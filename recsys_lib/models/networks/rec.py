@@ -144,7 +144,7 @@ class CompositeNetwork:
         """Keep what the encoder says now of each training user, as the old encoder's answer."""
         n_out = 2 * self.latent_dim
         encode = Scorer(
-            self.posterior,
+            self.encode,
             n_items=self.n_items,
             n_out=n_out,
             state=weights_of(self.layers),
@@ -220,6 +220,6 @@ class CompositeNetwork:
         """Return logits of shape (n_rows, n_items) at the mean code."""
         return self.decoder(self.encoder(batch, unit_rows(batch))[0])
 
-    def posterior(self, batch: Batch) -> Tensor:
-        """Return mean and log variance side by side, (n_rows, 2 latent_dim)."""
+    def encode(self, batch: Batch) -> Tensor:
+        """Return mean and log variance side by side, (n_rows, 2 latent_dim), without noise."""
         return ops.concatenate(self.encoder(batch, unit_rows(batch)), axis=1)
