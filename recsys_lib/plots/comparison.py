@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from recsys_lib.plots.style import COLOURS, GRID, INK, MUTED, new_axes, styled, write_words
 
@@ -75,7 +76,7 @@ def plot_cost(
     *,
     ylabel: str,
     title: str = "What does a better list cost?",
-    xlabel: str = "time to fit once (seconds, each line ten times the one before)",
+    xlabel: str = "time to fit once (seconds, logarithmic)",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw accuracy against training time; a line joins the models that nothing cheaper beats.
@@ -96,7 +97,7 @@ def plot_cost(
     ordered = table.sort_values("seconds", kind="stable")
     best = ordered["value"].cummax()
     front = ordered[(ordered["value"] == best) & (best > best.shift(fill_value=-np.inf))]
-    ax.step(front["seconds"], front["value"], where="post", color=COLOURS["orange"], zorder=1)
+    ax.step(front["seconds"], front["value"], where="post", color=COLOURS["orange"], zorder=2)
     if {"low", "high"} <= set(table):
         ax.vlines(table["seconds"], table["low"], table["high"], color=GRID, lw=2, zorder=1)
     colours = [COLOURS["blue" if name in front.index else "grey"] for name in table.index]
@@ -152,6 +153,7 @@ def plot_wins(
     ax.set_yticks(rows, [str(name) for name in table.index])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
+    ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="lower right", title="best of all")
     return write_words(ax, title, "share of users")

@@ -1,7 +1,5 @@
 """One list of candidates for each family of rankers, all of one length, scaled to the data."""
 
-from functools import partial
-
 from scipy import sparse
 
 from recsys_lib import models
@@ -52,29 +50,30 @@ def candidate_families(
     >>> {len(candidates) for candidates in found.values()}
     {2}
     >>> [model.l2 for model in candidate_families(sparse.eye_array(50).tocsr())["EASE"]]
-    [1.0, 2.0]
+    [2.0, 1.0]
     """
     check_integer("tries", tries, minimum=1)
     if tries > len(_WAYS):
         raise ValueError(f"`tries` must be at most {len(_WAYS)}; got {tries}. Use `search`.")
     per_item = max(user_items.nnz / user_items.shape[1], 1e-3)
-    penalties = [per_item * strength for strength in (1.0, 2.0, 0.5, 4.0)]
-    dims = [min(dim, min(user_items.shape)) for dim in (16, 64, 128, 8)]
+    penalties = [float(f"{per_item * strength:.3g}") for strength in (2.0, 1.0, 4.0, 0.5)]
+    dims = [min(dim, min(user_items.shape)) for dim in (8, 64, 16, 128)]
+    factors = [(16, 0.5), (64, 0.5), (16, 0.25), (128, 0.25)]
     size = {"latent_dim": latent_dim, "epochs": epochs, "seed": seed}
     ways = [size | {"targets": targets, "dropout": dropout} for targets, dropout in _WAYS]
     deep = {"hidden_dim": hidden_dim, "learning_rate": 1e-3, "epochs": -(-epochs // 4)}
-    als = partial(models.ALS, l2=per_item / 4, seed=seed)
+    fast = {"learning_rate": 1e-2}  # the focal loss has small gradients
     families: dict[str, list[Recommender]] = {
         "item KNN": [models.ItemKNN(neighbours=n) for n in (100, 200, 50, 400)],
         "user KNN": [models.UserKNN(neighbours=n) for n in (200, 100, 400, 50)],
         "SVD": [models.PureSVD(latent_dim=dim, seed=seed) for dim in dims],
-        "ALS": [als(latent_dim=dim) for dim in dims],
+        "ALS": [models.ALS(latent_dim=d, l2=per_item * s, seed=seed) for d, s in factors],
         "EASE": [models.EASE(l2=l2) for l2 in penalties],
         "EDLAE": [models.EDLAE(l2=l2) for l2 in penalties],
         "KernelAE": [models.KernelAE(sharpness=s, seed=seed) for s in (4.0, 2.0, 1.0, 8.0)],
         "MultDAE": [models.MultDAE(**way) for way in ways],
         "MultVAE": [models.MultVAE(**way, hidden_dims=(hidden_dim,)) for way in ways],
         "RecVAE": [models.RecVAE(**way | deep) for way in ways],
-        "VASP": [models.VASP(**way | deep) for way in (ways[1], ways[0], *ways[2:])],
+        "VASP": [models.VASP(**way | deep | fast) for way in (ways[1], ways[0], *ways[2:])],
     }
     return {name: candidates[:tries] for name, candidates in families.items()}
