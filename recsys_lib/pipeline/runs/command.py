@@ -1,6 +1,7 @@
 """``recsys runs``, ``recsys runs compare`` and ``recsys runs export``."""
 
 import argparse
+import logging
 import shutil
 import sys
 from collections.abc import Sequence
@@ -78,6 +79,8 @@ def _export(options: argparse.Namespace) -> int:
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runs.mlflow_export import export_runs, local_store
 
+    # That it makes its tables is nothing that anybody asked for.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     project = Project.find()
     for run, done in export_runs(options.names, to=options.to, project=project).items():
         _write(f"{run}  {done}")

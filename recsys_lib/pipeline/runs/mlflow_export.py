@@ -83,9 +83,11 @@ def export_runs(
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
-    # Nothing is told to anybody but the store; and a store of plain files, which MLflow has put
-    # into maintenance, is the user's word where it is given.
+    # MLflow takes these from the environment only. Nothing is told to anybody but the store; one
+    # that does not answer is given up after seconds; and plain files, which MLflow no longer
+    # develops, are allowed where somebody asks for them.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if address.startswith("file:") or "://" not in address:
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     try:
@@ -98,7 +100,7 @@ def _client(address: str) -> Iterator[Any]:
         ) from error
     try:
         yield MlflowClient(tracking_uri=address)
-    except MlflowException as error:
+    except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"The MLflow store {address} must take the runs; {reason} Check its address."
