@@ -7,6 +7,7 @@ from recsys_lib.sources.loading import load_dataset
 from recsys_lib.sources.profiles import read_catalogue, read_users
 from recsys_lib.sources.reduction import Reduction
 from recsys_lib.sources.snapshots import Snapshot, read_facts, snapshot
+from recsys_lib.sources.statements import show_sql
 
 __all__ = [
     "Reduction",
@@ -17,6 +18,7 @@ __all__ = [
     "read_facts",
     "read_interactions",
     "read_users",
+    "show_sql",
     "snapshot",
     "to_likes",
     "validate_interactions",

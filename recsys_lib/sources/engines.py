@@ -22,6 +22,7 @@ from recsys_lib.sources.secrets import (
     shown_url,
     split_url,
 )
+from recsys_lib.sources.statements import dialect_of, select_sql
 
 __all__ = ["EngineTable", "is_engine", "open_engine"]
 
@@ -185,35 +186,15 @@ class EngineTable:
 
     def _select(self, roles: Mapping[str, str], where: str | None) -> Any:
         """Return the columns under the names of their roles, restricted by a predicate."""
-        return self.connection.sql(self.select_sql(roles, where), dialect=_dialect(self.engine))
+        return self.connection.sql(self.select_sql(roles, where), dialect=dialect_of(self.engine))
 
     def select_sql(self, roles: Mapping[str, str], where: str | None) -> str:
         """Return the innermost SELECT: the columns with a role, and the predicate."""
-        import sqlglot
-        from sqlglot import exp
-
-        dialect = _dialect(self.engine)
-        if self.table is not None:
-            origin: Any = exp.to_table(self.table, dialect=dialect)
-            for part in origin.parts:
-                part.set("quoted", True)
-        else:
-            origin = exp.Subquery(
-                this=sqlglot.parse_one(str(self.query), read=dialect),
-                alias=exp.TableAlias(this=exp.to_identifier("source")),
-            )
-        named = [
-            exp.alias_(exp.column(column, quoted=True), role, quoted=True)
-            for role, column in roles.items()
-        ]
-        select = sqlglot.select(*named).from_(origin)
-        if where is not None:
-            select = select.where(sqlglot.condition(where, dialect=dialect))
-        return select.sql(dialect=dialect)
+        return select_sql(self.engine, roles, where, table=self.table, query=self.query)
 
     def _schema(self) -> Any:
         if self.query is not None:
-            return self.connection.sql(self.query, dialect=_dialect(self.engine)).schema().names
+            return self.connection.sql(self.query, dialect=dialect_of(self.engine)).schema().names
         *space, name = str(self.table).split(".")
         if not space:
             return self.connection.table(name).schema().names
@@ -334,8 +315,3 @@ def _absent(scheme: str) -> ConfigError:
         f"The engine {scheme!r} needs packages that are not installed. "
         f"Install them with: pip install 'recsys-lib[{extra}]'."
     )
-
-
-def _dialect(engine: str) -> str:
-    """Return what sqlglot calls the SQL of a backend."""
-    return {"impala": "hive", "pyspark": "spark"}.get(engine, engine)

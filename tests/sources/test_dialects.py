@@ -1,15 +1,15 @@
 """The SQL for engines that no test can start. It was not run against a live cluster."""
 
-from types import SimpleNamespace
-from typing import Any
+import dataclasses
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from recsys_lib.sources import Reduction
+from recsys_lib.errors import ConfigError
+from recsys_lib.sources import Reduction, read_interactions, show_sql
 
 ibis = pytest.importorskip("ibis", reason="the extra [sql] is not installed")
-
-from recsys_lib.sources.engines import EngineTable  # noqa: E402
 
 RULE = Reduction(
     weights={"view": 1.0, "complete": 4.0},
@@ -64,21 +64,35 @@ def test_the_core_joins_counts_and_sorts_nothing() -> None:
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        (
-            "trino",
-            'SELECT "u" AS "user_id", "i" AS "item_id" FROM "hive"."lake"."events" '
-            "WHERE day >= CAST('2024-01-01' AS DATE)",
-        ),
-        (
-            "impala",
-            "SELECT `u` AS `user_id`, `i` AS `item_id` FROM `hive`.`lake`.`events` "
-            "WHERE day >= CAST('2024-01-01' AS DATE)",
-        ),
+        ("trino", 'FROM "hive"."lake"."events" WHERE day >= CAST(\'2024-01-01\' AS DATE)'),
+        ("impala", "FROM `hive`.`lake`.`events` WHERE day >= CAST('2024-01-01' AS DATE)"),
     ],
 )
 def test_the_partition_predicate_stands_in_the_innermost_select(engine: str, said: str) -> None:
-    table: Any = object.__new__(EngineTable)  # without a connection there is no schema to ask for
-    table.connection, table.engine = SimpleNamespace(), engine
-    table.table, table.query = "hive.lake.events", None
-    found = table.select_sql({"user_id": "u", "item_id": "i"}, "day >= DATE '2024-01-01'")
-    assert found == said
+    rule = Reduction(weights={"view": 1.0}, where="day >= DATE '2024-01-01'")
+    columns = {"user_id": "u", "item_id": "i", "event": "kind"}
+    shown = " ".join(show_sql(rule, engine, "hive.lake.events", columns).split())
+    assert shown.count("FROM") == 3
+    assert said in shown
+
+
+def test_what_is_shown_is_what_is_run(events: pd.DataFrame, rule: Reduction) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    whole = dataclasses.replace(rule, min_user_items=1, min_item_users=1, now=events["time"].max())
+    columns = {"user_id": "user", "item_id": "item", "event": "event", "dwell": "dwell"}
+    statement = show_sql(whole, "duckdb", "events", columns | {"timestamp": "time"})
+    with duckdb.connect() as connection:
+        shown = connection.execute(statement.replace('"events"', "events")).df()
+    run = read_interactions(events, reduce=whole)
+    pairs = ["user_id", "item_id"]
+    shown = shown.sort_values(pairs, ignore_index=True)
+    assert shown[pairs].to_numpy().tolist() == run[pairs].to_numpy().tolist()
+    np.testing.assert_allclose(shown["value"], run["value"], rtol=1e-9)
+
+
+def test_what_cannot_be_shown_says_what_is_missing() -> None:
+    columns = {"user_id": "u", "item_id": "i"}
+    with pytest.raises(ConfigError, match="must name those of event, item_id, user_id"):
+        show_sql(Reduction(weights={"view": 1.0}), "postgres", "events", columns)
+    with pytest.raises(ConfigError, match="must say `now` to be shown"):
+        show_sql(Reduction(half_life=9), "postgres", "events", columns | {"timestamp": "t"})

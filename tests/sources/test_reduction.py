@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
 
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.sources import Reduction, load_dataset, read_interactions
+from recsys_lib.sources.secrets import find_password
 
 pytest.importorskip("ibis", reason="the extra [sql] is not installed")
 
@@ -200,8 +202,7 @@ def test_only_columns_with_a_role_are_asked_for(tmp_path: Path, events: pd.DataF
 def test_a_password_is_taken_from_the_environment_before_the_keyring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from recsys_lib.sources import engines
-
+    parts = urlsplit("postgresql://me@db/labs")
     asked = []
 
     def get_password(service: str, name: str) -> str:
@@ -213,10 +214,10 @@ def test_a_password_is_taken_from_the_environment_before_the_keyring(
     )
     monkeypatch.setitem(sys.modules, "keyring", fake)
     monkeypatch.delenv("RECSYS_DB_PASSWORD", raising=False)
-    assert engines._secret("me", "db") == "from the keyring"
+    assert find_password(parts) == "from the keyring"
     assert asked == [("recsys-lib", "me@db")]
     monkeypatch.setenv("RECSYS_DB_PASSWORD", "from the environment")
-    assert engines._secret("me", "db") == "from the environment"
+    assert find_password(parts) == "from the environment"
     monkeypatch.delenv("RECSYS_DB_PASSWORD")
     monkeypatch.setitem(sys.modules, "keyring", None)
-    assert engines._secret("me", "db") is None
+    assert find_password(parts) is None
