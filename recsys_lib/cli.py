@@ -30,6 +30,7 @@ __all__ = ["main"]
 _FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
 _HOUR = 3600.0
 _SHOWN_USER = "nle"
+_COMPARISON = "comparison_table"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,7 +167,10 @@ def _run(options: argparse.Namespace) -> int:
     if result.failed:
         return _tell_failure(result.failed, options.debug)
     print(f"\n{closing_table(result.outcomes)}\n\n{_places(project, result)}")
-    if not any("bundle" in one.artifacts for one in result.outcomes):
+    written = {name for one in result.outcomes for name in one.artifacts}
+    if _COMPARISON in written:
+        _show_comparison(result.folder)
+    if "bundle" not in written:
         return 0
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
     _show_list(result.folder, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
@@ -191,6 +195,16 @@ def _places(project: "Project", result: "RunResult") -> str:
     folder = result.folder.relative_to(project.root)
     figures = project.figures(result.name).relative_to(project.root)
     return f"Executed notebooks: {folder}   artefacts: {folder}/artifacts   figures: {figures}"
+
+
+def _show_comparison(folder: Path) -> None:
+    """Print the leaderboard that the notebook of the comparison left."""
+    from recsys_lib.artifacts import read_table
+
+    table = read_table(folder / "artifacts" / f"{_COMPARISON}.parquet").set_index("model")
+    shown = table[::-1].drop(columns=["role", "metric"]).rename_axis(None)
+    text = shown.to_string(float_format="{:.4f}".format, na_rep="")
+    print(f"\nComparison of models, {table['metric'].iloc[0]}\n{text}")
 
 
 def _show_list(folder: Path, user: str) -> None:

@@ -240,3 +240,13 @@ def test_outside_a_project_is_an_error(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["run"]) == 2
     assert "must be inside the project" in capsys.readouterr().err
+
+
+def test_a_run_that_compares_models_prints_the_comparison_best_first(project, capsys):
+    table = "import pandas as pd\nrows = [['knn', .2, 'model', 'ndcg@9'], ['vae', .3, 'model', 'ndcg@9']]"
+    frame = "table = pd.DataFrame(rows, columns=['model', 'value', 'role', 'metric'])"
+    write(project, "01_compare", table, frame, "session.save('comparison_table', table)")
+    assert main(["run"]) == 0
+    said = capsys.readouterr().out
+    assert "Comparison of models, ndcg@9" in said
+    assert said.index("vae 0.3000") < said.index("knn 0.2000")
