@@ -243,9 +243,10 @@ def test_outside_a_project_is_an_error(tmp_path, monkeypatch, capsys):
 
 
 def test_a_run_that_compares_models_prints_the_comparison_best_first(project, capsys):
-    table = "import pandas as pd\nrows = [['knn', .2, 'model', 'ndcg@9'], ['vae', .3, 'model', 'ndcg@9']]"
-    frame = "table = pd.DataFrame(rows, columns=['model', 'value', 'role', 'metric'])"
-    write(project, "01_compare", table, frame, "session.save('comparison_table', table)")
+    rows = "rows = [[name, value, 'model', 'ndcg@9'] for name, value in (('knn', .2), ('vae', .3))]"
+    make = "import pandas as pd\n"
+    make += "table = pd.DataFrame(rows, columns=['model', 'value', 'role', 'metric'])"
+    write(project, "01_compare", rows, make, "session.save('comparison_table', table)")
     assert main(["run"]) == 0
     said = capsys.readouterr().out
     assert "Comparison of models, ndcg@9" in said
