@@ -26,6 +26,7 @@ from recsys_lib.models.bias import fit_biases
 from recsys_lib.models.epochs import EpochRecommender, OnEpoch
 from recsys_lib.models.neural import check_widths
 from recsys_lib.seeding import rng_from
+from recsys_lib.training.checkpoints import Keeper
 
 __all__ = ["Autoencoder"]
 
@@ -185,7 +186,12 @@ class Autoencoder(EpochRecommender):
         return encode(x)
 
     def _fit(
-        self, x: sparse.csr_array, validation: Fold | None, on_epoch: OnEpoch | None = None
+        self,
+        x: sparse.csr_array,
+        validation: Fold | None,
+        *,
+        on_epoch: OnEpoch | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         from recsys_lib.training.rows import Rows
 
@@ -193,7 +199,13 @@ class Autoencoder(EpochRecommender):
         rows = Rows(x)
         trainer = self._trainer(x)
         report = None if on_epoch is None else lambda mse: on_epoch(_in_rating_units(mse))
-        trainer.fit(rows, epochs=self.epochs, monitor=self._monitor(x, validation), on_epoch=report)
+        trainer.fit(
+            rows,
+            epochs=self.epochs,
+            monitor=self._monitor(x, validation),
+            on_epoch=report,
+            keeper=keeper,
+        )
         self.history_ = pd.DataFrame([_in_rating_units(record) for record in trainer.history])
         self.best_epoch_ = trainer.best_epoch or trainer.epoch
 

@@ -1,24 +1,33 @@
-"""What all models that train in epochs share: a fit that reports each one."""
+"""What all models that train in epochs share: a fit that reports each one, and that survives."""
 
+import contextlib
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from recsys_lib.checks import check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, check_rows
+from recsys_lib.training.checkpoints import Checkpoints, Keeper
 
 __all__ = ["EpochRecommender", "OnEpoch"]
 
 #: Receives the history record of the epoch that has just ended.
 OnEpoch = Callable[[dict[str, float]], object]
 
+# How long to train: a fit goes on with more of either from where it has come to.
+_LENGTH = {"epochs", "patience"}
+
 
 @dataclass(kw_only=True)
 class EpochRecommender(Recommender):
-    """Base of the models that train in epochs; subclasses implement `_fit` with `on_epoch`.
+    """Base of the models that train in epochs; subclasses implement the longer `_fit`.
 
     Attributes
     ----------
@@ -33,9 +42,10 @@ class EpochRecommender(Recommender):
         user_items: sparse.csr_array,
         *,
         validation: Fold | None = None,
+        checkpoint: Checkpoints | Path | str | None = None,
         on_epoch: OnEpoch | Sequence[OnEpoch] | None = None,
     ) -> Self:
-        """Fit from scratch.
+        """Fit from scratch, or from where a fit with the same checkpoints was stopped.
 
         Parameters
         ----------
@@ -43,6 +53,11 @@ class EpochRecommender(Recommender):
             Stored entries are observations. Not modified.
         validation : Fold, optional
             Held-out users or ratings, by which the best weights are kept and training stops.
+        checkpoint : Checkpoints, Path or str, optional
+            A folder for what training goes on from, or how often to write there as well
+            (`training.Checkpoints`). A fit that was killed goes on after the last epoch written and
+            ends with the weights of one that was not; a fit that had ended returns at once. All but
+            `epochs` and `patience` must be as it was.
         on_epoch : callable or sequence of callables, optional
             Each is called after every epoch with its record, a row of `history_` as a dict:
             ``epoch``, the terms of the objective, what was measured on the validation fold,
@@ -56,16 +71,44 @@ class EpochRecommender(Recommender):
         ------
         TypeError, ValueError
             If the matrix or a hyper-parameter is not what it must be.
+        ArtifactError
+            If the folder of `checkpoint` belongs to another fit, is in use or cannot be written.
         """
         x = check_rows(user_items, validation)
-        self._fit(x, validation, _one(on_epoch))
+        with contextlib.ExitStack() as stack:
+            keeper = None
+            if checkpoint is not None:
+                identity = self._identity(x, validation)
+                keeper = stack.enter_context(Keeper(Checkpoints.of(checkpoint), identity))
+            self._fit(x, validation, on_epoch=_one(on_epoch), keeper=keeper)
         self.n_items_ = int(x.shape[1])
         return self
 
     def _fit(
-        self, x: sparse.csr_array, validation: Fold | None, on_epoch: OnEpoch | None = None
+        self,
+        x: sparse.csr_array,
+        validation: Fold | None,
+        *,
+        on_epoch: OnEpoch | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         raise NotImplementedError
+
+    def _identity(self, x: sparse.csr_array, validation: Fold | None) -> dict[str, Any]:
+        """Return what must be the same for a fit to go on, by name."""
+        from recsys_lib.training import backend
+        from recsys_lib.training.quiet import keras
+
+        settings = {name: value for name, value in self.config().items() if name not in _LENGTH}
+        parts = None if validation is None else (validation.fold_in, validation.targets)
+        return {
+            "model": type(self).__name__,
+            "backend": backend.NAME,
+            "precision": keras.config.dtype_policy().name,
+            "user_items": _fingerprint(x),
+            "validation": None if parts is None else _fingerprint(*parts),
+            **settings,
+        }
 
 
 def _one(on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEpoch | None:
@@ -79,3 +122,15 @@ def _one(on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEpoch | None:
             call(record)
 
     return call_all
+
+
+def _fingerprint(*matrices: sparse.csr_array) -> str:
+    """Return the SHA-256 of matrices as they are read: shapes, positions and float32 values."""
+    digest = hashlib.sha256()
+    for matrix in matrices:
+        x = check_user_items(matrix)
+        digest.update(repr(tuple(int(size) for size in x.shape)).encode())
+        for part in (x.indptr, x.indices):
+            digest.update(part.astype(np.int64).tobytes())
+        digest.update(x.data.tobytes())
+    return f"sha256:{digest.hexdigest()}"

@@ -8,6 +8,7 @@ from typing import Any
 
 _HOMES = {
     "Batch": "rows",
+    "Checkpoints": "checkpoints",
     "DeviceReport": "device",
     "Measure": "passes",
     "Monitor": "phases",

@@ -47,6 +47,11 @@ class Pass:
         The counter, int32; incremented once a step where there is an optimizer.
     jit : bool
         Compile with XLA where the backend leaves the choice.
+
+    Attributes
+    ----------
+    slots : list of int
+        Capacity of a batch of each matrix; grows where a batch needs more.
     """
 
     def __init__(
@@ -67,7 +72,7 @@ class Pass:
         self._loss, self._terms = loss, tuple(terms)
         self._batch_size = min(batch_size, rows.n_rows)
         self._updates = updates if optimizer is not None else None
-        self._slots = [bucket(matrix.usual_slots(self._batch_size)) for matrix in self._matrices]
+        self.slots = [bucket(matrix.usual_slots(self._batch_size)) for matrix in self._matrices]
         counters = [] if updates is None else [updates]
         self._run = backend.compile_pass(
             self._step,
@@ -90,8 +95,8 @@ class Pass:
         order = np.arange(rows.n_rows) if order is None else order
         orders = self._in_steps(order, rows.n_rows)
         for index, matrix in enumerate(self._matrices):
-            self._slots[index] = max(self._slots[index], bucket(matrix.slots_for(orders)))
-        slots = tuple(np.arange(size, dtype=np.int32) for size in self._slots)
+            self.slots[index] = max(self.slots[index], bucket(matrix.slots_for(orders)))
+        slots = tuple(np.arange(size, dtype=np.int32) for size in self.slots)
         arrays = tuple(matrix.arrays for matrix in self._matrices)
         totals = np.zeros((len(self._terms), 2), dtype=np.float64)
         chunk = min(len(orders), STEPS_PER_CALL)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys_lib.seeding import rng_from
 from recsys_lib.training import backend
+from recsys_lib.training.checkpoints import Keeper
 from recsys_lib.training.passes import Pass
 from recsys_lib.training.phases import Monitor, Phase, check_disjoint
 from recsys_lib.training.quiet import keras
@@ -90,6 +91,8 @@ class Trainer:
         self.history: list[Record] = []
         self._average = None if average is None else RunningAverage(moving, average)
         self._n_passes = 0
+        self._passes: list[Pass] = []
+        self._slots: NDArray[np.int64] = np.zeros((0, 0), dtype=np.int64)
         self._best: list[NDArray[Any]] = []
         self._best_value = np.nan
         for phase in self.phases:
@@ -103,6 +106,7 @@ class Trainer:
         targets: Rows | None = None,
         monitor: Monitor | None = None,
         on_epoch: Callable[[Record], object] | None = None,
+        keeper: Keeper | None = None,
     ) -> list[Record]:
         """Train until `epochs` epochs have been made in all.
 
@@ -117,34 +121,41 @@ class Trainer:
         monitor : Monitor, optional
             What to measure, and when to stop.
         on_epoch : callable, optional
-            Receives each record, for progress and checkpoints.
+            Receives each record, after the epoch is in the history and on disk.
+        keeper : Keeper, optional
+            Takes up what it finds on disk, and writes checkpoints.
 
         Returns
         -------
         list of dict
             The history.
         """
-        passes = [self._compile(phase, rows, targets, epochs) for phase in self.phases]
-        stop = False
-        while self.epoch < epochs and not stop:
+        if keeper is not None:
+            keeper.resume(self, epochs=epochs)
+        self._passes = [self._compile(phase, rows, targets, epochs) for phase in self.phases]
+        for walk, slots in zip(self._passes, self._slots, strict=False):
+            walk.slots = [int(size) for size in slots]
+        while not self._is_over(epochs, monitor):
             started = time.perf_counter()
             self.epoch += 1
-            record: Record = {"epoch": self.epoch, **self._run_epoch(passes, rows.n_rows)}
+            record: Record = {"epoch": self.epoch, **self._run_epoch(rows.n_rows)}
             if self._average is not None:
                 self._average.update()
             if monitor is not None and (self.epoch % monitor.every == 0 or self.epoch == epochs):
                 with self._kept_weights():
                     record |= monitor.measure()
-                    stop = self._judge(monitor, record)
+                    self._judge(monitor, record)
             record["seconds"] = time.perf_counter() - started
             self.history.append(record)
+            if keeper is not None:
+                keeper.epoch_done(self, last=self._is_over(epochs, monitor))
             if on_epoch is not None:
                 on_epoch(dict(record))
         self._settle()
         return self.history
 
     def checkpoint(self) -> dict[str, NDArray[Any]]:
-        """Return what training goes on from, as arrays; take it in `on_epoch`.
+        """Return what training goes on from, as arrays; take it between two epochs of `fit`.
 
         The history is not part of it: it is a table of its own.
         """
@@ -156,6 +167,8 @@ class Trainer:
         counters = [self.epoch, self._n_passes, best_epoch]
         arrays["counters"] = np.array(counters, dtype=np.int64)
         arrays["best_value"] = np.array(self._best_value)
+        # A pass that has met a fuller batch than usual has more slots, and sums in another order.
+        arrays["slots"] = np.array([walk.slots for walk in self._passes], dtype=np.int64)
         return arrays
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -165,6 +178,7 @@ class Trainer:
         self.epoch, self._n_passes, best_epoch = (int(n) for n in arrays["counters"])
         self.best_epoch = None if best_epoch < 0 else best_epoch
         self._best_value = float(arrays["best_value"])
+        self._slots = arrays["slots"]
         if self._average is not None:
             self._average.values = _unnumbered("average", arrays)
 
@@ -189,9 +203,9 @@ class Trainer:
         n_parameters = sum(int(np.prod(variable.shape)) for variable in phase.variables)
         return n_steps >= JIT_STEPS and n_parameters <= JIT_PARAMETERS
 
-    def _run_epoch(self, passes: list[Pass], n_users: int) -> Record:
+    def _run_epoch(self, n_users: int) -> Record:
         record: Record = {}
-        for phase, walk in zip(self.phases, passes, strict=True):
+        for phase, walk in zip(self.phases, self._passes, strict=True):
             if phase.before is not None:
                 phase.before()
             for _ in range(phase.passes):
@@ -206,17 +220,24 @@ class Trainer:
         """Have the weights in place that would be kept if training ended now."""
         return contextlib.nullcontext() if self._average is None else self._average.in_place()
 
-    def _judge(self, monitor: Monitor, record: Record) -> bool:
-        """Keep the weights if they are the best so far; say whether it is time to stop."""
+    def _judge(self, monitor: Monitor, record: Record) -> None:
+        """Keep the weights if they are the best so far."""
         if monitor.watch is None:
-            return False
+            return
         value = record[monitor.watch]
         sign = 1.0 if monitor.goal == "min" else -1.0
         if self.best_epoch is None or sign * value < sign * self._best_value:
             self.best_epoch, self._best_value = self.epoch, value
             self._best = copy_weights(self.state)
+
+    def _is_over(self, epochs: int, monitor: Monitor | None) -> bool:
+        """Say whether all epochs are made, or too many without a new best."""
+        if self.epoch >= epochs:
+            return True
+        if monitor is None or monitor.patience is None or self.best_epoch is None:
             return False
-        return monitor.patience is not None and self.epoch - self.best_epoch >= monitor.patience
+        measured = self.epoch - self.epoch % monitor.every
+        return measured - self.best_epoch >= monitor.patience
 
     def _settle(self) -> None:
         """Leave the weights that are kept in the variables."""

@@ -1,15 +1,19 @@
 """What the fit of a model that trains in epochs reports, keeps on disk and takes up again."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
 from recsys_lib.dataset import Fold
+from recsys_lib.errors import ArtifactError
 from recsys_lib.models import model_class
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.ease import EASE
 from recsys_lib.models.on_likes import OnLikes
+from recsys_lib.training.checkpoints import Checkpoints
 
 SMALL: dict[str, dict[str, object]] = {
     "Autoencoder": {"hidden_dims": (8,), "batch_size": 10},
@@ -35,17 +39,35 @@ def fold() -> Fold:
     return Fold(fold_in=rows(1), targets=rows(2), users=np.arange(40))
 
 
-@pytest.fixture(params=sorted(SMALL))
+@pytest.fixture(scope="module", params=sorted(SMALL))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_each_epoch_is_reported_as_its_row_of_the_history(name: str) -> None:
-    records: list[dict[str, float]] = []
-    again: list[dict[str, float]] = []
-    model = make(name).fit(rows(), validation=fold(), on_epoch=[records.append, again.append])
-    pd.testing.assert_frame_equal(pd.DataFrame(records), model.history_)
-    assert again == records
+class Whole:
+    """A fit that nothing cuts, with the epochs that it told of and its checkpoints."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.folder = folder
+        self.told: list[dict[str, float]] = []
+        self.told_again: list[dict[str, float]] = []
+        calls = [self.told.append, self.told_again.append]
+        self.model = make(name, **averaged(name))
+        self.model.fit(rows(), validation=fold(), checkpoint=str(folder), on_epoch=calls)
+
+
+def averaged(name: str) -> dict[str, float]:
+    return {"averaging" if name == "Autoencoder" else "average": 0.8}
+
+
+@pytest.fixture(scope="module")
+def whole(name: str, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return Whole(name, tmp_path_factory.mktemp(name))
+
+
+def test_each_epoch_is_reported_as_its_row_of_the_history(whole: Whole) -> None:
+    pd.testing.assert_frame_equal(pd.DataFrame(whole.told), whole.model.history_)
+    assert whole.told_again == whole.told
 
 
 def test_an_exception_in_on_epoch_leaves_fit() -> None:
@@ -63,6 +85,64 @@ def test_a_model_on_likes_passes_what_it_does_not_know_to_its_model() -> None:
     records: list[dict[str, float]] = []
     OnLikes(model=make("MultDAE"), min_value=4).fit(rows(), on_epoch=records.append)
     assert len(records) == 4
+
+
+class Power(Exception):
+    """What fails in the middle of a fit."""
+
+
+def cut_after(epoch: int):
+    def cut(record: dict[str, float]) -> None:
+        if record["epoch"] == epoch:
+            raise Power
+
+    return cut
+
+
+def test_a_fit_that_was_cut_ends_with_the_bits_of_one_that_was_not(name, whole, tmp_path) -> None:
+    every = Checkpoints(tmp_path, every_epochs=1)
+    told: list[dict[str, float]] = []
+    cut, resumed = make(name, **averaged(name)), make(name, **averaged(name))
+    with pytest.raises(Power):
+        cut.fit(rows(), validation=fold(), checkpoint=every, on_epoch=cut_after(2))
+    resumed.fit(rows(), validation=fold(), checkpoint=every, on_epoch=told.append)
+    assert [record["epoch"] for record in told] == [3, 4]
+    np.testing.assert_array_equal(resumed.score(rows(3)), whole.model.score(rows(3)))
+    timeless = [model.history_.drop(columns="seconds") for model in (resumed, whole.model)]
+    pd.testing.assert_frame_equal(*timeless, check_exact=True)
+
+
+def test_an_ended_fit_returns_the_same_model_at_once(name, whole) -> None:
+    again = make(name, **averaged(name))
+    again.fit(rows(), validation=fold(), checkpoint=whole.folder, on_epoch=cut_after(4))
+    np.testing.assert_array_equal(again.score(rows(3)), whole.model.score(rows(3)))
+    pd.testing.assert_frame_equal(again.history_, whole.model.history_)
+
+
+def test_more_epochs_go_on_from_where_a_fit_has_ended(tmp_path) -> None:
+    make("MultVAE", epochs=2).fit(rows(), checkpoint=tmp_path)
+    longer = make("MultVAE", epochs=4, patience=7).fit(rows(), checkpoint=tmp_path)
+    np.testing.assert_array_equal(
+        longer.score(rows()), make("MultVAE", epochs=4).fit(rows()).score(rows())
+    )
+
+
+def test_a_checkpoint_of_other_data_or_settings_is_refused_by_name(tmp_path) -> None:
+    make("MultDAE").fit(rows(), validation=fold(), checkpoint=tmp_path)
+
+    train, held_out = rows(), fold()
+
+    def refused(said: str, x=train, validation=held_out, **settings: object) -> None:
+        with pytest.raises(ArtifactError, match=said):
+            make("MultDAE", **settings).fit(x, validation=validation, checkpoint=tmp_path)
+
+    one_more = rows()
+    one_more[0, 0] += 1
+    refused("was made with other `user_items`. Give another folder", x=one_more)
+    refused("was made with other `validation`. Give", validation=None)
+    swapped = Fold(fold_in=held_out.targets, targets=held_out.fold_in, users=held_out.users)
+    refused("was made with other `validation`. Give", validation=swapped)
+    refused(r"was made with dropout=0.5 \(now 0.2\), seed=1 \(now 2\). Give", dropout=0.2, seed=2)
 
 
 def test_a_model_without_epochs_knows_no_on_epoch() -> None:

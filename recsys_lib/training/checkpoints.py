@@ -1,0 +1,243 @@
+"""Training that survives: what it goes on from, on disk, whole or absent."""
+
+import contextlib
+import fcntl
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from recsys_lib.artifacts import (
+    atomic_folder,
+    read_arrays,
+    read_manifest,
+    read_table,
+    write_arrays,
+    write_manifest,
+    write_table,
+)
+from recsys_lib.checks import check_integer, check_positive
+from recsys_lib.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from recsys_lib.training.trainer import Trainer
+
+__all__ = ["Checkpoints", "Keeper"]
+
+# Largest share of the time that writing takes, where the user has not said how often to write.
+SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a fit keeps what it can go on from, and how often it writes.
+
+    By default it writes after every epoch, but not so often that writing would take more than a
+    twentieth of the time. What is written last, always, is the end of the fit.
+
+    Parameters
+    ----------
+    folder : Path or str
+        One for each fit; made where it is missing.
+    every_epochs : int, optional
+        Write after each epoch whose number it divides, whatever it costs, >= 1.
+    every_minutes : float, optional
+        Write after the first epoch that ends so long after the last writing, > 0. With both,
+        both must be due.
+    keep : int
+        How many to keep, >= 1; the newest that is not damaged is taken up.
+
+    Examples
+    --------
+    >>> Checkpoints("runs/mine", every_minutes=10).keep
+    2
+    """
+
+    folder: Path | str
+    every_epochs: int | None = None
+    every_minutes: float | None = None
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        check_integer("keep", self.keep, minimum=1)
+        if self.every_epochs is not None:
+            check_integer("every_epochs", self.every_epochs, minimum=1)
+        if self.every_minutes is not None:
+            check_positive("every_minutes", self.every_minutes)
+
+    @classmethod
+    def of(cls, checkpoint: "Checkpoints | Path | str") -> "Checkpoints":
+        """Return `checkpoint`, or the default for a folder."""
+        return checkpoint if isinstance(checkpoint, Checkpoints) else cls(checkpoint)
+
+
+class Keeper:
+    """Writes the checkpoints of one fit, and takes it up again; used as a context.
+
+    Parameters
+    ----------
+    checkpoints : Checkpoints
+    identity : mapping of str to JSON value
+        Whatever must be the same for a fit to go on: data fingerprints, hyper-parameters.
+
+    Raises
+    ------
+    ArtifactError
+        On entry: if the folder cannot be written or another process is at work in it.
+
+    Notes
+    -----
+    ``epoch_000007/`` holds ``arrays.npz`` (the weights, the optimizer's memory, counters, states of
+    random generators, the best weights and the running average), ``history.parquet`` and a manifest
+    with the fingerprint of each. A folder appears by one rename, so a fit that is killed while it
+    writes leaves the one before.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, identity: Mapping[str, Any]) -> None:
+        self._rule = checkpoints
+        self._folder = Path(checkpoints.folder)
+        # As it will be read: tuples are lists in JSON, NumPy's numbers are numbers.
+        self._identity = json.loads(json.dumps(identity, default=np.generic.item))
+        self._written_at = time.monotonic()
+        self._cost = 0.0
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._open.enter_context(_alone_in(self._folder))
+        for left_over in self._folder.glob(".epoch_*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def resume(self, trainer: "Trainer", *, epochs: int) -> None:
+        """Put `trainer` where the newest good checkpoint was; leave it as it is without any.
+
+        Warns
+        -----
+        UserWarning
+            Where a damaged checkpoint had to be passed over; it is removed.
+
+        Raises
+        ------
+        ArtifactError
+            If the checkpoint belongs to another fit, or has made more than `epochs` epochs.
+        """
+        damaged: list[Path] = []
+        for folder in self._newest_first():
+            try:
+                record = read_manifest(folder, kind="checkpoint")
+            except ArtifactError:
+                damaged.append(folder)
+                continue
+            self._check_same_fit(record)
+            self._restore(trainer, folder)
+            break
+        if trainer.epoch > epochs:
+            raise ArtifactError(
+                f"`epochs` must be >= {trainer.epoch}, which the fit in {self._folder} has made "
+                f"already; got {epochs}. Give another folder as `checkpoint`."
+            )
+        for folder in damaged:
+            shutil.rmtree(folder, ignore_errors=True)
+        if damaged:
+            names = ", ".join(folder.name for folder in damaged)
+            warnings.warn(
+                f"In {self._folder}, {names} was damaged and is removed; training goes on after "
+                f"epoch {trainer.epoch}.",
+                stacklevel=2,
+            )
+
+    def epoch_done(self, trainer: "Trainer", *, last: bool) -> None:
+        """Write a checkpoint if one is due, and always after the last epoch.
+
+        Raises
+        ------
+        ArtifactError
+            If it cannot be written; the ones before stand.
+        """
+        if not (last or self._is_due(trainer.epoch)):
+            return
+        started = time.monotonic()
+        with atomic_folder(self._folder / f"epoch_{trainer.epoch:06d}") as part:
+            write_arrays(part / "arrays.npz", **trainer.checkpoint())
+            write_table(part / "history.parquet", pd.DataFrame(trainer.history))
+            write_manifest(part, kind="checkpoint", epoch=trainer.epoch, fit=self._identity)
+        for old in self._newest_first()[self._rule.keep :]:
+            shutil.rmtree(old, ignore_errors=True)
+        self._written_at = time.monotonic()
+        self._cost = self._written_at - started
+
+    def _is_due(self, epoch: int) -> bool:
+        rule, waited = self._rule, time.monotonic() - self._written_at
+        if rule.every_epochs is None and rule.every_minutes is None:
+            return self._cost <= SHARE * waited
+        return epoch % (rule.every_epochs or 1) == 0 and waited >= 60 * (rule.every_minutes or 0)
+
+    def _newest_first(self) -> list[Path]:
+        # By the number in the name: a clock may go backwards.
+        return sorted(self._folder.glob("epoch_*"), reverse=True)
+
+    def _restore(self, trainer: "Trainer", folder: Path) -> None:
+        try:
+            trainer.restore(read_arrays(folder / "arrays.npz"))
+        except (KeyError, ValueError) as error:
+            raise ArtifactError(
+                f"{folder} must be a checkpoint of this version of the library; {error}. "
+                "Delete the folder to start anew."
+            ) from error
+        table = read_table(folder / "history.parquet")
+        trainer.history = [dict(record) for record in table.to_dict("records")]
+
+    def _check_same_fit(self, record: Mapping[str, Any]) -> None:
+        """Raise `ArtifactError` that names what differs between two fits."""
+        then, now = record["fit"], self._identity
+        differing = [
+            _difference(name, then, now)
+            for name in {**now, **then}
+            if name not in then or name not in now or then[name] != now[name]
+        ]
+        if differing:
+            more = f" and {len(differing) - 4} more" if len(differing) > 4 else ""
+            raise ArtifactError(
+                f"`checkpoint` must be a folder of this fit; the one in {self._folder} was made "
+                f"with {', '.join(differing[:4])}{more}. Give another folder, or delete it to "
+                "start anew."
+            )
+
+
+def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    was, is_now = (repr(fit.get(name, "unknown")) for fit in (then, now))
+    if "sha256:" in was + is_now:
+        return f"other `{name}`"
+    return f"{name}={was} (now {is_now})"
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make and hold the folder; the lock is the operating system's and ends with the process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("a")
+    except OSError as error:
+        raise ArtifactError(
+            f"`checkpoint` must be a folder that can be written; {folder}: {error.strerror}. "
+            "Change its permissions, or give another one."
+        ) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArtifactError(
+                f"Only one fit may write its checkpoints to {folder} at a time; another one is at "
+                "it. Wait for it to end, or give another folder."
+            ) from error
+        yield
