@@ -173,15 +173,17 @@ def _mixed_zones(values: pd.Series, column: str, table: str) -> list[Problem]:
     text = values.astype("str").str.strip()
     clocks = text.str.contains(_CLOCK).to_numpy(dtype=bool, na_value=False)
     zoned = text.str.contains(_ZONE).to_numpy(dtype=bool, na_value=False)
-    rows = np.flatnonzero(clocks & ~zoned)
-    if not len(rows) or not zoned.any():
+    if not zoned.any() or not (clocks & ~zoned).any():
         return []
+    fewer = zoned.sum() < (clocks & ~zoned).sum()
+    rows = np.flatnonzero(zoned if fewer else clocks & ~zoned)
+    others = "others have none" if fewer else "others have a zone"
     return [
         Problem(
             "mixed time zones",
             column,
             f"Times in column {column!r} of {table} should all say their zone, or none",
-            f"{_shown(values.iloc[int(rows[0])])}, others have a zone",
+            f"{_shown(values.iloc[int(rows[0])])}, {others}",
             "Times without a zone are taken as UTC; add the zone where that is wrong.",
             rows,
             warning=True,
