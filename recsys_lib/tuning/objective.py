@@ -71,11 +71,14 @@ class Objective:
         self._trials, self._prune = trials, prune
         #: Seconds left when the trial began; None without a limit.
         self.seconds_left: float | None = None
+        #: Number of the last trial.
+        self.number = -1
         #: The error that left the last trial, if one did that is not the study's own.
         self.raised: BaseException | None = None
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the metric on the validation part."""
+        self.number, self.raised = trial.number, None
         trial.set_user_attr(WORKER, myself())
         rank = rank_of(trial.study, trial.number)
         if self._trials is not None and rank >= self._trials:
@@ -85,7 +88,6 @@ class Objective:
             name: one.decode(one.suggest(trial, name)) for name, one in self._space.ranges.items()
         }
         began = time.perf_counter()
-        self.raised = None
         with self._told_to(trial, rank):
             try:
                 return self._measure(settings, self._on_epoch(trial, rank, began))

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from recsys_lib.tuning.objective import SECONDS
 from recsys_lib.tuning.spaces import Space
 from recsys_lib.tuning.workers import ERROR, counted
 
-__all__ = ["SearchResult", "best_of", "importance_of", "trials_of"]
+__all__ = ["SearchResult", "best_of", "finished_trials", "importance_of", "trials_of"]
 
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -79,13 +78,17 @@ class SearchResult:
         )
 
 
+def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that count and are at their end, by number."""
+    return [one for one in counted(study.get_trials(deepcopy=False)) if one.state.is_finished()]
+
+
 def trials_of(study: optuna.Study, space: Space, metric: str) -> pd.DataFrame:
     """Return the table of the finished trials of a study that count."""
-    rows: list[dict[str, Any]] = []
-    for trial in counted(study.get_trials(deepcopy=False)):
-        if trial.state.is_finished():
-            rows.append({"trial": len(rows), **_row(trial, space, metric)})
-    table = pd.DataFrame(rows)
+    found = finished_trials(study)
+    table = pd.DataFrame(
+        [{"trial": place, **_row(one, space, metric)} for place, one in enumerate(found)]
+    )
     running_best = table[metric].cummax() if _maximizes(study) else table[metric].cummin()
     table.insert(table.columns.get_loc(metric) + 1, "best", running_best.ffill())
     return table
@@ -111,7 +114,7 @@ def best_of(study: optuna.Study, space: Space) -> tuple[int, dict[str, Any]]:
     ValueError
         If no trial was complete.
     """
-    finished = [one for one in counted(study.get_trials(deepcopy=False)) if one.state.is_finished()]
+    finished = finished_trials(study)
     complete = [one for one in finished if one.state == TrialState.COMPLETE]
     if not complete:
         raise ValueError(
@@ -133,6 +136,8 @@ def _settings(trial: FrozenTrial, space: Space) -> dict[str, Any]:
 
 def importance_of(study: optuna.Study) -> pd.Series:
     """Return the share of the metric's variance that each hyper-parameter explains."""
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
     empty = pd.Series(dtype=float, name="importance")
     if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < _ENOUGH:
         return empty

@@ -225,7 +225,7 @@ def _use_up(
     objective: "Objective",
     trials: int | None,
     seconds: float | None,
-    tell: Callable[[], None],
+    tell: Callable[[int], None],
 ) -> None:
     """Run trials until the budget of the study is used up, by whomever."""
     from recsys_lib.tuning.objective import SECONDS
@@ -248,7 +248,7 @@ def _use_up(
             time.sleep(_POLL_S)
             continue
         _run_one(study, objective)
-        tell()
+        tell(objective.number)
 
 
 def _run_one(study: "optuna.Study", objective: "Objective") -> None:
@@ -267,19 +267,15 @@ def _run_one(study: "optuna.Study", objective: "Objective") -> None:
 
 def _teller(
     study: "optuna.Study", space: Space, metric: str, on_trial: OnTrial | None
-) -> Callable[[], None]:
-    """Return what tells of the trials that were finished since it was last called."""
-    from recsys_lib.tuning.results import trials_of
+) -> Callable[[int], None]:
+    """Return what tells of the trial of a number, if it counts."""
+    from recsys_lib.tuning.results import finished_trials, trials_of
 
-    told = {"trials": 0}
-
-    def tell() -> None:
-        if on_trial is None:
-            return
-        rows = trials_of(study, space, metric).to_dict("records")
-        for row in rows[told["trials"] :]:
-            on_trial(row)
-        told["trials"] = len(rows)
+    def tell(number: int) -> None:
+        places = [one.number for one in finished_trials(study)]
+        if on_trial is not None and number in places:
+            row = trials_of(study, space, metric).iloc[places.index(number)]
+            on_trial(row.to_dict())
 
     return tell
 
