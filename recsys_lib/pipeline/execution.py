@@ -23,6 +23,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from traitlets.config import Config
 
 from recsys_lib.errors import ArtifactError
+from recsys_lib.pipeline.orphans import RUNNER
 
 __all__ = ["Conditions", "Execution", "Failure", "execute", "part_of"]
 
@@ -176,7 +177,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
                 # What matters is on disk by then, and TensorFlow takes a second to say goodbye.
                 shutdown_kernel="immediate",
             )
-            watch.client.execute(env={**os.environ, **environment})
+            watch.client.execute(env={**os.environ, **environment, RUNNER: str(os.getpid())})
 
 
 papermill_engines.register(_ENGINE, _Engine)

@@ -28,9 +28,15 @@ _OUTSIDE = {
             "freshness",
             "lock",
             "measuring",
+            "orphans",
             "progress",
+            "provenance",
             "rewriting",
+            "runlog",
             "runner",
+            "runs/command",
+            "runs/mlflow_export",
+            "runs/texts",
         )
     ),
 }

@@ -19,6 +19,7 @@ from recsys_lib.artifacts import (
     write_table,
 )
 from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.pipeline.orphans import end_with_runner
 from recsys_lib.pipeline.parameters import check_value, declared
 from recsys_lib.pipeline.pins import compare, read_pins
 from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
@@ -53,6 +54,7 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
         If there is no such notebook, ``RUN`` is not declared, or a value is of another type than
         its literal.
     """
+    end_with_runner()
     project = project or Project.find()
     names = [path.stem for path in project.chain()]
     if name not in names:

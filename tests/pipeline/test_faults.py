@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from recsys_lib.cli import main
+from recsys_lib.pipeline import Manifest
 
 BIG = 'with session.writing("big") as folder:\n    (folder / "x").write_bytes(bytes(3_000_000))'
 
@@ -37,6 +38,7 @@ def test_a_full_disk_loses_nothing_and_the_run_goes_on(write, runs, capsys):
     assert "artifacts/big must be writable; No space left on device. Free disk space" in said
     assert not [path for path in runs.rglob("*") if ".part" in path.name]
     assert not (runs / "default/artifacts/big").exists()
+    assert Manifest.load(runs / "default").failure["notebook"] == "02_big"
 
     remount(runs, "size=8m")
     assert main(["run"]) == 0

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.pipeline import Manifest
 from recsys_lib.pipeline.lock import locked
 
 ONLY_RUN = 'RUN = "lab"  # name of the run'
@@ -66,6 +67,13 @@ def test_only_what_changed_runs_again(chain, write, run):
     assert leftovers(chain) == []
 
 
+def test_what_the_clock_says_of_files_does_not_matter(chain, run):
+    run()
+    for years, path in enumerate(sorted(chain.root.rglob("*"))):
+        os.utime(path, (0, (years % 3) * 2e9))  # 1970, 2033 and 2096
+    assert statuses(run()) == ["01 skipped", "02 skipped", "03 skipped"]
+
+
 def test_a_changed_library_runs_everything_again(chain, run, monkeypatch):
     run(only="03")
     monkeypatch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: "another")
@@ -120,14 +128,18 @@ def test_a_notebook_over_its_limit_is_stopped(project, write, run):
     pid = int((project.root / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    assert Manifest.load(project.run_folder("default")).failure["kind"] == "Timeout"
 
 
-def test_a_kernel_that_dies_is_told_as_such(project, write, run):
-    write("01_die", "import os, signal", "os.kill(os.getpid(), signal.SIGKILL)")
-    result = run()
+def test_a_kernel_that_dies_is_told_as_such_and_the_run_goes_on_from_there(chain, write, run):
+    write("02_use", "import os, signal", "os.kill(os.getpid(), signal.SIGKILL)")
+    result = run(only="01-02")
     assert (result.failed.failure.cell, result.failed.failure.kind) == (4, "DeadKernel")
     assert result.failed.copy.exists()
-    assert leftovers(project) == []
+    assert leftovers(chain) == []
+    assert Manifest.load(result.folder).failure["kind"] == "DeadKernel"
+    write("02_use", USE)
+    assert statuses(run(only="01-02")) == ["01 skipped", "02 ran"]
 
 
 def test_two_runs_of_one_name_are_refused_with_the_process_at_work(chain, run):
