@@ -145,7 +145,6 @@ class Autoencoder(EpochRecommender):
     seed: int = 0
 
     best_epoch_: int = field(init=False, repr=False, compare=False)
-    network_: Any = field(init=False, repr=False, compare=False)
 
     @property
     def predicts(self) -> Literal["rating", "rank"]:  # type: ignore[override]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from recsys_lib.checks import check_user_items
+from recsys_lib.checks import check_is_fitted, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, check_rows
 from recsys_lib.training.checkpoints import Checkpoints, Keeper
@@ -33,9 +33,12 @@ class EpochRecommender(Recommender):
     ----------
     history_ : DataFrame
         One row an epoch.
+    network_ : object
+        The layers, with ``score(batch)``.
     """
 
     history_: pd.DataFrame = field(init=False, repr=False, compare=False)
+    network_: Any = field(init=False, repr=False, compare=False)
 
     def fit(
         self,
@@ -83,6 +86,50 @@ class EpochRecommender(Recommender):
             self._fit(x, validation, on_epoch=_one(on_epoch), keeper=keeper)
         self.n_items_ = int(x.shape[1])
         return self
+
+    def export_keras(self, path: Path | str) -> None:
+        """Write what `score` does as a plain Keras model, for programs without this library.
+
+        ``keras.models.load_model(path)``, in safe mode and on any backend, returns a model of
+        stock layers: dense rows of shape (n_rows, n_items) in, their scores out.
+
+        Parameters
+        ----------
+        path : Path or str
+            Ends in ``.keras``; an older file is replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has not been fitted.
+        ValueError
+            If `path` ends in something else.
+        ArtifactError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Equal to `score` but for rounding. A dense row has no stored zeros: a 0 is an item that the
+        user has not rated. Seen items are scored like all others; leaving them out is up to the
+        program. `save` keeps what `models.load` needs, this keeps the scores only.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from recsys_lib.models import MultDAE
+        >>> from recsys_lib.training import keras
+        >>> likes = sparse.csr_array([[1, 1, 0], [0, 1, 1]], dtype="float32")
+        >>> model = MultDAE(latent_dim=2, epochs=1).fit(likes)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export_keras(f"{folder}/scores.keras")
+        ...     plain = keras.models.load_model(f"{folder}/scores.keras")
+        >>> bool(np.allclose(plain(likes.toarray()), model.score(likes), atol=1e-5))
+        True
+        """
+        from recsys_lib.training.exporting import export_scores
+
+        check_is_fitted(self, "n_items_")
+        export_scores(self.network_.score, self.n_items_, path)
 
     def _fit(
         self,

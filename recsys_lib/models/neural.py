@@ -1,7 +1,7 @@
 """What all recommenders with a trained network share: fitting, scoring, stopping, persistence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -83,8 +83,6 @@ class NeuralRecommender(EpochRecommender):
     targets: Literal["all", "hidden"] = "all"
     average: float | None = None
     seed: int = 0
-
-    network_: Any = field(init=False, repr=False, compare=False)
 
     def _network(self, item_bias: NDArray[np.float32]) -> Network:
         """Build the network; `item_bias` is the logarithm of each item's share of users."""

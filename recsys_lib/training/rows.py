@@ -5,7 +5,7 @@ and finds their entries by itself, as flat slots ``(row, item, value)`` of a fix
 epoch needs no Python between its steps and no dense user x item matrix anywhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,28 @@ class Batch:
     def spread(self, per_row: Tensor) -> Tensor:
         """Return `per_row` of shape (n_rows,) at each slot; unused slots get the last row's."""
         return ops.take(per_row, ops.minimum(self.rows, self.n_rows - 1), axis=0)
+
+    def at(self, per_item: NDArray[np.float32]) -> Tensor:
+        """Return `per_item` of shape (n_items,) at each slot."""
+        return ops.take(ops.convert_to_tensor(per_item), self.items, axis=0)
+
+    def among(
+        self, place: NDArray[np.int32], n_items: int, values: Tensor
+    ) -> tuple["Batch", Tensor]:
+        """Return the rows over fewer items, and slot `values` with 0 where an item is left out.
+
+        Parameters
+        ----------
+        place : ndarray of shape (n_items,), int32
+            Where each item stands among the fewer; `n_items` for one that is left out.
+        n_items : int
+            How many are left.
+        values : tensor of shape (n_slots,)
+        """
+        items = ops.take(place, self.items, axis=0)
+        known = ops.cast(items < n_items, "float32")
+        inner = replace(self, items=ops.minimum(items, n_items - 1), n_items=n_items)
+        return inner, values * known
 
     def pick(self, scores: Tensor) -> Tensor:
         """Return dense `scores` of shape (n_rows, n_items) at each slot; mask it with `used`."""

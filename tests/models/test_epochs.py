@@ -1,5 +1,7 @@
 """What the fit of a model that trains in epochs reports, keeps on disk and takes up again."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
-from recsys_lib.models import model_class
+from recsys_lib.models import load, model_class
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.ease import EASE
 from recsys_lib.models.on_likes import OnLikes
@@ -148,3 +150,41 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused_by_name(tmp_path) -> 
 def test_a_model_without_epochs_knows_no_on_epoch() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'on_epoch'"):
         EASE().fit(rows(), on_epoch=print)
+
+
+PLAIN = """
+import sys, keras, numpy as np
+for name in sys.argv[2:]:
+    model = keras.models.load_model(f"{sys.argv[1]}/{name}.keras", safe_mode=True)
+    np.save(f"{sys.argv[1]}/{name}.npy", model(np.load(f"{sys.argv[1]}/rows.npy")))
+assert "recsys_lib" not in sys.modules
+"""
+
+
+def test_plain_keras_reads_what_was_exported_and_scores_alike(tmp_path) -> None:
+    asked = sparse.csr_array(sparse.vstack([rows(3), sparse.csr_array((1, 12))]))
+    np.save(tmp_path / "rows.npy", asked.toarray())
+    models = {name: make(name, epochs=1).fit(rows()) for name in SMALL}
+    for name, model in models.items():
+        model.export_keras(tmp_path / f"{name}.keras")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", PLAIN, tmp_path, *SMALL], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for name, model in models.items():
+        scores = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_allclose(scores, model.score(asked), atol=1e-5)
+
+
+def test_a_model_is_as_it_was_after_an_export(name: str, whole: Whole, tmp_path) -> None:
+    for _ in range(2):
+        whole.model.export_keras(tmp_path / "scores.keras")
+    whole.model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    np.testing.assert_array_equal(again.score(rows(3)), whole.model.score(rows(3)))
+
+
+def test_an_export_must_end_in_keras(whole: Whole, tmp_path) -> None:
+    with pytest.raises(ValueError, match="`path` must end in .keras"):
+        whole.model.export_keras(tmp_path / "model.h5")
+    assert not list(tmp_path.iterdir())

@@ -184,8 +184,8 @@ class RatingNetwork:
 
     def _error_at(self, asked: Batch, change: Tensor, user: Tensor, weights: Tensor) -> Tensor:
         """Return the squared error at the slots of `asked`, and look at no other cell."""
-        items = ops.take(self._items(), asked.items, axis=0)
-        ratings = self._refine(self.base.mean + asked.spread(user) + items, asked.pick(change))
+        expected = self.base.mean + asked.spread(user) + asked.at(self.base.items)
+        ratings = self._refine(expected, asked.pick(change))
         return ops.sum(weights * ops.square(ratings - asked.values))
 
     def _refine(self, expected: Tensor, change: Tensor) -> Tensor:
@@ -210,8 +210,7 @@ class RatingNetwork:
 
     def _enter(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
         """Return what enters the first activation, and the bias of each user."""
-        items = ops.take(self._items(), batch.items, axis=0)
-        rest = (batch.values - self.base.mean - items) * shown
+        rest = (batch.values - self.base.mean - batch.at(self.base.items)) * shown
         n_shown = batch.row_sum(shown)
         user = batch.row_sum(rest) / ops.maximum(n_shown + self.base.user_damping, 1e-12)
         deviations = (rest - batch.spread(user) * shown) / self.base.spread

@@ -1,6 +1,5 @@
 """The network of VASP: a variational path times a shallow linear one, under a focal loss."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,10 +90,8 @@ class ShallowPath:
 
     def __call__(self, batch: Batch, values: Tensor) -> Tensor:
         """Return log probabilities of shape (n_rows, n_items); 0 where the path is silent."""
-        place = ops.take(self.place, batch.items, axis=0)
-        known = ops.cast(place < self.n_popular, "float32")
-        inner = replace(batch, items=ops.minimum(place, self.n_popular - 1), n_items=self.n_popular)
-        logits = inner.project(self.kernel(), values * known) + self.layer.bias
+        inner, known = batch.among(self.place, self.n_popular, values)
+        logits = inner.project(self.kernel(), known) + self.layer.bias
         said = ops.pad(ops.log_sigmoid(logits), [(0, 0), (0, 1)])
         return ops.take(said, self.place, axis=1)
 
