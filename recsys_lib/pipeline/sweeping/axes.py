@@ -9,11 +9,12 @@ import numpy as np
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.project import did_you_mean
 
-__all__ = ["Axis", "cases_of_sources", "cases_of_zip", "values_of"]
+__all__ = ["MOST", "Axis", "cases_of_sources", "cases_of_zip", "values_of"]
 
 # One axis: its cases, each what it sets. The key "" is the label of a source.
 Axis = list[dict[str, Any]]
 
+MOST = 10_000  # settings of a grid
 _RANGE = ("from", "to", "steps", "scale")
 
 
@@ -42,15 +43,14 @@ def values_of(name: str, given: Any) -> list[Any]:
     values = _range(name, given) if isinstance(given, Mapping) else list(given)
     if not values:
         raise ConfigError(f"{name} must have a value; its list is empty. Leave it out or fill it.")
-    for i, value in enumerate(values):
-        if any(_same(value, other) for other in values[:i]):
+    seen = set()
+    for value in values:
+        # 1 and 1.0 are one value, True and 1 are not; lists cannot be kept in a set.
+        key = (repr(value) if isinstance(value, list) else value, isinstance(value, bool))
+        if key in seen:
             raise ConfigError(f"{name} must name each value once; {value!r} is there twice.")
+        seen.add(key)
     return values
-
-
-def _same(one: Any, other: Any) -> bool:
-    # 1 and 1.0 are one setting, True and 1 are not.
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _range(name: str, given: Mapping[str, Any]) -> list[Any]:
@@ -67,8 +67,10 @@ def _range(name: str, given: Mapping[str, Any]) -> list[Any]:
     for key, end in (("from", low), ("to", high)):
         if isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end):
             raise ConfigError(f"`{key}` of {name} must be a number; got {end!r}.")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
-        raise ConfigError(f"`steps` of {name} must be a whole number >= 2; got {steps!r}.")
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= MOST:
+        raise ConfigError(
+            f"`steps` of {name} must be a whole number from 2 to {MOST:,}; got {steps!r}."
+        )
     return _spaced(name, low, high, steps, given.get("scale", "linear"))
 
 

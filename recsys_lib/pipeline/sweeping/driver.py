@@ -116,6 +116,9 @@ def plan(
     with told_of(grid.origin):
         steps = select(chain, only=only)
     settings = settings_of(grid, steps, folder=folder)
+    with told_of(grid.origin):
+        for one in settings:
+            project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
     _check_complete(project, name, steps, chain, settings)
     keys = {one.name: step_keys(steps, one.parameters) for one in settings}
     often = Counter(key for its in keys.values() for key in its.values())

@@ -13,7 +13,7 @@ __all__ = ["Engine", "EngineName", "start_engine"]
 
 EngineName = Literal["loky", "dask", "ray"]
 
-_IDLE_SECONDS = 60  # a worker of a sweep that was killed ends by itself after this
+_IDLE_SECONDS = 15  # a worker of a sweep that was killed ends by itself after this
 _CONNECT_SECONDS = 20
 
 

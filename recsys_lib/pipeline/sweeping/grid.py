@@ -11,14 +11,13 @@ from typing import Any
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, resolve
 from recsys_lib.pipeline.project import did_you_mean
-from recsys_lib.pipeline.sweeping.axes import Axis, cases_of_sources, cases_of_zip, values_of
+from recsys_lib.pipeline.sweeping.axes import MOST, Axis, cases_of_sources, cases_of_zip, values_of
 from recsys_lib.pipeline.sweeping.labels import setting_names
 from recsys_lib.pipeline.yaml_files import read_mapping
 
 __all__ = ["Grid", "Setting", "parse_grid", "read_grid", "settings_of"]
 
 _KEYWORDS = ("only", "sources", "zip")
-_MOST = 10_000
 
 
 @dataclass(frozen=True)
@@ -183,9 +182,9 @@ def settings_of(
     """
     with told_of(grid.origin):
         count = math.prod(len(axis) for axis in grid.axes.values())
-        if count > _MOST:
+        if count > MOST:
             raise ConfigError(
-                f"A grid must have {_MOST:,} settings at most; this one has {count:,}. "
+                f"A grid must have {MOST:,} settings at most; this one has {count:,}. "
                 "Vary fewer parameters at once, or search with Optuna (notebook 11)."
             )
         fixed = _resolved(grid.fixed, steps, folder)

@@ -37,7 +37,7 @@ def label(value: Any) -> str:
         plain = PurePath(value).stem if "/" in value else value
     else:
         plain = str(value)
-    short = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.")[:_VALUE]
+    short = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:_VALUE]
     if short != (value if isinstance(value, str) else plain):
         short = f"{short}-{digest(value, 4)}".lstrip("-")
     return short or "empty"

@@ -3,11 +3,16 @@
 import contextlib
 import json
 import os
+import platform
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+from recsys_lib.pipeline.manifest import this_process
 
 __all__ = ["Pulse", "heard", "listening", "tell", "work_folder"]
 
@@ -79,24 +84,33 @@ class Pulse:
             self._tell(beat)
 
     def _tell(self, beat: int) -> None:
-        tell(self._path, token=self._token, beat=beat, stop=self._stopped.is_set())
+        stop = self._stopped.is_set()
+        tell(self._path, token=self._token, beat=beat, stop=stop, **this_process())
+
+
+def _is_here(now: dict[str, Any]) -> bool:
+    here = now.get("host") == platform.node()
+    return here and psutil.pid_exists(int(now.get("pid", 0)))
 
 
 @contextlib.contextmanager
 def listening(sweep: Path, token: str, stop: threading.Event) -> Iterator[None]:
-    """Set `stop` when the sweep says so, was started anew, or has been silent for two minutes."""
+    """Set `stop` when the sweep says so, is gone, or was started anew."""
     ended = threading.Event()
     path = work_folder(sweep) / "driver.json"
 
     def listen() -> None:
         # Only what changes is looked at, by this machine's own steady clock.
-        last, since = None, time.monotonic()
+        last, since, near = None, time.monotonic(), False
         while not ended.wait(_LOOK):
             now = heard(path)
             if now.get("beat") != last:
                 last, since = now.get("beat"), time.monotonic()
             another = now.get("token", token) != token
-            if another or now.get("stop") or time.monotonic() - since > _SILENCE:
+            silent = time.monotonic() - since > _SILENCE
+            # A process that was seen here and is no more need not be waited for.
+            lives, near = _is_here(now), near or _is_here(now)
+            if another or now.get("stop") or silent or (near and now and not lives):
                 stop.set()
                 return
 

@@ -1,7 +1,6 @@
 """What a worker does for one setting, wherever it runs."""
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from recsys_lib.errors import RecsysError
 from recsys_lib.pipeline.chain import load_steps, select
 from recsys_lib.pipeline.execution import Conditions
 from recsys_lib.pipeline.lock import RunBusyError
+from recsys_lib.pipeline.manifest import this_process
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import Outcome, RunResult, run_chain
 from recsys_lib.pipeline.sweeping.pulse import listening, tell, work_folder
@@ -168,12 +168,5 @@ class _News:
             self.sharing.hear(outcome)
 
     def _tell(self, what: str) -> None:
-        place = {"host": socket.gethostname(), "pid": os.getpid()}
-        tell(
-            self._path,
-            token=self._token,
-            what=what,
-            notebook=self._name,
-            cells=self._cells,
-            **place,
-        )
+        news = {"what": what, "notebook": self._name, "cells": self._cells}
+        tell(self._path, token=self._token, **news, **this_process())

@@ -1,0 +1,165 @@
+"""From a grid to settings: what it may say, and what it is told when it is wrong."""
+
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recsys_lib.errors import ConfigError
+from recsys_lib.pipeline import Project
+from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.sweeping.grid import parse_grid, read_grid, settings_of
+from recsys_lib.pipeline.sweeping.labels import setting_names
+
+PARAMETERS = """RUN = "lab"  # name of the run
+SEED = 0  # seed
+EPOCHS = 20  # passes
+LEARNING_RATE = 0.01  # step
+HIDDEN_DIMS = (128, 64)  # units
+SOURCE = ""  # path of a table"""
+
+
+@pytest.fixture
+def steps(project, write):
+    write("01_make", parameters=PARAMETERS)
+    write("02_use", parameters='RUN = "lab"  # name\nK = 10  # length')
+    return load_steps(project)
+
+
+def read(steps, tmp_path, text):
+    file = tmp_path / "grid.yaml"
+    file.write_text(text)
+    return settings_of(read_grid(file), steps, folder=tmp_path)
+
+
+def test_lists_ranges_zips_and_sources_are_multiplied_and_the_rest_is_fixed(steps, tmp_path):
+    (tmp_path / "own.csv").touch()
+    found = read(
+        steps,
+        tmp_path,
+        """
+        SEED: 7
+        LEARNING_RATE: {from: 1e-3, to: 0.1, steps: 3, scale: log}
+        zip:
+          EPOCHS: [10, 20]
+          HIDDEN_DIMS: [[64], [128, 64]]
+        sources:
+          world: {}
+          films: {SOURCE: own.csv}
+        """,
+    )
+    assert len(found) == 2 * 2 * 3
+    last = found[-1]
+    assert last.name == "films_epochs-20_hidden_dims-128x64_learning_rate-0.1"
+    assert last.parameters == {
+        "SEED": 7,
+        "SOURCE": (tmp_path / "own.csv").as_posix(),
+        "EPOCHS": 20,
+        "HIDDEN_DIMS": (128, 64),
+        "LEARNING_RATE": 0.1,
+    }
+    assert last.varied["source"] == "films"
+    assert {one.parameters["LEARNING_RATE"] for one in found} == {0.001, 0.01, 0.1}
+
+
+def test_a_grid_that_grows_keeps_the_names_of_its_settings(steps):
+    few = settings_of(parse_grid({"EPOCHS": [10], "SEED": 1}), steps)
+    more = settings_of(parse_grid({"EPOCHS": [10, 20], "SEED": 1}), steps)
+    assert few[0] == more[0]
+
+
+def test_a_grid_without_axes_is_one_setting(steps):
+    assert [one.name for one in settings_of(parse_grid({"EPOCHS": 3}), steps)] == ["single"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("EPOCHS: [10, ten]", "EPOCHS must be a whole number, like 20; got 'ten' (str)"),
+        ("EPOCS: [10]", "'EPOCS' must be declared by a notebook that runs; none declares it. Did"),
+        ("epochs: [10]", "'epochs' must be a parameter in capitals, or one of only, sources, zip"),
+        ("HIDDEN_DIMS: [128, 64]", "stand in a list of lists: [[128, 64]]"),
+        ("SOURCE: [own.csv]", "SOURCE must be the path of a file; nothing is at"),
+        ("EPOCHS: []", "EPOCHS must have a value; its list is empty"),
+        ("EPOCHS: [1, 1]", "EPOCHS must name each value once; 1 is there twice"),
+        ("EPOCHS: {from: 1, to: 5}", "range of EPOCHS must say `steps`"),
+        ("EPOCHS: {from: 1, to: 5, step: 2}", "got 'step'. Did you mean 'steps'?"),
+        ("EPOCHS: {from: 1, to: x, steps: 2}", "`to` of EPOCHS must be a number; got 'x'"),
+        ("EPOCHS: {from: 1, to: 5, steps: 1}", "`steps` of EPOCHS must be a whole number from 2"),
+        ("EPOCHS: {from: 0, to: 5, steps: 2, scale: log}", "must lie above 0; it goes from 0 to"),
+        ("EPOCHS: {from: 1, to: 5, steps: 2, scale: ln}", "must be linear or log; got 'ln'"),
+        ("zip: {EPOCHS: [1, 2], SEED: [1]}", "must be of one length; got EPOCHS 2, SEED 1"),
+        ("zip: {EPOCHS: [1, 1]}", "must name each combination once; {'EPOCHS': 1}"),
+        ("zip: {EPOCHS: 1}", "EPOCHS in `zip` must have a list of values; got 1"),
+        ("EPOCHS: 3\nzip: {EPOCHS: [1]}", "EPOCHS must be set in one place; it is set by itself"),
+        ("sources: [own.csv]", "`sources` must be a mapping of labels"),
+        ("sources: {films: own.csv}", "The source 'films' must be a mapping of parameters"),
+        ("RUN: [a]", "RUN is the name of the run"),
+        ("EPOCHS: [1]\nEPOCHS: [2]", "the key 'EPOCHS' stands there twice, again in line 2"),
+        ("SEED: {from: 0, to: 99, steps: 100000}", "number from 2 to 10,000; got 100000"),
+        (
+            "SEED: {from: 0, to: 999, steps: 1000}\nEPOCHS: {from: 1, to: 99, steps: 99}",
+            "10,000 settings at most; this one has 99,000",
+        ),
+        ("EPOCHS: {from: .nan, to: 5, steps: 2}", "`from` of EPOCHS must be a number; got nan"),
+        ("only: {a: 1}", "`only` must name notebooks by number"),
+    ],
+)
+def test_whatever_is_wrong_is_one_message_with_file_key_and_value(steps, tmp_path, text, message):
+    with pytest.raises(ConfigError) as caught:
+        read(steps, tmp_path, text)
+    assert message in str(caught.value)
+    assert "grid.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "only"), [("3", "03"), ("01-03", "01-03"), ("[1, 04]", "01,04"), ("8", "08")]
+)
+def test_notebooks_are_named_as_yaml_reads_numbers(tmp_path, given, only):
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"only: {given}")
+    assert read_grid(file).only == only
+
+
+ENDS = st.floats(1e-6, 1e6)
+
+
+@given(low=ENDS, high=ENDS, steps=st.integers(2, 30), scale=st.sampled_from(["linear", "log"]))
+def test_a_range_goes_from_end_to_end_in_equal_steps(low, high, steps, scale):
+    if math.isclose(low, high, rel_tol=0.05):
+        return
+    grid = parse_grid({"X": {"from": low, "to": high, "steps": steps, "scale": scale}})
+    values = [case["X"] for case in grid.axes["X"]]
+    assert (values[0], values[-1], len(values)) == (low, high, steps)
+    assert values == sorted(values, reverse=low > high)
+    measure = math.log if scale == "log" else float
+    gaps = [measure(b) - measure(a) for a, b in itertools.pairwise(values)]
+    # Values are rounded to four digits.
+    slack = 2e-3 * (1 if scale == "log" else max(low, high))
+    assert max(gaps) - min(gaps) <= slack
+
+
+VALUES = st.one_of(
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.text(max_size=40),
+    st.lists(st.integers(0, 512), max_size=20).map(tuple),
+)
+SETTINGS = st.dictionaries(st.sampled_from(["", "EPOCHS", "L2", "USER"]), VALUES, max_size=4)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(SETTINGS, max_size=6, unique_by=repr))
+def test_names_are_all_different_the_same_every_time_and_names_of_folders(many):
+    project = Project(Path())
+    names = setting_names(many)
+    assert len(set(names)) == len(many)
+    assert setting_names(list(reversed(many))) == names[::-1]
+    for name in names:
+        assert project.run_folder(f"sweep/{name}").name == name
+        assert len(name) <= 80
