@@ -1,4 +1,4 @@
-"""The command line: ``recsys run``, ``runs``, ``recommend``, ``doctor``, ``notebooks``, ``pins``.
+"""The command line: ``recsys run``, ``sweep``, ``runs``, ``tune``, ``recommend``, ``doctor``."""
 
 Exit codes: 0 all is well; 1 a notebook failed; 2 what was given is wrong; 130 interrupted.
 """
@@ -18,6 +18,7 @@ from recsys_lib import __version__
 from recsys_lib.errors import ConfigError, RecsysError
 from recsys_lib.pipeline.runs import command as runs_command
 from recsys_lib.pipeline.sweeping import command as sweep_command
+from recsys_lib.pipeline.tune import command as tune_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sweep_command.add_parser(commands, shared)
     runs_command.add_parsers(commands, shared)
+    tune_command.add_parser(commands, shared)
 
     ask = commands.add_parser("recommend", parents=[shared], help="recommend for a user")
     ask.set_defaults(command=_recommend)

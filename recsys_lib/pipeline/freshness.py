@@ -15,7 +15,7 @@ from recsys_lib.pipeline.record import ABSENT, Record
 __all__ = ["is_fresh", "library_fingerprint", "source_fingerprint"]
 
 # What runs notebooks or talks to people, and is not called by notebooks.
-_OUTSIDE_FOLDER = "pipeline/sweeping/"
+_OUTSIDE_FOLDERS = ("pipeline/sweeping/", "pipeline/tune/")
 _OUTSIDE = {
     "__main__.py",
     "cli.py",
@@ -48,7 +48,7 @@ def library_fingerprint() -> str:
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
     for file in sorted(root.rglob("*.py")):
         name = file.relative_to(root).as_posix()
-        if name not in _OUTSIDE and not name.startswith(_OUTSIDE_FOLDER):
+        if name not in _OUTSIDE and not name.startswith(_OUTSIDE_FOLDERS):
             digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return f"sha256:{digest.hexdigest()}"
 

@@ -2,6 +2,8 @@
 
 from recsys_lib.tuning.choosing import Choice, choose
 from recsys_lib.tuning.families import candidate_families
+from recsys_lib.tuning.gains import measure_gains
+from recsys_lib.tuning.parameters import as_call, write_best
 from recsys_lib.tuning.ranges import Options, Range
 from recsys_lib.tuning.search import search, search_all
 from recsys_lib.tuning.spaces import Space
@@ -11,8 +13,11 @@ __all__ = [
     "Options",
     "Range",
     "Space",
+    "as_call",
     "candidate_families",
     "choose",
+    "measure_gains",
     "search",
     "search_all",
+    "write_best",
 ]

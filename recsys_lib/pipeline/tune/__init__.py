@@ -1,0 +1,1 @@
+"""`recsys tune`: the settings of one model, searched on the data of a run."""
