@@ -1,4 +1,4 @@
-"""The command line: ``recsys run``, ``sweep``, ``runs``, ``tune``, ``recommend``, ``doctor``."""
+"""The command line: ``recsys run``, ``sweep``, ``runs``, ``tune``, ``recommend``, ``doctor``.
 
 Exit codes: 0 all is well; 1 a notebook failed; 2 what was given is wrong; 130 interrupted.
 """
