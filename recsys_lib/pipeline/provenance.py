@@ -4,6 +4,8 @@ import contextlib
 import os
 import platform
 import subprocess
+import time
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,32 @@ import psutil
 
 from recsys_lib.artifacts import versions
 
-__all__ = ["machine", "revision", "run_versions"]
+__all__ = ["Stopwatch", "machine", "revision", "run_versions"]
 
 _ALSO = ("jax", "jaxlib", "optuna", "pyarrow", "papermill")
 _PATIENCE = 5.0  # seconds for git, which may wait for a network drive
+
+
+class Stopwatch:
+    """When something began, and how long ago: true also where the clock is set in between."""
+
+    def __init__(self) -> None:
+        self._begun, self._clock = datetime.now(UTC), time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it began."""
+        return time.monotonic() - self._clock
+
+    @property
+    def begun(self) -> str:
+        """When it began: UTC, ISO 8601."""
+        return self._begun.isoformat(timespec="seconds")
+
+    @property
+    def now(self) -> str:
+        """What time it is by the clock that it began by."""
+        return (self._begun + timedelta(seconds=self.seconds)).isoformat(timespec="seconds")
 
 
 def revision(folder: Path) -> dict[str, Any]:

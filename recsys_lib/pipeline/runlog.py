@@ -1,15 +1,13 @@
 """Keeps the manifest of a run while it works: begun, notebook by notebook, however it ends."""
 
 import contextlib
-import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.manifest import Manifest, Metric, Status, this_process
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.provenance import machine, revision, run_versions
+from recsys_lib.pipeline.provenance import Stopwatch, machine, revision, run_versions
 from recsys_lib.pipeline.record import Record
 
 if TYPE_CHECKING:
@@ -66,8 +64,7 @@ class RunLog:
         self._run = run
         self._folder = project.run_folder(run)
         self._at_work = ""
-        # A clock may be set while a run works; the monotonic one cannot.
-        self._begun, self._clock = datetime.now(UTC), time.monotonic()
+        self._watch = Stopwatch()
         self._code = {**revision(project.root), "library": library}
         self._machine, self._versions = machine(), run_versions()
         self._before = _before(self._folder)
@@ -104,14 +101,13 @@ class RunLog:
         records = self._records()
         shared = _shared(records.values())
         notebooks = {name: self._notebook(record, shared) for name, record in records.items()}
-        ended = self._begun + timedelta(seconds=time.monotonic() - self._clock)
         tried = self._before.attempts if self._before and self._before.status != "done" else 0
         return Manifest(
             run=self._run,
             status=status,
             failure=failure,
-            begun=self._begun.isoformat(timespec="seconds"),
-            ended="" if status == "running" else ended.isoformat(timespec="seconds"),
+            begun=self._watch.begun,
+            ended="" if status == "running" else self._watch.now,
             attempts=tried + 1,
             seconds=round(sum(one["seconds"] for one in notebooks.values()), 3),
             peak_memory=max((one["peak_memory"] for one in notebooks.values()), default=0),

@@ -11,7 +11,7 @@ from scipy import sparse
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation import RandomOrder, evaluate
-from recsys_lib.pipeline import notebook, runlog
+from recsys_lib.pipeline import notebook, provenance, runlog
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.measured import read_reports
 from recsys_lib.pipeline.provenance import revision
@@ -126,7 +126,7 @@ def test_a_clock_that_is_set_back_makes_no_time_negative(project, monkeypatch):
         def now(cls, zone=None):
             return cls(2026, 1, 1, next(cls.hours), tzinfo=zone)
 
-    monkeypatch.setattr(runlog, "datetime", Clock)
+    monkeypatch.setattr(provenance, "datetime", Clock)
     (project.notebooks / "01_make.ipynb").write_text("{}")
     folder = project.run_folder("default")
     folder.mkdir(parents=True)

@@ -2,21 +2,23 @@
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 from scipy import special
 
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation import Report
-from recsys_lib.evaluation.estimates import standard_error
+from recsys_lib.evaluation.estimates import Estimate
 from recsys_lib.evaluation.runs import group_runs
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.measured import read_reports
 from recsys_lib.pipeline.pins import Pin, read_pins
 from recsys_lib.pipeline.project import Project
 
-__all__ = ["Change", "Judge"]
+__all__ = ["Change", "Judge", "on_one_fold", "paired_change"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Change:
         Standard error; NaN where none is known.
     degrees : float
         Degrees of freedom that the error was measured with.
-    noise : {"same users", "other users", "seeds", ""}
-        What the error is of.
+    noise : str
+        What the error is of: "same users" (and how many seeds, if more than one), "other users",
+        "seeds", or "" where none is known.
     """
 
     value: float
@@ -55,6 +58,50 @@ class Change:
         return self.value - reach, self.value + reach
 
 
+def on_one_fold(reports: Sequence[Report]) -> bool:
+    """Return whether reports are on the same users and targets, measured alike."""
+    try:
+        group_runs(reports)
+    except ValueError:
+        return False
+    return True
+
+
+def paired_change(pairs: Sequence[tuple[Report, Report]], metric: str) -> Change:
+    r"""Return the change of a metric from the first reports to the second ones.
+
+    Parameters
+    ----------
+    pairs : sequence of (Report, Report)
+        One for each seed; the two of a pair on one fold.
+    metric : str
+        A per-user metric of all of them.
+
+    Returns
+    -------
+    Change
+        Its squared error is the sum of what the users add, by their paired differences, and, with
+        m > 1 seeds, s\ :sup:`2` / m of the differences over the seeds. Where each seed has users
+        of its own, their luck is in both parts: the sum errs on the wide side.
+    """
+    samples = [(one.sample(metric), other.sample(metric)) for one, other in pairs]
+    differences = np.array([other.mean - one.mean for one, other in samples])
+    influences = [other.influence - one.influence for one, other in samples]
+    counts = [min(one.n_users, other.n_users) for one, other in samples]
+    if on_one_fold([one for one, _ in pairs]):
+        influence, n_users = np.mean(influences, axis=0), min(counts)
+    else:
+        # Each seed's mean counts the same, however many users it has.
+        n_users = sum(counts)
+        weights = [n_users / len(counts) / count for count in counts]
+        influence = np.concatenate([w * one for w, one in zip(weights, influences, strict=True)])
+    n_seeds = len(pairs)
+    seeds = ((float(differences.var(ddof=1)) / n_seeds, n_seeds - 1),) if n_seeds > 1 else ()
+    found = Estimate(float(differences.mean()), influence, n_users, seeds, np.array([]))
+    noise = "same users" if n_seeds == 1 else f"same users, {n_seeds} seeds"
+    return Change(found.value, found.standard_error, found.degrees, noise)
+
+
 class Judge:
     """Knows of each metric of two runs how far luck alone would move it.
 
@@ -74,9 +121,8 @@ class Judge:
         """Return the change of a metric that both runs have, with the best error that is known."""
         one, other = self._a.metrics[name], self._b.metrics[name]
         value = other.value - one.value
-        paired = self._paired(name)
-        if paired:
-            return Change(value, *paired, "same users")
+        if paired := self._paired(name):
+            return paired
         if one.se is not None and other.se is not None:
             degrees = min(one.n_users or 2, other.n_users or 2) - 1
             return Change(value, math.hypot(one.se, other.se), degrees, "other users")
@@ -86,19 +132,13 @@ class Judge:
             return Change(value, math.sqrt(2) * pin.spread, pin.n - 1, "seeds")
         return Change(value)
 
-    def _paired(self, name: str) -> tuple[float, float] | None:
-        """Return error and degrees of the users' differences, if they are the same users."""
+    def _paired(self, name: str) -> Change | None:
+        """Return the change over the users' differences, if they are the same users."""
         model, _, metric = name.rpartition(".")
         pair = [reports[model] for reports in self._reports if model in reports]
         if len(pair) < 2 or any(metric not in one.per_user_metrics for one in pair):
             return None
-        try:
-            group_runs(pair)
-        except ValueError:
-            return None  # not on the same users and targets
-        first, second = (one.sample(metric) for one in pair)
-        n_users = min(first.n_users, second.n_users)
-        return standard_error(second.influence - first.influence, n_users), n_users - 1
+        return paired_change([(pair[0], pair[1])], metric) if on_one_fold(pair) else None
 
     @cached_property
     def _reports(self) -> list[dict[str, Report]]:
