@@ -5,7 +5,15 @@ from recsys_lib.evaluation.calibration import Calibrator, fit_calibrator, score_
 from recsys_lib.evaluation.catalogue import known_metrics, parse_metric
 from recsys_lib.evaluation.ceiling import share_of_gap_closed
 from recsys_lib.evaluation.evaluate import evaluate
-from recsys_lib.evaluation.latent import active_units, kl_by_dimension, linear_recovery
+from recsys_lib.evaluation.latent import (
+    active_units,
+    doubt_curve,
+    kl_by_dimension,
+    kl_spectra,
+    linear_recovery,
+    open_lists,
+    recovery_table,
+)
 from recsys_lib.evaluation.leaderboard import CEILINGS, FLOORS, leaderboard
 from recsys_lib.evaluation.leaks import (
     assert_no_future,
@@ -18,6 +26,7 @@ from recsys_lib.evaluation.newcomers import (
     OnlyItems,
     cut_history,
     hide_items,
+    list_stability,
     measure_blends,
     newcomer_curve,
 )
@@ -40,6 +49,7 @@ from recsys_lib.evaluation.segments import (
     popularity_buckets,
 )
 from recsys_lib.evaluation.significance import Comparison, compare, holm
+from recsys_lib.evaluation.steps import gains_of_steps
 
 __all__ = [
     "CEILINGS",
@@ -64,20 +74,26 @@ __all__ = [
     "by_mainstream",
     "compare",
     "cut_history",
+    "doubt_curve",
     "evaluate",
     "expected_calibration_error",
     "fit_calibrator",
+    "gains_of_steps",
     "hide_items",
     "holm",
     "item_table",
     "kl_by_dimension",
+    "kl_spectra",
     "known_metrics",
     "leaderboard",
     "linear_recovery",
+    "list_stability",
     "measure_blends",
     "newcomer_curve",
+    "open_lists",
     "parse_metric",
     "popularity_buckets",
+    "recovery_table",
     "reference_reports",
     "reliability_table",
     "score_cells",

@@ -1,12 +1,28 @@
-"""What a code holds: which of its dimensions speak, and how much of a known truth is in them."""
+"""What a code holds: which dimensions speak, how much truth is in them, what they leave open."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from recsys_lib.checks import check_integer
+from recsys_lib.dataset import Fold
+from recsys_lib.evaluation.newcomers import cut_history
+from recsys_lib.ranking import top_k
 from recsys_lib.seeding import rng_from
 
-__all__ = ["active_units", "kl_by_dimension", "linear_recovery"]
+__all__ = [
+    "active_units",
+    "doubt_curve",
+    "kl_by_dimension",
+    "kl_spectra",
+    "linear_recovery",
+    "open_lists",
+    "recovery_table",
+]
 
 
 def kl_by_dimension(mean: ArrayLike, log_variance: ArrayLike) -> NDArray[np.float64]:
@@ -34,6 +50,32 @@ def kl_by_dimension(mean: ArrayLike, log_variance: ArrayLike) -> NDArray[np.floa
     mu, log_var = np.asarray(mean, dtype=np.float64), np.asarray(log_variance, dtype=np.float64)
     divergence = 0.5 * (mu**2 + np.exp(log_var) - log_var - 1.0)
     return np.asarray(divergence.mean(axis=0))
+
+
+def kl_spectra(codes: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> pd.DataFrame:
+    """Return the divergence of each dimension of several codes, each sorted for itself.
+
+    Parameters
+    ----------
+    codes : mapping of str to (mean, log_variance)
+        Of shape (n_rows, latent_dim) each; widths may differ.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``dimension``, the loudest is 1; one column a code, in nats.
+
+    Examples
+    --------
+    >>> kl_spectra({"vae": ([[0.0, 1.0], [0.0, -1.0]], np.zeros((2, 2)))})
+               vae
+    dimension
+    1          0.5
+    2          0.0
+    """
+    sorted_nats = {name: -np.sort(-kl_by_dimension(*code)) for name, code in codes.items()}
+    table = pd.DataFrame({name: pd.Series(nats) for name, nats in sorted_nats.items()})
+    return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="dimension"))
 
 
 def active_units(mean: ArrayLike, *, threshold: float = 0.01) -> int:
@@ -125,3 +167,166 @@ def linear_recovery(
         predicted[~shown] = x[~shown] @ np.linalg.solve(gram, x[shown].T @ wanted[shown])
     left = ((wanted - predicted) ** 2).sum(axis=0)
     return np.asarray(1.0 - left / ((wanted - wanted.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def recovery_table(
+    codes: Mapping[str, tuple[ArrayLike, ArrayLike]], truth: ArrayLike, *, seed: int = 0
+) -> pd.DataFrame:
+    """Say of several codes how much of a known truth is in their means (`linear_recovery`).
+
+    Parameters
+    ----------
+    codes : mapping of str to (mean, log_variance)
+    truth : array of shape (n_rows, n_truths)
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        One row a code; columns are the true dimensions, from 1.
+
+    Examples
+    --------
+    >>> truth = np.random.default_rng(0).normal(size=(500, 2))
+    >>> recovery_table({"first": (truth[:, :1], np.zeros((500, 1)))}, truth).round(1)
+    true dimension    1    2
+    first           1.0 -0.0
+    """
+    found = {name: linear_recovery(mean, truth, seed=seed) for name, (mean, _) in codes.items()}
+    table = pd.DataFrame(found).T
+    return table.set_axis(pd.RangeIndex(1, table.shape[1] + 1, name="true dimension"), axis=1)
+
+
+def doubt_curve(
+    encoders: Mapping[str, Any],
+    user_items: sparse.csr_array,
+    *,
+    lengths: Sequence[int] = (0, 1, 2, 4, 8),
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Say how much doubt encoders have left about the same people as more of them is shown.
+
+    Parameters
+    ----------
+    encoders : mapping of str to object
+        Name -> what has ``encode(rows)``: mean and log variance, (n_rows, n_dims) each; such as
+        `MultVAE` and `FoldInOracle`. Others are left out.
+    user_items : csr_array of shape (n_rows, n_items)
+        Rows with fewer entries than the longest of `lengths` are left out.
+    lengths : sequence of int
+        Entries shown, at random; the first ones stay.
+    seed : int
+        Of what is shown.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``n_shown``, one column an encoder: the variance of the code over that of an
+        empty row. Each dimension weighs as much as its mean differs between the whole rows, so
+        that dimensions which nobody uses don't speak. 1 is the doubt of who sees nothing.
+
+    Raises
+    ------
+    ValueError
+        If no row is as long as the longest of `lengths`.
+
+    Examples
+    --------
+    >>> class Exact:  # a normal taste, seen through as many measurements as there are entries
+    ...     def encode(self, rows):
+    ...         n = np.diff(rows.indptr)[:, None]
+    ...         return rows.sum(axis=1)[:, None] / (1 + n), -np.log1p(n)
+    >>> rows = sparse.csr_array(np.random.default_rng(0).normal(size=(50, 4)))
+    >>> doubt_curve({"exact": Exact()}, rows, lengths=(0, 1, 3))
+             exact
+    n_shown
+    0         1.00
+    1         0.50
+    3         0.25
+    """
+    people = _people_with(user_items, max(lengths))
+    nobody = sparse.csr_array((1, people.fold_in.shape[1]), dtype=np.float32)
+    parts = [cut_history(people, n, seed=seed).fold_in for n in lengths]
+    table = pd.DataFrame(index=pd.Index(lengths, name="n_shown"))
+    for name, encoder in encoders.items():
+        if not hasattr(encoder, "encode"):
+            continue
+        weights = np.var(np.asarray(encoder.encode(people.fold_in)[0], dtype=np.float64), axis=0)
+        left = [np.exp(encoder.encode(x)[1]).mean(axis=0) @ weights for x in [nobody, *parts]]
+        table[name] = np.array(left[1:]) / left[0]
+    return table
+
+
+def open_lists(
+    model: Any,
+    user_items: sparse.csr_array,
+    *,
+    lengths: Sequence[int] = (0, 1, 2, 4, 8),
+    k: int = 10,
+    n_people: int = 30,
+    n_draws: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Say how far the lists of the same people are settled as more of them is shown.
+
+    Parameters
+    ----------
+    model : object
+        With ``encode(rows)``, whose result has ``sample(n, seed=)``, and ``decode(codes)``, such as
+        `MultVAE`. Codes are drawn, and each draw makes a list.
+    user_items : csr_array of shape (n_rows, n_items)
+        Rows with fewer entries than the longest of `lengths` are left out.
+    lengths : sequence of int
+        Entries shown, at random; the first ones stay. They are left out of the lists.
+    k : int
+        Length of a list.
+    n_people, n_draws : int
+        How many people at most, and lists of each.
+    seed : int
+        Of the cuts, the draws, and the order among equal scores.
+
+    Returns
+    -------
+    DataFrame
+        One column a length, such as ``"2 likes known"``; indexed by ``place``: the share of a
+        person's lists that hold the item listed most often (1), next often (2), and so on, averaged
+        over people. 1 down to place `k` and 0 from there on: there is only one list.
+
+    Raises
+    ------
+    ValueError
+        If no row is as long as the longest of `lengths`.
+    """
+    people = _people_with(user_items, max(lengths))
+    people = people.take(np.arange(min(n_people, people.n_rows)))
+    table = {}
+    for n in lengths:
+        x = cut_history(people, n, seed=seed).fold_in
+        draws = model.encode(x).sample(n_draws, seed=seed)
+        shares = [
+            _listed(model.decode(draws[:, row]), x[[row]], k=k, seed=seed)
+            for row in range(x.shape[0])
+        ]
+        table[f"{n} likes known"] = -np.sort(-np.array(shares), axis=1).mean(axis=0)
+    return pd.DataFrame(table, index=pd.RangeIndex(1, people.fold_in.shape[1] + 1, name="place"))
+
+
+def _listed(
+    scores: NDArray[np.float32], seen: sparse.csr_array, *, k: int, seed: int
+) -> NDArray[np.float64]:
+    """Share of the lists that hold each item; one person's scores, one row a draw."""
+    left_out = sparse.csr_array(sparse.vstack([seen] * len(scores)))
+    listed = top_k(scores, k, exclude=left_out, seed=seed).items
+    return np.bincount(listed[listed >= 0], minlength=scores.shape[1]) / len(scores)
+
+
+def _people_with(user_items: sparse.csr_array, longest: int) -> Fold:
+    """The rows with at least so many entries, as a fold that can be cut."""
+    x = sparse.csr_array(user_items)
+    kept = np.flatnonzero(np.diff(x.indptr) >= longest)
+    if not len(kept):
+        raise ValueError(
+            f"`lengths` must be reached by some row; {longest} was asked for and the longest has "
+            f"{np.diff(x.indptr).max(initial=0)} entries. Shorten the lengths."
+        )
+    return Fold(fold_in=x[kept], targets=x[kept], users=kept)

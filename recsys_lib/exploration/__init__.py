@@ -1,12 +1,13 @@
 """What to look at before any model: counts, groups, pairs of items, steps of a clickstream."""
 
 from recsys_lib.exploration.counts import count_steps, observed_means, overview, split_overview
-from recsys_lib.exploration.groups import group_labels, mean_by_group
+from recsys_lib.exploration.groups import favourite_group, group_labels, mean_by_group
 from recsys_lib.exploration.pairs import item_lift, like_threshold, shuffled_ratings
 from recsys_lib.exploration.vectors import flat_map, neighbour_agreement, spectrum
 
 __all__ = [
     "count_steps",
+    "favourite_group",
     "flat_map",
     "group_labels",
     "item_lift",

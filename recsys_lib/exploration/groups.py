@@ -2,12 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 
-__all__ = ["group_labels", "mean_by_group"]
+__all__ = ["favourite_group", "group_labels", "mean_by_group"]
 
 _MOST_GROUPS = 40
 
@@ -115,3 +116,30 @@ def mean_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.Da
     )
     table = cells.pivot_table(index="item", columns="user", values="value", aggfunc="mean")
     return table.rename_axis(index=items.name, columns=users.name)
+
+
+def favourite_group(values: ArrayLike, groups: pd.Series) -> pd.Series:
+    """Return the group of items that each row has most of, on average over the group's items.
+
+    Parameters
+    ----------
+    values : array of shape (n_users, n_items)
+        Such as true expected ratings, or likes as ones.
+    groups : Series of length n_items
+        Group of each item.
+
+    Returns
+    -------
+    Series of length n_users
+        Of labels, named as `groups`; among equals the first by name.
+
+    Examples
+    --------
+    >>> tracks = pd.Series(["cloud", "cloud", "data"], name="track")
+    >>> favourite_group([[9, 1, 4], [3, 3, 4]], tracks).tolist()
+    ['cloud', 'data']
+    """
+    labels, place = np.unique(groups.to_numpy(str), return_inverse=True)
+    member = place[:, None] == np.arange(len(labels))
+    means = np.asarray(values, dtype=np.float64) @ (member / member.sum(axis=0))
+    return pd.Series(labels[means.argmax(axis=1)], name=groups.name)

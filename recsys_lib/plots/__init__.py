@@ -12,6 +12,7 @@ from recsys_lib.plots.comparison import (
     plot_reliability,
     plot_wins,
 )
+from recsys_lib.plots.curves import plot_curves
 from recsys_lib.plots.distributions import (
     plot_activity,
     plot_long_tail,
@@ -19,8 +20,9 @@ from recsys_lib.plots.distributions import (
     plot_ratings,
     rating_shares,
 )
-from recsys_lib.plots.learning import plot_history, plot_item_map, plot_spectrum
+from recsys_lib.plots.learning import plot_history, plot_item_map, plot_spectrum, plot_terms
 from recsys_lib.plots.matrices import plot_cooccurrence, plot_heatmap, plot_user_items
+from recsys_lib.plots.newcomers import plot_list_moves, plot_newcomers
 from recsys_lib.plots.style import COLOURS, MARKERS, new_figure, styled
 
 __all__ = [
@@ -31,17 +33,21 @@ __all__ = [
     "plot_comparison",
     "plot_cooccurrence",
     "plot_cost",
+    "plot_curves",
     "plot_funnel",
     "plot_heatmap",
     "plot_history",
     "plot_item_map",
+    "plot_list_moves",
     "plot_long_tail",
+    "plot_newcomers",
     "plot_quantiles",
     "plot_ratings",
     "plot_recommendations",
     "plot_reliability",
     "plot_selection",
     "plot_spectrum",
+    "plot_terms",
     "plot_two_views",
     "plot_user_items",
     "plot_wins",

@@ -1,6 +1,7 @@
 """Training and what it learned: the curve of errors, the map of items."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
+from recsys_lib.plots.curves import plot_curves
 from recsys_lib.plots.style import COLOURS, MARKERS, MUTED, new_axes, styled, write_words
 
-__all__ = ["plot_history", "plot_item_map", "plot_spectrum"]
+__all__ = ["plot_history", "plot_item_map", "plot_spectrum", "plot_terms"]
+
+#: Columns of a history, and what they are called in a figure.
+_TERMS = {
+    "reconstruction": "reconstruction (nats)",
+    "kl": "divergence (nats)",
+    "anneal": "weight of the divergence",
+    "ndcg@100": "ndcg@100 of the validation",
+}
 
 _LEFT_OVER = ("none", "other")
 _FAINT = "#bdb9ae"
@@ -135,3 +145,29 @@ def plot_spectrum(
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     title = "How many directions do tastes have?"
     return write_words(ax, title, "principal direction", "share of the variance")
+
+
+def plot_terms(
+    models: Mapping[str, Any], *, title: str = "Which term gives way to which?"
+) -> list[Axes]:
+    """Draw the terms of an objective epoch by epoch, one panel a term.
+
+    Parameters
+    ----------
+    models : mapping of str to object
+        Name -> what has a table ``history_``: ``epoch`` and any of ``reconstruction, kl, anneal,
+        ndcg@100``.
+    title : str
+
+    Returns
+    -------
+    list of Axes
+        In that order, for the terms that some model has.
+    """
+    histories = {name: model.history_.set_index("epoch") for name, model in models.items()}
+    panels = {
+        words: pd.DataFrame({name: one[term] for name, one in histories.items() if term in one})
+        for term, words in _TERMS.items()
+    }
+    known = {words: table for words, table in panels.items() if len(table)}
+    return plot_curves(known, title=title, xlabel="epoch", share_y=False)

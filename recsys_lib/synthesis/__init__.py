@@ -1,6 +1,11 @@
 """Worlds with a known truth: people, labs, ratings and clicks drawn from one seed, and oracles."""
 
-from recsys_lib.synthesis.oracle import FoldInOracle, OmniscientOracle, ProfileOracle
+from recsys_lib.synthesis.oracle import (
+    FoldInOracle,
+    OmniscientOracle,
+    ProfileOracle,
+    oracles_of_likes,
+)
 from recsys_lib.synthesis.settings import PRESETS, WorldSettings
 from recsys_lib.synthesis.truth import Truth
 from recsys_lib.synthesis.world import World, make_world
@@ -14,4 +19,5 @@ __all__ = [
     "World",
     "WorldSettings",
     "make_world",
+    "oracles_of_likes",
 ]

@@ -14,7 +14,7 @@ from recsys_lib.synthesis.prediction import hidden_chance, predict
 from recsys_lib.synthesis.sphere import Gaussian, mixture_moments, sphere_moments
 from recsys_lib.synthesis.truth import Among, Truth
 
-__all__ = ["FoldInOracle", "OmniscientOracle", "ProfileOracle"]
+__all__ = ["FoldInOracle", "OmniscientOracle", "ProfileOracle", "oracles_of_likes"]
 
 Floats = NDArray[np.float64]
 By = Literal["rating", "like", "exposure", "liked_exposure"]
@@ -185,6 +185,23 @@ class FoldInOracle:
         shown = check_user_items(user_items, n_items=self.truth.n_items)
         return self._posterior(shown, _population(self.truth, shown.shape[0]))
 
+    def encode(self, user_items: Any) -> tuple[Floats, Floats]:
+        """Return mean and log variance of each row's taste, as an encoder does of its code.
+
+        Parameters
+        ----------
+        user_items : sparse array of shape (n_rows, n_items)
+
+        Returns
+        -------
+        mean, log_variance : ndarray of shape (n_rows, latent_dim), float64
+            On the axes of ``truth.tastes``: what can be known of a taste, and the doubt that is
+            due.
+        """
+        found, size = self.posterior(user_items), self.truth.settings.latent_dim
+        variance = found.covariance.diagonal(axis1=1, axis2=2)
+        return found.mean[:, :size], np.log(variance[:, :size])
+
     def score(self, user_items: Any) -> NDArray[np.float32]:
         """Return the scores of some rows, of users of the world or not.
 
@@ -288,6 +305,38 @@ class ProfileOracle(FoldInOracle):
         kinds = sphere_moments(self.truth.profile_means)
         mine = self.truth.profile[np.asarray(users, dtype=np.int64)]
         return self._scores(shown, Gaussian(kinds.mean[mine], kinds.covariance[mine]))
+
+
+def oracles_of_likes(
+    truth: Truth, *, min_value: float = 7.0, share: float = 0.8
+) -> dict[str, FoldInOracle | OmniscientOracle]:
+    """Return the ceilings of lists where likes are shown and likes are hidden.
+
+    Parameters
+    ----------
+    truth : Truth
+    min_value : float
+        Lowest rating that counts as a like: models see a 1 for each, ``Dataset.implicit``.
+    share : float
+        Share of the likes of a person that is shown, in (0, 1].
+
+    Returns
+    -------
+    dict
+        ``"fold-in oracle"``, which sees the same ones as the models, and ``"omniscient"``: the
+        names that `evaluation.leaderboard` knows.
+
+    Examples
+    --------
+    >>> from recsys_lib.synthesis import make_world
+    >>> list(oracles_of_likes(make_world(n_users=5, n_items=20).truth))
+    ['fold-in oracle', 'omniscient']
+    """
+    asked: dict[str, Any] = {"by": "liked_exposure", "min_value": min_value, "share": share}
+    return {
+        "fold-in oracle": FoldInOracle(truth, evidence="likes", **asked),
+        "omniscient": OmniscientOracle(truth, **asked),
+    }
 
 
 def _population(truth: Truth, n_rows: int) -> Gaussian:

@@ -1,11 +1,51 @@
 """What a code holds: divergences, active dimensions, and the truth that can be read off it."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import integrate, stats
+from scipy import integrate, sparse, stats
 
-from recsys_lib.evaluation import active_units, kl_by_dimension, linear_recovery
+from recsys_lib.evaluation import (
+    active_units,
+    doubt_curve,
+    kl_by_dimension,
+    kl_spectra,
+    linear_recovery,
+    open_lists,
+    recovery_table,
+)
+
+
+class Drawn(NamedTuple):
+    """A code whose spread is known."""
+
+    mean: Any
+    log_variance: Any
+
+    def sample(self, n: int, *, seed: int) -> Any:
+        noise = np.random.default_rng(seed).normal(size=(n, *np.shape(self.mean)))
+        return self.mean + np.exp(0.5 * np.asarray(self.log_variance)) * noise
+
+
+class Conjugate:
+    """As many dimensions as items; each entry is a measurement of its own dimension."""
+
+    def __init__(self, doubt: float) -> None:
+        self.doubt = doubt
+
+    def encode(self, rows: Any) -> Drawn:
+        dense = rows.toarray()
+        return Drawn(dense, np.log(np.where(dense == 0, self.doubt, self.doubt / 4)))
+
+    def decode(self, codes: Any) -> Any:
+        return np.asarray(codes, dtype=np.float32)
+
+
+def people(n: int = 60) -> sparse.csr_array:
+    rng = np.random.default_rng(5)
+    return sparse.csr_array(np.where(rng.random((n, 12)) < 0.6, rng.normal(3, 1, (n, 12)), 0))
 
 
 def test_the_divergence_of_a_dimension_is_the_integral_averaged_over_rows() -> None:
@@ -47,3 +87,45 @@ def test_recovery_is_measured_on_rows_that_the_map_has_not_seen() -> None:
 def test_rows_that_do_not_match_are_refused() -> None:
     with pytest.raises(ValueError, match="must have the same rows, at least 5; got 10 and 9"):
         linear_recovery(np.zeros((10, 2)), np.zeros((9, 1)))
+
+
+def test_spectra_are_sorted_each_for_itself_and_may_differ_in_width() -> None:
+    codes = {"a": (np.zeros((2, 2)), [[0.0, 1.0]] * 2), "b": ([[2.0], [2.0]], np.zeros((2, 1)))}
+    table = kl_spectra(codes)
+    assert table.index.tolist() == [1, 2]
+    assert_allclose(table["a"], [0.5 * (np.e - 2), 0.0], atol=1e-12)
+    assert table["b"].tolist()[:1] == [2.0]
+    assert np.isnan(table["b"][2])
+
+
+def test_each_column_of_a_recovery_table_is_one_true_dimension() -> None:
+    truth = np.random.default_rng(3).normal(size=(400, 2))
+    table = recovery_table({"second only": (truth[:, 1:], None)}, truth)
+    assert table.columns.tolist() == [1, 2]
+    assert table.loc["second only", 1] < 0.05 < 0.99 < table.loc["second only", 2]
+
+
+def test_doubt_falls_with_what_is_shown_and_ignores_who_has_none_to_tell() -> None:
+    table = doubt_curve({"one": Conjugate(2.0), "oracle": object()}, people(), lengths=(0, 2, 5))
+    assert table.columns.tolist() == ["one"]
+    # All dimensions alike: of 12, each one shown loses three quarters of its variance.
+    assert_allclose(table["one"], [1.0, 1 - 0.75 * 2 / 12, 1 - 0.75 * 5 / 12], atol=0.02)
+
+
+def test_a_history_that_nobody_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="`lengths` must be reached by some row; 13 was asked"):
+        doubt_curve({}, people(), lengths=(0, 13))
+    with pytest.raises(ValueError, match="13 was asked for and the longest has 1[012] entries"):
+        open_lists(Conjugate(1.0), people(), lengths=(13,))
+
+
+def test_without_doubt_there_is_one_list_and_with_it_places_are_shared() -> None:
+    sure = open_lists(Conjugate(1e-12), people(), lengths=(0, 3), k=4)
+    # Three are known and left out, the other nine are equal: any four of them, in each draw anew.
+    assert_allclose(sure.sum(), 4.0)
+    settled = open_lists(Conjugate(1e-12), 1e3 * people(), lengths=(3,), k=9)["3 likes known"]
+    assert_allclose(settled[:9], 1.0)
+    assert_allclose(settled[9:], 0.0)
+    unsure = open_lists(Conjugate(1.0), people(), lengths=(0, 3), k=4)["0 likes known"]
+    assert unsure.iloc[0] < 0.6
+    assert unsure.is_monotonic_decreasing

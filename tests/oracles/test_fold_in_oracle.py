@@ -10,7 +10,14 @@ from scipy.special import ndtr
 from recsys_lib.dataset import Split
 from recsys_lib.models.biased_svd import BiasedSVD
 from recsys_lib.splitting import split_ratings
-from recsys_lib.synthesis import FoldInOracle, OmniscientOracle, ProfileOracle, World, make_world
+from recsys_lib.synthesis import (
+    FoldInOracle,
+    OmniscientOracle,
+    ProfileOracle,
+    World,
+    make_world,
+    oracles_of_likes,
+)
 from recsys_lib.synthesis.evidence import predictors
 from recsys_lib.synthesis.posterior import usual_clock
 
@@ -211,3 +218,24 @@ def test_rows_of_ones_are_not_taken_for_the_lowest_rating(world):
         FoldInOracle(world.truth).score(likes)
     with pytest.raises(ValueError, match="`by` must be one of"):
         FoldInOracle(world.truth, by="ratings")  # type: ignore[arg-type]
+
+
+def test_a_taste_is_off_by_as_much_as_the_encoded_variance_says(world, split):
+    oracle, tastes = FoldInOracle(world.truth), world.truth.tastes[split.test.users]
+    mean, log_variance = oracle.encode(split.test.fold_in)
+    assert mean.shape == log_variance.shape == tastes.shape
+    said = np.exp(log_variance).mean(axis=0)
+    assert ((tastes - mean) ** 2).mean(axis=0) == pytest.approx(said, rel=0.15)
+    # What is due without a history is more than twice that.
+    nobody = sparse.csr_array((1, world.truth.n_items), dtype="float32")
+    assert (np.exp(oracle.encode(nobody)[1])[0] > 2 * said).all()
+
+
+def test_the_oracles_of_likes_see_likes_and_look_for_likes(world):
+    likes = world.dataset().implicit(7).user_items[:50]
+    both = oracles_of_likes(world.truth, share=0.5)
+    fold_in, omniscient = both["fold-in oracle"], both["omniscient"]
+    expected = FoldInOracle(world.truth, "liked_exposure", evidence="likes", share=0.5)
+    np.testing.assert_array_equal(fold_in.score(likes), expected.score(likes))
+    known = OmniscientOracle(world.truth, "liked_exposure", share=0.5)
+    np.testing.assert_array_equal(omniscient.score_users([3]), known.score_users([3]))

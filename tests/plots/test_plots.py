@@ -267,3 +267,48 @@ def test_bars_of_wins_put_what_is_shared_behind_what_is_alone() -> None:
     ax = plots.plot_wins(table)
     ends = [bar.get_x() + bar.get_width() for bar in ax.patches if bar.get_height() == 0.7]
     assert ends == pytest.approx([0.5, 0.2, 0.6, 0.25])
+
+
+def curves(x: list[float], **values: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(values, index=x)
+
+
+def test_a_curve_has_one_colour_in_all_panels_and_one_place_in_the_legend() -> None:
+    panels = {
+        "people": curves([1, 10], ease=[0.1, 0.3], knn=[0.1, 0.2]),
+        "signal": curves([0.1, 0.9], knn=[0.0, 0.5], net=[0.2, 0.7]),
+    }
+    left, right = plots.plot_curves(panels, title="t", xlabel=["n", "rho2"], log_x=["people"])
+    assert left.lines[1].get_color() == right.lines[0].get_color()
+    assert left.lines[0].get_color() != right.lines[1].get_color()
+    legend = left.figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["ease", "knn", "net"]
+    assert (left.get_xscale(), right.get_xscale()) == ("log", "linear")
+    assert (left.get_xlabel(), right.get_xlabel()) == ("n", "rho2")
+
+
+def test_a_curve_skips_missing_points_and_wears_its_interval() -> None:
+    table = curves([1, 2, 3], a=[0.1, np.nan, 0.5])
+    (ax,) = plots.plot_curves(table, title="t", xlabel="x", bands={"": (table - 0.1, table + 0.1)})
+    assert np.asarray(ax.lines[0].get_xdata()).tolist() == [1, 3]
+    ends = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == pytest.approx((0.0, 0.6))
+
+
+def test_what_is_due_is_drawn_as_a_reference_and_takes_no_colour_from_the_models() -> None:
+    table = curves([0, 1], **{"fold-in oracle": [1.0, 0.5], "vae": [1.0, 0.2]})
+    (ax,) = plots.plot_curves(table, title="t", xlabel="x", levels={"floor": 0.1})
+    oracle, vae = ax.lines[:2]
+    assert (oracle.get_color(), oracle.get_linestyle()) == (style.INK, "--")
+    assert vae.get_color() == style.COLOURS["blue"]
+    assert words(ax) == ["floor"]
+
+
+def test_terms_are_panels_and_a_term_that_nobody_has_is_none() -> None:
+    class Model:
+        history_ = pd.DataFrame({"epoch": [1, 2], "reconstruction": [5.0, 4.0], "kl": [0.0, 1.0]})
+
+    axes = plots.plot_terms({"vae": Model()})
+    titles = [ax.get_title(loc="left") for ax in axes]
+    assert titles == ["reconstruction (nats)", "divergence (nats)"]
+    assert np.asarray(axes[1].lines[0].get_ydata()).tolist() == [0.0, 1.0]

@@ -1,0 +1,122 @@
+"""Curves side by side: how something moves with a knob, for several models at once."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter, PercentFormatter
+
+from recsys_lib.plots.style import COLOURS, INK, MARKERS, MUTED, new_figure, styled
+
+__all__ = ["plot_curves"]
+
+#: Curves that are no models: what is due, or possible. Drawn in ink, dashed.
+_REFERENCES = ("fold-in oracle", "omniscient")
+_HUES = ("blue", "vermilion", "green", "orange", "purple", "sky", "olive")
+_MARKED = 12  # points of a curve up to which each has its mark; beyond, marks would hide it
+
+
+@styled
+def plot_curves(
+    panels: pd.DataFrame | Mapping[str, pd.DataFrame],
+    *,
+    title: str,
+    xlabel: str | Sequence[str],
+    ylabel: str = "",
+    bands: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]] | None = None,
+    log_x: Sequence[str] = (),
+    log_y: bool = False,
+    share_y: bool = True,
+    percent: bool = False,
+    levels: Mapping[str, float] | None = None,
+    height: float = 3.9,
+) -> list[Axes]:
+    """Draw curves in panels side by side; a name has one colour and one mark in all of them.
+
+    Parameters
+    ----------
+    panels : DataFrame or mapping of str to DataFrame
+        One column a curve, the index is x, NaN is no point; or such a table for each heading.
+    title : str
+        The question of the figure.
+    xlabel : str or sequence of str
+        Of all panels, or of each.
+    ylabel : str
+        Left of the first panel.
+    bands : mapping of str to pair of DataFrame, optional
+        Heading -> lower and upper ends of the intervals, each shaped like the panel's table.
+    log_x : sequence of str
+        Headings of the panels whose x is logarithmic; its ticks are the points.
+    log_y, share_y, percent : bool
+        Logarithmic y; one y for all panels; y in percent.
+    levels : mapping of str to float, optional
+        Dashed horizontal lines with their names at the right of the last panel.
+    height : float
+        Inches.
+
+    Returns
+    -------
+    list of Axes
+    """
+    if isinstance(panels, pd.DataFrame):
+        panels = {"": panels}
+    width = 7.6 if len(panels) == 1 else min(12.0, 2.6 + 3.0 * len(panels))
+    figure, axes = new_figure(len(panels), width=width, height=height, sharey=share_y)
+    # In the order of first appearance over all panels.
+    found = dict.fromkeys(name for table in panels.values() for name in table.columns)
+    names = [name for name in found if name not in _REFERENCES]
+    words = [xlabel] * len(panels) if isinstance(xlabel, str) else list(xlabel)
+    for ax, (heading, table), label in zip(axes, panels.items(), words, strict=True):
+        for name in table.columns:
+            ends = [end[name] for end in (bands or {}).get(heading, ())]
+            place = names.index(name) if name in names else None
+            _draw(ax, table[name], place, ends)
+        if heading in log_x:
+            ax.set_xscale("log")
+            ax.set_xticks(table.index, [f"{tick:,g}" for tick in table.index])
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        if log_y:
+            ax.set_yscale("log")
+        for level in (levels or {}).values():
+            ax.axhline(level, color=MUTED, lw=1.1, ls="--", zorder=1)
+        ax.set_xlabel(label)
+        ax.set_title(heading, size=10, weight="normal")
+    _name_levels(axes[-1], levels or {})
+    axes[0].set_ylabel(ylabel)
+    if percent:
+        axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    _write_legend(axes)
+    figure.suptitle(title, x=0.012, ha="left", size=12, weight="bold")
+    return axes
+
+
+def _draw(ax: Axes, curve: pd.Series, place: int | None, ends: Sequence[pd.Series]) -> None:
+    known, colour, line, mark = curve.dropna(), INK, "--", None
+    if place is not None:
+        colour, line = COLOURS[_HUES[place % len(_HUES)]], "-"
+        mark = MARKERS[place % len(MARKERS)] if len(known) <= _MARKED else None
+    ax.plot(known, line, marker=mark, ms=5, color=colour, label=str(curve.name), zorder=3)
+    if len(ends):
+        low, high = (end[known.index] for end in ends)
+        ax.fill_between(known.index, low, high, color=colour, alpha=0.13, lw=0)
+
+
+def _name_levels(ax: Axes, levels: Mapping[str, float]) -> None:
+    for name, level in levels.items():
+        place = ax.get_yaxis_transform()
+        ax.text(1.02, level, name, transform=place, va="center", color=MUTED, size=9)
+
+
+def _write_legend(axes: Sequence[Axes]) -> None:
+    """Name every curve once, also one that only a later panel has: beside one panel, below more."""
+    known: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            known.setdefault(label, handle)
+    if len(axes) == 1:
+        axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        return
+    handles, ncols = list(known.values()), min(len(known), 6)
+    place = "outside lower center"
+    axes[0].figure.legend(handles, list(known), loc=place, ncols=ncols, frameon=False)
