@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.sweeping.driver import Options, plan, run_sweep
+from recsys_lib.pipeline.sweeping.driver import Options, run_sweep
 from recsys_lib.pipeline.sweeping.grid import parse_grid
+from recsys_lib.pipeline.sweeping.planning import plan
 from recsys_lib.pipeline.sweeping.state import SweepState
 
 __all__ = ["sweep"]

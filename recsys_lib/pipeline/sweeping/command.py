@@ -79,8 +79,9 @@ def _seconds(text: str) -> float:
 def _sweep(options: argparse.Namespace) -> int:
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.sweeping.display import SweepLines
-    from recsys_lib.pipeline.sweeping.driver import Options, plan, run_sweep
+    from recsys_lib.pipeline.sweeping.driver import Options, run_sweep
     from recsys_lib.pipeline.sweeping.grid import read_grid
+    from recsys_lib.pipeline.sweeping.planning import plan
 
     name = options.name or options.file.stem
     it = plan(Project.find(), read_grid(options.file), name, only=options.only)
@@ -92,14 +93,13 @@ def _sweep(options: argparse.Namespace) -> int:
         timeout=options.timeout,
         output=options.output,
     )
-    _say(_head(it.name, len(it.settings), sum(map(len, it.shared.values()))))
+    _say(
+        f"Sweep {it.name}: {len(it.settings)} settings, {it.n_steps} notebooks to run, "
+        f"{it.n_different} of them different\n"
+    )
     state = run_sweep(it, how, SweepLines(sys.stdout))
     _close(state)
     return 1 if state.failed else 0
-
-
-def _head(name: str, settings: int, shared: int) -> str:
-    return f"Sweep {name}: {settings} settings, {shared} steps in common with others\n"
 
 
 def _close(state: "SweepState") -> None:

@@ -4,27 +4,21 @@ import itertools
 import math
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline.chain import Step, load_steps, select
 from recsys_lib.pipeline.lock import locked
-from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.sweeping.capacity import Capacity, cores
 from recsys_lib.pipeline.sweeping.engines import Engine, EngineName, start_engine
-from recsys_lib.pipeline.sweeping.grid import Grid, Setting, settings_of, told_of
+from recsys_lib.pipeline.sweeping.grid import Setting
 from recsys_lib.pipeline.sweeping.output import Output
+from recsys_lib.pipeline.sweeping.planning import Plan
 from recsys_lib.pipeline.sweeping.pulse import Pulse
-from recsys_lib.pipeline.sweeping.reading import step_keys, unwritten
 from recsys_lib.pipeline.sweeping.state import Entry, SweepState
 from recsys_lib.pipeline.sweeping.worker import Result, Task, work
 
-__all__ = ["Options", "Plan", "plan", "run_sweep"]
+__all__ = ["Options", "run_sweep"]
 
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
@@ -58,93 +52,6 @@ class Options:
     output: str | None = None
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A sweep that can begin.
-
-    Attributes
-    ----------
-    project : Project
-    name : str
-    grid : dict
-        As it was given.
-    only : str, optional
-        Which notebooks run.
-    settings : tuple of Setting
-    shared : dict of str to dict
-        Setting -> notebook -> key, of the steps that it has in common with other settings.
-    """
-
-    project: Project
-    name: str
-    grid: dict[str, Any]
-    only: str | None
-    settings: tuple[Setting, ...]
-    shared: dict[str, dict[str, str]]
-
-
-def plan(
-    project: Project, grid: Grid, name: str, *, only: str | None = None, folder: Path | None = None
-) -> Plan:
-    """Settle everything that can be settled before anything runs.
-
-    Parameters
-    ----------
-    project : Project
-    grid : Grid
-    name : str
-        Of the sweep.
-    only : str, optional
-        Which notebooks; those of the grid by default.
-    folder : Path, optional
-        Where relative paths begin; the working directory by default.
-
-    Raises
-    ------
-    ConfigError
-        If anything in the grid is wrong, the name is taken by a run, or a notebook that is left
-        out writes what another one reads.
-    """
-    place = project.run_folder(name)
-    if "/" in name or (place / "state").exists():
-        raise ConfigError(
-            f"The name of a sweep must be new, or that of a sweep; {name!r} is a run. "
-            "Choose another with --name."
-        )
-    only = only or grid.only
-    chain = load_steps(project)
-    with told_of(grid.origin):
-        steps = select(chain, only=only)
-    settings = settings_of(grid, steps, folder=folder)
-    with told_of(grid.origin):
-        for one in settings:
-            project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
-    _check_complete(project, name, steps, chain, settings)
-    keys = {one.name: step_keys(steps, one.parameters) for one in settings}
-    often = Counter(key for its in keys.values() for key in its.values())
-    shared = {
-        setting: {step: key for step, key in its.items() if often[key] > 1}
-        for setting, its in keys.items()
-    }
-    return Plan(project, name, grid.content, only, settings, shared)
-
-
-def _check_complete(
-    project: Project,
-    name: str,
-    steps: Sequence[Step],
-    chain: Sequence[Step],
-    settings: Iterable[Setting],
-) -> None:
-    for reader, artefact, writer in unwritten(steps, chain):
-        for one in settings:
-            if not project.record(f"{name}/{one.name}", writer.name).exists():
-                raise ConfigError(
-                    f"--only must name what the chosen notebooks rest on; {reader.name} reads "
-                    f"`{artefact}`, which {writer.name} writes. Add {writer.number}."
-                )
-
-
 def run_sweep(
     it: Plan, options: Options, watch: Callable[[SweepState], None] | None = None
 ) -> SweepState:
@@ -175,22 +82,19 @@ def run_sweep(
     folder = it.project.run_folder(it.name)
     token = f"{time.time_ns():x}-{os.getpid()}"
     state = SweepState(it.name, folder, it.grid, [Entry(one) for one in it.settings], token)
-    most = options.workers or cores()
     with locked(folder, it.name):
         output = Output(options.output, it.name) if options.output else None
         if output:
             output.open(state.text())
-        state.save()
-        engine = start_engine(
-            options.backend, most if not options.scheduler else options.workers, options.scheduler
-        )
+        most = options.workers or (None if options.scheduler else cores())
+        engine = start_engine(options.backend, most, options.scheduler)
         try:
+            state.save()
             with Pulse(folder, token) as pulse:
                 _Driver(it, options, state, engine, output, watch or _unwatched).run(pulse)
+            state.status = "failed" if state.failed else "done"
         finally:
             engine.close()
-            if state.status == "running":
-                state.status = "failed" if state.failed else "done"
             state.save()
         if output:
             output.close(state.text())
@@ -233,7 +137,7 @@ class _Driver:
                 done, _ = wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
                 for future in done:
                     self._settle(future)
-        except KeyboardInterrupt:
+        except BaseException:
             self._interrupt(pulse)
             raise
         finally:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
@@ -178,14 +179,20 @@ class _Ray:
             ray.exceptions.WorkerCrashedError,
         )
         self._ray = ray
-        local = {} if address else {"num_cpus": workers or 1}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if address is None:
+            options |= {"num_cpus": workers or 1, "include_dashboard": False}
+        before = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(address=address, log_to_driver=False, include_dashboard=False, **local)
+            ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"--scheduler must be the address of a Ray cluster; {address} does not answer "
                 f"({error}). Try auto, or host:6379."
             ) from error
+        # Ray takes the signal for itself; a batch system's stop has to reach the sweep.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
         cores = int(ray.cluster_resources().get("CPU", 1))
         self.workers = workers or max(cores, 1)
         self.threads = max(cores // self.workers, 1) if address else 0

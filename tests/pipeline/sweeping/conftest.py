@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from recsys_lib.pipeline.sweeping.driver import Options, plan, run_sweep
+from recsys_lib.pipeline.sweeping.driver import Options, run_sweep
 from recsys_lib.pipeline.sweeping.grid import parse_grid
+from recsys_lib.pipeline.sweeping.planning import plan
 
 SEED = 'RUN = "lab"  # name of the run\nSEED = 0  # seed of every random stream'
 EPOCHS = f"{SEED}\nEPOCHS = 99  # passes; no setting takes the default, which would ask for pins"

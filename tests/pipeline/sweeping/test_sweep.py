@@ -90,8 +90,10 @@ time.sleep(60 if first and EPOCHS == 10 else 0)
 """
 
 
-@pytest.mark.parametrize("backend", ["loky", "dask"])
+@pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
 def test_a_worker_killed_in_the_middle_loses_nothing(chain, write, sweep, diary, backend):
+    if backend == "ray":
+        pytest.importorskip("ray")
     write("02_train", "import json", HANG, TRAIN, note("02"), parameters=EPOCHS)
     killed = []
 
