@@ -1,6 +1,5 @@
 """What if this person had used something else: a table, and in JupyterLab a table that moves."""
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.bundle import Bundle
+from recsys_lib.front_end import has_front_end
 
-__all__ = ["has_front_end", "history_of", "list_change", "what_if"]
+__all__ = ["history_of", "list_change", "what_if"]
 
 
 def history_of(bundle: Bundle, user: Any) -> pd.DataFrame:
@@ -84,15 +84,6 @@ def list_change(
     table.insert(1, "was", was)
     table["before"] = before["probability"].reindex(after["item_id"]).to_numpy()
     return table
-
-
-def has_front_end() -> bool:
-    """Return whether somebody sits in front of this kernel, in JupyterLab or an editor.
-
-    Papermill, nbval and ``nbconvert --execute`` start kernels that nobody can click in; a widget
-    there would be a picture of a button, with a random id in the saved notebook.
-    """
-    return any(name in os.environ for name in ("JPY_SESSION_NAME", "VSCODE_PID"))
 
 
 def what_if(
