@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from recsys_lib.pipeline.manifest import Manifest
     from recsys_lib.pipeline.notebook import Session, start
     from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.runs.batch import Batch, read_batch
     from recsys_lib.pipeline.runs.comparison import RunComparison, compare_runs
+    from recsys_lib.pipeline.runs.recording import record_run
     from recsys_lib.pipeline.runs.table import list_runs
     from recsys_lib.pipeline.sweeping.api import sweep
 
 __all__ = [
+    "Batch",
     "Manifest",
     "Project",
     "RunComparison",
@@ -23,18 +26,23 @@ __all__ = [
     "compare_runs",
     "list_runs",
     "notebook",
+    "read_batch",
+    "record_run",
     "start",
     "sweep",
 ]
 
 # Public name -> the module that holds it.
 _HOMES = {
+    "Batch": "runs.batch",
     "Manifest": "manifest",
     "Project": "project",
     "RunComparison": "runs.comparison",
     "Session": "notebook",
     "compare_runs": "runs.comparison",
     "list_runs": "runs.table",
+    "read_batch": "runs.batch",
+    "record_run": "runs.recording",
     "start": "notebook",
     "sweep": "sweeping.api",
 }

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from recsys_lib.artifacts import read_json, write_json
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.redaction import without_secrets
 
-__all__ = ["MANIFEST", "Manifest", "Metric", "Status"]
+__all__ = ["MANIFEST", "Manifest", "Metric", "Status", "seeds_of", "this_process"]
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -165,6 +166,11 @@ class Manifest:
         """Whether it says to be running, and the process that did so is no more."""
         here = self.process.get("host") == platform.node()
         return self.status == "running" and here and not psutil.pid_exists(self.process["pid"])
+
+
+def seeds_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are seeds: ``SEED``, or a name that ends in ``_SEED``."""
+    return {name: one for name, one in parameters.items() if name.split("_")[-1] == "SEED"}
 
 
 def this_process() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from recsys_lib.errors import ArtifactError
-from recsys_lib.pipeline.manifest import Manifest, Metric, Status, this_process
+from recsys_lib.pipeline.manifest import Manifest, Metric, Status, seeds_of, this_process
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.provenance import Stopwatch, machine, revision, run_versions
 from recsys_lib.pipeline.record import Record
@@ -112,7 +112,7 @@ class RunLog:
             seconds=round(sum(one["seconds"] for one in notebooks.values()), 3),
             peak_memory=max((one["peak_memory"] for one in notebooks.values()), default=0),
             parameters=shared,
-            seeds={name: one for name, one in shared.items() if name.split("_")[-1] == "SEED"},
+            seeds=seeds_of(shared),
             notebooks=notebooks,
             data=_data(records.values()),
             artifacts={

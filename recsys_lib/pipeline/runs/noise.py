@@ -18,7 +18,7 @@ from recsys_lib.pipeline.measured import read_reports
 from recsys_lib.pipeline.pins import Pin, read_pins
 from recsys_lib.pipeline.project import Project
 
-__all__ = ["Change", "Judge", "on_one_fold", "paired_change"]
+__all__ = ["Change", "Judge", "on_one_fold", "paired_change", "reports_of"]
 
 
 @dataclass(frozen=True)
@@ -134,15 +134,14 @@ class Judge:
 
     def _paired(self, name: str) -> Change | None:
         """Return the change over the users' differences, if they are the same users."""
-        model, _, metric = name.rpartition(".")
-        pair = [reports[model] for reports in self._reports if model in reports]
-        if len(pair) < 2 or any(metric not in one.per_user_metrics for one in pair):
+        pair = [reports[name] for reports in self._reports if name in reports]
+        if len(pair) < 2 or not on_one_fold(pair):
             return None
-        return paired_change([(pair[0], pair[1])], metric) if on_one_fold(pair) else None
+        return paired_change([(pair[0], pair[1])], name.rpartition(".")[2])
 
     @cached_property
     def _reports(self) -> list[dict[str, Report]]:
-        return [_reports_of(self._project, one) for one in (self._a, self._b)]
+        return [reports_of(self._project, one) for one in (self._a, self._b)]
 
     @cached_property
     def _pins(self) -> dict[tuple[str, str], Pin]:
@@ -153,14 +152,15 @@ class Judge:
         }
 
 
-def _reports_of(project: Project, run: Manifest) -> dict[str, Report]:
-    """Return what a run reported, as ``"03.autoencoder"``; a model's reports on two folds apart."""
+def reports_of(project: Project, run: Manifest) -> dict[str, Report]:
+    """Return the reports of a run by the names that its metrics have, such as ``"03.SVD.rmse"``."""
     found: dict[str, Report] = {}
     for name in run.artifacts:
-        notebook = name.removeprefix("reports_")
-        if notebook == name:
+        kind, _, notebook = name.partition("_")
+        if kind != "reports":
             continue
         with contextlib.suppress(ArtifactError, OSError):  # removed since, to save space
             for report in read_reports(project.artifacts(run.run) / name):
-                found[f"{notebook}.{report.name}"] = report
+                model = f"{notebook}.{report.name}" if notebook else report.name
+                found |= {f"{model}.{metric}": report for metric in report.per_user_metrics}
     return found
