@@ -105,7 +105,7 @@ def key_metrics(table: pd.DataFrame, names: list[str]) -> list[str]:
     names : list of str
         The columns that are metrics.
     """
-    moved = [name for name in names if len(set(table[name].round(9))) > 1]
+    moved = [name for name in names if len(set(table[name].dropna().round(9))) > 1]
     return (moved or names)[:_SHOWN_METRICS]
 
 

@@ -1,0 +1,66 @@
+"""What is seen of a sweep: lines in a log, a moving table on a terminal."""
+
+import io
+
+import pytest
+
+from recsys_lib.pipeline.sweeping.display import SweepLines, closing_table
+from recsys_lib.pipeline.sweeping.grid import Setting
+from recsys_lib.pipeline.sweeping.pulse import tell, work_folder
+from recsys_lib.pipeline.sweeping.state import Entry, SweepState
+
+
+@pytest.fixture
+def state(tmp_path):
+    entries = [
+        Entry(Setting(f"epochs-{n}", {"EPOCHS": n}, {"EPOCHS": n}), status)
+        for n, status in ((5, "done"), (10, "failed"), (20, "running"), (40, "waiting"))
+    ]
+    entries[0].seconds, entries[0].peak_memory, entries[0].ran = 61.23, 1_210_000_000, 2
+    entries[0].metrics = {"03.rmse": 1.4712, "03.floor": 1.9}
+    entries[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
+    entries[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
+    return SweepState("grid", tmp_path, {}, entries, "token", workers=2, need=1.5e9)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_in_a_log_each_setting_is_one_line_when_it_has_ended(state):
+    log = io.StringIO()
+    lines = SweepLines(log)
+    lines(state)
+    lines(state)
+    assert log.getvalue().splitlines() == [
+        "[1/4] epochs-5   done           61.2 s  1.21 GB",
+        "[2/4] epochs-10  FAILED      03_train stopped in cell 4 of 9: ValueError: no",
+    ]
+
+
+def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
+    terminal = Terminal()
+    lines = SweepLines(terminal)
+    tell(
+        work_folder(state.folder) / "epochs-20.json",
+        token="token",
+        what="works",
+        notebook="03_train",
+        cells=(7, 19),
+    )
+    lines(state)
+    shown = terminal.getvalue()
+    assert "epochs-20  03_train  7/19 cells" in shown
+    assert "1 of 4 done, 1 failed, 1 waiting; 2 at once, 1.5 GB each" in shown
+    lines(state)
+    # The table of two lines is drawn over the one before.
+    assert "\x1b[2F" in terminal.getvalue()[len(shown) :]
+    assert "epochs-5 " not in terminal.getvalue()[len(shown) :]
+
+
+def test_the_closing_table_shows_what_varied_and_the_metrics_that_moved(state):
+    rows = [line.split() for line in closing_table(state).splitlines()]
+    assert rows[0] == ["EPOCHS", "status", "seconds", "peak_gb", "03.rmse"]
+    assert rows[2] == ["epochs-5", "5", "done", "61.2", "1.21", "1.471"]
+    assert rows[3][:3] == ["epochs-10", "10", "failed"]

@@ -1,0 +1,55 @@
+"""Which steps of which settings are one, told from the text of notebooks."""
+
+from pathlib import Path
+
+import pytest
+
+from recsys_lib.pipeline.chain import Step
+from recsys_lib.pipeline.parameters import Parameter
+from recsys_lib.pipeline.sweeping.reading import step_keys, unwritten
+
+
+def step(name, *cells, **defaults):
+    parameters = {
+        key: Parameter(key, value, "") for key, value in {"RUN": "lab", **defaults}.items()
+    }
+    return Step(Path(f"{name}.ipynb"), cells, parameters)
+
+
+MAKE = step("01_make", 'session.save("facts", {"seed": SEED})', SEED=0)
+TRAIN = step("02_train", 'fit(session.read("facts"), EPOCHS); session.save("model", m)', EPOCHS=5)
+USE = step("03_use", "with session.writing('list') as f:\n    go(session.read('model'))")
+APART = step("04_apart", 'session.find("facts")')
+CHAIN = [MAKE, TRAIN, USE, APART]
+
+
+def differing(chain, **changed):
+    before, after = step_keys(chain, {}), step_keys(chain, changed)
+    return [name[:2] for name in before if before[name] != after[name]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "numbers"),
+    [
+        ({"EPOCHS": 6}, ["02", "03"]),
+        ({"SEED": 1}, ["01", "02", "03", "04"]),
+        ({"EPOCHS": 5}, []),
+        ({"RUN": "other"}, []),
+    ],
+)
+def test_a_parameter_changes_what_declares_it_and_what_reads_from_that(changed, numbers):
+    assert differing(CHAIN, **changed) == numbers
+
+
+def test_a_name_that_is_not_in_the_text_may_be_any_artefact():
+    hidden = step("05_hidden", "session.read(name)")
+    assert differing([*CHAIN, hidden], EPOCHS=6) == ["02", "03", "05"]
+
+
+def test_what_a_notebook_left_out_writes_is_missed():
+    assert [(one.number, name, by.number) for one, name, by in unwritten([USE], CHAIN)] == [
+        ("03", "model", "02")
+    ]
+    assert unwritten([MAKE, TRAIN, USE], CHAIN) == []
+    # What is only asked for may be absent.
+    assert unwritten([APART], CHAIN) == []
