@@ -189,6 +189,23 @@ class Dataset:
         times = None if self.timestamps is None else self.timestamps[keep]
         return dataclasses.replace(self, user_items=likes, timestamps=times, rating_scale=None)
 
+    def take_users(self, users: NDArray[np.integer]) -> Self:
+        """Return the dataset of some users, by position; the items stay as they are."""
+        rows = np.asarray(users, dtype=np.int64)
+        times = self.timestamps
+        if times is not None:
+            lengths = np.diff(self.user_items.indptr)[rows]
+            first = np.repeat(self.user_items.indptr[rows], lengths)
+            within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+            times = times[first + within]
+        return dataclasses.replace(
+            self,
+            user_items=self.user_items[rows],
+            user_ids=self.user_ids.take(rows),
+            users=None if self.users is None else self.users.iloc[rows],
+            timestamps=times,
+        )
+
     def user_positions(self, ids: Iterable[Any]) -> NDArray[np.int64]:
         """Return the row of each external user id; `DataError` names the first unknown one."""
         return positions_of(self.user_ids, pd.Series(list(ids)), "user_id")

@@ -154,3 +154,20 @@ def test_a_fold_takes_rows() -> None:
     taken = Fold(fold_in=x, targets=x, users=np.array([4, 5, 6])).take(np.array([2, 0]))
     assert taken.users.tolist() == [6, 4]
     assert taken.fold_in.toarray().tolist() == [[5, 0], [2, 0]]
+
+
+def test_some_users_keep_their_rows_their_times_and_all_items() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"user_id": rng.integers(0, 9, 60), "item_id": rng.integers(0, 20, 60)})
+    frame = frame.drop_duplicates().assign(value=1.0)
+    frame["timestamp"] = pd.to_datetime(rng.integers(0, 10**9, len(frame)), unit="s", utc=True)
+    users = pd.DataFrame({"role": list("abcdefghi")}, index=range(9))
+    whole = Dataset.from_frame(frame, users=users, timestamp="timestamp")
+    some = whole.take_users(np.array([7, 2, 3]))
+    assert some.item_ids.equals(whole.item_ids)
+    assert some.user_ids.tolist() == [7, 2, 3]
+    assert some.users is not None
+    assert some.users["role"].tolist() == ["h", "c", "d"]
+    by = ["user_id", "item_id"]
+    wanted = whole.to_frame().query("user_id in [7, 2, 3]").sort_values(by, ignore_index=True)
+    pd.testing.assert_frame_equal(some.to_frame().sort_values(by, ignore_index=True), wanted)

@@ -14,9 +14,17 @@ from recsys_lib.dataset import Fold
 from recsys_lib.evaluation.beyond_accuracy import keep_entries
 from recsys_lib.evaluation.evaluate import evaluate
 from recsys_lib.evaluation.scoring import score_batches
+from recsys_lib.ranking import top_k
 from recsys_lib.seeding import rng_from
 
-__all__ = ["OnlyItems", "cut_history", "hide_items", "measure_blends", "newcomer_curve"]
+__all__ = [
+    "OnlyItems",
+    "cut_history",
+    "hide_items",
+    "list_stability",
+    "measure_blends",
+    "newcomer_curve",
+]
 
 
 def cut_history(fold: Fold, n: int, *, seed: int = 0) -> Fold:
@@ -143,6 +151,71 @@ def measure_blends(
     return pd.Series(
         [means[str(value)] for value in blends], pd.Index(blends, name="blend"), name=metric
     )
+
+
+def list_stability(
+    scorers: Mapping[str, Any],
+    fold: Fold,
+    *,
+    lengths: Sequence[int] = (0, 1, 2, 3, 4, 5),
+    k: int = 10,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Measure how much of a list is still there after the next interaction.
+
+    Parameters
+    ----------
+    scorers, fold, seed
+        As of `newcomer_curve`.
+    lengths : sequence of int
+        Interactions shown, ascending.
+    k : int
+        Length of the lists.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``n_history``, one column a scorer: the mean share of the list before, less what
+        was used meanwhile, that is in the list now; from the second of the lengths on.
+
+    Examples
+    --------
+    >>> from recsys_lib.evaluation import MostPopular
+    >>> row = sparse.csr_array([[1.0, 1.0, 0.0, 0.0, 0.0]])
+    >>> fold = Fold(fold_in=row, targets=row, users=np.array([0]))
+    >>> scorers = {"popularity": MostPopular([5, 4, 3, 2, 1])}
+    >>> list_stability(scorers, fold, lengths=(0, 1, 2), k=2)["popularity"].tolist()
+    [1.0, 1.0]
+    """
+    cuts = [cut_history(fold, n, seed=seed) for n in lengths]
+    kept = {}
+    for name, scorer in scorers.items():
+        lists = [_lists(scorer, cut, k) for cut in cuts]
+        kept[name] = [
+            _share_kept(lists[i - 1], lists[i], cuts[i].fold_in) for i in range(1, len(cuts))
+        ]
+    return pd.DataFrame(kept, index=pd.Index(lengths[1:], name="n_history"))
+
+
+def _lists(scorer: Any, fold: Fold, k: int) -> NDArray[np.int32]:
+    """Return the top k of each user, without what is in the history."""
+    parts = [
+        top_k(scores, k, exclude=fold.fold_in[rows]).items
+        for rows, scores in score_batches(scorer, fold)
+    ]
+    return np.concatenate(parts)
+
+
+def _share_kept(
+    before: NDArray[np.int32], after: NDArray[np.int32], used: sparse.csr_array
+) -> float:
+    shares = []
+    for row, (old, new) in enumerate(zip(before, after, strict=True)):
+        left = set(old.tolist()) - set(used.indices[used.indptr[row] : used.indptr[row + 1]])
+        left.discard(-1)
+        if left:
+            shares.append(len(left & set(new.tolist())) / len(left))
+    return float(np.mean(shares)) if shares else float("nan")
 
 
 def hide_items(

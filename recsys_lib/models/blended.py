@@ -11,9 +11,9 @@ from scipy import sparse
 
 from recsys_lib.checks import check_choice, check_nonnegative, check_user_items
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.ladder import Ladder, blend
+from recsys_lib.models.ladder import Ladder, blend, each_profile_once
 
-__all__ = ["Blended", "Rung"]
+__all__ = ["Blended", "Rung", "rungs_of"]
 
 _RUNGS = ("profile neighbours", "segment popularity", "popularity")
 
@@ -69,17 +69,16 @@ class Blended:
         check_nonnegative("blend", self.blend)
         x = check_user_items(fold_in, n_items=self.model.n_items_)
         scores = self.model.score(x)
-        for row, user in enumerate(users):
+        rates = each_profile_once(lambda one: self.ladder.answer(one).rates, self.users, users)
+        for row, below in enumerate(rates):
             used = x.indices[x.indptr[row] : x.indptr[row + 1]]
             n = len(used)
             weight = n / (n + self.blend) if n else 0.0
             if weight == 1.0:
                 continue
-            profile = {} if self.users is None else self.users.iloc[int(user)].to_dict()
-            rates = self.ladder.answer(profile).rates
             unused = np.ones(x.shape[1], dtype=bool)
             unused[used] = False
-            scores[row] = blend(scores[row], rates, weight, unused)
+            scores[row] = blend(scores[row], below, weight, unused)
         return scores
 
 
@@ -115,11 +114,7 @@ class Rung:
     ) -> NDArray[np.float32]:
         """Return the rates of the rung, of shape (n_rows, n_items), float32."""
         check_choice("name", self.name, _RUNGS)
-        scores = np.empty(fold_in.shape, dtype=np.float32)
-        for row, user in enumerate(users):
-            profile = {} if self.users is None else self.users.iloc[int(user)].to_dict()
-            scores[row] = self._rates(profile)
-        return scores
+        return np.array(each_profile_once(self._rates, self.users, users), dtype=np.float32)
 
     def _rates(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
         segments = self.ladder.segments_
@@ -131,3 +126,26 @@ class Rung:
             "popularity": lambda: self.ladder.rates_.overall_,
         }
         return rungs[self.name]()
+
+
+def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Rung]:
+    """Return the rungs that a ladder has, from everybody up; without profiles that is one.
+
+    Parameters
+    ----------
+    ladder : Ladder
+        Fitted.
+    users : DataFrame, optional
+        As of `Rung`.
+
+    Returns
+    -------
+    dict of str to Rung
+    """
+    there = {
+        "popularity": ladder.rates_,
+        "segment popularity": ladder.segments_,
+        "profile neighbours": ladder.neighbours_,
+    }
+    names: list[Any] = [name for name, rung in there.items() if rung is not None]
+    return {name: Rung(name=name, ladder=ladder, users=users) for name in names}

@@ -142,7 +142,15 @@ class ProfileNeighbours:
         ndarray of shape (n_items,), float64
             In [0, 1]; without neighbours the `parent`.
         """
-        near, similarity = self.neighbours(profile, leave_out=leave_out)
+        return self.rates_among(*self.neighbours(profile, leave_out=leave_out), parent)
+
+    def rates_among(
+        self,
+        near: NDArray[np.int64],
+        similarity: NDArray[np.float64],
+        parent: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the rates among users that `neighbours` found; see `score`."""
         return self.rates.rates(_scatter(near, similarity, self.rates), parent, self.prior)
 
 

@@ -1,6 +1,6 @@
 """The ladder of a newcomer: the nearest group that has something to say speaks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -13,7 +13,7 @@ from recsys_lib.checks import check_is_fitted
 from recsys_lib.models.cold_start import ProfileNeighbours, ProfileRegression, SegmentPopularity
 from recsys_lib.models.like_rates import LikeRates
 
-__all__ = ["Ladder", "RungAnswer", "blend"]
+__all__ = ["Ladder", "RungAnswer", "blend", "each_profile_once"]
 
 _MAX_SEGMENTS = 50
 
@@ -139,16 +139,32 @@ class Ladder:
         """
         check_is_fitted(self, "rates_")
         if self.neighbours_ is not None and self.regression_ is not None and profile:
-            near, _ = self.neighbours_.neighbours(profile, leave_out=leave_out)
+            near, similarity = self.neighbours_.neighbours(profile, leave_out=leave_out)
             if len(near):
                 parent = self.regression_.score(profile)
-                rates = self.neighbours_.score(profile, leave_out=leave_out, parent=parent)
+                rates = self.neighbours_.rates_among(near, similarity, parent)
                 shared = self.neighbours_.space_.shared(profile, near)
                 return RungAnswer("profile neighbours", rates, shared)
         if self.segments_ is None or not len(self.segments_.members(profile)):
             return RungAnswer("popularity", self.rates_.overall_, "")
         shared = ", ".join(f"{name}={profile[name]}" for name in self.segments_.columns)
         return RungAnswer("segment popularity", self.segments_.score(profile), shared)
+
+
+def each_profile_once(
+    answer: Callable[[Mapping[str, Any]], NDArray[np.float64]],
+    users: pd.DataFrame | None,
+    positions: NDArray[np.integer[Any]],
+) -> list[NDArray[np.float64]]:
+    """Return what `answer` says of each user's profile, asked once for each different profile."""
+    if users is None:
+        return [answer({})] * len(positions)
+    profiles = users.iloc[np.asarray(positions, dtype=np.int64)].to_dict("records")
+    keys = [repr(profile) for profile in profiles]
+    known = {
+        key: answer(profile) for key, profile in dict(zip(keys, profiles, strict=True)).items()
+    }
+    return [known[key] for key in keys]
 
 
 def blend(

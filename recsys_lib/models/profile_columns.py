@@ -115,6 +115,10 @@ class _Tags:
         return np.asarray(shared / np.maximum(either, 1.0), dtype=np.float64)
 
     @cached_property
+    def _positions(self) -> dict[Any, int]:
+        return {level: position for position, level in enumerate(self.levels)}
+
+    @cached_property
     def _shares(self) -> NDArray[np.float64]:
         known = max(int((np.diff(self.members.indptr) > 0).sum()), 1)
         return np.asarray(self.members.sum(axis=0) / known, dtype=np.float64)
@@ -132,10 +136,11 @@ class _Tags:
         return self._query(value) - self._shares
 
     def _query(self, value: Any) -> NDArray[np.float64]:
-        tags = pd.unique(pd.Series(tags_of(value), dtype=object))
-        positions = self.levels.get_indexer(pd.Index(tags, dtype=object))
-        if len(tags) and (positions < 0).any():
-            raise _unknown(self.name, tags[int(np.argmin(positions))], self.levels)
+        tags = list(dict.fromkeys(tags_of(value)))
+        unknown = [tag for tag in tags if tag not in self._positions]
+        if unknown:
+            raise _unknown(self.name, unknown[0], self.levels)
+        positions = [self._positions[tag] for tag in tags]
         query = np.zeros(len(self.levels))
         query[positions] = 1.0
         return query

@@ -1,6 +1,6 @@
 """What if this person had used something else: a table, and in JupyterLab a table that moves."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from recsys_lib.bundle import Bundle
 from recsys_lib.front_end import has_front_end
 
-__all__ = ["history_of", "list_change", "what_if"]
+__all__ = ["history_of", "list_by_list", "list_change", "what_if"]
 
 
 def history_of(bundle: Bundle, user: Any) -> pd.DataFrame:
@@ -33,9 +33,7 @@ def history_of(bundle: Bundle, user: Any) -> pd.DataFrame:
     dataset = bundle.dataset
     row = dataset.user_items[[int(dataset.user_positions([user])[0])]]
     frame = pd.DataFrame({"item_id": dataset.item_ids.take(row.indices), "value": row.data})
-    titles = None if dataset.items is None else dataset.items.get("title")
-    known = frame["item_id"] if titles is None else titles.iloc[row.indices].reset_index(drop=True)
-    frame.insert(1, "title", known.to_numpy())
+    frame.insert(1, "title", _titles(bundle, frame["item_id"]))
     return frame.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -84,6 +82,43 @@ def list_change(
     table.insert(1, "was", was)
     table["before"] = before["probability"].reindex(after["item_id"]).to_numpy()
     return table
+
+
+def list_by_list(
+    bundle: Bundle, clicks: Sequence[Any], *, profile: Mapping[str, Any] | None = None, k: int = 10
+) -> pd.DataFrame:
+    """Return the lists of a newcomer, before the first item used and after each.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    clicks : sequence of item ids
+        What is used, one after the other.
+    profile : mapping of column name to value, optional
+    k : int
+        Length of a list.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `Bundle.recommend` with ``step``, 0 to the number of clicks, ``clicked``, the
+        title of the latest, and ``stayed``: whether the item was on the list before.
+
+    Raises
+    ------
+    DataError
+        If an item or something of the profile is unknown.
+    """
+    lists: list[pd.DataFrame] = []
+    for step in range(len(clicks) + 1):
+        history = list(clicks[:step]) or None
+        now = bundle.recommend(history=history, profile=profile, k=k)
+        before = lists[-1]["item_id"] if lists else []
+        titles = _titles(bundle, list(clicks[step - 1 : step]))
+        now.insert(0, "step", step)
+        now.insert(1, "clicked", titles[0] if step else "")
+        lists.append(now.assign(stayed=now["item_id"].isin(before)))
+    return pd.concat(lists, ignore_index=True)
 
 
 def what_if(
@@ -143,6 +178,13 @@ def _controls(bundle: Bundle, user: Any, add: dict[Any, float], drop: list[Any],
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     return table.set_index("rank").round(3)
+
+
+def _titles(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:
+    """Return titles of items, their ids where there is none."""
+    items = bundle.dataset.items
+    titles = None if items is None else items.get("title")
+    return list(ids) if titles is None else titles.loc[list(ids)].tolist()
 
 
 def _titled(items: pd.DataFrame | None, ids: pd.Index) -> list[tuple[str, Any]]:

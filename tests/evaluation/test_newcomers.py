@@ -16,6 +16,7 @@ from recsys_lib.evaluation.newcomers import (
     OnlyItems,
     cut_history,
     hide_items,
+    list_stability,
     measure_blends,
     newcomer_curve,
 )
@@ -95,6 +96,33 @@ def test_the_blend_that_is_measured_best_trusts_who_is_right() -> None:
     assert below.idxmax() == 50.0
     assert model.is_monotonic_decreasing
     assert below.is_monotonic_increasing
+
+
+class Latest:
+    """Lists first what is next to the items used: the list after a click has little of before."""
+
+    def score(self, user_items: Any) -> Any:
+        used = user_items.toarray() > 0
+        return np.roll(used, 1, axis=1) + np.linspace(0, 0.5, used.shape[1])
+
+
+def test_what_stays_on_a_list_is_counted_without_what_was_used() -> None:
+    fold = make_fold()
+    stays = list_stability({"p": Latest()}, fold, lengths=(0, 1, 4), k=6)
+    wanted = []
+    for before, after in ((0, 1), (1, 4)):
+        shares = []
+        for user in range(fold.n_rows):
+            lists = []
+            for n in (before, after):
+                row = cut_history(fold, n).fold_in[[user]]
+                scores = np.where(row.toarray()[0] > 0, -np.inf, Latest().score(row)[0])
+                lists.append(set(np.argsort(-scores)[:6]))
+            left = lists[0] - set(cut_history(fold, after).fold_in[[user]].indices)
+            shares.append(len(left & lists[1]) / len(left))
+        wanted.append(np.mean(shares))
+    np.testing.assert_allclose(stays["p"], wanted)
+    assert stays.index.tolist() == [1, 4]
 
 
 def test_hidden_items_are_empty_columns_and_only_targets() -> None:

@@ -7,7 +7,7 @@ import pytest
 from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset
 from recsys_lib.models import ItemKNN
-from recsys_lib.pipeline.what_if import history_of, list_change, what_if
+from recsys_lib.pipeline.what_if import history_of, list_by_list, list_change, what_if
 
 CLICKS = [("u1", "abc"), ("u2", "abc"), ("u3", "ab"), ("u4", "def"), ("u5", "def"), ("nle", "a")]
 RATINGS = pd.DataFrame(
@@ -49,6 +49,20 @@ def test_no_edit_changes_nothing(bundle):
 def test_the_history_is_shown_with_titles_best_rated_first(bundle):
     assert history_of(bundle, "u1")["title"].tolist() == ["Lab A", "Lab B", "Lab C"]
     assert history_of(bundle, "u1")["value"].tolist() == [9, 8, 8]
+
+
+def test_list_by_list_is_what_the_bundle_says_after_each_click(bundle):
+    lists = list_by_list(bundle, ["a", "d"], k=4)
+    assert lists["step"].unique().tolist() == [0, 1, 2]
+    for step, history in enumerate([None, ["a"], ["a", "d"]]):
+        part = lists[lists["step"] == step]
+        wanted = bundle.recommend(history=history, k=4)
+        assert part["item_id"].tolist() == wanted["item_id"].tolist()
+        assert set(part["clicked"]) == {["", "Lab A", "Lab D"][step]}
+    assert not lists.loc[lists["step"] == 0, "stayed"].any()
+    before, after = (set(lists.loc[lists["step"] == step, "item_id"]) for step in (1, 2))
+    now = lists[lists["step"] == 2]
+    assert set(now.loc[now["stayed"], "item_id"]) == before & after
 
 
 def test_in_batch_the_same_call_is_a_plain_table(bundle):
