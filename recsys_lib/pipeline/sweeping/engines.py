@@ -1,9 +1,10 @@
 """Where settings are worked off: processes of this machine, a Dask cluster, a Ray cluster."""
 
+import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Literal, Protocol
@@ -127,6 +128,21 @@ def _ignore_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ignore Ctrl-C for a while, which processes begun meanwhile keep on doing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    _ignore_ctrl_c()
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
 class _Dask:
     """A Dask cluster: the one at `address`, or processes of this machine."""
 
@@ -137,13 +153,14 @@ class _Dask:
         self._cluster = None
         if address is None:
             # Kernels are processes of their own, so Dask's own count of memory means nothing.
-            self._cluster = LocalCluster(
-                n_workers=workers or 1,
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
+            with _signals_kept():
+                self._cluster = LocalCluster(
+                    n_workers=workers or 1,
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
         try:
             self._client = Client(self._cluster or address, timeout=_CONNECT_SECONDS)
         except (OSError, ValueError) as error:
@@ -182,17 +199,15 @@ class _Ray:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
             options |= {"num_cpus": workers or 1, "include_dashboard": False}
-        before = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(address=address, **options)
+            # Ray takes SIGTERM for itself; a batch system's stop has to reach the sweep.
+            with _signals_kept():
+                ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"--scheduler must be the address of a Ray cluster; {address} does not answer "
                 f"({error}). Try auto, or host:6379."
             ) from error
-        # Ray takes the signal for itself; a batch system's stop has to reach the sweep.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
         cores = int(ray.cluster_resources().get("CPU", 1))
         self.workers = workers or max(cores, 1)
         self.threads = max(cores // self.workers, 1) if address else 0
