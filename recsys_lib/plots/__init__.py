@@ -4,6 +4,7 @@ Every function takes `ax` where one figure is one set of axes, and draws in the 
 the caller's settings are.
 """
 
+from recsys_lib.plots.batches import plot_behind, plot_resources, plot_settings
 from recsys_lib.plots.behaviour import plot_funnel, plot_selection, plot_two_views
 from recsys_lib.plots.comparison import (
     plot_comparison,
@@ -30,6 +31,7 @@ __all__ = [
     "MARKERS",
     "new_figure",
     "plot_activity",
+    "plot_behind",
     "plot_comparison",
     "plot_cooccurrence",
     "plot_cost",
@@ -45,7 +47,9 @@ __all__ = [
     "plot_ratings",
     "plot_recommendations",
     "plot_reliability",
+    "plot_resources",
     "plot_selection",
+    "plot_settings",
     "plot_spectrum",
     "plot_terms",
     "plot_two_views",
