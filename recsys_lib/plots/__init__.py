@@ -25,6 +25,7 @@ from recsys_lib.plots.learning import plot_history, plot_item_map, plot_spectrum
 from recsys_lib.plots.matrices import plot_cooccurrence, plot_heatmap, plot_user_items
 from recsys_lib.plots.newcomers import plot_list_moves, plot_newcomers
 from recsys_lib.plots.style import COLOURS, MARKERS, new_figure, styled
+from recsys_lib.plots.tuning import plot_gains, plot_importance, plot_searches, plot_slices
 
 __all__ = [
     "COLOURS",
@@ -37,8 +38,10 @@ __all__ = [
     "plot_cost",
     "plot_curves",
     "plot_funnel",
+    "plot_gains",
     "plot_heatmap",
     "plot_history",
+    "plot_importance",
     "plot_item_map",
     "plot_list_moves",
     "plot_long_tail",
@@ -48,8 +51,10 @@ __all__ = [
     "plot_recommendations",
     "plot_reliability",
     "plot_resources",
+    "plot_searches",
     "plot_selection",
     "plot_settings",
+    "plot_slices",
     "plot_spectrum",
     "plot_terms",
     "plot_two_views",

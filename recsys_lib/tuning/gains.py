@@ -38,7 +38,7 @@ def measure_gains(
     split : Split
         The one that was searched on.
     metric : str
-        Per-user metric, such as ``"ndcg@10"``.
+        The one that was searched for.
     confidence : float
         Of the intervals.
     n_resamples, seed : int
@@ -52,12 +52,12 @@ def measure_gains(
         Indexed by ``model``: ``as given`` and ``tuned``, the metric on the test; ``gain``, by how
         much tuning made it better (positive also where lower is better), with its interval ``low``
         and ``high``; ``p_holm``, corrected for the number of models; ``certain``, whether it is
-        below 1 - `confidence`; ``trials``.
+        below 1 - `confidence`; ``promised``, the gain on the validation part.
 
     Notes
     -----
-    The validation part flatters what was chosen by it; the difference of the two columns here does
-    not. One more fit for each model, of the settings it came with.
+    The validation part flatters what was chosen by it, so what is promised is more than what is
+    kept. One more fit for each model, of the settings it came with.
     """
     sign = -1.0 if parse_metric(metric).higher_is_better is False else 1.0
     rows = {}
@@ -71,7 +71,8 @@ def measure_gains(
         found = compare(
             reports, [metric], confidence=confidence, n_resamples=n_resamples, seed=seed
         )
-        rows[name] = _row(found.table.iloc[0], sign) | {"trials": len(result.trials)}
+        promised = sign * (result.value - result.first_value) + 0.0
+        rows[name] = _row(found.table.iloc[0], sign) | {"promised": promised}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
     table.insert(5, "p_holm", holm(table.pop("p_value")))
     table.insert(6, "certain", table["p_holm"] < 1 - confidence)
@@ -84,7 +85,8 @@ def _row(pair: pd.Series, sign: float) -> dict[str, float]:
         before, after, sign = pair["value_a"], pair["value_b"], -sign
     else:
         before, after = pair["value_b"], pair["value_a"]
-    low, high = sorted((sign * pair["low"], sign * pair["high"]))
-    gain = sign * pair["difference"]
+    # Adding nothing turns a negative zero into a plain one.
+    low, high = sorted((sign * pair["low"] + 0.0, sign * pair["high"] + 0.0))
+    gain = sign * pair["difference"] + 0.0
     values = {"gain": gain, "low": low, "high": high, "p_value": pair["p_value"]}
     return {_BEFORE: before, _AFTER: after, **values}

@@ -12,7 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate, parse_metric
 from recsys_lib.models.epochs import EpochRecommender
-from recsys_lib.tuning.candidates import recommender_of, with_settings
+from recsys_lib.tuning.candidates import recommender_of, settings_of, with_settings
 from recsys_lib.tuning.spaces import Space
 from recsys_lib.tuning.workers import ERROR, VOID, WORKER, myself, rank_of
 
@@ -51,7 +51,7 @@ class Objective:
     trials : int or None
         Budget; a trial beyond it is void.
     prune : bool
-        Give up trials that are behind the median of the others at the same epoch.
+        Give up trials that are behind most of the finished ones at the same epoch.
     """
 
     def __init__(
@@ -131,13 +131,16 @@ class Objective:
         self, trial: optuna.Trial, rank: int, began: float
     ) -> Callable[[dict[str, float]], None]:
         """Return what is called after each epoch: it may end the trial."""
+        epochs = settings_of(self._model).get("epochs", math.inf)
 
         def on_epoch(record: dict[str, float]) -> None:
             epoch = int(record["epoch"])
             for name in _WATCHED.keys() & record.keys():
                 same_way = _WATCHED[name] == self._maximize
                 trial.report(record[name] if same_way else -record[name], epoch)
-            if rank == 0:  # what everything is held against is finished in any case
+            # What everything is held against is finished in any case, and at its last epoch a trial
+            # is as good as measured.
+            if rank == 0 or epoch >= epochs:
                 return
             if self._prune and trial.should_prune():
                 raise optuna.TrialPruned

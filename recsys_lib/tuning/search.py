@@ -69,7 +69,7 @@ def search(
     seed : int
         Of the proposals, >= 0.
     prune : bool
-        Give up trials that fall behind the median of the others at the same epoch.
+        Give up trials that are behind three quarters of the finished ones at the same epoch.
     on_trial : callable, optional
         Called with the row of each trial of this process (see `SearchResult.trials`), for progress.
     **options
@@ -98,7 +98,7 @@ def search(
     machine or on many: each returns when the budget of all is used up.
 
     One fit and one evaluation a trial, and a last fit of the best. Trials are proposed by TPE
-    (`recsys_lib.tuning.sampling`), pruned by the median rule of Optuna.
+    (`recsys_lib.tuning.sampling`), pruned by the percentile rule of Optuna.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def search(
             space.model if study is None else study,
             facts,
             maximize=parse_metric(metric).higher_is_better is not False,
-            **_proposing(space, first, seed),
+            **_proposing(space, first, seed, own.get("epochs", 0)),
         ) as (found, place),
     ):
         _use_up(found, objective, trials, seconds, _teller(found, space, metric, on_trial))
@@ -207,16 +207,19 @@ def _check_budget(trials: int | None, seconds: float | None) -> None:
         check_positive("seconds", seconds)
 
 
-def _proposing(space: Space, first: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    from optuna.pruners import MedianPruner
+def _proposing(space: Space, first: Mapping[str, Any], seed: int, epochs: int) -> dict[str, Any]:
+    """Return the sampler and the pruner."""
+    from optuna.pruners import PercentilePruner
 
     from recsys_lib.tuning.sampling import RankedTPE
 
     distributions = {name: one.distribution() for name, one in space.ranges.items()}
     return {
         "sampler": RankedTPE(distributions, first, seed),
-        # The first epochs say little, and a median of one or two trials is none.
-        "pruner": MedianPruner(n_startup_trials=4, n_warmup_steps=5, n_min_trials=3),
+        # Gently: early on large steps look best, and who finished is among the better ones already.
+        "pruner": PercentilePruner(
+            75.0, n_startup_trials=4, n_warmup_steps=max(5, epochs // 4), n_min_trials=3
+        ),
     }
 
 
