@@ -166,11 +166,11 @@ def look_alikes(ids: pd.Series, column: str, table: str) -> list[Problem]:
 
 def _mixed_zones(values: pd.Series, column: str, table: str) -> list[Problem]:
     """Return a warning where some times say their zone and others, of the same column, none."""
-    if pd.api.types.is_datetime64_any_dtype(values.dtype) or (
-        pd.api.types.is_numeric_dtype(values.dtype)
-    ):
+    if values.dtype == object:
+        values = values.where(values.map(lambda one: isinstance(one, str)), None).astype("str")
+    if not isinstance(values.dtype, pd.StringDtype):
         return []
-    text = values.astype("str").str.strip()
+    text = values.str.strip()
     clocks = text.str.contains(_CLOCK).to_numpy(dtype=bool, na_value=False)
     zoned = text.str.contains(_ZONE).to_numpy(dtype=bool, na_value=False)
     if not zoned.any() or not (clocks & ~zoned).any():

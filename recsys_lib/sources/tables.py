@@ -107,12 +107,24 @@ class FrameTable:
         taken = self.frame.iloc[:, [self.columns.index(column) for column in columns]]
         taken = taken.reset_index(drop=True)
         taken.columns = pd.Index(columns)
+        for column in columns:
+            if taken[column].dtype == object:
+                self._refuse_broken(column, taken[column])
         return taken
 
     def where(self, positions: NDArray[np.int64]) -> list[str]:
         """Return index labels, ``"index 17"``."""
         labels = self.frame.index.take(positions).tolist()
         return [f"index {label!r}" for label in labels]
+
+    def _refuse_broken(self, column: str, values: pd.Series) -> None:
+        broken = np.flatnonzero(values.map(_is_broken).to_numpy(dtype=bool))
+        if len(broken):
+            raise DataError(
+                f"Text of {self.name} must be whole Unicode characters; column {column!r}, "
+                f"{list_places(self, broken)}, holds half of one, a lone surrogate. "
+                "Correct or drop the rows."
+            )
 
 
 @dataclass
@@ -131,7 +143,10 @@ class JsonLinesTable:
         # The union of the keys, in order of appearance: an object may leave a null key out.
         names = dict.fromkeys(key for record in records for key in record)
         self.columns = list(names)
-        self._frame = pd.DataFrame.from_records(records, columns=self.columns)
+        try:
+            self._frame = pd.DataFrame.from_records(records, columns=self.columns)
+        except UnicodeEncodeError as error:
+            raise self._half_characters(records) from error
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; an object without the key has a null there."""
@@ -140,6 +155,15 @@ class JsonLinesTable:
     def where(self, positions: NDArray[np.int64]) -> list[str]:
         """Return line numbers, counted from 1 in the file."""
         return [f"line {self._lines[position]}" for position in positions]
+
+    def _half_characters(self, records: Sequence[dict[str, object]]) -> DataError:
+        r"""Say where a string holds half a character, such as ``"\ud800"`` alone."""
+        pairs = zip(self._lines, records, strict=True)
+        line = next(line for line, record in pairs if _is_broken(record))
+        return DataError(
+            f"Text of {self.name} must be whole Unicode characters; line {line} holds half of one, "
+            "a lone surrogate. Write the file again from its source."
+        )
 
     def _records(self) -> Iterator[dict[str, object]]:
         with reading(self.path, self.encoding) as lines:
@@ -307,6 +331,15 @@ def _suffix(path: Path) -> str:
     if suffixes and suffixes[-1] in (".gz", ".bz2", ".xz"):
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
+
+
+def _is_broken(value: object) -> bool:
+    """Say whether a text, or any text in it, has a lone surrogate, which no file can hold."""
+    if isinstance(value, dict | list):
+        return any(map(_is_broken, value.values() if isinstance(value, dict) else value))
+    if not isinstance(value, str) or value.isascii():
+        return False
+    return value != value.encode(errors="ignore").decode()
 
 
 def _known_text(path: Path) -> bool:

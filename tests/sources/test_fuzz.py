@@ -1,6 +1,7 @@
 """Whatever the table: a data set or a `DataError`, nothing else."""
 
 import contextlib
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,19 @@ def test_any_bytes_give_a_dataset_or_a_data_error(
     path = tmp_path / f"table.{suffix}"
     path.write_bytes(content)
     settle(path)
+
+
+@pytest.mark.parametrize("role", ["user", "item", "rating", "time"])
+def test_half_a_character_is_refused_in_every_column(role: str, tmp_path: Path) -> None:
+    row = {"user": "ann", "item": "x", "rating": "3", "time": "2024-01-01"}
+    path = tmp_path / "table.jsonl"
+    lines = [row, {**row, "item": "y", role: "\ud800"}]
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    with pytest.raises(DataError, match="whole Unicode characters; line 2 holds half of one"):
+        load_dataset(path)
+    cells = {name: pd.Series([line[name] for line in lines], dtype=object) for name in row}
+    with pytest.raises(DataError, match=f"column '{role}', index 1, holds half of one"):
+        load_dataset(pd.DataFrame(cells))
 
 
 @SETTINGS

@@ -208,6 +208,8 @@ def test_a_part_of_the_times_without_their_zone_is_reported() -> None:
     assert report["severity"].tolist() == ["warning"]
     assert validate_interactions(frame.drop(index=[0, 3])).empty
     assert len(read_interactions(frame)) == 4
+    frame["time"] = [times[0], b"\x80", *times[2:]]  # what is no text has no zone either
+    assert validate_interactions(frame)["check"].tolist() == ["not a time", "mixed time zones"]
 
 
 def test_lenient_mode_drops_bad_rows_and_says_how_many(tmp_path: Path) -> None:
