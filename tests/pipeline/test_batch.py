@@ -65,6 +65,7 @@ def test_runs_are_grouped_by_what_varies_and_seeds_are_repetitions(batch):
     assert found.metric == "model.rmse"
     assert not found.higher_is_better
     assert found.settings.index.tolist() == ["16", "8"], "the best first"
+    assert found.runs.loc[found.best_run, "value"] == found.runs["value"].min()
     assert found.settings["seeds"].tolist() == [4, 4]
     row = found.runs.loc["batch/8-2"]
     assert (row["setting"], row["seed"], row["SIZE"]) == ("8", "2", 8)

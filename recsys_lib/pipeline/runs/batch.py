@@ -45,6 +45,12 @@ class Batch:
     runs: pd.DataFrame
     reports: dict[str, Report]
 
+    @property
+    def best_run(self) -> str:
+        """The single run that came out best, by its setting and by its luck."""
+        values = self.runs["value"]
+        return str(values.idxmax() if self.higher_is_better else values.idxmin())
+
     @cached_property
     def settings(self) -> pd.DataFrame:
         """The settings from the best to the worst, by the mean over their seeds.
