@@ -17,6 +17,9 @@ from recsys_lib.pipeline import Manifest, compare_runs, list_runs, notebook
 from recsys_lib.pipeline.manifest import Metric
 from recsys_lib.pipeline.pins import Pin, write_pins
 from recsys_lib.pipeline.runlog import logged
+from recsys_lib.pipeline.runs.reading import find_runs
+from recsys_lib.pipeline.runs.table import table_of
+from recsys_lib.pipeline.runs.texts import listing
 
 N_USERS = 200
 
@@ -232,3 +235,14 @@ def test_the_command_line_lists_compares_and_speaks_csv_and_json(sweep, monkeypa
     assert json.loads(said("compare", "alone", "sweep/ten", "--format", "json"))["a"] == "alone"
     assert main(["runs", "compare", "alone", "aloen"]) == 2
     assert "Did you mean 'alone'" in capsys.readouterr().err
+
+
+def test_a_line_shows_what_was_varied_and_what_came_out_before_anything_else(keep, project):
+    keep("a", epochs=5, rmse=1.0)
+    keep("b", epochs=9, rmse=2.0)
+    found, _ = find_runs(project)
+    head = listing(table_of(found)).splitlines()[0].split()
+    assert head == ["status", "begun", "seconds", "memory_mb", "EPOCHS", "01.rmse"], "no SEED"
+    narrow = listing(table_of(found), width=60)
+    assert "01.rmse" not in narrow
+    assert narrow.endswith("more columns: --columns NAMES")

@@ -46,16 +46,12 @@ def listing(
 
 
 def _telling(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns in the order of what they tell: facts, then what differs between runs."""
-    varying = [
-        name
-        for name in table.columns
-        if name not in FACTS and (len(table) == 1 or len(set(map(repr, table[name]))) > 1)
-    ]
-    own = [name for name in varying if name.isupper()]
+    """Return the columns in the order of what they tell: facts, what was varied, what came out."""
+    metrics = [name for name in table.columns if name in table.attrs.get("higher_is_better", {})]
+    parameters = [name for name in table.columns if name not in {*FACTS, *metrics}]
+    varied = [name for name in parameters if len(set(map(repr, table[name].dropna()))) > 1]
     # The last notebooks judge the models; the first describe the data.
-    metrics = sorted((name for name in varying if name not in own), key=_place)
-    return table[[*FACTS, *own, *metrics]]
+    return table[[*FACTS, *varied, *sorted(metrics, key=_place)]]
 
 
 def _place(metric: str) -> tuple[int, str]:
