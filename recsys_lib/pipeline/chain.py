@@ -10,6 +10,7 @@ from typing import Any
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.parameters import Parameter, check_value, declared, parse_text
 from recsys_lib.pipeline.project import Project, did_you_mean
+from recsys_lib.sources.secrets import split_url
 
 __all__ = ["Step", "load_steps", "resolve", "select"]
 
@@ -128,7 +129,7 @@ def resolve(
     ------
     ConfigError
         If a name is unknown or reserved, a value is of another type than the literal in any of
-        the steps, or a path leads nowhere.
+        the steps, a path leads nowhere, or a URL holds a password.
     """
     known: dict[str, list[Parameter]] = {}
     for step in steps:
@@ -144,6 +145,8 @@ def resolve(
                 resolved[name] = check_value(parameter, value)
             if parameter.is_path:
                 resolved[name] = _existing(name, resolved[name], folder or Path.cwd())
+            if "://" in str(resolved[name]):
+                split_url(str(resolved[name]))  # a password would be written into the copy
     return resolved
 
 

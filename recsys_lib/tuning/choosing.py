@@ -9,6 +9,8 @@ import pandas as pd
 
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate, parse_metric
+from recsys_lib.tuning.candidates import settings_of
+from recsys_lib.tuning.sealing import sealed
 
 __all__ = ["Choice", "choose"]
 
@@ -44,7 +46,7 @@ def choose(
         Name of the family -> models with different settings. The same number for every family is
         the fair comparison: an untuned baseline is beaten by anything.
     split : Split
-        The test is not looked at.
+        Of which the test is sealed: touching it is a `LeakError`.
     metric : str
         Per-user metric that is to be best, such as ``"rmse"`` or ``"ndcg@10"``.
     **options
@@ -80,6 +82,7 @@ def choose(
     1        item_damping=2.0    True
     """
     lower_is_better = parse_metric(metric).higher_is_better is False
+    split = sealed(split)
     chosen, seconds, rows = {}, {}, []
     for name, family in candidates.items():
         if not family:
@@ -99,11 +102,6 @@ def choose(
 
 def _differences(family: Sequence[Any]) -> list[str]:
     """What sets each model apart from the others of its family."""
-    configs = [_config(model) for model in family]
+    configs = [settings_of(model) for model in family]
     telling = [key for key in configs[0] if len({repr(config.get(key)) for config in configs}) > 1]
     return [", ".join(f"{key}={config.get(key)!r}" for key in telling) for config in configs]
-
-
-def _config(model: Any) -> dict[str, Any]:
-    inner = getattr(model, "model", model)
-    return dict(inner.config())

@@ -35,6 +35,14 @@ def test_the_run_is_named_by_its_own_option(steps):
         resolve(steps, texts={"RUN": "x"})
 
 
+def test_a_password_would_be_written_into_the_notebook_and_is_refused(steps):
+    with pytest.raises(ConfigError, match="must hold no password") as told:
+        resolve(steps, texts={"SOURCE": "postgresql://ann:pa55@host/db"})
+    assert "pa55" not in str(told.value)
+    url = "postgresql://ann@host/db"
+    assert resolve(steps, texts={"SOURCE": url}) == {"SOURCE": url}
+
+
 def test_the_command_line_wins_over_the_file(steps):
     assert resolve(steps, values={"EPOCHS": 1, "SEED": 2}, texts={"EPOCHS": "3"}) == {
         "EPOCHS": 3,
