@@ -22,6 +22,15 @@ __all__ = ["Options", "run_sweep"]
 
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
+# What numerical libraries take their number of threads from.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 _FAREWELL = 20.0  # seconds for workers to stop their kernels
 
 
@@ -122,9 +131,7 @@ class _Driver:
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
         workers = engine.workers if options.scheduler else options.workers
         self._capacity = Capacity(workers, options.memory, most=engine.workers)
-        self._threads = engine.threads or (cores() // self._capacity.now or 1)
-        if self._capacity.now == 1 and not options.scheduler:
-            self._threads = 0  # alone: as `recsys run`
+        self._environment = _environment(options, engine, self._capacity.now)
         self._queue = _interleaved(state.entries, it.shared)
         self._running: dict[Future[Result], Entry] = {}
 
@@ -162,7 +169,7 @@ class _Driver:
             only=it.only,
             shared=it.shared[setting.name],
             timeout=self._options.timeout,
-            threads=self._threads,
+            environment=self._environment,
             token=self._state.token,
         )
 
@@ -204,6 +211,15 @@ class _Driver:
                 self._take(entry, future.result())
         for entry in self._running.values():
             entry.status = "interrupted"
+
+
+def _environment(options: Options, engine: Engine, at_once: int) -> dict[str, str]:
+    """Return how many threads the libraries in a kernel may take; what the user has set stands."""
+    if options.backend == "loky" and at_once == 1:
+        return {}  # alone: as `recsys run`
+    # Dask and Ray give their workers one thread for each of these, whatever the machine has.
+    threads = engine.threads or max(cores() // at_once, 1)
+    return {name: os.environ.get(name, str(threads)) for name in _THREADS}
 
 
 def _interleaved(entries: Sequence[Entry], shared: dict[str, dict[str, str]]) -> list[Entry]:

@@ -1,9 +1,7 @@
 """What a worker does for one setting, wherever it runs."""
 
-import os
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,15 +18,6 @@ from recsys_lib.pipeline.sweeping.sharing import Sharing
 
 __all__ = ["Result", "Task", "work"]
 
-# What numerical libraries take their number of threads from.
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
 # A setting that was just lost may still be held by a kernel or worker on its way out.
 _BUSY_SECONDS = 150.0
 
@@ -51,8 +40,8 @@ class Task:
         Notebook -> key, of the steps that other settings have as well.
     timeout : float
         Seconds for each notebook.
-    threads : int
-        For the numerical libraries of a kernel; 0 leaves them as they are.
+    environment : dict
+        Variables for its kernels.
     token : str
         Of this start of the sweep.
     """
@@ -64,7 +53,7 @@ class Task:
     only: str | None
     shared: dict[str, str]
     timeout: float
-    threads: int
+    environment: dict[str, str]
     token: str
 
 
@@ -117,7 +106,7 @@ def _run(task: Task, stop: threading.Event, news: "_News") -> RunResult:
                 news,
                 name=run,
                 timeout=task.timeout,
-                conditions=Conditions(_environment(task.threads), stop),
+                conditions=Conditions(task.environment, stop),
                 claim=sharing.claim,
             )
         except RunBusyError:
@@ -125,11 +114,6 @@ def _run(task: Task, stop: threading.Event, news: "_News") -> RunResult:
                 raise
             if stop.wait(1.0):
                 raise KeyboardInterrupt from None
-
-
-def _environment(threads: int) -> Mapping[str, str]:
-    # What the user has set stands.
-    return {name: str(threads) for name in _THREADS if threads and name not in os.environ}
 
 
 def _result(result: RunResult) -> Result:

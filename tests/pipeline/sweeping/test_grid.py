@@ -163,3 +163,14 @@ def test_names_are_all_different_the_same_every_time_and_names_of_folders(many):
     for name in names:
         assert project.run_folder(f"sweep/{name}").name == name
         assert len(name) <= 80
+
+
+def test_the_grids_of_the_documentation_are_grids(tmp_path):
+    project = Project.find(Path(__file__))
+    chain = load_steps(project)
+    for name in ("ratings.csv", "films.csv"):
+        (tmp_path / name).touch()
+    text = (project.root / "docs/sweeps.md").read_text()
+    grids = [block.partition("```")[0] for block in text.split("```yaml")[1:]]
+    counts = [len(read(chain, tmp_path, grid)) for grid in grids]
+    assert counts == [18, 6]
