@@ -136,12 +136,13 @@ class Manifest:
             metrics = {name: Metric(**one) for name, one in content.pop("metrics").items()}
             found = cls(**content, metrics=metrics)
             found._check_kinds()
+            killed = found._is_orphan()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"{path} must be the manifest of a run; {error}. Delete it and run again: "
                 "finished notebooks are kept."
             ) from error
-        return replace(found, status="killed") if found._is_orphan() else found
+        return replace(found, status="killed") if killed else found
 
     @property
     def all_parameters(self) -> dict[str, Any]:

@@ -113,6 +113,10 @@ def test_a_run_whose_process_is_gone_was_killed(project):
     lost = {**here.process, "pid": gone.pid}
     Manifest(run="default", status="running", process=lost).save(folder)
     assert Manifest.load(folder).status == "killed"
+    nobody = {"host": here.process["host"]}
+    Manifest(run="default", status="running", process=nobody).save(folder)
+    with pytest.raises(ArtifactError, match="'pid'"):
+        Manifest.load(folder)
     elsewhere = {**lost, "host": "another-machine"}
     Manifest(run="default", status="running", process=elsewhere).save(folder)
     assert Manifest.load(folder).status == "running", "nobody here can know"
