@@ -39,7 +39,7 @@ bench: $(INSTALLED) ## Measure speed and memory, as ratios to a reference
 	$(BIN)/python -m pytest -q -s $(wildcard tests/benchmarks/bench_*.py)
 
 clean: ## Remove caches, prepared data and the runs made by make; runs with other names stay
-	rm -rf runs/lab runs/default runs/bench runs/pins-* build dist *.egg-info
+	rm -rf runs/lab runs/default runs/bench* runs/pins-* build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find data/prepared -mindepth 1 -not -name .gitkeep -delete
 	find recsys_lib tests -name __pycache__ -type d -prune -exec rm -rf {} +
