@@ -4,6 +4,7 @@ from recsys_lib.evaluation.audiences import audience_table, item_table, wins
 from recsys_lib.evaluation.calibration import Calibrator, fit_calibrator, score_cells
 from recsys_lib.evaluation.catalogue import known_metrics, parse_metric
 from recsys_lib.evaluation.ceiling import share_of_gap_closed
+from recsys_lib.evaluation.complete import measured_and_true
 from recsys_lib.evaluation.evaluate import evaluate
 from recsys_lib.evaluation.latent import (
     active_units,
@@ -89,6 +90,7 @@ __all__ = [
     "linear_recovery",
     "list_stability",
     "measure_blends",
+    "measured_and_true",
     "newcomer_curve",
     "open_lists",
     "parse_metric",

@@ -13,7 +13,7 @@ from recsys_lib.plots.comparison import (
     plot_reliability,
     plot_wins,
 )
-from recsys_lib.plots.curves import plot_curves
+from recsys_lib.plots.curves import plot_agreement, plot_approach, plot_curves
 from recsys_lib.plots.distributions import (
     plot_activity,
     plot_long_tail,
@@ -32,6 +32,8 @@ __all__ = [
     "MARKERS",
     "new_figure",
     "plot_activity",
+    "plot_agreement",
+    "plot_approach",
     "plot_behind",
     "plot_comparison",
     "plot_cooccurrence",

@@ -9,10 +9,11 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from recsys_lib.plots.style import COLOURS, INK, MARKERS, MUTED, new_figure, styled
 
-__all__ = ["plot_curves"]
+__all__ = ["plot_agreement", "plot_approach", "plot_curves"]
 
 #: Curves that are no models: what is due, or possible. Drawn in ink, dashed.
 _REFERENCES = ("fold-in oracle", "omniscient")
+_SHARES = ("share", "low", "high")
 _HUES = ("blue", "vermilion", "green", "orange", "purple", "sky", "olive")
 _MARKED = 12  # points of a curve up to which each has its mark; beyond, marks would hide it
 
@@ -86,6 +87,97 @@ def plot_curves(
     axes[0].set_ylabel(ylabel)
     if percent:
         axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    _write_legend(axes)
+    figure.suptitle(title, x=0.012, ha="left", size=12, weight="bold")
+    return axes
+
+
+def plot_approach(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    title: str = "What brings a model nearer to the ceiling?",
+    xlabel: Sequence[str],
+    logarithmic: Sequence[str] = (),
+) -> list[Axes]:
+    """Draw how much of the way from popularity to the oracle models go as the data grow.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Heading of the panel -> ``x, model, share, low, high``, as of `tuning.approach_ceiling`.
+    title : str
+    xlabel : sequence of str
+        Of each panel.
+    logarithmic : sequence of str
+        Headings of the panels with a logarithmic x.
+
+    Returns
+    -------
+    list of Axes
+        From a little below the floor to a little above the ceiling; what is worse leaves below.
+    """
+    wide = {
+        heading: [table.set_index(["x", "model"])[column].unstack() for column in _SHARES]  # noqa: PD010
+        for heading, table in tables.items()
+    }
+    # Unstacking sorts by name; the order of the families is theirs.
+    order = list(dict.fromkeys(name for table in tables.values() for name in table["model"]))
+    axes = plot_curves(
+        {heading: share[order] for heading, (share, _, _) in wide.items()},
+        bands={heading: (low, high) for heading, (_, low, high) in wide.items()},
+        title=title,
+        xlabel=xlabel,
+        ylabel="share of the gap closed",
+        log_x=logarithmic,
+        percent=True,
+        levels={"fold-in oracle": 1.0, "popularity": 0.0},
+        height=4.6,
+    )
+    axes[0].set_ylim(-0.12, 1.12)
+    return axes
+
+
+@styled
+def plot_agreement(
+    panels: Mapping[str, pd.DataFrame],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    height: float = 3.9,
+) -> list[Axes]:
+    """Draw each model as a point: what one measure says of it, and what another does.
+
+    Parameters
+    ----------
+    panels : mapping of str to DataFrame
+        Heading of the panel -> indexed by model, the first column is x and the second y; more of
+        either is better.
+    title, xlabel, ylabel : str
+    height : float
+        Inches.
+
+    Returns
+    -------
+    list of Axes
+        Side by side, each with its own x and y; the heading also says the rank correlation: 1 where
+        both order the models alike, -1 where one is the reverse of the other.
+    """
+    width = min(12.0, 2.6 + 3.0 * len(panels))
+    figure, axes = new_figure(len(panels), width=width, height=height)
+    names = list(dict.fromkeys(name for table in panels.values() for name in table.index))
+    for ax, (heading, table) in zip(axes, panels.items(), strict=True):
+        for name, (x, y) in zip(table.index, table.to_numpy(float), strict=True):
+            place = names.index(name)
+            colour, mark = COLOURS[_HUES[place % len(_HUES)]], MARKERS[place % len(MARKERS)]
+            ax.plot(x, y, mark, ms=9, color=colour, label=str(name), linestyle="none")
+        ax.margins(0.15)
+        ranks = table.rank()
+        agreement = ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
+        words = f"{heading}\nrank correlation {agreement:+.1f}"
+        ax.set_title(words, size=10, weight="normal")
+        ax.set_xlabel(xlabel)
+    axes[0].set_ylabel(ylabel)
     _write_legend(axes)
     figure.suptitle(title, x=0.012, ha="left", size=12, weight="bold")
     return axes

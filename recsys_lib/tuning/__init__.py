@@ -1,5 +1,6 @@
 """Choosing settings, on validation only."""
 
+from recsys_lib.tuning.approach import approach_ceiling, contest
 from recsys_lib.tuning.choosing import Choice, choose
 from recsys_lib.tuning.families import candidate_families
 from recsys_lib.tuning.gains import measure_gains
@@ -13,9 +14,11 @@ __all__ = [
     "Options",
     "Range",
     "Space",
+    "approach_ceiling",
     "as_call",
     "candidate_families",
     "choose",
+    "contest",
     "measure_gains",
     "search",
     "search_all",

@@ -312,3 +312,29 @@ def test_terms_are_panels_and_a_term_that_nobody_has_is_none() -> None:
     titles = [ax.get_title(loc="left") for ax in axes]
     assert titles == ["reconstruction (nats)", "divergence (nats)"]
     assert np.asarray(axes[1].lines[0].get_ydata()).tolist() == [0.0, 1.0]
+
+
+def test_the_approach_has_a_band_for_each_curve_and_ends_for_all() -> None:
+    points = [
+        (x, name, share, share - 0.1, share + 0.1)
+        for x in (100, 1000)
+        for name, share in (("svd", 0.3), ("ease", x / 2000))
+    ]
+    table = pd.DataFrame(points, columns=["x", "model", "share", "low", "high"])
+    axes = plots.plot_approach({"a": table, "b": table}, xlabel=["n", "m"], logarithmic=["a"])
+    svd, ease = axes[0].lines[:2]
+    assert (svd.get_label(), ease.get_label()) == ("svd", "ease")
+    assert np.asarray(ease.get_ydata()).tolist() == [0.05, 0.5]
+    assert len(axes[0].collections) == 2
+    assert axes[0].get_xscale() == "log"
+    assert words(axes[1]) == ["fold-in oracle", "popularity"]
+
+
+def test_agreement_is_the_rank_correlation_of_the_points() -> None:
+    same = pd.DataFrame({"said": [1, 2, 30], "true": [0.1, 0.2, 0.9]}, index=list("abc"))
+    panels = {"clear": same, "blind": same.assign(said=[3, 2, 1])}
+    clear, blind = plots.plot_agreement(panels, title="t", xlabel="x", ylabel="y")
+    assert clear.get_title(loc="left") == "clear\nrank correlation +1.0"
+    assert blind.get_title(loc="left") == "blind\nrank correlation -1.0"
+    assert clear.lines[2].get_xydata().tolist() == [[30.0, 0.9]]
+    assert clear.lines[2].get_color() == blind.lines[2].get_color()
