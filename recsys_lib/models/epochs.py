@@ -35,10 +35,13 @@ class EpochRecommender(Recommender):
         One row an epoch.
     network_ : object
         The layers, with ``score(batch)``.
+    trained_on_ : dict
+        What made the seconds of `history_`: ``device``, ``devices``, ``backend``, ``precision``.
     """
 
     history_: pd.DataFrame = field(init=False, repr=False, compare=False)
     network_: Any = field(init=False, repr=False, compare=False)
+    trained_on_: dict[str, str | int] = field(init=False, repr=False, compare=False)
 
     def fit(
         self,
@@ -77,6 +80,8 @@ class EpochRecommender(Recommender):
         ArtifactError
             If the folder of `checkpoint` belongs to another fit, is in use or cannot be written.
         """
+        from recsys_lib.training.device import in_use
+
         x = check_rows(user_items, validation)
         with contextlib.ExitStack() as stack:
             keeper = None
@@ -84,8 +89,20 @@ class EpochRecommender(Recommender):
                 identity = self._identity(x, validation)
                 keeper = stack.enter_context(Keeper(Checkpoints.of(checkpoint), identity))
             self._fit(x, validation, on_epoch=_one(on_epoch), keeper=keeper)
+        self.trained_on_ = in_use()
         self.n_items_ = int(x.shape[1])
         return self
+
+    def save(self, folder: Path | str, **facts: Any) -> None:
+        """Write the fitted model as a folder; as of every model, with what it was trained on."""
+        check_is_fitted(self, "n_items_")
+        super().save(folder, trained_on=self.trained_on_, **facts)
+
+    @classmethod
+    def _load(cls, folder: Path, record: dict[str, Any]) -> Self:
+        model = super()._load(folder, record)
+        model.trained_on_ = record.get("trained_on", {})
+        return model
 
     def export_keras(self, path: Path | str) -> None:
         """Write what `score` does as a plain Keras model, for programs without this library.

@@ -11,13 +11,18 @@ from recsys_lib.training.quiet import keras
 __all__ = [
     "GATHER_DENSITY",
     "NAME",
+    "be_deterministic",
     "compile_function",
     "compile_pass",
     "describe_devices",
+    "device_in_use",
     "limit_to_cpu",
+    "n_devices",
+    "n_parts",
     "set_memory_growth",
     "sparse_matmul",
     "to_device",
+    "use_devices",
     "write_rows",
 ]
 
@@ -28,11 +33,16 @@ if NAME not in ("tensorflow", "jax"):
     )
 _module = import_module(f"recsys_lib.training.backend_{NAME}")
 GATHER_DENSITY: float = _module.GATHER_DENSITY
+be_deterministic = _module.be_deterministic
 compile_function = _module.compile_function
 compile_pass = _module.compile_pass
 describe_devices = _module.describe_devices
+device_in_use = _module.device_in_use
 limit_to_cpu = _module.limit_to_cpu
+n_devices = _module.n_devices
+n_parts = _module.n_parts
 set_memory_growth = _module.set_memory_growth
 sparse_matmul = _module.sparse_matmul
 to_device = _module.to_device
+use_devices = _module.use_devices
 write_rows = _module.write_rows

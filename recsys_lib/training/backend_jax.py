@@ -1,5 +1,6 @@
 """The JAX side of `recsys_lib.training.backend`."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,11 @@ Slots = tuple[NDArray[np.int32], ...]
 
 # Share of stored entries below which gathering beats the dense product.
 GATHER_DENSITY = 0.008
+
+_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+
+# The devices that share a step, where there is more than one.
+_mesh: jax.sharding.Mesh | None = None
 
 
 def to_device(array: NDArray[Any]) -> Tensor:
@@ -37,15 +43,20 @@ def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:
 
 
 def compile_pass(
-    step: Callable[[Arrays, Tensor, Tensor], tuple[Tensor, Tensor]],
+    step: Callable[[Arrays, Tensor, Tensor, int], tuple[Tensor, Tensor]],
     *,
     n_terms: int,
+    count: Callable[[], None],
     state: Sequence[Any] = (),
     variables: Sequence[Any] = (),
     optimizer: Any = None,
     jit: bool = False,
 ) -> Callable[[Arrays, NDArray[np.int32], Slots, int], NDArray[np.float32]]:
-    """Compile a loop over steps; as in `backend_tensorflow`, but `state` must be complete."""
+    """Compile a loop over steps; as in `backend_tensorflow`, but `state` must be complete.
+
+    On several devices the users of a step are sharded and XLA divides the program: it is the same
+    step, draws included, in one part.
+    """
     del jit  # JAX always compiles with XLA
     moving = {id(variable) for variable in variables}
     others = [variable for variable in state if id(variable) not in moving]
@@ -56,7 +67,8 @@ def compile_pass(
     ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
         mapping = [*zip(variables, values, strict=True), *zip(others, kept, strict=True)]
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            loss, totals = step(arrays, users, slots)
+            loss, totals = step(arrays, users, slots, 0)
+            count()
         return loss, (totals, [scope.get_current_value(variable) for variable in others])
 
     def take_step(carry: tuple[Any, ...], *batch: Any) -> tuple[Any, ...]:
@@ -84,7 +96,7 @@ def compile_pass(
         arrays: Arrays, orders: NDArray[np.int32], slots: Slots, n_steps: int
     ) -> NDArray[np.float32]:
         held = tuple([variable.value for variable in group] for group in groups)
-        *values, totals = run(held, arrays, orders, slots, n_steps)
+        *values, totals = run(held, arrays, _shared(orders), slots, n_steps)
         if optimizer is None:
             return np.array(totals)
         for group, new in zip(groups, values, strict=True):
@@ -93,6 +105,14 @@ def compile_pass(
         return np.array(totals)
 
     return call
+
+
+def _shared(orders: NDArray[np.int32]) -> Tensor:
+    """Return the users of each step, each device's on it."""
+    if _mesh is None:
+        return orders
+    by_user = jax.sharding.PartitionSpec(None, "users")
+    return jax.device_put(orders, jax.sharding.NamedSharding(_mesh, by_user))
 
 
 def compile_function(
@@ -110,8 +130,46 @@ def compile_function(
 
 def describe_devices() -> list[str]:
     """Return what JAX sees, such as ``["CPU", "GPU: NVIDIA H100"]``."""
-    devices = jax.devices()
-    return ["CPU", *(f"GPU: {d.device_kind}" for d in devices if d.platform != "cpu")]
+    return ["CPU", *(_name_of(device) for device in jax.devices() if device.platform != "cpu")]
+
+
+def device_in_use() -> str:
+    """Return the device that computes, by its name in `describe_devices`."""
+    device = jax.config.jax_default_device or jax.devices()[0]
+    return "CPU" if device.platform == "cpu" else _name_of(device)
+
+
+def _name_of(device: Any) -> str:
+    return f"GPU: {device.device_kind}"
+
+
+def use_devices(n: int, *, kind: str) -> None:
+    """Share steps among `n` devices of a kind from now on; a CPU is divided into `n`.
+
+    `RuntimeError` if a CPU would have to be divided after JAX has started.
+    """
+    global _mesh
+    if n > 1 and kind == "cpu" and jax.config.jax_num_cpu_devices < n:
+        jax.config.update("jax_num_cpu_devices", n)
+    chosen = np.array(jax.devices(kind)[:n]) if n > 1 else None
+    _mesh = None if chosen is None else jax.sharding.Mesh(chosen, ("users",))
+
+
+def n_devices() -> int:
+    """Return among how many devices steps are shared."""
+    return 1 if _mesh is None else int(_mesh.size)
+
+
+def n_parts() -> int:
+    """Return into how many parts the users of a step are cut before they are expanded."""
+    return 1  # XLA cuts the program, not we
+
+
+def be_deterministic() -> None:
+    """Have every operation give the same bits each time; before JAX has started."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if _DETERMINISTIC not in flags:
+        os.environ["XLA_FLAGS"] = " ".join([*flags, _DETERMINISTIC])
 
 
 def limit_to_cpu() -> None:

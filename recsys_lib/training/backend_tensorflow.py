@@ -35,6 +35,9 @@ GATHER_DENSITY = 0.008 if HAS_GPU else 0.1
 # XLA has no sparse kernels; up to here its dense product beats gathering rows.
 XLA_DENSE_ITEMS = 4096
 
+# The devices that share a step, where there is more than one.
+_places: tuple[str, ...] = ()
+
 # Whether the graph being traced goes to XLA, which has no sparse kernels.
 _for_xla: ContextVar[bool] = ContextVar("for_xla", default=False)
 
@@ -100,9 +103,10 @@ def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:
 
 
 def compile_pass(
-    step: Callable[[Arrays, Tensor, Tensor], tuple[Tensor, Tensor]],
+    step: Callable[[Arrays, Tensor, Slots, int], tuple[Tensor, Tensor]],
     *,
     n_terms: int,
+    count: Callable[[], None],
     state: Sequence[Any] = (),
     variables: Sequence[Any] = (),
     optimizer: Any = None,
@@ -113,10 +117,12 @@ def compile_pass(
     Parameters
     ----------
     step : callable
-        ``step(arrays, users, slots) -> (objective, totals)``; `arrays` and `slots` have one part
-        for each matrix, `totals` has shape (n_terms, 2).
+        ``step(arrays, users, slots, part) -> (objective, totals)``; `arrays` and `slots` have one
+        entry for each matrix, `totals` has shape (n_terms, 2).
     n_terms : int
         Rows of `totals`, which are summed over the steps.
+    count : callable
+        Called once a step, after `step`.
     state : sequence of keras.Variable
         Everything that a step reads or writes; TensorFlow tracks it by itself.
     variables : sequence of keras.Variable
@@ -130,28 +136,68 @@ def compile_pass(
     -------
     callable
         ``run(arrays, orders, slots, n_steps) -> totals``.
+
+    Notes
+    -----
+    On several devices each takes its part of the users of a step, and the gradients are averaged by
+    the weight of the first term in each part, which makes it the gradient of the whole step. All
+    read and write one set of variables. A tf.distribute.MirroredStrategy would keep a copy for each
+    device, also of what steps write (states of generators, RecVAE's memory), and let them drift.
     """
     del state
     watched = [variable.value for variable in variables]
+    places = _places or (None,)
 
-    def take_step(arrays: Arrays, users: Tensor, slots: Tensor) -> Tensor:
+    def learn(arrays: Arrays, users: Tensor, slots: Slots, part: int) -> tuple[Any, Tensor]:
         if optimizer is None:
-            return step(arrays, users, slots)[1]
+            return (), step(arrays, users, slots, part)[1]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(watched)
-            objective, totals = step(arrays, users, slots)
-        _descend(optimizer, tape.gradient(objective, watched), variables)
+            objective, totals = step(arrays, users, slots, part)
+        return _checked(tape.gradient(objective, watched), variables), totals
+
+    def take_step(copies: Sequence[Arrays], users: Tensor, slots: Slots) -> Tensor:
+        learned = []
+        for part, shard in enumerate(tf.split(users, len(places))):
+            with tf.device(places[part]):
+                learned.append(learn(copies[part], shard, slots, part))
+        count()
+        gradients, totals = learned[0] if len(learned) == 1 else _averaged(learned)
+        if optimizer is not None:
+            _descend(optimizer, gradients, variables)
         return totals
 
-    def run(arrays: Arrays, orders: Tensor, slots: Tensor, n_steps: Tensor) -> Tensor:
+    def run(arrays: Arrays, orders: Tensor, slots: Slots, n_steps: Tensor) -> Tensor:
+        copies = [_copied(arrays, place) for place in places]
+
         def body(index: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
-            return index + 1, totals + take_step(arrays, orders[index], slots)
+            return index + 1, totals + take_step(copies, orders[index], slots)
 
         with _tracing(jit):
             start = (tf.constant(0), tf.zeros((n_terms, 2)))
             return tf.while_loop(lambda i, _: i < n_steps, body, start, parallel_iterations=1)[1]
 
     return _Traced(run, jit=jit)
+
+
+def _copied(arrays: Arrays, place: str | None) -> Arrays:
+    """Return the arrays on a device, copied there once and not in every step."""
+    if place is None:
+        return arrays
+    with tf.device(place):
+        return tf.nest.map_structure(tf.identity, arrays)
+
+
+def _averaged(learned: Sequence[tuple[Any, Tensor]]) -> tuple[list[Tensor], Tensor]:
+    """Return the gradients and totals of a step from those of its parts."""
+    weights = tf.stack([totals[0, 1] for _, totals in learned])
+    shares = tf.unstack(weights / tf.maximum(tf.reduce_sum(weights), 1e-12))
+    parts = zip(*(gradients for gradients, _ in learned), strict=True)
+    gradients = [
+        tf.add_n([share * part for share, part in zip(shares, of_one, strict=True)])
+        for of_one in parts
+    ]
+    return gradients, tf.add_n([totals for _, totals in learned])
 
 
 def compile_function(
@@ -189,15 +235,19 @@ def _any_length(tensor: Tensor) -> tf.TensorSpec:
     return tf.TensorSpec(shape, tensor.dtype)
 
 
-def _descend(optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
-    """Apply one update, with TensorFlow's single-kernel Adam where the optimizer is plain Adam."""
+def _checked(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Tensor]:
+    """Return dense gradients; raise where there is none."""
     unused = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
     if unused:
         raise ValueError(
             f"`loss` must depend on every variable of its phase; it does not on {unused[0]!r}. "
             "Leave it out of the phase."
         )
-    dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+
+def _descend(optimizer: Any, dense: Sequence[Tensor], variables: Sequence[Any]) -> None:
+    """Apply one update, with TensorFlow's single-kernel Adam where the optimizer is plain Adam."""
     if not _is_plain_adam(optimizer):
         optimizer.apply(dense, variables)
         return
@@ -231,11 +281,45 @@ def _is_plain_adam(optimizer: Any) -> bool:
 
 def describe_devices() -> list[str]:
     """Return what TensorFlow sees, such as ``["CPU", "GPU: NVIDIA H100"]``."""
-    names = ["CPU"]
-    for device in tf.config.list_physical_devices("GPU"):
-        details = tf.config.experimental.get_device_details(device)
-        names.append(f"GPU: {details.get('device_name', device.name)}")
-    return names
+    return ["CPU", *map(_name_of, tf.config.list_physical_devices("GPU"))]
+
+
+def device_in_use() -> str:
+    """Return the device that computes, by its name in `describe_devices`."""
+    return next(map(_name_of, tf.config.get_visible_devices("GPU")), "CPU")
+
+
+def _name_of(device: Any) -> str:
+    details = tf.config.experimental.get_device_details(device)
+    return f"GPU: {details.get('device_name', device.name)}"
+
+
+def use_devices(n: int, *, kind: str) -> None:
+    """Share steps among `n` devices of a kind from now on; a CPU is divided into `n`.
+
+    `RuntimeError` if a CPU would have to be divided after TensorFlow has started.
+    """
+    global _places
+    if n > 1 and kind == "cpu" and len(_places) != n:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        parts = [tf.config.LogicalDeviceConfiguration() for _ in range(n)]
+        tf.config.set_logical_device_configuration(cpu, parts)
+    _places = tuple(f"{kind.upper()}:{index}" for index in range(n)) if n > 1 else ()
+
+
+def n_devices() -> int:
+    """Return among how many devices steps are shared."""
+    return max(1, len(_places))
+
+
+def n_parts() -> int:
+    """Return into how many parts the users of a step are cut before they are expanded."""
+    return n_devices()
+
+
+def be_deterministic() -> None:
+    """Have every operation give the same bits each time; cannot be undone in a process."""
+    tf.config.experimental.enable_op_determinism()
 
 
 def limit_to_cpu() -> None:

@@ -164,13 +164,16 @@ class Keeper:
         ArtifactError
             If it cannot be written; the ones before stand.
         """
+        from recsys_lib.training.device import in_use
+
         if not (last or self._is_due(trainer.epoch)):
             return
         started = time.monotonic()
         with atomic_folder(self._folder / f"epoch_{trainer.epoch:06d}") as part:
             write_arrays(part / "arrays.npz", **trainer.checkpoint())
             write_table(part / "history.parquet", pd.DataFrame(trainer.history))
-            write_manifest(part, kind="checkpoint", epoch=trainer.epoch, fit=self._identity)
+            facts = {"epoch": trainer.epoch, "fit": self._identity, "trained_on": in_use()}
+            write_manifest(part, kind="checkpoint", **facts)
         for old in self._newest_first()[self._rule.keep :]:
             shutil.rmtree(old, ignore_errors=True)
         self._written_at = time.monotonic()

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from recsys_lib.checks import check_choice
+from recsys_lib.checks import check_choice, check_integer
 from recsys_lib.errors import DeviceError
 from recsys_lib.training import backend
 from recsys_lib.training.quiet import keras
 
-__all__ = ["DeviceReport", "configure", "configured"]
+__all__ = ["DeviceReport", "configure", "configured", "in_use"]
 
 DEVICES = ("auto", "cpu", "gpu")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -28,6 +28,10 @@ class DeviceReport:
         Every device that the backend sees, such as ``("CPU", "GPU: NVIDIA H100")``.
     backend : {"tensorflow", "jax"}
     precision : {"float32", "mixed_bfloat16"}
+    devices : int
+        Among how many of its kind a step is shared.
+    deterministic : bool
+        Whether operations must give the same bits each time.
     """
 
     device: str
@@ -35,17 +39,26 @@ class DeviceReport:
     seen: tuple[str, ...]
     backend: str
     precision: str
+    devices: int = 1
+    deterministic: bool = False
 
     def __str__(self) -> str:
         """Say it in one line."""
-        return (
-            f"{self.device.upper()} ({self.requested!r} asked for; {self.backend} sees "
-            f"{', '.join(self.seen)}; {self.precision})"
-        )
+        parts = [f"{self.requested!r} asked for", f"{self.backend} sees {', '.join(self.seen)}"]
+        parts += [self.precision]
+        parts += [f"{self.devices} devices"] if self.devices > 1 else []
+        parts += ["deterministic"] if self.deterministic else []
+        return f"{self.device.upper()} ({'; '.join(parts)})"
 
 
-def configure(device: str = "auto", *, precision: str = "float32") -> DeviceReport:
-    """Choose the device and the precision of the networks built from now on.
+def configure(
+    device: str = "auto",
+    *,
+    precision: str = "float32",
+    devices: int = 1,
+    deterministic: bool = False,
+) -> DeviceReport:
+    """Choose the devices and the precision of the networks built from now on.
 
     Parameters
     ----------
@@ -54,6 +67,12 @@ def configure(device: str = "auto", *, precision: str = "float32") -> DeviceRepo
         once, so that several notebooks can share a card.
     precision : {"float32", "mixed_bfloat16"}
         "mixed_bfloat16" multiplies in bfloat16 and keeps weights and losses in float32.
+    devices : int
+        Share the users of each step among so many GPUs of this machine, >= 1. A CPU is divided into
+        so many, which is of use for trying it out only.
+    deterministic : bool
+        Have a GPU give the same bits each time, at some cost in speed; on a CPU two runs are equal
+        anyway. It lasts as long as the process.
 
     Returns
     -------
@@ -62,9 +81,17 @@ def configure(device: str = "auto", *, precision: str = "float32") -> DeviceRepo
     Raises
     ------
     DeviceError
-        If a GPU is asked for and none is seen, or if the backend already runs on another device.
-    ValueError
+        If a GPU is asked for and none is seen, if there are fewer than `devices`, or if the backend
+        already runs on another device.
+    TypeError, ValueError
         If an argument is none of its choices.
+
+    Notes
+    -----
+    With several devices the gradient is that of the whole step, averaged over its parts. On JAX the
+    result is that of one device but for rounding; on TensorFlow each part draws noise of its own,
+    so it is that only where nothing is drawn. Small networks do not gain from a second device:
+    what it costs to bring the gradients together is more than what a part of a step saves.
 
     Examples
     --------
@@ -73,29 +100,73 @@ def configure(device: str = "auto", *, precision: str = "float32") -> DeviceRepo
     """
     check_choice("device", device, DEVICES)
     check_choice("precision", precision, PRECISIONS)
-    seen = tuple(backend.describe_devices())
-    has_gpu = len(seen) > 1
-    if device == "gpu" and not has_gpu:
-        raise DeviceError(
-            f"`device='gpu'` must find a GPU; {backend.NAME} sees {', '.join(seen)} only. "
-            "Use device='auto' or 'cpu', or install the CUDA build and its driver."
-        )
-    takes_gpu = has_gpu and device != "cpu"
+    check_integer("devices", devices, minimum=1)
+    global _last
     try:
-        if takes_gpu:
-            backend.set_memory_growth()
-        elif has_gpu:
-            backend.limit_to_cpu()
+        _last = _configure(device, precision, devices, deterministic)
+    except DeviceError:
+        raise
     except RuntimeError as error:
         raise DeviceError(
             f"`configure` must run before anything is computed; {error}. Restart the process."
         ) from error
-    keras.config.set_dtype_policy(precision)
-    global _last
-    _last = DeviceReport("gpu" if takes_gpu else "cpu", device, seen, backend.NAME, precision)
     return _last
 
 
 def configured() -> DeviceReport | None:
     """Return what `configure` reported last in this process; None where it was not called."""
     return _last
+
+
+def _configure(device: str, precision: str, devices: int, deterministic: bool) -> DeviceReport:
+    if deterministic:
+        backend.be_deterministic()
+    if device == "cpu":
+        backend.use_devices(devices, kind="cpu")  # JAX divides a CPU before it is first seen
+    seen = tuple(backend.describe_devices())
+    n_gpus = len(seen) - 1
+    _check_there(device, devices, seen)
+    kind = "gpu" if n_gpus and device != "cpu" else "cpu"
+    if kind == "gpu":
+        backend.set_memory_growth()
+    elif n_gpus:
+        backend.limit_to_cpu()
+    backend.use_devices(devices, kind=kind)
+    keras.config.set_dtype_policy(precision)
+    return DeviceReport(kind, device, seen, backend.NAME, precision, devices, deterministic)
+
+
+def _check_there(device: str, devices: int, seen: tuple[str, ...]) -> None:
+    """Raise `DeviceError` where the GPUs that were asked for are not there."""
+    n_gpus = len(seen) - 1
+    if device == "gpu" and not n_gpus:
+        raise DeviceError(
+            f"`device='gpu'` must find a GPU; {backend.NAME} sees {', '.join(seen)} only. "
+            "Use device='auto' or 'cpu', or install the CUDA build and its driver."
+        )
+    if device != "cpu" and devices > max(n_gpus, 1):
+        raise DeviceError(
+            f"`devices={devices}` must find as many GPUs; {backend.NAME} sees {', '.join(seen)}. "
+            "Ask for fewer, or give device='cpu' to divide the CPU."
+        )
+
+
+def in_use() -> dict[str, str | int]:
+    """Return what computes now, as facts that belong beside every time that is measured.
+
+    Returns
+    -------
+    dict
+        ``device``, such as "GPU: NVIDIA H100", ``devices``, ``backend``, ``precision``.
+
+    Examples
+    --------
+    >>> sorted(in_use())
+    ['backend', 'device', 'devices', 'precision']
+    """
+    return {
+        "device": backend.device_in_use(),
+        "devices": backend.n_devices(),
+        "backend": backend.NAME,
+        "precision": keras.config.dtype_policy().name,
+    }

@@ -70,13 +70,17 @@ class Pass:
     ) -> None:
         self._matrices = [rows] if targets is None else [rows, targets]
         self._loss, self._terms = loss, tuple(terms)
-        self._batch_size = min(batch_size, rows.n_rows)
+        n_devices = backend.n_devices()
+        # What devices share must come out even; the rest is padding.
+        self._batch_size = -(-min(batch_size, rows.n_rows) // n_devices) * n_devices
+        self._part_size = self._batch_size // backend.n_parts()
         self._updates = updates if optimizer is not None else None
-        self.slots = [bucket(matrix.usual_slots(self._batch_size)) for matrix in self._matrices]
+        self.slots = [bucket(matrix.usual_slots(self._part_size)) for matrix in self._matrices]
         counters = [] if updates is None else [updates]
         self._run = backend.compile_pass(
             self._step,
             n_terms=len(self._terms),
+            count=self._count,
             state=variables_of([*state, *counters]),
             variables=variables,
             optimizer=optimizer,
@@ -94,8 +98,9 @@ class Pass:
         rows = self._matrices[0]
         order = np.arange(rows.n_rows) if order is None else order
         orders = self._in_steps(order, rows.n_rows)
+        parts = orders.reshape(-1, self._part_size)
         for index, matrix in enumerate(self._matrices):
-            self.slots[index] = max(self.slots[index], bucket(matrix.slots_for(orders)))
+            self.slots[index] = max(self.slots[index], bucket(matrix.slots_for(parts)))
         slots = tuple(np.arange(size, dtype=np.int32) for size in self.slots)
         arrays = tuple(matrix.arrays for matrix in self._matrices)
         totals = np.zeros((len(self._terms), 2), dtype=np.float64)
@@ -113,19 +118,22 @@ class Pass:
         steps[: len(order)] = order
         return steps.reshape(n_steps, self._batch_size)
 
-    def _step(self, arrays: Any, users: Tensor, slots: Any) -> tuple[Tensor, Tensor]:
-        parts = zip(arrays, slots, self._matrices, strict=True)
+    def _step(self, arrays: Any, users: Tensor, slots: Any, part: int) -> tuple[Tensor, Tensor]:
+        matrices = zip(arrays, slots, self._matrices, strict=True)
         batches = [
-            expand(array, users, slot, n_items=matrix.n_items, gather=matrix.gather)
-            for array, slot, matrix in parts
+            expand(array, users, slot, n_items=matrix.n_items, gather=matrix.gather, part=part)
+            for array, slot, matrix in matrices
         ]
         batch = batches[0] if len(batches) == 1 else replace(batches[0], targets=batches[1])
-        if self._updates is None:
-            objective, terms = self._loss(batch, ops.zeros(()))
-        else:
-            objective, terms = self._loss(batch, ops.cast(self._updates.value, "float32"))
-            self._updates.assign_add(1)
+        update = (
+            ops.zeros(()) if self._updates is None else ops.cast(self._updates.value, "float32")
+        )
+        objective, terms = self._loss(batch, update)
         return objective, self._totals(terms, ops.sum(batch.present))
+
+    def _count(self) -> None:
+        if self._updates is not None:
+            self._updates.assign_add(1)
 
     def _totals(self, terms: Terms, n_users: Tensor) -> Tensor:
         if set(terms) != set(self._terms):

@@ -48,6 +48,8 @@ class Batch:
         Whether `project` gathers kernel rows or makes the batch dense.
     targets : Batch or None
         The same users' rows of a second matrix, where a pass has one.
+    part : int
+        Which part of a step that devices share; parts must not draw the same noise.
     """
 
     rows: Tensor
@@ -60,6 +62,7 @@ class Batch:
     n_items: int
     gather: bool = False
     targets: "Batch | None" = None
+    part: int = 0
 
     def dense(self, values: Tensor | None = None) -> Tensor:
         """Return slot `values` (the stored ones by default) as a dense (n_rows, n_items) tensor."""
@@ -205,7 +208,13 @@ def bucket(n_slots: int) -> int:
 
 
 def expand(
-    arrays: dict[str, Tensor], users: Tensor, slots: Tensor, *, n_items: int, gather: bool
+    arrays: dict[str, Tensor],
+    users: Tensor,
+    slots: Tensor,
+    *,
+    n_items: int,
+    gather: bool,
+    part: int = 0,
 ) -> Batch:
     """Find the stored entries of `users`, inside a compiled function.
 
@@ -221,6 +230,8 @@ def expand(
         Columns of the matrix.
     gather : bool
         As `Batch.gather`.
+    part : int
+        As `Batch.part`.
 
     Returns
     -------
@@ -244,4 +255,5 @@ def expand(
         n_rows=n_rows,
         n_items=n_items,
         gather=gather,
+        part=part,
     )

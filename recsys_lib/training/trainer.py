@@ -197,6 +197,8 @@ class Trainer:
         )
 
     def _pays_to_jit(self, phase: Phase, rows: Rows, epochs: int) -> bool:
+        if backend.n_parts() > 1:
+            return False  # XLA compiles for one device
         if len(backend.describe_devices()) > 1:
             return True
         n_steps = epochs * phase.passes * -(-rows.n_rows // self.batch_size)

@@ -1,8 +1,11 @@
 """One place reports and configures the device, and one imports Keras without a sound."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recsys_lib.errors import DeviceError
@@ -20,6 +23,7 @@ def with_gpu(monkeypatch) -> list[str]:
     monkeypatch.setattr(backend, "describe_devices", lambda: ["CPU", "GPU: Imaginary 1"])
     monkeypatch.setattr(backend, "limit_to_cpu", lambda: done.append("cpu only"))
     monkeypatch.setattr(backend, "set_memory_growth", lambda: done.append("growth"))
+    monkeypatch.setattr(backend, "use_devices", lambda n, kind: done.append(f"{n} {kind}"))
     return done
 
 
@@ -36,12 +40,12 @@ def test_auto_says_which_it_took(on_cpu_only) -> None:
 
 def test_auto_takes_a_gpu_and_lets_its_memory_grow(with_gpu) -> None:
     assert device.configure("auto").device == "gpu"
-    assert with_gpu == ["growth"]
+    assert with_gpu == ["growth", "1 gpu"]
 
 
 def test_cpu_hides_the_gpu(with_gpu) -> None:
     assert device.configure("cpu").device == "cpu"
-    assert with_gpu == ["cpu only"]
+    assert with_gpu == ["1 cpu", "cpu only", "1 cpu"]
 
 
 def test_a_backend_that_has_started_is_an_error(with_gpu, monkeypatch) -> None:
@@ -101,3 +105,77 @@ def test_what_an_import_that_fails_has_written_is_part_of_the_error() -> None:
     with pytest.raises(ImportError) as caught:
         fail()
     assert "the driver is too old" in "".join(caught.value.__notes__)
+
+
+def test_more_gpus_than_there_are_is_an_error_that_says_what_was_seen(with_gpu) -> None:
+    with pytest.raises(DeviceError, match=r"`devices=2` must find as many GPUs; .*Imaginary 1"):
+        device.configure("auto", devices=2)
+    with pytest.raises(ValueError, match="`devices` must be >= 1"):
+        device.configure("cpu", devices=0)
+
+
+def test_a_cpu_that_computes_already_is_not_divided(on_cpu_only, monkeypatch) -> None:
+    def refuse(n: int, *, kind: str) -> None:
+        raise RuntimeError("Virtual devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(backend, "use_devices", refuse)
+    with pytest.raises(DeviceError, match=r"before anything is computed; Virtual .* Restart"):
+        device.configure("cpu", devices=2)
+
+
+SHARED = """
+import sys
+import numpy as np
+from scipy import sparse
+from recsys_lib.models import Autoencoder, MultDAE, MultVAE, RecVAE
+from recsys_lib.training import configure
+
+report = configure("cpu", devices=int(sys.argv[1]), deterministic=True)
+assert report.devices == int(sys.argv[1]) and report.deterministic
+likes = sparse.csr_array((np.random.default_rng(0).random((101, 30)) < 0.2).astype("float32"))
+common = {"batch_size": 20, "epochs": 2}
+models = {
+    "MultDAE": MultDAE(latent_dim=8, dropout=0.0, l2=1e-4, **common),
+    "Autoencoder": Autoencoder(hidden_dims=(8,), dropout=0.0, input_dropout=0.0, **common),
+    "MultVAE": MultVAE(latent_dim=8, hidden_dims=(16,), **common),
+    "RecVAE": RecVAE(latent_dim=8, hidden_dim=16, **common),
+}
+found = {}
+for name in sys.argv[3:]:
+    model = models[name].fit(likes * 3 if name == "Autoencoder" else likes)
+    assert model.trained_on_["devices"] == report.devices
+    found |= {name: model.score(likes), name + " loss": model.history_.iloc[-1, 1]}
+np.savez(sys.argv[2], **found)
+"""
+
+
+def trained_on(n_devices: int, path: Path, backend: str, models: list[str]) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-c", SHARED, str(n_devices), path, *models],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+    assert done.returncode == 0, done.stderr
+    with np.load(path) as found:
+        return dict(found)
+
+
+@pytest.mark.slow
+def test_two_devices_come_to_the_end_of_one_where_nothing_is_drawn(tmp_path) -> None:
+    pytest.importorskip("tensorflow")
+    names = ["MultDAE", "Autoencoder", "RecVAE"]
+    one, two = (trained_on(n, tmp_path / f"{n}.npz", "tensorflow", names) for n in (1, 2))
+    for name in ("MultDAE", "Autoencoder", "MultDAE loss", "Autoencoder loss"):
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-5)
+    # Here each part draws noise of its own.
+    assert two["RecVAE loss"] == pytest.approx(one["RecVAE loss"], rel=0.02)
+    assert not np.array_equal(two["MultDAE"], one["MultDAE"])  # one alone would give equal bits
+
+
+@pytest.mark.slow
+def test_on_jax_two_devices_come_to_the_end_of_one_draws_included(tmp_path) -> None:
+    pytest.importorskip("jax", reason="the extra [jax] is not installed")
+    one, two = (trained_on(n, tmp_path / f"{n}.npz", "jax", ["MultVAE"]) for n in (1, 2))
+    np.testing.assert_allclose(two["MultVAE"], one["MultVAE"], rtol=1e-5, atol=1e-5)
+    assert not np.array_equal(two["MultVAE"], one["MultVAE"])

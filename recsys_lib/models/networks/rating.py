@@ -117,9 +117,9 @@ class RatingNetwork:
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the objective, as a share of the squared scale, and the squared error in it."""
         n_slots = ops.shape(batch.used)[0]
-        draws = uniform((n_slots,), seed=self._seeds["hidden entries"], update=update)
+        draws = uniform((n_slots,), seed=self._stream("hidden entries", batch), update=update)
         shown = batch.used * ops.cast(draws >= self.noise.hidden_share, "float32")
-        change, user = self._run(batch, shown, self._kept_units(batch.n_rows, update))
+        change, user = self._run(batch, shown, self._kept_units(batch, update))
         if self.all_cells:
             error, weight = _error_of_all_cells(batch, self._everywhere(change, user))
         else:
@@ -197,13 +197,17 @@ class RatingNetwork:
     def _items(self) -> Tensor:
         return ops.convert_to_tensor(self.base.items)
 
-    def _kept_units(self, n_rows: int, update: Tensor) -> list[Tensor] | None:
+    def _stream(self, name: str, batch: Batch) -> int:
+        """Return the seed of a stream of noise, another one for each part of a step."""
+        return (self._seeds[name] + batch.part) % 2**31
+
+    def _kept_units(self, batch: Batch, update: Tensor) -> list[Tensor] | None:
         """Draw dropout masks for the hidden layers, all at once."""
         if self.noise.dropout == 0:
             return None
         widths = [layer.output.shape[-1] for layer in self._tail if layer.name.startswith("active")]
-        shape = (n_rows, sum(widths))
-        mask = keep_mask(shape, self.noise.dropout, seed=self._seeds["dropout"], update=update)
+        shape, seed = (batch.n_rows, sum(widths)), self._stream("dropout", batch)
+        mask = keep_mask(shape, self.noise.dropout, seed=seed, update=update)
         ends = np.cumsum(widths)
         parts = zip(ends - widths, ends, strict=True)
         return [mask[:, start:end] for start, end in parts]
