@@ -1,10 +1,9 @@
 """What a notebook calls: its parameters, artefacts, figures, and the numbers it stands by."""
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from recsys_lib.pipeline.orphans import end_with_runner
 from recsys_lib.pipeline.parameters import check_value, declared
 from recsys_lib.pipeline.pins import compare, read_pins
 from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
+from recsys_lib.pipeline.provenance import device
 from recsys_lib.pipeline.record import ABSENT, Record
 
 __all__ = ["Session", "start"]
@@ -368,8 +368,5 @@ class Session:
         return known | dict.fromkeys(self.record.writes, self.record)
 
     def _save_record(self) -> None:
-        # Asked of the module only where it is loaded: loading it starts the backend.
-        device = sys.modules.get("recsys_lib.training.device")
-        if report := device.configured() if device else None:
-            self.record.device = asdict(report)
+        self.record.device = device()
         self.record.save(self.project.record(self.record.run, self.record.notebook))

@@ -4,7 +4,10 @@ import contextlib
 import os
 import platform
 import subprocess
+import sys
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +17,7 @@ import psutil
 
 from recsys_lib.artifacts import versions
 
-__all__ = ["Stopwatch", "machine", "revision", "run_versions"]
+__all__ = ["Stopwatch", "device", "device_names", "machine", "revision", "run_versions"]
 
 _ALSO = ("jax", "jaxlib", "optuna", "pyarrow", "papermill")
 _PATIENCE = 5.0  # seconds for git, which may wait for a network drive
@@ -74,6 +77,20 @@ def run_versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
+
+
+def device() -> dict[str, Any]:
+    """Return what networks are trained on in this process; empty where none was."""
+    # Asked of the module only where it is loaded: loading it starts the backend.
+    module = sys.modules.get("recsys_lib.training.device")
+    report = module.configured() if module else None
+    return asdict(report) if report else {}
+
+
+def device_names(devices: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return devices as text, each once, such as ``"cpu tensorflow float32"``."""
+    names = ("device", "backend", "precision")
+    return sorted({" ".join(one[name] for name in names) for one in devices if one})
 
 
 def machine() -> dict[str, Any]:

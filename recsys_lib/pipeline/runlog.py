@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.manifest import Manifest, Metric, Status, seeds_of, this_process
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.provenance import Stopwatch, machine, revision, run_versions
+from recsys_lib.pipeline.provenance import (
+    Stopwatch,
+    device_names,
+    machine,
+    revision,
+    run_versions,
+)
 from recsys_lib.pipeline.record import Record
 
 if TYPE_CHECKING:
@@ -123,7 +129,7 @@ class RunLog:
             code=self._code,
             versions=self._versions,
             machine=self._machine,
-            device=_devices(records.values()),
+            device=device_names(record.device for record in records.values()),
             metrics=_metrics(records.values()),
             process=this_process(),
         )
@@ -187,11 +193,6 @@ def _data(records: Iterable[Record]) -> dict[str, Any]:
             name: record.writes[name]["fingerprint"] for name in _DATA if name in record.writes
         }
     return found
-
-
-def _devices(records: Iterable[Record]) -> list[str]:
-    names = ("device", "backend", "precision")
-    return sorted({" ".join(one.device[name] for name in names) for one in records if one.device})
 
 
 def _metrics(records: Iterable[Record]) -> dict[str, Metric]:

@@ -54,6 +54,9 @@ def test_a_run_of_ones_own_leaves_a_manifest_like_any_other(project, batch):
     with pytest.raises(ZeroDivisionError), record_run("own", {}, project=project) as one:
         one.note(n=2)
         raise ZeroDivisionError("no")
+    (project.run_folder("lab") / "state").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="'lab' is one"), record_run("lab", {}, project=project):
+        pass
     failed = Manifest.load(project.run_folder("own"))
     assert (failed.status, failed.failure["message"]) == ("failed", "no")
     assert failed.metrics == {"n": Metric(2.0)}

@@ -119,21 +119,23 @@ def kernels(project):
 def test_a_run_killed_at_twenty_random_moments_loses_nothing_that_was_finished(project, runner):
     assert runner.run("--name", "whole") == 0
     whole = Manifest.load(project.run_folder("whole"))
-    one_notebook = min(entry["seconds"] for entry in whole.notebooks.values())
+    patience = min(entry["seconds"] for entry in whole.notebooks.values())
     moments = random.Random(0)
     seed = kills = resumed = 0
     before: dict[str, str] = {}
     while kills < KILLS:
         pid = runner.start("-p", "SEED", str(seed))
-        time.sleep(moments.uniform(0.02, 1.5) * one_notebook)
+        time.sleep(moments.uniform(0.02, 1.5) * patience)
         with contextlib.suppress(ProcessLookupError):  # it has ended
             os.kill(pid, signal.SIGKILL)
         status = runner.status()
         now = finished(project, seed)
         assert before.items() <= now.items(), "what is finished is not touched again"
         assert damaged(project) == []
-        if status == 0:  # it ended before its time: on with other work, and with less patience
-            seed, before, one_notebook = seed + 1, {}, 0.7 * one_notebook
+        # Other work on the machine comes and goes: the pace follows it.
+        patience *= 0.7 if status == 0 else 1.15 if now == before else 1
+        if status == 0:  # it ended before its time: on with other work
+            seed, before = seed + 1, {}
             continue
         assert status == -signal.SIGKILL
         resumed += len(before) > 0

@@ -1,19 +1,28 @@
 """A run that no notebook makes: a loop of one's own that leaves manifests like any other run."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
 
 from recsys_lib.artifacts import atomic_folder, fingerprint
+from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.evaluation import Report
+from recsys_lib.pipeline.freshness import library_fingerprint
 from recsys_lib.pipeline.lock import locked
 from recsys_lib.pipeline.manifest import Manifest, Metric, Status, seeds_of, this_process
 from recsys_lib.pipeline.measured import as_reports, metrics_of, write_reports
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.provenance import Stopwatch, machine, revision, run_versions
+from recsys_lib.pipeline.provenance import (
+    Stopwatch,
+    device,
+    device_names,
+    machine,
+    revision,
+    run_versions,
+)
 
 __all__ = ["RecordedRun", "record_run"]
 
@@ -75,7 +84,7 @@ def record_run(
     Raises
     ------
     ConfigError
-        If a run of this name is at work.
+        If a run of this name is at work, or is one of notebooks.
 
     Notes
     -----
@@ -84,6 +93,11 @@ def record_run(
     """
     project = project or Project.find()
     folder, watch = project.run_folder(name), Stopwatch()
+    if project.record(name, "any").parent.exists():
+        raise ConfigError(
+            f"The name of a recorded run must not be that of a run of notebooks; {name!r} is one. "
+            f"Try '{name.partition('/')[0]}/own'."
+        )
     begun = Manifest(
         run=name,
         status="running",
@@ -91,7 +105,7 @@ def record_run(
         parameters=dict(parameters),
         seeds=seeds_of(parameters),
         data={"inputs": {}, **(data or {})},
-        code=revision(project.root),
+        code={**revision(project.root), "library": library_fingerprint()},
         versions=run_versions(),
         machine=machine(),
         process=this_process(),
@@ -106,7 +120,8 @@ def record_run(
             status: Status = "failed" if isinstance(error, Exception) else "interrupted"
             failure = {"kind": type(error).__name__, "message": str(error)}
             stopped = replace(begun, status=status, failure=failure, metrics=one.metrics)
-            _ended(stopped, watch).save(folder)
+            with suppress(ArtifactError):  # what went wrong first is what counts
+                _ended(stopped, watch).save(folder)
             raise
         done = replace(begun, status="done", metrics=one.metrics, artifacts=artifacts)
         _ended(done, watch).save(folder)
@@ -115,7 +130,8 @@ def record_run(
 def _ended(manifest: Manifest, watch: Stopwatch) -> Manifest:
     memory = psutil.Process().memory_info().rss
     seconds = round(watch.seconds, 3)
-    return replace(manifest, ended=watch.now, seconds=seconds, peak_memory=memory)
+    took = replace(manifest, ended=watch.now, seconds=seconds, peak_memory=memory)
+    return replace(took, device=device_names([device()]))
 
 
 def _keep(project: Project, name: str, reports: list[Report]) -> dict[str, str]:
