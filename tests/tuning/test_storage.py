@@ -23,6 +23,7 @@ from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.models import EASE, EDLAE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Range, Space, search
+from recsys_lib.tuning.objective import Objective, Void
 from recsys_lib.tuning.workers import Watch, counted, myself
 
 BUDGET = 10
@@ -178,6 +179,17 @@ def test_two_workers_share_a_budget_and_one_may_die(
         assert len(counted(trials)) == BUDGET
         assert all(trial.state == TrialState.COMPLETE for trial in counted(trials))
         assert len({trial.user_attrs["worker"]["pid"] for trial in counted(trials)}) == 3
+
+
+def test_a_trial_beyond_the_budget_is_void(likes: Split) -> None:
+    """Two workers may both begin the last trial; only one of the two can count."""
+    space = Space.of(EASE).fitted_to(EASE())
+    study = optuna.create_study(direction="maximize")
+    budget = {"trials": 2, "prune": False}
+    objective = Objective(EASE(), space, likes, "ndcg@10", {}, **budget)
+    study.optimize(objective, n_trials=4, catch=(Void,))
+    assert [trial.number for trial in counted(study.trials)] == [0, 1]
+    assert [trial.user_attrs.get("void") for trial in study.trials[2:]] == ["beyond the budget"] * 2
 
 
 def test_a_stop_and_a_larger_budget_go_on_as_one(likes: Split, tmp_path: Path) -> None:
