@@ -69,8 +69,6 @@ class Objective:
         self._metric, self._options = metric, dict(options)
         self._maximize = parse_metric(metric).higher_is_better is not False
         self._trials, self._prune = trials, prune
-        #: Whether the model trains in epochs and tells of each.
-        self.in_epochs = isinstance(recommender_of(model), EpochRecommender)
         #: Seconds left when the trial began; None without a limit.
         self.seconds_left: float | None = None
         #: Number of the last trial.
@@ -120,7 +118,8 @@ class Objective:
         self, settings: Mapping[str, Any], on_epoch: Callable[[dict[str, float]], None]
     ) -> float:
         model = with_settings(self._model, settings)
-        hooks = {"on_epoch": on_epoch} if self.in_epochs else {}
+        in_epochs = isinstance(recommender_of(model), EpochRecommender)
+        hooks = {"on_epoch": on_epoch} if in_epochs else {}
         model.fit(self._split.train, validation=self._split.validation, **hooks)
         report = evaluate(model, self._split.validation, [self._metric], **self._options)
         value = float(report[self._metric])

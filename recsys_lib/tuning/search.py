@@ -260,9 +260,7 @@ def _run_one(study: "optuna.Study", objective: "Objective") -> None:
     from recsys_lib.tuning.objective import Failed, Void
 
     try:
-        # Networks are cycles of objects, which else pile up for many trials.
-        tidy = objective.in_epochs
-        study.optimize(objective, n_trials=1, catch=(Failed, Void), gc_after_trial=tidy)
+        study.optimize(objective, n_trials=1, catch=(Failed, Void))
     except (UpdateFinishedTrialError, ValueError):
         # Not from the model: somebody took this worker for dead, such as after a laptop's sleep,
         # and has given the trial to another.
