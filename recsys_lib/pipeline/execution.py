@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from traitlets.config import Config
 
 from recsys_lib.errors import ArtifactError
-from recsys_lib.pipeline.orphans import RUNNER
+from recsys_lib.pipeline.orphans import RUNNER, socket_folder
 
 __all__ = ["Conditions", "Execution", "Failure", "execute", "part_of"]
 
@@ -161,7 +160,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
     ) -> None:
         logger = logging.getLogger("recsys_lib.pipeline.kernel")
         logger.setLevel(logging.CRITICAL)  # a failure is told once, by the caller
-        with tempfile.TemporaryDirectory(prefix="recsys-") as sockets:
+        with socket_folder() as sockets:
             # Sockets in a private folder: no port to collide on or to listen in at.
             manager = {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}
             watch.client = PapermillNotebookClient(

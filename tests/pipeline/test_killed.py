@@ -6,7 +6,9 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -110,6 +112,12 @@ def half_written(project):
     return [path for path in found if ".part" in path.name or path.name.endswith(".old")]
 
 
+def sockets_of(pids):
+    """Return the folders of sockets that runs have left."""
+    folders = [path.name.split("-") for path in Path(tempfile.gettempdir()).glob("recsys-*-*-*")]
+    return [parts for parts in folders if int(parts[2]) in pids]
+
+
 def kernels(project):
     """Return the processes that still work in the project."""
     places = [(one, one.info["cwd"]) for one in psutil.process_iter(["cwd"])]
@@ -122,12 +130,14 @@ def test_a_run_killed_at_twenty_random_moments_loses_nothing_that_was_finished(p
     patience = min(entry["seconds"] for entry in whole.notebooks.values())
     moments = random.Random(0)
     seed = kills = resumed = 0
+    killed_runs = []
     before: dict[str, str] = {}
     while kills < KILLS:
         pid = runner.start("-p", "SEED", str(seed))
         time.sleep(moments.uniform(0.02, 1.5) * patience)
         with contextlib.suppress(ProcessLookupError):  # it has ended
             os.kill(pid, signal.SIGKILL)
+        killed_runs.append(pid)
         status = runner.status()
         now = finished(project, seed)
         assert before.items() <= now.items(), "what is finished is not touched again"
@@ -150,6 +160,7 @@ def test_a_run_killed_at_twenty_random_moments_loses_nothing_that_was_finished(p
     assert (killed.status, killed.metrics) == ("done", whole.metrics)
     assert killed.attempts > 1
     assert half_written(project) == []
+    assert sockets_of(killed_runs) == []
     print(f"{kills} kills, {resumed} resumed, {seed} runs finished between them, 0 lost")
 
 
