@@ -4,8 +4,6 @@ Exit codes: 0 all is well; 1 a notebook failed; 2 what was given is wrong; 130 i
 """
 
 import argparse
-import contextlib
-import math
 import os
 import signal
 import sys
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from recsys_lib import __version__
 from recsys_lib.errors import ConfigError, RecsysError
+from recsys_lib.pipeline.options import HOUR, seconds
 from recsys_lib.pipeline.runs import command as runs_command
 from recsys_lib.pipeline.sweeping import command as sweep_command
 from recsys_lib.pipeline.tune import command as tune_command
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
-_HOUR = 3600.0
 _SHOWN_USER = "nle"
 _COMPARISON = "comparison_table"
 
@@ -105,8 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--force", action="store_true", help="run also what is unchanged")
     run.add_argument(
         "--timeout",
-        type=_seconds,
-        default=4 * _HOUR,
+        type=seconds,
+        default=4 * HOUR,
         metavar="SECONDS",
         help="limit for each notebook; 0 for none (default: 4 hours)",
     )
@@ -137,13 +135,6 @@ def _parser() -> argparse.ArgumentParser:
         "--only", metavar="NN[-NN]", help="only these notebooks, on what the others left last time"
     )
     return parser
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) < math.inf:
-            return float(text) or math.inf
-    raise argparse.ArgumentTypeError(f"must be a number of seconds >= 0; got {text!r}")
 
 
 def _run(options: argparse.Namespace) -> int:

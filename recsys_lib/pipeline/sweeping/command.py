@@ -1,18 +1,16 @@
 """``recsys sweep``: its options, and what it says."""
 
 import argparse
-import contextlib
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from recsys_lib.pipeline.options import HOUR, count, gigabytes, seconds
 
 if TYPE_CHECKING:
     from recsys_lib.pipeline.sweeping.state import SweepState
 
 __all__ = ["add_parser"]
-
-_HOUR = 3600.0
 
 
 def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -36,15 +34,15 @@ def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
         "--only", metavar="NN[-NN]", help="only these notebooks; wins over the grid"
     )
     parser.add_argument(
-        "--workers", type=_count, metavar="N", help="settings at once (default: by cores, memory)"
+        "--workers", type=count, metavar="N", help="settings at once (default: by cores, memory)"
     )
     parser.add_argument(
-        "--memory", type=_gigabytes, metavar="GB", help="what one setting takes at least"
+        "--memory", type=gigabytes, metavar="GB", help="what one setting takes at least"
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
-        default=4 * _HOUR,
+        type=seconds,
+        default=4 * HOUR,
         metavar="SECONDS",
         help="limit for each notebook; 0 for none (default: 4 hours)",
     )
@@ -53,27 +51,6 @@ def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix"
     )
-
-
-def _count(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if int(text) >= 1:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"must be a whole number >= 1; got {text!r}")
-
-
-def _gigabytes(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text) * 1e9
-    raise argparse.ArgumentTypeError(f"must be a number of gigabytes > 0; got {text!r}")
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) < math.inf:
-            return float(text) or math.inf
-    raise argparse.ArgumentTypeError(f"must be a number of seconds >= 0; got {text!r}")
 
 
 def _sweep(options: argparse.Namespace) -> int:

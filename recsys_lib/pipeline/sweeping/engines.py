@@ -129,8 +129,8 @@ def _ignore_ctrl_c() -> None:
 
 
 @contextlib.contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Ignore Ctrl-C for a while, which processes begun meanwhile keep on doing."""
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C meanwhile; processes that are begun by then go on doing so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -153,7 +153,7 @@ class _Dask:
         self._cluster = None
         if address is None:
             # Kernels are processes of their own, so Dask's own count of memory means nothing.
-            with _signals_kept():
+            with _ctrl_c_ignored():
                 self._cluster = LocalCluster(
                     n_workers=workers or 1,
                     threads_per_worker=1,
@@ -201,7 +201,7 @@ class _Ray:
             options |= {"num_cpus": workers or 1, "include_dashboard": False}
         try:
             # Ray takes SIGTERM for itself; a batch system's stop has to reach the sweep.
-            with _signals_kept():
+            with _ctrl_c_ignored():
                 ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigError(

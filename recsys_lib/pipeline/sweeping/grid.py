@@ -1,6 +1,7 @@
 """A grid file becomes settings; whatever is wrong in it is told before anything runs."""
 
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -119,7 +120,9 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
                 fixed[name] = given
         _check_once(fixed, axes)
         only = _only(content.get("only"))
-    return Grid(origin, dict(content), fixed, axes, only)
+    # For sweep.json, in which keys are text.
+    plain = json.loads(json.dumps(dict(content), default=str))
+    return Grid(origin, plain, fixed, axes, only)
 
 
 def _zips(given: Any) -> dict[str, Axis]:
