@@ -164,7 +164,9 @@ def test_the_luck_of_training_alone_is_within_noise(keep, project):
     found = compare_runs("a", "b", project=project)
     assert found.metrics["verdict"].tolist() == ["within noise"]
     assert len(found.differences) == 0
-    assert "Differences: none" in found.summary
+    assert found.summary == (
+        "What differed: nothing that is recorded. Of 1 metrics, from a to b: 1 within noise."
+    )
 
 
 def test_a_false_alarm_is_as_rare_as_it_says(keep, project):

@@ -16,6 +16,12 @@ from recsys_lib.pipeline.runs.reading import read_run
 __all__ = ["RunComparison", "compare_runs"]
 
 _CONFIDENCE = 0.95
+_WORDS = {
+    "by more than noise": "moved by more than noise",
+    "within noise": "within noise",
+    "same": "the same",
+    "unknown": "of which no error is known",
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,17 +51,16 @@ class RunComparison:
     def summary(self) -> str:
         """What there is to say, in a sentence or two."""
         kinds = self.differences["kind"].value_counts(sort=False)
-        counted = ", ".join(f"{number} of {kind}" for kind, number in kinds.items())
-        verdicts = self.metrics["verdict"]
-        real = verdicts.isin(["better", "worse", "moved"]).sum()
-        told = [
-            f"{real} of {len(verdicts)} metrics moved by more than noise",
-            f"{(verdicts == 'within noise').sum()} within it",
-            f"{(verdicts == 'same').sum()} not at all",
-        ]
-        if unknown := int((verdicts == "unknown").sum()):
-            told.append(f"of {unknown} no error is known")
-        return f"Differences: {counted or 'none'}. From {self.a} to {self.b}, {', '.join(told)}."
+        counted = ", ".join(f"{kind} ({number})" for kind, number in kinds.items())
+        verdicts = self.metrics["verdict"].replace(
+            ["better", "worse", "moved"], "by more than noise"
+        )
+        numbers = verdicts.value_counts()
+        told = [f"{numbers[one]} {words}" for one, words in _WORDS.items() if one in numbers]
+        return (
+            f"What differed: {counted or 'nothing that is recorded'}. Of {len(verdicts)} metrics, "
+            f"from {self.a} to {self.b}: {', '.join(told) or 'none to compare'}."
+        )
 
 
 def compare_runs(a: str, b: str, *, project: Project | None = None) -> RunComparison:
