@@ -164,16 +164,30 @@ def test_a_run_killed_at_twenty_random_moments_loses_nothing_that_was_finished(p
     print(f"{kills} kills, {resumed} resumed, {seed} runs finished between them, 0 lost")
 
 
-def test_the_kernel_of_a_killed_run_ends_with_it(project, write, runner):
+@pytest.fixture
+def at_work(project, write, runner):
+    """Begin a run and return its process once it is in the middle of a cell."""
     write("02_use", "import time", "open('at_work', 'w').close(); time.sleep(60)")
     pid = runner.start("--only", "02")
     while not (project.notebooks / "at_work").exists():
-        time.sleep(0.05)
+        time.sleep(0.02)
     assert len(kernels(project)) == 1
-    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def test_the_kernel_of_a_killed_run_ends_with_it(project, runner, at_work):
+    os.kill(at_work, signal.SIGKILL)
     runner.status()
     limit = time.monotonic() + 0.5
     while kernels(project) and time.monotonic() < limit:
         time.sleep(0.01)
     assert kernels(project) == []
     assert Manifest.load(project.run_folder("default")).status == "killed"
+
+
+def test_a_run_that_is_told_to_stop_says_where_it_was(project, runner, at_work):
+    os.kill(at_work, signal.SIGTERM)
+    assert runner.status() == 130
+    assert kernels(project) == []
+    found = Manifest.load(project.run_folder("default"))
+    assert (found.status, found.failure["notebook"]) == ("interrupted", "02_use")
