@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_positive
+from recsys_lib.checks import check_nonnegative, check_positive
 from recsys_lib.models.content import ItemContent
 
 __all__ = ["ContentRidge"]
@@ -21,13 +21,16 @@ class ContentRidge:
 
     The scores s of a person, less their mean, are regressed on the content F of the items in use,
 
-    .. math:: \min_w \|F w - s\|^2 + \lambda \|w\|^2,
+    .. math:: \min_w \|F w - s\|^2 + \lambda \|w - a t\|^2,
 
     and every item, new ones included, gets F w. A map from content to the latent side of a model
     [1]_ is the same thing seen from the other side: where scores are linear in it, as :math:`x B`
     of EASE in the columns of B, or the output of a decoder in its rows, regressing the columns and
     then scoring with what comes out is regressing the scores. So nothing is learned in advance, and
     every model is served.
+
+    What has little support is not shrunk to nothing but to likeness: t is the content of what the
+    person used, and a how much the scores go with it, by least squares, times `trust`.
 
     Parameters
     ----------
@@ -37,12 +40,13 @@ class ContentRidge:
         Items in use, whose scores mean something.
     l2 : float
         The penalty, in items; must be positive.
+    trust : float
+        In likeness, >= 0. Scores are noisy, which makes least squares give it too little.
 
     Notes
     -----
-    By conjugate gradients: about 30 products with F for a row, 20 ms for 17,000 items with 200,000
-    terms in all. Measured on CiteULike-a with a fifth of the articles hidden (EASE, tags, ndcg@100
-    of 550 users, standard error 0.010): 0.344 against 0.358 for likeness alone, 0.378 for both.
+    By conjugate gradients: about 20 products with F for a row, 20 ms for 17,000 items with 200,000
+    terms in all.
 
     References
     ----------
@@ -54,17 +58,19 @@ class ContentRidge:
     >>> import pandas as pd
     >>> content = ItemContent.of(pd.DataFrame({"track": ["A", "A", "B", "B", "A", "B"]}))
     >>> known = np.array([True, True, True, True, False, False])
-    >>> ridge = ContentRidge(content=content, known=known)
+    >>> ridge = ContentRidge(content=content, known=known, l2=1.0)
     >>> ridge.score(np.array([[3.0, 5.0, 1.0, 1.0, 0.0, 0.0]], dtype="float32")).round(1)
     array([[3.5, 3.5, 1.5, 1.5, 3.5, 1.5]], dtype=float32)
     """
 
     content: ItemContent
     known: NDArray[np.bool_]
-    l2: float = 1.0
+    l2: float = 3.0
+    trust: float = 2.0
 
     def __post_init__(self) -> None:
         check_positive("l2", self.l2)
+        check_nonnegative("trust", self.trust)
         n_items = self.content.features.shape[0]
         if np.shape(self.known) != (n_items,):
             raise ValueError(
@@ -72,24 +78,41 @@ class ContentRidge:
                 f"{np.shape(self.known)}. Take both from one catalogue."
             )
 
-    def score(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
+    def score(
+        self, scores: NDArray[np.floating], alike: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
         """Return what the content lets expect of every item.
 
         Parameters
         ----------
         scores : ndarray of shape (n_rows, n_items)
             Of a model; those of new items are not looked at.
+        alike : ndarray of shape (n_rows, n_items), optional
+            Likeness to what each person used (`ItemContent.score`); zeros say nothing.
 
         Returns
         -------
         ndarray of shape (n_rows, n_items), float32
         """
         in_use = np.flatnonzero(self.known)
+        said = np.array(scores, dtype=np.float32)
+        leaning = np.zeros_like(said)
+        if alike is not None:
+            leaning = self._slope(said[:, in_use], alike[:, in_use]) * alike
         features = self.content.features[in_use]
-        said = np.asarray(scores, dtype=np.float32)[:, in_use].T
-        mean = said.mean(axis=0)
-        weights = _solve(features, np.asarray(features.T @ (said - mean)), self.l2)
-        return np.asarray((self.content.features @ weights + mean).T, dtype=np.float32)
+        rest = (said - leaning)[:, in_use].T
+        mean = rest.mean(axis=0)
+        weights = _solve(features, np.asarray(features.T @ (rest - mean)), self.l2)
+        mapped = (self.content.features @ weights + mean).T
+        return np.asarray(mapped + leaning, dtype=np.float32)
+
+    def _slope(self, said: NDArray[np.float32], alike: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return how much the scores go with likeness, not below zero, one number a row."""
+        alike = alike - alike.mean(axis=1, keepdims=True)
+        spread = (alike**2).sum(axis=1)
+        together = ((said - said.mean(axis=1, keepdims=True)) * alike).sum(axis=1)
+        slope = np.divide(together, spread, out=np.zeros_like(spread), where=spread > 0)
+        return np.asarray(self.trust * np.maximum(slope, 0.0), dtype=np.float32)[:, None]
 
 
 def _solve(

@@ -17,18 +17,15 @@ from recsys_lib.models.content_ridge import ContentRidge
 
 __all__ = ["NewItems", "WithNewItems"]
 
-# Half a standard deviation for one: likeness is a weaker sign than use.
-_TRUST = 0.5
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NewItems:
     """Items that nobody used, placed among the others in the order of a model.
 
-    Two things speak for a new item, and the mean of both decides: that it is like what the person
-    used (`ItemContent.score`), and that the model rates high what is like it (`ContentRidge`).
-    Each is in standard deviations over the items in use. A third speaks where a profile names tags
-    or categories that items have.
+    Two things speak for a new item: that it is like what the person used (`ItemContent.score`), and
+    that the model rates high what is like it; `ContentRidge` weighs the one against the other. Tags
+    that a profile names count as much as both. What comes out is brought to mean and standard
+    deviation of the scores of the items in use, so that new items get about their share of lists.
 
     Parameters
     ----------
@@ -38,14 +35,22 @@ class NewItems:
         Items in use.
     is_new : ndarray of shape (n_items,), bool
         Items that nobody used and that say something of themselves.
-    l2 : float
+    l2, trust : float
         Of `ContentRidge`.
+
+    Notes
+    -----
+    Measured with a fifth of the items hidden from EASE, ndcg@100 among the hidden ones: on
+    CiteULike-a by tags 0.37 for likeness alone, 0.36 for the regression alone, 0.40 for this; on
+    MovieLens 100K by title, year and genres 0.23, 0.37 and 0.40. Of the first ten of a list over
+    all items 13 % and 2 % were then new.
     """
 
     content: ItemContent
     known: NDArray[np.bool_]
     is_new: NDArray[np.bool_]
-    l2: float = 1.0
+    l2: float = 3.0
+    trust: float = 2.0
 
     @classmethod
     def of(cls, items: pd.DataFrame | None, user_items: sparse.csr_array) -> Self | None:
@@ -66,7 +71,7 @@ class NewItems:
 
     @cached_property
     def _ridge(self) -> ContentRidge:
-        return ContentRidge(content=self.content, known=self.known, l2=self.l2)
+        return ContentRidge(content=self.content, known=self.known, l2=self.l2, trust=self.trust)
 
     def place(
         self,
@@ -89,25 +94,28 @@ class NewItems:
         -------
         ndarray of shape (n_rows, n_items), float32
         """
-        signs = [self._standard(self._ridge.score(scores))]
-        if history.nnz:
-            signs.append(self._standard(self.content.score(history)))
+        placed = np.array(scores, dtype=np.float32)
+        alike = self.content.score(history) if history.nnz else None
+        sign = self._standard(self._ridge.score(placed, alike))
         told = self.content.score_terms(interests)
         if told is not None:
-            signs.append(self._standard(np.tile(told, (len(scores), 1))))
-        placed = np.array(scores, dtype=np.float32)
-        known = placed[:, self.known]
-        center, spread = known.mean(axis=1)[:, None], known.std(axis=1)[:, None]
-        sign = np.mean(signs, axis=0)[:, self.is_new]
-        placed[:, self.is_new] = center + _TRUST * spread * sign
+            sign = np.float32(0.5) * (sign + self._standard(told[None, :]))
+        center, spread = self._moments(placed)
+        placed[:, self.is_new] = (center + spread * sign)[:, self.is_new]
         return placed
 
     def _standard(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return values in standard deviations over the items in use; zeros where all are equal."""
+        """Return values in standard deviations; zeros where all are equal."""
+        center, spread = self._moments(values)
+        apart = values - center
+        return np.divide(apart, spread, out=np.zeros_like(apart), where=spread > 0)
+
+    def _moments(
+        self, values: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return mean and standard deviation over the items in use, one a row."""
         known = values[:, self.known]
-        spread = known.std(axis=1)[:, None]
-        deviation = values - known.mean(axis=1)[:, None]
-        return np.divide(deviation, spread, out=np.zeros_like(values), where=spread > 0)
+        return known.mean(axis=1, keepdims=True), known.std(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True, kw_only=True)
