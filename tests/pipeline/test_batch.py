@@ -93,9 +93,13 @@ def test_what_one_pair_of_runs_calls_a_gain_several_seeds_call_noise(batch):
     errors = {8: 1.0, 16: 1.0001}
     once = batch(errors, luck=0.02, seeds=1)
     assert once.behind_best["distinguishable"].tolist() == [True]
+    assert once.verdict.endswith(
+        "One seed each: that is said of these models, not of the settings."
+    )
     often = batch(errors, luck=0.02)
     assert often.behind_best["distinguishable"].tolist() == [False]
     assert often.verdict.startswith("Noise: ")
+    assert "One seed" not in often.verdict
 
 
 def test_seeds_that_bring_their_own_users_are_paired_seed_by_seed(batch):

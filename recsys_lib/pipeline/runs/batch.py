@@ -104,6 +104,13 @@ class Batch:
         best, others = self.settings.index[0], self.behind_best
         if not len(others):
             return f"There is one setting, {best}: nothing was compared."
+        if self.settings["seeds"].max() > 1:
+            return self._order()
+        return f"{self._order()} One seed each: that is said of these models, not of the settings."
+
+    def _order(self) -> str:
+        """Which settings can be told from the best, in words."""
+        best, others = self.settings.index[0], self.behind_best
         close = others.index[~others["distinguishable"]].tolist()
         if not close:
             return f"{best} is better than every other setting by more than luck."
