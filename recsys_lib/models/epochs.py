@@ -126,9 +126,10 @@ class EpochRecommender(Recommender):
 
         Notes
         -----
-        Equal to `score` but for rounding. A dense row has no stored zeros: a 0 is an item that the
-        user has not rated. Seen items are scored like all others; leaving them out is up to the
-        program. `save` keeps what `models.load` needs, this keeps the scores only.
+        Equal to `score` but for rounding: to 1e-5 for a model of float32. A dense row has no stored
+        zeros: a 0 is an item that the user has not rated. Seen items are scored like all others;
+        leaving them out is up to the program. `save` keeps what `models.load` needs, this keeps the
+        scores only.
 
         Examples
         --------

@@ -31,7 +31,7 @@ SETTINGS = {
     "RecVAE": {"latent_dim": 8, "hidden_dim": 16, "average": 0.8},
     "VASP": {"latent_dim": 8, "hidden_dim": 16, "average": 0.8, "encoder_layers": 2},
 }
-EPOCHS = 100
+EPOCHS = 250  # more than twenty lives can make
 
 
 def rows(seed: int) -> sparse.csr_array:
@@ -124,7 +124,7 @@ def main(name: str, folder: Path, n_kills: int, seed: int) -> dict[str, object]:
         before, life = last_on_disk(folder), Life(name, folder)
         if rng.random() < 0.8:  # else at some moment of the start: reading, compiling
             life.wait_for(1 + rng.randrange(4), 120)
-        life.wait_for(10**9, rng.random() * 0.06)
+        life.wait_for(10**9, rng.random() * 0.04)
         life.kill()
         while_writing += any(folder.glob(".epoch_*"))
         if told := life.told():

@@ -15,6 +15,7 @@ from recsys_lib.models import load, model_class
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.ease import EASE
 from recsys_lib.models.on_likes import OnLikes
+from recsys_lib.training import configure
 from recsys_lib.training.checkpoints import Checkpoints
 
 SMALL: dict[str, dict[str, object]] = {
@@ -150,6 +151,21 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused_by_name(tmp_path) -> 
 def test_a_model_without_epochs_knows_no_on_epoch() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'on_epoch'"):
         EASE().fit(rows(), on_epoch=print)
+
+
+def test_mixed_precision_comes_to_about_the_same_loss(name: str) -> None:
+    plain = make(name, epochs=1).fit(rows())
+    try:
+        configure("cpu", precision="mixed_bfloat16")
+        mixed = make(name, epochs=1).fit(rows())
+    finally:
+        configure("cpu")
+    assert (plain.trained_on_["precision"], mixed.trained_on_["precision"]) == (
+        "float32",
+        "mixed_bfloat16",
+    )
+    assert mixed.history_.iloc[0, 1] == pytest.approx(plain.history_.iloc[0, 1], rel=0.02)
+    assert not np.array_equal(mixed.score(rows()), plain.score(rows()))
 
 
 PLAIN = """

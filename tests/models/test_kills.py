@@ -21,5 +21,5 @@ def test_a_fit_killed_at_twenty_moments_ends_with_the_same_bits(tmp_path) -> Non
     assert 1 <= found["while_writing"] < 20
     assert found["resumed"] >= 10
     assert found["epochs_lost"] == 0
-    assert found["epochs_before_the_last_life"] < 100
+    assert found["epochs_before_the_last_life"] < 250
     assert found["same"], f"the end differs from that of an uninterrupted fit: {found}"

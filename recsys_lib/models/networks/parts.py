@@ -121,7 +121,7 @@ class Encoder:
         hidden = apply_first(self.layers[0], batch, values)
         for layer in self.layers[1:]:
             hidden = layer(ops.tanh(hidden))
-        return hidden
+        return ops.cast(hidden, "float32")
 
 
 class Decoder:
@@ -146,7 +146,7 @@ class Decoder:
         """Return logits of shape (n_rows, n_items)."""
         for layer in self.layers[:-1]:
             code = ops.tanh(layer(code))
-        return self.layers[-1](code)
+        return ops.cast(self.layers[-1](code), "float32")
 
 
 def penalty(layers: Sequence[Any], l2: float) -> Tensor:

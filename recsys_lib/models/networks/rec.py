@@ -103,7 +103,7 @@ class DenselyConnectedEncoder:
     def __call__(self, batch: Batch, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of shape (n_rows, latent_dim), 0 for an empty row."""
         hidden = self.body(apply_first(self.body.hidden[0], batch, values))
-        both = self.head(hidden) * has_entries(batch)
+        both = ops.cast(self.head(hidden), "float32") * has_entries(batch)
         return both[:, : self.latent_dim], both[:, self.latent_dim :]
 
 

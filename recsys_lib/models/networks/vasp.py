@@ -168,7 +168,7 @@ class JointNetwork:
         self, batch: Batch, code: Tensor, values: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return log p and log (1 - p) of shape (n_rows, n_items), p the product of both paths."""
-        deep = self.head(self.body(self.body.hidden[0](code)))
+        deep = ops.cast(self.head(self.body(self.body.hidden[0](code))), "float32")
         shallow = self.shallow(batch, values)
         # 1 - ab = (1 - a) + a (1 - b), each term positive: no difference of near-equal numbers.
         log_deep = ops.log_sigmoid(deep)
