@@ -19,6 +19,7 @@ import psutil
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
+from papermill.translators import PythonTranslator, papermill_translators
 from traitlets.config import Config
 
 from recsys_lib.errors import ArtifactError
@@ -180,6 +181,19 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
 
 
 papermill_engines.register(_ENGINE, _Engine)
+
+
+class _Translator(PythonTranslator):  # type: ignore[misc]
+    """Papermill's, which would write a tuple as text."""
+
+    @classmethod
+    def translate(cls, val: Any) -> str:
+        if isinstance(val, tuple):
+            return f"tuple({cls.translate_list(list(val))})"
+        return str(super().translate(val))
+
+
+papermill_translators.register("python", _Translator)
 
 
 def part_of(copy: Path) -> Path:

@@ -67,6 +67,17 @@ def test_only_what_changed_runs_again(chain, write, run):
     assert leftovers(chain) == []
 
 
+def test_a_parameter_arrives_in_the_type_of_its_literal(project, write, run):
+    literals = f"{ONLY_RUN}\nDIMS = (128, 64)  # widths\nNAMES = ['a']  # words\nRATE = 0.1  # step"
+    write(
+        "01_make", 'session.save("seen", {"all": repr((DIMS, NAMES, RATE))})', parameters=literals
+    )
+    run(DIMS=[64, 32], NAMES=["b", "c"], RATE=1)
+    assert read(project, "seen") == {"all": "((64, 32), ['b', 'c'], 1.0)"}
+    run(DIMS=[])
+    assert read(project, "seen") == {"all": "((), ['a'], 0.1)"}
+
+
 def test_what_the_clock_says_of_files_does_not_matter(chain, run):
     run()
     for years, path in enumerate(sorted(chain.root.rglob("*"))):
