@@ -1,7 +1,10 @@
 """A disk that is full or read-only, for real: a small file system of its own under `runs/`."""
 
+import os
+import resource
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -62,3 +65,30 @@ def test_a_read_only_disk_is_told(write, runs, capsys):
     assert main(["run"]) == 2
     assert "The folder of the run must be writable" in capsys.readouterr().err
     remount(runs, "rw")
+
+
+def test_a_limit_on_files_is_told_and_the_run_goes_on_where_it_is_lifted(project, write, tmp_path):
+    """As a quota: this needs no file system of its own, and so no root."""
+
+    def run(limit):
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        return subprocess.run(
+            [sys.executable, "-m", "recsys_lib", "run"],
+            cwd=project.root,
+            env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard)),
+            capture_output=True,
+            text=True,
+        )
+
+    write("01_small", 'session.save("small", [1]);')
+    write("02_big", BIG)
+    done = run(1_000_000)
+    assert done.returncode == 2
+    assert "artifacts/big must be writable; File too large. Free disk space" in done.stderr
+    runs = project.root / "runs"
+    assert not [path for path in runs.rglob("*") if ".part" in path.name]
+    assert (runs / "default/artifacts/small.json").exists()
+    assert Manifest.load(runs / "default").status == "failed"
+    assert run(resource.RLIM_INFINITY).returncode == 0
+    assert (runs / "default/artifacts/big/x").stat().st_size == 3_000_000
