@@ -168,10 +168,17 @@ class _Driver:
             parameters=setting.parameters,
             only=it.only,
             shared=it.shared[setting.name],
+            turn=self._turn(),
             timeout=self._options.timeout,
             environment=self._environment,
             token=self._state.token,
         )
+
+    def _turn(self) -> float:
+        """Return a fraction that differs between settings that begin one after the other."""
+        at_once = self._capacity.now
+        begun = sum(one.attempts > 0 for one in self._state.entries) - 1
+        return begun % at_once / at_once
 
     def _settle(self, future: "Future[Result]") -> None:
         entry = self._running.pop(future)

@@ -1,7 +1,7 @@
 """What notebooks read and write, as their text tells it, and which of them are the same step."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +9,12 @@ from recsys_lib.pipeline.chain import Step
 from recsys_lib.pipeline.freshness import source_fingerprint
 from recsys_lib.pipeline.sweeping.labels import digest
 
-__all__ = ["Flow", "flow_of", "step_keys", "unwritten"]
+__all__ = ["Flow", "flow_of", "step_keys", "unwritten", "working_order"]
 
 _READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
 _WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
+# Handed to a function, which may read whatever it likes; `import_dataset` reads no artefacts.
+_HANDED = re.compile(r"(?<!import_dataset)[(,=]\s*session\s*[,)\n]")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def flow_of(step: Step) -> Flow:
         needs=frozenset(name for call, name in calls if call == "read" and name),
         asks=frozenset(name for call, name in calls if call == "find" and name),
         writes=frozenset(_WRITE.findall(text)),
-        plain=all(name for _, name in calls),
+        plain=all(name for _, name in calls) and not _HANDED.search(text),
     )
 
 
@@ -69,19 +71,62 @@ def step_keys(steps: Sequence[Step], parameters: Mapping[str, Any]) -> dict[str,
         Overrides of one setting.
     """
     keys: dict[str, str] = {}
-    writers: dict[str, str] = {}
+    sources = _sources(steps)
     for step in steps:
-        flow = flow_of(step)
-        wanted = flow.needs | flow.asks
-        before = {name: writers.get(name) for name in wanted} if flow.plain else dict(keys)
         values = {
             name: parameters.get(name, one.default)
             for name, one in step.parameters.items()
             if name != "RUN"
         }
+        before = [keys[name] for name in sources[step.name]]
         keys[step.name] = digest([source_fingerprint(step), values, before], 16)
-        writers |= dict.fromkeys(flow.writes, keys[step.name])
     return keys
+
+
+def _sources(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """Return for each step, in order, the steps before it that it reads from."""
+    found: dict[str, list[str]] = {}
+    writers: dict[str, str] = {}
+    for step in steps:
+        flow = flow_of(step)
+        names = flow.needs | flow.asks
+        # What nobody is seen to write may come from any of those before.
+        known = flow.plain and names <= writers.keys()
+        found[step.name] = sorted({writers[name] for name in names}) if known else list(found)
+        writers |= dict.fromkeys(flow.writes, step.name)
+    return found
+
+
+def working_order(steps: Sequence[Step], common: Collection[str], turn: float) -> list[Step]:
+    """Return the steps in the order in which one setting runs them beside others.
+
+    First what only this setting has, with all that it rests on, as in the chain. The rest is
+    common: each setting begins it at another place, to make something rather than to wait.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        The chain, in order.
+    common : collection of str
+        Names of the steps that other settings have as well.
+    turn : float
+        From 0 to below 1, different for settings that are at work together.
+    """
+    sources = _sources(steps)
+    first: set[str] = set()
+    for step in reversed(steps):
+        if step.name not in common or step.name in first:
+            first |= {step.name, *sources[step.name]}
+    ordered = [step for step in steps if step.name in first]
+    rest = [step for step in steps if step.name not in first]
+    begin = int(turn * len(rest))
+    rest = rest[begin:] + rest[:begin]
+    while rest:
+        made = {step.name for step in ordered}
+        ready = next(step for step in rest if made.issuperset(sources[step.name]))
+        rest.remove(ready)
+        ordered.append(ready)
+    return ordered
 
 
 def unwritten(steps: Sequence[Step], chain: Sequence[Step]) -> list[tuple[Step, str, Step]]:

@@ -14,6 +14,7 @@ from recsys_lib.pipeline.manifest import this_process
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import Outcome, RunResult, run_chain
 from recsys_lib.pipeline.sweeping.pulse import listening, tell, work_folder
+from recsys_lib.pipeline.sweeping.reading import working_order
 from recsys_lib.pipeline.sweeping.sharing import Sharing
 
 __all__ = ["Result", "Task", "work"]
@@ -38,6 +39,8 @@ class Task:
         Which notebooks.
     shared : dict
         Notebook -> key, of the steps that other settings have as well.
+    turn : float
+        Where it begins with those; see `working_order`.
     timeout : float
         Seconds for each notebook.
     environment : dict
@@ -52,6 +55,7 @@ class Task:
     parameters: dict[str, Any]
     only: str | None
     shared: dict[str, str]
+    turn: float
     timeout: float
     environment: dict[str, str]
     token: str
@@ -92,7 +96,9 @@ def work(task: Task) -> Result:
 
 def _run(task: Task, stop: threading.Event, news: "_News") -> RunResult:
     project = Project(Path(task.root))
-    steps = select(load_steps(project), only=task.only)
+    steps = working_order(
+        select(load_steps(project), only=task.only), task.shared.keys(), task.turn
+    )
     run = f"{task.sweep}/{task.setting}"
     sharing = Sharing(project, run, task.shared, task.token, stop, news.wait)
     news.sharing = sharing

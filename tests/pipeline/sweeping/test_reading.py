@@ -6,7 +6,7 @@ import pytest
 
 from recsys_lib.pipeline.chain import Step
 from recsys_lib.pipeline.parameters import Parameter
-from recsys_lib.pipeline.sweeping.reading import step_keys, unwritten
+from recsys_lib.pipeline.sweeping.reading import step_keys, unwritten, working_order
 
 
 def step(name, *cells, **defaults):
@@ -41,8 +41,11 @@ def test_a_parameter_changes_what_declares_it_and_what_reads_from_that(changed, 
     assert differing(CHAIN, **changed) == numbers
 
 
-def test_a_name_that_is_not_in_the_text_may_be_any_artefact():
-    hidden = step("05_hidden", "session.read(name)")
+@pytest.mark.parametrize(
+    "cell", ["session.read(name)", "data = load(session)", "f(1, of=session)", 'session.read("x")']
+)
+def test_what_is_not_read_by_its_name_may_be_any_artefact(cell):
+    hidden = step("05_hidden", cell)
     assert differing([*CHAIN, hidden], EPOCHS=6) == ["02", "03", "05"]
 
 
@@ -53,3 +56,23 @@ def test_what_a_notebook_left_out_writes_is_missed():
     assert unwritten([MAKE, TRAIN, USE], CHAIN) == []
     # What is only asked for may be absent.
     assert unwritten([APART], CHAIN) == []
+
+
+def test_settings_begin_what_they_have_in_common_at_different_places():
+    more = step("05_more", 'session.read("facts")')
+    after = step("07_after", 'session.read("list"); session.find("late")')
+    late = step("06_late", 'session.save("late", 1)')
+    chain = [*CHAIN, more, late, after]
+    common = {"01_make", "04_apart", "05_more", "06_late"}
+
+    def numbers(turn):
+        return [one.number for one in working_order(chain, common, turn)]
+
+    # 02, 03 and 07 are this setting's own, and 06 writes what 07 asks for.
+    assert numbers(0) == ["01", "02", "03", "06", "07", "04", "05"]
+    assert numbers(0.5) == ["01", "02", "03", "06", "07", "05", "04"]
+    everything = {one.name for one in chain}
+    for turn in (0, 0.25, 0.5, 0.75):
+        order = [one.number for one in working_order(chain, everything, turn)]
+        assert sorted(order) == [one.number for one in chain]
+        assert order.index("01") < order.index("02") < order.index("03") < order.index("07")
