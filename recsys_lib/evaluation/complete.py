@@ -16,6 +16,7 @@ from recsys_lib.dataset import Fold
 from recsys_lib.evaluation.evaluate import evaluate
 from recsys_lib.ranking import top_k
 from recsys_lib.synthesis import Truth
+from recsys_lib.synthesis.prediction import hidden_chance
 
 __all__ = ["measured_and_true"]
 
@@ -105,8 +106,8 @@ def _errors(
 ) -> dict[str, float]:
     """The error on the held-out ratings by weight, and the expected one on all pairs not shown."""
     predicted = np.clip(scores.astype(np.float64), *truth.settings.rating_scale)
-    pairs, taken = fold.targets.tocoo(), truth.inclusion(fold.users)
-    chance = ((1 - share) * taken / (1 - share * taken))[pairs.row, pairs.col]
+    pairs, taken = fold.targets.tocoo(), np.minimum(truth.inclusion(fold.users), 1 - 1e-12)
+    chance = hidden_chance(-np.log1p(-taken), share)[pairs.row, pairs.col]
     squares = (predicted[pairs.row, pairs.col] - pairs.data) ** 2
     signal, hidden = truth.signal(fold.users), fold.fold_in.toarray() == 0
     expected = (predicted - truth.probit.expected(signal)) ** 2 + truth.probit.variance(signal)
