@@ -77,7 +77,8 @@ class Bundle:
         Interactions from which on the model answers; with fewer the next rung does.
     blend : float
         How many interactions the next rung counts for while the model answers (see `ladder.blend`),
-        so that a first click moves the list and does not overturn it. 0 leaves it to the model.
+        so that a first click moves the list and does not overturn it. 0 leaves it to the model, as
+        data want where hardly two people use the same: `evaluation.measure_blends` tells.
         With a calibrator probabilities are averaged and order the list; without one, standardised
         scores. The rung is called ``"history + ..."`` while the next one has a quarter of the say
         or more.
