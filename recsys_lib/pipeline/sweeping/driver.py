@@ -185,15 +185,17 @@ class _Driver:
         try:
             result = future.result()
         except self._engine.lost as error:
+            result = Result("interrupted", " ".join(str(error).split()))
+        except Exception as error:
+            # Whatever an engine raises is the end of one setting, not of the sweep.
+            result = Result("failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+        if result.status == "interrupted":
             if entry.attempts < _ATTEMPTS:
                 entry.status = "waiting"
                 self._queue.insert(0, entry)
                 return
-            said = " ".join(str(error).split())
-            result = Result("failed", f"lost its worker {_ATTEMPTS} times; the last time: {said}")
-        except Exception as error:
-            # Whatever an engine raises is the end of one setting, not of the sweep.
-            result = Result("failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+            said = f"lost its worker {_ATTEMPTS} times; the last time: {result.message}"
+            result = Result("failed", said)
         self._take(entry, result)
 
     def _take(self, entry: Entry, result: Result) -> None:

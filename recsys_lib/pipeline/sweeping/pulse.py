@@ -100,17 +100,20 @@ def listening(sweep: Path, token: str, stop: threading.Event) -> Iterator[None]:
     path = work_folder(sweep) / "driver.json"
 
     def listen() -> None:
-        # Only what changes is looked at, by this machine's own steady clock.
-        last, since, near = None, time.monotonic(), False
+        # Only what changes is looked at, by this machine's own steady clock; and a network drive
+        # may show for a while what an earlier start has written.
+        last, since, ours, near = None, time.monotonic(), False, False
         while not ended.wait(_LOOK):
             now = heard(path)
-            if now.get("beat") != last:
+            mine = now.get("token") == token
+            if mine and now.get("beat") != last:
                 last, since = now.get("beat"), time.monotonic()
-            another = now.get("token", token) != token
             silent = time.monotonic() - since > _SILENCE
+            another = ours and bool(now) and not mine
             # A process that was seen here and is no more need not be waited for.
-            lives, near = _is_here(now), near or _is_here(now)
-            if another or now.get("stop") or silent or (near and now and not lives):
+            dead = near and mine and not _is_here(now)
+            ours, near = ours or mine, near or (mine and _is_here(now))
+            if another or silent or dead or (mine and now.get("stop")):
                 stop.set()
                 return
 
