@@ -192,8 +192,8 @@ def plot_gains(
     ----------
     table : DataFrame
         Indexed by model, first row on top: ``gain`` with ``low`` and ``high``, positive where it
-        is better; ``as given`` and ``tuned``, the metric before and after; optionally ``promised``,
-        the gain on the people that chose the settings.
+        is better; ``as given`` and ``tuned``, the metric before and after; optionally ``certain``,
+        whether it is more than luck, and ``promised``, the gain on the people that chose.
     xlabel, title : str
         Of the figure; the metric with its part.
     ax : Axes, optional
@@ -207,7 +207,8 @@ def plot_gains(
     ax = new_axes(ax, height=1.5 + 0.42 * len(table))
     ax.axvline(0, color=MUTED, lw=1.2, zorder=0)
     for row, (_, entry) in enumerate(table.iterrows()):
-        colour = COLOURS["blue"] if entry["low"] > 0 or entry["high"] < 0 else _GIVEN
+        certain = entry["low"] > 0 or entry["high"] < 0
+        colour = COLOURS["blue"] if entry.get("certain", certain) else _GIVEN
         ax.plot([entry["low"], entry["high"]], [row, row], color=colour, lw=3, alpha=0.5)
         ax.plot(entry["gain"], row, "o", color=colour, ms=7)
         if "promised" in table:

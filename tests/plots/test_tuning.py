@@ -98,5 +98,8 @@ def test_gains_are_held_against_nothing_and_against_the_promise() -> None:
     certain, _, uncertain, _ = (line.get_color() for line in points)
     assert certain != uncertain
     assert "0.200 → 0.300" in [text.get_text() for text in ax.texts]
+    doubted = plots.plot_gains(table.assign(certain=False), xlabel="gain")
+    first = next(line for line in doubted.lines if line.get_marker() == "o")
+    assert first.get_color() == uncertain
     plain = plots.plot_gains(table.drop(columns="promised"), xlabel="gain")
     assert plain.get_legend() is None

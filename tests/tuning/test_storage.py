@@ -26,7 +26,7 @@ from recsys_lib.tuning import Range, Space, search
 from recsys_lib.tuning.objective import Objective, Void
 from recsys_lib.tuning.workers import Watch, counted, myself
 
-BUDGET = 10
+BUDGET = 8
 PAUSE = 0.1
 # Run in a process of its own, forked where the library is imported already.
 WORKER = """
@@ -142,7 +142,7 @@ def test_killed_again_and_again_it_ends_as_if_it_never_was(
 ) -> None:
     rng = random.Random(0)
     (tmp_path / "go").touch()
-    for _ in range(3):
+    for _ in range(2):
         (worker,) = start(1)
         assert worker.next() == "trial"
         time.sleep(rng.uniform(0, 2 * PAUSE))
