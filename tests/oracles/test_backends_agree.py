@@ -11,9 +11,11 @@ import pytest
 # random generators draw differently.
 PROGRAM = """
 import json
+import tempfile
 import numpy as np
 from scipy import sparse
 from recsys_lib.training import Rows, Trainer
+from recsys_lib.training.exporting import export_scores
 from recsys_lib.training.quiet import keras
 from recsys_lib.training.rows import bucket, expand
 from recsys_lib.models.networks import mult, rec, vasp
@@ -58,6 +60,10 @@ for name, network in networks.items():
         key = f"{name}, {'gathered' if gather else 'dense'}"
         found[key] = [float(phase.loss(batch, 3.0)[0]) for phase in network.phases()]
         found[key + ", scores"] = np.array(network.score(batch)).ravel().tolist()
+    with tempfile.TemporaryDirectory() as folder:
+        export_scores(network.score, 9, f"{folder}/scores.keras")
+        plain = keras.models.load_model(f"{folder}/scores.keras")
+    found[f"{name}, exported"] = np.array(plain(x.toarray())).ravel().tolist()
     if name == "MultDAE":
         trainer = Trainer(network.phases(), state=network.state, batch_size=5, seed=0)
         trainer.fit(Rows(x), epochs=3)
@@ -96,3 +102,10 @@ def test_a_gathered_first_layer_gives_the_losses_of_a_dense_one(answers):
         for key, value in dense.items():
             gathered = found[key.replace("dense", "gathered")]
             assert gathered == pytest.approx(value, rel=1e-5, abs=1e-5), key
+
+
+def test_an_exported_network_scores_as_the_network_itself(answers):
+    for found in answers:
+        for name in ("MultDAE", "MultVAE", "RecVAE", "VASP"):
+            scores = found[f"{name}, dense, scores"]
+            assert found[f"{name}, exported"] == pytest.approx(scores, rel=1e-5, abs=1e-5), name

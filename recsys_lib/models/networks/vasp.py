@@ -91,7 +91,8 @@ class ShallowPath:
     def __call__(self, batch: Batch, values: Tensor) -> Tensor:
         """Return log probabilities of shape (n_rows, n_items); 0 where the path is silent."""
         inner, known = batch.among(self.place, self.n_popular, values)
-        logits = inner.project(self.kernel(), known) + self.layer.bias
+        bias = ops.convert_to_tensor(self.layer.bias)
+        logits = inner.project(self.kernel(), known) + bias
         said = ops.pad(ops.log_sigmoid(logits), [(0, 0), (0, 1)])
         return ops.take(said, self.place, axis=1)
 
