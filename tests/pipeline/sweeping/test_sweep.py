@@ -146,10 +146,10 @@ class Shelf:
     """A place that papermill can write to, as those for s3 or gs are."""
 
     def __init__(self):
-        self.files = {}
+        self.files, self.refused = {}, ("nothing",)
 
     def write(self, buffer, path):
-        if "closed" in path:
+        if "closed" in path or path.endswith(self.refused):
             raise PermissionError("Access Denied")
         self.files[path] = buffer
 
@@ -164,7 +164,12 @@ def shelf():
 
 
 def test_notebooks_and_manifests_are_copied_by_papermills_writers(sweep, shelf):
-    sweep({"SEED": [1]}, only="01", output="shelf://bucket/prefix/")
+    shelf.refused = (".ipynb",)
+    state = sweep({"SEED": [1]}, only="01", output="shelf://bucket/prefix/")
+    assert [one.message for one in state.failed] == ["its copy could not be written: Access Denied"]
+    shelf.refused = ("nothing",)
+    state = sweep({"SEED": [1]}, only="01", output="shelf://bucket/prefix/")
+    assert (state.status, state.entries[0].ran) == ("done", 0)
     names = {path.removeprefix("shelf://bucket/prefix/grid/") for path in shelf.files}
     assert names == {"sweep.json", "seed-1/01_make.ipynb", "seed-1/manifest.json"}
     told = json.loads(shelf.files["shelf://bucket/prefix/grid/sweep.json"])
