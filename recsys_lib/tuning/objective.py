@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
 
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate, parse_metric
@@ -73,12 +72,10 @@ class Objective:
         self.seconds_left: float | None = None
         #: Number of the last trial.
         self.number = -1
-        #: The error that left the last trial, if one did that is not the study's own.
-        self.raised: BaseException | None = None
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the metric on the validation part."""
-        self.number, self.raised = trial.number, None
+        self.number = trial.number
         trial.set_user_attr(WORKER, myself())
         rank = rank_of(trial.study, trial.number)
         if self._trials is not None and rank >= self._trials:
@@ -101,17 +98,11 @@ class Objective:
             yield
         except _IMPOSSIBLE as error:
             if rank == 0:  # the model as it stands: the search is wrong, not the settings
-                self.raised = error
                 raise
             trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
             raise Failed from error
         except (KeyboardInterrupt, Void) as error:
             trial.set_user_attr(VOID, str(error) or "interrupted")
-            raise
-        except (optuna.TrialPruned, UpdateFinishedTrialError):
-            raise
-        except Exception as error:
-            self.raised = error
             raise
 
     def _measure(

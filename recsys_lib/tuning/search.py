@@ -261,10 +261,10 @@ def _run_one(study: "optuna.Study", objective: "Objective") -> None:
 
     try:
         study.optimize(objective, n_trials=1, catch=(Failed, Void))
-    except (UpdateFinishedTrialError, ValueError):
-        # Not from the model: somebody took this worker for dead, such as after a laptop's sleep,
-        # and has given the trial to another.
-        if objective.raised is not None:
+    except (UpdateFinishedTrialError, ValueError) as error:
+        # Somebody took this worker for dead, such as after a laptop's sleep, and has given the
+        # trial to another.
+        if isinstance(error, ValueError) and not str(error).startswith("Cannot tell a "):
             raise
 
 

@@ -65,7 +65,7 @@ class Watch:
     """Looks after the trials of others in a study: who is dead shall not be waited for.
 
     Of a worker on this machine the system knows whether it lives. Of one on another machine the
-    heartbeat of the study tells, which Optuna looks after with each trial that it begins.
+    heartbeat in the storage tells.
 
     Parameters
     ----------
@@ -86,6 +86,7 @@ class Watch:
 
     def release_dead(self) -> bool:
         """Give up the trials of dead workers; return whether one is without a name."""
+        optuna.storages.fail_stale_trials(self._study)
         nameless = False
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             worker = trial.user_attrs.get(WORKER)

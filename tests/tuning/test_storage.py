@@ -24,6 +24,7 @@ from recsys_lib.models import EASE, EDLAE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Range, Space, search
 from recsys_lib.tuning.objective import Objective, Void
+from recsys_lib.tuning.studies import quiet
 from recsys_lib.tuning.workers import Watch, counted, myself
 
 BUDGET = 8
@@ -266,13 +267,47 @@ def test_a_trial_without_a_name_is_given_up_in_the_end(
     pd.testing.assert_frame_equal(settled(found), settled(whole))
 
 
-def test_of_another_machine_only_the_heartbeat_tells(likes: Split, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:Heartbeat of", "ignore:Argument ``heartbeat_interval``")
+def test_of_another_machine_only_the_heartbeat_tells(
+    likes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = optuna.create_study()
     for worker in ({**myself(), "host": "elsewhere"}, myself(), {**myself(), "born": 0.0}):
         study.ask().set_user_attr("worker", worker)
-    assert not Watch(study).release_dead()
+    with quiet():
+        assert not Watch(study).release_dead()
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.RUNNING, TrialState.RUNNING, TrialState.FAIL]
+    # One that begins the last trial of the budget elsewhere, and is heard of no more.
+    file = tmp_path / "studies.sqlite"
+    search(EASE(), likes, "ndcg@10", trials=1, storage=file)
+    kept = optuna.storages.RDBStorage(f"sqlite:///{file}", heartbeat_interval=1)
+    last = optuna.load_study(study_name="EASE", storage=kept).ask()
+    last.set_user_attr("worker", {**myself(), "host": "elsewhere"})
+    kept.record_heartbeat(last._trial_id)
+    monkeypatch.setattr("recsys_lib.tuning.studies._GRACE_S", 1)
+    found = search(EASE(), likes, "ndcg@10", trials=2, storage=file)
+    assert found.trials["state"].tolist() == ["complete", "complete"]
+
+
+def test_who_is_taken_for_dead_loses_the_trial_and_goes_on(likes: Split, tmp_path: Path) -> None:
+    file = tmp_path / "studies.sqlite"
+    taken = []
+
+    class Slept(EASE):
+        def _fit(self, *arguments: Any) -> None:
+            if self.l2 != 300.0 and not taken:
+                study = optuna.load_study(study_name="EASE", storage=f"sqlite:///{file}")
+                taken.append(study.trials[-1].number)
+                study.tell(taken[0], state=TrialState.FAIL)
+            super()._fit(*arguments)
+
+    Slept.__name__ = "EASE"
+    found = search(Slept(), likes, "ndcg@10", trials=4, storage=file)
+    assert taken == [1]
+    pd.testing.assert_frame_equal(
+        settled(found), settled(search(EASE(), likes, "ndcg@10", trials=4))
+    )
 
 
 def test_no_message_and_no_table_tells_the_password(
