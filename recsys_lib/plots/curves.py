@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from recsys_lib.plots.style import COLOURS, INK, MARKERS, MUTED, new_figure, styled
@@ -209,6 +210,10 @@ def _write_legend(axes: Sequence[Axes]) -> None:
     if len(axes) == 1:
         axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
         return
-    handles, ncols = list(known.values()), min(len(known), 6)
+    figure, handles, ncols = axes[0].figure, list(known.values()), min(len(known), 6)
     place = "outside lower center"
-    axes[0].figure.legend(handles, list(known), loc=place, ncols=ncols, frameon=False)
+    figure.legend(handles, list(known), loc=place, ncols=ncols, frameon=False)
+    # A legend outside keeps twice the usual distance.
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(h_pad=0.09)
