@@ -12,6 +12,7 @@ from recsys_lib.pipeline.sweeping.state import Entry, SweepState
 __all__ = ["SweepLines", "closing_table", "key_metrics"]
 
 _SHOWN_METRICS = 4
+_METRIC = "{:.4g}".format
 
 
 class SweepLines:
@@ -105,7 +106,8 @@ def key_metrics(table: pd.DataFrame, names: list[str]) -> list[str]:
     names : list of str
         The columns that are metrics.
     """
-    moved = [name for name in names if len(set(table[name].dropna().round(9))) > 1]
+    # As they will be shown: what differs in the ninth digit has not moved.
+    moved = [name for name in names if len({_METRIC(one) for one in table[name].dropna()}) > 1]
     return (moved or names)[:_SHOWN_METRICS]
 
 
@@ -122,6 +124,6 @@ def closing_table(state: SweepState) -> str:
     shown = table[[*varied, "status", "seconds", "peak_gb", *key_metrics(table, metrics)]]
     formats = {"seconds": "{:.1f}".format, "peak_gb": "{:.2f}".format}
     for name in metrics:
-        formats[name] = "{:.4g}".format
+        formats[name] = _METRIC
     text = shown.to_string(formatters=formats, na_rep="", index_names=True)
     return "\n".join(line.rstrip() for line in str(text).splitlines())
