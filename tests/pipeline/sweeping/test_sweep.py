@@ -15,6 +15,7 @@ from papermill.iorw import papermill_io
 from recsys_lib.cli import main
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import sweep as sweep_from_python
+from recsys_lib.pipeline.record import Record
 
 from .conftest import EPOCHS, SEED, TRAIN, gone, news, note, statuses
 
@@ -122,7 +123,9 @@ def test_a_sweep_that_is_stopped_keeps_what_is_finished_and_goes_on(chain, write
     # To a file: the workers of a killed sweep would hold a pipe for some seconds.
     with (chain.root / "said").open("w") as said, subprocess.Popen(command, stderr=said) as process:
         end = time.monotonic() + 60
-        while not ((chain.root / "seen-10").exists() and "02" in diary()):
+        finished = chain.record("grid/epochs-5", "02_train")
+        # The diary is written before the notebook has ended.
+        while not ((chain.root / "seen-10").exists() and getattr(Record.find(finished), "done", 0)):
             assert time.monotonic() < end, process.poll()
             time.sleep(0.1)
         kernel = int((chain.root / "seen-10").read_text())
