@@ -14,6 +14,12 @@ from recsys_lib import Bundle, Dataset, Popularity
 from recsys_lib.cli import main
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+RUN_WITH_CTRL_C = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from recsys_lib.cli import main
+raise SystemExit(main(["run"]))
+"""
 PARAMETERS = 'RUN = "lab"  # name\nSEED = 0  # seed'
 
 
@@ -159,7 +165,8 @@ def test_an_interrupted_run_takes_its_kernel_along(project, sent):
         "import os, time",
         'pid = (session.project.root / "pid").write_text(str(os.getpid())); time.sleep(600)',
     )
-    command = [sys.executable, "-m", "recsys_lib", "run"]
+    # What was started in the background inherits that SIGINT is ignored; a terminal's does not.
+    command = [sys.executable, "-c", RUN_WITH_CTRL_C]
     with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as process:
         kernel = int(wait_for(project / "pid"))
         process.send_signal(sent)
