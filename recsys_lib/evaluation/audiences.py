@@ -12,7 +12,7 @@ from recsys_lib.evaluation.segments import by_history_length, by_item_popularity
 
 __all__ = ["audience_table", "item_table", "wins"]
 
-_TASTES = ("rare taste", "mixed taste", "common taste")
+_TASTES = ("rare taste", "mixed taste", "usual taste")
 
 
 def audience_table(
@@ -23,7 +23,7 @@ def audience_table(
     *,
     n_groups: int = 3,
 ) -> pd.DataFrame:
-    """Return one metric of each model for people of short and long history, rare and common taste.
+    """Return one metric of each model for people of short and long history, rare and usual taste.
 
     Parameters
     ----------

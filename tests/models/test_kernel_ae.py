@@ -98,3 +98,11 @@ def test_a_vanishing_sharpness_is_the_linear_autoencoder_with_the_same_penalty()
     # The nearest wrong penalty, the same against the whole kernel, shrinks the linear part away.
     model.l2 = 2.0 / (0.02 * math.exp(-0.02))
     assert np.abs(model.fit(asked).score(asked) - expected).max() > 0.1
+
+
+def test_without_a_penalty_it_is_four_times_the_users_of_an_item_of_the_catalogue():
+    # 30 users for 4 items; twice the users with the same rows bear twice the penalty.
+    for rows, l2 in ((LIKES, 30.0), (sparse.csr_array(sparse.vstack([LIKES, LIKES])), 60.0)):
+        given = KernelAE(sharpness=2.0, l2=l2).fit(rows).score(LIKES)
+        assert_allclose(KernelAE(sharpness=2.0).fit(rows).score(LIKES), given, rtol=1e-5)
+        assert np.abs(KernelAE(sharpness=2.0, l2=4.0).fit(rows).score(LIKES) - given).max() > 0.05

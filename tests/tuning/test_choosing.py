@@ -23,6 +23,8 @@ def test_the_lowest_error_is_chosen_and_all_trials_are_told(ratings: Split) -> N
     ]
     assert choice.trials["chosen"].tolist() == [False, True, False]
     assert choice.trials["rmse"].idxmin() == 1
+    assert choice.seconds.keys() == {"biases"}
+    assert choice.seconds["biases"] > 0
 
 
 def test_the_highest_value_is_chosen_where_higher_is_better(ratings: Split) -> None:
