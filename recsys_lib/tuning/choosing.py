@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ class Choice:
     Attributes
     ----------
     models : dict of str to model
-        The chosen candidate of each family, fitted on the training part.
+        A fitted copy of the chosen candidate of each family, by the training part.
     trials : DataFrame
         One row a candidate: ``model``, its ``settings`` as text, the metric on the validation
         fold, and whether it was ``chosen``.
@@ -44,7 +45,7 @@ def choose(
     ----------
     candidates : mapping of str to sequence of model
         Name of the family -> models with different settings. The same number for every family is
-        the fair comparison: an untuned baseline is beaten by anything.
+        the fair comparison: an untuned baseline is beaten by anything. They stay as they are.
     split : Split
         Of which the test is sealed: touching it is a `LeakError`.
     metric : str
@@ -63,8 +64,8 @@ def choose(
 
     Notes
     -----
-    One fit and one evaluation a candidate; all fitted models of a family are held until it is
-    decided. Candidates that stop early see the validation fold while they are fitted.
+    One fit and one evaluation a candidate; the best so far of each family is held, and the one at
+    work. Candidates that stop early see the validation fold while they are fitted.
 
     Examples
     --------
@@ -87,14 +88,19 @@ def choose(
     for name, family in candidates.items():
         if not family:
             raise ValueError(f"`candidates` must have a model for each name; {name!r} has none.")
-        values, times = [], []
-        for model in family:
+        values: list[float] = []
+        best = 0
+        for place, candidate in enumerate(family):
+            # A copy, so that a loser leaves its memory: some hold a matrix of items by items.
+            model = deepcopy(candidate)
             begun = time.perf_counter()
             model.fit(split.train, validation=split.validation)
-            times.append(time.perf_counter() - begun)
-            values.append(evaluate(model, split.validation, [metric], **options)[metric])
-        best = values.index(min(values) if lower_is_better else max(values))
-        chosen[name], seconds[name] = family[best], times[best]
+            took = time.perf_counter() - begun
+            value = evaluate(model, split.validation, [metric], **options)[metric]
+            values.append(value)
+            if place == 0 or (value < values[best] if lower_is_better else value > values[best]):
+                best, chosen[name], seconds[name] = place, model, took
+            del model
         for place, (text, value) in enumerate(zip(_differences(family), values, strict=True)):
             rows.append({"model": name, "settings": text, metric: value, "chosen": place == best})
     return Choice(models=chosen, trials=pd.DataFrame(rows), seconds=seconds)

@@ -1,5 +1,8 @@
 """Settings are chosen on validation, and nothing else is looked at."""
 
+import gc
+import weakref
+
 import pytest
 
 from recsys_lib.dataset import Split
@@ -32,6 +35,27 @@ def test_the_highest_value_is_chosen_where_higher_is_better(ratings: Split) -> N
     choice = choose({"knn": rankers}, ratings, "ndcg@5", min_value=7.0)
     assert choice.trials.set_index("chosen").loc[True, "ndcg@5"] == choice.trials["ndcg@5"].max()
     assert choice.trials["settings"].tolist() == ["neighbours=1", "neighbours=15"]
+
+
+def test_candidates_stay_unfitted_and_losers_leave_their_memory(
+    ratings: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[weakref.ref[Bias]] = []
+    fit = Bias.fit
+
+    def watched(self: Bias, *args: object, **options: object) -> Bias:
+        gc.collect()
+        # At work: this one, and at most the best before it.
+        assert sum(one() is not None for one in fitted) <= 1
+        fitted.append(weakref.ref(self))
+        return fit(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Bias, "fit", watched)
+    candidates = [*damped(), *damped()]
+    choice = choose({"biases": candidates}, ratings, "rmse")
+    assert len(fitted) == 6
+    assert not any(hasattr(one, "n_items_") for one in candidates)
+    assert hasattr(choice.models["biases"], "n_items_")
 
 
 def test_the_test_fold_is_never_looked_at(ratings: Split) -> None:
