@@ -1,5 +1,7 @@
 """From the parameters of a notebook to the data they name."""
 
+import re
+
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.pipeline.notebook import Session
@@ -42,16 +44,19 @@ def import_dataset(session: Session, *, ratings: bool = True) -> Dataset:
     items, users = (
         session.input(given[name]) if given[name] else None for name in ("ITEMS", "USERS")
     )
-    dataset = load_dataset(
-        session.input(given["SOURCE"]),
-        items=items,
-        users=users,
-        user=given["USER_COLUMN"],
-        item=given["ITEM_COLUMN"],
-        value=given["VALUE_COLUMN"],
-        timestamp=given["TIMESTAMP_COLUMN"],
-        duplicates=given["DUPLICATES"],
-    )
+    try:
+        dataset = load_dataset(
+            session.input(given["SOURCE"]),
+            items=items,
+            users=users,
+            user=given["USER_COLUMN"],
+            item=given["ITEM_COLUMN"],
+            value=given["VALUE_COLUMN"],
+            timestamp=given["TIMESTAMP_COLUMN"],
+            duplicates=given["DUPLICATES"],
+        )
+    except DataError as error:
+        raise DataError(_in_parameters(str(error))) from error
     if ratings and dataset.rating_scale is None:
         raise DataError(
             f"{given['SOURCE']} must have a column of ratings, which these notebooks predict; "
@@ -59,3 +64,12 @@ def import_dataset(session: Session, *, ratings: bool = True) -> Dataset:
             "use the library itself for interactions without values."
         )
     return dataset
+
+
+def _in_parameters(message: str) -> str:
+    """Name a remedy by the notebook's parameter; the library names its own argument."""
+    return re.sub(
+        r'(user|item|value|timestamp)="\.\.\."',
+        lambda found: f"the parameter {found[1].upper()}_COLUMN",
+        message,
+    )

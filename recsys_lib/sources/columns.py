@@ -57,6 +57,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "dwell": ("dwell", "dwellseconds", "duration", "dwelltime"),
     "title": ("title", "movietitle", "itemtitle", "booktitle", "name", "itemname", "labtitle"),
 }
+# Ids only where no column of the names above stands beside them: else they are titles.
+_IDS_WHERE_ALONE = {
+    "item": ("product", "movie", "film", "course", "book", "article", "track", "song"),
+}
 # Two names of one role in one table are two candidates, except for these, which say it outright.
 _OUTRIGHT = {"userid", "itemid", "value", "rating", "timestamp", "event", "title", "dwell"}
 
@@ -112,8 +116,16 @@ def find_column(
 
 
 def matches(role: str, columns: Sequence[str]) -> list[str]:
-    """Return the columns whose names are known for a role."""
-    return [column for column in columns if _plain(column) in _NAMES[role]]
+    """Return the columns whose names are known for a role.
+
+    Examples
+    --------
+    >>> matches("item", ["course", "rating"]), matches("item", ["course", "course_id"])
+    (['course'], ['course_id'])
+    """
+    known = [column for column in columns if _plain(column) in _NAMES[role]]
+    weak = _IDS_WHERE_ALONE.get(role, ())
+    return known or [column for column in columns if _plain(column) in weak]
 
 
 def _named(role: str, columns: Sequence[str], given: str, table: str) -> str:
