@@ -93,7 +93,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
-        part.chmod(0o755)  # mkdtemp makes private folders; artefacts are shared as other files are
+        part.chmod(0o755)  # mkdtemp makes private folders; artifacts are shared as other files are
         yield part
         _put_in_place(part, path)
     except OSError as error:
@@ -221,7 +221,7 @@ def _reading(path: Path | str) -> Iterator[None]:
         ) from error
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ArtifactError(
-            f"{path} must be a readable artefact; {type(error).__name__}: {error}. "
+            f"{path} must be a readable artifact; {type(error).__name__}: {error}. "
             "It is damaged or of another kind: delete it and run the step that writes it."
         ) from error
 
@@ -244,9 +244,9 @@ def write_manifest(folder: Path | str, *, kind: str, **facts: Any) -> None:
     Parameters
     ----------
     folder : Path or str
-        The artefact's folder.
+        The artifact's folder.
     kind : str
-        What the artefact is, such as ``"dataset"`` or ``"model"``.
+        What the artifact is, such as ``"dataset"`` or ``"model"``.
     **facts
         Anything with a JSON form: configuration, seed, inputs, measures.
     """
@@ -267,14 +267,14 @@ def _seal(record: Mapping[str, Any]) -> str:
 
 
 def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:
-    """Return the manifest of an artefact after verifying that every file is the one written.
+    """Return the manifest of an artifact after verifying that every file is the one written.
 
     Parameters
     ----------
     folder : Path or str
-        The artefact's folder.
+        The artifact's folder.
     kind : str
-        What the artefact must be.
+        What the artifact must be.
 
     Returns
     -------

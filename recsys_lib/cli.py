@@ -187,7 +187,7 @@ def _tell_failure(outcome: "Outcome", debug: bool) -> int:
 def _places(project: "Project", result: "RunResult") -> str:
     folder = result.folder.relative_to(project.root)
     figures = project.figures(result.name).relative_to(project.root)
-    return f"Executed notebooks: {folder}   artefacts: {folder}/artifacts   figures: {figures}"
+    return f"Executed notebooks: {folder}   artifacts: {folder}/artifacts   figures: {figures}"
 
 
 def _show_comparison(folder: Path) -> None:

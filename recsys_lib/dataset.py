@@ -46,7 +46,7 @@ class Dataset:
     user_ids, item_ids : pandas.Index of length n_users, n_items
         The external id of each position.
     users, items : DataFrame or None
-        Profiles and catalogue, one row per position, indexed by the external id.
+        Profiles and catalog, one row per position, indexed by the external id.
     timestamps : ndarray of shape (n_interactions,), int64, or None
         Nanoseconds since 1970 (UTC), in the order of ``user_items.data``.
     rating_scale : tuple of float or None
@@ -94,8 +94,8 @@ class Dataset:
         timestamp : str or None
             Column of times: datetimes, or numbers in seconds since 1970.
         items, users : DataFrame, optional
-            Catalogue and profiles. The id is the index, or the column named as `item` or `user`.
-            The catalogue fixes the items: those without interactions become empty columns, and an
+            Catalog and profiles. The id is the index, or the column named as `item` or `user`.
+            The catalog fixes the items: those without interactions become empty columns, and an
             interaction with an item that is not listed is an error. Likewise for users.
         rating_scale : tuple of float, optional
             Lowest and highest possible rating; taken from the data where it is not given. Must be
@@ -107,7 +107,7 @@ class Dataset:
         Returns
         -------
         Dataset
-            Positions follow the catalogue and profiles where given, else the sorted ids.
+            Positions follow the catalog and profiles where given, else the sorted ids.
 
         Raises
         ------
@@ -326,7 +326,7 @@ class Split:
     train_users : ndarray of shape (n_train_rows,), int64
         The row of each training user in the dataset.
     items : ndarray of shape (n_items,), int64, or None
-        The column of each item in the dataset, where the split has other columns: the catalogue of
+        The column of each item in the dataset, where the split has other columns: the catalog of
         ``strong_generalization(..., seeding="liang2018")``. None: the columns are the dataset's.
     """
 
@@ -389,5 +389,5 @@ def _csr_from(arrays: dict[str, NDArray[Any]], name: str) -> sparse.csr_array:
         parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
         shape = tuple(int(size) for size in arrays[f"{name}_shape"])
     except KeyError as error:
-        raise ArtifactError(f"The artefact must hold the array {error}; it does not.") from error
+        raise ArtifactError(f"The artifact must hold the array {error}; it does not.") from error
     return sparse.csr_array(parts, shape=shape)

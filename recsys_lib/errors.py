@@ -28,7 +28,7 @@ class ConfigError(RecsysError, ValueError):
 
 
 class ArtifactError(RecsysError, ValueError):
-    """An artefact is missing, half-written, changed since it was written, or of another kind."""
+    """An artifact is missing, half-written, changed since it was written, or of another kind."""
 
 
 class NotFittedError(RecsysError, ValueError):

@@ -30,7 +30,7 @@ class TopK(NamedTuple):
 def mask_seen(scores: NDArray[np.float32], seen: sparse.csr_array) -> NDArray[np.float32]:
     """Set the scores of the entries stored in `seen` to -inf, in place, and return them.
 
-    Minus infinity, never 0: on raw logits or centred ratings a zero may outrank every unseen item.
+    Minus infinity, never 0: on raw logits or centered ratings a zero may outrank every unseen item.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def top_k(
         Items that may not be listed, such as those the user has already used.
     seed : int
         Equal scores are ordered by a random permutation of the items that depends on this seed
-        only. Ordering them by position would favour popular items wherever positions follow
+        only. Ordering them by position would favor popular items wherever positions follow
         popularity, as they do when items are numbered in order of first appearance.
 
     Returns

@@ -109,7 +109,7 @@ def merge_duplicates(table: pd.DataFrame, duplicates: Duplicates) -> pd.DataFram
 
 
 def indexed_by_id(frame: pd.DataFrame | None, column: str, name: str) -> pd.DataFrame | None:
-    """Return the catalogue or profiles with their ids as a unique index named None."""
+    """Return the catalog or profiles with their ids as a unique index named None."""
     if frame is None:
         return None
     if column in frame.columns:

@@ -71,7 +71,7 @@ def test_a_half_written_or_missing_file_names_itself(tmp_path: Path, reader: str
     artifacts.write_arrays(tmp_path / "whole.npz", b=np.arange(1000))
     half = tmp_path / "half.npz"
     half.write_bytes((tmp_path / "whole.npz").read_bytes()[:700])
-    with pytest.raises(ArtifactError, match=r"half\.npz must be a readable artefact"):
+    with pytest.raises(ArtifactError, match=r"half\.npz must be a readable artifact"):
         read(half)
 
 

@@ -55,18 +55,18 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(kind: str, tmp_path: Path) 
     save, _ = KINDS[kind]
     refused = pytest.raises(ArtifactError, match="must be writable; .*nothing half-written")
     with refused, small_disk():
-        save(tmp_path / "artefact")
+        save(tmp_path / "artifact")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_full_disk_leaves_the_older_artefact_whole(kind: str, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_older_artifact_whole(kind: str, tmp_path: Path) -> None:
     save, load = KINDS[kind]
-    save(tmp_path / "artefact")
+    save(tmp_path / "artifact")
     with pytest.raises(ArtifactError, match="must be writable"), small_disk():
-        save(tmp_path / "artefact")
-    load(tmp_path / "artefact")
-    assert [path.name for path in tmp_path.iterdir()] == ["artefact"]
+        save(tmp_path / "artifact")
+    load(tmp_path / "artifact")
+    assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,7 +80,7 @@ def test_any_damage_to_any_file_is_an_artifact_error(
     kind: str, which: int, place: float, damage: str, tmp_path: Path
 ) -> None:
     save, load = KINDS[kind]
-    folder = tmp_path / "artefact"
+    folder = tmp_path / "artifact"
     save(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     file = files[which % len(files)]
@@ -96,10 +96,10 @@ def test_any_damage_to_any_file_is_an_artifact_error(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_artefact_of_another_kind_is_refused(kind: str, tmp_path: Path) -> None:
+def test_an_artifact_of_another_kind_is_refused(kind: str, tmp_path: Path) -> None:
     save, _ = KINDS[kind]
-    save(tmp_path / "artefact")
+    save(tmp_path / "artifact")
     for other, (_, load) in KINDS.items():
         if other != kind:
             with pytest.raises(ArtifactError, match=f"must hold a {other}"):
-                load(tmp_path / "artefact")
+                load(tmp_path / "artifact")

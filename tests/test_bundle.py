@@ -112,7 +112,7 @@ def test_the_reason_is_the_item_whose_absence_costs_most(bundle: Bundle) -> None
 def test_every_rung_answers_when_it_is_its_turn(bundle: Bundle) -> None:
     cases = {
         "history": bundle.recommend(history=["a"]),
-        "profile neighbours": bundle.recommend(profile={"role": "dev", "years": 9}),
+        "profile neighbors": bundle.recommend(profile={"role": "dev", "years": 9}),
         "segment popularity": Bundle(
             model=bundle.model, dataset=bundle.dataset, like=7.0, min_similarity=0.9
         ).recommend(profile={"role": "dev"}),
@@ -122,11 +122,11 @@ def test_every_rung_answers_when_it_is_its_turn(bundle: Bundle) -> None:
     for rung, answer in cases.items():
         assert set(answer["rung"]) == {rung}
         assert answer["probability"].is_monotonic_decreasing
-    assert cases["profile neighbours"]["because"].iloc[0] == "role=dev, years=9"
+    assert cases["profile neighbors"]["because"].iloc[0] == "role=dev, years=9"
     assert cases["segment popularity"]["because"].iloc[0] == "role=dev"
 
 
-def test_profiles_move_the_list_towards_what_near_users_like(bundle: Bundle) -> None:
+def test_profiles_move_the_list_toward_what_near_users_like(bundle: Bundle) -> None:
     ops, dev = (
         bundle.recommend(profile=profile, k=99).set_index("item_id")["probability"]
         for profile in ({"role": "ops", "years": 1}, {"role": "dev", "years": 9})
@@ -137,12 +137,12 @@ def test_profiles_move_the_list_towards_what_near_users_like(bundle: Bundle) -> 
 
 def test_a_user_without_history_is_answered_by_the_profile_in_the_database(bundle: Bundle) -> None:
     asked = bundle.recommend("new", k=99)
-    assert set(asked["rung"]) == {"profile neighbours"}
+    assert set(asked["rung"]) == {"profile neighbors"}
     told = bundle.recommend(profile=USERS.loc["new"].to_dict(), k=99)
     assert told["item_id"].tolist() == asked["item_id"].tolist()
 
 
-def test_users_are_no_neighbours_of_their_own(bundle: Bundle) -> None:
+def test_users_are_no_neighbors_of_their_own(bundle: Bundle) -> None:
     one = Bundle(model=bundle.model, dataset=bundle.dataset, like=7.0, n_neighbors=1, prior=1.0)
     asked = one.recommend("new", k=99).set_index("item_id")["probability"]
     # Told the same profile as a stranger's, the nearest user is "new", who has used nothing.
@@ -164,7 +164,7 @@ def test_the_first_clicks_move_the_list_from_the_profile_to_the_model(bundle: Bu
         # Of the way from what the profile says to what the model says of Gamma.
         shares.append((found["probability"]["c"] - before["c"]) / (model["c"] - before["c"]))
     assert shares == pytest.approx([1 / 3, 2 / 4, 3 / 5, 4 / 6])
-    assert rungs == ["history + profile neighbours"] * 4
+    assert rungs == ["history + profile neighbors"] * 4
     long = mixed.recommend(history=list("abcdef"), profile=profile)
     assert long.empty
     assert set(dataclasses.replace(mixed, blend=0.5).recommend("bob")["rung"]) == {"history"}
@@ -178,7 +178,7 @@ def test_probabilities_do_not_increase_down_a_blended_list(bundle: Bundle, blend
         assert (found["probability"].diff().dropna() <= 1e-12).all()
 
 
-def test_without_probabilities_the_blended_order_is_that_of_the_standardised_sum(
+def test_without_probabilities_the_blended_order_is_that_of_the_standardized_sum(
     bundle: Bundle,
 ) -> None:
     mixed = dataclasses.replace(bundle, blend=2.0, calibrator=None)
@@ -319,7 +319,7 @@ def test_interests_and_near_profiles_place_new_items_for_a_newcomer() -> None:
         asked = {"role": role, "years": 1, "interests": track}
         top = bundle.recommend(profile=asked, k=99).set_index("item_id")
         assert set(top.loc[["f", "g", "h"], "rung"]) == {"item content"}
-        assert set(top.loc[["a", "d"], "rung"]) == {"profile neighbours"}
+        assert set(top.loc[["a", "d"], "rung"]) == {"profile neighbors"}
         assert top.loc[["f", "g", "h"], "probability"].isna().all()
         ahead[track] = top.loc["g", "rank"] - top.loc["f", "rank"]
     assert ahead["NET"] > 0
@@ -372,7 +372,7 @@ def test_half_written_or_changed_files_are_named(bundle: Bundle, tmp_path: Path,
         Bundle.load(folder)
 
 
-def test_other_artefacts_and_later_formats_are_refused(
+def test_other_artifacts_and_later_formats_are_refused(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle.dataset.save(tmp_path / "dataset")

@@ -197,7 +197,7 @@ def test_a_user_is_asked_for_where_none_is_given(bundle, capsys, monkeypatch):
     assert "Gamma" in capsys.readouterr().out
 
 
-def test_a_list_longer_than_the_catalogue_says_that_it_is_all(bundle, capsys):
+def test_a_list_longer_than_the_catalog_says_that_it_is_all(bundle, capsys):
     assert main(["recommend", "nle", "-k", "300"]) == 0
     assert "These are all: no more than 2 items are left for user 'nle'." in capsys.readouterr().out
 
@@ -230,7 +230,7 @@ def test_no_name_at_all_is_an_answer_too(bundle, capsys, monkeypatch):
 def test_a_damaged_bundle_is_named(bundle, project, capsys):
     (project / "runs/default/artifacts/bundle/manifest.json").write_text("{")
     assert main(["recommend", "nle"]) == 2
-    assert "manifest.json must be a readable artefact" in capsys.readouterr().err
+    assert "manifest.json must be a readable artifact" in capsys.readouterr().err
 
 
 def test_the_doctor_tells_versions_backend_devices_memory_and_disk(project, capsys):

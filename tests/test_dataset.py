@@ -31,7 +31,7 @@ def test_positions_follow_the_sorted_ids_and_zero_ratings_stay() -> None:
     assert (dataset.timestamps / 1e9).tolist() == [10, 20, 40, 30]
 
 
-def test_the_catalogue_fixes_the_items() -> None:
+def test_the_catalog_fixes_the_items() -> None:
     items = pd.DataFrame({"item_id": ["z", "y", "x"], "title": ["Z", "Y", "X"]})
     dataset = Dataset.from_frame(FRAME, items=items)
     assert dataset.item_ids.tolist() == ["z", "y", "x"]

@@ -38,7 +38,7 @@ def test_a_shorter_list_is_the_head_of_a_longer_one(scores: np.ndarray, k: int, 
     )
 
 
-def test_ties_do_not_favour_low_positions() -> None:
+def test_ties_do_not_favor_low_positions() -> None:
     level = np.zeros((1, 100), dtype=np.float32)
     firsts = [int(top_k(level, 1, seed=seed).items[0, 0]) for seed in range(200)]
     # Uniform over 100 positions: the mean of 200 draws is 49.5 +- 2; position order would give 0.

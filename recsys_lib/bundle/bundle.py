@@ -31,7 +31,7 @@ from recsys_lib.ranking import top_k
 __all__ = ["RUNGS", "Bundle"]
 
 #: The rungs of the ladder, from what is known best to what is known of anybody.
-RUNGS = ("history", "profile neighbours", "item content", "segment popularity", "popularity")
+RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
 
 _FORMAT = 1
 _REASONS = 2
@@ -62,8 +62,8 @@ class Bundle:
     model : Recommender
         Fitted on the items of `dataset`, in their order.
     dataset : Dataset
-        Ids, histories, and where known catalogue (column ``title``) and profiles. The people in it
-        answer for their neighbours.
+        Ids, histories, and where known catalog (column ``title``) and profiles. The people in it
+        answer for their neighbors.
     calibrator : Calibrator, optional
         Turns the model's scores into probabilities; without one they are missing (NaN) where the
         model answers.
@@ -79,12 +79,12 @@ class Bundle:
         How many interactions the next rung counts for while the model answers (see `ladder.blend`),
         so that a first click moves the list and does not overturn it. 0 leaves it to the model, as
         data want where hardly two people use the same: `evaluation.measure_blends` tells.
-        With a calibrator probabilities are averaged and order the list; without one, standardised
+        With a calibrator probabilities are averaged and order the list; without one, standardized
         scores. The rung is called ``"history + ..."`` while the next one has a quarter of the say
         or more.
     new_items : bool
         Whether items that nobody in the dataset used are listed for being like the person's own and
-        like what is recommended (``"item content"``: words, tags and categories of the catalogue;
+        like what is recommended (``"item content"``: words, tags and categories of the catalog;
         see `NewItems`). Their probability is not known.
     n_neighbors, min_similarity : int, float
         Of `Ladder`; with no user as near as that the next rung answers.
@@ -160,7 +160,7 @@ class Bundle:
             ``rank`` from 1, ``item_id``, ``title`` (the id where there is none), ``probability``
             that the person likes the item (NaN where it is not known), ``rung`` that answered, and
             ``because``: titles of the history whose absence would lower the score most, or what
-            the neighbours share. Items already used are left out. There are fewer than `k` rows
+            the neighbors share. Items already used are left out. There are fewer than `k` rows
             where fewer items are left, and none is padded.
 
         Raises

@@ -90,7 +90,7 @@ class Desk:
             find_ids(users.columns, profile, "profile column")
         elif len(profile) and self.dataset.items is None:
             raise DataError(
-                "`profile` must be compared with profiles or a catalogue of the dataset; it has "
+                "`profile` must be compared with profiles or a catalog of the dataset; it has "
                 "neither. Build the bundle from a dataset with `users` or `items`."
             )
 

@@ -2,7 +2,7 @@
 
 from recsys_lib.evaluation.audiences import audience_table, item_table, wins
 from recsys_lib.evaluation.calibration import Calibrator, fit_calibrator, score_cells
-from recsys_lib.evaluation.catalogue import known_metrics, parse_metric
+from recsys_lib.evaluation.catalog import known_metrics, parse_metric
 from recsys_lib.evaluation.ceiling import share_of_gap_closed
 from recsys_lib.evaluation.complete import measured_and_true
 from recsys_lib.evaluation.evaluate import evaluate

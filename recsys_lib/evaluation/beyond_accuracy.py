@@ -1,4 +1,4 @@
-"""Beyond accuracy: how much of the catalogue is shown, how evenly, and how far into the tail."""
+"""Beyond accuracy: how much of the catalog is shown, how evenly, and how far into the tail."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,7 @@ def exposure(items: NDArray[np.integer], n_items: int) -> NDArray[np.int64]:
     items : ndarray of shape (n_rows, k), int
         Ranked lists; -1 where a list is short.
     n_items : int
-        Size of the catalogue.
+        Size of the catalog.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def exposure(items: NDArray[np.integer], n_items: int) -> NDArray[np.int64]:
 
 
 def coverage(counts: ArrayLike) -> float:
-    """Share of the catalogue that is listed to anyone.
+    """Share of the catalog that is listed to anyone.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def tail_recall_at_k(
     Parameters
     ----------
     items : ndarray of shape (n_rows, width), int
-        Ranked lists of the *whole* catalogue, width >= k.
+        Ranked lists of the *whole* catalog, width >= k.
     targets : csr_array of shape (n_rows, n_items)
     tail : ndarray of shape (n_items,), bool
         Which items count, see `tail_items`.

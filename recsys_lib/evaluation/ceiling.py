@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation.catalogue import parse_metrics
+from recsys_lib.evaluation.catalog import parse_metrics
 from recsys_lib.evaluation.estimates import Estimate, Sample, bootstrap, percentile_interval
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.runs import group_runs

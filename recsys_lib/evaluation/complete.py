@@ -72,7 +72,7 @@ def measured_and_true(
     References
     ----------
     .. [1] T. Schnabel, A. Swaminathan, A. Singh, N. Chandak, T. Joachims, "Recommendations as
-       Treatments: Debiasing Learning and Evaluation", ICML 2016, eq. 11 (self-normalised).
+       Treatments: Debiasing Learning and Evaluation", ICML 2016, eq. 11 (self-normalized).
 
     Examples
     --------

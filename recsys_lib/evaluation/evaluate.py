@@ -14,7 +14,7 @@ from scipy import sparse
 from recsys_lib.dataset import Fold
 from recsys_lib.evaluation import beyond_accuracy, rating
 from recsys_lib.evaluation import metrics as ranking_metrics
-from recsys_lib.evaluation.catalogue import Metric, parse_metrics
+from recsys_lib.evaluation.catalog import Metric, parse_metrics
 from recsys_lib.evaluation.ranked import rank_fold
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.scoring import count_items, likes
@@ -96,7 +96,7 @@ def evaluate(
 
     Notes
     -----
-    The whole catalogue is ranked, never a sample of it, with what the user has already used set
+    The whole catalog is ranked, never a sample of it, with what the user has already used set
     to -inf. Memory is that of one batch of scores, about 4 x ``batch_size`` x n_items x 4 bytes,
     plus the lists (4 k bytes per user, less than the fold itself).
 
@@ -140,7 +140,7 @@ def evaluate(
         item_counts=count_items(item_counts, fold),
     )
     protocol = {
-        "ranking": "whole catalogue, seen items at -inf, equal scores in seeded random order",
+        "ranking": "whole catalog, seen items at -inf, equal scores in seeded random order",
         "n_users": len(kept),
         "n_users_without_targets": fold.n_rows - len(kept),
         "n_items": int(fold.targets.shape[1]),

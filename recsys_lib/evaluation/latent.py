@@ -136,7 +136,7 @@ def linear_recovery(
 
     Notes
     -----
-    Ridge regression on standardised dimensions with the penalty 1, next to nothing: it is there
+    Ridge regression on standardized dimensions with the penalty 1, next to nothing: it is there
     for dimensions that are constant. A code is only defined up to whatever map the decoder undoes,
     so single dimensions of two codes can't be compared, and this can.
 

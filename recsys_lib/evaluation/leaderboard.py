@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation.catalogue import parse_metric
+from recsys_lib.evaluation.catalog import parse_metric
 from recsys_lib.evaluation.ceiling import share_of_gap_closed
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.significance import compare

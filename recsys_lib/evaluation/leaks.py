@@ -116,7 +116,7 @@ def _pairs(matrix: sparse.csr_array, users: NDArray[np.int64]) -> NDArray[np.int
 
 
 def assert_vocabulary(
-    item_ids: Iterable[Any], train_item_ids: Iterable[Any], *, catalogue: Iterable[Any] = ()
+    item_ids: Iterable[Any], train_item_ids: Iterable[Any], *, catalog: Iterable[Any] = ()
 ) -> None:
     """Raise if the item vocabulary holds an id that only held-out data can have told.
 
@@ -126,8 +126,8 @@ def assert_vocabulary(
         The vocabulary: one id for each column.
     train_item_ids : iterable
         Ids in the training interactions.
-    catalogue : iterable
-        Ids known before any interaction, such as a product list. A catalogue fixed before the
+    catalog : iterable
+        Ids known before any interaction, such as a product list. A catalog fixed before the
         split is no leak; a vocabulary gathered from all interactions is one, because that an item
         exists at all then says that someone held out has used it.
 
@@ -138,20 +138,20 @@ def assert_vocabulary(
 
     Examples
     --------
-    >>> assert_vocabulary(["a", "b"], ["a"], catalogue=["a", "b"])
+    >>> assert_vocabulary(["a", "b"], ["a"], catalog=["a", "b"])
     >>> assert_vocabulary(["a", "b"], ["a"])
     Traceback (most recent call last):
-    recsys_lib.errors.LeakError: Every item must come from the training data or the catalogue; 1 of
+    recsys_lib.errors.LeakError: Every item must come from the training data or the catalog; 1 of
     2 does not, first 'b'. ...
     """
     vocabulary = pd.Index(list(item_ids))
-    known = pd.Index(list(train_item_ids)).union(pd.Index(list(catalogue)), sort=False)
+    known = pd.Index(list(train_item_ids)).union(pd.Index(list(catalog)), sort=False)
     foreign = vocabulary[~vocabulary.isin(known)]
     if len(foreign):
         raise LeakError(
-            "Every item must come from the training data or the catalogue; "
+            "Every item must come from the training data or the catalog; "
             f"{len(foreign)} of {len(vocabulary)} {'does' if len(foreign) == 1 else 'do'} not, "
-            f"first {foreign[0]!r}. Give the catalogue, or drop those columns."
+            f"first {foreign[0]!r}. Give the catalog, or drop those columns."
         )
 
 

@@ -74,7 +74,7 @@ def find_hits(items: ArrayLike, targets: sparse.csr_array) -> Hits:
     Raises
     ------
     ValueError
-        If the rows differ in number or an item lies outside the catalogue.
+        If the rows differ in number or an item lies outside the catalog.
 
     Notes
     -----

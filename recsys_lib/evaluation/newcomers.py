@@ -236,7 +236,7 @@ def hide_items(
     Returns
     -------
     train : csr_array of shape (n_users - n_held_out, n_items), float32
-        The other users; the columns of hidden items are empty, for the catalogue stays.
+        The other users; the columns of hidden items are empty, for the catalog stays.
     fold : Fold
         Of each held-out user what they used of the items that are known, and as targets what they
         used of the hidden ones.

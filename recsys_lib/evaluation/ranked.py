@@ -1,4 +1,4 @@
-"""One pass over a fold: score a batch, rank the whole catalogue, keep lists, drop scores."""
+"""One pass over a fold: score a batch, rank the whole catalog, keep lists, drop scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lib.dataset import Fold
-from recsys_lib.evaluation.catalogue import Metric
+from recsys_lib.evaluation.catalog import Metric
 from recsys_lib.evaluation.rating import predictions_at
 from recsys_lib.evaluation.scoring import score_batches
 from recsys_lib.ranking import top_k
@@ -42,7 +42,7 @@ class Ranked:
 def rank_fold(
     model: Any, fold: Fold, asked: Sequence[Metric], *, batch_size: int, seed: int
 ) -> Ranked:
-    """Rank the catalogue for every row of `fold`, as far as the metrics `asked` need it.
+    """Rank the catalog for every row of `fold`, as far as the metrics `asked` need it.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def rank_fold(
     Examples
     --------
     >>> from scipy import sparse
-    >>> from recsys_lib.evaluation.catalogue import parse_metrics
+    >>> from recsys_lib.evaluation.catalog import parse_metrics
     >>> class Same:
     ...     def score(self, user_items):
     ...         return np.tile([3.0, 2.0, 1.0], (user_items.shape[0], 1))

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from recsys_lib.dataset import Fold
-from recsys_lib.evaluation.catalogue import parse_metrics
+from recsys_lib.evaluation.catalog import parse_metrics
 from recsys_lib.evaluation.evaluate import evaluate
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.scoring import count_items

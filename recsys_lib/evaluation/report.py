@@ -21,7 +21,7 @@ from recsys_lib.artifacts import (
     write_table,
 )
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation.catalogue import Metric, parse_metric
+from recsys_lib.evaluation.catalog import Metric, parse_metric
 from recsys_lib.evaluation.estimates import Sample, bootstrap, percentile_interval
 
 __all__ = ["Report"]

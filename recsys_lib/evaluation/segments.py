@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Fold
 from recsys_lib.evaluation.beyond_accuracy import keep_entries
-from recsys_lib.evaluation.catalogue import parse_metric
+from recsys_lib.evaluation.catalog import parse_metric
 from recsys_lib.evaluation.estimates import Sample, bootstrap, percentile_interval
 from recsys_lib.evaluation.evaluate import fold_fingerprint
 from recsys_lib.evaluation.metrics import find_hits, recall_at_k

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys_lib.checks import check_fraction
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation.catalogue import Metric, parse_metric
+from recsys_lib.evaluation.catalog import Metric, parse_metric
 from recsys_lib.evaluation.estimates import Estimate, Sample, bootstrap
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.runs import Runs, group_runs
@@ -132,7 +132,7 @@ def compare(
     Notes
     -----
     Two sources of luck are kept apart. *Users*: others would give another mean; their part is
-    s_user^2 / n, from the users' paired differences. *Seeds*: another initialisation would give
+    s_user^2 / n, from the users' paired differences. *Seeds*: another initialization would give
     another model; their part is s_seed^2 / m for each model with m > 1 runs. The squared standard
     error is the sum. With one run of each model the interval is the paired percentile bootstrap
     over users and speaks of these two *trained models*, not of the methods; with several it is
@@ -156,14 +156,14 @@ def compare(
     >>> from scipy import sparse
     >>> from recsys_lib.dataset import Fold
     >>> from recsys_lib.evaluation import evaluate
-    >>> class Favourite:
+    >>> class Favorite:
     ...     def __init__(self, item):
     ...         self.item = item
     ...     def score(self, user_items):
     ...         return np.eye(3)[[self.item] * user_items.shape[0]]
     >>> wanted = sparse.csr_array(np.eye(3)[[1] * 30 + [2] * 10])
     >>> fold = Fold(fold_in=sparse.csr_array((40, 3)), targets=wanted, users=np.arange(40))
-    >>> reports = [evaluate(Favourite(i), fold, ["recall@1"], name=f"item {i}") for i in (1, 2)]
+    >>> reports = [evaluate(Favorite(i), fold, ["recall@1"], name=f"item {i}") for i in (1, 2)]
     >>> compare(reports).verdict
     'item 1 leads item 2 by 0.5000 in recall@1 (95 % interval 0.2000 to 0.7500).'
     """

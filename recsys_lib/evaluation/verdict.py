@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from recsys_lib.evaluation.catalogue import parse_metric
+from recsys_lib.evaluation.catalog import parse_metric
 
 __all__ = ["state_verdict"]
 

@@ -8,7 +8,7 @@ from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 
-__all__ = ["favourite_group", "group_labels", "mean_by_group"]
+__all__ = ["favorite_group", "group_labels", "mean_by_group"]
 
 _MOST_GROUPS = 40
 
@@ -118,7 +118,7 @@ def mean_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.Da
     return table.rename_axis(index=items.name, columns=users.name)
 
 
-def favourite_group(values: ArrayLike, groups: pd.Series) -> pd.Series:
+def favorite_group(values: ArrayLike, groups: pd.Series) -> pd.Series:
     """Return the group of items that each row has most of, on average over the group's items.
 
     Parameters
@@ -136,7 +136,7 @@ def favourite_group(values: ArrayLike, groups: pd.Series) -> pd.Series:
     Examples
     --------
     >>> tracks = pd.Series(["cloud", "cloud", "data"], name="track")
-    >>> favourite_group([[9, 1, 4], [3, 3, 4]], tracks).tolist()
+    >>> favorite_group([[9, 1, 4], [3, 3, 4]], tracks).tolist()
     ['cloud', 'data']
     """
     labels, place = np.unique(groups.to_numpy(str), return_inverse=True)

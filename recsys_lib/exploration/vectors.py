@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from recsys_lib.checks import check_integer
 from recsys_lib.seeding import seed_from
 
-__all__ = ["flat_map", "neighbour_agreement", "spectrum"]
+__all__ = ["flat_map", "neighbor_agreement", "spectrum"]
 
 
 def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
@@ -32,10 +32,8 @@ def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(squares / squares.sum())
 
 
-def neighbour_agreement(
-    vectors: ArrayLike, groups: pd.Series, *, k: int = 5
-) -> tuple[float, float]:
-    """Return how often an item's nearest neighbours are of its own group, and how often by chance.
+def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> tuple[float, float]:
+    """Return how often an item's nearest neighbors are of its own group, and how often by chance.
 
     Parameters
     ----------
@@ -44,7 +42,7 @@ def neighbour_agreement(
     groups : Series of length n_items
         Such as the track, which the model was never told.
     k : int
-        Neighbours of each item, >= 1.
+        Neighbors of each item, >= 1.
 
     Returns
     -------
@@ -54,7 +52,7 @@ def neighbour_agreement(
     Examples
     --------
     >>> vectors = [[1, 0], [1, 0.1], [-1, 0], [-1, 0.1]]
-    >>> found, chance = neighbour_agreement(vectors, pd.Series(["a", "a", "b", "b"]), k=1)
+    >>> found, chance = neighbor_agreement(vectors, pd.Series(["a", "a", "b", "b"]), k=1)
     >>> found, round(chance, 2)
     (1.0, 0.33)
     """
@@ -83,7 +81,7 @@ def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (n_items, 2), float64
-        Neighbourhoods mean something; axes, distances between far items and sizes do not.
+        Neighborhoods mean something; axes, distances between far items and sizes do not.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Weighted matrix factorisation for interactions, on the `implicit` library."""
+"""Weighted matrix factorization for interactions, on the `implicit` library."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +19,9 @@ __all__ = ["ALS"]
 
 @dataclass(kw_only=True)
 class ALS(Recommender):
-    r"""Implicit-feedback matrix factorisation by alternating least squares [1]_.
+    r"""Implicit-feedback matrix factorization by alternating least squares [1]_.
 
-    Minimises :math:`\sum_{ui} c_{ui} (t_{ui} - \langle p_u, q_i \rangle)^2 + \lambda (\|P\|_F^2 +
+    Minimizes :math:`\sum_{ui} c_{ui} (t_{ui} - \langle p_u, q_i \rangle)^2 + \lambda (\|P\|_F^2 +
     \|Q\|_F^2)` over *all* cells, with :math:`t = 1, c = \alpha x_{ui}` where an interaction is
     stored and :math:`t = 0, c = 1` elsewhere. A row is folded in by its exact ridge solution, so
     seen and unseen users are scored alike.
@@ -49,7 +49,7 @@ class ALS(Recommender):
     Notes
     -----
     O(epochs * (nnz * latent_dim + (n_users + n_items) * latent_dim ** 2)) by conjugate gradients.
-    The items start from a random projection of the users, so relabelling the items relabels the
+    The items start from a random projection of the users, so relabeling the items relabels the
     factors.
 
     References

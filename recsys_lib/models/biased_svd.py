@@ -1,4 +1,4 @@
-"""Matrix factorisation of ratings with biases, solved exactly by alternating ridge regressions."""
+"""Matrix factorization of ratings with biases, solved exactly by alternating ridge regressions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -94,7 +94,7 @@ class BiasedSVD(Recommender):
 
     .. math:: \hat r_{ui} = \mu + b_u + b_i + \langle p_u, q_i \rangle
 
-    Minimises the squared error of the stored ratings plus `l2` times the squared norm of each
+    Minimizes the squared error of the stored ratings plus `l2` times the squared norm of each
     :math:`p_u` and :math:`q_i` plus the dampings times the squared biases. Each half-step is an
     exact ridge regression for all users, then for all items [1]_; the same regression folds in a
     row that was never seen.
@@ -122,7 +122,7 @@ class BiasedSVD(Recommender):
     Notes
     -----
     O(epochs * (nnz * latent_dim ** 2 + (n_users + n_items) * latent_dim ** 3)). The start is a
-    random projection of the users, so relabelling the items relabels the solution.
+    random projection of the users, so relabeling the items relabels the solution.
 
     References
     ----------

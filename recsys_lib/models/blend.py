@@ -16,7 +16,7 @@ from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.popularity import answer_empty_rows, item_shares
 from recsys_lib.models.selection import greedy_weights
 
-__all__ = ["Blend", "linear_library", "standardise"]
+__all__ = ["Blend", "linear_library", "standardize"]
 
 Floats = NDArray[np.float32]
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 _ROOM = 100_000_000
 
 
-def standardise(scores: Floats) -> Floats:
+def standardize(scores: Floats) -> Floats:
     """Shift and scale each row to mean 0 and standard deviation 1, in place.
 
     Models score on scales of their own: counts, probabilities, logits. What a vote can add up is
@@ -91,7 +91,7 @@ def _make(name: str, **config: Any) -> Recommender:
 
 @dataclass(kw_only=True)
 class Blend(Recommender):
-    r"""Weighted sum of several models' standardised scores.
+    r"""Weighted sum of several models' standardized scores.
 
     .. math:: s(x) = \sum_m w_m \frac{s_m(x) - \text{mean}\, s_m(x)}{\text{sd}\, s_m(x)}
 
@@ -206,7 +206,7 @@ class Blend(Recommender):
             targets = check_user_items(validation.targets)
             asked = np.flatnonzero(np.diff(targets.indptr))
             asked = asked[: max(1, _ROOM // (len(members) * targets.shape[1]))]
-            scores = [standardise(member.score(fold_in[asked])) for member in members]
+            scores = [standardize(member.score(fold_in[asked])) for member in members]
             self.weights_ = greedy_weights(
                 scores, fold_in[asked], targets[asked], rounds=self.rounds, k=self.k
             )
@@ -216,7 +216,7 @@ class Blend(Recommender):
         votes = np.zeros(x.shape, dtype=np.float32)
         shares = self.weights_[self.weights_ > 0]
         for share, member in zip(shares, self.members_, strict=True):
-            votes += np.float32(share) * standardise(member.score(x))
+            votes += np.float32(share) * standardize(member.score(x))
         return answer_empty_rows(votes, x, self.item_shares_)
 
     def _arrays(self) -> Arrays:

@@ -15,7 +15,7 @@ from recsys_lib.models.ladder import Ladder, blend, each_profile_once
 
 __all__ = ["Blended", "Rung", "rungs_of"]
 
-_RUNGS = ("profile neighbours", "segment popularity", "popularity")
+_RUNGS = ("profile neighbors", "segment popularity", "popularity")
 
 
 @dataclass(kw_only=True)
@@ -88,8 +88,8 @@ class Rung:
 
     Parameters
     ----------
-    name : {"profile neighbours", "segment popularity", "popularity"}
-        Where a profile finds no neighbours or segment, the next rung answers.
+    name : {"profile neighbors", "segment popularity", "popularity"}
+        Where a profile finds no neighbors or segment, the next rung answers.
     ladder : Ladder
         Fitted.
     users : DataFrame, optional
@@ -105,7 +105,7 @@ class Rung:
     0
     """
 
-    name: Literal["profile neighbours", "segment popularity", "popularity"]
+    name: Literal["profile neighbors", "segment popularity", "popularity"]
     ladder: Ladder
     users: pd.DataFrame | None = field(default=None, repr=False)
 
@@ -119,7 +119,7 @@ class Rung:
     def _rates(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
         segments = self.ladder.segments_
         rungs: dict[str, Callable[[], NDArray[np.float64]]] = {
-            "profile neighbours": lambda: self.ladder.answer(profile).rates,
+            "profile neighbors": lambda: self.ladder.answer(profile).rates,
             "segment popularity": lambda: (
                 self.ladder.rates_.overall_ if segments is None else segments.score(profile)
             ),
@@ -145,7 +145,7 @@ def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Run
     there = {
         "popularity": ladder.rates_,
         "segment popularity": ladder.segments_,
-        "profile neighbours": ladder.neighbours_,
+        "profile neighbors": ladder.neighbours_,
     }
     names: list[Any] = [name for name, rung in there.items() if rung is not None]
     return {name: Rung(name=name, ladder=ladder, users=users) for name in names}

@@ -4,7 +4,7 @@ With rows :math:`x_u`, row weights :math:`w_u`, a ridge :math:`\lambda_i` for ea
 
 .. math:: P = \Big(\sum_u w_u x_u x_u^\top + \mathrm{diag}(\lambda)\Big)^{-1},
 
-the weights :math:`B` that minimise :math:`\sum_u w_u \|x_u - x_u B\|^2 + \sum_{ij} \lambda_i
+the weights :math:`B` that minimize :math:`\sum_u w_u \|x_u - x_u B\|^2 + \sum_{ij} \lambda_i
 B_{ij}^2` with a zero diagonal are :math:`B_{ij} = -P_{ij} / P_{jj}` [1]_. The inverse is taken of
 the smaller side: of items, or, by the identity of Woodbury, of users.
 
@@ -26,14 +26,14 @@ from scipy.linalg import lapack
 
 from recsys_lib.checks import check_memory
 from recsys_lib.models.base import Arrays
-from recsys_lib.models.neighbours import scale_rows
+from recsys_lib.models.neighbors import scale_rows
 
 __all__ = ["Dual", "Primal", "Solver", "gram", "invert", "restore", "solve"]
 
 Floats = NDArray[np.float32]
 Solver = Literal["auto", "items", "users"]
 
-# Rows of a dense matrix handled at once; bounds the temporaries to a few per cent of the matrix.
+# Rows of a dense matrix handled at once; bounds the temporaries to a few percent of the matrix.
 _BLOCK = 256
 
 # Multiplications from which a product is worth the start of threads, a millisecond or so.
@@ -61,7 +61,7 @@ def gram(x: sparse.csr_array) -> Floats:
     columns = x.T.tocsr()
     for start in range(0, n, _BLOCK):
         rows = columns[start : start + _BLOCK]
-        # Only the columns from `start` on: the factorisation reads one triangle.
+        # Only the columns from `start` on: the factorization reads one triangle.
         out[start : start + _BLOCK, start:] = (rows @ x[:, start:]).toarray()
     return out
 
@@ -254,7 +254,7 @@ def solve(
     Notes
     -----
     With n the size of the inverted side: n ** 3 multiplications, and 4 n ** 2 bytes for the result
-    plus a few per cent while it is computed.
+    plus a few percent while it is computed.
     """
     n_users, n_items = x.shape
     by_users = n_users < n_items if solver == "auto" else solver == "users"

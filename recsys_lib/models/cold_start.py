@@ -1,12 +1,12 @@
-"""What to recommend before there is a history: neighbours by profile, segment, everybody.
+"""What to recommend before there is a history: neighbors by profile, segment, everybody.
 
 These answer from a *profile*, not from a row of interactions, so they stand beside the contract of
 `Recommender` rather than under it. All three are one estimate seen from three distances, the
-weighted share of likes, each shrunk towards the next wider one:
+weighted share of likes, each shrunk toward the next wider one:
 
     rate_i = (sum_u w_u likes_ui + m * parent_i) / (sum_u w_u trials_ui + m)
 
-where w are the neighbours, the members of the segment, or everybody.
+where w are the neighbors, the members of the segment, or everybody.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ from recsys_lib.checks import check_integer, check_is_fitted, check_positive
 from recsys_lib.models.like_rates import LikeRates
 from recsys_lib.models.profile_space import ProfileSpace
 
-__all__ = ["LikeRates", "ProfileNeighbours", "ProfileRegression", "SegmentPopularity"]
+__all__ = ["LikeRates", "ProfileNeighbors", "ProfileRegression", "SegmentPopularity"]
 
 
 @dataclass(kw_only=True)
-class ProfileNeighbours:
+class ProfileNeighbors:
     """What users with near profiles like.
 
     Parameters
@@ -38,7 +38,7 @@ class ProfileNeighbours:
     columns : sequence of str, optional
         Columns of the profile that are compared; by default all that can be (see `ProfileSpace`).
     prior : float
-        How many users the neighbours need to speak against what they are shrunk towards.
+        How many users the neighbors need to speak against what they are shrunk toward.
     rates : LikeRates
         Fitted on the same users.
 
@@ -49,7 +49,7 @@ class ProfileNeighbours:
 
     Notes
     -----
-    A query costs O(n_users * n_columns), and the interactions of the neighbours.
+    A query costs O(n_users * n_columns), and the interactions of the neighbors.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class ProfileNeighbours:
     >>> users = pd.DataFrame({"role": ["ops", "ops", "dev"]}, index=["ann", "bob", "cyd"])
     >>> likes = sparse.csr_array([[1, 0], [1, 0], [0, 1]], dtype="float32")
     >>> rates = LikeRates(prior=1.0).fit(likes)
-    >>> model = ProfileNeighbours(rates=rates, n_neighbors=1, prior=1.0).fit(users)
+    >>> model = ProfileNeighbors(rates=rates, n_neighbors=1, prior=1.0).fit(users)
     >>> model.score({"role": "dev"}).round(2)
     array([0.31, 0.69])
     """
@@ -127,7 +127,7 @@ class ProfileNeighbours:
         leave_out: int | None = None,
         parent: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """Return the rate of likes of each item among the neighbours, weighted by similarity.
+        """Return the rate of likes of each item among the neighbors, weighted by similarity.
 
         Parameters
         ----------
@@ -135,12 +135,12 @@ class ProfileNeighbours:
         leave_out : int, optional
             As of `neighbours`.
         parent : ndarray of shape (n_items,), optional
-            What few neighbours are shrunk towards; by default the rates of everybody.
+            What few neighbors are shrunk toward; by default the rates of everybody.
 
         Returns
         -------
         ndarray of shape (n_items,), float64
-            In [0, 1]; without neighbours the `parent`.
+            In [0, 1]; without neighbors the `parent`.
         """
         return self.rates_among(*self.neighbours(profile, leave_out=leave_out), parent)
 
@@ -164,8 +164,8 @@ class ProfileRegression:
 
     where y is 1 for a like, r the rate of everybody and x the profile (`ProfileSpace.features`).
     The offset b is there because those who rated an item are seldom a fair draw of all profiles.
-    Neighbours are few and rated little; here all users who share a role, a tag or an age speak
-    together, which is why `ProfileNeighbours` is best shrunk towards this.
+    Neighbors are few and rated little; here all users who share a role, a tag or an age speak
+    together, which is why `ProfileNeighbors` is best shrunk toward this.
 
     Parameters
     ----------

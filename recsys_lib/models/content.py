@@ -58,7 +58,7 @@ class ItemContent:
 
     @classmethod
     def of(cls, items: pd.DataFrame, columns: Sequence[str] | None = None) -> Self:
-        """Make vectors of a catalogue.
+        """Make vectors of a catalog.
 
         Parameters
         ----------

@@ -75,7 +75,7 @@ class ContentRidge:
         if np.shape(self.known) != (n_items,):
             raise ValueError(
                 f"`known` must say of each of the {n_items} items whether it is in use; got shape "
-                f"{np.shape(self.known)}. Take both from one catalogue."
+                f"{np.shape(self.known)}. Take both from one catalog."
             )
 
     def score(

@@ -19,7 +19,7 @@ __all__ = ["EASE", "EDLAE"]
 class EASE(Recommender):
     r"""Shallow linear autoencoder with a zero diagonal [1]_.
 
-    Minimises :math:`\|X - XB\|_F^2 + \lambda \|B\|_F^2` subject to :math:`\mathrm{diag}(B) = 0`;
+    Minimizes :math:`\|X - XB\|_F^2 + \lambda \|B\|_F^2` subject to :math:`\mathrm{diag}(B) = 0`;
     column ``j`` of :math:`B` predicts item ``j`` from all others, and scores are :math:`xB`.
 
     Parameters
@@ -103,7 +103,7 @@ class EASE(Recommender):
 class EDLAE(EASE):
     r"""EASE trained to restore what dropout took away, and only that [1]_.
 
-    Minimises the expected squared error of the *dropped* entries, where each entry of the input is
+    Minimizes the expected squared error of the *dropped* entries, where each entry of the input is
     dropped with probability :math:`p`, plus :math:`\lambda \|B\|_F^2`. In closed form that is EASE
     with the penalty :math:`\lambda + \frac{p}{1-p} \sum_u x_{ui}^2` for item :math:`i`: popular
     items, from which much can be copied, are held back in proportion.
@@ -119,7 +119,7 @@ class EDLAE(EASE):
         error is paid per entry, so at 0 those who use most decide; the metrics count people alike.
     popularity_discount : float
         Scores are divided by ``n_users ** popularity_discount``; >= 0. Regressions on counts lean
-        towards what is common; validation users say by how much.
+        toward what is common; validation users say by how much.
     solver : {"auto", "items", "users"}
         Which side to invert: by default the smaller one. The scores are the same.
 
@@ -131,7 +131,7 @@ class EDLAE(EASE):
 
     References
     ----------
-    .. [1] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020, eq. 10.
+    .. [1] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020, eq. 10.
 
     Examples
     --------

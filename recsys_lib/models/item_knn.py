@@ -1,4 +1,4 @@
-"""Item neighbourhoods: what is similar to what the row holds."""
+"""Item neighborhoods: what is similar to what the row holds."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,9 +11,9 @@ from recsys_lib.checks import check_nonnegative, check_ratings
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.bias import Biases, fit_biases
-from recsys_lib.models.neighbours import (
+from recsys_lib.models.neighbors import (
     Feedback,
-    check_neighbourhood,
+    check_neighborhood,
     nearest_rows,
     pattern,
     scale_rows,
@@ -41,22 +41,22 @@ class ItemKNN(Recommender):
     ----------
     feedback : "explicit" or "implicit"
         Whether stored values are ratings to predict, or interactions to rank by.
-    neighbours : int
+    neighbors : int
         Items kept for each item, >= 1.
     shrinkage : float
         Number of imagined common users without agreement, >= 0.
     damping : float
-        Similarity of an imagined neighbour that votes for the bias, >= 0; explicit only.
+        Similarity of an imagined neighbor that votes for the bias, >= 0; explicit only.
     activity_power : float
         Each user's say in the similarities is ``n_interactions ** -activity_power``, >= 0:
-        someone who used half the catalogue says little about what belongs together.
+        someone who used half the catalog says little about what belongs together.
     user_damping, item_damping : float
         As in `Bias`; explicit only.
 
     Attributes
     ----------
     similarities_ : csr_array of shape (n_items, n_items), float32
-        Column ``i`` holds the neighbours of item ``i``.
+        Column ``i`` holds the neighbors of item ``i``.
     biases_ : Biases or None
         The baseline; None for implicit feedback.
     item_shares_ : ndarray of shape (n_items,), float32
@@ -64,10 +64,10 @@ class ItemKNN(Recommender):
 
     Notes
     -----
-    O(sum of n_u ** 2) to fit; O(n_row * neighbours) per row to score. An item with no neighbour in
+    O(sum of n_u ** 2) to fit; O(n_row * neighbors) per row to score. An item with no neighbor in
     the row is predicted by its bias, or scored 0.
 
-    Neighbours are the nearest of the item in the whole catalogue, found once, instead of the
+    Neighbors are the nearest of the item in the whole catalog, found once, instead of the
     nearest among those a user has rated, found for each prediction: scoring is one sparse product.
 
     References
@@ -100,7 +100,7 @@ class ItemKNN(Recommender):
         return "rating" if self.feedback == "explicit" else "rank"
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        check_neighbourhood(self.feedback, self.neighbours, self.shrinkage, self.damping)
+        check_neighborhood(self.feedback, self.neighbours, self.shrinkage, self.damping)
         check_nonnegative("activity_power", self.activity_power)
         self.item_shares_ = item_shares(x)
         self.biases_ = None
@@ -125,7 +125,7 @@ class ItemKNN(Recommender):
             return answer_empty_rows((x @ self.similarities_).toarray(), x, self.item_shares_)
         votes = (self.biases_.deviations(x) @ self.similarities_).toarray()
         weight = (pattern(x) @ self.similarities_).toarray()
-        # Without damping an item without neighbours in the row would be 0 / 0.
+        # Without damping an item without neighbors in the row would be 0 / 0.
         votes /= np.maximum(weight + np.float32(self.damping), np.float32(1e-9))
         return self.biases_.predict(x) + votes
 

@@ -10,7 +10,7 @@ from scipy import linalg, sparse
 from recsys_lib.checks import check_integer, check_memory, check_nonnegative, check_positive
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
-from recsys_lib.models.neighbours import scale_rows
+from recsys_lib.models.neighbors import scale_rows
 from recsys_lib.models.popularity import answer_empty_rows, item_shares
 from recsys_lib.seeding import rng_from
 
@@ -50,7 +50,7 @@ class KernelAE(Recommender):
 
     the sum over :math:`m` being the exponential series. With :math:`\gamma \to 0` only single items
     count, and it is a linear autoencoder; with large :math:`\gamma` only near duplicates of the row
-    speak, and it is a nearest neighbour. The penalty is :math:`\lambda = \text{l2} \cdot \gamma
+    speak, and it is a nearest neighbor. The penalty is :math:`\lambda = \text{l2} \cdot \gamma
     e^{-\gamma}`, where :math:`\gamma e^{-\gamma}` is the weight of single items in the series: so
     `l2` means the same at every sharpness, namely the penalty of that linear autoencoder.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_is_fitted
-from recsys_lib.models.cold_start import ProfileNeighbours, ProfileRegression, SegmentPopularity
+from recsys_lib.models.cold_start import ProfileNeighbors, ProfileRegression, SegmentPopularity
 from recsys_lib.models.like_rates import LikeRates
 
 __all__ = ["Ladder", "RungAnswer", "blend", "each_profile_once"]
@@ -24,7 +24,7 @@ class RungAnswer(NamedTuple):
     Attributes
     ----------
     rung : str
-        ``"profile neighbours"``, ``"segment popularity"`` or ``"popularity"``.
+        ``"profile neighbors"``, ``"segment popularity"`` or ``"popularity"``.
     rates : ndarray of shape (n_items,), float64
         Estimated probability of a like, in [0, 1].
     because : str
@@ -38,10 +38,10 @@ class RungAnswer(NamedTuple):
 
 @dataclass(kw_only=True)
 class Ladder:
-    """Neighbours by profile, else the segment, else everybody.
+    """Neighbors by profile, else the segment, else everybody.
 
-    Each rung is shrunk towards the next, so that a small group moves the list a little and a large
-    one decides it; neighbours towards a regression on the profile, in which everybody speaks who
+    Each rung is shrunk toward the next, so that a small group moves the list a little and a large
+    one decides it; neighbors toward a regression on the profile, in which everybody speaks who
     shares a part of it.
 
     Parameters
@@ -51,7 +51,7 @@ class Ladder:
     prior : float
         Of `LikeRates`.
     n_neighbors, min_similarity : int, float
-        Of `ProfileNeighbours`; with no user as near as that the segment answers.
+        Of `ProfileNeighbors`; with no user as near as that the segment answers.
     segment : sequence of str, optional
         Of `SegmentPopularity`; by default the first column of text with 2 to 50 values.
     l2 : float
@@ -60,10 +60,10 @@ class Ladder:
     Attributes
     ----------
     rates_ : LikeRates
-    neighbours_ : ProfileNeighbours or None
+    neighbors_ : ProfileNeighbors or None
         None where there are no profiles, or none that can be compared.
     regression_ : ProfileRegression or None
-        None where there are no neighbours.
+        None where there are no neighbors.
     segments_ : SegmentPopularity or None
         None where there are no profiles, or no column makes a segment.
 
@@ -73,7 +73,7 @@ class Ladder:
     >>> likes = sparse.csr_array([[1, 0], [1, 0], [0, 1]], dtype="float32")
     >>> ladder = Ladder(n_neighbors=1, min_similarity=0.6).fit(likes, users)
     >>> [ladder.answer(p).rung for p in ({"role": "dev", "years": 8}, {"role": "dev"}, {})]
-    ['profile neighbours', 'segment popularity', 'popularity']
+    ['profile neighbors', 'segment popularity', 'popularity']
     """
 
     like: float | None = None
@@ -83,7 +83,7 @@ class Ladder:
     segment: Sequence[str] | None = None
     l2: float = 20.0
     rates_: LikeRates = field(init=False, repr=False, compare=False)
-    neighbours_: ProfileNeighbours | None = field(init=False, repr=False, compare=False)
+    neighbours_: ProfileNeighbors | None = field(init=False, repr=False, compare=False)
     regression_: ProfileRegression | None = field(init=False, repr=False, compare=False)
     segments_: SegmentPopularity | None = field(init=False, repr=False, compare=False)
 
@@ -107,7 +107,7 @@ class Ladder:
         columns = _segment_columns(users) if self.segment is None else self.segment
         if len(columns):
             self.segments_ = SegmentPopularity(rates=self.rates_, columns=columns).fit(users)
-        found = ProfileNeighbours(
+        found = ProfileNeighbors(
             rates=self.rates_, n_neighbors=self.n_neighbors, min_similarity=self.min_similarity
         )
         try:
@@ -126,7 +126,7 @@ class Ladder:
         profile : mapping of column name to value
             May be incomplete or empty.
         leave_out : int, optional
-            Position of the user whom the profile belongs to, who is no neighbour of their own.
+            Position of the user whom the profile belongs to, who is no neighbor of their own.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class Ladder:
                 parent = self.regression_.score(profile)
                 rates = self.neighbours_.rates_among(near, similarity, parent)
                 shared = self.neighbours_.space_.shared(profile, near)
-                return RungAnswer("profile neighbours", rates, shared)
+                return RungAnswer("profile neighbors", rates, shared)
         if self.segments_ is None or not len(self.segments_.members(profile)):
             return RungAnswer("popularity", self.rates_.overall_, "")
         shared = ", ".join(f"{name}={profile[name]}" for name in self.segments_.columns)
@@ -173,7 +173,7 @@ def blend(
     weight: float,
     candidates: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
-    """Return one order from a model's scores and a rung's rates, each standardised.
+    """Return one order from a model's scores and a rung's rates, each standardized.
 
     Parameters
     ----------

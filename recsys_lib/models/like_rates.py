@@ -1,4 +1,4 @@
-"""Shares of likes among some users, shrunk towards a wider group."""
+"""Shares of likes among some users, shrunk toward a wider group."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -14,7 +14,7 @@ __all__ = ["LikeRates"]
 
 @dataclass(kw_only=True)
 class LikeRates:
-    """Share of likes of each item among some users, shrunk towards a wider group.
+    """Share of likes of each item among some users, shrunk toward a wider group.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class LikeRates:
         parent: NDArray[np.float64] | None = None,
         prior: float | None = None,
     ) -> NDArray[np.float64]:
-        """Return the rates among users weighted by `weights`, shrunk towards `parent`.
+        """Return the rates among users weighted by `weights`, shrunk toward `parent`.
 
         Parameters
         ----------

@@ -69,7 +69,7 @@ class MultDAE(NeuralRecommender):
     of logits is ever dense. An empty row has the code 0.
 
     Differs from [1]_: the bias of the last layer starts at log popularity instead of near 0, which
-    is where it would otherwise spend its first epochs going; biases are not penalised.
+    is where it would otherwise spend its first epochs going; biases are not penalized.
 
     ``targets="hidden"`` differs from [1]_: a recommender is asked what comes next among the items
     that the user does not show yet, and is never asked to repeat what it is shown. It is to the
@@ -80,7 +80,7 @@ class MultDAE(NeuralRecommender):
     ----------
     .. [1] D. Liang, R. Krishnan, M. Hoffman, T. Jebara, "Variational Autoencoders for Collaborative
        Filtering", WWW 2018, section 2.3 and eq. 2. https://arxiv.org/abs/1802.05814
-    .. [2] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
+    .. [2] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020.
 
     Examples
     --------

@@ -85,7 +85,7 @@ class MultVAE(VariationalRecommender):
     ----------
     .. [1] D. Liang, R. Krishnan, M. Hoffman, T. Jebara, "Variational Autoencoders for Collaborative
        Filtering", WWW 2018, eq. 2, 5 and section 2.2.2. https://arxiv.org/abs/1802.05814
-    .. [2] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
+    .. [2] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020.
 
     Examples
     --------

@@ -54,7 +54,7 @@ class NewItems:
 
     @classmethod
     def of(cls, items: pd.DataFrame | None, user_items: sparse.csr_array) -> Self | None:
-        """Return the new items of a catalogue; None where there is none that says anything.
+        """Return the new items of a catalog; None where there is none that says anything.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class WithNewItems:
     model : Recommender
         Fitted.
     new : NewItems
-        Of the catalogue that the model was fitted on.
+        Of the catalog that the model was fitted on.
 
     Examples
     --------
@@ -151,5 +151,5 @@ class WithNewItems:
 
 
 def says_something(items: pd.DataFrame) -> bool:
-    """Say whether a catalogue has a column of text, tags or categories."""
+    """Say whether a catalog has a column of text, tags or categories."""
     return not items.select_dtypes(exclude=["number"]).columns.empty

@@ -15,7 +15,7 @@ __all__ = ["Popularity", "Random", "answer_empty_rows", "item_shares"]
 
 
 def item_shares(x: sparse.csr_array, *, damping: float = 0.0) -> NDArray[np.float32]:
-    """Return the share of users who used each item, drawn towards the mean share.
+    """Return the share of users who used each item, drawn toward the mean share.
 
     Parameters
     ----------

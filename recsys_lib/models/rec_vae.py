@@ -90,7 +90,7 @@ class RecVAE(VariationalRecommender):
     .. [1] I. Shenbin, A. Alekseev, E. Tutubalina, V. Malykh, S. Nikolenko, "RecVAE: A New
        Variational Autoencoder for Top-N Recommendations with Implicit Feedback", WSDM 2020,
        sections 3.2 to 3.5. https://arxiv.org/abs/1912.11160
-    .. [2] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
+    .. [2] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020.
 
     Examples
     --------

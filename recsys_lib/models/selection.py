@@ -46,7 +46,7 @@ def greedy_weights(
     Notes
     -----
     Only items among the best ``3 k`` of some model are summed and sorted, so a round costs little
-    for large catalogues.
+    for large catalogs.
 
     Examples
     --------

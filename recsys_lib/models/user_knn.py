@@ -1,4 +1,4 @@
-"""User neighbourhoods: what people with a similar row have."""
+"""User neighborhoods: what people with a similar row have."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,7 +11,7 @@ from recsys_lib.checks import check_ratings
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.bias import Biases, fit_biases
-from recsys_lib.models.neighbours import Feedback, check_neighbourhood, nearest_rows, pattern
+from recsys_lib.models.neighbors import Feedback, check_neighborhood, nearest_rows, pattern
 from recsys_lib.models.popularity import answer_empty_rows, item_shares
 
 __all__ = ["UserKNN"]
@@ -32,12 +32,12 @@ class UserKNN(Recommender):
     ----------
     feedback : "explicit" or "implicit"
         Whether stored values are ratings to predict, or interactions to rank by.
-    neighbours : int
+    neighbors : int
         Training users who vote for a row, >= 1.
     shrinkage : float
         Number of imagined common items without agreement, >= 0.
     damping : float
-        Similarity of an imagined neighbour who votes for the bias, >= 0; explicit only.
+        Similarity of an imagined neighbor who votes for the bias, >= 0; explicit only.
     user_damping, item_damping : float
         As in `Bias`; explicit only.
 
@@ -53,7 +53,7 @@ class UserKNN(Recommender):
     Notes
     -----
     Nothing to fit beyond the biases; scoring a row costs O(n_interactions) of the training data. A
-    row that was trained on is its own nearest neighbour, which changes no score of an item that it
+    row that was trained on is its own nearest neighbor, which changes no score of an item that it
     does not hold.
 
     References
@@ -85,7 +85,7 @@ class UserKNN(Recommender):
         return "rating" if self.feedback == "explicit" else "rank"
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        check_neighbourhood(self.feedback, self.neighbours, self.shrinkage, self.damping)
+        check_neighborhood(self.feedback, self.neighbours, self.shrinkage, self.damping)
         self.item_shares_ = item_shares(x)
         self.biases_ = None
         if self.feedback == "explicit":
@@ -105,7 +105,7 @@ class UserKNN(Recommender):
         if self.biases_ is None:
             return answer_empty_rows(votes, x, self.item_shares_)
         weight = (similar @ pattern(self.user_items_)).toarray()
-        # Without damping an item that no neighbour rated would be 0 / 0.
+        # Without damping an item that no neighbor rated would be 0 / 0.
         votes /= np.maximum(weight + np.float32(self.damping), np.float32(1e-9))
         return self.biases_.predict(x) + votes
 

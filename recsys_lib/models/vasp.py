@@ -33,7 +33,7 @@ class VASP(NeuralRecommender):
     encoder_layers, decoder_layers : int
         Densely connected layers on either side of the code, >= 1.
     shallow_share : float
-        Share of the catalogue, its most popular items, that the shallow path knows; in (0, 1].
+        Share of the catalog, its most popular items, that the shallow path knows; in (0, 1].
         It holds ``(shallow_share n_items)^2`` weights.
     kl_weight : float
         Weight :math:`w` of the divergence, which is summed over dimensions, >= 0.

@@ -45,7 +45,7 @@ class Failure:
     kind, message : str
         The exception's type and text.
     traceback : str
-        What the notebook shows, without colours; empty where the kernel had no say.
+        What the notebook shows, without colors; empty where the kernel had no say.
     """
 
     cell: int

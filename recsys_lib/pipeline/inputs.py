@@ -24,7 +24,7 @@ def import_dataset(session: Session, *, ratings: bool = True) -> Dataset:
     session : Session
         Of a notebook with the parameters ``SOURCE``, ``ITEMS``, ``USERS`` (paths; an empty one is
         left out), ``USER_COLUMN``, ``ITEM_COLUMN``, ``VALUE_COLUMN``, ``TIMESTAMP_COLUMN`` (names;
-        ``"auto"`` recognises them) and ``DUPLICATES``. What is not declared has those values.
+        ``"auto"`` recognizes them) and ``DUPLICATES``. What is not declared has those values.
     ratings : bool
         Whether the notebook needs ratings; without them every interaction counts 1.
 

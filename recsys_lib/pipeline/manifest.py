@@ -73,7 +73,7 @@ class Manifest:
         ``peak_memory``, ``cells``, ``source`` (fingerprint of its cells), ``device``, and
         ``parameters`` that differ from those of other notebooks.
     data : dict
-        Fingerprints: ``inputs`` by path, and of the artefacts that data is made into.
+        Fingerprints: ``inputs`` by path, and of the artifacts that data is made into.
     artifacts : dict
         Name -> fingerprint of everything that was written.
     code : dict

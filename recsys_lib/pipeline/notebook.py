@@ -1,4 +1,4 @@
-"""What a notebook calls: its parameters, artefacts, figures, and the numbers it stands by."""
+"""What a notebook calls: its parameters, artifacts, figures, and the numbers it stands by."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -103,7 +103,7 @@ class Session:
     _reports: list[Any] = field(default_factory=list, repr=False)
 
     def save(self, name: str, value: Any) -> Path:
-        """Save an artefact under its name, and record it.
+        """Save an artifact under its name, and record it.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class Session:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """Yield an empty folder to write an artefact into; it takes its place when all is well.
+        """Yield an empty folder to write an artifact into; it takes its place when all is well.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class Session:
         self._record_write(name, path)
 
     def read(self, name: str) -> Path:
-        """Return the path of an artefact of this run, after verifying that it is the one written.
+        """Return the path of an artifact of this run, after verifying that it is the one written.
 
         Parameters
         ----------
@@ -190,7 +190,7 @@ class Session:
         return path
 
     def find(self, name: str) -> Path | None:
-        """Return the path of an artefact as `read` does, or None where this run has none.
+        """Return the path of an artifact as `read` does, or None where this run has none.
 
         Parameters
         ----------
@@ -288,7 +288,7 @@ class Session:
         """Hand in what `evaluate` found, so that runs can be compared by it.
 
         The numbers go to the manifest of the run with their standard errors. The values of the
-        single users are kept as the artefact ``reports_NN``: on them, `compare_runs` tells a
+        single users are kept as the artifact ``reports_NN``: on them, `compare_runs` tells a
         difference between two runs from the luck of who is in the test.
 
         Parameters
@@ -347,18 +347,18 @@ class Session:
         self._save_record()
 
     def _producer(self, name: str) -> Record:
-        """Return the record of the notebook that wrote the artefact `name` in this run."""
+        """Return the record of the notebook that wrote the artifact `name` in this run."""
         known = self._known()
         if name not in known:
             raise ArtifactError(
-                f"The artefact {name!r} must have been written in run {self.record.run!r}; "
+                f"The artifact {name!r} must have been written in run {self.record.run!r}; "
                 f"it holds {', '.join(known) or 'none'}.{did_you_mean(name, known)} "
                 "Run the notebooks before this one."
             )
         return known[name]
 
     def _known(self) -> dict[str, Record]:
-        """Return who wrote each artefact of this run, up to this notebook."""
+        """Return who wrote each artifact of this run, up to this notebook."""
         known: dict[str, Record] = {}
         for path in self.project.chain():
             if path.stem >= self.record.notebook:

@@ -1,4 +1,4 @@
-"""Where things stand: the notebooks, the runs with their artefacts, the figures."""
+"""Where things stand: the notebooks, the runs with their artifacts, the figures."""
 
 import re
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ class Project:
         return self.root / "runs" / run
 
     def artifacts(self, run: str) -> Path:
-        """Return the folder of a run's artefacts."""
+        """Return the folder of a run's artifacts."""
         return self.run_folder(run) / "artifacts"
 
     def figures(self, run: str) -> Path:

@@ -9,7 +9,7 @@ from recsys_lib.errors import ArtifactError
 
 __all__ = ["ABSENT", "Record"]
 
-# In place of a fingerprint: the notebook asked for an artefact that the run does not have.
+# In place of a fingerprint: the notebook asked for an artifact that the run does not have.
 ABSENT = "absent"
 
 
@@ -27,11 +27,11 @@ class Record:
         Whether these are the committed defaults, on data made by the committed defaults: only
         then do the pinned numbers apply.
     reads : dict
-        Artefact name -> fingerprint, or `ABSENT`.
+        Artifact name -> fingerprint, or `ABSENT`.
     inputs : dict
         Absolute path of a file from outside the run -> fingerprint.
     writes : dict
-        Artefact name -> its ``path`` in the run folder and its ``fingerprint``.
+        Artifact name -> its ``path`` in the run folder and its ``fingerprint``.
     figures : dict
         Path from the project folder -> fingerprint.
     checks : dict

@@ -80,7 +80,7 @@ def clean(node: Any, number: str) -> Any:
     -------
     NotebookNode
         Cell ids by position, executions counted from 1, no times, no paths, no widgets' state;
-        neighbouring pieces of one stream joined, progress bars left out.
+        neighboring pieces of one stream joined, progress bars left out.
     """
     node.cells = [cell for cell in node.cells if not _ADDED & set(cell.metadata.get("tags", ()))]
     node.metadata = nbformat.from_dict(_METADATA)

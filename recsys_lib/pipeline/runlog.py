@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunLog", "logged"]
 
-# Artefacts that data is made into: two runs that differ in one of them saw other data.
+# Artifacts that data is made into: two runs that differ in one of them saw other data.
 _DATA = ("dataset", "world")
 
 

@@ -75,7 +75,7 @@ def list_change(
     history = {item: float(value) for item, value in known.items() if item not in gone}
     history |= dict(add or {})
     after = bundle.recommend(user, history=history, k=k)
-    # The whole catalogue: what is on the list now may have stood far down before.
+    # The whole catalog: what is on the list now may have stood far down before.
     before = bundle.recommend(user, k=bundle.dataset.n_items).set_index("item_id")
     was = before["rank"].reindex(after["item_id"]).fillna(0).astype(int).to_numpy()
     table = after[["rank", "item_id", "title", "probability"]].copy()

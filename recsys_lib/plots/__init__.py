@@ -5,7 +5,7 @@ the caller's settings are.
 """
 
 from recsys_lib.plots.batches import plot_behind, plot_resources, plot_settings
-from recsys_lib.plots.behaviour import plot_funnel, plot_selection, plot_two_views
+from recsys_lib.plots.behavior import plot_funnel, plot_selection, plot_two_views
 from recsys_lib.plots.comparison import (
     plot_comparison,
     plot_cost,
@@ -24,11 +24,11 @@ from recsys_lib.plots.distributions import (
 from recsys_lib.plots.learning import plot_history, plot_item_map, plot_spectrum, plot_terms
 from recsys_lib.plots.matrices import plot_cooccurrence, plot_heatmap, plot_user_items
 from recsys_lib.plots.newcomers import plot_list_moves, plot_newcomers
-from recsys_lib.plots.style import COLOURS, MARKERS, new_figure, styled
+from recsys_lib.plots.style import COLORS, MARKERS, new_figure, styled
 from recsys_lib.plots.tuning import plot_gains, plot_importance, plot_searches, plot_slices
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "MARKERS",
     "new_figure",
     "plot_activity",

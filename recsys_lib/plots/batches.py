@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from recsys_lib.plots.style import COLOURS, INK, MUTED, new_axes, new_figure, styled, write_words
+from recsys_lib.plots.style import COLORS, INK, MUTED, new_axes, new_figure, styled, write_words
 
 __all__ = ["plot_behind", "plot_resources", "plot_settings"]
 
@@ -48,13 +48,13 @@ def plot_settings(
         its = runs[runs["setting"] == setting]
         mean, reach = its["value"].mean(), _TWO_SIDED * its["se"].mean()
         if np.isfinite(reach):
-            ax.plot([mean - reach, mean + reach], [row, row], color=COLOURS["sky"], lw=9, alpha=0.4)
+            ax.plot([mean - reach, mean + reach], [row, row], color=COLORS["sky"], lw=9, alpha=0.4)
         ax.plot([mean, mean], [row - 0.3, row + 0.3], color=INK, lw=1.6)
-        ax.plot(its["value"], [row] * len(its), "o", color=COLOURS["blue"], ms=6, alpha=0.85)
+        ax.plot(its["value"], [row] * len(its), "o", color=COLORS["blue"], ms=6, alpha=0.85)
     handles = [
-        ax.plot([], [], "o", color=COLOURS["blue"], label="a run: one seed")[0],
+        ax.plot([], [], "o", color=COLORS["blue"], label="a run: one seed")[0],
         ax.plot([], [], color=INK, lw=1.6, label="mean of the seeds")[0],
-        ax.plot([], [], color=COLOURS["sky"], lw=9, alpha=0.4, label="other users, 95 %")[0],
+        ax.plot([], [], color=COLORS["sky"], lw=9, alpha=0.4, label="other users, 95 %")[0],
     ]
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
     _name_rows(ax, settings)
@@ -91,15 +91,13 @@ def plot_behind(
         A setting that can be told from the best is filled; one that cannot is hollow.
     """
     ax = new_axes(ax, height=1.4 + 0.42 * max(len(table), 1))
-    ax.axvline(0, color=COLOURS["vermilion"], lw=1.2, ls="--")
+    ax.axvline(0, color=COLORS["vermilion"], lw=1.2, ls="--")
     ax.text(0, 1.01, f" best: {best}", transform=ax.get_xaxis_transform(), color=MUTED, size=9)
     for row, (_, entry) in enumerate(table.iterrows()):
         sure = bool(entry["distinguishable"])
-        colour = COLOURS["blue" if sure else "grey"]
-        ax.plot([entry["low"], entry["high"]], [row, row], color=colour, lw=2)
-        ax.plot(
-            entry["behind"], row, "o", ms=8, mec=colour, mew=1.8, mfc=colour if sure else "none"
-        )
+        color = COLORS["blue" if sure else "gray"]
+        ax.plot([entry["low"], entry["high"]], [row, row], color=color, lw=2)
+        ax.plot(entry["behind"], row, "o", ms=8, mec=color, mew=1.8, mfc=color if sure else "none")
     _name_rows(ax, list(table.index))
     write_words(ax, "", xlabel, ylabel)
     ax.set_title(title, pad=20)
@@ -138,7 +136,7 @@ def plot_resources(
     for ax, column, words in zip(
         axes, ("seconds", "memory_mb"), ("seconds", "peak memory (MB)"), strict=True
     ):
-        ax.plot(runs[column], rows, "o", color=COLOURS["blue"], ms=6, alpha=0.8)
+        ax.plot(runs[column], rows, "o", color=COLORS["blue"], ms=6, alpha=0.8)
         ax.set_xlim(0, 1.08 * runs[column].max())
         write_words(ax, "", words)
     _name_rows(axes[0], settings)

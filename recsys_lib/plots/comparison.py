@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from recsys_lib.plots.style import COLOURS, GRID, INK, MUTED, new_axes, styled, write_words
+from recsys_lib.plots.style import COLORS, GRID, INK, MUTED, new_axes, styled, write_words
 
 __all__ = [
     "plot_comparison",
@@ -15,8 +15,8 @@ __all__ = [
     "plot_wins",
 ]
 
-#: Colour of each role in a comparison: what is being shown, what it is held against.
-_ROLES = {"floor": COLOURS["grey"], "model": COLOURS["blue"], "ceiling": COLOURS["vermilion"]}
+#: Color of each role in a comparison: what is being shown, what it is held against.
+_ROLES = {"floor": COLORS["gray"], "model": COLORS["blue"], "ceiling": COLORS["vermilion"]}
 
 
 @styled
@@ -47,13 +47,13 @@ def plot_comparison(
     """
     ax = new_axes(ax, height=1.3 + 0.36 * len(table))
     for row, (_, entry) in enumerate(table.iterrows()):
-        colour = _ROLES[str(entry["role"])]
+        color = _ROLES[str(entry["role"])]
         if entry["role"] != "model":
-            ax.axvline(entry["value"], color=colour, lw=1, ls="--", zorder=0)
+            ax.axvline(entry["value"], color=color, lw=1, ls="--", zorder=0)
         if np.isfinite(entry["low"]) and np.isfinite(entry["high"]):
-            ax.plot([entry["low"], entry["high"]], [row, row], color=colour, lw=3, alpha=0.5)
+            ax.plot([entry["low"], entry["high"]], [row, row], color=color, lw=3, alpha=0.5)
         shape = {"floor": "s", "model": "o", "ceiling": "D"}[str(entry["role"])]
-        ax.plot(entry["value"], row, shape, color=colour, ms=7)
+        ax.plot(entry["value"], row, shape, color=color, ms=7)
     ax.set_yticks(range(len(table)), [str(name) for name in table.index])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
@@ -97,11 +97,11 @@ def plot_cost(
     ordered = table.sort_values("seconds", kind="stable")
     best = ordered["value"].cummax()
     front = ordered[(ordered["value"] == best) & (best > best.shift(fill_value=-np.inf))]
-    ax.step(front["seconds"], front["value"], where="post", color=COLOURS["orange"], zorder=2)
+    ax.step(front["seconds"], front["value"], where="post", color=COLORS["orange"], zorder=2)
     if {"low", "high"} <= set(table):
         ax.vlines(table["seconds"], table["low"], table["high"], color=GRID, lw=2, zorder=1)
-    colours = [COLOURS["blue" if name in front.index else "grey"] for name in table.index]
-    ax.scatter(table["seconds"], table["value"], s=44, c=colours, zorder=3)
+    colors = [COLORS["blue" if name in front.index else "gray"] for name in table.index]
+    ax.scatter(table["seconds"], table["value"], s=44, c=colors, zorder=3)
     ax.set_xscale("log")
     ax.margins(x=0.14)
     for name, height in _spread_out(ordered["value"], ax).items():
@@ -147,9 +147,9 @@ def plot_wins(
     """
     ax = new_axes(ax, height=1.4 + 0.3 * len(table))
     rows = np.arange(len(table))
-    ax.barh(rows, table["alone"], color=COLOURS["blue"], height=0.7, label="alone")
+    ax.barh(rows, table["alone"], color=COLORS["blue"], height=0.7, label="alone")
     left = table["alone"]
-    ax.barh(rows, table["shared"], left=left, color=COLOURS["sky"], height=0.7, label="with others")
+    ax.barh(rows, table["shared"], left=left, color=COLORS["sky"], height=0.7, label="with others")
     ax.set_yticks(rows, [str(name) for name in table.index])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
@@ -188,18 +188,18 @@ def plot_reliability(
     ax.plot([0, 1], [0, 1], "--", color=MUTED, lw=1.2, label="means what it says")
     if "observed_low" in bins:
         low, high = bins["observed_low"], bins["observed_high"]
-        ax.vlines(bins["predicted"], low, high, color=COLOURS["blue"], lw=1.5)
+        ax.vlines(bins["predicted"], low, high, color=COLORS["blue"], lw=1.5)
     size = 10 + 90 * bins["n"] / bins["n"].max()
     ax.scatter(
         bins["predicted"],
         bins["observed"],
         s=size,
-        color=COLOURS["blue"],
+        color=COLORS["blue"],
         alpha=0.8,
         label=label,
     )
     if "true" in bins:
-        ax.plot(bins["predicted"], bins["true"], "D", mfc="none", mec=COLOURS["vermilion"], mew=1.8)
+        ax.plot(bins["predicted"], bins["true"], "D", mfc="none", mec=COLORS["vermilion"], mew=1.8)
         ax.lines[-1].set_label("true probability")
     ax.set(xlim=(0, 1), ylim=(0, 1))
     ax.set_aspect("equal")
@@ -227,11 +227,9 @@ def plot_recommendations(table: pd.DataFrame, *, title: str, ax: Axes | None = N
     """
     ax = new_axes(ax, width=8.6, height=1.2 + 0.34 * len(table))
     rows = np.arange(len(table))
-    ax.barh(
-        rows, table["probability"], color=COLOURS["sky"], height=0.72, label="probability given"
-    )
+    ax.barh(rows, table["probability"], color=COLORS["sky"], height=0.72, label="probability given")
     if "true" in table:
-        ax.plot(table["true"], rows, "D", mfc="none", mec=COLOURS["vermilion"], mew=1.8)
+        ax.plot(table["true"], rows, "D", mfc="none", mec=COLORS["vermilion"], mew=1.8)
         ax.lines[-1].set_label("true probability")
         # Above the axes, and the title above that: bars of a good list reach everywhere.
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
-from recsys_lib.plots.style import COLOURS, INK, MARKERS, MUTED, new_figure, styled
+from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, new_figure, styled
 
 __all__ = ["plot_agreement", "plot_approach", "plot_curves"]
 
@@ -34,7 +34,7 @@ def plot_curves(
     levels: Mapping[str, float] | None = None,
     height: float = 3.9,
 ) -> list[Axes]:
-    """Draw curves in panels side by side; a name has one colour and one mark in all of them.
+    """Draw curves in panels side by side; a name has one color and one mark in all of them.
 
     Parameters
     ----------
@@ -170,8 +170,8 @@ def plot_agreement(
     for ax, (heading, table) in zip(axes, panels.items(), strict=True):
         for name, (x, y) in zip(table.index, table.to_numpy(float), strict=True):
             place = names.index(name)
-            colour, mark = COLOURS[_HUES[place % len(_HUES)]], MARKERS[place % len(MARKERS)]
-            ax.plot(x, y, mark, ms=9, color=colour, label=str(name), linestyle="none")
+            color, mark = COLORS[_HUES[place % len(_HUES)]], MARKERS[place % len(MARKERS)]
+            ax.plot(x, y, mark, ms=9, color=color, label=str(name), linestyle="none")
         ax.margins(0.15)
         ranks = table.rank()
         agreement = ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
@@ -185,14 +185,14 @@ def plot_agreement(
 
 
 def _draw(ax: Axes, curve: pd.Series, place: int | None, ends: Sequence[pd.Series]) -> None:
-    known, colour, line, mark = curve.dropna(), INK, "--", None
+    known, color, line, mark = curve.dropna(), INK, "--", None
     if place is not None:
-        colour, line = COLOURS[_HUES[place % len(_HUES)]], "-"
+        color, line = COLORS[_HUES[place % len(_HUES)]], "-"
         mark = MARKERS[place % len(MARKERS)] if len(known) <= _MARKED else None
-    ax.plot(known, line, marker=mark, ms=5, color=colour, label=str(curve.name), zorder=3)
+    ax.plot(known, line, marker=mark, ms=5, color=color, label=str(curve.name), zorder=3)
     if len(ends):
         low, high = (end[known.index] for end in ends)
-        ax.fill_between(known.index, low, high, color=colour, alpha=0.13, lw=0)
+        ax.fill_between(known.index, low, high, color=color, alpha=0.13, lw=0)
 
 
 def _name_levels(ax: Axes, levels: Mapping[str, float]) -> None:

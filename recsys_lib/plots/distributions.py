@@ -7,7 +7,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from recsys_lib.plots.style import COLOURS, INK, MUTED, new_axes, styled, write_words
+from recsys_lib.plots.style import COLORS, INK, MUTED, new_axes, styled, write_words
 
 __all__ = ["plot_activity", "plot_long_tail", "plot_quantiles", "plot_ratings", "rating_shares"]
 
@@ -90,7 +90,7 @@ def plot_ratings(
     table = rating_shares(ratings, mean=mean, sd=sd, bounds=bounds)
     scale = table.index.to_numpy(float)
     step = scale[1] - scale[0] if len(scale) > 1 else 1.0
-    ax.bar(scale, table["share"], width=0.86 * step, color=COLOURS["sky"], label="ratings")
+    ax.bar(scale, table["share"], width=0.86 * step, color=COLORS["sky"], label="ratings")
     grid = np.linspace(scale[0] - step, scale[-1] + step, 400)
     ax.plot(
         grid,
@@ -98,7 +98,7 @@ def plot_ratings(
         color=INK,
         label=f"normal curve, mean {mean:.3g}, sd {sd:.3g}",
     )
-    ax.plot(scale, table["expected"], "o", mfc="none", mec=COLOURS["vermilion"], mew=2, ms=8)
+    ax.plot(scale, table["expected"], "o", mfc="none", mec=COLORS["vermilion"], mew=2, ms=8)
     ax.lines[-1].set_label("that curve, rounded")
     ax.set_xticks(scale)
     ax.grid(axis="x", visible=False)
@@ -136,10 +136,10 @@ def plot_quantiles(
     levels, edges = _treads(values)
     n = len(values)
     at = normal.ppf(np.clip(edges, 1 / (2 * n), 1 - 1 / (2 * n)))
-    ax.plot(np.repeat(at, 2)[1:-1], np.repeat(levels, 2), color=COLOURS["sky"], label="quantiles")
+    ax.plot(np.repeat(at, 2)[1:-1], np.repeat(levels, 2), color=COLORS["sky"], label="quantiles")
     low, high = min(at[0], levels[0]), max(at[-1], levels[-1])
     ax.plot([low, high], [low, high], "--", color=MUTED, lw=1.2, label="the same distribution")
-    ax.plot(_centres(normal, edges), levels, "o", color=COLOURS["blue"], ms=6, label="one rating")
+    ax.plot(_centers(normal, edges), levels, "o", color=COLORS["blue"], ms=6, label="one rating")
     ax.set_aspect("equal", adjustable="datalim")
     ax.legend(loc="upper left")
     return write_words(ax, "Quantile against quantile", "quantile of the normal", "rating")
@@ -151,8 +151,8 @@ def _treads(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     return levels, np.concatenate([[0.0], np.cumsum(counts) / len(ratings)])
 
 
-def _centres(normal: "stats.rv_frozen", edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean quantile of the normal between neighbouring probabilities."""
+def _centers(normal: "stats.rv_frozen", edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean quantile of the normal between neighboring probabilities."""
     middle = np.linspace(edges[:-1], edges[1:], 201)
     inside = (middle[1:] + middle[:-1]) / 2
     return np.asarray(normal.ppf(inside).mean(axis=0))
@@ -181,16 +181,16 @@ def plot_long_tail(
     ax = new_axes(ax)
     ordered = np.sort(np.asarray(counts, dtype=float))[::-1]
     head = int(np.searchsorted(np.cumsum(ordered), head_share * ordered.sum())) + 1
-    colours = np.where(np.arange(len(ordered)) < head, COLOURS["vermilion"], COLOURS["sky"])
-    ax.bar(np.arange(1, len(ordered) + 1), ordered, width=1.0, color=list(colours), linewidth=0)
+    colors = np.where(np.arange(len(ordered)) < head, COLORS["vermilion"], COLORS["sky"])
+    ax.bar(np.arange(1, len(ordered) + 1), ordered, width=1.0, color=list(colors), linewidth=0)
     words = f"{head} of {len(ordered):,} {noun} hold {head_share:.0%} of the interactions"
     ax.annotate(
         words,
         xy=(head, ordered[head - 1]),
         xytext=(0.30, 0.72),
         textcoords="axes fraction",
-        color=COLOURS["vermilion"],
-        arrowprops={"arrowstyle": "-", "color": COLOURS["vermilion"]},
+        color=COLORS["vermilion"],
+        arrowprops={"arrowstyle": "-", "color": COLORS["vermilion"]},
     )
     ax.grid(axis="x", visible=False)
     ax.set_xlim(0, len(ordered) + 1)
@@ -220,10 +220,10 @@ def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = N
     # many there, and bare counts would go up and down for no reason but that.
     edges = np.unique(np.round(np.geomspace(active.min(), active.max() + 1, 32))) - 0.5
     heights = np.histogram(active, bins=edges)[0] / np.diff(edges)
-    ax.bar(edges[:-1], heights, width=np.diff(edges), align="edge", color=COLOURS["sky"])
+    ax.bar(edges[:-1], heights, width=np.diff(edges), align="edge", color=COLORS["sky"])
     median = float(np.median(active))
-    ax.axvline(median, color=COLOURS["vermilion"])
-    ax.text(median, ax.get_ylim()[1], f" median {median:g}", color=COLOURS["vermilion"], va="top")
+    ax.axvline(median, color=COLORS["vermilion"])
+    ax.text(median, ax.get_ylim()[1], f" median {median:g}", color=COLORS["vermilion"], va="top")
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     silent = int((values == 0).sum())

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from recsys_lib.plots.curves import plot_curves
-from recsys_lib.plots.style import COLOURS, MARKERS, MUTED, new_axes, styled, write_words
+from recsys_lib.plots.style import COLORS, MARKERS, MUTED, new_axes, styled, write_words
 
 __all__ = ["plot_history", "plot_item_map", "plot_spectrum", "plot_terms"]
 
@@ -54,15 +54,15 @@ def plot_history(
     Axes
     """
     ax = new_axes(ax, height=4.2)
-    colours = [COLOURS[name] for name in ("sky", "blue", "vermilion", "purple")]
+    colors = [COLORS[name] for name in ("sky", "blue", "vermilion", "purple")]
     for place, (name, values) in enumerate(history.items()):
-        colour = colours[place % len(colours)]
-        ax.plot(history.index, values, MARKERS[place] + "-", ms=4, color=colour, label=str(name))
+        color = colors[place % len(colors)]
+        ax.plot(history.index, values, MARKERS[place] + "-", ms=4, color=color, label=str(name))
     for name, level in (levels or {}).items():
         ax.axhline(level, color=MUTED, lw=1.1, ls="--")
         ax.text(1.01, level, name, transform=ax.get_yaxis_transform(), va="center", color=MUTED)
     if best is not None:
-        ax.axvline(best, color=COLOURS["vermilion"], lw=1.2, label=f"kept: epoch {best}")
+        ax.axvline(best, color=COLORS["vermilion"], lw=1.2, label=f"kept: epoch {best}")
     ax.legend(loc="best")
     return write_words(ax, title, "epoch", ylabel)
 
@@ -75,7 +75,7 @@ def plot_item_map(
     title: str = "What has it learned about the items?",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw items as points, coloured and shaped by group.
+    """Draw items as points, colored and shaped by group.
 
     Parameters
     ----------
@@ -94,20 +94,20 @@ def plot_item_map(
     """
     ax = new_axes(ax, width=7.4, height=5.0)
     points = np.asarray(places, dtype=float)
-    colours = list(COLOURS.values())
-    # What is left over is drawn below the groups and takes no colour from them.
+    colors = list(COLORS.values())
+    # What is left over is drawn below the groups and takes no color from them.
     names = sorted(groups.unique(), key=lambda name: (name not in _LEFT_OVER, str(name)))
     places_taken = 0
     for name in names:
         mine = points[(groups == name).to_numpy()]
-        colour, shape, size = _FAINT, "o", 14
+        color, shape, size = _FAINT, "o", 14
         if name not in _LEFT_OVER:
-            colour, size = colours[places_taken % len(colours)], 34
-            turn = places_taken // len(colours)
+            color, size = colors[places_taken % len(colors)], 34
+            turn = places_taken // len(colors)
             shape = MARKERS[(places_taken + turn) % len(MARKERS)]
             places_taken += 1
         label = str(name)
-        ax.scatter(mine[:, 0], mine[:, 1], marker=shape, s=size, color=colour, lw=0, label=label)
+        ax.scatter(mine[:, 0], mine[:, 1], marker=shape, s=size, color=color, lw=0, label=label)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=str(groups.name or ""))
     ax.set(xticks=[], yticks=[])
     ax.spines[["left", "bottom"]].set_visible(False)
@@ -136,11 +136,11 @@ def plot_spectrum(
     """
     ax = new_axes(ax, height=3.2)
     drawn = np.asarray(shares, dtype=float)[:n]
-    ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLOURS["sky"])
+    ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLORS["sky"])
     if true is not None:
-        ax.axvline(true + 0.5, color=COLOURS["vermilion"], ls="--")
+        ax.axvline(true + 0.5, color=COLORS["vermilion"], ls="--")
         words = f" the world has {true}"
-        ax.text(true + 0.5, drawn.max(), words, color=COLOURS["vermilion"], va="top")
+        ax.text(true + 0.5, drawn.max(), words, color=COLORS["vermilion"], va="top")
     ax.grid(axis="x", visible=False)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     title = "How many directions do tastes have?"

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from recsys_lib.plots.style import COLOURS, INK, PAPER, new_axes, styled, write_words
+from recsys_lib.plots.style import COLORS, INK, PAPER, new_axes, styled, write_words
 
 __all__ = ["plot_cooccurrence", "plot_heatmap", "plot_user_items"]
 
@@ -37,7 +37,7 @@ def plot_user_items(
     rows = _evenly(np.diff(user_items.indptr), n_users)
     cols = _evenly(np.bincount(user_items.indices, minlength=user_items.shape[1]), n_items)
     seen = user_items[rows][:, cols].tocoo()
-    ax.scatter(seen.col, seen.row, s=3, marker="s", color=COLOURS["blue"], linewidths=0)
+    ax.scatter(seen.col, seen.row, s=3, marker="s", color=COLORS["blue"], linewidths=0)
     ax.set(xlim=(-1, len(cols)), ylim=(len(rows), -1), xticks=[], yticks=[])
     ax.grid(visible=False)
     share = seen.nnz / max(1, len(rows) * len(cols))
@@ -61,22 +61,22 @@ def plot_heatmap(
     *,
     title: str,
     label: str,
-    centre: float | None = None,
+    center: float | None = None,
     fmt: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a table of numbers as coloured cells with the numbers in them.
+    """Draw a table of numbers as colored cells with the numbers in them.
 
     Parameters
     ----------
     table : DataFrame
         Names of index and columns become the axes' words; NaN stays blank.
     title, label : str
-        Of the figure; of the colours, with the unit.
-    centre : float, optional
-        Neutral value of a scale of two colours; without it light is low and dark is high.
+        Of the figure; of the colors, with the unit.
+    center : float, optional
+        Neutral value of a scale of two colors; without it light is low and dark is high.
     fmt : str, optional
-        Format of the numbers; by default one decimal, with a sign where there is a `centre`.
+        Format of the numbers; by default one decimal, with a sign where there is a `center`.
     ax : Axes, optional
 
     Returns
@@ -84,15 +84,15 @@ def plot_heatmap(
     Axes
     """
     ax = new_axes(ax, height=1.2 + 0.36 * len(table))
-    # Blue to brown, not red to green: the two ends stay apart for every kind of colour vision.
-    colours = "crest" if centre is None else sns.diverging_palette(30, 250, s=85, as_cmap=True)
+    # Blue to brown, not red to green: the two ends stay apart for every kind of color vision.
+    colors = "crest" if center is None else sns.diverging_palette(30, 250, s=85, as_cmap=True)
     sns.heatmap(
         table,
         ax=ax,
-        cmap=colours,
-        center=centre,
+        cmap=colors,
+        center=center,
         annot=True,
-        fmt=fmt or (".1f" if centre is None else "+.1f"),
+        fmt=fmt or (".1f" if center is None else "+.1f"),
         annot_kws={"size": 9},
         linewidths=1,
         linecolor=PAPER,
@@ -124,14 +124,14 @@ def plot_cooccurrence(
     Returns
     -------
     Axes
-        Logarithmic colours, so that twice as often and half as often are equally strong.
+        Logarithmic colors, so that twice as often and half as often are equally strong.
     """
     ax = new_axes(ax, width=6.4, height=5.4)
     order = np.argsort(groups.astype(str).to_numpy(), kind="stable")
-    # A pair that never met has no logarithm; the colour scale ends at a quarter anyway.
+    # A pair that never met has no logarithm; the color scale ends at a quarter anyway.
     strength = np.log2(np.maximum(np.asarray(lift, dtype=float), 2.0**-8))[np.ix_(order, order)]
-    colours = sns.diverging_palette(30, 250, s=85, as_cmap=True)
-    image = ax.imshow(strength, cmap=colours, vmin=-2, vmax=2, interpolation="nearest")
+    colors = sns.diverging_palette(30, 250, s=85, as_cmap=True)
+    image = ax.imshow(strength, cmap=colors, vmin=-2, vmax=2, interpolation="nearest")
     names, starts = np.unique(groups.astype(str).to_numpy()[order], return_index=True)
     ends = np.append(starts[1:], len(order))
     for start in starts[1:]:

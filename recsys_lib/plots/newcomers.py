@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from recsys_lib.plots.style import COLOURS, INK, MARKERS, MUTED, new_axes, styled, write_words
+from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, new_axes, styled, write_words
 
 __all__ = ["plot_list_moves", "plot_newcomers"]
 
@@ -49,21 +49,21 @@ def plot_newcomers(
     lengths = sorted(table["n_history"].unique())
     places = {length: place for place, length in enumerate(lengths)}
     names = [name for name in table["model"].unique() if name not in (ladder, ceiling)]
-    colours = ["grey", "sky", "green", "vermilion", "purple", "orange", "olive"]
+    colors = ["gray", "sky", "green", "vermilion", "purple", "orange", "olive"]
     order = [*names, *([ceiling] if ceiling else []), ladder]
     for name in order:
         part = table[table["model"] == name].sort_values("n_history")
         x = part["n_history"].map(places).to_numpy(float)
         y, error = part["value"].to_numpy(float), part["se"].to_numpy(float)
         if name == ladder:
-            ax.fill_between(x, y - error, y + error, color=COLOURS["blue"], alpha=0.15, lw=0)
-            ax.plot(x, y, "o-", color=COLOURS["blue"], lw=3, ms=7, label=name)
+            ax.fill_between(x, y - error, y + error, color=COLORS["blue"], alpha=0.15, lw=0)
+            ax.plot(x, y, "o-", color=COLORS["blue"], lw=3, ms=7, label=name)
         elif name == ceiling:
             ax.plot(x, y, "D--", color=INK, lw=1.2, ms=4, label=name)
         else:
             place = names.index(name)
-            colour = COLOURS[colours[place % len(colours)]]
-            ax.plot(x, y, MARKERS[place % 8] + "-", color=colour, ms=5, label=name)
+            color = COLORS[colors[place % len(colors)]]
+            ax.plot(x, y, MARKERS[place % 8] + "-", color=color, ms=5, label=name)
     ax.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
     # In the order in which the lines end, so that the eye goes straight across.
     ends = table[table["n_history"] == lengths[-1]].set_index("model")["value"]
@@ -96,24 +96,24 @@ def plot_list_moves(
     Returns
     -------
     Axes
-        A line for each item: grey for those of the first list, coloured for those that came later
+        A line for each item: gray for those of the first list, colored for those that came later
         and stayed, faint for those that only passed through.
     """
     n_ranks, last = int(lists["rank"].max()), int(lists["step"].max())
     ax = new_axes(ax, width=11.0, height=1.9 + 0.36 * n_ranks)
     first, final = (set(lists.loc[lists["step"] == step, "item_id"]) for step in (0, last))
     came = dict.fromkeys(lists.loc[lists["item_id"].isin(final - first), "item_id"])
-    colours = {item: COLOURS[_CAME[place % len(_CAME)]] for place, item in enumerate(came)}
+    colors = {item: COLORS[_CAME[place % len(_CAME)]] for place, item in enumerate(came)}
     for item, part in lists.groupby("item_id", sort=False):
-        colour = colours.get(item, COLOURS["grey"] if item in first else _PASSING)
+        color = colors.get(item, COLORS["gray"] if item in first else _PASSING)
         part = part.sort_values("step")
         # A gap in the steps is a gap in the line: the item was off the list meanwhile.
         for _, run in part.groupby(part["step"] - np.arange(len(part))):
-            width = 2.4 if item in colours else 1.4
-            ax.plot(run["step"], run["rank"], "o-", color=colour, lw=width, ms=5)
+            width = 2.4 if item in colors else 1.4
+            ax.plot(run["step"], run["rank"], "o-", color=color, lw=width, ms=5)
         for step, side, align in ((0, -0.1, "right"), (last, 0.1, "left")):
             for rank in part.loc[part["step"] == step, "rank"]:
-                ink = colours.get(item, MUTED)
+                ink = colors.get(item, MUTED)
                 shown = _shortened(str(part["title"].iloc[0]))
                 ax.text(step + side, rank, shown, ha=align, va="center", size=9, color=ink)
     words = ["\n".join(textwrap.wrap(step, _HEAD_LENGTH)) for step in steps]

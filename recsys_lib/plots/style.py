@@ -1,4 +1,4 @@
-"""The one look of every figure: paper, ink, colours that colour-blind readers can tell apart."""
+"""The one look of every figure: paper, ink, colors that color-blind readers can tell apart."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "GRID",
     "INK",
     "MARKERS",
@@ -23,14 +23,14 @@ __all__ = [
     "write_words",
 ]
 
-# A figure brings its own paper and ink. A transparent one has to take a grey that is weak on white
+# A figure brings its own paper and ink. A transparent one has to take a gray that is weak on white
 # and weak on black; an opaque one has the same contrast on both pages.
 PAPER = "#fbfaf6"
 INK = "#26282b"
 MUTED = "#6b7075"
 GRID = "#e4e1d8"
 #: Okabe and Ito (2008), without black and with the yellow darkened: it vanishes on light paper.
-COLOURS = {
+COLORS = {
     "blue": "#0072b2",
     "vermilion": "#d55e00",
     "green": "#009e73",
@@ -38,9 +38,9 @@ COLOURS = {
     "purple": "#b8568f",
     "sky": "#56b4e9",
     "olive": "#8a8423",
-    "grey": "#9a9da1",
+    "gray": "#9a9da1",
 }
-#: Groups differ in shape as well as in colour.
+#: Groups differ in shape as well as in color.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 
 _STYLE: dict[str, Any] = {
@@ -63,7 +63,7 @@ _STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "axes.prop_cycle": f"cycler(color={list(COLOURS.values())})",
+    "axes.prop_cycle": f"cycler(color={list(COLORS.values())})",
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "xtick.color": MUTED,

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from recsys_lib.plots.style import COLOURS, INK, MUTED, new_axes, new_figure, styled, write_words
+from recsys_lib.plots.style import COLORS, INK, MUTED, new_axes, new_figure, styled, write_words
 
 __all__ = ["plot_gains", "plot_importance", "plot_searches", "plot_slices"]
 
-_GIVEN, _TRIED, _BEST = COLOURS["grey"], COLOURS["sky"], COLOURS["vermilion"]
+_GIVEN, _TRIED, _BEST = COLORS["gray"], COLORS["sky"], COLORS["vermilion"]
 # Numbers between two powers of ten that a logarithmic axis has room for, by what it spans.
 _TICKS = ((12, (1.0, 2.0, 5.0)), (500, (1.0, 3.0)), (np.inf, (1.0,)))
 
@@ -106,7 +106,7 @@ def plot_importance(
     figure, axes = new_figure(len(shares), **size, sharex=True)
     for ax, (name, share) in zip(axes, shares.items(), strict=True):
         places = np.arange(len(share))
-        ax.barh(places, share, color=COLOURS["sky"], height=0.7)
+        ax.barh(places, share, color=COLORS["sky"], height=0.7)
         ax.set_yticks(places, [str(key) for key in share.index])
         ax.set_ylim(rows - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
@@ -208,9 +208,9 @@ def plot_gains(
     ax.axvline(0, color=MUTED, lw=1.2, zorder=0)
     for row, (_, entry) in enumerate(table.iterrows()):
         certain = entry["low"] > 0 or entry["high"] < 0
-        colour = COLOURS["blue"] if entry.get("certain", certain) else _GIVEN
-        ax.plot([entry["low"], entry["high"]], [row, row], color=colour, lw=3, alpha=0.5)
-        ax.plot(entry["gain"], row, "o", color=colour, ms=7)
+        color = COLORS["blue"] if entry.get("certain", certain) else _GIVEN
+        ax.plot([entry["low"], entry["high"]], [row, row], color=color, lw=3, alpha=0.5)
+        ax.plot(entry["gain"], row, "o", color=color, ms=7)
         if "promised" in table:
             ax.plot(entry["promised"], row, "o", mfc="none", mec=_BEST, mew=1.6, ms=11)
         words = f"{entry['as given']:.3f} → {entry['tuned']:.3f}"

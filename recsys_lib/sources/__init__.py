@@ -1,10 +1,10 @@
-"""Doors: interactions, catalogues and profiles from DataFrames and files, checked on the way in."""
+"""Doors: interactions, catalogs and profiles from DataFrames and files, checked on the way in."""
 
 from recsys_lib.sources.feedback import to_likes
 from recsys_lib.sources.grouplens import movielens
 from recsys_lib.sources.interactions import read_interactions, validate_interactions
 from recsys_lib.sources.loading import load_dataset
-from recsys_lib.sources.profiles import read_catalogue, read_users
+from recsys_lib.sources.profiles import read_catalog, read_users
 from recsys_lib.sources.reduction import Reduction
 from recsys_lib.sources.snapshots import Snapshot, read_facts, snapshot
 from recsys_lib.sources.statements import show_sql
@@ -14,7 +14,7 @@ __all__ = [
     "Snapshot",
     "load_dataset",
     "movielens",
-    "read_catalogue",
+    "read_catalog",
     "read_facts",
     "read_interactions",
     "read_users",

@@ -1,4 +1,4 @@
-"""Which column is what: names recognised where they are plain, asked for where they are not."""
+"""Which column is what: names recognized where they are plain, asked for where they are not."""
 
 import difflib
 import re
@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from recsys_lib.errors import DataError
 
-#: Says that a column is to be recognised by its name.
+#: Says that a column is to be recognized by its name.
 AUTO = "auto"
 
 # Names without case, spaces and underscores; the nearer to the front, the plainer.
@@ -53,7 +53,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "unixtime",
         "unixreviewtime",
     ),
-    "event": ("event", "eventtype", "action", "behavior", "behaviour"),
+    "event": ("event", "eventtype", "action", "behavior", "behavior"),
     "dwell": ("dwell", "dwellseconds", "duration", "dwelltime"),
     "title": ("title", "movietitle", "itemtitle", "booktitle", "name", "itemname", "labtitle"),
 }
@@ -76,7 +76,7 @@ def find_column(
     columns : sequence of str
         The columns of the table.
     given : str or None
-        A name; ``"auto"`` to recognise it; None where the table shall have no such column.
+        A name; ``"auto"`` to recognize it; None where the table shall have no such column.
     table : str
         What the table is called in errors.
     required : bool
@@ -108,7 +108,7 @@ def find_column(
         return candidates[0]
     if not candidates and not required:
         return None
-    found = f"several could be it: {candidates}" if candidates else "none is recognised"
+    found = f"several could be it: {candidates}" if candidates else "none is recognized"
     raise DataError(
         f"{table} must have a column for the {role}; {found} among {list(columns)}. "
         f'Name it with {role}="...".{_headless(columns)}'

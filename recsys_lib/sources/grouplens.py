@@ -13,7 +13,7 @@ from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.sources.loading import load_dataset
-from recsys_lib.sources.profiles import read_catalogue, read_users
+from recsys_lib.sources.profiles import read_catalog, read_users
 
 __all__ = ["movielens"]
 
@@ -117,7 +117,7 @@ def _read(files: dict[str, Path], release: _Release) -> Dataset:
     headless = ratings.suffix in (".dat", ".data")
     items = users = None
     if "items" in files:
-        items = read_catalogue(
+        items = read_catalog(
             files["items"],
             item="auto" if not headless else "item_id",
             columns=_item_columns(ratings) if headless else None,

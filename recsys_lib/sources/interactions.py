@@ -1,4 +1,4 @@
-"""Interactions from a DataFrame or files: recognised, checked, in the names of the house."""
+"""Interactions from a DataFrame or files: recognized, checked, in the names of the house."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,9 +46,9 @@ def read_interactions(
         compressed or not; a folder of such files, ``key=value`` partitions included; a glob; a
         snapshot; or a database (see `table`).
     user, item : str
-        Columns of the ids; by default recognised by their names.
+        Columns of the ids; by default recognized by their names.
     value, timestamp : str or None
-        Columns of ratings or weights and of times; by default recognised, and left out where there
+        Columns of ratings or weights and of times; by default recognized, and left out where there
         is none. None leaves one out that is there: ``value=None`` reads implicit feedback.
     rating_scale : tuple of float, optional
         Lowest and highest rating; one outside is an error.
@@ -58,7 +58,7 @@ def read_interactions(
     mode : {"strict", "lenient"}
         "strict" raises at the first problem; "lenient" drops the rows concerned and warns.
     delimiter, encoding : str, optional
-        Of text files; by default recognised among tab, ``::``, ``,``, ``;``, ``|``, and UTF-8 or
+        Of text files; by default recognized among tab, ``::``, ``,``, ``;``, ``|``, and UTF-8 or
         what a byte-order mark says.
     columns : sequence of str, optional
         Names of all columns of a text file that has no header line.

@@ -14,7 +14,7 @@ from recsys_lib.sources.columns import AUTO
 from recsys_lib.sources.doors import open_source
 from recsys_lib.sources.interactions import read_table
 from recsys_lib.sources.problems import Mode
-from recsys_lib.sources.profiles import read_catalogue, read_users
+from recsys_lib.sources.profiles import read_catalog, read_users
 from recsys_lib.sources.reduction import Reduction
 from recsys_lib.sources.tables import Source, Table, list_places, open_table
 from recsys_lib.sources.text import TextOptions
@@ -39,19 +39,19 @@ def load_dataset(
     query: str | None = None,
     reduce: Reduction | None = None,
 ) -> Dataset:
-    """Read interactions, and where given catalogue and profiles, as one `Dataset`.
+    """Read interactions, and where given catalog and profiles, as one `Dataset`.
 
     Parameters
     ----------
     source : DataFrame, str or Path
         Interactions; see `read_interactions`.
     items, users : DataFrame, str or Path, optional
-        Catalogue and profiles; see `read_catalogue` and `read_users`. Items of the catalogue that
+        Catalog and profiles; see `read_catalog` and `read_users`. Items of the catalog that
         nobody used become empty columns; users without interactions, empty rows.
     user, item, value, timestamp, rating_scale, duplicates, mode, delimiter, encoding, columns, \
 table, query, reduce
         Of the interactions; see `read_interactions`. Columns `user` and `item` have the same names
-        in profiles and catalogue, or are recognised there. Without `rating_scale` the scale is the
+        in profiles and catalog, or are recognized there. Without `rating_scale` the scale is the
         range of the ratings read.
 
     Returns
@@ -62,7 +62,7 @@ table, query, reduce
     ------
     DataError
         Where something cannot be read or is wrong, and in strict mode where interactions name an
-        item or user that catalogue or profiles do not have. In lenient mode these get a row
+        item or user that catalog or profiles do not have. In lenient mode these get a row
         without contents there, so that no interaction is lost.
 
     Examples
@@ -75,11 +75,11 @@ table, query, reduce
     options = TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
     opened = open_source(source, table, query, options)
     frame = read_table(opened, user, item, value, timestamp, rating_scale, duplicates, mode, reduce)
-    catalogue = profiles = None
+    catalog = profiles = None
     if items is not None:
         key = _key(items, item, encoding)
-        catalogue = read_catalogue(items, item=key, mode=mode, encoding=encoding)
-        frame, catalogue = _join(frame, catalogue, "item", opened, mode)
+        catalog = read_catalog(items, item=key, mode=mode, encoding=encoding)
+        frame, catalog = _join(frame, catalog, "item", opened, mode)
     if users is not None:
         key = _key(users, user, encoding)
         profiles = read_users(users, user=key, mode=mode, encoding=encoding)
@@ -88,7 +88,7 @@ table, query, reduce
         frame,
         value="value" if "value" in frame else None,
         timestamp="timestamp" if "timestamp" in frame else None,
-        items=catalogue,
+        items=catalog,
         users=profiles,
         rating_scale=rating_scale,
         duplicates=duplicates,
@@ -114,7 +114,7 @@ def _join(
     unknown = np.flatnonzero(~ids.isin(other.index).to_numpy())
     if not len(unknown):
         return frame, other
-    named = "catalogue" if role == "item" else "profiles"
+    named = "catalog" if role == "item" else "profiles"
     message = (
         f"Each {role} of {table.name} must be listed in the {named} ({len(other):,} rows)"
         f"; {ids.iloc[int(unknown[0])]!r} is not"

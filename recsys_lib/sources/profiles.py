@@ -1,4 +1,4 @@
-"""Catalogues and user profiles: one row an item or a user, read as interactions are."""
+"""Catalogs and user profiles: one row an item or a user, read as interactions are."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from recsys_lib.sources.tables import FrameTable, Table
 from recsys_lib.sources.text import TextOptions
 
 
-def read_catalogue(
+def read_catalog(
     source: pd.DataFrame | str | Path,
     *,
     item: str = "auto",
@@ -38,9 +38,9 @@ def read_catalogue(
         As of `read_interactions`, databases included. A DataFrame may have the ids in its named
         index.
     item : str
-        Column of the ids; by default recognised (also ``id``).
+        Column of the ids; by default recognized (also ``id``).
     title : str or None
-        Column to be shown to people; by default recognised. None where there is none.
+        Column to be shown to people; by default recognized. None where there is none.
     mode, delimiter, encoding, columns, table, query
         As of `read_interactions`.
 
@@ -58,7 +58,7 @@ def read_catalogue(
 
     Examples
     --------
-    >>> read_catalogue(pd.DataFrame({"movie_id": [7], "movie_title": ["Alien"], "year": [1979]}))
+    >>> read_catalog(pd.DataFrame({"movie_id": [7], "movie_title": ["Alien"], "year": [1979]}))
              title  year
     item_id
     7        Alien  1979
@@ -93,14 +93,14 @@ def read_users(
         As of `read_interactions`, databases included. A DataFrame may have the ids in its named
         index.
     user : str
-        Column of the ids; by default recognised (also ``id``).
+        Column of the ids; by default recognized (also ``id``).
     mode, delimiter, encoding, columns, table, query
         As of `read_interactions`.
 
     Returns
     -------
     DataFrame
-        Indexed by ``user_id``; as of `read_catalogue`.
+        Indexed by ``user_id``; as of `read_catalog`.
 
     Raises
     ------

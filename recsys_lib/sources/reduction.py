@@ -48,7 +48,7 @@ class Reduction:
     seed : int
         Of that choice.
     event, dwell : str
-        Columns; by default recognised by their names.
+        Columns; by default recognized by their names.
 
     Notes
     -----

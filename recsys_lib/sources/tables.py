@@ -51,7 +51,7 @@ def open_table(source: Source, options: TextOptions | None = None) -> Table:
         items without a header (a count and that many ids in line u, of user u); a folder
         of Parquet or text files, partitioned ``key=value`` folders included; or a glob.
     options : TextOptions, optional
-        Delimiter, encoding and column names of text files, where they are not to be recognised.
+        Delimiter, encoding and column names of text files, where they are not to be recognized.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Delimited text: encoding, delimiter and header recognised, and lines found again for errors."""
+"""Delimited text: encoding, delimiter and header recognized, and lines found again for errors."""
 
 import bz2
 import codecs
@@ -30,12 +30,12 @@ _STAND_IN = "\x1f"  # pandas' fast parser takes one character; "::" is read thro
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
-    """How a text file is written, where that is not to be recognised.
+    """How a text file is written, where that is not to be recognized.
 
     Parameters
     ----------
     delimiter : str, optional
-        What stands between fields. Recognised by default among tab, ``::``, ``,``, ``;``, ``|``.
+        What stands between fields. Recognized by default among tab, ``::``, ``,``, ``;``, ``|``.
     encoding : str, optional
         By default UTF-8, or what a byte-order mark says.
     columns : sequence of str, optional
@@ -96,7 +96,7 @@ class TextFile:
             raise DataError(
                 f"Each line of {self.name} must have the {len(self.columns)} fields of its "
                 f"header; {_reason(error)}. Correct the line, or give `delimiter`; the one "
-                f"recognised is {self._delimiter!r}."
+                f"recognized is {self._delimiter!r}."
             ) from error
         except (OSError, EOFError) as error:
             raise _unreadable(self.name, error) from error

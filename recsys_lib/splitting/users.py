@@ -44,7 +44,7 @@ def strong_generalization(
     Parameters
     ----------
     dataset : Dataset
-        The catalogue stays as it is: an item that no training user has is an empty column.
+        The catalog stays as it is: an item that no training user has is an empty column.
     validation_users, test_users : int or float
         How many users to hold out, or which share of those with enough interactions.
     fold_in : float
@@ -75,7 +75,7 @@ def strong_generalization(
     -----
     ``seeding="liang2018"`` differs in what the notebook does differently. Its columns are the items
     of the *training* users in order of first appearance, ``split.items``, and held-out interactions
-    with other items are dropped; elsewhere the catalogue is fixed before the split. The hidden
+    with other items are dropped; elsewhere the catalog is fixed before the split. The hidden
     share is rounded down. A held-out user left with fewer than 5 interactions has no target.
     Training users and held-out users keep the permuted order. The order of appearance is by user
     id and item id, which is the order of ML-20M's file; of a file in another order the notebook

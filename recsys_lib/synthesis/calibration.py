@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.synthesis.catalogue import Catalogue
+from recsys_lib.synthesis.catalog import Catalog
 from recsys_lib.synthesis.crowd import draw_crowd, latent_ratings
 from recsys_lib.synthesis.profiles import Profiles
 from recsys_lib.synthesis.scale import exact_thresholds, target_cdf
@@ -16,14 +16,14 @@ PILOT_BLOCKS = 12
 
 
 def rating_thresholds(
-    settings: WorldSettings, catalogue: Catalogue, profiles: Profiles
+    settings: WorldSettings, catalog: Catalog, profiles: Profiles
 ) -> NDArray[np.float64]:
     r"""Return the cuts between the levels of a rating.
 
     Parameters
     ----------
     settings : WorldSettings
-    catalogue : Catalogue
+    catalog : Catalog
     profiles : Profiles
 
     Returns
@@ -47,7 +47,7 @@ def rating_thresholds(
         return exact_thresholds(*target)
     latent = [
         latent_ratings(
-            settings, catalogue, draw_crowd(settings, profiles, block, "pilot"), block, "pilot"
+            settings, catalog, draw_crowd(settings, profiles, block, "pilot"), block, "pilot"
         ).latent
         for block in range(PILOT_BLOCKS)
     ]

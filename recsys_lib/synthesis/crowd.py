@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lib.seeding import rng_from
-from recsys_lib.synthesis.catalogue import Catalogue
+from recsys_lib.synthesis.catalog import Catalog
 from recsys_lib.synthesis.exposure import arrival_keys, chosen, draw_counts
 from recsys_lib.synthesis.profiles import Profiles
 from recsys_lib.synthesis.settings import WorldSettings
@@ -49,7 +49,7 @@ class Taken:
     Attributes
     ----------
     rows, items : ndarray of shape (n_taken,), int64
-        Row in the block, ascending, and position in the catalogue.
+        Row in the block, ascending, and position in the catalog.
     signal, latent : ndarray of shape (n_taken,)
         The true signal of each pair, and the latent rating (signal and noise).
     keys : ndarray of shape (BLOCK, n_items)
@@ -108,9 +108,7 @@ def _demo_count(settings: WorldSettings) -> int:
     return min(max(wanted, settings.min_ratings), settings.max_ratings)
 
 
-def true_signal(
-    settings: WorldSettings, catalogue: Catalogue, tastes: Floats, bias: Floats
-) -> Floats:
+def true_signal(settings: WorldSettings, catalog: Catalog, tastes: Floats, bias: Floats) -> Floats:
     r"""Return the signal of every pair.
 
     .. math:: s_{ui} = \sqrt{v_b}\,(b_u + b_i)/\sqrt2 + \sqrt{v_f}\,\langle p_u, q_i\rangle/\sqrt K
@@ -118,7 +116,7 @@ def true_signal(
     Parameters
     ----------
     settings : WorldSettings
-    catalogue : Catalogue
+    catalog : Catalog
     tastes : ndarray of shape (n_users, latent_dim)
     bias : ndarray of shape (n_users,)
 
@@ -127,16 +125,16 @@ def true_signal(
     ndarray of shape (n_users, n_items)
         N(0, rho2) over the worlds that could have been drawn.
     """
-    signal = affinity(tastes, catalogue.factors)
+    signal = affinity(tastes, catalog.factors)
     signal *= settings.taste_variance**0.5
     scale = (settings.bias_variance / 2) ** 0.5
     signal += scale * bias[:, None]
-    signal += scale * catalogue.bias
+    signal += scale * catalog.bias
     return signal
 
 
 def latent_ratings(
-    settings: WorldSettings, catalogue: Catalogue, crowd: Crowd, block: int, stream: str = "users"
+    settings: WorldSettings, catalog: Catalog, crowd: Crowd, block: int, stream: str = "users"
 ) -> Taken:
     """Let the people of a block take their labs, and draw what they think of them.
 
@@ -146,11 +144,11 @@ def latent_ratings(
     hold the same opinions, differently observed.
     """
     seed, part = settings.seed, str(block)
-    signal = true_signal(settings, catalogue, crowd.tastes, crowd.bias)
+    signal = true_signal(settings, catalog, crowd.tastes, crowd.bias)
     latent = rng_from(seed, stream, "noise", part).standard_normal(signal.shape)
     latent *= settings.noise_sd
     latent += signal
-    log_rates = catalogue.log_weight + settings.selection * signal
+    log_rates = catalog.log_weight + settings.selection * signal
     if settings.selection_on_rating:
         log_rates += settings.selection_on_rating * latent
     keys = arrival_keys(log_rates, rng_from(seed, stream, "arrival", part))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recsys_lib.errors import ConfigError
 from recsys_lib.seeding import rng_from
-from recsys_lib.synthesis.catalogue import Catalogue
+from recsys_lib.synthesis.catalog import Catalog
 from recsys_lib.synthesis.crowd import BLOCK, Crowd, Taken, draw_crowd, latent_ratings
 from recsys_lib.synthesis.exposure import chosen
 from recsys_lib.synthesis.profiles import Profiles
@@ -57,23 +57,23 @@ Columns = tuple[NDArray[np.int64], ...]  # row, item, kind, session, seconds, dw
 
 
 def draw_visits(
-    settings: WorldSettings, catalogue: Catalogue, profiles: Profiles, block: int
+    settings: WorldSettings, catalog: Catalog, profiles: Profiles, block: int
 ) -> tuple[Crowd, Taken, Visits]:
     """Draw a block of people, what they took, and when."""
     crowd = draw_crowd(settings, profiles, block)
-    taken = latent_ratings(settings, catalogue, crowd, block)
-    minutes = catalogue.table["duration_minutes"].to_numpy(np.int64)
+    taken = latent_ratings(settings, catalog, crowd, block)
+    minutes = catalog.table["duration_minutes"].to_numpy(np.int64)
     rng = rng_from(settings.seed, "users", "visits", str(block))
     return crowd, taken, lay_out(taken, minutes, rng)
 
 
-def draw_events(settings: WorldSettings, catalogue: Catalogue, profiles: Profiles) -> EventLog:
+def draw_events(settings: WorldSettings, catalog: Catalog, profiles: Profiles) -> EventLog:
     """Draw the clickstream of a world.
 
     Parameters
     ----------
     settings : WorldSettings
-    catalogue : Catalogue
+    catalog : Catalog
     profiles : Profiles
 
     Returns
@@ -94,9 +94,9 @@ def draw_events(settings: WorldSettings, catalogue: Catalogue, profiles: Profile
     are Poisson, at a rate that grows with the signal; given their total they are multinomial,
     which is how ``n_events`` is met exactly.
     """
-    revisits = _shared_revisits(settings, catalogue, profiles)
+    revisits = _shared_revisits(settings, catalog, profiles)
     blocks = []
-    for block, parts in _blocks(settings, catalogue, profiles):
+    for block, parts in _blocks(settings, catalog, profiles):
         rng = rng_from(settings.seed, "users", "revisits", str(block))
         counts = rng.poisson(settings.revisit_rate * _revisit_weight(parts[1]))
         if revisits is not None:
@@ -108,10 +108,10 @@ def draw_events(settings: WorldSettings, catalogue: Catalogue, profiles: Profile
 
 
 def _blocks(
-    settings: WorldSettings, catalogue: Catalogue, profiles: Profiles
+    settings: WorldSettings, catalog: Catalog, profiles: Profiles
 ) -> Iterator[tuple[int, tuple[Crowd, Taken, Visits]]]:
     for block in range(-(-settings.n_users // BLOCK)):
-        yield block, draw_visits(settings, catalogue, profiles, block)
+        yield block, draw_visits(settings, catalog, profiles, block)
 
 
 def _kept(settings: WorldSettings, block: int) -> int:
@@ -218,13 +218,13 @@ def _in_order(settings: WorldSettings, block: int, parts: list[Columns]) -> Colu
 
 
 def _shared_revisits(
-    settings: WorldSettings, catalogue: Catalogue, profiles: Profiles
+    settings: WorldSettings, catalog: Catalog, profiles: Profiles
 ) -> NDArray[np.int64] | None:
     """Looks back at each pair taken so that the log has just `n_events` rows; None if they fall."""
     if settings.n_events is None:
         return None
     others, weights = 0, []
-    for block, parts in _blocks(settings, catalogue, profiles):
+    for block, parts in _blocks(settings, catalog, profiles):
         others += len(_in_order(settings, block, _plain(settings, block, *parts))[0])
         inside = parts[1].rows < _kept(settings, block)
         weights.append(_revisit_weight(parts[1])[inside])

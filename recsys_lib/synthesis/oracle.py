@@ -58,7 +58,7 @@ class OmniscientOracle:
     -----
     Labs are drawn one by one with odds :math:`e^\eta` (Plackett-Luce), so whatever part of a
     history is held out, a lab of higher :math:`\eta` is likelier to be in it: exchanging two
-    neighbours of the order never helps any measure that discounts by rank.
+    neighbors of the order never helps any measure that discounts by rank.
 
     Examples
     --------

@@ -40,7 +40,7 @@ class Profiles:
     share : ndarray of shape (n_profiles,)
         How frequent each profile is; sums to 1.
     means : ndarray of shape (n_profiles, latent_dim)
-        Where its people's tastes centre before they are put on the sphere; the spread around
+        Where its people's tastes center before they are put on the sphere; the spread around
         that is 1 in every direction.
     """
 

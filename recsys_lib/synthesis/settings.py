@@ -25,7 +25,7 @@ class WorldSettings:
     n_users : int
         People. A world with more people holds the same first ones.
     n_items : int
-        Labs in the catalogue.
+        Labs in the catalog.
     rho2 : float
         Share of the variance of a latent rating that the truth explains, in [0, 1); the rest is
         noise that nobody can predict. 0 makes ratings, and tastes in what is taken, pure noise.
@@ -41,7 +41,7 @@ class WorldSettings:
     activity_spread : float
         Standard deviation of the logarithm of that number over users.
     min_ratings : int
-        Fewest labs that a user takes. The most is half of the catalogue.
+        Fewest labs that a user takes. The most is half of the catalog.
     popularity_exponent : float
         Weights of labs are ``rank ** -popularity_exponent`` (Zipf); 0 makes all alike.
     selection : float
@@ -123,7 +123,7 @@ class WorldSettings:
             raise ValueError(f"`bias_share` must be a share, 0 to 1; got {self.bias_share!r}.")
         if self.min_ratings > self.max_ratings:
             raise ValueError(
-                f"`min_ratings` must be at most half of the catalogue, {self.max_ratings}; got "
+                f"`min_ratings` must be at most half of the catalog, {self.max_ratings}; got "
                 f"{self.min_ratings}. Ask for fewer, or for more items."
             )
 
@@ -139,7 +139,7 @@ class WorldSettings:
 
     @property
     def max_ratings(self) -> int:
-        """Most labs that one user takes: half of the catalogue, so that something is left."""
+        """Most labs that one user takes: half of the catalog, so that something is left."""
         return self.n_items // 2
 
     @property

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["LEVELS", "TRACKS", "affinity", "item_level", "item_track", "on_sphere", "tracks_in"]
 
 TRACKS = ("CMP", "SDC", "ISM", "NET", "HBD", "SEC", "CNA", "EUC")
-"""Cloud management, software-defined data centre, integrated systems, networking, hybrid cloud,
+"""Cloud management, software-defined data center, integrated systems, networking, hybrid cloud,
 security, cloud-native applications, end-user computing."""
 
 LEVELS = ("introductory", "intermediate", "advanced")

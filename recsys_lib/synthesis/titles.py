@@ -8,7 +8,7 @@ __all__ = ["TOPICS", "lab_titles"]
 TOPICS: dict[str, tuple[str, ...]] = {
     "CMP": (
         "Cloud Automation",
-        "Service Catalogues",
+        "Service Catalogs",
         "Cost Analytics",
         "Infrastructure as Code",
         "Self-Service Portals",
@@ -78,7 +78,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "Bare-Metal Cloud Regions",
         "Hybrid Identity",
         "Application Discovery",
-        "Data Centre Evacuation",
+        "Data Center Evacuation",
         "Cloud Bursting",
         "Cross-Cloud Networking",
         "Edge Sites",

@@ -48,7 +48,7 @@ class Truth:
     thresholds : ndarray of shape (n_levels - 1,), float64
         The cuts between ratings.
     profile_means : ndarray of shape (n_profiles, latent_dim), float64
-        Centre of each profile before the sphere; the spread around it is 1 in each direction.
+        Center of each profile before the sphere; the spread around it is 1 in each direction.
     profile_share : ndarray of shape (n_profiles,), float64
         How frequent each profile is.
 

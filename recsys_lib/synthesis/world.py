@@ -21,7 +21,7 @@ from recsys_lib.artifacts import (
 from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Dataset
 from recsys_lib.synthesis.calibration import rating_thresholds
-from recsys_lib.synthesis.catalogue import Catalogue, make_catalogue
+from recsys_lib.synthesis.catalog import Catalog, make_catalog
 from recsys_lib.synthesis.crowd import BLOCK
 from recsys_lib.synthesis.events import EventLog, draw_events, draw_visits
 from recsys_lib.synthesis.names import login_names
@@ -98,7 +98,7 @@ class World:
     def event_log(self) -> EventLog:
         """`events` as positions and numbers."""
         settings = self.settings
-        return draw_events(settings, make_catalogue(settings), _profiles(settings))
+        return draw_events(settings, make_catalog(settings), _profiles(settings))
 
     @cached_property
     def events(self) -> pd.DataFrame:
@@ -118,7 +118,7 @@ class World:
         Returns
         -------
         Dataset
-            With profiles and catalogue.
+            With profiles and catalog.
         """
         check_choice("kind", kind, ("ratings", "implicit"))
         if kind == "ratings":
@@ -252,23 +252,23 @@ def make_world(preset: str = "default", *, seed: int = 0, **knobs: Any) -> World
     ['user_id', 'item_id', 'value', 'timestamp']
     """
     settings = settings_from(preset, seed=seed, **knobs)
-    catalogue, profiles = make_catalogue(settings), _profiles(settings)
-    thresholds = rating_thresholds(settings, catalogue, profiles)
+    catalog, profiles = make_catalog(settings), _profiles(settings)
+    thresholds = rating_thresholds(settings, catalog, profiles)
     probit = OrdinalProbit(thresholds, settings.rating_scale[0], settings.noise_sd)
-    people, log = _draw_people(settings, catalogue, profiles, probit)
+    people, log = _draw_people(settings, catalog, profiles, probit)
     users = pd.DataFrame({"user_id": login_names(settings.n_users, settings.seed).astype(str)})
     users = users.join(profiles.table.iloc[people["profile"]].reset_index(drop=True))
     truth = Truth(
         settings=settings,
-        item_factors=catalogue.factors,
-        item_bias=catalogue.bias,
-        log_weight=catalogue.log_weight,
+        item_factors=catalog.factors,
+        item_bias=catalog.bias,
+        log_weight=catalog.log_weight,
         thresholds=thresholds,
         profile_means=profiles.means,
         profile_share=profiles.share,
         **people,
     )
-    return World(users=users, items=catalogue.table, truth=truth, rating_log=log)
+    return World(users=users, items=catalog.table, truth=truth, rating_log=log)
 
 
 def _profiles(settings: WorldSettings) -> Profiles:
@@ -276,7 +276,7 @@ def _profiles(settings: WorldSettings) -> Profiles:
 
 
 def _draw_people(
-    settings: WorldSettings, catalogue: Catalogue, profiles: Profiles, probit: OrdinalProbit
+    settings: WorldSettings, catalog: Catalog, profiles: Profiles, probit: OrdinalProbit
 ) -> tuple[dict[str, NDArray[Any]], RatingLog]:
     """The people's part of the truth, and what they rated."""
     people: dict[str, list[NDArray[Any]]] = {
@@ -284,7 +284,7 @@ def _draw_people(
     }
     ratings: list[tuple[NDArray[Any], ...]] = []
     for block in range(-(-settings.n_users // BLOCK)):
-        crowd, taken, visits = draw_visits(settings, catalogue, profiles, block)
+        crowd, taken, visits = draw_visits(settings, catalog, profiles, block)
         kept = min(BLOCK, settings.n_users - block * BLOCK)
         people["tastes"].append(crowd.tastes[:kept].astype(np.float32))
         people["user_bias"].append(crowd.bias[:kept].astype(np.float32))

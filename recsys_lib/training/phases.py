@@ -11,7 +11,7 @@ __all__ = ["Monitor", "Phase", "check_disjoint"]
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """What one optimizer minimises, over which variables.
+    """What one optimizer minimizes, over which variables.
 
     Attributes
     ----------

@@ -46,7 +46,7 @@ class RunningAverage:
     """An exponential average of weights, one term an epoch.
 
     Averaging steps back from the noise of the last updates, which a constant learning rate never
-    settles: with dropout it is worth more than any single regulariser.
+    settles: with dropout it is worth more than any single regularizer.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from recsys_lib.artifacts import write_atomic
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.tuning.candidates import as_model, recommender_of
-from recsys_lib.tuning.catalogue import EXPLICIT_ONLY, RANGES
+from recsys_lib.tuning.catalog import EXPLICIT_ONLY, RANGES
 from recsys_lib.tuning.ranges import Options, Range, parse_range
 
 __all__ = ["Space"]
@@ -50,7 +50,7 @@ class Space:
         Parameters
         ----------
         model : str, class or instance
-            Left out is what it sets by a rule of its own (None), and, of a neighbourhood model with
+            Left out is what it sets by a rule of its own (None), and, of a neighborhood model with
             implicit feedback, what has no effect there.
 
         Raises

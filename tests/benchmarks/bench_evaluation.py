@@ -1,4 +1,4 @@
-"""Ranking and measuring everybody: 10,000 users x 20,000 items, the whole catalogue.
+"""Ranking and measuring everybody: 10,000 users x 20,000 items, the whole catalog.
 
 The scores come from a scorer that costs next to nothing (a block of random numbers, given again for
 each batch), so that what is timed is masking, ranking, metrics and reports; as a reference, the

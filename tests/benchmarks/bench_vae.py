@@ -82,7 +82,7 @@ def movielens(folder):
 
 
 def random_rows(n_users=5000, n_items=20_000, per_user=70):
-    """Rows of a long-tailed catalogue: ten steps of the 50,000 x 20,000 matrix of the peers."""
+    """Rows of a long-tailed catalog: ten steps of the 50,000 x 20,000 matrix of the peers."""
     rng = np.random.default_rng(0)
     weights = 1.0 / np.arange(10, n_items + 10)
     items = rng.choice(n_items, size=(n_users, 2 * per_user), p=weights / weights.sum())

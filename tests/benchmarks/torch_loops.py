@@ -64,7 +64,7 @@ class MultVAELoop:
 
 
 class RecEncoder(nn.Module):
-    """Five densely connected swish layers with layer normalisation."""
+    """Five densely connected swish layers with layer normalization."""
 
     def __init__(self, n_items, hidden=600, latent=200):
         super().__init__()

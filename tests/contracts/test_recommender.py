@@ -1,4 +1,4 @@
-"""What every model in the catalogue promises; a new model is tested by being in the catalogue."""
+"""What every model in the catalog promises; a new model is tested by being in the catalog."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ VARIANTS: dict[str, dict[str, object]] = {
 }
 # Floors know nothing of the row, so they cannot tell one half of a checkerboard from the other.
 FLOORS = {"Bias", "GlobalMean", "Popularity", "Random"}
-# Their draws depend on the position of an item, so relabelling gives another, equally good fit.
+# Their draws depend on the position of an item, so relabeling gives another, equally good fit.
 POSITIONAL = {"Autoencoder", "MultDAE", "MultVAE", "Random", "RecVAE", "VASP"}
 
 NAMES = [*sorted(MODELS), *VARIANTS]
@@ -154,7 +154,7 @@ def test_one_row_at_a_time_scores_as_the_batch(name, fitted, rows):
     assert_array_equal(single.items[clear], whole.items[clear])
 
 
-def test_relabelled_items_get_relabelled_scores(name, fitted, rows):
+def test_relabeled_items_get_relabeled_scores(name, fitted, rows):
     if name in POSITIONAL:
         pytest.skip("starts from a draw for each item position")
     order = np.random.default_rng(0).permutation(rows.shape[1])

@@ -113,7 +113,7 @@ def test_the_tie_share_counts_lists_whose_last_place_was_drawn(scorer):
     assert shares == {"1": 0.0, "2": pytest.approx(2 / 3), "4": 0.0}
 
 
-def test_relabelled_items_change_no_value(fold, noise, scorer):
+def test_relabeled_items_change_no_value(fold, noise, scorer):
     names = np.random.default_rng(4).permutation(30)
     moved = Fold(
         fold_in=sparse.csr_array(fold.fold_in.toarray()[:, names]),
@@ -161,7 +161,7 @@ def test_a_target_with_the_value_zero_counts(scorer):
     assert evaluate(scorer(np.array([[0.0, 1.0]])), fold, ["recall@1"])["recall@1"] == 1.0
 
 
-def test_lists_longer_than_the_catalogue_are_short_not_wrong(fold, noise):
+def test_lists_longer_than_the_catalog_are_short_not_wrong(fold, noise):
     assert evaluate(noise, fold, ["recall@500"])["recall@500"] == 1.0
 
 

@@ -87,7 +87,7 @@ def test_the_same_positions_of_other_users_are_no_leak():
 def test_a_vocabulary_from_all_interactions_is_found(dataset):
     train_items = ["a", "b"]
     assert_vocabulary(["b", "a"], train_items)
-    assert_vocabulary(["b", "a", "new"], train_items, catalogue=["new"])
+    assert_vocabulary(["b", "a", "new"], train_items, catalog=["new"])
     with pytest.raises(LeakError, match="2 of 4 do not, first 'x'"):
         assert_vocabulary(["a", "x", "b", "y"], train_items)
 

@@ -111,7 +111,7 @@ def test_moving_a_hit_up_never_lowers_a_value(case, data):
 
 
 @given(ranked(), st.randoms(use_true_random=False))
-def test_relabelled_items_change_nothing(case, random):
+def test_relabeled_items_change_nothing(case, random):
     lists, targets, k = case
     names = list(range(targets.shape[1]))
     random.shuffle(names)

@@ -146,7 +146,7 @@ def curve(data: Dataset, segment: str, l2: float, n_held: int) -> tuple[pd.DataF
     ladder = Ladder(segment=[segment]).fit(split.train, data.users.iloc[split.train_users])
     model = EASE(l2=l2).fit(split.train)
 
-    names = ("popularity", "segment popularity", "profile neighbours")
+    names = ("popularity", "segment popularity", "profile neighbors")
     scorers: dict[str, Any] = {
         name: Rung(name=name, ladder=ladder, users=data.users) for name in names
     }

@@ -9,7 +9,7 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.exploration import (
     count_steps,
-    favourite_group,
+    favorite_group,
     group_labels,
     item_lift,
     like_threshold,
@@ -165,8 +165,8 @@ def test_shuffling_keeps_pairs_and_histogram_and_nothing_else() -> None:
     assert np.array_equal(dealt.user_items.data, again)
 
 
-def test_the_favourite_group_is_by_the_mean_so_that_a_large_group_has_no_advantage() -> None:
+def test_the_favorite_group_is_by_the_mean_so_that_a_large_group_has_no_advantage() -> None:
     tracks = pd.Series(["net", "net", "net", "cmp"], name="track")
-    favourites = favourite_group([[2, 2, 2, 5], [5, 0, 5, 3], [0, 0, 0, 0]], tracks)
-    assert favourites.tolist() == ["cmp", "net", "cmp"]
-    assert favourites.name == "track"
+    favorites = favorite_group([[2, 2, 2, 5], [5, 0, 5, 3], [0, 0, 0, 0]], tracks)
+    assert favorites.tolist() == ["cmp", "net", "cmp"]
+    assert favorites.name == "track"

@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys_lib.exploration import flat_map, neighbour_agreement, spectrum
+from recsys_lib.exploration import flat_map, neighbor_agreement, spectrum
 
 
 @pytest.fixture
 def clusters() -> tuple[np.ndarray, pd.Series]:
     rng = np.random.default_rng(0)
     groups = pd.Series(np.repeat(["a", "b", "c"], 20))
-    centres = 5 * np.eye(3, 10)[groups.factorize()[0]]
-    return centres + 0.3 * rng.normal(size=(60, 10)), groups
+    centers = 5 * np.eye(3, 10)[groups.factorize()[0]]
+    return centers + 0.3 * rng.normal(size=(60, 10)), groups
 
 
 def test_the_spectrum_falls_off_a_cliff_after_the_dimensions_there_are() -> None:
@@ -23,11 +23,11 @@ def test_the_spectrum_falls_off_a_cliff_after_the_dimensions_there_are() -> None
     assert shares[3] > 1e-3 > 1e-9 > shares[4]
 
 
-def test_neighbours_of_separate_groups_agree_and_of_mixed_ones_only_by_chance(clusters) -> None:
+def test_neighbors_of_separate_groups_agree_and_of_mixed_ones_only_by_chance(clusters) -> None:
     vectors, groups = clusters
-    assert neighbour_agreement(vectors, groups) == (1.0, pytest.approx(19 / 59))
+    assert neighbor_agreement(vectors, groups) == (1.0, pytest.approx(19 / 59))
     mixed = groups.sample(frac=1, random_state=0).reset_index(drop=True)
-    found, chance = neighbour_agreement(vectors, mixed)
+    found, chance = neighbor_agreement(vectors, mixed)
     assert found == pytest.approx(chance, abs=0.12)
 
 

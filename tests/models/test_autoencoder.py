@@ -247,5 +247,5 @@ def test_movielens_is_predicted_better_than_by_biases_and_as_well_as_by_peers() 
     model.fit(train, validation=Fold(fold_in=train, targets=validation, users=everyone))
     error = rmse(model, Fold(fold_in=train, targets=test, users=everyone))
     print(f"\nML-100K: validation {model.history_['validation_rmse'].min():.4f}, test {error:.4f}")
-    # Measured on this split: biases 0.9436, tuned SVD 0.9229, item neighbours 0.9190.
+    # Measured on this split: biases 0.9436, tuned SVD 0.9229, item neighbors 0.9190.
     assert error <= 0.93

@@ -7,7 +7,7 @@ from recsys_lib.dataset import Fold
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import EASE, Blend, Popularity, PureSVD, Random, load
 from recsys_lib.models._validation import mean_ndcg
-from recsys_lib.models.blend import linear_library, standardise
+from recsys_lib.models.blend import linear_library, standardize
 from recsys_lib.models.selection import greedy_weights
 
 
@@ -26,8 +26,8 @@ FOLD = Fold(fold_in=SHOWN[200:250], targets=HIDDEN[200:250], users=np.arange(50)
 TEST = Fold(fold_in=SHOWN[250:], targets=HIDDEN[250:], users=np.arange(50))
 
 
-def test_standardised_rows_have_mean_0_and_deviation_1_and_flat_rows_are_0():
-    scores = standardise(np.array([[1, 2, 3], [7, 7, 7]], dtype="float32"))
+def test_standardized_rows_have_mean_0_and_deviation_1_and_flat_rows_are_0():
+    scores = standardize(np.array([[1, 2, 3], [7, 7, 7]], dtype="float32"))
     assert_allclose(scores[0], [-np.sqrt(1.5), 0, np.sqrt(1.5)], rtol=1e-6)
     assert_array_equal(scores[1], 0)
 
@@ -101,5 +101,5 @@ def test_an_unknown_member_is_named():
 
 def test_a_member_with_large_scores_has_no_larger_say():
     blend = Blend(members=(EASE(l2=20.0), Popularity())).fit(SHOWN)
-    first, second = (standardise(member.score(SHOWN)) for member in blend.members_)
+    first, second = (standardize(member.score(SHOWN)) for member in blend.members_)
     assert_allclose(blend.score(SHOWN), (first + second) / 2, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Neighbours by profile and segments, against slow and obvious counts."""
+"""Neighbors by profile and segments, against slow and obvious counts."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from scipy import sparse
 from recsys_lib.errors import DataError
 from recsys_lib.models.cold_start import (
     LikeRates,
-    ProfileNeighbours,
+    ProfileNeighbors,
     ProfileRegression,
     SegmentPopularity,
 )
@@ -97,19 +97,19 @@ def test_values_no_user_has_are_refused(profile: dict[str, object], said: str) -
         ProfileSpace.of(USERS, ["role", "years", "tags"]).similarity(profile)
 
 
-def test_users_as_near_as_the_last_neighbour_count_too_in_any_order() -> None:
+def test_users_as_near_as_the_last_neighbor_count_too_in_any_order() -> None:
     users = pd.DataFrame({"role": ["ops", "dev", "ops", "ops"]})
     for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
         rates = LikeRates().fit(RATINGS[order])
-        model = ProfileNeighbours(rates=rates, n_neighbors=1).fit(users.iloc[order])
+        model = ProfileNeighbors(rates=rates, n_neighbors=1).fit(users.iloc[order])
         near, similarity = model.neighbours({"role": "ops"})
         assert sorted(np.array(order)[near]) == [0, 2, 3]
         assert similarity.tolist() == [1.0, 1.0, 1.0]
 
 
-def test_a_user_is_no_neighbour_of_their_own_and_far_ones_are_none() -> None:
+def test_a_user_is_no_neighbor_of_their_own_and_far_ones_are_none() -> None:
     rates = LikeRates().fit(RATINGS)
-    model = ProfileNeighbours(rates=rates, columns=["role", "years"]).fit(USERS)
+    model = ProfileNeighbors(rates=rates, columns=["role", "years"]).fit(USERS)
     near, _ = model.neighbours({"role": "ops", "years": 0.0}, leave_out=0)
     assert near.tolist() == [1]
     assert len(model.neighbours({"role": "dev"}, leave_out=2)[0]) == 0
@@ -128,7 +128,7 @@ def test_a_segment_is_everybody_with_the_same_values() -> None:
 def test_profiles_of_other_users_are_refused() -> None:
     rates = LikeRates().fit(RATINGS)
     with pytest.raises(ValueError, match="one row for each of the 4 users"):
-        ProfileNeighbours(rates=rates).fit(USERS[:3])
+        ProfileNeighbors(rates=rates).fit(USERS[:3])
     with pytest.raises(ValueError, match=r"got \['rle'\]"):
         SegmentPopularity(rates=rates, columns=["rle"]).fit(USERS)
 

@@ -127,7 +127,7 @@ def test_the_ridge_on_scores_is_that_on_the_columns_of_ease() -> None:
     np.testing.assert_allclose(ridge.score(model.score(x)), x @ mapped, atol=2e-3)
 
 
-def test_the_ridge_leans_towards_likeness_where_the_scores_go_with_it() -> None:
+def test_the_ridge_leans_toward_likeness_where_the_scores_go_with_it() -> None:
     rng = np.random.default_rng(2)
     content = ItemContent.of(pd.DataFrame({"tags": rng.choice(["a|b", "b|c", "c", "d|a"], 40)}))
     known = np.arange(40) < 30

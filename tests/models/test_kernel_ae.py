@@ -89,9 +89,9 @@ def test_wrong_settings_are_named_when_fitting(name):
 def test_a_vanishing_sharpness_is_the_linear_autoencoder_with_the_same_penalty():
     x = LIKES[np.diff(LIKES.indptr) > 0].toarray().astype(float)
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    centred = np.column_stack([unit, np.full(len(x), 1e3)])  # a constant that costs nothing
-    ridge = centred.T @ centred + 2.0 * np.eye(5)
-    expected = centred @ np.linalg.solve(ridge, centred.T @ x)
+    centered = np.column_stack([unit, np.full(len(x), 1e3)])  # a constant that costs nothing
+    ridge = centered.T @ centered + 2.0 * np.eye(5)
+    expected = centered @ np.linalg.solve(ridge, centered.T @ x)
     asked = sparse.csr_array(x)
     model = KernelAE(sharpness=0.02, l2=2.0, popularity_power=0.0).fit(asked)
     assert_allclose(model.score(asked), expected, atol=0.01)
@@ -100,7 +100,7 @@ def test_a_vanishing_sharpness_is_the_linear_autoencoder_with_the_same_penalty()
     assert np.abs(model.fit(asked).score(asked) - expected).max() > 0.1
 
 
-def test_without_a_penalty_it_is_four_times_the_users_of_an_item_of_the_catalogue():
+def test_without_a_penalty_it_is_four_times_the_users_of_an_item_of_the_catalog():
     # 30 users for 4 items; twice the users with the same rows bear twice the penalty.
     for rows, l2 in ((LIKES, 30.0), (sparse.csr_array(sparse.vstack([LIKES, LIKES])), 60.0)):
         given = KernelAE(sharpness=2.0, l2=l2).fit(rows).score(LIKES)

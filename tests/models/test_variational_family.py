@@ -78,7 +78,7 @@ def test_without_validation_every_epoch_is_made(kind):
     assert len(model.history_) == 3
 
 
-def test_a_taste_is_recognised(kind, watched):
+def test_a_taste_is_recognized(kind, watched):
     x = tastes(60, 7)
     third = x.toarray().reshape(60, 3, 8).sum(axis=2)
     clear = third.max(axis=1) >= 2 * np.sort(third, axis=1)[:, 1] + 1
@@ -124,7 +124,7 @@ def test_codes_of_another_width_are_refused():
 
 @pytest.mark.parametrize("likelihood", ["logistic", "gaussian"])
 @pytest.mark.parametrize("kind", [MultDAE, MultVAE])
-def test_the_other_likelihoods_recognise_a_taste_too(kind, likelihood):
+def test_the_other_likelihoods_recognize_a_taste_too(kind, likelihood):
     settings = COMMON | MODELS[kind] | {"likelihood": likelihood}
     model = kind(**settings, epochs=25).fit(tastes(100, 1), validation=fold(2))
     assert model.history_["ndcg@100"].max() > model.history_["ndcg@100"].iloc[0] + 0.02

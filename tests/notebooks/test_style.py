@@ -69,7 +69,7 @@ def test_the_first_cell_says_what_to_expect(name):
 
 
 @each_notebook
-def test_the_first_cell_names_the_artefacts_that_the_code_reads_and_writes(name):
+def test_the_first_cell_names_the_artifacts_that_the_code_reads_and_writes(name):
     text = "".join(NODES[name]["cells"][0]["source"])
     reads, writes = re.search(
         r"\*\*Reads\*\*(.*?)\*\*Writes\*\*(.*?)\*\*Takes\*\*", text, re.S

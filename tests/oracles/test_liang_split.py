@@ -92,11 +92,11 @@ def both(fold: Fold, split: Split, dataset: Dataset) -> tuple[set, set]:
     )
 
 
-@pytest.mark.parametrize("order", ["by id", "catalogue"])
+@pytest.mark.parametrize("order", ["by id", "catalog"])
 def test_the_split_is_that_of_the_notebook_pair_by_pair(plays, order):
     ids = {"user": "userId", "item": "movieId", "value": None}
     dataset = Dataset.from_frame(plays, **ids)
-    if order == "catalogue":  # positions that don't follow the ids change nothing
+    if order == "catalog":  # positions that don't follow the ids change nothing
         shuffled = np.random.default_rng(1).permutation
         items = pd.DataFrame(index=shuffled(plays["movieId"].unique()))
         users = pd.DataFrame(index=shuffled(plays["userId"].unique()))

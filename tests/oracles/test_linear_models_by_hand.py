@@ -1,4 +1,4 @@
-"""Linear and neighbourhood models against slow, obvious references on small random worlds."""
+"""Linear and neighborhood models against slow, obvious references on small random worlds."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_each_column_of_ease_is_a_ridge_regression_on_the_other_items(values, so
     assert np.abs(expected - expected.T).max() > 0.01
 
 
-def test_edlae_minimises_the_error_of_dropped_entries_in_expectation():
+def test_edlae_minimizes_the_error_of_dropped_entries_in_expectation():
     x, dropout, l2 = world().toarray().astype(float), 0.4, 3.0
     keep = 1 - dropout
     rng = np.random.default_rng(1)
@@ -105,7 +105,7 @@ def weighted_mean(similar: np.ndarray, deviations: np.ndarray, damping: float) -
     return similar[voting] @ deviations[voting] / (similar[voting].sum() + damping)
 
 
-def test_explicit_item_neighbours_vote_as_in_the_loops():
+def test_explicit_item_neighbors_vote_as_in_the_loops():
     x = world(values="ratings")
     baseline = Bias().fit(x).score(x).astype(float)
     rest = deviations_by_loops(x.toarray(), baseline)
@@ -127,7 +127,7 @@ def test_explicit_item_neighbours_vote_as_in_the_loops():
     assert_allclose(model.fit(x).score(x), baseline + expected, atol=1e-4)
 
 
-def test_explicit_user_neighbours_vote_as_in_the_loops():
+def test_explicit_user_neighbors_vote_as_in_the_loops():
     x = world(values="ratings")
     baseline = Bias().fit(x).score(x).astype(float)
     rest = deviations_by_loops(x.toarray(), baseline)
@@ -141,7 +141,7 @@ def test_explicit_user_neighbours_vote_as_in_the_loops():
     assert_allclose(model.fit(x).score(x), baseline + expected, atol=1e-4)
 
 
-def test_implicit_neighbours_vote_as_in_the_loops():
+def test_implicit_neighbors_vote_as_in_the_loops():
     x = world()
     dense = x.toarray()
     items = np.array([[shrunk_cosine(a, b, 2.0) for b in dense.T] for a in dense.T])

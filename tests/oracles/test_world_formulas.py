@@ -118,10 +118,10 @@ def test_rating_what_pleases_is_allowed_for_where_it_is_known():
 @pytest.mark.parametrize("strength", [0.0, 1.0, 3.0])
 def test_moments_on_the_sphere_are_those_of_draws(strength):
     rng = np.random.default_rng(3)
-    centre = strength * np.array([[0.6, 0.0, -0.8, 0.0, 0.0]])
-    drawn = centre + rng.standard_normal((200_000, 5))
+    center = strength * np.array([[0.6, 0.0, -0.8, 0.0, 0.0]])
+    drawn = center + rng.standard_normal((200_000, 5))
     drawn *= np.sqrt(5) / np.linalg.norm(drawn, axis=1, keepdims=True)
-    found = sphere_moments(centre)
+    found = sphere_moments(center)
     np.testing.assert_allclose(found.mean[0], drawn.mean(0), atol=0.01)
     np.testing.assert_allclose(found.covariance[0], np.cov(drawn.T), atol=0.015)
 

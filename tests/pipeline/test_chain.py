@@ -20,7 +20,7 @@ def steps(project, write):
     return load_steps(project)
 
 
-def test_a_misspelt_parameter_is_answered_with_the_near_one(steps):
+def test_a_misspelled_parameter_is_answered_with_the_near_one(steps):
     with pytest.raises(ConfigError, match=r"'EPOCH' must be declared.*Did you mean 'EPOCHS'"):
         resolve(steps, texts={"EPOCH": "3"})
 

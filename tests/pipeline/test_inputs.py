@@ -47,7 +47,7 @@ def test_interactions_without_ratings_are_refused_with_what_to_do(begin, project
 
 
 @pytest.mark.parametrize("header", ["who,film,stars", "user,thing,stars", "user,film,lot"])
-def test_a_column_that_is_not_recognised_is_named_by_its_parameter(begin, project, header):
+def test_a_column_that_is_not_recognized_is_named_by_its_parameter(begin, project, header):
     role = {"who": "USER", "thing": "ITEM", "lot": "VALUE"}
     (project.root / "own.csv").write_text(f"{header}\nann,x,5\nbob,x,3\n")
     wanted = next(role[name] for name in header.split(",") if name in role)

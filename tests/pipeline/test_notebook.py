@@ -31,21 +31,21 @@ def test_the_parameters_are_a_table_with_their_units(chain):
     assert table.loc["SEED"].tolist() == [3, "seed of every random stream"]
 
 
-def test_an_artefact_is_read_by_the_name_it_was_saved_under(chain):
+def test_an_artifact_is_read_by_the_name_it_was_saved_under(chain):
     begin(chain, "01_make").save("scores", pd.DataFrame({"a": [1, 2]}))
     path = begin(chain, "02_use").read("scores")
     assert path == chain.root / "runs/lab/artifacts/scores.parquet"
     assert pd.read_parquet(path)["a"].tolist() == [1, 2]
 
 
-def test_an_artefact_that_changed_since_it_was_written_is_refused(chain):
+def test_an_artifact_that_changed_since_it_was_written_is_refused(chain):
     path = begin(chain, "01_make").save("facts", {"a": 1})
     path.write_text('{"a": 2}')
     with pytest.raises(ArtifactError, match="must be what 01_make wrote in run 'lab'"):
         begin(chain, "02_use").read("facts")
 
 
-def test_an_artefact_of_another_run_is_refused(chain):
+def test_an_artifact_of_another_run_is_refused(chain):
     begin(chain, "01_make", RUN="other").save("facts", {"a": 1})
     (chain.root / "runs/lab/artifacts").mkdir(parents=True)
     foreign = chain.root / "runs/other/artifacts/facts.json"
@@ -54,7 +54,7 @@ def test_an_artefact_of_another_run_is_refused(chain):
         begin(chain, "02_use").read("facts")
 
 
-def test_an_unknown_artefact_is_answered_with_the_near_name(chain):
+def test_an_unknown_artifact_is_answered_with_the_near_name(chain):
     begin(chain, "01_make").save("facts", {"a": 1})
     with pytest.raises(ArtifactError, match="Did you mean 'facts'"):
         begin(chain, "02_use").read("fact")

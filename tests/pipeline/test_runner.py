@@ -52,7 +52,7 @@ def test_only_what_changed_runs_again(chain, write, run):
     write("01_make", f"# said otherwise\n{MAKE}")
     assert statuses(run(SEED=4, only="01-02")) == ["01 ran", "02 skipped"]
 
-    # An artefact that someone changed is made again.
+    # An artifact that someone changed is made again.
     (chain.artifacts("default") / "facts.json").write_text('{"seed": 9}')
     assert statuses(run(SEED=4, only="01-02")) == ["01 ran", "02 skipped"]
     assert read(chain, "facts") == {"seed": 4}
@@ -102,7 +102,7 @@ def test_an_input_from_outside_that_changed_runs_again(project, write, run):
     assert statuses(run(SOURCE=str(own))) == ["01 ran"]
 
 
-def test_two_runs_keep_their_artefacts_apart(chain, run):
+def test_two_runs_keep_their_artifacts_apart(chain, run):
     run("a", only="01", SEED=1)
     run("b", only="01", SEED=2)
     assert (read(chain, "facts", "a"), read(chain, "facts", "b")) == ({"seed": 1}, {"seed": 2})

@@ -135,7 +135,7 @@ def test_a_name_of_several_columns_asks_which(keep, project):
 
 def test_a_damaged_manifest_is_left_out_with_a_word(sweep, monkeypatch, capsys):
     (sweep.run_folder("alone") / "manifest.json").write_text("{")
-    with pytest.warns(UserWarning, match=r"alone/manifest\.json must be a readable artefact"):
+    with pytest.warns(UserWarning, match=r"alone/manifest\.json must be a readable artifact"):
         assert len(list_runs(project=sweep)) == 2
     monkeypatch.chdir(sweep.root)
     assert main(["runs"]) == 0

@@ -102,7 +102,7 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
         (["Popularity"], "there is none for Popularity"),
         (["EASE", "--run", "other"], "recsys run --only 01-02 --name other"),
         (["EASE", "-p", "lambda", "3"], "'lambda' must be a hyper-parameter of EASE"),
-        (["ItemKNN", "-p", "neighbour", "3"], "Did you mean 'neighbours'"),
+        (["ItemKNN", "-p", "neighbor", "3"], "Did you mean 'neighbours'"),
         (["EASE", "-p", "l2", "much"], "must be a finite number"),
         (["EASE", "--metric", "ndgc@10"], "ndgc"),
         (["EASE", "--metric", "rmse"], "must hold no rating error"),

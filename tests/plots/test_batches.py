@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import same_color
 
 from recsys_lib import plots
-from recsys_lib.plots.style import COLOURS
+from recsys_lib.plots.style import COLORS
 
 RUNS = pd.DataFrame(
     {
@@ -63,7 +63,7 @@ def test_only_what_can_be_told_from_the_best_is_filled():
     ax = plots.plot_behind(table, best="8", xlabel="behind")
     hollow, filled = [line for line in ax.lines if line.get_marker() == "o"]
     assert hollow.get_markerfacecolor() == "none"
-    assert same_color(filled.get_markerfacecolor(), COLOURS["blue"])
+    assert same_color(filled.get_markerfacecolor(), COLORS["blue"])
     assert any("best: 8" in text.get_text() for text in ax.texts)
 
 

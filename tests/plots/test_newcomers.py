@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from recsys_lib import plots
-from recsys_lib.plots.style import COLOURS
+from recsys_lib.plots.style import COLORS
 
 
 @pytest.fixture(autouse=True)
@@ -42,27 +42,27 @@ def test_rungs_are_lines_at_equal_distances_named_in_the_order_of_their_ends() -
     assert lines["oracle"].get_linestyle() == "--"
 
 
-def test_a_line_breaks_where_an_item_was_off_the_list_and_who_stays_is_coloured() -> None:
+def test_a_line_breaks_where_an_item_was_off_the_list_and_who_stays_is_colored() -> None:
     rows = [(0, 1, "a"), (0, 2, "b"), (1, 1, "c"), (1, 2, "b"), (2, 1, "a"), (2, 2, "d")]
     lists = pd.DataFrame(rows, columns=["step", "rank", "item_id"])
     lists["title"] = "Lab " + lists["item_id"]
     lists.loc[lists["item_id"] == "d", "title"] = "A title that is longer than there is place for"
-    ax = plots.plot_list_moves(lists, ["after 0: profile neighbours", "after 1: x", "after 2: y"])
+    ax = plots.plot_list_moves(lists, ["after 0: profile neighbors", "after 1: x", "after 2: y"])
     drawn = {
         (tuple(np.asarray(line.get_xdata())), tuple(np.asarray(line.get_ydata()))): to_hex(
             str(line.get_color())
         )
         for line in ax.lines
     }
-    grey, blue = COLOURS["grey"], COLOURS["blue"]
-    assert drawn.pop(((1,), (1,))) not in (grey, blue)  # c passed through
+    gray, blue = COLORS["gray"], COLORS["blue"]
+    assert drawn.pop(((1,), (1,))) not in (gray, blue)  # c passed through
     assert drawn == {
-        ((0,), (1,)): grey,
-        ((2,), (1,)): grey,
-        ((0, 1), (2, 2)): grey,
+        ((0,), (1,)): gray,
+        ((2,), (1,)): gray,
+        ((0, 1), (2, 2)): gray,
         ((2,), (2,)): blue,
     }
     shown = [text.get_text() for text in ax.texts]
     assert shown[:3] == ["Lab a", "Lab a", "Lab b"]
     assert shown[-1] == "A title that is longer than there…"
-    assert ax.get_xticklabels()[0].get_text() == "after 0:\nprofile\nneighbours"
+    assert ax.get_xticklabels()[0].get_text() == "after 0:\nprofile\nneighbors"

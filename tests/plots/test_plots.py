@@ -140,7 +140,7 @@ def test_the_history_draws_each_column_its_levels_and_the_kept_epoch() -> None:
     assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "kept: epoch 2"
 
 
-def test_the_item_map_tells_groups_apart_by_colour_and_by_shape() -> None:
+def test_the_item_map_tells_groups_apart_by_color_and_by_shape() -> None:
     places = np.array([[0.0, 0.0], [2.0, 2.0], [9.0, 1.0]])
     ax = plots.plot_item_map(places, pd.Series(["net", "net", "cmp"], index=[5, 6, 7]))
     cmp, net = ax.collections
@@ -151,14 +151,14 @@ def test_the_item_map_tells_groups_apart_by_colour_and_by_shape() -> None:
     assert len(cmp.get_paths()[0].vertices) != len(net.get_paths()[0].vertices)
 
 
-def test_what_is_left_over_takes_no_colour_from_the_groups() -> None:
+def test_what_is_left_over_takes_no_color_from_the_groups() -> None:
     places = np.zeros((3, 2))
     ax = plots.plot_item_map(places, pd.Series(["net", "other", "cmp"]))
     order = [text.get_text() for text in ax.get_legend().get_texts()]
-    colours = [mpl.colors.to_hex(one.get_facecolor()[0]) for one in ax.collections]
+    colors = [mpl.colors.to_hex(one.get_facecolor()[0]) for one in ax.collections]
     assert order == ["other", "cmp", "net"]
-    assert colours[1:] == list(style.COLOURS.values())[:2]
-    assert colours[0] not in style.COLOURS.values()
+    assert colors[1:] == list(style.COLORS.values())[:2]
+    assert colors[0] not in style.COLORS.values()
 
 
 def test_the_spectrum_stands_beside_the_true_number_of_dimensions() -> None:
@@ -221,8 +221,8 @@ def test_what_a_backend_switches_on_while_a_plot_draws_stays_on() -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    def luminance(colour: str) -> float:
-        rgb = np.array(mpl.colors.to_rgb(colour))
+    def luminance(color: str) -> float:
+        rgb = np.array(mpl.colors.to_rgb(color))
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
@@ -230,20 +230,20 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_words_are_readable_on_the_paper_and_every_colour_is_visible() -> None:
+def test_words_are_readable_on_the_paper_and_every_color_is_visible() -> None:
     # WCAG 2: 4.5 for text. Nothing that carries data may fade to the yellow of Okabe and Ito (1.3).
     assert min(contrast(style.PAPER, ink) for ink in (style.INK, style.MUTED)) > 4.5
-    assert min(contrast(style.PAPER, colour) for colour in style.COLOURS.values()) > 2
+    assert min(contrast(style.PAPER, color) for color in style.COLORS.values()) > 2
 
 
-def test_colours_stay_apart_for_the_two_common_kinds_of_colour_blindness() -> None:
+def test_colors_stay_apart_for_the_two_common_kinds_of_color_blindness() -> None:
     # Viénot, Brettel & Mollon (1999), linear approximations for protanopia and deuteranopia.
     kinds = {
         "protan": [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]],
         "deutan": [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]],
     }
-    roles = [style.COLOURS[name] for name in ("sky", "blue", "vermilion", "orange")]
-    rgb = np.array([mpl.colors.to_rgb(colour) for colour in roles])
+    roles = [style.COLORS[name] for name in ("sky", "blue", "vermilion", "orange")]
+    rgb = np.array([mpl.colors.to_rgb(color) for color in roles])
     for matrix in kinds.values():
         seen = np.clip((rgb**2.2) @ np.array(matrix).T, 0, 1) ** (1 / 2.2)
         distance = np.linalg.norm(seen[:, None] - seen[None], axis=2)
@@ -273,7 +273,7 @@ def curves(x: list[float], **values: list[float]) -> pd.DataFrame:
     return pd.DataFrame(values, index=x)
 
 
-def test_a_curve_has_one_colour_in_all_panels_and_one_place_in_the_legend() -> None:
+def test_a_curve_has_one_color_in_all_panels_and_one_place_in_the_legend() -> None:
     panels = {
         "people": curves([1, 10], ease=[0.1, 0.3], knn=[0.1, 0.2]),
         "signal": curves([0.1, 0.9], knn=[0.0, 0.5], net=[0.2, 0.7]),
@@ -295,12 +295,12 @@ def test_a_curve_skips_missing_points_and_wears_its_interval() -> None:
     assert (ends.min(), ends.max()) == pytest.approx((0.0, 0.6))
 
 
-def test_what_is_due_is_drawn_as_a_reference_and_takes_no_colour_from_the_models() -> None:
+def test_what_is_due_is_drawn_as_a_reference_and_takes_no_color_from_the_models() -> None:
     table = curves([0, 1], **{"fold-in oracle": [1.0, 0.5], "vae": [1.0, 0.2]})
     (ax,) = plots.plot_curves(table, title="t", xlabel="x", levels={"floor": 0.1})
     oracle, vae = ax.lines[:2]
     assert (oracle.get_color(), oracle.get_linestyle()) == (style.INK, "--")
-    assert vae.get_color() == style.COLOURS["blue"]
+    assert vae.get_color() == style.COLORS["blue"]
     assert words(ax) == ["floor"]
 
 

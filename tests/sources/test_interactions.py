@@ -1,4 +1,4 @@
-"""Reading interactions: what is recognised, what is refused, and where the finger points."""
+"""Reading interactions: what is recognized, what is refused, and where the finger points."""
 
 import gzip
 import json
@@ -80,7 +80,7 @@ def test_ids_in_text_keep_their_zeros_and_na_is_a_name(tmp_path: Path) -> None:
     assert frame["item_id"].tolist() == ["1", "null"]
 
 
-def test_columns_are_recognised_by_common_names_or_named() -> None:
+def test_columns_are_recognized_by_common_names_or_named() -> None:
     frame = pd.DataFrame({"User ID": ["a"], "movieId": [7], "stars": [4], "when": [1.5e9]})
     seen = read_interactions(frame, timestamp="when")
     assert list(seen.columns) == ["user_id", "item_id", "value", "timestamp"]
@@ -90,7 +90,7 @@ def test_columns_are_recognised_by_common_names_or_named() -> None:
 @pytest.mark.parametrize(
     ("columns", "options", "said"),
     [
-        (["who", "item"], {}, r"column for the user; none is recognised among \['who', 'item'\]"),
+        (["who", "item"], {}, r"column for the user; none is recognized among \['who', 'item'\]"),
         (["user", "login", "item"], {}, r"several could be it: \['user', 'login'\]"),
         (["user_id", "item_id"], {"item": "item_di"}, r"'item_di' .* Did you mean 'item_id'\?"),
         (["user_id", "item_id"], {"item": "user_id"}, "'user_id' was named for `user` and `item`"),

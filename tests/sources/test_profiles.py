@@ -1,4 +1,4 @@
-"""Catalogues and profiles, and their join with the interactions."""
+"""Catalogs and profiles, and their join with the interactions."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib.errors import DataError
-from recsys_lib.sources import load_dataset, read_catalogue, read_users
+from recsys_lib.sources import load_dataset, read_catalog, read_users
 
 LIKES = pd.DataFrame({"user_id": [1, 2], "item_id": [10, 20], "rating": [4, 5]})
 
@@ -14,7 +14,7 @@ LIKES = pd.DataFrame({"user_id": [1, 2], "item_id": [10, 20], "rating": [4, 5]})
 def test_quotes_in_recbole_titles_are_characters(tmp_path: Path) -> None:
     path = tmp_path / "films.item"
     path.write_text('item_id:token\tmovie_title:token_seq\n1\t"Live" from\n2\tTwo\n')
-    assert read_catalogue(path)["title"].tolist() == ['"Live" from', "Two"]
+    assert read_catalog(path)["title"].tolist() == ['"Live" from', "Two"]
 
 
 def test_plain_numbers_become_numbers_and_postal_codes_stay_text(tmp_path: Path) -> None:
@@ -28,38 +28,38 @@ def test_plain_numbers_become_numbers_and_postal_codes_stay_text(tmp_path: Path)
 
 def test_ids_may_stand_in_a_named_index() -> None:
     frame = pd.DataFrame({"name": ["Alien"]}, index=pd.Index([7], name="movie_id"))
-    assert read_catalogue(frame)["title"].to_dict() == {7: "Alien"}
+    assert read_catalog(frame)["title"].to_dict() == {7: "Alien"}
 
 
-def test_catalogue_and_profiles_come_from_a_database_as_interactions_do(tmp_path: Path) -> None:
+def test_catalog_and_profiles_come_from_a_database_as_interactions_do(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     with duckdb.connect(str(tmp_path / "shop.duckdb")) as shop:
         shop.execute("CREATE TABLE films AS SELECT 7 AS movie_id, 'Alien' AS movie_title")
         shop.execute("CREATE TABLE people AS SELECT 'nle' AS login, '02139' AS zip")
     url = f"duckdb://{tmp_path}/shop.duckdb"
-    assert read_catalogue(url, table="films")["title"].to_dict() == {7: "Alien"}
+    assert read_catalog(url, table="films")["title"].to_dict() == {7: "Alien"}
     people = read_users(url, query="SELECT login AS user_id, zip FROM people")
     assert people["zip"].to_dict() == {"nle": "02139"}
     likes = pd.DataFrame({"user_id": ["nle"], "item_id": [7]})
-    dataset = load_dataset(likes, read_catalogue(url, table="films"), people)
+    dataset = load_dataset(likes, read_catalog(url, table="films"), people)
     assert (dataset.n_users, dataset.n_items) == (1, 1)
-    with pytest.raises(DataError, match="none is recognised among"):
-        read_catalogue(url, table="people")
+    with pytest.raises(DataError, match="none is recognized among"):
+        read_catalog(url, table="people")
 
 
 def test_repeated_and_missing_ids_are_named(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text("item,title\nx,One\nx,Two\n")
     with pytest.raises(DataError, match="'item' of items.csv must hold each id once; line 3 has"):
-        read_catalogue(path)
+        read_catalog(path)
     path.write_text("item,title\nx,One\n,Two\n")
     with pytest.raises(DataError, match="must hold an id in each row; line 3 has none"):
-        read_catalogue(path)
+        read_catalog(path)
     with pytest.warns(UserWarning, match="1 of 2 rows dropped"):
-        assert read_catalogue(path, mode="lenient").index.tolist() == ["x"]
+        assert read_catalog(path, mode="lenient").index.tolist() == ["x"]
 
 
-def test_text_ids_of_a_catalogue_meet_the_integers_of_the_interactions(tmp_path: Path) -> None:
+def test_text_ids_of_a_catalog_meet_the_integers_of_the_interactions(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text("item,title\n20,B\n10,A\n30,C\n")
     dataset = load_dataset(LIKES, items=path)
@@ -68,7 +68,7 @@ def test_text_ids_of_a_catalogue_meet_the_integers_of_the_interactions(tmp_path:
     assert load_dataset(LIKES, items=path).item_ids.tolist() == ["20", "10", "X"]
 
 
-def test_an_item_outside_the_catalogue_is_an_error_or_gets_a_row(tmp_path: Path) -> None:
+def test_an_item_outside_the_catalog_is_an_error_or_gets_a_row(tmp_path: Path) -> None:
     path = tmp_path / "likes.csv"
     LIKES.to_csv(path, index=False)
     items = pd.DataFrame({"item_id": ["10"], "title": ["A"]})

@@ -55,7 +55,7 @@ def test_worlds_that_differ_in_selection_hold_the_same_opinions():
     np.testing.assert_allclose(free.signal([7]), selected.signal([7]))
 
 
-def test_lab_ids_and_titles_read_like_a_catalogue(world):
+def test_lab_ids_and_titles_read_like_a_catalog(world):
     items = world.items
     pattern = re.compile(rf"HOL-\d{{4}}-\d{{2}}-({'|'.join(TRACKS)})-HOL")
     matches = [pattern.fullmatch(item) for item in items["item_id"]]
@@ -87,8 +87,8 @@ def test_the_demo_user_has_a_history_to_show(preset):
 
 def test_profiles_tell_of_tastes_and_tracks_of_labs(world):
     truth = world.truth
-    centre = truth.profile_means[truth.profile]
-    cosine = (centre * truth.tastes).sum(1) / np.linalg.norm(centre, axis=1) / np.sqrt(8)
+    center = truth.profile_means[truth.profile]
+    cosine = (center * truth.tastes).sum(1) / np.linalg.norm(center, axis=1) / np.sqrt(8)
     assert cosine.mean() == pytest.approx(0.6, abs=0.05)  # 0 if they were shuffled
     first = world.users["interests"].str.slice(0, 3).to_numpy()
     ratings = world.ratings.merge(world.items, on="item_id")
@@ -152,7 +152,7 @@ def test_a_changed_truth_is_noticed(tmp_path):
         ({"n_user": 10}, ConfigError, r"no knob 'n_user'\. Did you mean 'n_users'\?"),
         ({"rho2": 1.0}, ValueError, "`rho2` must be a share"),
         ({"n_users": 10.5}, TypeError, "n_users"),
-        ({"n_items": 9}, ValueError, "`min_ratings` must be at most half of the catalogue, 4"),
+        ({"n_items": 9}, ValueError, "`min_ratings` must be at most half of the catalog, 4"),
         ({"rating_mean": 11.0}, ValueError, "`rating_mean` must lie inside the scale 1 to 10"),
         ({"bias_share": 1.5}, ValueError, "`bias_share` must be a share"),
     ],

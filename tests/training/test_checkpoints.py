@@ -21,7 +21,7 @@ FIT = {"model": "Line", "user_items": "sha256:1", "hidden_dims": (8, 4), "l2": n
 
 
 class Line:
-    """One weight per item under Adam, pulled towards the mean of the stored values."""
+    """One weight per item under Adam, pulled toward the mean of the stored values."""
 
     def __init__(self, n_items: int = 5) -> None:
         self.weights = keras.Variable(np.zeros(n_items, dtype=np.float32), name="weights")

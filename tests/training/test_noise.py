@@ -39,7 +39,7 @@ def test_moments_and_shares_are_those_of_the_uniform(update: float) -> None:
     assert np.abs(shares - 0.05).max() < 6 * np.sqrt(0.05 * 0.95 / 40_000)
 
 
-def test_neighbours_updates_and_seeds_are_uncorrelated() -> None:
+def test_neighbors_updates_and_seeds_are_uncorrelated() -> None:
     bound = 6 / np.sqrt(40_000)
     sample = draw()
     others = [draw(update=4.0), draw(seed=6), np.roll(sample, 1), np.roll(sample, 252)]

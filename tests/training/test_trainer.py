@@ -25,7 +25,7 @@ def rows() -> Rows:
 
 
 class Line:
-    """One weight per item, pulled towards the mean of the stored values by squared error."""
+    """One weight per item, pulled toward the mean of the stored values by squared error."""
 
     def __init__(self, start: float = 0.0) -> None:
         self.weights = keras.Variable(np.full(6, start, dtype=np.float32), name="weights")

@@ -150,7 +150,7 @@ class Decoder:
 
 
 def penalty(layers: Sequence[Any], l2: float) -> Tensor:
-    """Return `l2` times the squared norm of the kernels; biases and normalisation are free."""
+    """Return `l2` times the squared norm of the kernels; biases and normalization are free."""
     if l2 == 0:
         return ops.zeros(())
     kernels = [layer.kernel for layer in layers if hasattr(layer, "kernel")]
@@ -163,7 +163,7 @@ def weights_of(layers: Sequence[Any]) -> list[Any]:
 
 
 class DenselyConnected:
-    """Swish layers with layer normalisation, each fed by the sum of all before it.
+    """Swish layers with layer normalization, each fed by the sum of all before it.
 
     ``h1 = LN(swish(W1 x)), h2 = LN(swish(W2 h1 + h1)), h3 = LN(swish(W3 h2 + h1 + h2)), ...``: the
     layer before comes in through its kernel and directly, as in the code of RecVAE.

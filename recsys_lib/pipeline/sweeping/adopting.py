@@ -20,7 +20,7 @@ def adopt(
 ) -> bool:
     """Take what `step` made in the run `donor` over into `run`, if it would make the same there.
 
-    That is: its record in `donor` is fresh for the same parameters, and each artefact that it read
+    That is: its record in `donor` is fresh for the same parameters, and each artifact that it read
     has the same fingerprint in `run`. Files are hard links where the file system has them; all
     writers of the workbench replace files and never change them, so the runs stay independent.
 

@@ -232,7 +232,7 @@ def _environment(options: Options, engine: Engine, at_once: int) -> dict[str, st
 
 
 def _interleaved(entries: Sequence[Entry], shared: dict[str, dict[str, str]]) -> list[Entry]:
-    """Return the settings so that neighbours share little: then they don't wait for each other."""
+    """Return the settings so that neighbors share little: then they don't wait for each other."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         name = entry.setting.name

@@ -111,10 +111,10 @@ def _check_complete(
     chain: Sequence[Step],
     settings: Iterable[Setting],
 ) -> None:
-    for reader, artefact, writer in unwritten(steps, chain):
+    for reader, artifact, writer in unwritten(steps, chain):
         for one in settings:
             if not project.record(f"{name}/{one.name}", writer.name).exists():
                 raise ConfigError(
                     f"--only must name what the chosen notebooks rest on; {reader.name} reads "
-                    f"`{artefact}`, which {writer.name} writes. Add {writer.number}."
+                    f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
                 )

@@ -13,13 +13,13 @@ __all__ = ["Flow", "flow_of", "step_keys", "unwritten", "working_order"]
 
 _READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
 _WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
-# Handed to a function, which may read whatever it likes; `import_dataset` reads no artefacts.
+# Handed to a function, which may read whatever it likes; `import_dataset` reads no artifacts.
 _HANDED = re.compile(r"(?<!import_dataset)[(,=]\s*session\s*[,)\n]")
 
 
 @dataclass(frozen=True)
 class Flow:
-    """The artefacts of one notebook.
+    """The artifacts of one notebook.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ def unwritten(steps: Sequence[Step], chain: Sequence[Step]) -> list[tuple[Step, 
 
     Returns
     -------
-    list of (reader, artefact, writer)
+    list of (reader, artifact, writer)
     """
     missing: list[tuple[Step, str, Step]] = []
     written: set[str] = set()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser"]
 
 _TRIALS = 30
-# In the folder of the run, beside its artefacts.
+# In the folder of the run, beside its artifacts.
 _STUDIES = "studies.sqlite"
 
 

@@ -31,7 +31,7 @@ class Question:
         As it stands before the search; a model that ranks is shown likes.
     split : Split
     part : str
-        The artefact that the split is: ``ratings_split`` or ``ranking_split``.
+        The artifact that the split is: ``ratings_split`` or ``ranking_split``.
     metric : str
     rules : dict
         What `evaluate` is told besides.
@@ -86,7 +86,7 @@ def pose(
         Split.load(_made(folder / part, run)),
     )
     if rated:
-        if getattr(model, "feedback", "") == "implicit":  # the neighbours answer both questions
+        if getattr(model, "feedback", "") == "implicit":  # the neighbors answer both questions
             model = with_settings(model, {"feedback": "explicit"})
         return Question(model, split, part, metric, {"rating_scale": dataset.rating_scale})
     like = like_threshold(dataset, like_from)

@@ -44,7 +44,7 @@ def test_a_parameter_changes_what_declares_it_and_what_reads_from_that(changed, 
 @pytest.mark.parametrize(
     "cell", ["session.read(name)", "data = load(session)", "f(1, of=session)", 'session.read("x")']
 )
-def test_what_is_not_read_by_its_name_may_be_any_artefact(cell):
+def test_what_is_not_read_by_its_name_may_be_any_artifact(cell):
     hidden = step("05_hidden", cell)
     assert differing([*CHAIN, hidden], EPOCHS=6) == ["02", "03", "05"]
 

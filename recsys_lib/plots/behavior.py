@@ -9,7 +9,7 @@ from matplotlib.dates import ConciseDateFormatter
 from numpy.typing import ArrayLike
 
 from recsys_lib.plots.style import (
-    COLOURS,
+    COLORS,
     INK,
     MARKERS,
     MUTED,
@@ -56,13 +56,13 @@ def plot_two_views(
     _, (said, did) = new_figure(
         2, width=10.2, height=1.4 + 0.24 * len(row), sharey=True, width_ratios=[2, 3]
     )
-    said.hlines(row, scale[0], ordered["value"], color=COLOURS["sky"], lw=2)
-    said.plot(ordered["value"], row, "o", color=COLOURS["blue"], ms=6)
+    said.hlines(row, scale[0], ordered["value"], color=COLORS["sky"], lw=2)
+    said.plot(ordered["value"], row, "o", color=COLORS["blue"], ms=6)
     said.set_yticks(row, ordered.get("title", ordered["item_id"]).astype(str).str.slice(0, 46))
     said.set_xlim(scale[0], scale[1] + 0.5)
     said.set_xlabel("rating")
     said.set_title(f"What {user} said", pad=24)
-    colours = [COLOURS["sky"], COLOURS["orange"], COLOURS["vermilion"]]
+    colors = [COLORS["sky"], COLORS["orange"], COLORS["vermilion"]]
     known_items = events[events["item_id"].isin(row.index)]
     for place, name in enumerate(steps):
         known = known_items[known_items["event"] == name]
@@ -70,7 +70,7 @@ def plot_two_views(
             known["timestamp"],
             row[known["item_id"]],
             MARKERS[place],
-            color=colours[place % 3],
+            color=colors[place % 3],
             ms=5 + place,
             mec=INK if place else "none",
             mew=0.5,
@@ -102,9 +102,9 @@ def plot_funnel(steps: pd.Series, *, title: str, noun: str, ax: Axes | None = No
     """
     ax = new_axes(ax, height=1.3 + 0.55 * len(steps))
     counts = steps.to_numpy(float)
-    colours = [COLOURS["sky"], COLOURS["orange"], COLOURS["vermilion"], COLOURS["purple"]]
+    colors = [COLORS["sky"], COLORS["orange"], COLORS["vermilion"], COLORS["purple"]]
     names = [str(name) for name in steps.index]
-    ax.barh(names, counts, color=[colours[i % 4] for i in range(len(counts))], height=0.7)
+    ax.barh(names, counts, color=[colors[i % 4] for i in range(len(counts))], height=0.7)
     for row, count in enumerate(counts):
         of_previous = f", {count / counts[row - 1]:.0%} of the step before" if row else ""
         inside = count > 0.6 * counts[0]
@@ -148,7 +148,7 @@ def plot_selection(
     ax = new_axes(ax, width=5.6, height=4.6)
     x, y = np.asarray(true, dtype=float), np.asarray(observed, dtype=float)
     n = np.asarray(counts, dtype=float)
-    ax.scatter(x, y, s=8 + 90 * n / max(1.0, n.max()), color=COLOURS["blue"], alpha=0.55, lw=0)
+    ax.scatter(x, y, s=8 + 90 * n / max(1.0, n.max()), color=COLORS["blue"], alpha=0.55, lw=0)
     ends = np.array([np.nanmin([x.min(), np.nanmin(y)]), np.nanmax([x.max(), np.nanmax(y)])])
     ax.plot(ends, ends, "--", color=MUTED, lw=1.2, label="observed = true")
     ax.legend(loc="lower right")

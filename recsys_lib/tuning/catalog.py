@@ -1,6 +1,6 @@
 """The ranges that each model is searched in, with where they come from.
 
-Ends are wider than what the papers settled on: catalogues of a hundred items want other penalties
+Ends are wider than what the papers settled on: catalogs of a hundred items want other penalties
 than MovieLens. What is not listed stays as it is in the model: epochs of networks, because the best
 epoch is kept anyway; seeds, because choosing one is choosing luck.
 """
@@ -12,7 +12,7 @@ __all__ = ["EXPLICIT_ONLY", "RANGES"]
 _DACREMA = "Ferrari Dacrema et al., TOIS 2021, appendix, widened"
 _KOREN = "Koren, TKDD 2010, section 2.1, widened"
 _LIANG = "Liang et al., WWW 2018, section 4, widened"
-_STECK = "Steck, WWW 2019 and NeurIPS 2020, widened for small catalogues"
+_STECK = "Steck, WWW 2019 and NeurIPS 2020, widened for small catalogs"
 _OWN = "measured on MovieLens 1M, CiteULike-a and the default world"
 
 _Ranges = dict[str, Range | Options]
@@ -21,7 +21,7 @@ _BIASES: _Ranges = {
     "user_damping": Range(0.5, 50.0, log=True, source=_KOREN),
     "item_damping": Range(0.5, 50.0, log=True, source=_KOREN),
 }
-_NEIGHBOURS: _Ranges = {
+_NEIGHBORS: _Ranges = {
     "neighbours": Range(5, 1000, log=True, source=_DACREMA),
     "shrinkage": Range(0.1, 1000.0, log=True, source=_DACREMA),
     "damping": Range(0.01, 3.0, log=True, source=_OWN),
@@ -32,7 +32,7 @@ _NETWORK: _Ranges = {
     "targets": Options(("all", "hidden"), source=_OWN),
 }
 
-#: Of neighbourhood models; with implicit feedback these do nothing.
+#: Of neighborhood models; with implicit feedback these do nothing.
 EXPLICIT_ONLY = frozenset({"damping", "user_damping", "item_damping"})
 
 #: Model -> hyper-parameter -> range.
@@ -68,7 +68,7 @@ RANGES: dict[str, _Ranges] = {
         "popularity_discount": Range(0.0, 0.5, source=_OWN),
     },
     "ItemKNN": {
-        **_NEIGHBOURS,
+        **_NEIGHBORS,
         "activity_power": Range(0.0, 1.5, source=_OWN),
         **_BIASES,
     },
@@ -97,7 +97,7 @@ RANGES: dict[str, _Ranges] = {
         "gamma": Range(5e-4, 5e-2, log=True, source="Shenbin et al., WSDM 2020 (0.0035 to 0.01)"),
         **_NETWORK,
     },
-    "UserKNN": {**_NEIGHBOURS, **_BIASES},
+    "UserKNN": {**_NEIGHBORS, **_BIASES},
     "VASP": {
         "latent_dim": Range(16, 2048, log=True, source="Vancura and Kordik, ICANN 2021 (2048)"),
         "hidden_dim": Range(64, 4096, log=True, source="Vancura and Kordik, ICANN 2021 (4096)"),

@@ -1,4 +1,4 @@
-"""The catalogue of labs: taste factors, popularity, and the words and numbers people see."""
+"""The catalog of labs: taste factors, popularity, and the words and numbers people see."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from recsys_lib.synthesis.settings import WorldSettings
 from recsys_lib.synthesis.taste import LEVELS, TRACKS, item_level, item_track
 from recsys_lib.synthesis.titles import lab_titles
 
-__all__ = ["Catalogue", "make_catalogue"]
+__all__ = ["Catalog", "make_catalog"]
 
 _VARIANTS = (0.30, 0.30, 0.20, 0.12, 0.08)  # share of lab numbers with 1, 2, ... 5 variants
 _MINUTES = ((45, 60, 60, 90), (60, 90, 90, 120), (90, 120, 120, 180))  # by level
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """The labs.
 
     Attributes
@@ -39,7 +39,7 @@ class Catalogue:
     log_weight: NDArray[np.float64]
 
 
-def make_catalogue(settings: WorldSettings) -> Catalogue:
+def make_catalog(settings: WorldSettings) -> Catalog:
     r"""Draw the labs of a world; they depend on its seed and on what concerns labs alone.
 
     Parameters
@@ -48,12 +48,12 @@ def make_catalogue(settings: WorldSettings) -> Catalogue:
 
     Returns
     -------
-    Catalogue
+    Catalog
 
     Examples
     --------
-    >>> catalogue = make_catalogue(WorldSettings(n_items=5, min_ratings=1))
-    >>> catalogue.table["item_id"].str.fullmatch(r"HOL-\d{4}-\d{2}-[A-Z]{3}-HOL").all()
+    >>> catalog = make_catalog(WorldSettings(n_items=5, min_ratings=1))
+    >>> catalog.table["item_id"].str.fullmatch(r"HOL-\d{4}-\d{2}-[A-Z]{3}-HOL").all()
     np.True_
     """
     seed, n_items = settings.seed, settings.n_items
@@ -65,7 +65,7 @@ def make_catalogue(settings: WorldSettings) -> Catalogue:
     number, variant = _numbering(track, factors, rng)
     table = _table(track, level, number, variant, settings.year, rng)
     order = np.argsort(table["item_id"].to_numpy(dtype=str))
-    return Catalogue(
+    return Catalog(
         table=table.iloc[order].reset_index(drop=True),
         factors=factors[order],
         bias=bias[order],
@@ -76,7 +76,7 @@ def make_catalogue(settings: WorldSettings) -> Catalogue:
 def _numbering(
     track: NDArray[np.int64], factors: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lab number and variant: neighbours in a track are variants of one lab."""
+    """Lab number and variant: neighbors in a track are variants of one lab."""
     number, variant = np.zeros(len(track), np.int64), np.zeros(len(track), np.int64)
     slant = rng.standard_normal(factors.shape[1])
     used = 0
@@ -88,7 +88,7 @@ def _numbering(
             group, members = members[:size], members[size:]
             used += 1
             number[group], variant[group] = used, 1 + np.arange(len(group))
-    # Numbers are handed out across tracks in no order, as a catalogue grows.
+    # Numbers are handed out across tracks in no order, as a catalog grows.
     renamed = np.concatenate([[0], 1 + rng.permutation(used)])
     return renamed[number], variant
 
@@ -107,7 +107,7 @@ def _table(
     titles[order] = lab_titles(
         [codes[item] for item in order], level[order].tolist(), number[order].tolist(), rng
     )
-    # Two digits of the year, then a number within it: 99 labs fill a year's catalogue.
+    # Two digits of the year, then a number within it: 99 labs fill a year's catalog.
     years = year % 100 - (number - 1) // 99 % 3
     within = 1 + (number - 1) % 99 + 100 * ((number - 1) // 297)
     ids = [

@@ -1,4 +1,4 @@
-"""What the two neighbourhood models share: shrunk cosines and the best few of them."""
+"""What the two neighborhood models share: shrunk cosines and the best few of them."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -11,7 +11,7 @@ from recsys_lib.checks import check_choice, check_integer, check_nonnegative
 
 __all__ = [
     "Feedback",
-    "check_neighbourhood",
+    "check_neighborhood",
     "nearest_rows",
     "pattern",
     "scale_rows",
@@ -23,8 +23,8 @@ Feedback = Literal["explicit", "implicit"]
 _BLOCK_NUMBERS = 16_000_000
 
 
-def check_neighbourhood(feedback: str, neighbours: int, shrinkage: float, damping: float) -> None:
-    """Check the hyper-parameters that both neighbourhood models have."""
+def check_neighborhood(feedback: str, neighbours: int, shrinkage: float, damping: float) -> None:
+    """Check the hyper-parameters that both neighborhood models have."""
     check_choice("feedback", feedback, ("explicit", "implicit"))
     check_integer("neighbours", neighbours, minimum=1)
     check_nonnegative("shrinkage", shrinkage)
@@ -62,12 +62,12 @@ def nearest_rows(
     ----------
     left : csr_array of shape (n_left, n_columns), float32
     right : csr_array of shape (n_right, n_columns), float32
-    neighbours : int
+    neighbors : int
         Number of rows of `right` kept for each row of `left`, >= 1. Ties at the cut go by position.
     shrinkage : float
         >= 0.
     skip_self : bool
-        `left` is `right`, and no row is its own neighbour.
+        `left` is `right`, and no row is its own neighbor.
 
     Returns
     -------

@@ -82,7 +82,7 @@ _FAMILIES: dict[str, tuple[Kind, bool | None, str]] = {
     "coverage": (
         "system",
         None,
-        "share of the catalogue that is listed to anyone (Ge et al. 2010)",
+        "share of the catalog that is listed to anyone (Ge et al. 2010)",
     ),
     "gini": (
         "system",

@@ -3,8 +3,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from recsys_lib.models import ItemKNN, UserKNN, neighbours
-from recsys_lib.models.neighbours import nearest_rows
+from recsys_lib.models import ItemKNN, UserKNN, neighbors
+from recsys_lib.models.neighbors import nearest_rows
 
 RNG = np.random.default_rng(0)
 RATINGS = sparse.csr_array(
@@ -14,7 +14,7 @@ RATINGS = sparse.csr_array(
 
 def test_similarities_do_not_depend_on_the_blocks_they_are_computed_in(monkeypatch):
     whole = nearest_rows(RATINGS, RATINGS, neighbours=3, shrinkage=1.0, skip_self=True)
-    monkeypatch.setattr(neighbours, "_BLOCK_NUMBERS", 60)  # two rows at a time
+    monkeypatch.setattr(neighbors, "_BLOCK_NUMBERS", 60)  # two rows at a time
     parts = nearest_rows(RATINGS, RATINGS, neighbours=3, shrinkage=1.0, skip_self=True)
     assert_allclose(parts.toarray(), whole.toarray(), rtol=1e-6)
     assert whole.diagonal().max() == 0
@@ -33,7 +33,7 @@ def test_one_class_predicts_ratings_or_ranks(kind):
 
 
 @pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
-def test_without_any_neighbour_the_prediction_is_the_bias(kind):
+def test_without_any_neighbor_the_prediction_is_the_bias(kind):
     apart = sparse.csr_array(np.diag([5.0, 3.0, 1.0]).astype(np.float32))
     model = kind(feedback="explicit", damping=0.0).fit(apart)
     unseen = apart.toarray() == 0
@@ -84,7 +84,7 @@ def test_a_trained_row_finds_itself_without_changing_what_it_does_not_hold():
     )
 
 
-def test_user_neighbours_keep_the_rows_they_were_fitted_on():
+def test_user_neighbors_keep_the_rows_they_were_fitted_on():
     x = RATINGS.copy()
     model = UserKNN(feedback="implicit").fit(x)
     before = model.score(RATINGS)
