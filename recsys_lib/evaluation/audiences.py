@@ -1,4 +1,4 @@
-"""Models side by side, person by person: whom each serves, and who wins for whom."""
+"""Compare models by user: whom each serves best."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def audience_table(
     *,
     n_groups: int = 3,
 ) -> pd.DataFrame:
-    """Return one metric of each model for people of short and long history, rare and usual taste.
+    """Return one metric of each model by history length and by how mainstream the users are.
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ class Calibrator:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read what `save` wrote; `ArtifactError` if it is damaged or something else."""
+        """Load a saved calibrator; `ArtifactError` if it is damaged or something else."""
         record = read_json(path)
         wanted = {"isotonic": {"scores", "probabilities"}, "platt": {"slope", "intercept"}}
         try:
@@ -192,7 +192,7 @@ def score_cells(
     max_cells: int = 2_000_000,
     seed: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the scores of cells whose outcome the fold knows, and the outcomes.
+    """Return the scores of the cells with a known outcome in the fold, and the outcomes.
 
     Parameters
     ----------

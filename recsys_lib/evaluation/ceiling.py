@@ -1,4 +1,4 @@
-"""How far models get from the floor to the ceiling."""
+"""The share of the gap between floor and ceiling that a model closes."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def share_of_gap_closed(
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Say how far each model gets from floor to ceiling: (model - floor) / (ceiling - floor).
+    """Return the share of the gap each model closes: (model - floor) / (ceiling - floor).
 
     Parameters
     ----------

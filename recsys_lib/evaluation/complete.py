@@ -1,4 +1,4 @@
-"""What a model is worth on everything, beside what the ratings that exist say of it.
+"""True performance over all pairs, next to the measured performance on held-out ratings.
 
 Held-out ratings are ratings of items that somebody chose. Only where the truth is known can the
 same model be judged on the pairs that nobody chose, which is where a list of recommendations lives.
@@ -31,7 +31,7 @@ def measured_and_true(
     share: float = 0.8,
     seed: int = 0,
 ) -> pd.DataFrame:
-    r"""Judge models by held-out ratings, and by what everybody would say of everything.
+    r"""Evaluate models on held-out ratings and on the truth of all pairs.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def measured_and_true(
 def _errors(
     scores: NDArray[np.float32], fold: Fold, truth: Truth, share: float
 ) -> dict[str, float]:
-    """The error on the held-out ratings by weight, and the expected one on all pairs not shown."""
+    """Return the weighted held-out error, and the expected error on all pairs not shown."""
     predicted = np.clip(scores.astype(np.float64), *truth.settings.rating_scale)
     pairs, taken = fold.targets.tocoo(), np.minimum(truth.inclusion(fold.users), 1 - 1e-12)
     chance = hidden_chance(-np.log1p(-taken), share)[pairs.row, pairs.col]

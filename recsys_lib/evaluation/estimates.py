@@ -55,7 +55,7 @@ class Sample:
 
     @property
     def n_users(self) -> int:
-        """Number of users who count."""
+        """Number of users with a value."""
         return int(np.count_nonzero(self.weights))
 
     @property
@@ -78,7 +78,7 @@ class Sample:
 
     @property
     def influence(self) -> NDArray[np.float64]:
-        """How far each user moves the number, times the number of users who count.
+        """The influence of each user on the number, times the number of users.
 
         The number is about the truth plus the mean of these over the users who count; others have
         0. For a plain mean it is value - mean.
@@ -199,7 +199,7 @@ def percentile_interval(
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A number, or a difference of two, with the luck of users and of training seeds kept apart.
+    """A number, or a difference of two, with its user and seed variance kept apart.
 
     Attributes
     ----------

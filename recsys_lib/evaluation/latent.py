@@ -1,4 +1,4 @@
-"""What a code holds: which dimensions speak, how much truth is in them, what they leave open."""
+"""Latent codes: active dimensions, recovered truth, and remaining uncertainty."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,7 +53,7 @@ def kl_by_dimension(mean: ArrayLike, log_variance: ArrayLike) -> NDArray[np.floa
 
 
 def kl_spectra(codes: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> pd.DataFrame:
-    """Return the divergence of each dimension of several codes, each sorted for itself.
+    """Return the divergence of each dimension of several codes, each sorted separately.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def active_units(mean: ArrayLike, *, threshold: float = 0.01) -> int:
 def linear_recovery(
     codes: ArrayLike, truth: ArrayLike, *, n_folds: int = 5, seed: int = 0
 ) -> NDArray[np.float64]:
-    r"""Say how much of a known truth can be read off a code by a linear map.
+    r"""Measure how much of a known truth a linear map recovers from a code.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def linear_recovery(
 def recovery_table(
     codes: Mapping[str, tuple[ArrayLike, ArrayLike]], truth: ArrayLike, *, seed: int = 0
 ) -> pd.DataFrame:
-    """Say of several codes how much of a known truth is in their means (`linear_recovery`).
+    """Measure how much of a known truth the means of several codes hold (`linear_recovery`).
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def doubt_curve(
     lengths: Sequence[int] = (0, 1, 2, 4, 8),
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Say how much doubt encoders have left about the same people as more of them is shown.
+    """Measure the posterior variance of encoders as more of each user's history is shown.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def open_lists(
     n_draws: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Say how far the lists of the same people are settled as more of them is shown.
+    """Measure how settled the lists are as more of each user's history is shown.
 
     Parameters
     ----------
@@ -321,7 +321,7 @@ def _listed(
 
 
 def _people_with(user_items: sparse.csr_array, longest: int) -> Fold:
-    """The rows with at least so many entries, as a fold that can be cut."""
+    """Return the rows with at least this many entries, as a fold that can be cut."""
     x = sparse.csr_array(user_items)
     kept = np.flatnonzero(np.diff(x.indptr) >= longest)
     if not len(kept):

@@ -1,4 +1,4 @@
-"""One table of a comparison: floors, models and ceilings with intervals and the gap closed."""
+"""The leaderboard: floors, models and ceilings with intervals and the gap closed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +29,7 @@ def leaderboard(
     n_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Rank models in one metric between what needs no model and what nobody can beat.
+    """Rank models in one metric between the floor and the ceiling.
 
     Parameters
     ----------

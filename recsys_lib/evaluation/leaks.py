@@ -118,7 +118,7 @@ def _pairs(matrix: sparse.csr_array, users: NDArray[np.int64]) -> NDArray[np.int
 def assert_vocabulary(
     item_ids: Iterable[Any], train_item_ids: Iterable[Any], *, catalog: Iterable[Any] = ()
 ) -> None:
-    """Raise if the item vocabulary holds an id that only held-out data can have told.
+    """Raise if the item vocabulary holds an id that occurs only in held-out data.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def assert_statistic_of_train(
     *,
     rtol: float = 1e-5,
 ) -> None:
-    """Raise unless a fitted quantity is what the training data alone give.
+    """Raise unless a fitted quantity equals the one computed from the training data alone.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def assert_statistic_of_train(
 
 
 def assert_no_future(split: Split, dataset: Dataset) -> None:
-    """Raise if anything that is trained on or shown is later than a target (temporal splits).
+    """Raise if any training or fold-in interaction is later than a target (temporal splits).
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ def _times(dataset: Dataset, part: sparse.csr_array, users: NDArray[np.int64]) -
 def _extreme(
     function: np.ufunc, times: NDArray[np.int64], part: sparse.csr_array
 ) -> NDArray[np.int64]:
-    """Extreme time of each row; of an empty row, one that offends nobody."""
+    """Return the extreme time of each row; for an empty row, a neutral one."""
     limits = np.iinfo(np.int64)
     found = np.full(part.shape[0], limits.min if function is np.maximum else limits.max)
     function.at(found, np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), times)

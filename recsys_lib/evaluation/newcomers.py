@@ -1,4 +1,4 @@
-"""Cold start measured as such: users whose history is cut short, and items nobody has used."""
+"""Cold-start evaluation: users with shortened histories, and unused items."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -124,7 +124,7 @@ def measure_blends(
     seed: int = 0,
     **options: Any,
 ) -> pd.Series:
-    """Measure for how many interactions the rung below the model should count, on short histories.
+    """Measure how many interactions the rung below the model should be worth, on short histories.
 
     What popularity is worth beside a first click hangs on the data: four clicks on MovieLens, where
     everybody sees the same films, not one on CiteULike, where hardly two read the same.
@@ -161,7 +161,7 @@ def list_stability(
     k: int = 10,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Measure how much of a list is still there after the next interaction.
+    """Measure how much of a list remains after the next interaction.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ def hide_items(
 
 @dataclass(frozen=True, kw_only=True)
 class OnlyItems:
-    """A scorer that may list some items only, such as the hidden ones.
+    """A scorer restricted to some items, such as the hidden ones.
 
     Parameters
     ----------

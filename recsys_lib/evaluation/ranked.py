@@ -18,7 +18,7 @@ __all__ = ["Ranked", "rank_fold"]
 
 @dataclass(frozen=True)
 class Ranked:
-    """What is kept of the scores of a fold.
+    """The ranked lists of a fold, and what metrics need of its scores.
 
     Attributes
     ----------

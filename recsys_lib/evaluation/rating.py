@@ -35,7 +35,7 @@ def predictions_at(scores: NDArray[np.floating], targets: sparse.csr_array) -> N
 def clip_to_scale(
     predicted: NDArray[np.float64], rating_scale: tuple[float, float] | None
 ) -> NDArray[np.float64]:
-    """Return the predictions confined to the rating scale; None leaves them as they are.
+    """Return the predictions clipped to the rating scale; None leaves them as they are.
 
     Examples
     --------

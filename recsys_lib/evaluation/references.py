@@ -1,4 +1,4 @@
-"""The rows of a table that are no models: the floor, and the ceiling where the truth is known.
+"""Reference rows of a table: the floor, and the ceiling where the truth is known.
 
 The floor is what needs no model: chance, popularity, the mean rating. The ceiling is what nobody
 can beat: an oracle that knows the truth of a world. On real data nobody knows it, and its rows are
@@ -23,7 +23,7 @@ __all__ = ["MeanRating", "MostPopular", "RandomOrder", "reference_reports"]
 
 
 class RandomOrder:
-    """Scores by chance: the floor under every ranking.
+    """Random scores: the floor of every ranking.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class RandomOrder:
 
 
 class MostPopular:
-    """The same order for everybody: by number of interactions.
+    """The same order for everyone: by number of interactions.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class MostPopular:
 
 
 class MeanRating:
-    """The same rating for everything: the floor under every rating prediction.
+    """The same rating for everything: the floor of every rating prediction.
 
     A random draw from the ratings is *not* the floor: it is worse than knowing nothing, by a factor
     of about the square root of 2.
@@ -167,7 +167,7 @@ def reference_reports(
 
 
 def _fitting(scorer: Any, metrics: Sequence[str]) -> list[str]:
-    """The metrics that mean something for a scorer."""
+    """Return the metrics that apply to a scorer."""
     rates = getattr(scorer, "predicts", "rating") == "rating"
     ranks = getattr(scorer, "ranks", True)
     return [

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability, Brier score, calibration error."""
+"""Calibration quality: reliability table, Brier score, calibration error."""
 
 from typing import Literal
 
@@ -45,7 +45,7 @@ def reliability_table(
     binning: Binning = "quantile",
     true: ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """Compare what was forecast with what happened, bin by bin.
+    """Compare forecast and observed frequencies, bin by bin.
 
     Parameters
     ----------

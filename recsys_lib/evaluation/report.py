@@ -1,4 +1,4 @@
-"""What an evaluation found: one value per user and metric, and how it was measured."""
+"""The result of an evaluation: one value per user and metric, and how it was measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -190,7 +190,7 @@ class Report:
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
+        """Load a saved report; `ArtifactError` if it is damaged or of another kind."""
         folder = Path(folder)
         read_manifest(folder, kind="report")
         facts = read_json(folder / "report.json")

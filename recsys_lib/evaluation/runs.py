@@ -1,4 +1,4 @@
-"""The runs of one model: reports that differ in the training seed only."""
+"""Repeated runs of one model: reports that differ only in the training seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Runs:
         return float(self.values(metric).std(ddof=1)) if len(self.reports) > 1 else float("nan")
 
     def seed_variance(self, metric: str) -> float:
-        """Return what the seeds add to the variance of the mean, s_seed^2 / m; 0 with one run."""
+        """Return the seed variance of the mean, s_seed^2 / m; 0 with one run."""
         n_runs = len(self.reports)
         return self.seed_spread(metric) ** 2 / n_runs if n_runs > 1 else 0.0
 

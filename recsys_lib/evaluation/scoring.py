@@ -1,4 +1,4 @@
-"""What evaluation asks of a scorer: a batch of finite-or-masked scores of the right shape."""
+"""Score users in batches, checking that scores have the right shape and are finite or masked."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""For whom, and for which items, a model is good: the same report cut by history and popularity."""
+"""A report by segment: by history length, mainstream taste and item popularity."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def by_history_length(
     n_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Cut a report by how much the model saw of each user.
+    """Split a report by the length of each user's history.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def by_mainstream(
     n_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Cut a report by how popular the items are that the model saw of each user.
+    """Split a report by the popularity of the items in each user's history.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def by_mainstream(
 
 
 def _popularity_ranks(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each item the share of interactions that are of less popular ones, half of its own in."""
+    """Return each item's mid-rank: the share of interactions with less popular items."""
     levels, inverse = np.unique(counts, return_inverse=True)
     mass = np.bincount(inverse, weights=counts, minlength=len(levels))
     below = (np.cumsum(mass) - mass / 2) / max(1.0, mass.sum())
@@ -207,7 +207,7 @@ def by_item_popularity(
     n_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    r"""Cut recall by how popular the targets are.
+    r"""Split recall by the popularity of the targets.
 
     Parameters
     ----------
@@ -279,7 +279,7 @@ def by_item_popularity(
 def _members(
     values: NDArray[Any], edges: Sequence[int] | None, n_groups: int
 ) -> list[NDArray[np.bool_]]:
-    """Who belongs to each group that has users, lowest values first."""
+    """Return the members of each non-empty group, lowest values first."""
     if edges is None:
         check_integer("n_groups", n_groups, minimum=1)
         bounds = np.quantile(values, np.arange(1, n_groups) / n_groups)

@@ -1,4 +1,4 @@
-"""Which model is better, by how much, and how sure that is: paired over users, all pairs corrected.
+"""Paired comparisons of models over users, corrected for the number of pairs.
 
 With thousands of users nearly every difference is significant, so the size of the effect stands
 beside each p-value; Wilcoxon and sign tests are left out, because their false-alarm rate on such
@@ -31,7 +31,7 @@ __all__ = ["Comparison", "compare", "holm"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Attributes
     ----------

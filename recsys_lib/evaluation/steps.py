@@ -1,4 +1,4 @@
-"""An ablation read step by step: what each idea adds to the variant without it."""
+"""Ablations step by step: the gain of each idea over the variant without it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ def gains_of_steps(
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Say what each variant gains over the one that it was made from.
+    """Return the gain of each variant over the one it was derived from.
 
     Parameters
     ----------

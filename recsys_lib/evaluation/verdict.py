@@ -1,4 +1,4 @@
-"""The result of a comparison in a plain sentence."""
+"""The result of a comparison in plain sentences."""
 
 import pandas as pd
 
@@ -8,7 +8,7 @@ __all__ = ["state_verdict"]
 
 
 def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: float) -> str:
-    """Say who leads whom by how much in one metric, and who cannot be told apart.
+    """State who leads in one metric and by how much, and who cannot be told apart.
 
     Parameters
     ----------

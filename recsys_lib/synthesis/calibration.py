@@ -1,4 +1,4 @@
-"""Where the ratings are cut, so that the people who rate show the target histogram."""
+"""Calibrate the rating cuts so that observed ratings have the target histogram."""
 
 import numpy as np
 from numpy.typing import NDArray

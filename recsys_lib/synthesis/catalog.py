@@ -1,4 +1,4 @@
-"""The catalog of labs: taste factors, popularity, and the words and numbers people see."""
+"""The catalog of labs: latent factors, popularity, and what people see of a lab."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class Catalog:
 
 
 def make_catalog(settings: WorldSettings) -> Catalog:
-    r"""Draw the labs of a world; they depend on its seed and on what concerns labs alone.
+    r"""Draw the labs of a world; they depend only on its seed and the lab settings.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def make_catalog(settings: WorldSettings) -> Catalog:
 def _numbering(
     track: NDArray[np.int64], factors: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lab number and variant: neighbors in a track are variants of one lab."""
+    """Return lab numbers and variants: neighbors in a track are variants of one lab."""
     number, variant = np.zeros(len(track), np.int64), np.zeros(len(track), np.int64)
     slant = rng.standard_normal(factors.shape[1])
     used = 0

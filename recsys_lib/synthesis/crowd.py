@@ -1,4 +1,4 @@
-"""People in blocks: each block has its own random streams, so that more people change nobody."""
+"""Draw users in blocks, each with its own random streams, so that adding users changes no one."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Crowd:
-    """One block of people.
+    """One block of users.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a block of people took, in the order they took it.
+    """The labs that a block of users took, in order.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Taken:
 def draw_crowd(
     settings: WorldSettings, profiles: Profiles, block: int, stream: str = "users"
 ) -> Crowd:
-    """Draw the people of a block.
+    """Draw the users of a block.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def draw_crowd(
 
 
 def _demo_count(settings: WorldSettings) -> int:
-    """History of the demo user: somewhat longer than the mean, so that there is one to show."""
+    """Return the history length of the demo user: a little above the mean."""
     wanted = max(8, round(1.5 * settings.ratings_per_user))
     return min(max(wanted, settings.min_ratings), settings.max_ratings)
 
@@ -136,7 +136,7 @@ def true_signal(settings: WorldSettings, catalog: Catalog, tastes: Floats, bias:
 def latent_ratings(
     settings: WorldSettings, catalog: Catalog, crowd: Crowd, block: int, stream: str = "users"
 ) -> Taken:
-    """Let the people of a block take their labs, and draw what they think of them.
+    """Draw which labs the users of a block take, and their latent ratings.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""The clickstream: what people looked at, started and finished, from the same draw as ratings."""
+"""The clickstream: views, starts and completions, from the same draw as the ratings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ Columns = tuple[NDArray[np.int64], ...]  # row, item, kind, session, seconds, dw
 def draw_visits(
     settings: WorldSettings, catalog: Catalog, profiles: Profiles, block: int
 ) -> tuple[Crowd, Taken, Visits]:
-    """Draw a block of people, what they took, and when."""
+    """Draw a block of users with the labs they took and the times."""
     crowd = draw_crowd(settings, profiles, block)
     taken = latent_ratings(settings, catalog, crowd, block)
     minutes = catalog.table["duration_minutes"].to_numpy(np.int64)
@@ -115,7 +115,7 @@ def _blocks(
 
 
 def _kept(settings: WorldSettings, block: int) -> int:
-    """How many people of a block are in the world: all, except in the last block."""
+    """Return how many users of a block are in the world: all of them, except in the last block."""
     return min(BLOCK, settings.n_users - block * BLOCK)
 
 
@@ -126,7 +126,7 @@ def _revisit_weight(taken: Taken) -> NDArray[np.float64]:
 def _plain(
     settings: WorldSettings, block: int, crowd: Crowd, taken: Taken, visits: Visits
 ) -> list[Columns]:
-    """All events but the looks back."""
+    """Return all events except revisits."""
     rng = rng_from(settings.seed, "users", "browsing", str(block))
     return [*_taken_events(taken, visits), _browsing(settings, crowd, taken, visits, rng)]
 
@@ -159,7 +159,7 @@ def _browsing(
     visits: Visits,
     rng: np.random.Generator,
 ) -> Columns:
-    """Views of the labs that would have been taken next, before a visit of the same user."""
+    """Return views of the labs a user would have taken next, before one of their visits."""
     n_items = taken.keys.shape[1]
     more = rng.poisson(settings.browse_ratio * crowd.n_taken)
     more = np.minimum(more, n_items - crowd.n_taken)
@@ -176,7 +176,7 @@ def _browsing(
 def _looks_back(
     taken: Taken, visits: Visits, counts: NDArray[np.int64], rng: np.random.Generator
 ) -> Columns:
-    """Views of a lab after this or a later visit of the same user."""
+    """Return revisits: views of a lab after this or a later visit of the same user."""
     origin = np.repeat(np.arange(len(taken.rows)), counts)
     rows = taken.rows[origin]
     last = np.searchsorted(taken.rows, rows, side="right") - 1
@@ -188,13 +188,13 @@ def _looks_back(
 
 
 def _glance(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Seconds on a page that is only looked at."""
+    """Draw the seconds spent on a page that is only viewed."""
     seconds = 25 * np.exp(0.9 * rng.standard_normal(count))
     return np.asarray(np.clip(seconds, 2, 600).astype(np.int64))
 
 
 def _in_order(settings: WorldSettings, block: int, parts: list[Columns]) -> Columns:
-    """Columns of a block's people who are in the world, by user and time, with global numbers."""
+    """Return the columns of a block's users who are in the world, sorted by user and time."""
     row, item, kind, session, seconds, dwell = (np.concatenate(p) for p in zip(*parts, strict=True))
     order = np.lexsort((kind, seconds, row))
     order = order[: np.searchsorted(row[order], _kept(settings, block))]
@@ -220,7 +220,7 @@ def _in_order(settings: WorldSettings, block: int, parts: list[Columns]) -> Colu
 def _shared_revisits(
     settings: WorldSettings, catalog: Catalog, profiles: Profiles
 ) -> NDArray[np.int64] | None:
-    """Looks back at each pair taken so that the log has just `n_events` rows; None if they fall."""
+    """Return revisits per pair so that the log has exactly `n_events` rows, or None."""
     if settings.n_events is None:
         return None
     others, weights = 0, []

@@ -1,4 +1,4 @@
-"""What a history says of a taste: gradient and curvature of its log-likelihood."""
+"""The evidence in a history: gradient and curvature of its log-likelihood in the user's taste."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +21,7 @@ _LOG_RATES = (-30.0, 4.0)  # from never to surely
 
 @dataclass(frozen=True)
 class Predictors:
-    r"""A user's unknowns are ``z = (taste, bias, log clock)``; all else is linear in them.
+    r"""Linear predictors in a user's unknowns ``z = (taste, bias, log clock)``.
 
     The signal is ``signal_offset + signal_rows @ z``. A lab has been taken by the time the user's
     clock shows, with the log rate ``rate_offset + rate_rows @ z``: Plackett-Luce as a race [1]_,
@@ -82,7 +82,7 @@ def taste_terms(
     share: float,
     min_value: float,
 ) -> Terms:
-    """Return what a batch of histories says at ``z``.
+    """Return the gradient and curvature of a batch of histories at ``z``.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def taste_terms(
 
 
 def _products(left: Floats, right: Floats) -> Floats:
-    """Row-wise outer products, flattened."""
+    """Return row-wise outer products, flattened."""
     return np.asarray((left[:, :, None] * right[:, None, :]).reshape(len(left), -1))
 
 

@@ -1,4 +1,4 @@
-"""Who takes what: a draw without replacement, in order, by Gumbel top-n."""
+"""Exposure: which labs each user takes, drawn in order without replacement (Gumbel top-n)."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""A world as tables come in practice: a text file with its defects, a database, a log of clicks."""
+"""Write a world as data comes in practice: a flawed text file, a database, a click log."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ _LEAST = 20
 
 
 def write_files(world: World, folder: Path | str, *, seed: int = 0) -> pd.DataFrame:
-    """Write a world as four sources that somebody might bring along.
+    """Write a world as four typical data sources.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def write_files(world: World, folder: Path | str, *, seed: int = 0) -> pd.DataFr
 
 
 def _spoiled(ratings: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the table as text, with one row each of what goes wrong."""
+    """Return the table as text, with one row for each common defect."""
     rows = rng_from(seed, "synthesis", "spoiled").permutation(len(ratings))[:7]
     dirty = ratings.astype({"login": str, "lab": str, "stars": str})
     dirty["ts"] = ratings["ts"].dt.strftime("%Y-%m-%d %H:%M:%S")
@@ -89,7 +89,7 @@ def _spoiled(ratings: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _write_database(file: Path, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, int]]:
-    """Write the tables into a DuckDB file; what was written, which is nothing without DuckDB."""
+    """Write the tables into a DuckDB file; return what was written (nothing without DuckDB)."""
     try:
         import duckdb
     except ImportError:

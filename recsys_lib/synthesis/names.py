@@ -1,4 +1,4 @@
-"""Made-up login names: short, pronounceable, unique for two million people, nobody's."""
+"""Made-up login names: short, pronounceable, unique for up to two million users."""
 
 import math
 
@@ -80,7 +80,7 @@ def login_names(n_users: int, seed: int = 0) -> NDArray[np.object_]:
 
 
 def _scattered(size: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """First `count` terms of a walk that visits each of `size` codes once, without a table."""
+    """Return the first `count` terms of a walk over `size` codes that repeats none."""
     step = int(size * 0.618) + int(rng.integers(0, size // 10))
     while math.gcd(step, size) != 1:
         step += 1

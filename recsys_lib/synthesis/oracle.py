@@ -1,4 +1,4 @@
-"""Oracles: the best that can be said, by who knows the truth or the labs and a history."""
+"""Oracles: the best possible scores, given the full truth or only a user's history."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,7 +35,7 @@ def _check(oracle: Any) -> None:
 
 @dataclass(frozen=True)
 class OmniscientOracle:
-    r"""The best scores for who knows every user's taste.
+    r"""The best possible scores when every user's taste is known.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class OmniscientOracle:
 
 @dataclass(frozen=True)
 class FoldInOracle:
-    """The best scores for who knows every lab and, of a user, a history only.
+    """The best possible scores from a user's history when everything about the labs is known.
 
     It is the ceiling of trained models: they see the same row, and have yet to learn the labs.
 
@@ -186,7 +186,7 @@ class FoldInOracle:
         return self._posterior(shown, _population(self.truth, shown.shape[0]))
 
     def encode(self, user_items: Any) -> tuple[Floats, Floats]:
-        """Return mean and log variance of each row's taste, as an encoder does of its code.
+        """Return the mean and log variance of each row's taste, as an encoder does for its code.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class FoldInOracle:
         return found.mean[:, :size], np.log(variance[:, :size])
 
     def score(self, user_items: Any) -> NDArray[np.float32]:
-        """Return the scores of some rows, of users of the world or not.
+        """Return the scores of rows, whether or not their users are in the world.
 
         Parameters
         ----------
@@ -250,7 +250,7 @@ class FoldInOracle:
             )
 
     def _integrate(self, found: Gaussian, linear: Predictors) -> Floats:
-        """The posterior expectation of what is asked for."""
+        """Return the posterior expectation of the requested quantity."""
         probit, seen = self.truth.probit, predict(found, linear, self.share)
         taken = (
             seen.taken_signal + self.truth.shift_when_taken(seen.rate),
@@ -268,7 +268,7 @@ class FoldInOracle:
 
 @dataclass(frozen=True)
 class ProfileOracle(FoldInOracle):
-    """The fold-in oracle of who also knows each user's profile: the newcomer's ceiling.
+    """The fold-in oracle that also sees the user's profile: the cold-start ceiling.
 
     With an empty row it says what can be said of somebody of whom only role, interests and
     experience are known.
@@ -310,7 +310,7 @@ class ProfileOracle(FoldInOracle):
 def oracles_of_likes(
     truth: Truth, *, min_value: float = 7.0, share: float = 0.8
 ) -> dict[str, FoldInOracle | OmniscientOracle]:
-    """Return the ceilings of lists where likes are shown and likes are hidden.
+    """Return the oracles for ranking when both the shown and the hidden interactions are likes.
 
     Parameters
     ----------
@@ -340,7 +340,7 @@ def oracles_of_likes(
 
 
 def _population(truth: Truth, n_rows: int) -> Gaussian:
-    """Moments of the tastes of all people, for each row."""
+    """Return the population mean and covariance of tastes, repeated for each row."""
     prior = mixture_moments(sphere_moments(truth.profile_means), truth.profile_share)
     size = truth.settings.latent_dim
     return Gaussian(

@@ -1,4 +1,4 @@
-"""Who a user is, given a history: the posterior of a taste where all labs are known."""
+"""The posterior of a user's taste given a history, with all labs known."""
 
 from collections.abc import Callable
 
@@ -80,7 +80,7 @@ def _newton(
     precision: Floats,
     terms: Callable[[Floats, NDArray[np.intp]], Terms],
 ) -> Gaussian:
-    """Mode of a Gaussian prior times a likelihood, and the inverse curvature there."""
+    """Return the posterior mode (Gaussian prior) and the inverse curvature there."""
     mode, curvature = start.copy(), precision.copy()
     # A row stops by its own step alone, so that it does not matter which others are beside it.
     rows = np.arange(len(mode))
@@ -98,7 +98,7 @@ def _newton(
 
 
 def _prior(prior: Gaussian, truth: Truth, linear: Predictors) -> tuple[Floats, Floats]:
-    """Means and precisions of all unknowns before the history."""
+    """Return the prior means and precisions of all unknowns."""
     rows, size = prior.mean.shape
     mean = np.hstack([prior.mean, np.zeros((rows, 2))])
     mean[:, -1] = usual_clock(truth, linear)
@@ -110,7 +110,7 @@ def _prior(prior: Gaussian, truth: Truth, linear: Predictors) -> tuple[Floats, F
 
 
 def usual_clock(truth: Truth, linear: Predictors) -> float:
-    """Log clock at which a user of the median activity stops, if no lab were taken for sure."""
+    """Return the log clock at which a user of median activity stops."""
     settings = truth.settings
     slope = settings.selection + settings.selection_on_rating
     tastes = 0.5 * slope**2 * settings.taste_variance  # log of the mean rate over tastes

@@ -1,4 +1,4 @@
-"""From who a user may be to what may be seen of them: the posterior, integrated per lab."""
+"""Posterior predictive distributions: integrate the posterior of a user for each lab."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ _MOST = 4.0  # log rate from which on a lab has been taken for sure
 
 
 class Predictive(NamedTuple):
-    """What a posterior says of each user and lab; arrays of shape (n_rows, n_items).
+    """Posterior predictive quantities of each user and lab; arrays of shape (n_rows, n_items).
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Predictive(NamedTuple):
 
 
 def hidden_chance(rate: Floats, share: float) -> Floats:
-    """Return P(taken and not among those shown | not shown), for a known rate.
+    """Return P(taken | not shown) at a known rate.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def hidden_chance(rate: Floats, share: float) -> Floats:
 
 
 def predict(found: Gaussian, linear: Predictors, share: float) -> Predictive:
-    r"""Integrate a posterior over the users it may mean.
+    r"""Integrate over a posterior of users.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Who people are: role, interests and experience, and where that puts their tastes."""
+"""User profiles: role, interests and experience, and the tastes that go with them."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ _SECOND_WEIGHT = 0.6  # what a second interest counts beside the first
 
 @dataclass(frozen=True)
 class Profiles:
-    """All profiles that a person can have: every role, pair of interests and experience.
+    """All possible profiles: every combination of role, two interests and experience.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ def all_profiles(latent_dim: int, strength: float) -> Profiles:
 def _interests(
     first: int, second: int, wish: NDArray[np.float64], tracks: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """Share and direction of a pair of interests in a role; `first` twice is one interest."""
+    """Return the share and direction of two interests in a role; the same twice is one interest."""
     if first == second:
         share, place = wish[first] * _ONE_INTEREST, tracks[first]
     else:

@@ -1,4 +1,4 @@
-"""Ratings as cuts of a latent normal: the ordinal probit, and the marginal it is cut to."""
+"""Ratings as an ordinal probit: a latent normal, cut to a target marginal."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ def target_pmf(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
 
 
 def exact_thresholds(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
-    r"""Return the cuts that give a standard normal latent the target marginal, whatever rho^2.
+    r"""Return the cuts that give a standard normal latent the target marginal, for any rho^2.
 
     :math:`t_k = \Phi^{-1}(F(k + 1/2))`.
 
@@ -57,7 +57,7 @@ def exact_thresholds(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
 
 @dataclass(frozen=True)
 class OrdinalProbit:
-    r"""What a signal says of a rating.
+    r"""The distribution of a rating given its signal.
 
     A rating is ``k`` where the latent ``y = signal + noise`` falls between two cuts:
     :math:`P(r = k | s) = \Phi((t_k - s)/\sigma) - \Phi((t_{k-1} - s)/\sigma)`. Where the signal is
@@ -113,7 +113,7 @@ class OrdinalProbit:
         return mean
 
     def variance(self, signal: ArrayLike) -> Floats:
-        """Return Var(r | signal): the squared error that is left to who knows the signal."""
+        """Return Var(r | signal): the squared error that remains when the signal is known."""
         first = np.zeros(np.shape(signal))
         second = np.zeros(np.shape(signal))
         for level, cut in enumerate(self.thresholds):  # E[n^2] = sum_k (2k + 1) P(n > k)

@@ -1,4 +1,4 @@
-"""What a world is made from: the knobs, their units, and the presets."""
+"""The settings of a world, their units, and the presets."""
 
 import dataclasses
 import difflib
@@ -18,7 +18,7 @@ __all__ = ["PRESETS", "WorldSettings", "settings_from"]
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSettings:
-    """The knobs of a world.
+    """The settings of a world.
 
     Attributes
     ----------
@@ -139,17 +139,17 @@ class WorldSettings:
 
     @property
     def max_ratings(self) -> int:
-        """Most labs that one user takes: half of the catalog, so that something is left."""
+        """The most labs one user takes: half the catalog, which leaves some to recommend."""
         return self.n_items // 2
 
     @property
     def taste_variance(self) -> float:
-        """Variance of the latent rating that tastes carry."""
+        """Variance of the latent rating explained by tastes."""
         return self.rho2 * (1.0 - self.bias_share)
 
     @property
     def bias_variance(self) -> float:
-        """Variance of the latent rating that the two biases carry together."""
+        """Variance of the latent rating explained by the two biases together."""
         return self.rho2 * self.bias_share
 
     @property
@@ -175,7 +175,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def settings_from(preset: str = "default", *, seed: int = 0, **knobs: Any) -> WorldSettings:
-    """Return the settings of a preset with some knobs turned.
+    """Return the settings of a preset with some of them changed.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Gaussians and the sphere of tastes: moments of a profile, and a Gaussian held to the sphere."""
+"""Moments of Gaussians on the sphere of tastes."""
 
 from typing import NamedTuple
 
@@ -110,7 +110,7 @@ def sphere_tilt(given: Gaussian, size: int) -> Floats:
 
 
 def held_to_sphere(given: Gaussian, size: int) -> Gaussian:
-    r"""Return the moments of Gaussians whose first `size` coordinates lie on the sphere.
+    r"""Return the moments of Gaussians with their first `size` coordinates on the sphere.
 
     Parameters
     ----------

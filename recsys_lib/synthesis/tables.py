@@ -1,4 +1,4 @@
-"""The columns of a world as tables with ids and dates, and back."""
+"""Convert the columns of a world to tables with ids and dates, and back."""
 
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ def ratings_table(
 def ratings_log(
     table: pd.DataFrame, user_ids: pd.Index, item_ids: pd.Index, year: int
 ) -> RatingLog:
-    """Return the columns of what `ratings_table` made."""
+    """Return the columns of a table made by `ratings_table`."""
     return RatingLog(
         users=user_ids.get_indexer(table["user_id"]).astype(np.int32),
         items=item_ids.get_indexer(table["item_id"]).astype(np.int32),
@@ -76,7 +76,7 @@ def events_table(log: EventLog, user_ids: pd.Index, item_ids: pd.Index, year: in
 
 
 def events_log(table: pd.DataFrame, user_ids: pd.Index, item_ids: pd.Index, year: int) -> EventLog:
-    """Return the columns of what `events_table` made."""
+    """Return the columns of a table made by `events_table`."""
     return EventLog(
         users=user_ids.get_indexer(table["user_id"]).astype(np.int32),
         items=item_ids.get_indexer(table["item_id"]).astype(np.int32),

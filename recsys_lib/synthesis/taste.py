@@ -1,4 +1,4 @@
-"""The taste space: where tracks, levels and profiles point, and how alike a user and a lab are."""
+"""The taste space: directions of tracks, levels and profiles, and user-lab affinity."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def tracks_in(latent_dim: int) -> NDArray[np.float64]:
 
 
 def item_track(factors: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the track that each lab points to most: its factors stay exactly Gaussian."""
+    """Return the track nearest to each lab; its factors stay exactly Gaussian."""
     return np.asarray(np.argmax(factors @ tracks_in(factors.shape[1]).T, axis=1))
 
 

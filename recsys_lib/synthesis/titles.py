@@ -1,4 +1,4 @@
-"""Titles that read like lab titles: a topic of the track, and what one does with it."""
+"""Realistic lab titles: a topic of the track and an activity."""
 
 import numpy as np
 
@@ -187,7 +187,7 @@ def lab_titles(
 
 
 def _fresh_title(topic: str, level: int, used: dict[str, int], rng: np.random.Generator) -> str:
-    """A form of the level that the topic has not had; numbered parts where all are used up."""
+    """Return a title form of this level that is new for the topic, or a numbered part."""
     forms = [form.format(topic) for form in rng.permutation(np.array(_FORMS[level]))]
     title = min(forms, key=lambda form: used.get(form, 0))
     used[title] = used.get(title, 0) + 1

@@ -1,4 +1,4 @@
-"""The truth of a world: what people would say of every lab, and how likely they meet it."""
+"""The truth of a world: every user's expected rating of every lab, and their exposure to it."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ _ROWS = 4096  # users whose dense rows are held at once where the caller asked f
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    r"""All that the generator knows and no model may see.
+    r"""Everything the generator knows and no model may see.
 
     Attributes
     ----------
@@ -88,11 +88,11 @@ class Truth:
 
     @property
     def probit(self) -> OrdinalProbit:
-        """The law of a rating given its signal."""
+        """The distribution of a rating given its signal."""
         return OrdinalProbit(self.thresholds, self.settings.rating_scale[0], self.settings.noise_sd)
 
     def shift_when_taken(self, rate: Floats) -> Floats:
-        r"""Return how far the latent rating of a pair is tilted by the pair having been taken.
+        r"""Return how far selection shifts the latent rating of a pair that was taken.
 
         Parameters
         ----------
@@ -148,7 +148,7 @@ class Truth:
         return np.asarray(signal + bias * (self.user_bias[users] + self.item_bias[items]))
 
     def _signal(self, users: ArrayLike, among: Among) -> Floats:
-        """The signal, as tilted by selection on the rating where only pairs taken are meant."""
+        """Return the signal, shifted by selection where only taken pairs are meant."""
         check_choice("among", among, ("all", "taken"))
         signal = self.signal(users)
         if among == "taken" and self.settings.selection_on_rating:
@@ -221,7 +221,7 @@ class Truth:
     def irreducible_rmse(
         self, user_items: Any = None, users: ArrayLike | None = None, *, among: Among = "taken"
     ) -> float:
-        """Return the RMSE that remains for who knows the truth.
+        """Return the RMSE that remains when the truth is known.
 
         Parameters
         ----------
@@ -261,7 +261,7 @@ class Truth:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read what `save` wrote; `ArtifactError` if it is damaged or something else."""
+        """Load a saved truth; `ArtifactError` if it is damaged or something else."""
         arrays = read_arrays(path)
         try:
             knobs = json.loads(str(arrays.pop("settings")))

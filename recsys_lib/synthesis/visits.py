@@ -1,4 +1,4 @@
-"""When each lab was taken: sessions in a year, visits in a session, in the order of the draw."""
+"""The time of each visit: sessions in a year, visits in a session, in draw order."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ class Visits:
 
 
 def lay_out(taken: Taken, minutes: Ints, rng: np.random.Generator) -> Visits:
-    """Give every lab that a block of people took its place in the year.
+    """Schedule every lab that a block of users took within the year.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def lay_out(taken: Taken, minutes: Ints, rng: np.random.Generator) -> Visits:
 
 
 def _steps(taken: Taken, minutes: Ints, rng: np.random.Generator) -> tuple[Ints, NDArray[np.bool_]]:
-    """Seconds of looking around, reading, working and rating of each visit; and who finished."""
+    """Return the seconds of each visit's steps, and which visits were completed."""
     count = len(taken.rows)
     completed = rng.random(count) < expit(_COMPLETE[0] + _COMPLETE[1] * taken.signal)
     pace, left_at = np.exp(0.25 * rng.standard_normal(count)), 0.05 + 0.7 * rng.random(count)
@@ -97,7 +97,7 @@ def _steps(taken: Taken, minutes: Ints, rng: np.random.Generator) -> tuple[Ints,
 
 
 def _session_starts(rows: Ints, length: Ints, rng: np.random.Generator) -> Ints:
-    """Begin of each session: Poisson in working time within the user's part of the year."""
+    """Return the start of each session: Poisson in the user's working time."""
     joined = 0.8 * rng.random(BLOCK) ** 2
     active = (1.0 - joined) * (0.3 + 0.7 * rng.random(BLOCK))
     # Sorting row + share sorts each user's shares, as they lie in [0, 1).

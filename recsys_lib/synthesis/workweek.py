@@ -1,4 +1,4 @@
-"""When people work: a year of weeks with busy mornings, quiet nights and quieter weekends."""
+"""Working time: a year of weeks with busy mornings, quiet nights and quieter weekends."""
 
 import datetime as dt
 
@@ -29,7 +29,7 @@ def first_monday(year: int) -> int:
 
 
 def at_working_time(share: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the second of the year at which a share of its activity is over.
+    """Return the second of the year by which a given share of its activity has happened.
 
     Parameters
     ----------

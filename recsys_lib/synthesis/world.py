@@ -1,4 +1,4 @@
-"""A world: people, labs, what the ones did with the others, and the truth beside it."""
+"""A world: users, labs, their interactions, and the truth behind them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class World:
 
     @property
     def settings(self) -> WorldSettings:
-        """The knobs it was made with."""
+        """The settings it was made with."""
         return self.truth.settings
 
     def _ids(self) -> tuple[pd.Index, pd.Index, int]:
@@ -278,7 +278,7 @@ def _profiles(settings: WorldSettings) -> Profiles:
 def _draw_people(
     settings: WorldSettings, catalog: Catalog, profiles: Profiles, probit: OrdinalProbit
 ) -> tuple[dict[str, NDArray[Any]], RatingLog]:
-    """The people's part of the truth, and what they rated."""
+    """Draw the users' part of the truth, and their ratings."""
     people: dict[str, list[NDArray[Any]]] = {
         name: [] for name in ("tastes", "user_bias", "profile", "n_taken")
     }
@@ -306,7 +306,7 @@ def _draw_people(
 def _first_events(
     log: EventLog, n_items: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
-    """Each pair of the clickstream once, with the time of its first event."""
+    """Return each user-item pair of the clickstream once, with the time of its first event."""
     pair = log.users.astype(np.int64) * n_items + log.items
     # Events of a user are in time order, and the first occurrence is what unique returns.
     _, first = np.unique(pair, return_index=True)

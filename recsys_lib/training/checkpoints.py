@@ -1,4 +1,4 @@
-"""Training that survives: what it goes on from, on disk, whole or absent."""
+"""Checkpoints of a fit: written atomically, resumed after a kill."""
 
 import contextlib
 import fcntl
@@ -37,7 +37,7 @@ SHARE = 0.05
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a fit keeps what it can go on from, and how often it writes.
+    """Where a fit keeps its checkpoints, and how often it writes them.
 
     By default it writes after every epoch, but not so often that writing would take more than a
     twentieth of the time. What is written last, always, is the end of the fit.
@@ -79,7 +79,7 @@ class Checkpoints:
 
 
 class Keeper:
-    """Writes the checkpoints of one fit, and takes it up again; used as a context.
+    """Context manager that writes the checkpoints of one fit and resumes from them.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Keeper:
         self._open.close()
 
     def resume(self, trainer: "Trainer", *, epochs: int) -> None:
-        """Put `trainer` where the newest good checkpoint was; leave it as it is without any.
+        """Restore `trainer` from the newest intact checkpoint, if there is one.
 
         Warns
         -----
@@ -226,7 +226,7 @@ def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> s
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Make and hold the folder; the lock is the operating system's and ends with the process."""
+    """Create and lock the folder; the operating system releases the lock with the process."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / ".lock").open("a")

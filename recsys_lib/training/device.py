@@ -1,4 +1,4 @@
-"""Which device trains: one place that reports it and configures it."""
+"""Choose and report the device that trains."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _last: "DeviceReport | None" = None
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """What was asked for, what was seen, and what trains.
+    """The device requested, the devices found, and the one that trains.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class DeviceReport:
     deterministic: bool = False
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return a one-line summary."""
         parts = [f"{self.requested!r} asked for", f"{self.backend} sees {', '.join(self.seen)}"]
         parts += [self.precision]
         parts += [f"{self.devices} devices"] if self.devices > 1 else []
@@ -114,7 +114,7 @@ def configure(
 
 
 def configured() -> DeviceReport | None:
-    """Return what `configure` reported last in this process; None where it was not called."""
+    """Return the last report of `configure` in this process; None if it was not called."""
     return _last
 
 
@@ -137,7 +137,7 @@ def _configure(device: str, precision: str, devices: int, deterministic: bool) -
 
 
 def _check_there(device: str, devices: int, seen: tuple[str, ...]) -> None:
-    """Raise `DeviceError` where the GPUs that were asked for are not there."""
+    """Raise `DeviceError` if the requested GPUs are missing."""
     n_gpus = len(seen) - 1
     if device == "gpu" and not n_gpus:
         raise DeviceError(
@@ -152,7 +152,7 @@ def _check_there(device: str, devices: int, seen: tuple[str, ...]) -> None:
 
 
 def in_use() -> dict[str, str | int]:
-    """Return what computes now, as facts that belong beside every time that is measured.
+    """Return the device, backend and precision in use, to be recorded beside measured times.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A scoring function as a plain Keras model: the same code, run once on symbols of dense rows."""
+"""Export a scoring function as a plain Keras model, by tracing it on symbolic dense rows."""
 
 from collections.abc import Callable
 from pathlib import Path

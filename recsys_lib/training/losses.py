@@ -1,4 +1,4 @@
-"""Loss terms of autoencoders as pure functions of tensors, dense only where they must be."""
+"""Loss terms of autoencoders as pure functions of tensors, sparse where possible."""
 
 from dataclasses import replace
 from typing import Any
@@ -46,7 +46,7 @@ def multinomial_nll(batch: Batch, logits: Tensor) -> Tensor:
 
 
 def logistic_nll(batch: Batch, logits: Tensor) -> Tensor:
-    """Return the negative log-likelihood of one yes or no for each item, of shape (n_rows,).
+    """Return the Bernoulli negative log-likelihood over all items, of shape (n_rows,).
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def gaussian_nll(batch: Batch, scores: Tensor) -> Tensor:
 
 
 def hidden_nll(batch: Batch, logits: Tensor, shown: Tensor) -> Tensor:
-    """Return the multinomial negative log-likelihood of what is hidden, among what is not shown.
+    """Return the multinomial negative log-likelihood of hidden items among those not shown.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Uniform noise as a pure function of seed, update and place, equal on every backend.
+"""Uniform noise as a pure function of seed, update and position, equal on every backend.
 
 The generators of the backends draw differently, and XLA compiles TensorFlow's for a CPU into code
 that takes longer than the rest of a small network. A hash of a counter needs no state: what a

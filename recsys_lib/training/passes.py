@@ -1,4 +1,4 @@
-"""One compiled walk over the rows: with an optimizer it trains, without one it measures."""
+"""One compiled pass over the rows: trains with an optimizer, measures without one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What an epoch does and what is measured after it, as plain data."""
+"""The phases of an epoch and its monitor, as plain data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The one place that imports Keras: silently, and with memory growth on where there is a GPU.
+"""Import Keras: quietly, and with memory growth on GPUs. All imports of Keras go through here.
 
 TensorFlow and XLA write to file descriptor 2 while they load, before any Python setting can reach
 them. That noise would end up in notebooks and logs, so the descriptor points elsewhere during the

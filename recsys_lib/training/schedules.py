@@ -1,4 +1,4 @@
-"""Weights that change with the number of updates."""
+"""Schedules of loss weights over updates."""
 
 from typing import Any
 

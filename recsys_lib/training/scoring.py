@@ -1,4 +1,4 @@
-"""Dense scores of sparse rows, in blocks of fixed shape, so that they don't depend on the batch."""
+"""Dense scores of sparse rows, in blocks of fixed shape, independent of the batch size."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

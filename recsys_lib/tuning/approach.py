@@ -1,4 +1,4 @@
-"""How near models come to the ceiling as the data grow."""
+"""How close models get to the ceiling as the data grow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -64,7 +64,7 @@ def approach_ceiling(
     n_resamples: int = 1_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Train on more and more people; say how far from popularity to the ceiling each family gets.
+    """Train on more and more users; measure the share of the gap to the ceiling each family closes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Models as candidates: what they are set to, and the same model set otherwise, not yet fitted."""
+"""Models as candidates: read their settings, and copy them with other settings."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ __all__ = ["as_model", "recommender_of", "settings_of", "with_settings", "wrappi
 
 
 def as_model(model: Any) -> Any:
-    """Return an instance: `model` itself, or of the class or class name the one with its defaults.
+    """Return `model` itself, or an instance with default settings of a class or class name.
 
     Raises
     ------
@@ -43,12 +43,12 @@ def recommender_of(model: Any) -> Any:
 
 
 def settings_of(model: Any) -> dict[str, Any]:
-    """Return the hyper-parameters of a model, also of one inside a wrapper."""
+    """Return the hyper-parameters of a model, unwrapping it if needed."""
     return dict(recommender_of(model).config())
 
 
 def wrapping_of(model: Any) -> dict[str, Any]:
-    """Return what is around the model: the wrapper's name and settings; empty without one."""
+    """Return the wrapper's name and settings; empty without a wrapper."""
     if isinstance(model, Recommender):
         return {}
     fields = {one.name: getattr(model, one.name) for one in dataclasses.fields(model) if one.init}

@@ -1,4 +1,4 @@
-"""The ranges that each model is searched in, with where they come from.
+"""The search ranges of each model, with their sources.
 
 Ends are wider than what the papers settled on: catalogs of a hundred items want other penalties
 than MovieLens. What is not listed stays as it is in the model: epochs of networks, because the best

@@ -1,4 +1,4 @@
-"""The same number of tries for every family of models, judged on the validation fold."""
+"""Model selection with an equal number of tries per family, on the validation fold."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ __all__ = ["Choice", "choose"]
 
 @dataclass(frozen=True)
 class Choice:
-    """What was tried and what was chosen.
+    """The candidates tried and the ones chosen.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Choice:
 def choose(
     candidates: Mapping[str, Sequence[Any]], split: Split, metric: str, **options: Any
 ) -> Choice:
-    """Fit every candidate on the training part and choose one of each family on validation.
+    """Fit every candidate on the training part and choose the best of each family on validation.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def choose(
 
 
 def _differences(family: Sequence[Any]) -> list[str]:
-    """What sets each model apart from the others of its family."""
+    """Return the settings that distinguish each model from the others of its family."""
     configs = [settings_of(model) for model in family]
     telling = [key for key in configs[0] if len({repr(config.get(key)) for config in configs}) > 1]
     return [", ".join(f"{key}={config.get(key)!r}" for key in telling) for config in configs]

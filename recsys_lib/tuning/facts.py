@@ -1,4 +1,4 @@
-"""What a study is about, so that one of other data or another question is not mixed into it."""
+"""The identity of a study: its data and question, so that different ones never mix."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ __all__ = ["check_same", "describe"]
 
 
 def describe(model: Any, space: Space, split: Split, metric: str, **how: Any) -> dict[str, Any]:
-    """Return what must be the same for two searches to share a study, as plain data.
+    """Return, as plain data, everything two searches must have in common to share a study.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ def _differences(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str 
 
 
 def _ends(plain: dict[str, Any]) -> dict[str, Any]:
-    """The range without its source: words don't change a search."""
+    """Return the range without its source, which does not change a search."""
     return {key: value for key, value in plain.items() if key != "source"}
 
 
 def _plain(value: Any) -> Any:
-    """JSON for what settings and rules may hold besides: NumPy's numbers and arrays, models."""
+    """Convert NumPy values and models to plain data for JSON."""
     return value.tolist() if hasattr(value, "tolist") else repr(value)

@@ -1,4 +1,4 @@
-"""One list of candidates for each family of rankers, all of one length, scaled to the data."""
+"""Candidates for each family of rankers, equally many, with settings scaled to the data."""
 
 from scipy import sparse
 

@@ -1,4 +1,4 @@
-"""What tuning bought: the model as given and the tuned one, on people that chose neither."""
+"""The gain from tuning, measured on test users: the model before and after."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ def measure_gains(
     seed: int = 0,
     **options: Any,
 ) -> pd.DataFrame:
-    """Measure each tuned model on the test, beside the same model as it was given.
+    """Compare each tuned model on the test part with the same model before tuning.
 
     This is where the test is looked at: once, after everything is chosen.
 
@@ -80,7 +80,7 @@ def measure_gains(
 
 
 def _row(pair: pd.Series, sign: float) -> dict[str, float]:
-    """Turn a comparison, whose first is the better one, into a gain from before to after."""
+    """Turn a comparison, which lists the better model first, into a gain from before to after."""
     if pair["a"] == _BEFORE:
         before, after, sign = pair["value_a"], pair["value_b"], -sign
     else:

@@ -1,4 +1,4 @@
-"""One trial: settings proposed, a model fitted to the training part, measured on validation."""
+"""One trial: fit a model with proposed settings, measure it on the validation part."""
 
 import contextlib
 import math
@@ -31,11 +31,11 @@ class Failed(Exception):
 
 
 class Void(Exception):
-    """The trial ended for no fault of its settings; it does not count."""
+    """The trial ended for reasons other than its settings; it does not count."""
 
 
 class Objective:
-    """What Optuna calls for each trial.
+    """The objective that Optuna calls for each trial.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Objective:
 
     @contextlib.contextmanager
     def _told_to(self, trial: optuna.Trial, rank: int) -> Iterator[None]:
-        """Write down in the trial why it ended, where it did not end well."""
+        """Record in the trial why it failed."""
         try:
             yield
         except _IMPOSSIBLE as error:
@@ -121,7 +121,7 @@ class Objective:
     def _on_epoch(
         self, trial: optuna.Trial, rank: int, began: float
     ) -> Callable[[dict[str, float]], None]:
-        """Return what is called after each epoch: it may end the trial."""
+        """Return the epoch callback; it may prune the trial."""
         epochs = settings_of(self._model).get("epochs", math.inf)
 
         def on_epoch(record: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The best settings as parameters of a notebook: a file that `recsys run -f` takes."""
+"""Write the best settings as a parameter file for `recsys run -f`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ NOTEBOOK_PARAMETERS: dict[str, dict[str, str]] = {
 
 
 def notebook_parameters(model: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings under the names of the notebook that trains the model.
+    """Return the settings under the parameter names of the notebook that trains the model.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def write_best(result: "SearchResult", path: Path | str) -> dict[str, Any]:
 
 
 def as_call(model: str, settings: Mapping[str, Any]) -> str:
-    """Return the Python that makes a model with these settings.
+    """Return the Python call that creates a model with these settings.
 
     Examples
     --------

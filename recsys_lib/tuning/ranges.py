@@ -1,4 +1,4 @@
-"""What one hyper-parameter may be: a range of numbers, or a few values to choose from."""
+"""The domain of one hyper-parameter: a numeric range or a list of options."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ __all__ = ["Options", "Range", "parse_range"]
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers between two ends, both included.
+    """Numbers between two bounds, inclusive.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Range:
 
     @property
     def whole(self) -> bool:
-        """Whether it holds whole numbers only."""
+        """Whether it contains only whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def __contains__(self, value: object) -> bool:
@@ -68,7 +68,7 @@ class Range:
             )
 
     def distribution(self) -> "BaseDistribution":
-        """Return what Optuna calls this."""
+        """Return the matching Optuna distribution."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.whole:
@@ -86,18 +86,18 @@ class Range:
         return value
 
     def decode(self, stored: Any) -> Any:
-        """Return the setting that a study stored."""
+        """Return a setting from its stored form."""
         return stored
 
     def plain(self) -> dict[str, Any]:
-        """Return it as YAML would say it."""
+        """Return it as plain data for YAML."""
         log = {"log": True} if self.log else {}
         return {"low": self.low, "high": self.high, **log, **_told(self.source)}
 
 
 @dataclass(frozen=True)
 class Options:
-    """A few values to choose from, without an order.
+    """Unordered values to choose from.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Options:
         return value in self.values
 
     def check(self, name: str) -> None:
-        """Raise `ConfigError` unless there are two different values at least."""
+        """Raise `ConfigError` unless there are at least two different values."""
         if len(self.values) < 2 or len(set(map(repr, self.values))) < len(self.values):
             raise ConfigError(
                 f"The options of {name!r} must be two different values at least; got "
@@ -127,7 +127,7 @@ class Options:
             )
 
     def distribution(self) -> "BaseDistribution":
-        """Return what Optuna calls this."""
+        """Return the matching Optuna distribution."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution([self.encode(value) for value in self.values])
@@ -137,21 +137,21 @@ class Options:
         return trial.suggest_categorical(name, [self.encode(value) for value in self.values])
 
     def encode(self, value: Any) -> Any:
-        """Return a setting as a study stores it: studies know no tuples."""
+        """Return a setting as a study stores it; studies cannot hold tuples."""
         return repr(value) if isinstance(value, tuple) else value
 
     def decode(self, stored: Any) -> Any:
-        """Return the setting that a study stored."""
+        """Return a setting from its stored form."""
         return next(value for value in self.values if self.encode(value) == stored)
 
     def plain(self) -> dict[str, Any]:
-        """Return it as YAML would say it."""
+        """Return it as plain data for YAML."""
         values = [list(one) if isinstance(one, tuple) else one for one in self.values]
         return {"options": values, **_told(self.source)}
 
 
 def parse_range(name: str, plain: Any) -> Range | Options:
-    """Return the range that YAML says of the hyper-parameter `name`.
+    """Parse the YAML range of the hyper-parameter `name`.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def parse_range(name: str, plain: Any) -> Range | Options:
 
 
 def _number(plain: Any) -> Any:
-    """Return the number that is meant: YAML 1.1 takes 1e-3 for text."""
+    """Return the intended number: YAML 1.1 reads 1e-3 as text."""
     try:
         return float(plain) if isinstance(plain, str) else plain
     except ValueError:

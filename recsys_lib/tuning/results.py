@@ -1,4 +1,4 @@
-"""What a search found: the settings, the model, every trial, and what mattered."""
+"""The result of a search: best settings, model, all trials, and parameter importance."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ _ENOUGH = 5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class SearchResult:
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that count and are at their end, by number."""
+    """Return the finished trials that count, by number."""
     return [one for one in counted(study.get_trials(deepcopy=False)) if one.state.is_finished()]
 
 
@@ -107,7 +107,7 @@ def _row(trial: FrozenTrial, space: Space, metric: str) -> dict[str, Any]:
 
 
 def best_of(study: optuna.Study, space: Space) -> tuple[int, dict[str, Any]]:
-    """Return the row of the best trial in `trials_of`, and its settings; the first of equals.
+    """Return the row of the best trial in `trials_of` and its settings; ties go to the first.
 
     Raises
     ------

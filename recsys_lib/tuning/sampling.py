@@ -1,4 +1,4 @@
-"""Which settings are tried next: those of the model first, then what Optuna's TPE proposes."""
+"""The order of trials: the model's own settings first, then proposals by Optuna's TPE."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = ["RankedTPE"]
 
 
 class RankedTPE(BaseSampler):  # type: ignore[misc]
-    """TPE [1]_ whose proposal depends on the seed, the trial's place and what was found before.
+    """TPE [1]_ whose proposals depend only on the seed, the trial's rank and earlier results.
 
     Optuna's samplers carry a random state that begins anew in each process, so that a search that
     was stopped would not go on as it would have. Here every trial has a stream of its own.
@@ -44,7 +44,7 @@ class RankedTPE(BaseSampler):  # type: ignore[misc]
         self._tpe: TPESampler | None = None
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Begin the stream of a trial."""
+        """Start the random stream of a trial."""
         self._rank = rank_of(study, trial.number)
         self._tpe = TPESampler(
             seed=seed_from(self._seed, "trial", str(self._rank)),
@@ -56,13 +56,13 @@ class RankedTPE(BaseSampler):  # type: ignore[misc]
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return the whole space, which is known from the start."""
+        """Return the whole space; it is fixed from the start."""
         return self._distributions
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return all settings of a trial, or none while there is nothing to go by."""
+        """Return all settings of a trial; none during the random start-up trials."""
         if self._rank == 0:
             return self._first
         assert self._tpe is not None

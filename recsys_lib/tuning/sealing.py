@@ -1,4 +1,4 @@
-"""The test part of a split, out of reach while settings are chosen."""
+"""Seal the test part of a split while settings are chosen."""
 
 import dataclasses
 from typing import Any
@@ -18,7 +18,7 @@ class _SealedFold(Fold):
 
 
 def sealed(split: Split) -> Split:
-    """Return the split with a test that raises `LeakError` when anything of it is touched.
+    """Return the split with a test part that raises `LeakError` on any access.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Searching settings within a budget, on validation only."""
+"""Hyper-parameter search within a budget, on validation only."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ def search(
     on_trial: OnTrial | None = None,
     **options: Any,
 ) -> "SearchResult":
-    """Search the settings of a model that are best on the validation part.
+    """Search for the settings of a model that score best on the validation part.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def search_all(
     on_trial: OnTrial | None = None,
     **options: Any,
 ) -> "dict[str, SearchResult]":
-    """Search several models, each within the same budget: the fair comparison.
+    """Search several models with the same budget each, for a fair comparison.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def _use_up(
     seconds: float | None,
     tell: Callable[[int], None],
 ) -> None:
-    """Run trials until the budget of the study is used up, by whomever."""
+    """Run trials until the budget of the study is used up by all its workers."""
     from recsys_lib.tuning.objective import SECONDS
     from recsys_lib.tuning.workers import Watch, counted
 
@@ -271,7 +271,7 @@ def _run_one(study: "optuna.Study", objective: "Objective") -> None:
 def _teller(
     study: "optuna.Study", space: Space, metric: str, on_trial: OnTrial | None
 ) -> Callable[[int], None]:
-    """Return what tells of the trial of a number, if it counts."""
+    """Return the callback that reports a finished trial, if it counts."""
     from recsys_lib.tuning.results import finished_trials, trials_of
 
     def tell(number: int) -> None:

@@ -1,4 +1,4 @@
-"""A search space: the hyper-parameters of one model that are searched, each with its range."""
+"""A search space: the hyper-parameters of one model to search, each with its range."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ __all__ = ["Space"]
 
 @dataclass(frozen=True)
 class Space:
-    """Which hyper-parameters of a model are searched, and between which ends.
+    """The hyper-parameters of a model to search, and their ranges.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Space:
 
     @classmethod
     def of(cls, model: Any) -> Self:
-        """Return the space that the workbench knows for a model.
+        """Return the built-in space of a model.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class Space:
         return cls(name, {key: RANGES[name][key] for key in searched})
 
     def only(self, *names: str) -> Self:
-        """Return the space of these hyper-parameters alone; the others stay as the model has them.
+        """Return the space of these hyper-parameters only; the others keep the model's values.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class Space:
         return dataclasses.replace(self, ranges={name: self.ranges[name] for name in names})
 
     def replace(self, **ranges: Range | Options) -> Self:
-        """Return the space with other ranges for some hyper-parameters, or with more of them."""
+        """Return the space with ranges replaced or added."""
         return dataclasses.replace(self, ranges={**self.ranges, **ranges})
 
     def plain(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class Space:
         return {"model": self.model, "space": ranges}
 
     def write(self, path: Path | str) -> None:
-        """Write it as YAML, atomically; to be edited and read again."""
+        """Write it as YAML, atomically, for editing."""
         text = yaml.safe_dump(self.plain(), sort_keys=False, default_flow_style=None, width=96)
         with write_atomic(path) as part:
             part.write_text(text, encoding="utf-8")
@@ -127,7 +127,7 @@ class Space:
         return cls(str(content["model"]), parsed)
 
     def fitted_to(self, model: Any) -> "Space":
-        """Return the space with its ends in the types of the model's settings, checked.
+        """Return the space checked and converted to the types of the model's settings.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class Space:
         return Space(self.model, {name: self._range(name, inner) for name in self.ranges})
 
     def _range(self, name: str, inner: Any) -> Range | Options:
-        """One range, checked against the model's setting of that name."""
+        """Check one range against the model's setting of that name."""
         own, found = inner.config(), self.ranges[name]
         known = sorted(own)
         if name not in own:

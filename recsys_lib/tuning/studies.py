@@ -1,4 +1,4 @@
-"""Studies: where trials are kept, in memory, in a file, or in a database that machines share."""
+"""Study storage: in memory, in a file, or in a database shared by machines."""
 
 import contextlib
 import time
@@ -28,7 +28,7 @@ _ATTEMPTS = 5
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Let Optuna be silent: what there is to say, a search says itself."""
+    """Silence Optuna's own log messages."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     try:
@@ -43,7 +43,7 @@ def quiet() -> Iterator[None]:
 def open_study(
     storage: Path | str | None, name: str, facts: Mapping[str, Any], *, maximize: bool, **parts: Any
 ) -> Iterator[tuple[optuna.Study, str]]:
-    """Yield the study of a search, new or gone on with, and where it is kept, without secrets.
+    """Yield the new or resumed study of a search, and its location without secrets.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def open_study(
 
 @contextlib.contextmanager
 def _reaching(place: str) -> Iterator[None]:
-    """Turn what the database says into an error without secrets."""
+    """Turn database errors into errors without secrets."""
     try:
         yield
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
@@ -121,7 +121,7 @@ def _open_storage(storage: Path | str | None) -> BaseStorage:
 
 
 def _address(storage: Path | str) -> tuple[str, dict[str, Any]]:
-    """Return the URL for SQLAlchemy, without a password, and what the driver is told besides."""
+    """Return the SQLAlchemy URL, without a password, and the driver's connection arguments."""
     text = str(storage)
     if "://" not in text:
         path = Path(text).expanduser().resolve()

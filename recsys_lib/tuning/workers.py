@@ -1,4 +1,4 @@
-"""Whose trials count: those of workers that died are given back, wherever the workers ran."""
+"""Trials of dead workers are returned to the budget, wherever the workers ran."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ _NAMELESS_S = 15.0
 
 
 def counted(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that are part of the budget, by number.
+    """Return the trials that count toward the budget, by number.
 
     Left out are those that ended for no fault of their settings: interrupted, beyond the budget,
     or with the death of their process. Who dies three times of the same settings has failed.
@@ -46,7 +46,7 @@ def counted(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def rank_of(study: optuna.Study, number: int) -> int:
-    """Return how many trials before this one count: its place in the budget.
+    """Return the rank of a trial in the budget: how many counted trials precede it.
 
     The number itself will not do: a trial repeated after a death has another number, and must be
     the same trial all the same.
@@ -56,13 +56,13 @@ def rank_of(study: optuna.Study, number: int) -> int:
 
 
 def myself() -> dict[str, Any]:
-    """Return what tells this process from all others, as plain data."""
+    """Return an identity of this process, as plain data."""
     born = psutil.Process().create_time()
     return {"host": socket.gethostname(), "pid": os.getpid(), "born": born}
 
 
 class Watch:
-    """Looks after the trials of others in a study: who is dead shall not be waited for.
+    """Monitors the trials of other workers in a study, and releases those of dead ones.
 
     Of a worker on this machine the system knows whether it lives. Of one on another machine the
     heartbeat in the storage tells.
@@ -77,7 +77,7 @@ class Watch:
         self._seen: dict[int, float] = {}
 
     def settle(self) -> None:
-        """Wait until each running trial has a worker that is known, or is given up.
+        """Wait until each running trial has a known worker or is released.
 
         A process may die between the beginning of a trial and the moment it puts its name to it.
         """
@@ -85,7 +85,7 @@ class Watch:
             time.sleep(0.2)
 
     def release_dead(self) -> bool:
-        """Give up the trials of dead workers; return whether one is without a name."""
+        """Release the trials of dead workers; return whether any trial has no known worker yet."""
         optuna.storages.fail_stale_trials(self._study)
         nameless = False
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
