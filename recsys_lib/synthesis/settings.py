@@ -69,7 +69,7 @@ class WorldSettings:
     Raises
     ------
     TypeError, ValueError
-        If a knob has the wrong type or is out of its range.
+        If a setting has the wrong type or is out of its range.
 
     Examples
     --------
@@ -174,7 +174,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def settings_from(preset: str = "default", *, seed: int = 0, **knobs: Any) -> WorldSettings:
+def settings_from(preset: str = "default", *, seed: int = 0, **changes: Any) -> WorldSettings:
     """Return the settings of a preset with some of them changed.
 
     Parameters
@@ -182,7 +182,7 @@ def settings_from(preset: str = "default", *, seed: int = 0, **knobs: Any) -> Wo
     preset : {"default", "null", "mission"}
     seed : int
         Of every random stream.
-    **knobs
+    **changes
         Attributes of `WorldSettings`.
 
     Returns
@@ -192,7 +192,7 @@ def settings_from(preset: str = "default", *, seed: int = 0, **knobs: Any) -> Wo
     Raises
     ------
     ConfigError
-        If the preset or a knob is unknown.
+        If the preset or a setting is unknown.
 
     Examples
     --------
@@ -200,16 +200,16 @@ def settings_from(preset: str = "default", *, seed: int = 0, **knobs: Any) -> Wo
     0.0
     >>> settings_from(ro2=0.3)
     Traceback (most recent call last):
-    recsys_lib.errors.ConfigError: A world has no knob 'ro2'. Did you mean 'rho2'? ...
+    recsys_lib.errors.ConfigError: Unknown setting 'ro2'. Did you mean 'rho2'? ...
     """
     if preset not in PRESETS:
         raise ConfigError(
             f"`preset` must be one of {', '.join(map(repr, PRESETS))}; got {preset!r}."
         )
     known = [field.name for field in dataclasses.fields(WorldSettings)]
-    for name in knobs:
+    for name in changes:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"A world has no knob {name!r}.{hint} Known: {', '.join(known)}.")
-    return WorldSettings(**{**PRESETS[preset], **knobs, "seed": seed})
+            raise ConfigError(f"Unknown setting {name!r}.{hint} Known: {', '.join(known)}.")
+    return WorldSettings(**{**PRESETS[preset], **changes, "seed": seed})

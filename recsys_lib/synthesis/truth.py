@@ -32,7 +32,7 @@ class Truth:
     Attributes
     ----------
     settings : WorldSettings
-        The knobs of the world.
+        The settings of the world.
     tastes : ndarray of shape (n_users, latent_dim), float32
         :math:`p_u`, on the sphere of radius :math:`\sqrt K`.
     user_bias : ndarray of shape (n_users,), float32
@@ -264,10 +264,10 @@ class Truth:
         """Load a saved truth; `ArtifactError` if it is damaged or something else."""
         arrays = read_arrays(path)
         try:
-            knobs = json.loads(str(arrays.pop("settings")))
-            knobs["rating_scale"] = tuple(knobs["rating_scale"])
-            return cls(settings=WorldSettings(**knobs), **arrays)
+            stored = json.loads(str(arrays.pop("settings")))
+            stored["rating_scale"] = tuple(stored["rating_scale"])
+            return cls(settings=WorldSettings(**stored), **arrays)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
-                f"{path} must be the truth of a world; {error}. Write it anew with World.save()."
+                f"{path} must be the truth of a world; {error}. Save it again with World.save()."
             ) from error

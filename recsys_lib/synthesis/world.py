@@ -203,7 +203,7 @@ class World:
         )
 
 
-def make_world(preset: str = "default", *, seed: int = 0, **knobs: Any) -> World:
+def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> World:
     """Draw a world.
 
     Parameters
@@ -214,21 +214,21 @@ def make_world(preset: str = "default", *, seed: int = 0, **knobs: Any) -> World
         the project's first data set, 29,843 events.
     seed : int
         Of every random stream.
-    **knobs
+    **changes
         Any attribute of `WorldSettings`: ``n_users``, ``n_items``, ``rho2``, ``selection``, ...
 
     Returns
     -------
     World
-        Of the same seed and knobs a world with more users holds the same first ones: names,
+        With the same seed and settings, a world with more users holds the same first ones: names,
         profiles, tastes, ratings and events.
 
     Raises
     ------
     ConfigError
-        If the preset or a knob is unknown.
+        If the preset or a setting is unknown.
     TypeError, ValueError
-        If a knob has the wrong type or is out of its range.
+        If a setting has the wrong type or is out of its range.
 
     Notes
     -----
@@ -251,7 +251,7 @@ def make_world(preset: str = "default", *, seed: int = 0, **knobs: Any) -> World
     >>> list(world.ratings.columns)
     ['user_id', 'item_id', 'value', 'timestamp']
     """
-    settings = settings_from(preset, seed=seed, **knobs)
+    settings = settings_from(preset, seed=seed, **changes)
     catalog, profiles = make_catalog(settings), _profiles(settings)
     thresholds = rating_thresholds(settings, catalog, profiles)
     probit = OrdinalProbit(thresholds, settings.rating_scale[0], settings.noise_sd)

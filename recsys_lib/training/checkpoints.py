@@ -195,7 +195,7 @@ class Keeper:
         except (KeyError, ValueError) as error:
             raise ArtifactError(
                 f"{folder} must be a checkpoint of this version of the library; {error}. "
-                "Delete the folder to start anew."
+                "Delete the folder to start over."
             ) from error
         table = read_table(folder / "history.parquet")
         trainer.history = [dict(record) for record in table.to_dict("records")]

@@ -118,7 +118,7 @@ def approach_ceiling(
         if n > split.train.shape[0]:
             raise ValueError(
                 f"`train_users` must be at most {split.train.shape[0]}, the people to train on; "
-                f"got {n}. Make a larger world."
+                f"got {n}. Make a larger world, or train on fewer."
             )
     tables, top = [], evaluate(ceiling, split.test, [metric], name="ceiling", seed=seed)
     for n in train_users:

@@ -47,16 +47,16 @@ def check_same(stored: Mapping[str, Any], now: Mapping[str, Any], study: str, pl
     --------
     >>> check_same({"metric": "rmse"}, {"metric": "ndcg@10"}, "EASE", "studies.sqlite")
     Traceback (most recent call last):
-    recsys_lib.errors.ConfigError: The study 'EASE' in studies.sqlite must be of this very search;
-    it differs in metric ('rmse' there, 'ndcg@10' here). Give this search another name of its study,
-    or go on with what that one was begun with.
+    recsys_lib.errors.ConfigError: The study 'EASE' in studies.sqlite must belong to this search;
+    it differs in seed (0, now 1). Choose another study name, or repeat the settings of the first
+    search.
     """
     different = list(_differences(stored, now))
     if different:
         raise ConfigError(
-            f"The study {study!r} in {place} must be of this very search; it differs in "
-            f"{', '.join(different)}. Give this search another name of its study, or go on with "
-            "what that one was begun with."
+            f"The study {study!r} in {place} must belong to this search; it differs in "
+            f"{', '.join(different)}. Choose another study name, or repeat the settings "
+            "of the first search."
         )
 
 

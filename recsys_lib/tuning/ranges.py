@@ -53,7 +53,7 @@ class Range:
         ends = (self.low, self.high)
         if any(isinstance(end, bool) or not isinstance(end, int | float) for end in ends):
             raise ConfigError(
-                f"The range of {name!r} must have numbers for ends; got {self.low!r} and "
+                f"The range of {name!r} must have numeric bounds; got {self.low!r} and "
                 f"{self.high!r}. Write {{low: 0.1, high: 0.9}}."
             )
         if not all(math.isfinite(end) for end in ends) or self.low >= self.high:
@@ -63,8 +63,8 @@ class Range:
             )
         if self.log and self.low <= 0:
             raise ConfigError(
-                f"The range of {name!r} must be positive to be searched by its logarithm; it "
-                f"begins at {self.low!r}. Begin above 0, or leave out `log`."
+                f"The range of {name!r} must be positive for a log scale; it "
+                f"begins at {self.low!r}. Start above 0, or leave out `log`."
             )
 
     def distribution(self) -> "BaseDistribution":
@@ -122,7 +122,7 @@ class Options:
         """Raise `ConfigError` unless there are at least two different values."""
         if len(self.values) < 2 or len(set(map(repr, self.values))) < len(self.values):
             raise ConfigError(
-                f"The options of {name!r} must be two different values at least; got "
+                f"The options of {name!r} must be at least two different values; got "
                 f"{list(self.values)!r}. To hold a setting fixed, set it in the model."
             )
 

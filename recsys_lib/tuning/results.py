@@ -118,7 +118,7 @@ def best_of(study: optuna.Study, space: Space) -> tuple[int, dict[str, Any]]:
     complete = [one for one in finished if one.state == TrialState.COMPLETE]
     if not complete:
         raise ValueError(
-            f"One trial at least must be complete; all {len(finished)} of the study failed. "
+            f"At least one trial must complete; all {len(finished)} of the study failed. "
             "Narrow the space, or begin with a smaller model."
         )
     values = [one.value for one in complete]

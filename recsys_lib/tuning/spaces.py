@@ -144,7 +144,7 @@ class Space:
         if self.model != type(inner).__name__ or not self.ranges:
             raise ConfigError(
                 f"The space must be one of {type(inner).__name__}, with a range at least; it is "
-                f"one of {self.model} with {len(self.ranges)}. Begin with Space.of(model)."
+                f"one of {self.model} with {len(self.ranges)}. Start from Space.of(model)."
             )
         return Space(self.model, {name: self._range(name, inner) for name in self.ranges})
 

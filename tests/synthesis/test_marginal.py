@@ -39,9 +39,9 @@ def test_ratings_follow_the_target_for_any_share_of_signal(rho2):
     np.testing.assert_array_equal(world.truth.thresholds, exact_thresholds(6, 2, (1, 10)))
 
 
-@pytest.mark.parametrize("knobs", [{}, {"selection_on_rating": 0.7}], ids=["signal", "rating"])
-def test_selection_tilts_opinions_and_the_cuts_make_up_for_it(knobs):
-    world = make_world(**knobs)
+@pytest.mark.parametrize("changes", [{}, {"selection_on_rating": 0.7}], ids=["signal", "rating"])
+def test_selection_tilts_opinions_and_the_cuts_make_up_for_it(changes):
+    world = make_world(**changes)
     counts = np.bincount(world.rating_log.value, minlength=11)[1:]
     assert np.abs(counts / counts.sum() - TARGET).sum() / 2 < 0.01
     # The cuts of a world without selection would miss by far.

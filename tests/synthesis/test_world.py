@@ -146,10 +146,10 @@ def test_a_changed_truth_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("knobs", "error", "message"),
+    ("changes", "error", "message"),
     [
         ({"preset": "nul"}, ConfigError, "`preset` must be one of 'default', 'null', 'mission'"),
-        ({"n_user": 10}, ConfigError, r"no knob 'n_user'\. Did you mean 'n_users'\?"),
+        ({"n_user": 10}, ConfigError, r"Unknown setting 'n_user'\. Did you mean 'n_users'\?"),
         ({"rho2": 1.0}, ValueError, "`rho2` must be a share"),
         ({"n_users": 10.5}, TypeError, "n_users"),
         ({"n_items": 9}, ValueError, "`min_ratings` must be at most half of the catalog, 4"),
@@ -157,6 +157,6 @@ def test_a_changed_truth_is_noticed(tmp_path):
         ({"bias_share": 1.5}, ValueError, "`bias_share` must be a share"),
     ],
 )
-def test_a_wrong_knob_is_named(knobs, error, message):
+def test_a_wrong_setting_is_named(changes, error, message):
     with pytest.raises(error, match=message):
-        make_world(**knobs)
+        make_world(**changes)
