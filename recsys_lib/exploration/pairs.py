@@ -56,25 +56,25 @@ def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
     return lift
 
 
-def like_threshold(dataset: Dataset, wanted: float = 0.0) -> float:
+def like_threshold(dataset: Dataset, wanted: float | None = None) -> float:
     """Return the rating from which on an item counts as liked.
 
     Parameters
     ----------
     dataset : Dataset
-        With a rating scale.
-    wanted : float
-        The threshold, in rating units; 0 takes the lowest rating in the upper third of the scale:
-        7 of 1 to 10, 4 of 1 to 5.
+    wanted : float, optional
+        The threshold, in rating units. None takes the lowest rating in the upper third of the
+        scale: 7 of 1 to 10, 4 of 1 to 5.
 
     Returns
     -------
     float
+        1 where the data set holds likes, not ratings: each of them counts.
 
     Raises
     ------
     DataError
-        If the data set has no ratings, or `wanted` lies outside their scale.
+        If `wanted` lies outside the scale.
 
     Examples
     --------
@@ -84,15 +84,12 @@ def like_threshold(dataset: Dataset, wanted: float = 0.0) -> float:
     4.0
     """
     if dataset.rating_scale is None:
-        raise DataError(
-            "The data set must have a rating scale to tell likes; it has interactions only. "
-            "Every interaction is a like there."
-        )
+        return 1.0
     low, high = dataset.rating_scale
-    if wanted == 0.0 and not low < 0 < high:
+    if wanted is None:
         levels = np.unique(dataset.user_items.data)
         # A hair lower: 2/3 of a scale from 1 to 10 is 7 on paper and may be 7.000001 in floats.
-        return float(levels[levels >= low + 2 / 3 * (high - low) - 1e-6].min())
+        return float(levels[levels >= low + 2 / 3 * (high - low) - 1e-6].min(initial=high))
     if not low < wanted <= high:
         raise DataError(
             f"A like must be a rating above {low:g} and up to {high:g}; got {wanted:g}. "

@@ -1,22 +1,71 @@
 """From the parameters of a notebook to the data they name."""
 
 import re
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lib.dataset import Dataset
-from recsys_lib.errors import DataError
+from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.pipeline.notebook import Session
 from recsys_lib.sources import load_dataset
+from recsys_lib.sources.columns import AUTO, matches
+from recsys_lib.sources.doors import open_source
+from recsys_lib.sources.text import TextOptions
 
-__all__ = ["import_dataset"]
+__all__ = ["Imported", "import_dataset", "import_table"]
 
+Kind = Literal["ratings", "counts", "likes"]
+
+_KINDS = ("auto", "ratings", "counts", "likes")
 _DEFAULTS = {
     **dict.fromkeys(("ITEMS", "USERS"), ""),
     **dict.fromkeys(("USER_COLUMN", "ITEM_COLUMN", "VALUE_COLUMN", "TIMESTAMP_COLUMN"), "auto"),
     "DUPLICATES": "error",
+    "FEEDBACK": "auto",
+    "COUNT_FROM": 1,
 }
+# No rating scale in use goes beyond the first; few go beyond the second, and none of these has most
+# of its ratings in its lowest tenth.
+_HIGHEST_RATING, _HIGHEST_STARS = 100, 20
 
 
-def import_dataset(session: Session, *, ratings: bool = True) -> Dataset:
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A table of one's own, and what its values were taken for.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Ratings (with a rating scale), or likes (without one, every value 1).
+    kind : {"ratings", "counts", "likes"}
+        What the table held.
+    values : ndarray of shape (n_pairs,), float32
+        The values as they stand in the table, before counts became likes.
+    sentence : str
+        What was recognized, and what was made of it.
+    """
+
+    dataset: Dataset
+    kind: Kind
+    values: NDArray[np.float32]
+    sentence: str
+
+
+def import_dataset(session: Session) -> Dataset:
+    """Import the files that the parameters of a notebook name; see `import_table`.
+
+    Returns
+    -------
+    Dataset
+        Ratings, or likes: then it has no rating scale and every value is 1.
+    """
+    return import_table(session).dataset
+
+
+def import_table(session: Session) -> Imported:
     """Import the files that the parameters of a notebook name, and record them as its inputs.
 
     Parameters
@@ -24,46 +73,129 @@ def import_dataset(session: Session, *, ratings: bool = True) -> Dataset:
     session : Session
         Of a notebook with the parameters ``SOURCE``, ``ITEMS``, ``USERS`` (paths; an empty one is
         left out), ``USER_COLUMN``, ``ITEM_COLUMN``, ``VALUE_COLUMN``, ``TIMESTAMP_COLUMN`` (names;
-        ``"auto"`` recognizes them) and ``DUPLICATES``. What is not declared has those values.
-    ratings : bool
-        Whether the notebook needs ratings; without them every interaction counts 1.
+        ``"auto"`` recognizes them), ``DUPLICATES``, ``FEEDBACK`` (``"ratings"``, ``"counts"``,
+        ``"likes"``, or ``"auto"``, which tells them apart) and ``COUNT_FROM``, the lowest count
+        that is a like. What is not declared has its default.
 
     Returns
     -------
-    Dataset
-        With a rating scale where it has ratings.
+    Imported
 
     Raises
     ------
     ConfigError
-        If a file is missing.
+        If a file is missing, or a parameter has an unknown value.
     DataError
-        If a file is not what it should be, or holds no ratings.
+        If a file is not what it should be, or does not hold what ``FEEDBACK`` says.
     """
     given = _DEFAULTS | session.record.parameters
+    if given["FEEDBACK"] not in _KINDS:
+        names = ", ".join(map(repr, _KINDS))
+        raise ConfigError(
+            f"FEEDBACK must be one of {names}; got {given['FEEDBACK']!r}. Choose one."
+        )
+    source = session.input(given["SOURCE"])
     items, users = (
         session.input(given[name]) if given[name] else None for name in ("ITEMS", "USERS")
     )
     try:
+        column = _value_column(open_source(source, None, None, TextOptions()).columns, given)
         dataset = load_dataset(
-            session.input(given["SOURCE"]),
+            source,
             items=items,
             users=users,
             user=given["USER_COLUMN"],
             item=given["ITEM_COLUMN"],
-            value=given["VALUE_COLUMN"],
+            value=column,
             timestamp=given["TIMESTAMP_COLUMN"],
             duplicates=given["DUPLICATES"],
         )
     except DataError as error:
         raise DataError(_in_parameters(str(error))) from error
-    if ratings and dataset.rating_scale is None:
+    return _recognized(dataset, column, given)
+
+
+def _value_column(columns: list[str], given: dict[str, Any]) -> str:
+    """The column of values; one of counts where none has the name of a rating."""
+    named = str(given["VALUE_COLUMN"])
+    if named != AUTO or matches("value", columns):
+        return named
+    counts = matches("count", columns)
+    return counts[0] if len(counts) == 1 else AUTO
+
+
+def _recognized(dataset: Dataset, column: str, given: dict[str, Any]) -> Imported:
+    """Say what the values are, and make likes of what is not ratings."""
+    values = dataset.user_items.data
+    constant = bool(len(values)) and values.min() == values.max()
+    has_values = dataset.rating_scale is not None or not constant
+    kind = given["FEEDBACK"]
+    if kind == "auto":
+        kind = "likes" if constant else "counts" if _are_counts(dataset, column) else "ratings"
+    name = "The column of values" if column == AUTO else f"`{column}`"
+    if kind == "ratings":
+        return _ratings(dataset, constant, has_values, given)
+    if kind == "counts":
+        dataset, sentence = _counts(dataset, name, int(given["COUNT_FROM"]))
+    elif not has_values:
+        dataset, sentence = dataset.implicit(-np.inf), _NO_VALUES
+    elif constant:
+        dataset, sentence = dataset.implicit(-np.inf), _CONSTANT.format(name=name, value=values[0])
+    else:
+        dataset, sentence = dataset.implicit(-np.inf), _IGNORED.format(name=name)
+    return Imported(dataset=dataset, kind=kind, values=values, sentence=sentence)
+
+
+_NO_VALUES = (
+    "The table has no column of ratings (VALUE_COLUMN would name it): it says who used what, and "
+    "each row is a **like**."
+)
+_CONSTANT = (
+    "{name} is {value:g} in every row, which says no more than that the item was used: each row is "
+    "a **like**."
+)
+_IGNORED = "Each row is a **like**, whatever {name} holds, because FEEDBACK says so."
+
+
+def _are_counts(dataset: Dataset, column: str) -> bool:
+    """Whether values that differ are counts: by name, or by a tail that no rating scale has."""
+    if dataset.rating_scale is None or matches("count", [column]):
+        return True  # sums have no scale
+    values = dataset.user_items.data
+    if values.min() < 0 or (values != np.round(values)).any():
+        return False
+    highest = values.max()
+    long_tail = highest > _HIGHEST_STARS and np.median(values) <= highest / 10
+    return bool(highest > _HIGHEST_RATING or long_tail)
+
+
+def _ratings(dataset: Dataset, constant: bool, has_values: bool, given: dict[str, Any]) -> Imported:
+    values = dataset.user_items.data
+    if constant:
+        found = f"every value is {values[0]:g}" if has_values else "it has no column of ratings"
         raise DataError(
-            f"{given['SOURCE']} must have a column of ratings, which these notebooks predict; "
-            f"VALUE_COLUMN is {given['VALUE_COLUMN']!r} and no such column was found. Name it, or "
-            "use the library itself for interactions without values."
+            f"{given['SOURCE']} must hold ratings that differ, as FEEDBACK is 'ratings'; {found}. "
+            "Name their column with VALUE_COLUMN, or leave FEEDBACK at 'auto'."
         )
-    return dataset
+    low, high = dataset.rating_scale or (float(values.min()), float(values.max()))
+    dataset = replace(dataset, rating_scale=(low, high))
+    sentence = f"The table holds **ratings** from {low:g} to {high:g}."
+    return Imported(dataset=dataset, kind="ratings", values=values, sentence=sentence)
+
+
+def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]:
+    values = dataset.user_items.data
+    kept = int((values >= count_from).sum())
+    if not kept:
+        raise DataError(
+            f"Some count must reach COUNT_FROM = {count_from}; the highest is {values.max():g}. "
+            "Lower COUNT_FROM."
+        )
+    return dataset.implicit(count_from), (
+        f"{name} holds **counts** from {values.min():g} to {values.max():,g}. A pair of user and "
+        f"item is a **like** from a count of {count_from} on, which {kept:,} of {len(values):,} "
+        "pairs reach."
+    )
 
 
 def _in_parameters(message: str) -> str:

@@ -42,6 +42,19 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "sku",
     ),
     "value": ("value", "rating", "ratings", "score", "stars", "weight", "overall"),
+    "count": (
+        "plays",
+        "playcount",
+        "count",
+        "counts",
+        "clicks",
+        "views",
+        "listens",
+        "visits",
+        "purchases",
+        "quantity",
+        "qty",
+    ),
     "timestamp": (
         "timestamp",
         "time",
@@ -72,7 +85,7 @@ def find_column(
 
     Parameters
     ----------
-    role : {"user", "item", "value", "timestamp", "event", "dwell", "title"}
+    role : {"user", "item", "value", "count", "timestamp", "event", "dwell", "title"}
     columns : sequence of str
         The columns of the table.
     given : str or None

@@ -146,8 +146,11 @@ def test_a_like_is_by_default_a_rating_in_the_upper_third_of_the_scale(scale, li
 def test_a_like_outside_the_scale_is_refused(dataset: Dataset) -> None:
     with pytest.raises(DataError, match=r"above 1 and up to 5; got 7\. Try 3\.66667"):
         like_threshold(dataset, 7.0)
-    with pytest.raises(DataError, match="must have a rating scale to tell likes"):
-        like_threshold(dataset.implicit(3))
+
+
+def test_without_a_scale_every_interaction_is_a_like(dataset: Dataset) -> None:
+    assert like_threshold(dataset.implicit(3)) == 1.0
+    assert like_threshold(dataset.implicit(3), 7.0) == 1.0
 
 
 def test_shuffling_keeps_pairs_and_histogram_and_nothing_else() -> None:

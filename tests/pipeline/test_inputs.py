@@ -4,7 +4,7 @@ import pytest
 
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.pipeline import notebook
-from recsys_lib.pipeline.inputs import import_dataset
+from recsys_lib.pipeline.inputs import import_dataset, import_table
 
 GIVEN = {
     "RUN": "lab",
@@ -16,6 +16,8 @@ GIVEN = {
     "VALUE_COLUMN": "auto",
     "TIMESTAMP_COLUMN": "auto",
     "DUPLICATES": "error",
+    "FEEDBACK": "auto",
+    "COUNT_FROM": 1,
 }
 
 
@@ -40,15 +42,78 @@ def test_a_missing_file_is_named(begin):
         import_dataset(begin(SOURCE="nowhere.csv"))
 
 
-def test_interactions_without_ratings_are_refused_with_what_to_do(begin, project):
+def rows(header, values):
+    """Ten users and a pair for each value."""
+    body = "".join(f"u{i % 10},i{i // 10},{value}\n" for i, value in enumerate(values))
+    return f"user,item,{header}\n{body}"
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "kind", "likes"),
+    [
+        ("rating", [1, 2, 3, 4, 5], "ratings", None),
+        ("rating", [-9.93, 7.28, 0.5], "ratings", None),
+        ("score", [0, 50, 100, 60], "ratings", None),
+        ("rating", [1, 1, 1], "likes", 3),
+        ("stars", [4, 4, 4], "likes", 3),
+        ("plays", [1, 2, 3, 4, 5], "counts", 5),
+        ("quantity", [-1, 2, 1], "counts", 2),
+        ("value", [1, 3, 5000], "counts", 3),
+        ("value", [1, 1, 2, 1, 40], "counts", 5),
+    ],
+)
+def test_ratings_counts_and_likes_are_told_apart(begin, project, header, values, kind, likes):
+    (project.root / "own.csv").write_text(rows(header, values))
+    table = import_table(begin())
+    assert table.kind == kind
+    assert sorted(table.values) == pytest.approx(sorted(values))
+    if likes is None:
+        assert table.dataset.rating_scale == pytest.approx((min(values), max(values)))
+    else:
+        assert table.dataset.rating_scale is None
+        assert table.dataset.user_items.data.tolist() == [1.0] * likes
+
+
+def test_a_table_without_values_holds_likes(begin, project):
     (project.root / "own.csv").write_text("user,item\nann,x\nbob,x\n")
-    with pytest.raises(DataError, match="must have a column of ratings, which these notebooks"):
-        import_dataset(begin())
+    table = import_table(begin())
+    assert (table.kind, table.dataset.n_interactions) == ("likes", 2)
+    assert "no column of ratings" in table.sentence
+    assert "VALUE_COLUMN" in table.sentence
 
 
-@pytest.mark.parametrize("header", ["who,film,stars", "user,thing,stars", "user,film,lot"])
+def test_sums_of_repeated_pairs_are_counts(begin, project):
+    (project.root / "own.csv").write_text("user,item\nann,x\nbob,x\nann,x\n")
+    table = import_table(begin(DUPLICATES="sum"))
+    assert (table.kind, table.values.max(), table.dataset.n_interactions) == ("counts", 2, 2)
+
+
+def test_the_lowest_count_that_is_a_like_can_be_said(begin, project):
+    (project.root / "own.csv").write_text(rows("plays", [1, 2, 3, 4, 5]))
+    assert import_dataset(begin(COUNT_FROM=4)).n_interactions == 2
+    with pytest.raises(DataError, match=r"COUNT_FROM = 6; the highest is 5\. Lower COUNT_FROM\."):
+        import_dataset(begin(COUNT_FROM=6))
+
+
+def test_what_feedback_says_goes_before_what_is_recognized(begin, project):
+    (project.root / "own.csv").write_text(rows("plays", [1, 2, 3, 4, 5]))
+    assert import_dataset(begin(FEEDBACK="ratings")).rating_scale == (1, 5)
+    assert import_table(begin(FEEDBACK="likes")).kind == "likes"
+    with pytest.raises(ConfigError, match="FEEDBACK must be one of .* got 'stars'"):
+        import_dataset(begin(FEEDBACK="stars"))
+
+
+@pytest.mark.parametrize(("values", "found"), [([3, 3], "every value is 3"), (None, "no column")])
+def test_ratings_are_asked_for_where_there_are_none(begin, project, values, found):
+    text = rows("rating", values) if values else "user,item\nann,x\nbob,x\n"
+    (project.root / "own.csv").write_text(text)
+    with pytest.raises(DataError, match=f"{found}.*VALUE_COLUMN"):
+        import_dataset(begin(FEEDBACK="ratings"))
+
+
+@pytest.mark.parametrize("header", ["who,film,stars", "user,thing,stars"])
 def test_a_column_that_is_not_recognized_is_named_by_its_parameter(begin, project, header):
-    role = {"who": "USER", "thing": "ITEM", "lot": "VALUE"}
+    role = {"who": "USER", "thing": "ITEM"}
     (project.root / "own.csv").write_text(f"{header}\nann,x,5\nbob,x,3\n")
     wanted = next(role[name] for name in header.split(",") if name in role)
     with pytest.raises(DataError, match=f"{wanted}_COLUMN"):

@@ -43,7 +43,7 @@ def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
     tune.add_argument("--study", metavar="NAME", help="of the study (default: MODEL-METRIC)")
     tune.add_argument("--seed", type=int, default=0, help="of the proposals (default: %(default)s)")
-    tune.add_argument("--like-from", type=float, default=0.0, help="lowest rating liked")
+    tune.add_argument("--like-from", type=float, help="lowest rating liked")
     tune.add_argument(
         "-o", dest="output", type=Path, metavar="FILE", help="the best as parameters of a notebook"
     )

@@ -51,7 +51,7 @@ def pose(
     run: str,
     metric: str | None = None,
     settings: Mapping[str, str] | None = None,
-    like_from: float = 0.0,
+    like_from: float | None = None,
 ) -> Question:
     """Return the question that the words of a command line mean, as the notebooks would pose it.
 
@@ -66,8 +66,8 @@ def pose(
         By default rmse for a model that predicts ratings, else ndcg@10.
     settings : mapping of str to str, optional
         Hyper-parameters as typed, that the search begins with.
-    like_from : float
-        Lowest rating liked; 0 the upper third, as in the notebooks.
+    like_from : float, optional
+        Lowest rating liked; by default the upper third, as in the notebooks.
 
     Raises
     ------
