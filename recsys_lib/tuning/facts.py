@@ -48,8 +48,8 @@ def check_same(stored: Mapping[str, Any], now: Mapping[str, Any], study: str, pl
     >>> check_same({"metric": "rmse"}, {"metric": "ndcg@10"}, "EASE", "studies.sqlite")
     Traceback (most recent call last):
     recsys_lib.errors.ConfigError: The study 'EASE' in studies.sqlite must belong to this search;
-    it differs in seed (0, now 1). Choose another study name, or repeat the settings of the first
-    search.
+    it differs in metric ('rmse' there, 'ndcg@10' here). Choose another study name, or repeat the
+    settings of the first search.
     """
     different = list(_differences(stored, now))
     if different:
