@@ -1,4 +1,4 @@
-"""What models that train in epochs, or choose weights, measure on validation users.
+"""Validation metrics for models that train in epochs or choose weights.
 
 The definition of the metric that is reported lives in `recsys_lib.evaluation`; a model may not
 know that package, so the one number that training needs is computed here. A test holds the two

@@ -118,7 +118,7 @@ class ALS(Recommender):
 
 
 def _single_blas_thread() -> Any:
-    """A context in which BLAS leaves the cores to the threads of `implicit`, which asks for it."""
+    """Limit BLAS to one thread while `implicit` runs its own, as it recommends."""
     # Imported first: a limit holds only for the libraries that are loaded by then.
     import implicit.cpu.als  # noqa: F401
 
@@ -126,6 +126,6 @@ def _single_blas_thread() -> Any:
 
 
 def _matrix(x: sparse.csr_array) -> sparse.csr_matrix:
-    """`implicit` asks for the matrix class and 32-bit indices."""
+    """Convert to the matrix class and 32-bit indices that `implicit` needs."""
     parts = (x.data, x.indices.astype(np.int32), x.indptr.astype(np.int32))
     return sparse.csr_matrix(parts, shape=x.shape)

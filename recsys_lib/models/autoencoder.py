@@ -1,4 +1,4 @@
-"""The rating autoencoder: what it has seen of a row, it turns into expected ratings of the rest."""
+"""The rating autoencoder: predicts the ratings of a row from the part it sees."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,12 +148,12 @@ class Autoencoder(EpochRecommender):
 
     @property
     def predicts(self) -> Literal["rating", "rank"]:  # type: ignore[override]
-        """Ratings from stored ratings; an order from all cells."""
+        """``"rating"`` if trained on stored ratings, ``"rank"`` if trained on all cells."""
         return "rating" if self.loss_on == "observed" else "rank"
 
     @property
     def item_vectors_(self) -> NDArray[np.float32]:
-        """What the decoder holds of each item, of shape (n_items, hidden_dims[0])."""
+        """The decoder's vector of each item, of shape (n_items, hidden_dims[0])."""
         from recsys_lib.training.weights import copy_weights
 
         check_is_fitted(self, "n_items_")
@@ -209,7 +209,7 @@ class Autoencoder(EpochRecommender):
         self.best_epoch_ = trainer.best_epoch or trainer.epoch
 
     def _trainer(self, x: sparse.csr_array) -> Any:
-        """Build the network and what trains it."""
+        """Build the network and its trainer."""
         from recsys_lib.models.networks.rating import build
         from recsys_lib.training.phases import Phase
         from recsys_lib.training.trainer import Trainer
@@ -263,7 +263,7 @@ class Autoencoder(EpochRecommender):
         )
 
     def _base_arrays(self, x: sparse.csr_array) -> Arrays:
-        """Return what is expected of a rating before the network, as arrays."""
+        """Return the baseline predictions that the network corrects, as arrays."""
         if self.loss_on == "all":
             highest = float(x.data.max())
             means = np.bincount(x.indices, x.data, x.shape[1]) / x.shape[0]
@@ -278,7 +278,7 @@ class Autoencoder(EpochRecommender):
         return {"base_items": items.astype(np.float32), "base_numbers": np.array(numbers)}
 
     def _use(self, network: Any, arrays: Arrays) -> None:
-        """Make `network` the one that scores."""
+        """Use `network` for scoring."""
         from recsys_lib.models.networks.rating import Base, Noise, RatingNetwork
         from recsys_lib.training.scoring import Scorer
 
@@ -373,7 +373,7 @@ def _scale_of(ratings: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _check_scale(x: sparse.csr_array, scale: tuple[float, float] | None) -> None:
-    """Raise `ValueError` where the scale is none or a rating lies outside of it."""
+    """Raise `ValueError` if the scale is missing or a rating lies outside it."""
     if scale is None:
         return
     if len(scale) != 2 or not scale[0] < scale[1]:

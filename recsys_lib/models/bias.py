@@ -1,4 +1,4 @@
-"""Ratings without taste: the mean, and how generous a user and how liked an item is."""
+"""Bias models: the mean rating plus user and item effects."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
@@ -18,7 +18,7 @@ _SWEEPS = 20
 
 
 class Biases(NamedTuple):
-    """A rating model that adds up: mean + user bias + item bias.
+    """An additive rating model: mean + user bias + item bias.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ def fit_biases(
 
 @dataclass(kw_only=True)
 class GlobalMean(Recommender):
-    """The mean rating, for everyone and everything: what ratings cost without any knowledge.
+    """The mean rating for everyone and everything: the floor of rating prediction.
 
     Attributes
     ----------

@@ -59,7 +59,7 @@ def ridge_rows(x: sparse.csr_array, features: Floats, penalty: Floats) -> Floats
 def _solve_batch(
     x: sparse.csr_array, rows: NDArray[np.intp], padded: Floats, penalty: Floats
 ) -> Floats:
-    """The regressions of some rows; the last of the `padded` features is zero."""
+    """Solve the regressions of some rows; the last of the `padded` features is zero."""
     counts = np.diff(x.indptr)[rows]
     # An index past the row's own entries points to the zero feature and to target zero.
     inside = np.arange(int(counts.max())) < counts[:, None]
@@ -202,6 +202,6 @@ class BiasedSVD(Recommender):
 
 
 def _without(x: sparse.csr_array, mean: float, column_bias: Floats) -> sparse.csr_array:
-    """The ratings less the mean and the bias of their column."""
+    """Return the ratings minus the mean and the bias of their column."""
     rest = x.data.astype(np.float64) - mean - column_bias[x.indices]
     return sparse.csr_array((rest, x.indices, x.indptr), shape=x.shape)

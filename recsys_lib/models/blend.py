@@ -1,4 +1,4 @@
-"""A weighted vote of models, with weights chosen on validation users."""
+"""A weighted ensemble of models, with weights chosen on validation users."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ def standardize(scores: Floats) -> Floats:
 
 
 def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
-    """Return unfitted models without epochs that differ in what they can see, scaled to the data.
+    """Return unfitted, complementary models without epochs, with settings scaled to the data.
 
     Zero-diagonal regressions see single items, kernels see rows as a whole, factors see a few
     directions; each at several strengths, because which is right depends on the data and is left to
@@ -159,7 +159,7 @@ class Blend(Recommender):
     def of(
         cls, fitted: Sequence[Recommender], validation: Fold, *, rounds: int = 30, k: int = 100
     ) -> Self:
-        """Blend models that are fitted already, all on the same training users.
+        """Blend already fitted models, all fitted on the same training users.
 
         Parameters
         ----------

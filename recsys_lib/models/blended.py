@@ -1,4 +1,4 @@
-"""The ladder as scorers, whole and rung by rung: what a bundle serves, ready to be measured."""
+"""The cold-start ladder as scorers, whole and rung by rung, for evaluation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _RUNGS = ("profile neighbors", "segment popularity", "popularity")
 
 @dataclass(kw_only=True)
 class Blended:
-    """Score users by their history as far as it goes, and by their profile for the rest.
+    """Score users by their history, backed by their profile while the history is short.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Rung:
 
 
 def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Rung]:
-    """Return the rungs that a ladder has, from everybody up; without profiles that is one.
+    """Return the rungs of a ladder, from the most general up; one without profiles.
 
     Parameters
     ----------

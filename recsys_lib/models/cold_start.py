@@ -1,4 +1,4 @@
-"""What to recommend before there is a history: neighbors by profile, segment, everybody.
+"""Cold start: recommendations from similar profiles, a segment, or everyone.
 
 These answer from a *profile*, not from a row of interactions, so they stand beside the contract of
 `Recommender` rather than under it. All three are one estimate seen from three distances, the
@@ -26,7 +26,7 @@ __all__ = ["LikeRates", "ProfileNeighbors", "ProfileRegression", "SegmentPopular
 
 @dataclass(kw_only=True)
 class ProfileNeighbors:
-    """What users with near profiles like.
+    """Rates of likes among users with similar profiles.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class ProfileNeighbors:
 
 @dataclass(kw_only=True)
 class ProfileRegression:
-    r"""What a profile says by itself: a ridge regression of likes on the profile, for each item.
+    r"""A ridge regression of likes on the profile, one per item.
 
     For item i, over those for whom it is known whether they like it (its trials),
 
@@ -229,7 +229,7 @@ class ProfileRegression:
         return self
 
     def score(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Return the rate that the profile lets expect of each item.
+        """Return the expected rate of likes of each item given the profile.
 
         Parameters
         ----------
@@ -249,7 +249,7 @@ class ProfileRegression:
 
 @dataclass(kw_only=True)
 class SegmentPopularity:
-    """What the members of the same segment like: all users with the same value in a few columns.
+    """Rates of likes in a segment: users with the same values in a few columns.
 
     Parameters
     ----------

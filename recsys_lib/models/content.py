@@ -1,4 +1,4 @@
-"""What items say of themselves: titles, tags and tracks, for items that nobody has used yet."""
+"""Item content: titles, tags and categories, for items without interactions."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ _TEXT = ("title", "description", "abstract", "text")
 
 @dataclass(frozen=True, eq=False)
 class ItemContent:
-    r"""Items as vectors of their words, tags and categories, each weighed by how rare it is.
+    r"""Items as TF-IDF vectors of their words, tags and categories.
 
     Term t of item i has the weight :math:`\log(1 + n / n_t)`, n items of which n_t have the term:
     TF-IDF [1]_ with the binary term frequency that short titles and tags have. What a column says
@@ -130,7 +130,7 @@ class ItemContent:
 
     @cached_property
     def _names(self) -> list[str]:
-        """Terms without their columns; "" for words of text, which are nobody's tags."""
+        """Terms without their columns; "" for words of free text, which are not tags."""
         parts = (str(term).partition("=") for term in self.terms)
         return [tail if mark else "" for _, mark, tail in parts]
 

@@ -1,4 +1,4 @@
-"""From content to what a model says: ridge regression, so that new items get scores too."""
+"""Ridge regression from item content to a model's scores, so that new items get scores."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ContentRidge:
-    r"""What a model would say of items that nobody used, from what it says of those like them.
+    r"""Predict a model's scores of unused items from its scores of similar ones.
 
     The scores s of a person, less their mean, are regressed on the content F of the items in use,
 

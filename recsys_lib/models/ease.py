@@ -71,17 +71,17 @@ class EASE(Recommender):
         check_choice("solver", self.solver, ("auto", "items", "users"))
 
     def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
-        """How much each user counts in the error; None for all alike."""
+        """The weight of each user in the error; None for equal weights."""
         return None
 
     def _ridge(
         self, x: sparse.csr_array, weights: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
-        """The penalty of each item as a predictor."""
+        """The ridge penalty of each item as a predictor."""
         return np.full(x.shape[1], self.l2)
 
     def _item_scale(self) -> NDArray[np.float32] | None:
-        """What the scores of each item are multiplied by; None for nothing."""
+        """The factor applied to each item's scores; None for no scaling."""
         return None
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
@@ -101,7 +101,7 @@ class EASE(Recommender):
 
 @dataclass(kw_only=True)
 class EDLAE(EASE):
-    r"""EASE trained to restore what dropout took away, and only that [1]_.
+    r"""EASE trained with dropout, to restore only what was dropped [1]_.
 
     Minimizes the expected squared error of the *dropped* entries, where each entry of the input is
     dropped with probability :math:`p`, plus :math:`\lambda \|B\|_F^2`. In closed form that is EASE

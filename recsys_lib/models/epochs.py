@@ -1,4 +1,4 @@
-"""What all models that train in epochs share: a fit that reports each one, and that survives."""
+"""Base of the models that train in epochs: callbacks and checkpoints."""
 
 import contextlib
 import hashlib
@@ -51,7 +51,7 @@ class EpochRecommender(Recommender):
         checkpoint: Checkpoints | Path | str | None = None,
         on_epoch: OnEpoch | Sequence[OnEpoch] | None = None,
     ) -> Self:
-        """Fit from scratch, or from where a fit with the same checkpoints was stopped.
+        """Fit from scratch, or resume from the checkpoints of the same fit.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class EpochRecommender(Recommender):
         raise NotImplementedError
 
     def _identity(self, x: sparse.csr_array, validation: Fold | None) -> dict[str, Any]:
-        """Return what must be the same for a fit to go on, by name."""
+        """Return what must be the same for a fit to resume, by name."""
         from recsys_lib.training import backend
         from recsys_lib.training.quiet import keras
 

@@ -1,4 +1,4 @@
-"""Item neighborhoods: what is similar to what the row holds."""
+"""Item-based k-nearest neighbors."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal

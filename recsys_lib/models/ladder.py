@@ -1,4 +1,4 @@
-"""The ladder of a newcomer: the nearest group that has something to say speaks."""
+"""The cold-start ladder: the nearest group with enough evidence answers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _MAX_SEGMENTS = 50
 
 
 class RungAnswer(NamedTuple):
-    """What a rung says.
+    """The answer of a rung.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class RungAnswer(NamedTuple):
 
 @dataclass(kw_only=True)
 class Ladder:
-    """Neighbors by profile, else the segment, else everybody.
+    """Similar profiles, else the segment, else everyone.
 
     Each rung is shrunk toward the next, so that a small group moves the list a little and a large
     one decides it; neighbors toward a regression on the profile, in which everybody speaks who
@@ -88,7 +88,7 @@ class Ladder:
     segments_: SegmentPopularity | None = field(init=False, repr=False, compare=False)
 
     def fit(self, user_items: sparse.csr_array, users: pd.DataFrame | None = None) -> Self:
-        """Learn from what users with known profiles did.
+        """Fit on users with known profiles.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class Ladder:
         return self
 
     def answer(self, profile: Mapping[str, Any], *, leave_out: int | None = None) -> RungAnswer:
-        """Return what the first rung says that knows somebody like this.
+        """Return the answer of the first rung that has evidence for this profile.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ def each_profile_once(
     users: pd.DataFrame | None,
     positions: NDArray[np.integer[Any]],
 ) -> list[NDArray[np.float64]]:
-    """Return what `answer` says of each user's profile, asked once for each different profile."""
+    """Return `answer` for each user's profile, computed once per distinct profile."""
     if users is None:
         return [answer({})] * len(positions)
     profiles = users.iloc[np.asarray(positions, dtype=np.int64)].to_dict("records")

@@ -18,7 +18,7 @@ __all__ = ["MultDAE"]
 
 @dataclass(kw_only=True)
 class MultDAE(NeuralRecommender):
-    r"""Denoising autoencoder: the whole row is predicted from a part of it [1]_.
+    r"""Denoising autoencoder: predicts the whole row from a part of it [1]_.
 
     .. math:: z = \tanh(f(\mathrm{dropout}(x / \|x\|_2))), \quad
        \mathcal{L} = n_u \log \sum_j e^{g_j(z)} - \sum_{i \in u} x_i\, g_i(z)

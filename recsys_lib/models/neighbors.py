@@ -1,4 +1,4 @@
-"""What the two neighborhood models share: shrunk cosines and the best few of them."""
+"""Shared by the neighborhood models: shrunk cosine similarities and their top k."""
 
 from collections.abc import Iterator
 from typing import Literal

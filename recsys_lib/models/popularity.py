@@ -15,7 +15,7 @@ __all__ = ["Popularity", "Random", "answer_empty_rows", "item_shares"]
 
 
 def item_shares(x: sparse.csr_array, *, damping: float = 0.0) -> NDArray[np.float32]:
-    """Return the share of users who used each item, drawn toward the mean share.
+    """Return the share of users who used each item, shrunk toward the mean share.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Popularity(Recommender):
 
 @dataclass(kw_only=True)
 class Random(Recommender):
-    """A random order for each row: what a list without any knowledge reaches.
+    """A random order for each row: the lowest floor.
 
     The order depends on the seed and on the row's contents only, so that it is the same alone, in a
     batch and after loading. Rows with the same contents get the same order.

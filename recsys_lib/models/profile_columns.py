@@ -1,4 +1,4 @@
-"""Columns of a profile: numbers, categories and tags, compared and coded each in its way."""
+"""Profile columns: numbers, categories and tags, each compared and encoded by its kind."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +23,7 @@ _SEPARATORS = ("|", ";", ", ")
 
 
 class ProfileColumn(Protocol):
-    """What a profile asks of a column of any kind."""
+    """The interface of a profile column of any kind."""
 
     def similarity(self, value: Any) -> NDArray[np.float64]:
         """Return the similarity of each user to a value, in [0, 1]; 0 where it is unknown."""
@@ -147,7 +147,7 @@ class _Tags:
 
 
 def prepare_column(values: pd.Series, name: str, *, forced: bool) -> ProfileColumn | None:
-    """Return a column ready to be compared, None where it tells nothing."""
+    """Return a column ready for comparison; None if it carries no information."""
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
         numbers = values.to_numpy(np.float64, na_value=np.nan)
         present = numbers[np.isfinite(numbers)]
@@ -177,7 +177,7 @@ def _prepare_tags(values: pd.Series, name: str) -> _Tags | None:
 
 
 def is_tags(values: pd.Series) -> bool:
-    """Say whether a column holds several tags a row: lists, or text with separators."""
+    """Return whether a column holds several tags per row: lists, or text with separators."""
     present = values.dropna()
     if present.empty:
         return False
@@ -198,7 +198,7 @@ def tags_of(value: Any) -> list[Any]:
 
 
 def is_null(value: Any) -> bool:
-    """Say whether a value is unknown; a list of tags, even an empty one, is known."""
+    """Return whether a value is unknown; a list of tags, even an empty one, is known."""
     return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
 
 

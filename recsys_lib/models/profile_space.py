@@ -1,4 +1,4 @@
-"""Profiles that can be compared: Gower's similarity over columns of mixed kinds."""
+"""Similarity of profiles: Gower's coefficient over columns of mixed kinds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _SHARED = 0.75
 
 @dataclass(frozen=True)
 class ProfileSpace:
-    """Users' profiles, ready to be compared with one.
+    """The profiles of users, ready for similarity queries.
 
     The similarity is the mean over the columns of a similarity in [0, 1] for each [1]_: of numbers
     one minus the difference over the range, of categories whether they are equal, of sets of tags
@@ -140,7 +140,7 @@ class ProfileSpace:
         return np.concatenate([part.encode(value) for part, value in pairs])
 
     def shared(self, profile: Mapping[str, Any], users: NDArray[np.int64]) -> str:
-        """Say what most of some users have in common with a profile: ``"role=ops, years=6"``.
+        """Describe what most of some users share with a profile: ``"role=ops, years=6"``.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Why an item is listed: what the score would lose without each item of the history."""
+"""Explanations: how much a score would lose without each item of the history."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def leave_one_out_gains(
     items: NDArray[np.integer[Any]],
     batch_size: int = 512,
 ) -> NDArray[np.float32]:
-    """Return by how much each item of a history raises the scores of some items.
+    """Return how much each item of a history raises the scores of some items.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""RecVAE: a variational autoencoder whose prior remembers what the encoder said before."""
+"""RecVAE: a variational autoencoder with a composite prior that includes the old encoder."""
 
 from dataclasses import dataclass
 

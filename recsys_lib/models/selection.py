@@ -1,4 +1,4 @@
-"""Greedy selection: which models to add up, judged by lists for validation users."""
+"""Greedy ensemble selection, judged by lists for validation users."""
 
 from collections.abc import Sequence
 

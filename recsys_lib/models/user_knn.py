@@ -1,4 +1,4 @@
-"""User neighborhoods: what people with a similar row have."""
+"""User-based k-nearest neighbors."""
 
 from dataclasses import dataclass, field
 from typing import Literal

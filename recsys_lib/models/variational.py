@@ -1,4 +1,4 @@
-"""What models with a Gaussian code share: rows to codes, codes to scores."""
+"""Base of models with a Gaussian code: encode rows, decode codes."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ _ROWS = 4096  # codes that are decoded at once where a caller brings many
 
 
 class Code(NamedTuple):
-    """What an encoder says of each row: a normal distribution over codes.
+    """The encoding of each row: a normal distribution over codes.
 
     Attributes
     ----------

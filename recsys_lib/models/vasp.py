@@ -1,4 +1,4 @@
-"""VASP: a variational autoencoder and a shallow linear one that must agree."""
+"""VASP: the product of a variational autoencoder and a shallow linear one."""
 
 import math
 from dataclasses import dataclass

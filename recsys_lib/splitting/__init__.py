@@ -1,4 +1,4 @@
-"""Splits: what is trained on, what chooses, and what is reported."""
+"""Splits: training, validation and test parts."""
 
 from recsys_lib.splitting.ratings import split_ratings
 from recsys_lib.splitting.times import leave_last_out, split_by_time

@@ -1,4 +1,4 @@
-"""Rows cut in two, and data sets cut in three, by a label of each stored entry."""
+"""Split rows in two, or data sets in three, by a label of each stored entry."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ def rank_in_row(keys: sparse.csr_array) -> NDArray[np.int64]:
 
 
 def cut_rows(rows: sparse.csr_array, hidden: NDArray[np.bool_], users: NDArray[np.int64]) -> Fold:
-    """Cut rows by a mark on each stored entry: hidden or shown."""
+    """Split rows by a mark on each stored entry: hidden or shown."""
     return Fold(
         fold_in=keep_entries(rows, ~hidden), targets=keep_entries(rows, hidden), users=users
     )

@@ -1,4 +1,4 @@
-"""Random ratings held out of all users."""
+"""Hold out random ratings of all users."""
 
 import numpy as np
 

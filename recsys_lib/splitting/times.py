@@ -1,4 +1,4 @@
-"""The latest interactions held out, by each user's clock or by one for all."""
+"""Hold out the latest interactions, per user or at one point in time."""
 
 import numpy as np
 from numpy.typing import NDArray

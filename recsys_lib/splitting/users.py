@@ -1,4 +1,4 @@
-"""Whole users held out."""
+"""Hold out whole users (strong generalization)."""
 
 from typing import Literal
 
