@@ -20,7 +20,7 @@ __all__ = ["Imported", "import_dataset", "import_table"]
 Kind = Literal["ratings", "counts", "likes"]
 
 _KINDS = ("auto", "ratings", "counts", "likes")
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("ITEMS", "USERS"), ""),
     **dict.fromkeys(("USER_COLUMN", "ITEM_COLUMN", "VALUE_COLUMN", "TIMESTAMP_COLUMN"), "auto"),
     "DUPLICATES": "error",
@@ -100,6 +100,9 @@ def import_table(session: Session) -> Imported:
     )
     try:
         column = _value_column(open_source(source, None, None, TextOptions()).columns, given)
+        duplicates = given["DUPLICATES"]
+        if duplicates == "error" and (column is None or matches("count", [column])):
+            duplicates = "sum"  # a log of uses: who used an item twice did nothing wrong
         dataset = load_dataset(
             source,
             items=items,
@@ -108,23 +111,25 @@ def import_table(session: Session) -> Imported:
             item=given["ITEM_COLUMN"],
             value=column,
             timestamp=given["TIMESTAMP_COLUMN"],
-            duplicates=given["DUPLICATES"],
+            duplicates=duplicates,
         )
     except DataError as error:
         raise DataError(_in_parameters(str(error))) from error
     return _recognized(dataset, column, given)
 
 
-def _value_column(columns: list[str], given: dict[str, Any]) -> str:
-    """The column of values; one of counts where none has the name of a rating."""
-    named = str(given["VALUE_COLUMN"])
-    if named != AUTO or matches("value", columns):
+def _value_column(columns: list[str], given: dict[str, Any]) -> str | None:
+    """The column of values: of counts where none has the name of a rating; None without one."""
+    named: str | None = given["VALUE_COLUMN"]
+    if named != AUTO:
         return named
-    counts = matches("count", columns)
-    return counts[0] if len(counts) == 1 else AUTO
+    ratings, counts = matches("value", columns), matches("count", columns)
+    if ratings:
+        return ratings[0] if len(ratings) == 1 else AUTO
+    return counts[0] if len(counts) == 1 else None
 
 
-def _recognized(dataset: Dataset, column: str, given: dict[str, Any]) -> Imported:
+def _recognized(dataset: Dataset, column: str | None, given: dict[str, Any]) -> Imported:
     """Say what the values are, and make likes of what is not ratings."""
     values = dataset.user_items.data
     constant = bool(len(values)) and values.min() == values.max()
@@ -132,7 +137,7 @@ def _recognized(dataset: Dataset, column: str, given: dict[str, Any]) -> Importe
     kind = given["FEEDBACK"]
     if kind == "auto":
         kind = "likes" if constant else "counts" if _are_counts(dataset, column) else "ratings"
-    name = "The column of values" if column == AUTO else f"`{column}`"
+    name = _NAMES.get(column, f"`{column}`")
     if kind == "ratings":
         return _ratings(dataset, constant, has_values, given)
     if kind == "counts":
@@ -146,6 +151,7 @@ def _recognized(dataset: Dataset, column: str, given: dict[str, Any]) -> Importe
     return Imported(dataset=dataset, kind=kind, values=values, sentence=sentence)
 
 
+_NAMES = {None: "The number of rows of a pair", AUTO: "The column of values"}
 _NO_VALUES = (
     "The table has no column of ratings (VALUE_COLUMN would name it): it says who used what, and "
     "each row is a **like**."
@@ -157,10 +163,11 @@ _CONSTANT = (
 _IGNORED = "Each row is a **like**, whatever {name} holds, because FEEDBACK says so."
 
 
-def _are_counts(dataset: Dataset, column: str) -> bool:
+def _are_counts(dataset: Dataset, column: str | None) -> bool:
     """Whether values that differ are counts: by name, or by a tail that no rating scale has."""
-    if dataset.rating_scale is None or matches("count", [column]):
-        return True  # sums have no scale
+    # Sums have no scale, and what has no column was counted.
+    if dataset.rating_scale is None or column is None or matches("count", [column]):
+        return True
     values = dataset.user_items.data
     if values.min() < 0 or (values != np.round(values)).any():
         return False

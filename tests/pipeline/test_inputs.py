@@ -82,9 +82,9 @@ def test_a_table_without_values_holds_likes(begin, project):
     assert "VALUE_COLUMN" in table.sentence
 
 
-def test_sums_of_repeated_pairs_are_counts(begin, project):
+def test_uses_of_one_pair_are_counted(begin, project):
     (project.root / "own.csv").write_text("user,item\nann,x\nbob,x\nann,x\n")
-    table = import_table(begin(DUPLICATES="sum"))
+    table = import_table(begin())
     assert (table.kind, table.values.max(), table.dataset.n_interactions) == ("counts", 2, 2)
 
 
