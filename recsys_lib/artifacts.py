@@ -8,7 +8,7 @@ import platform
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from recsys_lib.errors import ArtifactError
 
 __all__ = [
     "atomic_folder",
+    "check_replaceable",
     "fingerprint",
     "read_arrays",
     "read_json",
@@ -36,6 +37,8 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
+# What a file manager leaves in any folder that somebody looked at.
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 @contextlib.contextmanager
@@ -48,7 +51,7 @@ def write_atomic(path: Path | str) -> Iterator[Path]:
     Parameters
     ----------
     path : Path or str
-        Where the file shall stand. Missing parent folders are made.
+        The file to write. Missing parent folders are created.
 
     Yields
     ------
@@ -61,10 +64,10 @@ def write_atomic(path: Path | str) -> Iterator[Path]:
     ...     _ = part.write_text("whole")
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last because writers such as numpy.savez choose the format by it.
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         with part.open("rb+") as handle:
             os.fsync(handle.fileno())
@@ -77,40 +80,122 @@ def write_atomic(path: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """Yield an empty temporary folder; put it in the place of `path` if the block succeeds.
+    """Yield an empty temporary folder; move it to `path` if the block succeeds.
+
+    A folder without a manifest gets one, so that it is known as ours from then on.
 
     Parameters
     ----------
     path : Path or str
-        Where the folder shall stand; what stood there before is replaced.
+        The folder to write. An artifact that is already there is replaced, and nothing else is.
 
     Yields
     ------
     Path
         The folder to write into.
+
+    Raises
+    ------
+    ArtifactError
+        If `path` may not be replaced (see `check_replaceable`) or cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    path = Path(path).resolve()
+    part = path
     try:
+        check_replaceable(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         part.chmod(0o755)  # mkdtemp makes private folders; artifacts are shared as other files are
         yield part
+        if not (part / MANIFEST).exists():
+            write_manifest(part, kind="folder")
         _put_in_place(part, path)
     except OSError as error:
         raise _write_error(path, error) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if part != path:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _put_in_place(part: Path, path: Path) -> None:
+    check_replaceable(path)  # once more: the block may have taken hours
     if not path.exists():
         part.rename(path)
         return
     # A full folder cannot be replaced by one rename, so the old one steps aside for a moment.
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-    path.rename(aside / path.name)
-    part.rename(path)
-    shutil.rmtree(aside, ignore_errors=True)
+    old = aside / path.name
+    try:
+        path.rename(old)
+        part.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_replaceable(path: Path | str, *, ours: Callable[[Path], bool] | None = None) -> None:
+    """Raise `ArtifactError` unless writing to `path` destroys nothing that is not ours.
+
+    Parameters
+    ----------
+    path : Path or str
+        Where something is about to be written. Nothing may be there but an empty folder, or a
+        folder that this library wrote and to which nobody has added anything.
+    ours : callable, optional
+        For a writer of single files: whether this library wrote the file at `path`. An exception
+        says no.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "thesis.md").write_text("mine")
+    ...     check_replaceable(folder)
+    Traceback (most recent call last):
+    recsys_lib.errors.ArtifactError: ... it holds 'thesis.md', which recsys_lib did not write. ...
+    """
+    path = Path(path).resolve()
+    wanted = "a file" if ours else "an empty folder or a folder"
+    if not path.exists():
+        return
+    if ours is not None:
+        found = None if _holds(path, ours) else "recsys_lib did not write what is there"
+    elif path.is_file():
+        found = "it is a file"
+    elif Path.cwd().is_relative_to(path):
+        found = "it is the working folder, or a folder above it"
+    else:
+        stranger = _stranger(path)
+        found = stranger and f"it holds {stranger!r}, which recsys_lib did not write"
+    if found:
+        raise ArtifactError(
+            f"{path} must be new, or {wanted} that recsys_lib wrote; {found}. "
+            "Choose another path, or move away what is there."
+        )
+
+
+def _holds(path: Path, ours: Callable[[Path], bool]) -> bool:
+    try:
+        return path.is_file() and ours(path)
+    except Exception:  # a stranger's file may break any reader in any way
+        return False
+
+
+def _stranger(folder: Path) -> str | None:
+    """Name a file of a folder that no manifest of this library lists; None where there is none."""
+    try:
+        record = json.loads((folder / MANIFEST).read_bytes())
+        listed = {MANIFEST, *record["files"]} if {"kind", "manifest"} <= record.keys() else set()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        listed = set()
+    for file in folder.rglob("*"):
+        name = file.relative_to(folder).as_posix()
+        is_folder = file.is_dir() and not file.is_symlink()
+        if not is_folder and name not in listed and file.name not in _LITTER:
+            return name
+    return None
 
 
 def _write_error(path: Path, error: OSError) -> ArtifactError:

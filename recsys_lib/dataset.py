@@ -234,7 +234,7 @@ class Dataset:
         Parameters
         ----------
         folder : Path or str
-            Where it shall stand; an older one is replaced.
+            The folder to write. An artifact already there is replaced; anything else is refused.
         **facts
             What else the manifest should record, such as the source.
         """

@@ -3,13 +3,20 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from recsys_lib import artifacts
+from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError
+from recsys_lib.evaluation.calibration import Calibrator
+from recsys_lib.models import Popularity
+from recsys_lib.sources import snapshot
+from recsys_lib.training.exporting import export_scores
+from recsys_lib.tuning import Space
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -49,8 +56,90 @@ def test_a_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
     for name in ("first", "second"):
         with artifacts.atomic_folder(tmp_path / "model") as part:
             (part / name).write_text(name)
-    assert leftovers(tmp_path / "model") == ["second"]
+    assert leftovers(tmp_path / "model") == ["manifest.json", "second"]
     assert leftovers(tmp_path) == ["model"]
+
+
+DATASET = Dataset.from_frame(pd.DataFrame({"user_id": ["a"], "item_id": ["x"]}), value=None)
+
+LINE = {"slope": np.ones(1), "intercept": np.ones(1)}
+
+
+def fill(folder: Path, name: str) -> Path:
+    """Make the thing at `name`: a file, a folder with files of the user, or an artifact."""
+    place = folder / f"{name}.keras"
+    if name == "a file":
+        place.write_text("thesis")
+    elif name != "an artifact with notes":
+        (place / "raw").mkdir(parents=True)
+    else:
+        DATASET.save(place)
+    if name != "a file":
+        (place / "notes.txt").write_text("thesis")
+    return place
+
+
+@pytest.mark.parametrize("name", ["a file", "a folder", "an artifact with notes"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda place: DATASET.save(place),
+        lambda place: Popularity().fit(DATASET.user_items).save(place),
+        lambda place: snapshot(pd.DataFrame({"user_id": ["a"], "item_id": ["x"]}), place),
+        lambda place: Calibrator(method="platt", arrays=LINE).save(place),
+        lambda place: Space.of("EASE").write(place),
+        lambda place: export_scores(None, 1, place),
+    ],
+    ids=["dataset", "model", "snapshot", "calibrator", "space", "export"],
+)
+def test_nothing_of_the_user_is_replaced(tmp_path: Path, name: str, write: Any) -> None:
+    place = fill(tmp_path, name)
+    before = leftovers(tmp_path)
+    with pytest.raises(ArtifactError, match="must be new, or .* that recsys_lib wrote"):
+        write(place)
+    kept = place if name == "a file" else place / "notes.txt"
+    assert kept.read_text() == "thesis"
+    assert leftovers(tmp_path) == before
+
+
+@pytest.mark.parametrize("place", [".", "..", "absolute"])
+def test_the_working_folder_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    with pytest.raises(ArtifactError, match="it is the working folder, or a folder above it"):
+        DATASET.save(Path.cwd() if place == "absolute" else place)
+    assert leftovers(tmp_path) == ["project"]
+
+
+def test_what_is_ours_or_empty_is_replaced_also_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    for _ in range(2):
+        DATASET.save(tmp_path / "link")
+        (tmp_path / "empty" / ".DS_Store").write_text("litter")
+    assert Dataset.load(tmp_path / "empty").n_users == 1
+    assert (tmp_path / "link").is_symlink()
+    assert leftovers(tmp_path) == ["empty", "link"]
+
+
+def test_a_rename_that_fails_puts_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DATASET.save(tmp_path / "d")
+    rename = Path.rename
+
+    def busy(self: Path, target: Path) -> Path:
+        if self.name.endswith(".part"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", busy)
+    with pytest.raises(ArtifactError, match="must be writable; Device or resource busy"):
+        DATASET.save(tmp_path / "d")
+    assert leftovers(tmp_path) == ["d"]
+    assert Dataset.load(tmp_path / "d").n_users == 1
 
 
 def test_arrays_and_tables_round_trip(tmp_path: Path) -> None:

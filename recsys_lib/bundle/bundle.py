@@ -196,7 +196,7 @@ class Bundle:
         Parameters
         ----------
         folder : Path or str
-            Where it shall stand; an older one is replaced.
+            The folder to write. An artifact already there is replaced; anything else is refused.
         **facts
             What else the manifest should record, such as the run.
         """

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from recsys_lib.artifacts import read_json, write_json
+from recsys_lib.artifacts import check_replaceable, read_json, write_json
 from recsys_lib.checks import check_choice, check_integer
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
@@ -107,7 +107,8 @@ class Calibrator:
         return np.asarray(special.expit(self.arrays["slope"] * listed + self.arrays["intercept"]))
 
     def save(self, path: Path | str) -> None:
-        """Write the calibrator as JSON, atomically."""
+        """Write the calibrator as JSON, atomically; only another calibrator is replaced."""
+        check_replaceable(path, ours=lambda file: read_json(file)["kind"] == "calibrator")
         arrays = {name: array.tolist() for name, array in self.arrays.items()}
         write_json(path, {"kind": "calibrator", "method": self.method, "arrays": arrays})
 

@@ -83,4 +83,4 @@ def write_reports(folder: Path, reports: Sequence[Report]) -> None:
 
 def read_reports(folder: Path) -> list[Report]:
     """Read what `write_reports` wrote; `ArtifactError` if one is damaged."""
-    return [Report.load(path) for path in sorted(folder.iterdir())]
+    return [Report.load(path) for path in sorted(folder.iterdir()) if path.is_dir()]

@@ -72,8 +72,8 @@ def snapshot(
     source, user, item, value, timestamp, rating_scale, table, query, reduce
         As of `read_interactions`.
     folder : Path or str
-        Where it shall stand: ``interactions.parquet``, sorted by user and item, and a manifest. An
-        older one is replaced.
+        The folder to write: ``interactions.parquet``, sorted by user and item, and a manifest. An
+        artifact already there is replaced; anything else is refused.
     memory : str, optional
         Cap of the embedded DuckDB, such as ``"2GB"``: beyond it works on the disk.
     threads : int, optional

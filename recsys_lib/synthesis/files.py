@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from recsys_lib.artifacts import check_replaceable
 from recsys_lib.checks import check_integer
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.world import World
@@ -23,7 +24,7 @@ def write_files(world: World, folder: Path | str, *, seed: int = 0) -> pd.DataFr
     world : World
         With at least 20 ratings.
     folder : Path or str
-        An existing folder.
+        An existing folder that holds none of these files yet.
     seed : int
         Of the rows that are spoiled.
 
@@ -31,6 +32,11 @@ def write_files(world: World, folder: Path | str, *, seed: int = 0) -> pd.DataFr
     -------
     DataFrame
         What was written: ``file``, ``table``, ``rows``.
+
+    Raises
+    ------
+    ArtifactError
+        If one of the files is already there.
 
     Notes
     -----
@@ -53,6 +59,8 @@ def write_files(world: World, folder: Path | str, *, seed: int = 0) -> pd.DataFr
     names = {"user_id": "login", "item_id": "lab", "value": "stars", "timestamp": "ts"}
     ratings = world.ratings.rename(columns=names)
     check_integer("world.ratings", len(ratings), minimum=_LEAST)
+    for name in ("ratings.csv", "dirty.csv", "labs.duckdb", "events"):
+        check_replaceable(folder / name)
     dirty = _spoiled(ratings, seed)
     ratings.to_csv(folder / "ratings.csv", index=False)
     dirty.to_csv(folder / "dirty.csv", index=False)

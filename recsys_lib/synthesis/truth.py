@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from recsys_lib.artifacts import read_arrays, write_arrays
+from recsys_lib.artifacts import check_replaceable, read_arrays, write_arrays
 from recsys_lib.checks import check_choice
 from recsys_lib.errors import ArtifactError
 from recsys_lib.synthesis.exposure import inclusion_probabilities
@@ -250,7 +250,8 @@ class Truth:
         return float(np.sqrt(total / max(1, pairs.nnz)))
 
     def save(self, path: Path | str) -> None:
-        """Write the truth as one ``.npz`` file, atomically, without pickle."""
+        """Write the truth as one ``.npz`` file, atomically; only another truth is replaced."""
+        check_replaceable(path, ours=lambda file: "settings" in read_arrays(file))
         arrays = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)

@@ -158,8 +158,9 @@ class World:
         Parameters
         ----------
         folder : Path or str
-            Where it shall stand; an older one is replaced. It will hold ``ratings.parquet``,
-            ``events.parquet``, ``users.parquet``, ``items.parquet`` and ``truth.npz``.
+            The folder to write: ``ratings.parquet``, ``events.parquet``, ``users.parquet``,
+            ``items.parquet`` and ``truth.npz``. An artifact already there is replaced; anything
+            else is refused.
         **facts
             What else the manifest should record.
         """

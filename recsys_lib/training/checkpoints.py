@@ -33,6 +33,7 @@ __all__ = ["Checkpoints", "Keeper"]
 
 # Largest share of the time that writing takes, where the user has not said how often to write.
 SHARE = 0.05
+_FILES = {"arrays.npz", "history.parquet", "manifest.json"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Keeper:
 
     def __enter__(self) -> Self:
         self._open.enter_context(_alone_in(self._folder))
-        for left_over in self._folder.glob(".epoch_*"):
+        for left_over in self._folder.glob(".epoch_[0-9]*.*"):
             shutil.rmtree(left_over, ignore_errors=True)
         return self
 
@@ -187,7 +188,8 @@ class Keeper:
 
     def _newest_first(self) -> list[Path]:
         # By the number in the name: a clock may go backwards.
-        return sorted(self._folder.glob("epoch_*"), reverse=True)
+        found = [one for one in self._folder.glob("epoch_[0-9]*") if _is_checkpoint(one)]
+        return sorted(found, reverse=True)
 
     def _restore(self, trainer: "Trainer", folder: Path) -> None:
         try:
@@ -215,6 +217,11 @@ class Keeper:
                 f"with {', '.join(differing[:4])}{more}. Give another folder, or delete it to "
                 "start anew."
             )
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is ours, be it damaged; anything else is left alone."""
+    return folder.is_dir() and {file.name for file in folder.iterdir()} <= _FILES
 
 
 def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

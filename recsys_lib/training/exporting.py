@@ -1,5 +1,7 @@
 """Export a scoring function as a plain Keras model, by tracing it on symbolic dense rows."""
 
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.artifacts import write_atomic
+from recsys_lib.artifacts import check_replaceable, write_atomic
 from recsys_lib.training.quiet import keras, ops
 
 __all__ = ["DenseRows", "export_scores"]
 
 Tensor = Any
+
+_NAME = "scores"
 
 
 class DenseRows:
@@ -69,12 +73,18 @@ def export_scores(score: Callable[[Any], Tensor], n_items: int, path: Path | str
         ``score(batch) -> tensor (n_rows, n_items)`` in `keras.ops`, without noise.
     n_items : int
     path : Path or str
-        Ends in ``.keras``; written atomically.
+        Ends in ``.keras``; written atomically. Only another export is replaced.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"`path` must end in .keras, by which Keras knows the format; got {path}.")
+    check_replaceable(path, ours=_is_export)
     rows = keras.Input((n_items,), name="user_items")
     scores = ops.cast(score(DenseRows(rows)), "float32")
     with write_atomic(path) as part:
-        keras.Model(rows, scores, name="scores").save(part)
+        keras.Model(rows, scores, name=_NAME).save(part)
+
+
+def _is_export(file: Path) -> bool:
+    with zipfile.ZipFile(file) as archive:
+        return bool(json.loads(archive.read("config.json"))["config"]["name"] == _NAME)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from recsys_lib.artifacts import write_atomic
+from recsys_lib.artifacts import check_replaceable, write_atomic
 from recsys_lib.errors import ConfigError
 from recsys_lib.tuning.candidates import settings_of
 
@@ -80,6 +80,8 @@ def write_best(result: "SearchResult", path: Path | str) -> dict[str, Any]:
     ------
     ConfigError
         As `notebook_parameters`.
+    ArtifactError
+        If `path` holds something else than an earlier result.
     """
     model = result.space.model
     notebook_parameters(model, result.settings)
@@ -90,9 +92,15 @@ def write_best(result: "SearchResult", path: Path | str) -> dict[str, Any]:
         f"# {model}: {result.metric} {result.value:.6g} on validation, {result.first_value:.6g} as "
         f"given; best of {len(result.trials)} trials of study {result.study}.\n"
     )
+    check_replaceable(path, ours=is_best)
     with write_atomic(path) as part:
         part.write_text(said + yaml.safe_dump(parameters, sort_keys=False), encoding="utf-8")
     return parameters
+
+
+def is_best(file: Path) -> bool:
+    """Whether `write_best` wrote this file."""
+    return " trials of study " in file.read_text(encoding="utf-8").partition("\n")[0]
 
 
 def as_call(model: str, settings: Mapping[str, Any]) -> str:

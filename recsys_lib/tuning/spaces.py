@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import yaml
 
-from recsys_lib.artifacts import write_atomic
+from recsys_lib.artifacts import check_replaceable, write_atomic
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.tuning.candidates import as_model, recommender_of
@@ -98,7 +98,8 @@ class Space:
         return {"model": self.model, "space": ranges}
 
     def write(self, path: Path | str) -> None:
-        """Write it as YAML, atomically, for editing."""
+        """Write it as YAML, atomically, for editing; only another space is replaced."""
+        check_replaceable(path, ours=lambda file: bool(type(self).read(file)))
         text = yaml.safe_dump(self.plain(), sort_keys=False, default_flow_style=None, width=96)
         with write_atomic(path) as part:
             part.write_text(text, encoding="utf-8")

@@ -39,7 +39,7 @@ with session.writing("parts") as folder:
         (folder / str(part)).write_text(str(part + SEED))
 """
 USE = """
-total = sum(int(path.read_text()) for path in session.read("parts").iterdir())
+total = sum(int(path.read_text()) for path in session.read("parts").glob("[0-9]*"))
 session.save("total", {"total": total})
 session.note(total=total)
 """

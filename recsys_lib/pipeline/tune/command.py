@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_lib.artifacts import check_replaceable
+
 if TYPE_CHECKING:
     from recsys_lib.tuning.results import SearchResult
 
@@ -53,7 +55,7 @@ def _tune(options: argparse.Namespace) -> int:
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.tune.question import pose
     from recsys_lib.tuning import Space, search
-    from recsys_lib.tuning.parameters import notebook_parameters, write_best
+    from recsys_lib.tuning.parameters import is_best, notebook_parameters, write_best
 
     project = Project.find()
     asked = pose(
@@ -67,6 +69,7 @@ def _tune(options: argparse.Namespace) -> int:
     space = Space.read(options.space) if options.space else Space.of(asked.model)
     if options.output:  # told now, not after the search
         notebook_parameters(options.model, dict.fromkeys(space.ranges))
+        check_replaceable(options.output, ours=is_best)
     unlimited = options.trials is None and options.seconds is None
     trials = _TRIALS if unlimited else options.trials
     storage = options.storage or project.run_folder(options.run) / _STUDIES
