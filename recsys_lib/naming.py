@@ -1,6 +1,7 @@
 """Names as people type them: found where they are plain, near ones proposed where they are not."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from recsys_lib.errors import DataError
 __all__ = ["did_you_mean", "find_id", "find_ids"]
 
 _COMPARED = 20_000
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -67,7 +69,7 @@ def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
             break
     near = _near(ids, str(wanted))
     hint = f"Near: {', '.join(repr(one) for one in near)}." if near else "Check its spelling."
-    raise DataError(f"The {what} must be one of the {len(ids):,} known; got {wanted!r}. {hint}")
+    raise DataError(f"The {what} must be one of the {len(ids):,} known; got {wanted!r:.80}. {hint}")
 
 
 def find_ids(ids: pd.Index, wanted: Iterable[Any], what: str) -> NDArray[np.int64]:
@@ -79,7 +81,7 @@ def find_ids(ids: pd.Index, wanted: Iterable[Any], what: str) -> NDArray[np.int6
 
 def _readings(wanted: Any) -> list[Any]:
     readings = [wanted]
-    if isinstance(wanted, str) and wanted.lstrip("-").isdecimal():
+    if isinstance(wanted, str) and _WHOLE.fullmatch(wanted):
         readings.append(int(wanted))
     elif isinstance(wanted, int | np.integer) and not isinstance(wanted, bool):
         readings.append(str(wanted))

@@ -142,7 +142,7 @@ class Bundle:
         ----------
         user : id, optional
             A user of the dataset.
-        history : sequence of item ids, or mapping of item id to rating, optional
+        history : sequence of item ids, or mapping or Series of ratings by item id, optional
             What this person used; takes the place of the user's own, so that "what if" is asked
             by editing it. Items without a rating count as liked.
         profile : mapping of column name to value, optional

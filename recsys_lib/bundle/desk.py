@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -16,8 +17,8 @@ from recsys_lib.naming import find_id, find_ids
 
 __all__ = ["Desk", "History", "Person"]
 
-#: Item ids, or a mapping of item id to rating.
-History: TypeAlias = Sequence[Any] | Mapping[Any, float]
+#: Item ids, or ratings by item id.
+History: TypeAlias = Sequence[Any] | Mapping[Any, float] | pd.Series
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,23 @@ class Desk:
 
     def _row(self, history: History) -> sparse.csr_array:
         """Return a history as one row of the matrix; an item without a rating counts as liked."""
-        ids = list(history)
+        if isinstance(history, pd.Series):
+            # A Series of numbers is one of ratings; one of text can only be a column of ids.
+            rated = pd.api.types.is_numeric_dtype(history.dtype)
+            history = dict(history.items()) if rated else history.tolist()
+        ids = [history] if isinstance(history, str) else list(history)
         items = find_ids(self.dataset.item_ids, ids, "item")
         if isinstance(history, Mapping):
             values = np.array([self._value(item, history[item]) for item in ids], dtype=np.float32)
         else:
             values = np.full(len(ids), self._liked_value, dtype=np.float32)
         items, first = np.unique(items, return_index=True)
+        if isinstance(history, Mapping) and len(items) < len(ids):
+            twice = next(place for place in range(len(ids)) if place not in first)
+            raise DataError(
+                f"`history` must rate each item once; {ids[twice]!r} is rated twice, under ids of "
+                "two types. Keep one of them."
+            )
         row = (values[first], (np.zeros(len(items), dtype=np.int64), items))
         return sparse.csr_array(row, shape=(1, self.dataset.n_items))
 

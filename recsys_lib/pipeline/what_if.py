@@ -8,6 +8,7 @@ import pandas as pd
 
 from recsys_lib.bundle import Bundle
 from recsys_lib.front_end import has_front_end
+from recsys_lib.naming import find_id, find_ids
 
 __all__ = ["history_of", "list_by_list", "list_change", "what_if"]
 
@@ -31,7 +32,7 @@ def history_of(bundle: Bundle, user: Any) -> pd.DataFrame:
         If the user is unknown.
     """
     dataset = bundle.dataset
-    row = dataset.user_items[[int(dataset.user_positions([user])[0])]]
+    row = dataset.user_items[[find_id(dataset.user_ids, user, "user")]]
     frame = pd.DataFrame({"item_id": dataset.item_ids.take(row.indices), "value": row.data})
     frame.insert(1, "title", _titles(bundle, frame["item_id"]))
     return frame.sort_values("value", ascending=False, kind="stable", ignore_index=True)
@@ -71,9 +72,9 @@ def list_change(
         If a user or item is unknown, or a rating is outside the scale.
     """
     known = history_of(bundle, user).set_index("item_id")["value"]
-    gone = set(drop)
+    gone = set(_known(bundle, drop))
     history = {item: float(value) for item, value in known.items() if item not in gone}
-    history |= dict(add or {})
+    history |= {_known(bundle, [item])[0]: value for item, value in (add or {}).items()}
     after = bundle.recommend(user, history=history, k=k)
     # The whole catalog: what is on the list now may have stood far down before.
     before = bundle.recommend(user, k=bundle.dataset.n_items).set_index("item_id")
@@ -109,6 +110,7 @@ def list_by_list(
     DataError
         If an item or something of the profile is unknown.
     """
+    clicks = _known(bundle, clicks)
     lists: list[pd.DataFrame] = []
     for step in range(len(clicks) + 1):
         history = list(clicks[:step]) or None
@@ -178,6 +180,12 @@ def _controls(bundle: Bundle, user: Any, add: dict[Any, float], drop: list[Any],
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     return table.set_index("rank").round(3)
+
+
+def _known(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:
+    """Return item ids as the dataset has them; `DataError` names an unknown one."""
+    known = bundle.dataset.item_ids
+    return known.take(find_ids(known, ids, "item")).tolist()
 
 
 def _titles(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:

@@ -6,6 +6,7 @@ import pytest
 
 from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset
+from recsys_lib.errors import DataError
 from recsys_lib.models import ItemKNN
 from recsys_lib.pipeline.what_if import history_of, list_by_list, list_change, what_if
 
@@ -85,3 +86,18 @@ def test_in_the_lab_the_list_follows_the_controls(bundle, monkeypatch):
     edited = list_change(bundle, "nle", add={"d": 9.0}, drop=["a"], k=3)
     assert shown[-1]["item_id"].tolist() == edited["item_id"].tolist()
     assert edited["item_id"].tolist() != list_change(bundle, "nle", k=3)["item_id"].tolist()
+
+
+def test_ids_are_found_as_recommend_finds_them_and_unknown_ones_refused():
+    frame = pd.DataFrame({"user_id": [0, 0, 1, 1, 2, 2], "item_id": [0, 1, 0, 2, 1, 2]})
+    dataset = Dataset.from_frame(frame.assign(value=[5, 1, 4, 2, 3, 5]))
+    numbers = Bundle(model=ItemKNN().fit(dataset.user_items), dataset=dataset)
+    pd.testing.assert_frame_equal(history_of(numbers, "0"), history_of(numbers, 0))
+    wanted = list_change(numbers, 0, add={1: 5.0}, drop=[0])
+    pd.testing.assert_frame_equal(list_change(numbers, "0", add={"1": 5.0}, drop=["0"]), wanted)
+    pd.testing.assert_frame_equal(list_by_list(numbers, ["2"]), list_by_list(numbers, [2]))
+    for edit in ({"add": {"zz": 5}}, {"drop": ["zz"]}):
+        with pytest.raises(DataError, match="The item must be one of the 3 known; got 'zz'"):
+            list_change(numbers, 0, **edit)
+    with pytest.raises(DataError, match="The item must be one of the 3 known; got 9"):
+        list_by_list(numbers, [9])
