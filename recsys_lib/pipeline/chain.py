@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline.parameters import Parameter, check_value, declared, parse_text
+from recsys_lib.pipeline.parameters import (
+    Parameter,
+    check_value,
+    declared,
+    parse_option,
+    parse_text,
+)
 from recsys_lib.pipeline.project import Project, did_you_mean
 from recsys_lib.sources.secrets import split_url
 
@@ -114,7 +120,8 @@ def resolve(
     steps : iterable of Step
         Those that will run.
     texts : mapping of str to str, optional
-        As typed on the command line; they win over `values`.
+        As typed on the command line; they win over `values`. ``READING.encoding`` is one entry of
+        the mapping ``READING``.
     values : mapping of str to object, optional
         As read from a parameter file.
     folder : Path, optional
@@ -136,10 +143,11 @@ def resolve(
         for parameter in step.parameters.values():
             known.setdefault(parameter.name, []).append(parameter)
     resolved = {}
-    for name, value in {**(values or {}), **(texts or {})}.items():
+    values, texts = _fold_options(values or {}, texts or {})
+    for name, value in {**values, **texts}.items():
         _check_name(name, known)
         for parameter in known[name]:
-            if name in (texts or {}):
+            if name in texts:
                 resolved[name] = parse_text(parameter, value)
             else:
                 resolved[name] = check_value(parameter, value)
@@ -148,6 +156,20 @@ def resolve(
             if "://" in str(resolved[name]):
                 split_url(str(resolved[name]))  # a password would be written into the copy
     return resolved
+
+
+def _fold_options(
+    values: Mapping[str, Any], texts: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fold dotted names, such as ``READING.encoding``, into the mapping that they are part of."""
+    values, plain = dict(values), {}
+    for name, text in texts.items():
+        whole, dot, option = name.partition(".")
+        if dot:
+            values[whole] = {**dict(values.get(whole) or {}), option: parse_option(text)}
+        else:
+            plain[name] = text
+    return values, plain
 
 
 def _check_name(name: str, known: Mapping[str, Any]) -> None:

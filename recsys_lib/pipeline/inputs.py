@@ -1,7 +1,8 @@
 """From the parameters of a notebook to the data they name."""
 
+import inspect
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ConfigError, DataError
+from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.notebook import Session
 from recsys_lib.sources import load_dataset
 from recsys_lib.sources.columns import AUTO, matches
@@ -26,7 +28,14 @@ _DEFAULTS: dict[str, Any] = {
     "DUPLICATES": "error",
     "FEEDBACK": "auto",
     "COUNT_FROM": 1,
+    "READING": {},
 }
+# What READING may hold: every option of reading that is no parameter by itself.
+_OPTIONS = sorted(
+    set(inspect.signature(load_dataset).parameters)
+    - {"source", "items", "users", "user", "item", "value", "timestamp", "duplicates"}
+    - {"table", "query", "reduce"}
+)
 # No rating scale in use goes beyond the first; few go beyond the second, and none of these has most
 # of its ratings in its lowest tenth.
 _HIGHEST_RATING, _HIGHEST_STARS = 100, 20
@@ -74,8 +83,10 @@ def import_table(session: Session) -> Imported:
         Of a notebook with the parameters ``SOURCE``, ``ITEMS``, ``USERS`` (paths; an empty one is
         left out), ``USER_COLUMN``, ``ITEM_COLUMN``, ``VALUE_COLUMN``, ``TIMESTAMP_COLUMN`` (names;
         ``"auto"`` recognizes them), ``DUPLICATES``, ``FEEDBACK`` (``"ratings"``, ``"counts"``,
-        ``"likes"``, or ``"auto"``, which tells them apart) and ``COUNT_FROM``, the lowest count
-        that is a like. What is not declared has its default.
+        ``"likes"``, or ``"auto"``, which tells them apart), ``COUNT_FROM``, the lowest count that
+        is a like, and ``READING``, other options of `sources.load_dataset` by name, such as
+        ``{"encoding": "latin-1"}``. ``TIMESTAMP_COLUMN`` is ``"none"`` for a table whose times
+        are not to be read. What is not declared has its default.
 
     Returns
     -------
@@ -94,12 +105,15 @@ def import_table(session: Session) -> Imported:
         raise ConfigError(
             f"FEEDBACK must be one of {names}; got {given['FEEDBACK']!r}. Choose one."
         )
+    reading = _options(given["READING"])
     source = session.input(given["SOURCE"])
     items, users = (
         session.input(given[name]) if given[name] else None for name in ("ITEMS", "USERS")
     )
     try:
-        column = _value_column(open_source(source, None, None, TextOptions()).columns, given)
+        column = _value_column(
+            open_source(source, None, None, _text_options(reading)).columns, given
+        )
         duplicates = given["DUPLICATES"]
         if duplicates == "error" and (column is None or matches("count", [column])):
             duplicates = "sum"  # a log of uses: who used an item twice did nothing wrong
@@ -110,12 +124,28 @@ def import_table(session: Session) -> Imported:
             user=given["USER_COLUMN"],
             item=given["ITEM_COLUMN"],
             value=column,
-            timestamp=given["TIMESTAMP_COLUMN"],
+            timestamp=None if given["TIMESTAMP_COLUMN"] == "none" else given["TIMESTAMP_COLUMN"],
             duplicates=duplicates,
+            **reading,
         )
     except DataError as error:
         raise DataError(_in_parameters(str(error))) from error
     return _recognized(dataset, column, given)
+
+
+def _options(reading: dict[str, Any]) -> dict[str, Any]:
+    unknown = [name for name in reading if name not in _OPTIONS]
+    if unknown:
+        raise ConfigError(
+            f"READING must hold options of reading; {unknown[0]!r} is none."
+            f"{did_you_mean(unknown[0], _OPTIONS)} There are: {', '.join(_OPTIONS)}."
+        )
+    return reading
+
+
+def _text_options(reading: dict[str, Any]) -> TextOptions:
+    names = {field.name for field in fields(TextOptions)}
+    return TextOptions(**{name: value for name, value in reading.items() if name in names})
 
 
 def _value_column(columns: list[str], given: dict[str, Any]) -> str | None:
@@ -206,9 +236,12 @@ def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]
 
 
 def _in_parameters(message: str) -> str:
-    """Name a remedy by the notebook's parameter; the library names its own argument."""
-    return re.sub(
-        r'(user|item|value|timestamp)="\.\.\."',
+    """Say a remedy in the notebook's parameters; the library names its own arguments."""
+    message = re.sub(
+        r'\b(user|item|value|timestamp)="\.\.\."',
         lambda found: f"the parameter {found[1].upper()}_COLUMN",
         message,
     )
+    message = re.sub(r"\btimestamp=None", "TIMESTAMP_COLUMN none", message)
+    message = re.sub(r'\bduplicates="(\w+)"', r"DUPLICATES \1", message)
+    return re.sub(rf'\b({"|".join(_OPTIONS)})="?([^\s",.]+|\[[^]]*\])"?', r"READING.\1 \2", message)

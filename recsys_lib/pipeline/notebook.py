@@ -17,10 +17,12 @@ from recsys_lib.artifacts import (
     write_json,
     write_table,
 )
+from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.naming import find_id
 from recsys_lib.pipeline.orphans import end_with_runner
 from recsys_lib.pipeline.parameters import check_value, declared
-from recsys_lib.pipeline.pins import compare, read_pins
+from recsys_lib.pipeline.pins import Sentence, compare, read_pins
 from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
 from recsys_lib.pipeline.provenance import device
 from recsys_lib.pipeline.record import ABSENT, Record
@@ -257,7 +259,7 @@ class Session:
         self.record.figures[path.relative_to(self.project.root).as_posix()] = fingerprint(path)
         self._save_record()
 
-    def check(self, **values: float) -> pd.DataFrame | str:
+    def check(self, **values: float) -> pd.DataFrame | Sentence:
         """Compare numbers with their pinned expectations, as ``check(test_rmse=rmse)``.
 
         Parameters
@@ -267,7 +269,7 @@ class Session:
 
         Returns
         -------
-        DataFrame or str
+        DataFrame or Sentence
             The numbers beside their pins; a sentence where parameters or data are not the
             committed ones, because then the pins don't apply.
 
@@ -281,7 +283,7 @@ class Session:
         self._save_record()
         if not self.record.as_committed:
             shown = ", ".join(f"{name} = {value:.4g}" for name, value in numbers.items())
-            return f"{shown}: not pinned for these parameters"
+            return Sentence(f"{shown}: not pinned for these parameters")
         return compare(numbers, read_pins(self.project.expected, self.record.notebook))
 
     def report(self, *reports: Any) -> pd.DataFrame:
@@ -329,6 +331,28 @@ class Session:
         entries = {name: {"value": float(value)} for name, value in values.items()}
         self.record.metrics.update(entries)
         self._save_record()
+
+    def pick_user(self, dataset: Dataset, user: Any) -> Any:
+        """Return the id of the user that a parameter names; an empty one is the first user.
+
+        Parameters
+        ----------
+        dataset : Dataset
+        user : id
+            As typed: a number finds the id written with its digits, and the other way round.
+
+        Returns
+        -------
+        id
+            As the data set has it.
+
+        Raises
+        ------
+        DataError
+            If there is no such user; near names are proposed.
+        """
+        position = 0 if user in ("", None) else find_id(dataset.user_ids, user, "user")
+        return dataset.user_ids[position]
 
     @property
     def _run_folder(self) -> Path:

@@ -14,7 +14,15 @@ import yaml
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.yaml_files import read_mapping
 
-__all__ = ["Parameter", "check_value", "declared", "meaning", "parse_text", "read_file"]
+__all__ = [
+    "Parameter",
+    "check_value",
+    "declared",
+    "meaning",
+    "parse_option",
+    "parse_text",
+    "read_file",
+]
 
 TAG = "parameters"
 
@@ -124,7 +132,23 @@ def parse_text(parameter: Parameter, text: str) -> Any:
     """
     if isinstance(parameter.default, str):
         return text
+    if parameter.default is None and text.strip().lower() in ("", "none", "null"):
+        return None
     return check_value(parameter, meaning(text))
+
+
+def parse_option(text: str) -> Any:
+    r"""Return the value of one entry of a mapping, as typed: text, a list, true, false or none.
+
+    Examples
+    --------
+    >>> parse_option(";"), parse_option(r"\t"), parse_option("[who, what]"), parse_option("none")
+    (';', '\\t', ['who', 'what'], None)
+    """
+    words = {"true": True, "false": False, "none": None, r"\t": "\t"}
+    if text.lower() in words:
+        return words[text.lower()]
+    return yaml.safe_load(text) if text.startswith("[") else text
 
 
 def meaning(text: str) -> Any:

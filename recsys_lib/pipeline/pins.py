@@ -10,7 +10,19 @@ import pandas as pd
 from recsys_lib.artifacts import read_json, write_json
 from recsys_lib.errors import ArtifactError
 
-__all__ = ["Pin", "compare", "read_pins", "write_pins"]
+__all__ = ["Pin", "Sentence", "compare", "read_pins", "write_pins"]
+
+
+class Sentence(str):
+    """Text that a notebook shows as text, without the quotation marks of a string."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from recsys_lib.pipeline.parameters import Parameter, check_value, parse_text, r
 MORE = """RUN = "lab"  # name of the run
 EPOCHS = 20  # passes
 HIDDEN_DIMS = (128, 64)  # units
-SOURCE = ""  # path of a table"""
+SOURCE = ""  # path of a table
+READING = {}  # options of reading
+LIKE_FROM = None  # lowest rating liked"""
 
 
 @pytest.fixture
@@ -161,3 +163,15 @@ def test_a_damaged_notebook_is_named(project, write):
     write("01_make").write_text('{"cells": [')
     with pytest.raises(ConfigError, match="01_make.ipynb must be a notebook"):
         load_steps(project)
+
+
+def test_a_dotted_name_is_one_entry_of_a_mapping(steps):
+    values = {"READING": {"mode": "lenient"}}
+    texts = {"READING.delimiter": r"\t", "READING.columns": "[who, what]"}
+    reading = resolve(steps, values=values, texts=texts)["READING"]
+    assert reading == {"mode": "lenient", "delimiter": "\t", "columns": ["who", "what"]}
+
+
+@pytest.mark.parametrize(("text", "value"), [("none", None), ("", None), ("4", 4), ("3.5", 3.5)])
+def test_a_parameter_without_a_value_takes_a_number_and_none_again(steps, text, value):
+    assert resolve(steps, texts={"LIKE_FROM": text})["LIKE_FROM"] == value

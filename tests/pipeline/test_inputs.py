@@ -18,6 +18,7 @@ GIVEN = {
     "DUPLICATES": "error",
     "FEEDBACK": "auto",
     "COUNT_FROM": 1,
+    "READING": {},
 }
 
 
@@ -117,4 +118,45 @@ def test_a_column_that_is_not_recognized_is_named_by_its_parameter(begin, projec
     (project.root / "own.csv").write_text(f"{header}\nann,x,5\nbob,x,3\n")
     wanted = next(role[name] for name in header.split(",") if name in role)
     with pytest.raises(DataError, match=f"{wanted}_COLUMN"):
+        import_dataset(begin())
+
+
+@pytest.mark.parametrize(
+    ("reading", "text", "timestamp"),
+    [
+        (
+            {"encoding": "latin-1"},
+            "user_id,item_id,rating\nJörg,x,5\nbob,x,3\n".encode("latin-1"),
+            "auto",
+        ),
+        ({"columns": ["user_id", "item_id", "rating"]}, b"ann,x,5\nbob,x,3\n", "auto"),
+        ({"mode": "lenient"}, b"user_id,item_id,rating\nann,x,5\nbob,x,3\ncat,x,?\n", "auto"),
+        ({"delimiter": "^"}, b"user_id^item_id^rating\nann^x^5\nbob^x^3\n", "auto"),
+        ({}, b"user_id,item_id,rating,date\nann,x,5,soon\nbob,x,3,late\n", "none"),
+    ],
+    ids=["encoding", "no header", "lenient", "delimiter", "no times"],
+)
+@pytest.mark.filterwarnings("ignore:.*dropped")
+def test_options_of_reading_reach_the_reader(begin, project, reading, text, timestamp):
+    (project.root / "own.csv").write_bytes(text)
+    session = begin(READING=reading, TIMESTAMP_COLUMN=timestamp)
+    assert import_dataset(session).n_users == 2
+
+
+def test_an_unknown_option_of_reading_is_answered_with_the_near_one(begin):
+    with pytest.raises(ConfigError, match="'encodin' is none. Did you mean 'encoding'"):
+        import_dataset(begin(READING={"encodin": "latin-1"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (b"user_id,item_id,rating\nann,x,5\nann,x,3\n", "DUPLICATES last"),
+        ("user_id,item_id,rating\nJörg,x,5\n".encode("latin-1"), "READING.encoding latin-1"),
+    ],
+    ids=["repeated pairs", "encoding"],
+)
+def test_remedies_name_parameters(begin, project, text, remedy):
+    (project.root / "own.csv").write_bytes(text)
+    with pytest.raises(DataError, match=remedy):
         import_dataset(begin())

@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib import Dataset
+from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.pipeline import notebook
 from recsys_lib.pipeline.pins import Pin, write_pins
 
@@ -158,3 +159,18 @@ def test_a_run_cannot_leave_its_folder(chain, name):
 def test_a_setting_of_a_sweep_cannot_take_the_place_of_what_a_run_keeps(chain, name):
     with pytest.raises(ConfigError, match="keeps that name for itself"):
         begin(chain, "01_make", RUN=name)
+
+
+def test_a_user_is_picked_by_name_and_the_first_one_by_none(chain):
+    session = begin(chain, "01_make")
+    table = pd.DataFrame({"user_id": ["nle", "kro"], "item_id": ["a", "b"], "value": [1.0, 2.0]})
+    dataset = Dataset.from_frame(table)
+    assert session.pick_user(dataset, "kro") == "kro"
+    assert session.pick_user(dataset, "") == dataset.user_ids[0]
+    with pytest.raises(DataError, match=r"got 'nlee'\. Near: 'nle'"):
+        session.pick_user(dataset, "nlee")
+
+
+def test_what_is_not_pinned_is_shown_as_a_sentence(chain):
+    said = begin(chain, "01_make", SEED=1).check(rmse=9.0)
+    assert said._repr_markdown_() == repr(said) == "rmse = 9: not pinned for these parameters"
