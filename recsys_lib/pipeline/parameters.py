@@ -143,7 +143,7 @@ def parse_option(text: str) -> Any:
     Examples
     --------
     >>> parse_option(";"), parse_option(r"\t"), parse_option("[who, what]"), parse_option("none")
-    (';', '\\t', ['who', 'what'], None)
+    (';', '\t', ['who', 'what'], None)
     """
     words = {"true": True, "false": False, "none": None, r"\t": "\t"}
     if text.lower() in words:
