@@ -29,7 +29,7 @@ from recsys_lib.tables import (
     indexed_by_id,
     merge_duplicates,
     positions_of,
-    sorted_ids,
+    storable,
 )
 
 __all__ = ["Dataset", "Fold", "Split"]
@@ -92,7 +92,7 @@ class Dataset:
         value : str or None
             Column of ratings or weights; None makes every interaction a 1.
         timestamp : str or None
-            Column of times: datetimes, or numbers in seconds since 1970.
+            Column of times: datetimes, ISO 8601 text, or numbers in seconds since 1970.
         items, users : DataFrame, optional
             Catalog and profiles. The id is the index, or the column named as `item` or `user`.
             The catalog fixes the items: those without interactions become empty columns, and an
@@ -112,17 +112,28 @@ class Dataset:
         Raises
         ------
         DataError
-            If a column is missing, the table is empty, an id is null, a value is not a finite
-            number or outside the scale, a pair occurs twice, or an id is unknown. Rows are
-            numbered from 0, as in the frame.
+            If a column is missing or stands twice, the table is empty, an id is null, unknown or
+            neither text nor a whole number, a value is not a finite number or outside the scale, a
+            time is ambiguous or out of range, or a pair occurs twice. Rows are numbered from 0.
         """
         check_choice("duplicates", duplicates, ("error", "last", "mean", "sum"))
+        for name, given in (("frame", frame), ("items", items), ("users", users)):
+            if not isinstance(given, pd.DataFrame) and (given is not None or name == "frame"):
+                kind = f"{type(given).__module__}.{type(given).__qualname__}"
+                raise TypeError(
+                    f"`{name}` must be a pandas DataFrame; got {kind}. Convert it with "
+                    ".to_pandas(), or read a file with load_dataset(path)."
+                )
         table = check_interactions(frame, user, item, value, timestamp)
         check_scale(table, value, rating_scale)
         table = merge_duplicates(table, duplicates)
         users, items = indexed_by_id(users, user, "users"), indexed_by_id(items, item, "items")
-        user_ids = users.index if users is not None else sorted_ids(table["user"])
-        item_ids = items.index if items is not None else sorted_ids(table["item"])
+        user_ids = (
+            users.index if users is not None else pd.Index(table["user"].unique()).sort_values()
+        )
+        item_ids = (
+            items.index if items is not None else pd.Index(table["item"].unique()).sort_values()
+        )
         rows = positions_of(user_ids, table["user"], user)
         cols = positions_of(item_ids, table["item"], item)
         # The conversion sorts by counting, in a quarter of the time of a lexsort; carrying the row
@@ -372,7 +383,7 @@ class Split:
 
 
 def _id_table(ids: pd.Index, frame: pd.DataFrame | None) -> pd.DataFrame:
-    return frame if frame is not None else pd.DataFrame(index=ids)
+    return storable(frame) if frame is not None else pd.DataFrame(index=ids)
 
 
 def _csr_arrays(name: str, matrix: sparse.csr_array) -> dict[str, NDArray[Any]]:

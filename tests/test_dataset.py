@@ -1,9 +1,11 @@
 """Ids stop at the data set, and every bad cell is named."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +81,10 @@ def with_cell(column: str, value: object) -> pd.DataFrame:
         (FRAME.iloc[:0], "must have at least one row"),
         (with_cell("user_id", None), "Column 'user_id' must not be null; row 2"),
         (with_cell("item_id", np.nan), "Column 'item_id' must not be null; row 2"),
-        (with_cell("user_id", 7), "Ids must be of one type; got int and str"),
+        (
+            with_cell("user_id", 7),
+            "Ids in column 'user_id' must be all text or all whole numbers; got int and str",
+        ),
         (with_cell("value", "three"), "Column 'value' must hold finite numbers; row 2"),
         (with_cell("value", np.inf), "Column 'value' must hold finite numbers; row 2"),
         (with_cell("value", 11), "Column 'value' must be in 0 to 10; row 2"),
@@ -171,3 +176,79 @@ def test_some_users_keep_their_rows_their_times_and_all_items() -> None:
     by = ["user_id", "item_id"]
     wanted = whole.to_frame().query("user_id in [7, 2, 3]").sort_values(by, ignore_index=True)
     pd.testing.assert_frame_equal(some.to_frame().sort_values(by, ignore_index=True), wanted)
+
+
+F = FRAME.drop(columns="timestamp")
+HALF = np.array([2049, 2051, 4097, 1], dtype="float16")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"item_id": HALF},
+            "'item_id' must hold text or whole numbers, below 2048 as float16; row 0",
+        ),
+        ({"item_id": np.float32([2**24, 1, 2, 3])}, "below 1.67772e[+]07 as float32; row 0"),
+        ({"item_id": [1.5, 2, 3, 4]}, "must hold text or whole numbers"),
+        ({"user_id": [(1, 2), (1, 3), (1, 4), (1, 5)]}, "'user_id' must be all text .*; got tuple"),
+        ({"user_id": pd.to_datetime(["2020-01-01"] * 4)}, "got Timestamp. Cast the column"),
+        ({"value": [1, 2, 3, 1e39]}, "'value' must hold numbers up to 3.4e[+]38.*row 3"),
+        ({"value": pd.to_datetime(["2020-01-01"] * 4)}, "'value' must hold finite numbers"),
+        (
+            {"timestamp": pd.to_datetime(["2020-01-01", "9999-12-31"] * 2)},
+            "1678 to 2261; row 1 and",
+        ),
+        ({"timestamp": ["2020-01-01", "01/02/2024"] * 2}, "ISO 8601 text .*; row 1 and 1 more"),
+        ({"timestamp": [20240131, 20240201, 20231231, 20240131]}, "not in digits of a date; row 0"),
+    ],
+)
+def test_what_load_dataset_refuses_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Dataset.from_frame(
+            F.assign(**change), timestamp="timestamp" if "timestamp" in change else None
+        )
+
+
+def test_a_column_that_stands_twice_and_half_a_scale_are_named() -> None:
+    with pytest.raises(TypeError, match="`items` must be a pandas DataFrame; got pyarrow.lib.Tab"):
+        Dataset.from_frame(F, items=pa.table({"item_id": ["x"]}))
+    with pytest.raises(DataError, match="'value' must be in the table once"):
+        Dataset.from_frame(pd.concat([F, F[["value"]]], axis=1))
+    with pytest.raises(
+        ValueError, match=r"must be \(low, high\), numbers with .*; got \(1, None\)"
+    ):
+        Dataset.from_frame(F, rating_scale=(1, None))
+
+
+@pytest.mark.parametrize(
+    ("column", "back"),
+    [
+        ([4.99, "Free To Play"], ["4.99", "Free To Play"]),
+        ([["a"], "b"], ["['a']", "b"]),
+        (pd.Categorical([1.5, "a"]), ["1.5", "a"]),
+        (pd.arrays.SparseArray([0, 1]), [0, 1]),
+        (
+            pd.array([["a"], ["b", "c"]], dtype=pd.ArrowDtype(pa.list_(pa.string()))),
+            [["a"], ["b", "c"]],
+        ),
+        ([{"b", "a"}, None], [["a", "b"], None]),
+    ],
+)
+def test_any_column_of_a_catalog_is_saved_and_read(
+    column: Any, back: list[Any], tmp_path: Path
+) -> None:
+    items = pd.DataFrame({"odd": column, 5: [1, 2]}, index=["x", "y"])
+    dataset = Dataset.from_frame(F, items=items)
+    dataset.save(tmp_path / "d")
+    read = Dataset.load(tmp_path / "d").items
+    plain = [one if one is None or np.isscalar(one) else sorted(one) for one in read["odd"]]
+    assert plain == back
+    assert read["5"].tolist() == [1, 2]
+
+
+def test_whole_floats_are_ids_and_a_catalog_has_ids_of_one_kind() -> None:
+    ids = {"item_id": [1.0, 2.0, 3.0, 4.0]}
+    assert Dataset.from_frame(F.assign(**ids)).item_ids.tolist() == [1, 2, 3, 4]
+    with pytest.raises(DataError, match="'item_id' must be all text .*got int and str"):
+        Dataset.from_frame(F, items=pd.DataFrame({"title": ["X", "Y"]}, index=["x", 1]))

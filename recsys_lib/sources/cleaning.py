@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys_lib.sources.problems import Problem
+from recsys_lib.tables import largest_whole
 
 Cleaned = tuple[pd.Series, list[Problem]]
 
@@ -208,8 +209,8 @@ def _number_ids(
     numbers = values.to_numpy(np.float64, na_value=np.nan)
     exact = pd.api.types.is_integer_dtype(values.dtype)
     with np.errstate(invalid="ignore"):
-        # Past 2**53 floats skip integers, so two ids could have become one.
-        limit = 2.0**63 if exact else 2.0**53
+        # Past it floats skip integers, so two ids could have become one.
+        limit = 2.0**63 if exact else largest_whole(values.to_numpy(na_value=np.nan).dtype)
         bad = ~missing & (~np.isfinite(numbers) | (np.abs(numbers) >= limit))
         bad |= ~missing & (np.floor(numbers) != numbers) & (not exact)
     problems = _at(
