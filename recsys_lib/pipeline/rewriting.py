@@ -12,11 +12,21 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import RunResult
 
-__all__ = ["clean", "rewrite"]
+__all__ = ["METADATA", "clean", "rewrite"]
 
-_METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+#: What JupyterLab writes when it saves, so that opening a notebook leaves no difference. The
+#: version is a fixed one: it must not follow the Python of whoever saves.
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": "3.11.7",
+    },
 }
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -83,7 +93,7 @@ def clean(node: Any, number: str) -> Any:
         neighboring pieces of one stream joined, progress bars left out.
     """
     node.cells = [cell for cell in node.cells if not _ADDED & set(cell.metadata.get("tags", ()))]
-    node.metadata = nbformat.from_dict(_METADATA)
+    node.metadata = nbformat.from_dict(METADATA)
     node.nbformat, node.nbformat_minor = 4, 5
     count = 0
     for position, cell in enumerate(node.cells, 1):

@@ -9,6 +9,7 @@ import pytest
 
 from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.rewriting import METADATA
 
 PROJECT = Project.find(Path(__file__))
 STEPS = load_steps(PROJECT)
@@ -159,10 +160,7 @@ def test_prose_states_no_number_that_a_cell_computes(name):
 @each_notebook
 def test_committed_outputs_are_those_of_a_whole_clean_run(name):
     node = NODES[name]
-    assert node["metadata"] == {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
+    assert node["metadata"] == METADATA
     ran = [cell for source, cell in cells(name) if source.strip()]
     assert [cell["execution_count"] for cell in ran] == list(range(1, len(ran) + 1))
     assert [cell["id"] for cell in node["cells"]] == [
