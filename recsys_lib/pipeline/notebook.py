@@ -19,6 +19,7 @@ from recsys_lib.artifacts import (
 )
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.formatting import table
 from recsys_lib.naming import find_id
 from recsys_lib.pipeline.orphans import end_with_runner
 from recsys_lib.pipeline.parameters import check_value, declared
@@ -27,7 +28,7 @@ from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
 from recsys_lib.pipeline.provenance import device
 from recsys_lib.pipeline.record import ABSENT, Record
 
-__all__ = ["Session", "start"]
+__all__ = ["Session", "start", "table"]
 
 
 def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = None) -> "Session":
@@ -75,12 +76,12 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     same = all(values[key] == one.default for key, one in known.items() if key != "RUN")
     same = same and not values["RUN"].startswith(MEASURING)
     record = Record(notebook=name, run=values["RUN"], parameters=values, as_committed=same)
-    table = pd.DataFrame(
+    resolved = pd.DataFrame(
         {"value": list(values.values()), "meaning": [one.comment for one in known.values()]},
         index=pd.Index(list(values), name="parameter"),
         dtype=object,
     )
-    session = Session(project=project, record=record, parameters=table)
+    session = Session(project=project, record=record, parameters=table(resolved))
     session._save_record()
     return session
 
@@ -234,28 +235,32 @@ class Session:
         self._save_record()
         return full
 
-    def figure(self, figure: Any, name: str) -> None:
-        """Save a Matplotlib figure as ``NN_name.png``, the same bytes for the same picture.
-
-        The figure stays open, so that the notebook shows it.
+    def figure(self, figure: Any, name: str | None, *, alt: str | None = None) -> None:
+        """Show a Matplotlib figure, and save it as ``NN_name.png``.
 
         Parameters
         ----------
         figure : matplotlib Figure or Axes
-            What to save.
-        name : str
-            Begins with the notebook's number: ``"03_training_curve"``.
+            It is closed.
+        name : str or None
+            Begins with the notebook's number: ``"03_training_curve"``. With None the figure is
+            shown but not saved: seconds, say, differ each time.
+        alt : str, optional
+            What the figure shows, for those who cannot see it; by default its titles.
         """
-        if not re.fullmatch(self.record.notebook[:2] + r"_[a-z0-9_]+", name):
+        if name is not None and not re.fullmatch(self.record.notebook[:2] + r"_[a-z0-9_]+", name):
             raise ValueError(
                 f"`name` must begin with the notebook's number and be in small letters; got "
                 f"{name!r}. Try '{self.record.notebook[:2]}_{name.lower()}'."
             )
-        figure = getattr(figure, "figure", figure)
+        from recsys_lib.plots.pictures import show_picture
+
+        png = show_picture(figure, alt)
+        if name is None:
+            return
         path = self.project.figures(self.record.run) / f"{name}.png"
         with write_atomic(path) as part:
-            # Without these the file would carry the version of Matplotlib.
-            figure.savefig(part, dpi=110, bbox_inches="tight", metadata={"Software": None})
+            part.write_bytes(png)
         self.record.figures[path.relative_to(self.project.root).as_posix()] = fingerprint(path)
         self._save_record()
 

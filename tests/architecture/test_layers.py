@@ -11,7 +11,7 @@ ROOT = Path(recsys_lib.__file__).parent
 
 LAYERS = [
     {"errors", "seeding"},
-    {"checks", "ranking", "artifacts", "tables", "naming", "front_end"},
+    {"checks", "ranking", "artifacts", "tables", "naming", "front_end", "formatting"},
     {"dataset"},
     {"sources", "synthesis", "splitting", "training", "exploration"},
     {"models", "evaluation"},

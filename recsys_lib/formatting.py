@@ -1,0 +1,181 @@
+"""Tables as people read them: aligned, with the digits that matter and no more."""
+
+import html
+import math
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Table", "table"]
+
+_MISSING = "–"
+_LEFT = ' style="text-align: left"'
+
+
+class Table(pd.DataFrame):  # type: ignore[misc]
+    """A DataFrame that shows itself for reading; whatever is computed from it is a plain one.
+
+    Made by `table`.
+    """
+
+    _metadata: ClassVar[list[str]] = ["_digits", "_percent"]
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        cells, left = self._cells()
+        for name, texts in cells.items():
+            width = max(map(len, [*texts, str(name)]), default=0)
+            if name in left:
+                cells[name] = [text.ljust(width) for text in texts]
+        shown = pd.DataFrame(cells, index=self._labels())
+        shown.columns = pd.Index(
+            [
+                name.ljust(max(map(len, shown[name]), default=0)) if name in left else name
+                for name in shown
+            ]
+        )
+        return shown.to_string()
+
+    def _repr_html_(self) -> str:
+        cells, left = self._cells()
+        heads = [f"<th{_LEFT if name in left else ''}>{html.escape(name)}</th>" for name in cells]
+        lines = [f"<tr><th></th>{''.join(heads)}</tr>"]
+        for position, label in enumerate(self._labels()):
+            row = [
+                f"<td{_LEFT if name in left else ''}>{_as_html(texts[position])}</td>"
+                for name, texts in cells.items()
+            ]
+            lines.append(f"<tr><th{_LEFT}>{html.escape(label)}</th>{''.join(row)}</tr>")
+        head, *body = lines
+        return f"<table><thead>{head}</thead><tbody>\n" + "\n".join(body) + "\n</tbody></table>"
+
+    def _cells(self) -> tuple[dict[str, list[str]], set[str]]:
+        """Return the texts of each column by its heading, and the headings of text columns."""
+        cells, left = {}, set()
+        for position, name in enumerate(self.columns):
+            values, heading = self.iloc[:, position], _label(name)
+            cells[heading] = column_texts(values, self._digits, percent=name in self._percent)
+            if not all(_is_number(value) or _is_missing(value) for value in values):
+                left.add(heading)
+        return cells, left
+
+    def _labels(self) -> list[str]:
+        """Return the labels of the rows; what repeats in an outer level stands once."""
+        if isinstance(self.index, pd.RangeIndex):
+            return [""] * len(self)
+        if not isinstance(self.index, pd.MultiIndex):
+            return [_label(label) for label in self.index]
+        labels, before = [], ()
+        for parts in self.index:
+            shown = [
+                "" if parts[: i + 1] == before[: i + 1] else _label(p) for i, p in enumerate(parts)
+            ]
+            labels.append(" · ".join(part for part in shown if part))
+            before = parts
+        return labels
+
+
+def table(
+    data: pd.DataFrame | pd.Series | Mapping[str, Any],
+    *,
+    digits: int = 3,
+    percent: Iterable[Hashable] = (),
+    units: Mapping[str, str] | None = None,
+) -> Table:
+    """Return a table for reading.
+
+    Text is aligned left and numbers right. Whole numbers get thousands separators, others `digits`
+    decimals; a missing value is a dash, and the row numbers of an unnamed index are left out.
+
+    Parameters
+    ----------
+    data : DataFrame, Series or mapping of row label to value
+        What to show.
+    digits : int
+        Decimals of numbers that are not whole.
+    percent : iterable of column names
+        Columns of shares, shown in percent.
+    units : mapping of column name to unit, optional
+        Written behind the heading: ``{"rmse": "rating units"}``.
+
+    Returns
+    -------
+    Table
+        A DataFrame with the same values.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"users": [5235, 12], "rmse": [0.91234, None]}, ["EASE", "SVD"])
+    >>> table(frame)
+          users   rmse
+    EASE  5,235  0.912
+    SVD      12      –
+    """
+    if isinstance(data, Mapping):
+        data = pd.Series(data, name="value", dtype=object)
+    frame = data.to_frame() if isinstance(data, pd.Series) else data
+    names: dict[Hashable, str] = {name: f"{name} ({unit})" for name, unit in (units or {}).items()}
+    result = Table(frame.rename(columns=names))
+    object.__setattr__(result, "_digits", digits)
+    object.__setattr__(result, "_percent", frozenset(names.get(name, name) for name in percent))
+    return result
+
+
+def column_texts(values: pd.Series, digits: int, *, percent: bool = False) -> list[str]:
+    """Return the values of one column as they are shown, in like form."""
+    if not all(_is_number(value) or _is_missing(value) for value in values):
+        return [_alone(value) for value in values]
+    numbers = [float(value) for value in values if not _is_missing(value)]
+    whole = all(number.is_integer() for number in numbers if math.isfinite(number))
+    if not percent and any(abs(number) >= 1000 for number in numbers):
+        digits = 0
+    return [_text(value, 0 if whole else digits, percent) for value in values]
+
+
+def _alone(value: Any) -> str:
+    """Return a value of a column that holds more than numbers."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if _is_number(value) and not _is_missing(value):
+        return f"{value:,}" if float(value).is_integer() else f"{value:.4g}"
+    return _MISSING if _is_missing(value) else _label(value)
+
+
+def _text(value: Any, digits: int, percent: bool) -> str:
+    if _is_missing(value):
+        return _MISSING
+    if math.isinf(value):
+        return f"{value:g}"
+    if percent:
+        return f"{value + 0.0:.0%}".replace("-0%", "0%").replace("%", " %")
+    rounded = round(float(value), digits) + 0.0  # without the sign of -0.0
+    if rounded == 0 and value != 0:
+        return f"{value:.1g}"
+    return f"{rounded:,.{digits}f}"
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, pd.Timestamp):
+        return str(value.date() if value == value.normalize() else value)
+    if isinstance(value, tuple | list | set | np.ndarray):
+        return ", ".join(map(str, value))
+    return "" if _is_missing(value) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None or value is pd.NaT or value is pd.NA or (_is_number(value) and value != value)
+    )
+
+
+def _as_html(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")

@@ -1,0 +1,51 @@
+"""Tables as people read them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys_lib.formatting import table
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([83189, 16.0], ["83,189", "16"]),
+        ([0.5, np.nan], ["0.500", "–"]),
+        ([-0.0, 0.25], ["0.000", "0.250"]),
+        ([1e-6, 1.0], ["1e-06", "1.000"]),
+        ([5.0, 12.0], ["5", "12"]),
+        ([1.0987595424399415, 178], ["1.099", "178.000"]),
+        (["EASE", None], ["EASE", "–"]),
+        ([True, False], ["yes", "no"]),
+        ([(128, 64), 0.002], ["128, 64", "0.002"]),
+        ([pd.Timestamp("2024-01-31"), pd.NaT], ["2024-01-31", "–"]),
+    ],
+)
+def test_values_are_shown_with_the_digits_that_matter(values, shown):
+    text = repr(table(pd.DataFrame({"x": pd.Series(values, ["a", "b"], dtype=object)})))
+    assert [line.split(maxsplit=1)[1].strip() for line in text.splitlines()[1:]] == shown
+
+
+def test_shares_units_and_outer_labels():
+    frame = pd.DataFrame({"gap": [0.7733, -0.0], "rmse": [1.5, 1.25]}, [["a", "a"], ["x", "y"]])
+    text = repr(table(frame, digits=2, percent=["gap"], units={"rmse": "rating units"}))
+    assert [line.split("  ")[0].strip() for line in text.splitlines()[1:]] == ["a · x", "y"]
+    assert "rmse (rating units)" in text
+    assert "77 %" in text
+    assert " 0 %" in text
+
+
+def test_text_is_escaped_aligned_left_and_never_cut():
+    meaning = "<b>a very long sentence</b> " * 20
+    page = table({"EPOCHS": meaning})._repr_html_()
+    assert page.count("a very long sentence") == 20
+    assert "<b>" not in page
+    assert 'style="text-align: left"' in page
+
+
+def test_a_table_is_a_frame_and_what_is_made_of_it_is_a_plain_one():
+    frame = pd.DataFrame({"x": [0.12345]})
+    shown = table(frame)
+    pd.testing.assert_frame_equal(pd.DataFrame(shown), frame)
+    assert type(shown.head(1)) is pd.DataFrame
