@@ -15,6 +15,7 @@ from recsys_lib.plots.style import (
     MUTED,
     new_axes,
     new_figure,
+    shorten,
     styled,
     write_words,
 )
@@ -58,7 +59,7 @@ def plot_two_views(
     )
     said.hlines(row, scale[0], ordered["value"], color=COLORS["sky"], lw=2)
     said.plot(ordered["value"], row, "o", color=COLORS["blue"], ms=6)
-    said.set_yticks(row, ordered.get("title", ordered["item_id"]).astype(str).str.slice(0, 46))
+    said.set_yticks(row, [shorten(title, 40) for title in ordered.get("title", ordered["item_id"])])
     said.set_xlim(scale[0], scale[1] + 0.5)
     said.set_xlabel("rating")
     said.set_title(f"What {user} said", pad=24)

@@ -1,11 +1,26 @@
 """Models side by side: intervals between a floor and a ceiling, and whether probabilities hold."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
-from recsys_lib.plots.style import COLORS, GRID, INK, MUTED, new_axes, styled, write_words
+from recsys_lib.plots.style import (
+    COLORS,
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    log_ticks,
+    new_axes,
+    shorten,
+    styled,
+    write_words,
+)
 
 __all__ = [
     "plot_comparison",
@@ -103,28 +118,43 @@ def plot_cost(
     colors = [COLORS["blue" if name in front.index else "gray"] for name in table.index]
     ax.scatter(table["seconds"], table["value"], s=44, c=colors, zorder=3)
     ax.set_xscale("log")
-    ax.margins(x=0.14)
-    for name, height in _spread_out(ordered["value"], ax).items():
-        place = (ordered.loc[name, "seconds"], height)
-        ax.annotate(str(name), place, (7, 0), textcoords="offset points", va="center", size=9)
-    return write_words(ax, title, xlabel, ylabel)
+    ax.margins(x=0.14, y=0.1)
+    log_ticks(ax.xaxis, table["seconds"].max() / table["seconds"].min())
+    write_words(ax, title, xlabel, ylabel)
+    _name_points(ax, ordered["seconds"], ordered["value"])
+    return ax
 
 
-def _spread_out(heights: pd.Series, ax: Axes) -> pd.Series:
-    """Move labels apart that would lie on each other, each as little as it needs."""
-    low, high = ax.get_ylim()
-    gap = (high - low) / 24
-    places = heights.sort_values(kind="stable").copy()
-    for _ in range(200):
-        steps = np.diff(places)
-        tight = np.flatnonzero(steps < gap * 0.999)
-        if not len(tight):
-            break
-        for lower in tight:
-            push = (gap - (places.iloc[lower + 1] - places.iloc[lower])) / 2
-            places.iloc[lower] -= push
-            places.iloc[lower + 1] += push
-    return places
+#: Places of a name around its point, in points; nearest first.
+_AROUND = [
+    (reach * x, reach * y)
+    for reach in (9, 16, 26, 38)
+    for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (0.8, -0.8), (-0.8, 0.8))
+]
+
+
+def _name_points(ax: Axes, xs: pd.Series, ys: pd.Series) -> None:
+    """Write each point's name beside it, where it covers no other point and no other name."""
+    figure: Any = ax.figure
+    figure.draw_without_rendering()
+    points = ax.transData.transform(np.column_stack([xs, ys]))
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in points]
+    for name, x, y in zip(xs.index, xs, ys, strict=True):
+        label = ax.annotate(str(name), (x, y), (0, 0), textcoords="offset points", size=9, zorder=4)
+        label.set_path_effects([withStroke(linewidth=3, foreground=PAPER)])
+        for shift in _AROUND:
+            label.set(ha=_SIDES[np.sign(shift[0])], va="center", position=shift)
+            box = label.get_window_extent()
+            inside = ax.bbox.contains(*box.min) and ax.bbox.contains(*box.max)
+            if inside and not box.count_overlaps(taken):
+                break
+        taken.append(box)
+        if max(map(abs, shift)) > _AROUND[0][0]:
+            ax.annotate("", (x, y), shift, textcoords="offset points", arrowprops=_LEADER, zorder=2)
+
+
+_SIDES = {1: "left", 0: "center", -1: "right"}
+_LEADER = {"arrowstyle": "-", "color": GRID, "lw": 1.0, "shrinkB": 4}
 
 
 @styled
@@ -201,7 +231,7 @@ def plot_reliability(
     if "true" in bins:
         ax.plot(bins["predicted"], bins["true"], "D", mfc="none", mec=COLORS["vermilion"], mew=1.8)
         ax.lines[-1].set_label("true probability")
-    ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))  # room for whole dots at the ends
     ax.set_aspect("equal")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:.0%}")
@@ -233,7 +263,7 @@ def plot_recommendations(table: pd.DataFrame, *, title: str, ax: Axes | None = N
         ax.lines[-1].set_label("true probability")
         # Above the axes, and the title above that: bars of a good list reach everywhere.
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
-    ax.set_yticks(rows, table["title"].astype(str).str.slice(0, 56))
+    ax.set_yticks(rows, [shorten(title, 56) for title in table["title"]])
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.invert_yaxis()

@@ -1,14 +1,22 @@
-"""Curves side by side: how something moves with a knob, for several models at once."""
+"""Curves side by side: how something changes with a setting, for several models at once."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
-from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, new_figure, styled
+from recsys_lib.plots.style import (
+    COLORS,
+    INK,
+    MARKERS,
+    MUTED,
+    new_figure,
+    styled,
+    write_legend,
+    write_question,
+)
 
 __all__ = ["plot_agreement", "plot_approach", "plot_curves"]
 
@@ -63,8 +71,8 @@ def plot_curves(
     """
     if isinstance(panels, pd.DataFrame):
         panels = {"": panels}
-    width = 7.6 if len(panels) == 1 else min(12.0, 2.6 + 3.0 * len(panels))
-    figure, axes = new_figure(len(panels), width=width, height=height, sharey=share_y)
+    width = 7.6 if len(panels) == 1 else 2.6 + 3.0 * len(panels)
+    _, axes = new_figure(len(panels), width=width, height=height, sharey=share_y)
     # In the order of first appearance over all panels.
     found = dict.fromkeys(name for table in panels.values() for name in table.columns)
     names = [name for name in found if name not in _REFERENCES]
@@ -80,16 +88,19 @@ def plot_curves(
             ax.xaxis.set_minor_formatter(NullFormatter())
         if log_y:
             ax.set_yscale("log")
+        elif pd.api.types.is_integer_dtype(table.index):
+            ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         for level in (levels or {}).values():
             ax.axhline(level, color=MUTED, lw=1.1, ls="--", zorder=1)
-        ax.set_xlabel(label)
-        ax.set_title(heading, size=10, weight="normal")
+        ax.set_xlabel(_wrapped(label, len(panels)))
+        if heading:
+            ax.set_title(heading, size=10, weight="normal")
     _name_levels(axes[-1], levels or {})
     axes[0].set_ylabel(ylabel)
     if percent:
         axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    _write_legend(axes)
-    figure.suptitle(title, x=0.012, ha="left", size=12, weight="bold")
+    write_legend(axes)
+    write_question(axes, title)
     return axes
 
 
@@ -164,8 +175,7 @@ def plot_agreement(
         Side by side, each with its own x and y; the heading also says the rank correlation: 1 where
         both order the models alike, -1 where one is the reverse of the other.
     """
-    width = min(12.0, 2.6 + 3.0 * len(panels))
-    figure, axes = new_figure(len(panels), width=width, height=height)
+    _, axes = new_figure(len(panels), width=2.6 + 3.0 * len(panels), height=height)
     names = list(dict.fromkeys(name for table in panels.values() for name in table.index))
     for ax, (heading, table) in zip(axes, panels.items(), strict=True):
         for name, (x, y) in zip(table.index, table.to_numpy(float), strict=True):
@@ -177,11 +187,16 @@ def plot_agreement(
         agreement = ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
         words = f"{heading}\nrank correlation {agreement:+.1f}"
         ax.set_title(words, size=10, weight="normal")
-        ax.set_xlabel(xlabel)
+        ax.set_xlabel(_wrapped(xlabel, len(panels)))
     axes[0].set_ylabel(ylabel)
-    _write_legend(axes)
-    figure.suptitle(title, x=0.012, ha="left", size=12, weight="bold")
+    write_legend(axes)
+    write_question(axes, title)
     return axes
+
+
+def _wrapped(label: str, n_panels: int) -> str:
+    """Break a label into lines that its panel has room for."""
+    return textwrap.fill(label, 28) if n_panels > 2 else label
 
 
 def _draw(ax: Axes, curve: pd.Series, place: int | None, ends: Sequence[pd.Series]) -> None:
@@ -199,21 +214,3 @@ def _name_levels(ax: Axes, levels: Mapping[str, float]) -> None:
     for name, level in levels.items():
         place = ax.get_yaxis_transform()
         ax.text(1.02, level, name, transform=place, va="center", color=MUTED, size=9)
-
-
-def _write_legend(axes: Sequence[Axes]) -> None:
-    """Name every curve once, also one that only a later panel has: beside one panel, below more."""
-    known: dict[str, Artist] = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            known.setdefault(label, handle)
-    if len(axes) == 1:
-        axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-        return
-    figure, handles, ncols = axes[0].figure, list(known.values()), min(len(known), 6)
-    place = "outside lower center"
-    figure.legend(handles, list(known), loc=place, ncols=ncols, frameon=False)
-    # A legend outside keeps twice the usual distance.
-    engine = figure.get_layout_engine()
-    if isinstance(engine, ConstrainedLayoutEngine):
-        engine.set(h_pad=0.09)

@@ -7,7 +7,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from recsys_lib.plots.style import COLORS, INK, MUTED, new_axes, styled, write_words
+from recsys_lib.plots.style import COLORS, INK, MUTED, log_ticks, new_axes, styled, write_words
 
 __all__ = ["plot_activity", "plot_long_tail", "plot_quantiles", "plot_ratings", "rating_shares"]
 
@@ -225,7 +225,7 @@ def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = N
     ax.axvline(median, color=COLORS["vermilion"])
     ax.text(median, ax.get_ylim()[1], f" median {median:g}", color=COLORS["vermilion"], va="top")
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:g}")
+    log_ticks(ax.xaxis, active.max() / active.min())
     silent = int((values == 0).sum())
     aside = f" ({silent:,} have none)" if silent else ""
     return write_words(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from recsys_lib.plots.curves import plot_curves
@@ -63,8 +63,12 @@ def plot_history(
         ax.text(1.01, level, name, transform=ax.get_yaxis_transform(), va="center", color=MUTED)
     if best is not None:
         ax.axvline(best, color=COLORS["vermilion"], lw=1.2, label=f"kept: epoch {best}")
-    ax.legend(loc="best")
-    return write_words(ax, title, "epoch", ylabel)
+    # Above the axes, and the title above that: curves and lines stand anywhere inside.
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    write_words(ax, "", "epoch", ylabel)
+    ax.set_title(title, pad=26)
+    return ax
 
 
 @styled

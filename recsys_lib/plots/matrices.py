@@ -40,7 +40,7 @@ def plot_user_items(
     ax.scatter(seen.col, seen.row, s=3, marker="s", color=COLORS["blue"], linewidths=0)
     ax.set(xlim=(-1, len(cols)), ylim=(len(rows), -1), xticks=[], yticks=[])
     ax.grid(visible=False)
-    share = seen.nnz / max(1, len(rows) * len(cols))
+    share = user_items.nnz / max(1, user_items.shape[0] * user_items.shape[1])
     return write_words(
         ax,
         f"Who rates what? {share:.1%} of the cells are known",

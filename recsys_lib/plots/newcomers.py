@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, new_axes, styled, write_words
+from recsys_lib.plots.style import (
+    COLORS,
+    INK,
+    MARKERS,
+    MUTED,
+    new_axes,
+    shorten,
+    styled,
+    write_words,
+)
 
 __all__ = ["plot_list_moves", "plot_newcomers"]
 
@@ -114,7 +123,7 @@ def plot_list_moves(
         for step, side, align in ((0, -0.1, "right"), (last, 0.1, "left")):
             for rank in part.loc[part["step"] == step, "rank"]:
                 ink = colors.get(item, MUTED)
-                shown = _shortened(str(part["title"].iloc[0]))
+                shown = shorten(part["title"].iloc[0], _TITLE_LENGTH)
                 ax.text(step + side, rank, shown, ha=align, va="center", size=9, color=ink)
     words = ["\n".join(textwrap.wrap(step, _HEAD_LENGTH)) for step in steps]
     ax.set_xticks(range(last + 1), words)
@@ -127,7 +136,3 @@ def plot_list_moves(
     ax.grid(visible=False)
     ax.set_title(title, pad=16)
     return ax
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _TITLE_LENGTH else text[: _TITLE_LENGTH - 1].rstrip() + "…"

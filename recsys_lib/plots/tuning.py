@@ -5,16 +5,24 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from recsys_lib.plots.style import COLORS, INK, MUTED, new_axes, new_figure, styled, write_words
+from recsys_lib.plots.style import (
+    COLORS,
+    INK,
+    MUTED,
+    log_ticks,
+    new_axes,
+    new_figure,
+    styled,
+    write_legend,
+    write_question,
+    write_words,
+)
 
 __all__ = ["plot_gains", "plot_importance", "plot_searches", "plot_slices"]
 
 _GIVEN, _TRIED, _BEST = COLORS["gray"], COLORS["sky"], COLORS["vermilion"]
-# Numbers between two powers of ten that a logarithmic axis has room for, by what it spans.
-_TICKS = ((12, (1.0, 2.0, 5.0)), (500, (1.0, 3.0)), (np.inf, (1.0,)))
 
 
 @styled
@@ -43,7 +51,7 @@ def plot_searches(
         On one scale. The square is the model as given; crosses at the foot are trials that were
         given up or failed.
     """
-    figure, axes = new_figure(len(searches), width=2.5 * len(searches) + 0.6, sharey=True)
+    _, axes = new_figure(len(searches), width=2.5 * len(searches) + 0.6, sharey=True)
     for ax, (name, trials) in zip(axes, searches.items(), strict=True):
         complete = trials[trials["state"] == "complete"]
         ax.step(trials["trial"], trials["best"], where="post", color=_BEST, label="best so far")
@@ -54,7 +62,8 @@ def plot_searches(
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         _name(ax, name, "trial")
     axes[0].set_ylabel(ylabel or metric)
-    _head(figure, axes, title)
+    write_legend(axes)
+    write_question(axes, title)
     return axes
 
 
@@ -72,16 +81,6 @@ def _name(ax: Axes, name: str, xlabel: str) -> None:
     """Write what one of several axes is about, smaller than the title of all."""
     ax.set_title(str(name), fontweight="normal", fontsize=10)
     ax.set_xlabel(xlabel)
-
-
-def _head(figure: Figure, axes: Sequence[Axes], title: str) -> None:
-    """Write the title of all axes, and beside it what the marks in them mean."""
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12, color=INK)
-    drawn = [ax.get_legend_handles_labels() for ax in axes]
-    marks = {text: one for pair in drawn for one, text in zip(*pair, strict=True)}
-    if marks:
-        where = {"loc": "upper right", "bbox_to_anchor": (0.99, 0.985), "frameon": False}
-        figure.legend(marks.values(), marks.keys(), ncols=len(marks), **where)
 
 
 @styled
@@ -103,7 +102,7 @@ def plot_importance(
     """
     rows = max(len(one) for one in shares.values())
     size = {"width": 3.1 * len(shares) + 0.8, "height": 1.7 + 0.34 * rows}
-    figure, axes = new_figure(len(shares), **size, sharex=True)
+    _, axes = new_figure(len(shares), **size, sharex=True)
     for ax, (name, share) in zip(axes, shares.items(), strict=True):
         places = np.arange(len(share))
         ax.barh(places, share, color=COLORS["sky"], height=0.7)
@@ -113,7 +112,9 @@ def plot_importance(
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         _name(ax, name, "share of the variance")
     axes[0].set_xlim(0, 1)
-    _head(figure, (), title)
+    if len(shares) == 1:
+        title = f"{title[:-1]} to {next(iter(shares))}?"
+    write_question(axes, title)
     return axes
 
 
@@ -149,7 +150,7 @@ def plot_slices(
     found = trials[trials[metric].notna()]
     best = found.index[int(np.argmax(found[metric] == found["best"].iloc[-1]))]
     width = 2.5 * len(names) + 0.6
-    figure, axes = new_figure(len(names), width=width, height=3.6, sharey=True)
+    _, axes = new_figure(len(names), width=width, height=3.9, sharey=True)
     for ax, name in zip(axes, names, strict=True):
         places = _places(ax, trials[name], log=name in log)
         ax.plot(places[found.index], found[metric], "o", color=_TRIED, ms=5, label="trial")
@@ -160,7 +161,8 @@ def plot_slices(
         ax.set_xlabel(name)
         ax.margins(y=0.1)  # room for the crosses
     axes[0].set_ylabel(ylabel or metric)
-    _head(figure, axes, title)
+    write_legend(axes)
+    write_question(axes, title)
     return axes
 
 
@@ -168,12 +170,8 @@ def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:
     """Numbers as they are; anything else counted, with its words on the axis."""
     if pd.api.types.is_numeric_dtype(values):
         if log:
-            span = values.max() / values.min()
             ax.set_xscale("log")
-            subs = next(subs for limit, subs in _TICKS if span < limit)
-            ax.xaxis.set_major_locator(LogLocator(subs=subs))
-            ax.xaxis.set_major_formatter("{x:g}")
-            ax.xaxis.set_minor_formatter(NullFormatter())
+            log_ticks(ax.xaxis, values.max() / values.min())
         return values.astype(float)
     words = values.map(str)
     kinds = sorted(words.unique())
