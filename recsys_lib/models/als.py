@@ -85,7 +85,9 @@ class ALS(Recommender):
         with _single_blas_thread():
             model = self._backend()
             model.user_factors = 0.01 * directions
-            model.item_factors = start * np.float32(0.01 / max(float(start.std()), 1e-12))
+            # A single number has no spread, and its size takes the place of it.
+            spread = float(start.std()) or float(np.abs(start).max()) or 1.0
+            model.item_factors = start * np.float32(0.01 / spread)
             model.fit(_matrix(x), show_progress=False)
         self.item_factors_ = model.item_factors
 

@@ -320,7 +320,7 @@ class Autoencoder(EpochRecommender):
         self.history_ = read_table(folder / "history.parquet")
 
     def _check(self, x: sparse.csr_array) -> None:
-        check_widths("hidden_dims", self.hidden_dims)
+        check_widths("hidden_dims", self.hidden_dims, least=1)
         check_choice("loss_on", self.loss_on, ("observed", "all"))
         check_choice("base", self.base, ("biases", "mean"))
         for name in ("input_dropout", "dropout", "averaging"):

@@ -176,7 +176,8 @@ class BiasedSVD(Recommender):
         """Item factors at the start: the deviations of random groups of users, scaled to 0.1."""
         directions = rng_from(self.seed, "factors").normal(size=(x.shape[0], self.latent_dim))
         start = np.asarray(self.biases_.deviations(x).T @ directions)
-        return start * (0.1 / max(float(start.std()), 1e-12))
+        # A single number has no spread, and its size takes the place of it.
+        return start * (0.1 / (float(start.std()) or float(np.abs(start).max()) or 1.0))
 
     def _penalty(self, damping: float) -> Floats:
         return np.array([damping] + [self.l2] * self.latent_dim)

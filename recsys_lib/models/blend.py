@@ -205,6 +205,11 @@ class Blend(Recommender):
             fold_in = check_user_items(validation.fold_in)
             targets = check_user_items(validation.targets)
             asked = np.flatnonzero(np.diff(targets.indptr))
+            if not len(asked):
+                raise ValueError(
+                    "`validation` must hold targets, which choose the weights; it holds none. "
+                    "Leave it out for equal weights."
+                )
             asked = asked[: max(1, _ROOM // (len(members) * targets.shape[1]))]
             scores = [standardize(member.score(fold_in[asked])) for member in members]
             self.weights_ = greedy_weights(

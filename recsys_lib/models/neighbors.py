@@ -21,6 +21,8 @@ Feedback = Literal["explicit", "implicit"]
 
 # Dense similarities held at once, in numbers: 64 MB of float32.
 _BLOCK_NUMBERS = 16_000_000
+# Share of pairs with something in common below which the others are not looked at.
+_FEW = 0.05
 
 
 def check_neighborhood(feedback: str, neighbours: int, shrinkage: float, damping: float) -> None:
@@ -75,15 +77,23 @@ def nearest_rows(
 
     Notes
     -----
-    Computed in blocks of rows; about 64 MB are dense at any time.
+    Computed in blocks of rows; about 64 MB are dense at any time. Where a row of `left` is compared
+    with itself, of a wide catalog with few users only pairs with something in common are looked at.
     """
     left_unit, right_unit = _unit_rows(left), _unit_rows(right).T.tocsr()
     left_seen, right_seen = pattern(left), pattern(right).T.tocsr()
     parts = []
     for rows in _row_blocks(left.shape[0], right.shape[0]):
-        block = (left_unit[rows] @ right_unit).toarray()
+        found = left_unit[rows] @ right_unit
+        common = left_seen[rows] @ right_seen if shrinkage > 0 else pattern(found)
+        # Users who score come in batches, which must not change how their ties are settled.
+        if skip_self and found.nnz < _FEW * found.shape[0] * found.shape[1]:
+            common.data /= common.data + np.float32(shrinkage)
+            parts.append(_largest_stored(found.multiply(common).tocsr(), rows.start, neighbours))
+            continue
+        block = found.toarray()
         if shrinkage > 0:
-            common = (left_seen[rows] @ right_seen).toarray()
+            common = common.toarray()
             block *= common / (common + np.float32(shrinkage))
         if skip_self:
             block[np.arange(block.shape[0]), np.arange(rows.start, rows.stop)] = 0
@@ -117,3 +127,15 @@ def _largest(block: NDArray[np.float32], k: int) -> sparse.csr_array:
     found.data[found.data < 0] = 0
     found.eliminate_zeros()
     return found
+
+
+def _largest_stored(block: sparse.csr_array, start: int, k: int) -> sparse.csr_array:
+    """As `_largest`, of few stored entries; row 0 is row `start` of the whole, itself left out."""
+    row = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    order = np.lexsort((block.indices, -block.data, row))
+    order = order[(block.data[order] > 0) & (block.indices[order] != row[order] + start)]
+    counts = np.bincount(row[order], minlength=block.shape[0])
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    kept = np.sort(order[rank < k])
+    parts = (block.data[kept], (row[kept], block.indices[kept]))
+    return sparse.csr_array(parts, shape=block.shape)

@@ -199,8 +199,8 @@ def log_popularity(x: sparse.csr_array) -> NDArray[np.float32]:
     return np.log((counts + 0.5) / (x.shape[0] + 1)).astype(np.float32)
 
 
-def check_widths(name: str, widths: Sequence[int]) -> None:
-    """Raise unless `widths` is a tuple (or list) of integers >= 1.
+def check_widths(name: str, widths: Sequence[int], *, least: int = 0) -> None:
+    """Raise unless `widths` is a tuple (or list) of at least so many integers >= 1.
 
     Examples
     --------
@@ -210,6 +210,8 @@ def check_widths(name: str, widths: Sequence[int]) -> None:
     """
     if not isinstance(widths, tuple | list):
         raise TypeError(f"`{name}` must be a tuple of layer widths; got {widths!r}. Try (600,).")
+    if len(widths) < least:
+        raise ValueError(f"`{name}` must have a hidden layer; got {widths!r}. Try (600,).")
     for place, width in enumerate(widths):
         check_integer(f"{name}[{place}]", width, minimum=1)
 

@@ -26,14 +26,15 @@ class PureSVD(Recommender):
     Parameters
     ----------
     latent_dim : int
-        Number of singular vectors, >= 1 and at most min(n_users, n_items).
+        Number of singular vectors, >= 1. There are min(n_users, n_items); where more are asked for,
+        half of them are taken, because all of them would only return the row.
     seed : int
         Of the start vector of the iteration; the result does not depend on it beyond rounding.
 
     Attributes
     ----------
     item_factors_ : ndarray of shape (n_items, latent_dim), float32
-        The matrix :math:`V`, orthonormal columns.
+        The matrix :math:`V`, orthonormal columns; `latent_dim` as it was taken.
     item_shares_ : ndarray of shape (n_items,), float32
         Popularity: the answer to an empty row.
 
@@ -63,17 +64,13 @@ class PureSVD(Recommender):
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         check_integer("latent_dim", self.latent_dim, minimum=1)
         smaller = min(x.shape)
-        if self.latent_dim > smaller:
-            raise ValueError(
-                f"`latent_dim` must be at most min(n_users, n_items) = {smaller}; got "
-                f"{self.latent_dim}. Choose fewer factors."
-            )
+        latent_dim = self.latent_dim if self.latent_dim <= smaller else max(1, smaller // 2)
         self.item_shares_ = item_shares(x)
-        if self.latent_dim == smaller:  # ARPACK finds all but the last
-            right = np.linalg.svd(x.toarray(), full_matrices=False)[2]
+        if latent_dim == smaller or not x.data.any():  # ARPACK finds all but the last
+            right = np.linalg.svd(x.toarray(), full_matrices=False)[2][:latent_dim]
         else:
             start = rng_from(self.seed, "start").normal(size=smaller)
-            right = linalg.svds(x.astype(np.float64), self.latent_dim, v0=start)[2]
+            right = linalg.svds(x.astype(np.float64), latent_dim, v0=start)[2]
         self.item_factors_ = np.ascontiguousarray(right.T, dtype=np.float32)
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:

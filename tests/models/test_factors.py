@@ -16,11 +16,6 @@ RNG = np.random.default_rng(0)
 LIKES = sparse.csr_array((RNG.random((30, 8)) < 0.4).astype(np.float32))
 
 
-def test_more_factors_than_there_are_singular_vectors_are_refused():
-    with pytest.raises(ValueError, match=r"at most min\(n_users, n_items\) = 8; got 9"):
-        PureSVD(latent_dim=9).fit(LIKES)
-
-
 def test_the_projection_does_not_depend_on_the_seed():
     a, b = PureSVD(latent_dim=3, seed=0).fit(LIKES), PureSVD(latent_dim=3, seed=1).fit(LIKES)
     assert_allclose(a.score(LIKES), b.score(LIKES), atol=1e-5)

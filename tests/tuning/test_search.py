@@ -151,15 +151,21 @@ def test_seconds_are_a_budget_too(likes: Split) -> None:
 
 
 def test_settings_that_cannot_be_fitted_are_trials_that_failed(likes: Split) -> None:
-    space = Space("PureSVD", {"latent_dim": Range(2, 350)})
-    found = search(PureSVD(latent_dim=4), likes, "ndcg@10", trials=8, space=space)
+    class Low(Learner):
+        def _fit(self, x: Any, validation: Any, **hooks: Any) -> None:
+            if self.level > 0.5:
+                raise ValueError(f"`level` must be at most 0.5; got {self.level}.")
+            super()._fit(x, validation, **hooks)
+
+    space = Space("Low", dict(LEVELS.ranges))
+    found = search(Low(level=0.1), likes, "ndcg@10", trials=8, space=space)
     failed = found.trials.query("state == 'failed'")
     assert len(found.trials) == 8
-    assert failed["latent_dim"].gt(40).all()
-    assert failed["error"].str.startswith("ValueError: `latent_dim` must be at most").all()
-    assert len(failed) >= 3
-    with pytest.raises(ValueError, match="`latent_dim` must be at most"):
-        search(PureSVD(latent_dim=60), likes, "ndcg@10", trials=8, space=space)
+    assert failed["level"].gt(0.5).all()
+    assert failed["error"].str.startswith("ValueError: `level` must be at most").all()
+    assert len(failed) >= 2
+    with pytest.raises(ValueError, match="`level` must be at most"):
+        search(Low(level=0.9), likes, "ndcg@10", trials=8, space=space)
 
 
 def test_an_error_in_the_code_is_no_trial(likes: Split) -> None:
