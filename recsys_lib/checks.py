@@ -22,6 +22,7 @@ __all__ = [
     "check_memory",
     "check_nonnegative",
     "check_positive",
+    "check_rating_scale",
     "check_ratings",
     "check_user_items",
 ]
@@ -111,6 +112,26 @@ def check_ratings(user_items: sparse.csr_array, name: str = "user_items") -> Non
         raise ValueError(
             f"`{name}` must store at least one rating; it stores none. Check the filter before it."
         )
+
+
+def check_rating_scale(scale: Any) -> tuple[float, float]:
+    """Return the lowest and the highest rating as numbers; they are equal where all ratings are.
+
+    Examples
+    --------
+    >>> check_rating_scale((1, None))
+    Traceback (most recent call last):
+    ValueError: `rating_scale` must be (lowest, highest), two numbers such as (1, 5); got (1, None).
+    """
+    try:
+        low, high = map(float, scale)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not low <= high:
+        raise ValueError(
+            f"`rating_scale` must be (lowest, highest), two numbers such as (1, 5); got {scale!r}."
+        )
+    return low, high
 
 
 def check_is_fitted(model: object, attribute: str) -> None:

@@ -20,7 +20,7 @@ from recsys_lib.artifacts import (
     write_manifest,
     write_table,
 )
-from recsys_lib.checks import check_choice
+from recsys_lib.checks import check_choice, check_rating_scale
 from recsys_lib.errors import ArtifactError
 from recsys_lib.tables import (
     Duplicates,
@@ -124,6 +124,8 @@ class Dataset:
                     f"`{name}` must be a pandas DataFrame; got {kind}. Convert it with "
                     ".to_pandas(), or read a file with load_dataset(path)."
                 )
+        if rating_scale is not None:
+            rating_scale = check_rating_scale(rating_scale)
         table = check_interactions(frame, user, item, value, timestamp)
         check_scale(table, value, rating_scale)
         table = merge_duplicates(table, duplicates)

@@ -216,7 +216,7 @@ def test_a_column_that_stands_twice_and_half_a_scale_are_named() -> None:
     with pytest.raises(DataError, match="'value' must be in the table once"):
         Dataset.from_frame(pd.concat([F, F[["value"]]], axis=1))
     with pytest.raises(
-        ValueError, match=r"must be \(low, high\), numbers with .*; got \(1, None\)"
+        ValueError, match=r"must be \(lowest, highest\), two numbers .*got \(1, None\)"
     ):
         Dataset.from_frame(F, rating_scale=(1, None))
 

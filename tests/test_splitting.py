@@ -127,5 +127,15 @@ def test_impossible_splits_say_what_is_wrong() -> None:
     with pytest.raises(DataError, match="must have timestamps"):
         split_by_time(timeless)
     frozen = Dataset.from_frame(dataset.to_frame().assign(timestamp=1), timestamp="timestamp")
-    with pytest.raises(DataError, match="must tell the parts apart"):
+    with pytest.raises(DataError, match="must tell three parts apart; .* has 1 different one"):
         split_by_time(frozen)
+
+
+@pytest.mark.parametrize("times", [[1, 2, 3, 4, 5], [1, 2, 3, 3, 3], [1, 1, 1, 2, 3]])
+def test_five_interactions_are_split_in_three(times: list[int]) -> None:
+    frame = pd.DataFrame({"user_id": list("aabbc"), "item_id": list("xyxzy"), "t": times})
+    dataset = Dataset.from_frame(frame, value=None, timestamp="t")
+    for split in (split_by_time(dataset), split_ratings(dataset)):
+        parts = [split.train.nnz, split.validation.targets.nnz, split.test.targets.nnz]
+        assert min(parts) >= 1
+        assert sum(parts) == 5

@@ -84,7 +84,7 @@ class Sample:
         0. For a plain mean it is value - mean.
         """
         mean, sums = self.mean, self.sums
-        scale = self.n_users / sums[:, 1].sum()
+        scale = self.n_users / max(float(sums[:, 1].sum()), 1e-300)  # 0 / 0 is 0 here
         if not self.squared:
             return scale * (sums[:, 0] - mean * sums[:, 1])
         if mean == 0:
@@ -270,6 +270,10 @@ class Estimate:
             return float("nan"), float("nan")
         if not self.seed_parts:
             return percentile_interval(self.draws, confidence)
+        return self.student_interval(confidence)
+
+    def student_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return the interval of Student's t, which holds 0 exactly where `p_value` says so."""
         check_fraction("confidence", confidence)
         reach = float(special.stdtrit(self.degrees, (1 + confidence) / 2)) * self.standard_error
         return self.value - reach, self.value + reach

@@ -203,7 +203,7 @@ def _lists(scorer: Any, fold: Fold, k: int) -> NDArray[np.int32]:
         top_k(scores, k, exclude=fold.fold_in[rows]).items
         for rows, scores in score_batches(scorer, fold)
     ]
-    return np.concatenate(parts)
+    return np.concatenate([np.empty((0, k), dtype=np.int32), *parts])
 
 
 def _share_kept(

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.checks import check_rating_scale
+
 __all__ = ["absolute_error", "clip_to_scale", "predictions_at", "root_squared_error"]
 
 
@@ -44,12 +46,7 @@ def clip_to_scale(
     """
     if rating_scale is None:
         return predicted
-    low, high = rating_scale
-    if not low < high:
-        raise ValueError(
-            f"`rating_scale` must be (low, high) with low < high; got {rating_scale!r}."
-        )
-    return np.clip(predicted, low, high)
+    return np.clip(predicted, *check_rating_scale(rating_scale))
 
 
 def root_squared_error(

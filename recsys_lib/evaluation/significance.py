@@ -135,9 +135,10 @@ def compare(
     s_user^2 / n, from the users' paired differences. *Seeds*: another initialization would give
     another model; their part is s_seed^2 / m for each model with m > 1 runs. The squared standard
     error is the sum. With one run of each model the interval is the paired percentile bootstrap
-    over users and speaks of these two *trained models*, not of the methods; with several it is
-    Student's t on the sum, with Welch and Satterthwaite's degrees of freedom. (The spread of runs
-    on the same users holds a little of the users' part as well; the sum errs on the wide side.)
+    over users, or Student's t where the two disagree about 0, and speaks of these two *trained
+    models*, not of the methods; with several it is Student's t on the sum, with Welch and
+    Satterthwaite's degrees of freedom. (The spread of runs on the same users holds a little of the
+    users' part as well; the sum errs on the wide side.)
     p-values are of Student's t on the same standard error, exact for means of many users, because
     a bootstrap p-value cannot be smaller than 1 / `n_resamples` and would not survive the
     correction for many pairs.
@@ -268,6 +269,9 @@ def _pairs(standings: Sequence[_Standing], metric: Metric, confidence: float) ->
 def _pair(a: _Standing, b: _Standing, metric: Metric, confidence: float) -> dict[str, object]:
     difference = a.estimate - b.estimate
     low, high = difference.interval(confidence)
+    if (low > 0 or high < 0) != (difference.p_value < 1 - confidence):
+        # Of few users the bootstrap's is too narrow; test and interval must say the same.
+        low, high = difference.student_interval(confidence)
     spread = difference.user_error * difference.n_users**0.5
     base = abs(b.estimate.value)
     return {

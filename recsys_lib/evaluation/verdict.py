@@ -40,6 +40,9 @@ def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: floa
     where = f" in {metric.name}{lower}"
     if led.empty:
         first = f"{leader} is not distinguishable from {tied.index[0]}{where}"
+        # The interval is of this pair alone, the verdict of all.
+        if tied["low"].iloc[0] > 0 or tied["high"].iloc[0] < 0:
+            first += f" once all {len(pairs)} pairs are accounted for"
         first += f" (difference {_amount(tied.iloc[0], confidence)})"
         return _sentence(first, [f"nor from {_list(tied.index[1:])}"] if len(tied) > 1 else [])
     nearest = led.iloc[0]
@@ -56,6 +59,8 @@ def _amount(row: pd.Series, confidence: float) -> str:
     sign = -1.0 if row["difference"] < 0 else 1.0
     low, high = sorted((sign * row["low"], sign * row["high"]))
     size = sign * row["difference"]
+    if pd.isna(low):
+        return f"{size:.4f}, too few users for an interval"
     return f"{size:.4f}, {100 * confidence:g} % interval {low:.4f} to {high:.4f}"
 
 

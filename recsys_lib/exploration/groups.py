@@ -1,5 +1,7 @@
 """Groups of people and items, and what the ones think of the others."""
 
+import re
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -11,6 +13,7 @@ from recsys_lib.errors import DataError
 __all__ = ["favorite_group", "group_labels", "mean_by_group"]
 
 _MOST_GROUPS = 40
+_TITLE = re.compile(r"^name$|title", re.IGNORECASE)
 
 
 def group_labels(
@@ -27,7 +30,8 @@ def group_labels(
     column : str
         Text or categories. Where there are more than 40 different ones, as with lists of genres,
         the first word counts; words are separated by spaces or ``|``. Empty takes the first column
-        that makes groups of two rows or more on average so.
+        with groups of two rows or more on average, by whole values if there is one, else by first
+        words; never one called title or name.
     max_groups : int
         Labels that are kept, the most frequent ones; the others become ``"other"``.
 
@@ -67,16 +71,23 @@ def _group_column(frame: pd.DataFrame | None, column: str) -> str | None:
     if column or frame is None:
         return column or None
     texts = frame.select_dtypes(exclude=["number", "datetime", "timedelta"])
-    for name, values in texts.items():
-        # A name of each row's own is no group, however few rows there are.
-        if 2 <= _words(values.dropna()).nunique() <= min(_MOST_GROUPS, len(values) // 2):
-            return str(name)
-    return None
+    texts = texts[[name for name in texts if not _TITLE.search(str(name))]]
+    counts = [
+        {str(name): read(values.dropna()).nunique() for name, values in texts.items()}
+        for read in (_whole, _words)
+    ]
+    # Values of which each row has its own are no groups, however few rows there are.
+    most = min(_MOST_GROUPS, len(frame) // 2)
+    return next((name for count in counts for name in count if 2 <= count[name] <= most), None)
+
+
+def _whole(values: pd.Series) -> pd.Series:
+    return values.astype("object").astype("str")
 
 
 def _words(values: pd.Series) -> pd.Series:
     """The values as text, or their first words where they are too many to be groups."""
-    text = values.astype("object").astype("str")
+    text = _whole(values)
     if text.nunique() <= _MOST_GROUPS:
         return text
     return text.str.split(r"[|\s]+", regex=True, n=1).str[0]

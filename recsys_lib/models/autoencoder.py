@@ -17,6 +17,7 @@ from recsys_lib.checks import (
     check_is_fitted,
     check_nonnegative,
     check_positive,
+    check_rating_scale,
     check_ratings,
     check_user_items,
 )
@@ -269,7 +270,7 @@ class Autoencoder(EpochRecommender):
             means = np.bincount(x.indices, x.data, x.shape[1]) / x.shape[0]
             numbers = [0.0, np.inf, 0.0, highest, highest, 1e-4]
             return {"base_items": means.astype(np.float32), "base_numbers": np.array(numbers)}
-        lo, hi = self.rating_scale or _scale_of(x.data)
+        lo, hi = _opened(self.rating_scale or (float(x.data.min()), float(x.data.max())))
         items, mean, damping = np.zeros(x.shape[1]), float(x.data.mean()), np.inf
         if self.base == "biases":
             biases = fit_biases(x, item_damping=ITEM_DAMPING)
@@ -366,9 +367,9 @@ def _check_names(activation: str, optimizer: str) -> None:
             )
 
 
-def _scale_of(ratings: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the lowest and the highest rating; half a unit around them where they are equal."""
-    lo, hi = float(ratings.min()), float(ratings.max())
+def _opened(scale: tuple[float, float]) -> tuple[float, float]:
+    """Return the scale, with half a unit on both sides where its ends are equal."""
+    lo, hi = scale
     return (lo, hi) if lo < hi else (lo - 0.5, hi + 0.5)
 
 
@@ -376,13 +377,12 @@ def _check_scale(x: sparse.csr_array, scale: tuple[float, float] | None) -> None
     """Raise `ValueError` if the scale is missing or a rating lies outside it."""
     if scale is None:
         return
-    if len(scale) != 2 or not scale[0] < scale[1]:
-        raise ValueError(f"`rating_scale` must be (lowest, highest); got {scale!r}.")
-    outside = np.flatnonzero((x.data < scale[0]) | (x.data > scale[1]))
+    low, high = check_rating_scale(scale)
+    outside = np.flatnonzero((x.data < low) | (x.data > high))
     if len(outside):
         row = int(np.searchsorted(x.indptr, outside[0], side="right")) - 1
         raise ValueError(
-            f"`user_items` must hold ratings from {scale[0]:g} to {scale[1]:g}; row {row} holds "
+            f"`user_items` must hold ratings from {low:g} to {high:g}; row {row} holds "
             f"{x.data[outside[0]]:g}. Repair the data, or widen `rating_scale`."
         )
 

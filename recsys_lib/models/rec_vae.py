@@ -1,5 +1,6 @@
 """RecVAE: a variational autoencoder with a composite prior that includes the old encoder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +113,7 @@ class RecVAE(VariationalRecommender):
         for name in ("hidden_dim", "encoder_passes", "decoder_passes"):
             check_integer(name, getattr(self, name), minimum=1)
         check_nonnegative("gamma", self.gamma)
-        weights = tuple(self.prior_weights)
+        weights = tuple(self.prior_weights) if isinstance(self.prior_weights, Sequence) else ()
         if len(weights) != 3 or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
             raise ValueError(
                 "`prior_weights` must be three shares >= 0 with the sum 1; "

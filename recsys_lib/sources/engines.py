@@ -171,11 +171,16 @@ class EngineTable:
             return pairs
         keeps = self.engine in ("duckdb", "postgres", "pyspark")
         pairs = pairs.cache() if keeps else pairs
-        before = int(pairs.count().execute())
+        all_pairs = before = int(pairs.count().execute())
         for _ in range(_MAX_ROUNDS):
             pairs = reduction.core(pairs)
             pairs = pairs.cache() if keeps else pairs
             after = int(pairs.count().execute())
+            if after == 0 < before:
+                raise DataError(
+                    f"The k-core of {self.name} must keep a pair of user and item; none of "
+                    f"{all_pairs:,} is left. Lower `min_user_items` and `min_item_users`."
+                )
             if after == before:
                 return pairs
             before = after

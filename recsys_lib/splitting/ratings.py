@@ -25,7 +25,7 @@ def split_ratings(
     ----------
     dataset : Dataset
     validation, test : float
-        Shares of the ratings to hold out; together below 1.
+        Shares of the ratings to hold out, at least one rating each; together below 1.
     seed : int
 
     Returns
@@ -54,11 +54,11 @@ def split_ratings(
     check_fraction("validation", validation)
     check_fraction("test", test)
     n = dataset.n_interactions
-    n_validation, n_test = round(validation * n), round(test * n)
+    n_validation, n_test = (max(1, round(share * n)) for share in (validation, test))
     if n_validation + n_test >= n:
         raise ValueError(
             f"`validation` and `test` must leave ratings to train on; got {validation} + {test} "
-            f"of {n} ratings. Lower them."
+            f"of {n} ratings. Lower them, or bring more ratings."
         )
     order = rng_from(seed, "split", "ratings").permutation(n)
     part = np.zeros(n, dtype=np.int8)

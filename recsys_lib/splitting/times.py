@@ -58,8 +58,8 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
     dataset : Dataset
         With timestamps.
     validation, test : float
-        Shares of the interactions to hold out. The cuts move to the next change of time, so that
-        interactions of one instant stay together.
+        Shares of the interactions to hold out. The cuts move back to the last change of time, so
+        that interactions of one instant stay together and every part holds at least one instant.
 
     Returns
     -------
@@ -69,22 +69,24 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
     Raises
     ------
     DataError
-        If the data set has no timestamps, or all of them are equal.
+        If the data set has no timestamps, or fewer than three different ones.
     """
     check_fraction("validation", validation)
     check_fraction("test", test)
     times = _timestamps(dataset)
     if validation + test >= 1:
         raise ValueError(f"`validation` + `test` must be below 1; got {validation} + {test}.")
-    ordered = np.sort(times)
-    last_cut = ordered[int((1 - test) * len(times))]
-    middle_cut = ordered[int((1 - test - validation) * len(times))]
-    part = (times >= middle_cut).astype(np.int8) + (times >= last_cut).astype(np.int8)
-    if not {0, 1, 2} <= set(np.unique(part).tolist()):
+    ordered, instants = np.sort(times), np.unique(times)
+    if len(instants) < 3:
         raise DataError(
-            "Timestamps must tell the parts apart; too many interactions have the same time. "
-            "Use split_ratings or larger shares."
+            "Timestamps must tell three parts apart; the data set has "
+            f"{len(instants)} different one{'s' * (len(instants) > 1)}. Use split_ratings."
         )
+    last_cut = max(ordered[int((1 - test) * len(times))], instants[2])
+    before = instants[np.searchsorted(instants, last_cut) - 1]
+    middle_cut = ordered[int((1 - test - validation) * len(times))]
+    middle_cut = min(max(middle_cut, instants[1]), before)
+    part = (times >= middle_cut).astype(np.int8) + (times >= last_cut).astype(np.int8)
     return _split_past(dataset, part)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import Report, compare, holm
-from recsys_lib.evaluation.estimates import Estimate, Sample
+from recsys_lib.evaluation.estimates import Estimate, Sample, bootstrap, percentile_interval
+from recsys_lib.evaluation.verdict import state_verdict
 
 
 def report(name: str, values: np.ndarray, metric: str = "ndcg@10", **protocol: object) -> Report:
@@ -189,3 +190,27 @@ def test_reports_that_were_measured_differently_are_refused():
         compare([report("A", a), report("B", b, "recall@5")])
     with pytest.raises(ConfigError, match="recall@5"):
         compare([report("A", a), report("B", b)], ["recall@5"])
+
+
+def test_a_verdict_of_few_users_or_many_pairs_does_not_contradict_its_interval():
+    few = [report("A", np.array([0.401, 0.402, 0.48, 0.45, 0.41])), report("B", np.full(5, 0.4))]
+    apart = percentile_interval(bootstrap([few[0].sample("ndcg@10")])[:, 0] - 0.4)
+    assert apart[0] > 0  # which alone would say that A leads
+    row = compare(few).table.iloc[0]
+    assert row["low"] < 0 < row["high"]
+    assert not row["distinguishable"]
+    one = [report(name, values[:1]) for name, values in (("A", np.ones(9)), ("B", np.zeros(9)))]
+    assert compare(one).verdict == (
+        "A is not distinguishable from B in ndcg@10 (difference 1.0000, too few users for an "
+        "interval)."
+    )
+
+
+def test_what_the_correction_for_many_pairs_takes_away_is_said():
+    scores = pd.DataFrame({"metric": "ndcg@10", "model": list("ABC")})
+    pairs = pd.DataFrame({"a": ["A", "A", "B"], "b": ["B", "C", "C"], "difference": 0.02})
+    pairs = pairs.assign(low=0.002, high=0.04, distinguishable=False)
+    assert (
+        "A is not distinguishable from B in ndcg@10 once all 3 pairs are accounted for (diff"
+        in (state_verdict(scores, pairs, confidence=0.95))
+    )

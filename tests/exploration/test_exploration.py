@@ -173,3 +173,17 @@ def test_the_favorite_group_is_by_the_mean_so_that_a_large_group_has_no_advantag
     favorites = favorite_group([[2, 2, 2, 5], [5, 0, 5, 3], [0, 0, 0, 0]], tracks)
     assert favorites.tolist() == ["cmp", "net", "cmp"]
     assert favorites.name == "track"
+
+
+def test_a_category_makes_the_groups_and_a_title_never_does() -> None:
+    games = pd.DataFrame(
+        {
+            "title": ["Clever Fox", "Clever Owl", "Frozen Sea", "Frozen Sun"] * 20,
+            "name": ["a b", "a c", "d e", "d f"] * 20,
+            "genres": [f"War|{n}" if n % 2 else f"Drama|{n}" for n in range(80)],
+            "category": ["party", "party", "strategy", "solo"] * 20,
+        }
+    )
+    for columns, name in (([], "category"), (["category"], "genres")):
+        assert group_labels(games.drop(columns=columns), games.index).name == name
+    assert set(group_labels(games[["title", "name"]], games.index)) == {"all"}

@@ -204,7 +204,7 @@ def test_equal_ratings_are_predicted_equal() -> None:
             r"`activation` must be the name of a Keras activation; got 'tahn'",
         ),
         ({"rating_scale": (1, 4)}, r"hold ratings from 1 to 4; row \d+ holds 5"),
-        ({"rating_scale": (5, 1)}, r"`rating_scale` must be \(lowest, highest\); got \(5, 1\)"),
+        ({"rating_scale": (5, 1)}, r"`rating_scale` must be \(lowest, highest\), .*; got \(5, 1\)"),
         ({"loss_on": "some"}, r"`loss_on` must be one of 'observed', 'all'"),
         ({"base": "zero"}, r"`base` must be one of 'biases', 'mean'"),
         ({"dropout": 1.0}, r"`dropout` must be a share"),

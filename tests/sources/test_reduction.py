@@ -108,7 +108,7 @@ def test_age_is_reckoned_from_the_latest_event_or_from_now() -> None:
         (Reduction(where="nothing > 3"), "must answer; .*nothing"),
         (Reduction(where="day >"), "must answer"),
         (Reduction(where="day > 99"), "at least one row"),
-        (Reduction(min_user_items=999), "at least one row"),
+        (Reduction(min_user_items=999), "must keep a pair of user and item"),
         (Reduction(weights={"click": 1.0}), "at least one row"),
     ],
 )
@@ -221,3 +221,10 @@ def test_a_password_is_taken_from_the_environment_before_the_keyring(
     monkeypatch.delenv("RECSYS_DB_PASSWORD")
     monkeypatch.setitem(sys.modules, "keyring", None)
     assert find_password(parts) is None
+
+
+def test_a_core_that_keeps_nothing_says_so() -> None:
+    events = pd.DataFrame({"user_id": list("abc"), "item_id": list("xyz"), "event": "view"})
+    rule = Reduction(weights={"view": 1.0}, min_user_items=2)
+    with pytest.raises(DataError, match="must keep a pair of user and item; none of 3 is left. Lo"):
+        read_interactions(events, reduce=rule)
