@@ -7,12 +7,12 @@ __all__ = ["has_front_end", "is_watched"]
 
 
 def has_front_end() -> bool:
-    """Return whether somebody sits in front of this kernel, in JupyterLab or an editor.
+    """Return whether somebody sits in front of this kernel: in JupyterLab, an editor, or Voila.
 
     Papermill, nbval and ``nbconvert --execute`` start kernels that nobody can click in; a widget
     there would be a picture of a button, with a random id in the saved notebook.
     """
-    return any(name in os.environ for name in ("JPY_SESSION_NAME", "VSCODE_PID"))
+    return any(name.startswith(("JPY_SESSION_NAME", "VSCODE_PID", "VOILA_")) for name in os.environ)
 
 
 def is_watched() -> bool:

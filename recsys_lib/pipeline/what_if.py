@@ -1,16 +1,20 @@
-"""What if this person had used something else: a table, and in JupyterLab a table that moves."""
+"""What if this person had used something else: a list, and in JupyterLab controls to edit it."""
 
+import html
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from recsys_lib.bundle import Bundle
+from recsys_lib.errors import DataError
 from recsys_lib.front_end import has_front_end
 from recsys_lib.naming import find_id, find_ids
 
-__all__ = ["history_of", "list_by_list", "list_change", "what_if"]
+__all__ = ["WhatIf", "history_of", "list_by_list", "list_change", "what_if"]
 
 
 def history_of(bundle: Bundle, user: Any) -> pd.DataFrame:
@@ -46,43 +50,33 @@ def list_change(
     drop: Iterable[Any] = (),
     k: int = 10,
 ) -> pd.DataFrame:
-    """Return the list of a user whose history is edited, beside where its items stood before.
+    """Return the list of a user whose history is edited, and where its items stood before.
 
     Parameters
     ----------
     bundle : Bundle
     user : id
     add : mapping of item id to rating, optional
-        What this person is supposed to have used as well; an item that is there gets this rating.
+        Items this person is to have used as well; one in the history is rated anew.
     drop : iterable of item ids
-        What this person is supposed never to have used.
+        Items this person is never to have used.
     k : int
         Length of the list.
 
     Returns
     -------
     DataFrame
-        ``rank, was, item_id, title, probability, before``: `was` is the rank before the edit, 0
-        for an item that could not be listed because it had been used; `before` the probability
-        then (NaN likewise).
+        ``rank, moved, was, item_id, title, probability, before``. `was` and `before` are the rank
+        and the probability before the edit. `moved` says how the rank changed: ``"▲ 3"``,
+        ``"▼ 1"``, ``"="``, ``"new"`` for an item that stood below the list, and ``"dropped"`` for
+        one that had been used and so had no rank (`was` is missing).
 
     Raises
     ------
     DataError
         If a user or item is unknown, or a rating is outside the scale.
     """
-    known = history_of(bundle, user).set_index("item_id")["value"]
-    gone = set(_known(bundle, drop))
-    history = {item: float(value) for item, value in known.items() if item not in gone}
-    history |= {_known(bundle, [item])[0]: value for item, value in (add or {}).items()}
-    after = bundle.recommend(user, history=history, k=k)
-    # The whole catalog: what is on the list now may have stood far down before.
-    before = bundle.recommend(user, k=bundle.dataset.n_items).set_index("item_id")
-    was = before["rank"].reindex(after["item_id"]).fillna(0).astype(int).to_numpy()
-    table = after[["rank", "item_id", "title", "probability"]].copy()
-    table.insert(1, "was", was)
-    table["before"] = before["probability"].reindex(after["item_id"]).to_numpy()
-    return table
+    return WhatIf(bundle, user, add=add, drop=drop, k=k).table
 
 
 def list_by_list(
@@ -130,56 +124,178 @@ def what_if(
     add: Mapping[Any, float] | None = None,
     drop: Iterable[Any] = (),
     k: int = 10,
-) -> Any:
-    """Show `list_change`, with controls to edit the history where there is somebody to use them.
+) -> "WhatIf":
+    """Show `list_change`; in a front end with controls to edit the history further.
 
     Parameters
     ----------
     bundle, user, add, drop, k
-        As of `list_change`; the edit is where the controls begin.
+        As of `list_change`; the controls begin with this edit, and reset to it.
 
     Returns
     -------
-    DataFrame indexed by rank and rounded, or ipywidgets.VBox in JupyterLab
+    WhatIf
+        Shows itself as the last line of a cell; ``table`` is the DataFrame of `list_change`.
     """
-    if not has_front_end():
-        return _shown(list_change(bundle, user, add=add, drop=drop, k=k))
-    return _controls(bundle, user, dict(add or {}), list(drop), k)
+    return WhatIf(bundle, user, add=add, drop=drop, k=k)
 
 
-def _controls(bundle: Bundle, user: Any, add: dict[Any, float], drop: list[Any], k: int) -> Any:
-    """Controls of an edit with the list below, which follows them."""
-    import ipywidgets as widgets
-    from IPython.display import display
+class WhatIf:
+    """A person's list under an edited history; made by `what_if`.
 
-    history = history_of(bundle, user)
-    dataset = bundle.dataset
-    low, high = dataset.rating_scale or (1.0, 1.0)
-    names = list(zip(history["title"].astype(str), history["item_id"], strict=True))
-    unused = dataset.item_ids[~dataset.item_ids.isin(history["item_id"])]
-    first, value = next(iter(add.items()), (None, high))
-    dropped = widgets.SelectMultiple(options=names, value=tuple(drop), rows=8, description="drop")
-    added = widgets.Dropdown(
-        options=[("nothing", None), *_titled(dataset.items, unused)], value=first, description="add"
-    )
-    rated = widgets.FloatSlider(value=value, min=low, max=high, step=_step(dataset.user_items.data))
-    output = widgets.Output()
+    Parameters
+    ----------
+    bundle, user, add, drop, k
+        As of `list_change`.
 
-    def redraw(_: Any = None) -> None:
-        new = {} if added.value is None else {added.value: rated.value}
-        table = list_change(bundle, user, add=new, drop=dropped.value, k=k)
-        output.clear_output(wait=True)
-        with output:
-            display(_shown(table))
+    Attributes
+    ----------
+    history : dict
+        Rating by item id as the data has it, best first.
+    add : dict
+        Rating by item id: what is used as well, or rated anew.
+    drop : set
+        Items of the history that are taken out.
+    """
 
-    for control in (dropped, added, rated):
-        control.observe(redraw, names="value")
-    redraw()
-    return widgets.VBox([widgets.HBox([dropped, widgets.VBox([added, rated])]), output])
+    def __init__(
+        self,
+        bundle: Bundle,
+        user: Any,
+        *,
+        add: Mapping[Any, float] | None = None,
+        drop: Iterable[Any] = (),
+        k: int = 10,
+    ) -> None:
+        self.bundle, self.k = bundle, k
+        self.user = bundle.dataset.user_ids[find_id(bundle.dataset.user_ids, user, "user")]
+        known = history_of(bundle, self.user)
+        self.history = dict(zip(known["item_id"], known["value"], strict=True))
+        # The whole catalog: what is on the list now may have stood far down before.
+        before = bundle.recommend(self.user, k=bundle.dataset.n_items)
+        self._before = before.set_index("item_id")[["rank", "probability", "title"]]
+        self._start = (dict(add or {}), list(drop))
+        self.reset()
 
+    def reset(self) -> None:
+        """Go back to the edit that this began with."""
+        self.add: dict[Any, float] = {}
+        self.drop: set[Any] = set()
+        add, drop = self._start
+        for item in _known(self.bundle, drop):
+            self.remove(item)
+        for item, value in zip(_known(self.bundle, add), add.values(), strict=True):
+            self.rate(item, value)
 
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    return table.set_index("rank").round(3)
+    def rate(self, item: Any, value: float = 1.0) -> None:
+        """Let the person have used an item of the dataset, with this rating."""
+        low, high = self.bundle.dataset.rating_scale or (-np.inf, np.inf)
+        if not low <= value <= high:
+            raise DataError(
+                f"The rating of {item!r} must be from {low:g} to {high:g}; got {value!r}. "
+                "Choose one on the scale."
+            )
+        self.drop.discard(item)
+        self.add.pop(item, None)
+        if self.history.get(item) != value:
+            self.add[item] = float(value)
+
+    def remove(self, item: Any) -> None:
+        """Let the person not have used an item of the dataset."""
+        self.add.pop(item, None)
+        if item in self.history:
+            self.drop.add(item)
+
+    @property
+    def edited(self) -> dict[Any, float]:
+        """The history after the edit, rating by item id."""
+        kept = {item: float(value) for item, value in self.history.items() if item not in self.drop}
+        return kept | self.add
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """What `list_change` returns."""
+        after = self.bundle.recommend(self.user, history=self.edited, k=self.k)
+        before = self._before.reindex(after["item_id"])
+        table = after[["rank", "item_id", "title", "probability"]].copy()
+        table.insert(1, "was", before["rank"].astype("Int64").to_numpy())
+        ranks = zip(table["rank"], table["was"], strict=True)
+        table.insert(1, "moved", [self._moved(rank, was) for rank, was in ranks])
+        table["before"] = before["probability"].to_numpy()
+        return table
+
+    def _moved(self, rank: int, was: Any) -> str:
+        if pd.isna(was):
+            return "dropped"
+        if was > self.k:
+            return "new"
+        if was == rank:
+            return "="
+        return f"▲ {was - rank}" if was > rank else f"▼ {rank - was}"
+
+    @cached_property
+    def names(self) -> dict[Any, str]:
+        """Title and id of each item of the dataset, by id; the id alone where no title is."""
+        ids = self.bundle.dataset.item_ids
+        titles = _titles(self.bundle, ids)
+        pairs = zip(titles, ids.astype(str), strict=True)
+        names = [title if title == one else f"{title} · {one}" for title, one in pairs]
+        return dict(zip(ids, names, strict=True))
+
+    @property
+    def summary(self) -> str:
+        """What was edited, in words."""
+        names = dict(zip(self.edited, _titles(self.bundle, self.edited), strict=True))
+        scale = self.bundle.dataset.rating_scale
+        parts = [f"without {title}" for title in _titles(self.bundle, self.drop)]
+        for item, value in self.add.items():
+            was = f" instead of {self.history[item]:g}" if item in self.history else ""
+            rated = f" ({value:g}{was})" if scale else ""
+            parts.append(f"with {names[item]}{rated}")
+        return "What if: " + "; ".join(parts) if parts else "The history as it is"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        table = self.table
+        listed = self._before[self._before["rank"] <= self.k]
+        gone = listed[~listed.index.isin(table["item_id"])]
+        left = [
+            f"{title} (was {rank})" for title, rank in zip(gone["title"], gone["rank"], strict=True)
+        ]
+        last = f"No longer listed: {'; '.join(left)}" if left else "Nothing left the list"
+        shown = table.set_index("rank").rename_axis(None)
+        for column in ("probability", "before"):
+            shown[column] = ["" if pd.isna(one) else f"{one:.3f}" for one in shown[column]]
+        shown["was"] = shown["was"].astype(object).where(shown["was"].notna(), "")
+        with pd.option_context("display.max_colwidth", None):
+            body = shown.to_html(border=0)
+            text = shown.to_string()
+        above, below = (f"<p>{html.escape(one)}.</p>" for one in (self.summary, last))
+        return {
+            "text/html": above + body + below,
+            "text/plain": f"{self.summary}.\n\n{text}\n\n{last}.",
+        }
+
+    def _ipython_display_(self) -> None:
+        if not has_front_end():
+            raise NotImplementedError  # IPython then takes the static view
+        from IPython.display import display
+
+        from recsys_lib.pipeline.controls import Controls
+
+        controls = Controls(self)
+        if any(name.startswith("VOILA_") for name in os.environ):
+            # Voila shows no output that comes after the page, only widgets that change.
+            import ipywidgets as widgets
+
+            page = widgets.HTML()
+            controls.show = lambda view: setattr(page, "value", view["text/html"])
+            controls.show(self._repr_mimebundle_())
+            display(widgets.VBox([controls.box, page]))
+            return
+        display(controls.box)
+        # An output of its own: it is saved with the notebook, where widgets are not.
+        handle = display(self._repr_mimebundle_(), raw=True, display_id=True)
+        controls.show = lambda view: handle.update(view, raw=True)
 
 
 def _known(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:
@@ -188,18 +304,10 @@ def _known(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:
     return known.take(find_ids(known, ids, "item")).tolist()
 
 
-def _titles(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:
+def _titles(bundle: Bundle, ids: Iterable[Any]) -> list[str]:
     """Return titles of items, their ids where there is none."""
-    items = bundle.dataset.items
-    titles = None if items is None else items.get("title")
-    return list(ids) if titles is None else titles.loc[list(ids)].tolist()
-
-
-def _titled(items: pd.DataFrame | None, ids: pd.Index) -> list[tuple[str, Any]]:
-    titles = ids.astype(str) if items is None or "title" not in items else items["title"][ids]
-    return sorted((str(title), item) for title, item in zip(titles, ids, strict=True))
-
-
-def _step(ratings: Any) -> float:
-    levels = np.unique(ratings)
-    return float(np.diff(levels).min()) if len(levels) > 1 else 1.0
+    ids, items = list(ids), bundle.dataset.items
+    if items is None or "title" not in items:
+        return [str(one) for one in ids]
+    titles = items["title"].loc[ids]
+    return [str(one if pd.isna(title) else title) for one, title in zip(ids, titles, strict=True)]

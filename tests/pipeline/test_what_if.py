@@ -1,13 +1,16 @@
 """What if: the table in batch, the controls where there is somebody to use them."""
 
-import ipywidgets
+import time
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
-from recsys_lib.models import ItemKNN
+from recsys_lib.models import ItemKNN, Popularity
+from recsys_lib.pipeline.controls import Controls
 from recsys_lib.pipeline.what_if import history_of, list_by_list, list_change, what_if
 
 CLICKS = [("u1", "abc"), ("u2", "abc"), ("u3", "ab"), ("u4", "def"), ("u5", "def"), ("nle", "a")]
@@ -36,10 +39,22 @@ def test_an_edited_history_moves_the_list_and_the_table_says_from_where(bundle):
     assert table["rank"].tolist() == [1, 2, 3, 4]
 
 
-def test_an_item_taken_out_of_the_history_can_be_listed_and_had_no_rank(bundle):
+def test_an_item_taken_out_of_the_history_is_listed_as_dropped_without_a_rank(bundle):
     table = list_change(bundle, "nle", add={"b": 10}, drop=["a"], k=6).set_index("item_id")
-    assert table.loc["a", "was"] == 0
+    assert table.loc["a", "moved"] == "dropped"
+    assert pd.isna(table.loc["a", "was"])
     assert "b" not in table.index
+
+
+def test_arrows_say_how_far_an_item_moved_and_new_what_stood_below_the_list(bundle):
+    table = list_change(bundle, "nle", add={"d": 10}, k=2)
+    assert table["moved"].tolist() == ["new", "new"]
+    longer = list_change(bundle, "nle", add={"d": 10}, k=6)
+    for moved, rank, was in zip(longer["moved"], longer["rank"], longer["was"], strict=True):
+        assert (
+            moved
+            == {-1: f"▲ {was - rank}", 0: "=", 1: f"▼ {rank - was}"}[(rank > was) - (rank < was)]
+        )
 
 
 def test_no_edit_changes_nothing(bundle):
@@ -66,26 +81,94 @@ def test_list_by_list_is_what_the_bundle_says_after_each_click(bundle):
     assert set(now.loc[now["stayed"], "item_id"]) == before & after
 
 
-def test_in_batch_the_same_call_is_a_plain_table(bundle):
-    table = what_if(bundle, "nle", drop=["a"])
-    assert table["item_id"].tolist() == list_change(bundle, "nle", drop=["a"])["item_id"].tolist()
-    assert table.index.tolist() == list(range(1, len(table) + 1))
+def test_in_batch_it_is_a_table_that_cuts_no_title(bundle):
+    bundle.dataset.items.loc["b", "title"] = "A very long title " * 10
+    view = what_if(bundle, "nle", drop=["a"])._repr_mimebundle_()
+    assert "A very long title " * 9 in view["text/html"]
+    assert "What if: without Lab A." in view["text/plain"]
+    assert "NaN" not in view["text/html"]
+    with pytest.raises(NotImplementedError):  # then IPython shows the table
+        what_if(bundle, "nle")._ipython_display_()
 
 
-def test_in_the_lab_the_list_follows_the_controls(bundle, monkeypatch):
-    monkeypatch.setenv("JPY_SESSION_NAME", "05_recommend.ipynb")
-    shown: list[pd.DataFrame] = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
-    box = what_if(bundle, "nle", k=3)
-    assert isinstance(box, ipywidgets.VBox)
-    dropped, (added, rated) = box.children[0].children[0], box.children[0].children[1].children
-    assert shown[-1]["was"].tolist() == [1, 2, 3]
-    added.value = "d"
-    rated.value = 9.0
-    dropped.value = ("a",)
+@pytest.mark.parametrize(
+    ("add", "drop"), [({"a": 2}, []), ({"d": 9, "e": 3, "a": 1}, []), ({"d": 9}, ["a"])]
+)
+def test_controls_begin_with_any_edit_and_reset_to_it(bundle, add, drop):
+    edit = what_if(bundle, "nle", add=add, drop=drop, k=3)
+    controls = Controls(edit)
+    begun = edit.edited
+    assert begun == {item: value for item, value in ({"a": 9.0} | add).items() if item not in drop}
+    controls.search.value = "lab f"
+    controls.matches.value = "f"
+    controls.use.click()
+    assert edit.edited == begun | {"f": 10.0}
+    controls.back.click()
+    assert edit.edited == begun
+
+
+def test_the_list_follows_the_controls(bundle):
+    edit = what_if(bundle, "nle", k=3)
+    controls, shown = Controls(edit), []
+    controls.show = shown.append
+    assert [item for _, item in controls.matches.options] == ["a"]  # the history
+
+    controls.search.value = "LAB d"
+    assert controls.matches.options == (("Lab D · d", "d"),)
+    controls.matches.value = "d"
+    controls.rating.value = 9.0
+    controls.use.click()
+    controls.search.value = ""
+    assert ("Lab D · d (added 9)", "d") in controls.matches.options
+    controls.matches.value = "a"
+    assert controls.rating.value == 9.0
+    assert controls.use.description == "Rate"
+    controls.rating.value = 2.0
+    controls.use.click()
+    assert edit.add == {"d": 9.0, "a": 2.0}
+    controls.leave.click()
+    assert ("Lab A · a (dropped)", "a") in controls.matches.options
     edited = list_change(bundle, "nle", add={"d": 9.0}, drop=["a"], k=3)
-    assert shown[-1]["item_id"].tolist() == edited["item_id"].tolist()
+    assert edit.table["item_id"].tolist() == edited["item_id"].tolist()
     assert edited["item_id"].tolist() != list_change(bundle, "nle", k=3)["item_id"].tolist()
+    assert len(shown) == 3
+    assert "without Lab A; with Lab D (9)" in shown[-1]["text/html"]
+
+
+@pytest.mark.parametrize("rated", [True, False])
+def test_a_slider_stands_only_where_there_is_a_scale(bundle, rated):
+    frame = RATINGS if rated else RATINGS.drop(columns="value")
+    dataset = Dataset.from_frame(frame, value="value" if rated else None, items=TITLES)
+    edit = what_if(Bundle(model=ItemKNN().fit(dataset.user_items), dataset=dataset), "nle")
+    controls = Controls(edit)
+    assert (controls.rating in controls.box.children[-1].children) == rated
+    controls.search.value = "d"
+    controls.matches.value = "d"
+    controls.use.click()
+    assert edit.add == {"d": controls.rating.value}
+    assert ("(9)" in edit.summary) == rated
+
+
+def test_ratings_off_the_scale_are_refused_in_words(bundle):
+    with pytest.raises(DataError, match=r"The rating of 'd' must be from 1 to 10; got 99\. Choose"):
+        what_if(bundle, "nle", add={"d": 99})
+
+
+def test_a_search_among_50_000_items_answers_at_once():
+    rng = np.random.default_rng(0)
+    pairs = pd.DataFrame({"user_id": np.repeat(np.arange(500), 100)})
+    pairs["item_id"] = rng.permutation(50_000)
+    items = pd.DataFrame({"title": [f"Course {i} on subject {i % 700}" for i in range(50_000)]})
+    dataset = Dataset.from_frame(pairs, items=items, value=None)
+    edit = what_if(Bundle(model=Popularity().fit(dataset.user_items), dataset=dataset), 7)
+    controls = Controls(edit)
+    assert len(controls.matches.options) == 100
+    began = time.perf_counter()
+    controls.search.value = "Subject 23 course 12"
+    seconds = time.perf_counter() - began
+    assert len(controls.matches.options) == 20
+    assert "20 of 355 matches" in controls.found.value
+    assert seconds < 0.2
 
 
 def test_ids_are_found_as_recommend_finds_them_and_unknown_ones_refused():
