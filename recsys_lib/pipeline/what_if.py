@@ -11,6 +11,7 @@ import pandas as pd
 
 from recsys_lib.bundle import Bundle
 from recsys_lib.errors import DataError
+from recsys_lib.formatting import table as formatted
 from recsys_lib.front_end import has_front_end
 from recsys_lib.naming import find_id, find_ids
 
@@ -218,7 +219,7 @@ class WhatIf:
         after = self.bundle.recommend(self.user, history=self.edited, k=self.k)
         before = self._before.reindex(after["item_id"])
         table = after[["rank", "item_id", "title", "probability"]].copy()
-        table.insert(1, "was", before["rank"].astype("Int64").to_numpy())
+        table.insert(1, "was", before["rank"].astype("Int64").array)
         ranks = zip(table["rank"], table["was"], strict=True)
         table.insert(1, "moved", [self._moved(rank, was) for rank, was in ranks])
         table["before"] = before["probability"].to_numpy()
@@ -231,7 +232,7 @@ class WhatIf:
             return "new"
         if was == rank:
             return "="
-        return f"▲ {was - rank}" if was > rank else f"▼ {rank - was}"
+        return f"▲ {was - rank:.0f}" if was > rank else f"▼ {rank - was:.0f}"
 
     @cached_property
     def names(self) -> dict[Any, str]:
@@ -262,17 +263,11 @@ class WhatIf:
             f"{title} (was {rank})" for title, rank in zip(gone["title"], gone["rank"], strict=True)
         ]
         last = f"No longer listed: {'; '.join(left)}" if left else "Nothing left the list"
-        shown = table.set_index("rank").rename_axis(None)
-        for column in ("probability", "before"):
-            shown[column] = ["" if pd.isna(one) else f"{one:.3f}" for one in shown[column]]
-        shown["was"] = shown["was"].astype(object).where(shown["was"].notna(), "")
-        with pd.option_context("display.max_colwidth", None):
-            body = shown.to_html(border=0)
-            text = shown.to_string()
+        shown = formatted(table)
         above, below = (f"<p>{html.escape(one)}.</p>" for one in (self.summary, last))
         return {
-            "text/html": above + body + below,
-            "text/plain": f"{self.summary}.\n\n{text}\n\n{last}.",
+            "text/html": above + shown._repr_html_() + below,
+            "text/plain": f"{self.summary}.\n\n{shown!r}\n\n{last}.",
         }
 
     def _ipython_display_(self) -> None:
