@@ -21,6 +21,7 @@ __all__ = [
     "check_is_fitted",
     "check_memory",
     "check_nonnegative",
+    "check_number",
     "check_positive",
     "check_rating_scale",
     "check_ratings",
@@ -150,11 +151,14 @@ def check_is_fitted(model: object, attribute: str) -> None:
         )
 
 
-def _check_number(name: str, value: Any) -> None:
+def check_number(name: str, value: Any, *, least: float = -math.inf) -> None:
+    """Raise unless `value` is a finite number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise TypeError(f"`{name}` must be a number; got {value!r}.")
     if not math.isfinite(value):
         raise ValueError(f"`{name}` must be finite; got {value!r}.")
+    if value < least:
+        raise ValueError(f"`{name}` must be >= {least:g}; got {value!r}.")
 
 
 def check_positive(name: str, value: float) -> None:
@@ -166,21 +170,19 @@ def check_positive(name: str, value: float) -> None:
     Traceback (most recent call last):
     ValueError: `l2` must be > 0; got 0.
     """
-    _check_number(name, value)
+    check_number(name, value)
     if value <= 0:
         raise ValueError(f"`{name}` must be > 0; got {value!r}.")
 
 
 def check_nonnegative(name: str, value: float) -> None:
     """Raise unless `value` is a finite number >= 0."""
-    _check_number(name, value)
-    if value < 0:
-        raise ValueError(f"`{name}` must be >= 0; got {value!r}.")
+    check_number(name, value, least=0)
 
 
 def check_fraction(name: str, value: float, *, closed: bool = False) -> None:
     """Raise unless 0 < `value` < 1, or 0 <= `value` < 1 where `closed` admits zero."""
-    _check_number(name, value)
+    check_number(name, value)
     if not (0 < value < 1 or (closed and value == 0)):
         low = "0 <=" if closed else "0 <"
         raise ValueError(f"`{name}` must be a share, {low} share < 1; got {value!r}.")

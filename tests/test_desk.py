@@ -1,5 +1,9 @@
 """Ids and histories as people give them."""
 
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -7,8 +11,8 @@ import pytest
 
 from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset
-from recsys_lib.errors import DataError
-from recsys_lib.models import EASE
+from recsys_lib.errors import DataError, NotFittedError
+from recsys_lib.models import EASE, BiasedSVD, Blend, ItemKNN
 from recsys_lib.naming import find_id
 
 FRAME = pd.DataFrame(
@@ -58,3 +62,50 @@ def test_whatever_is_typed_for_an_id_is_found_or_refused(typed: Any) -> None:
         find_id(pd.Index([7, 12]), typed, "user")
     if isinstance(typed, str):
         assert find_id(pd.Index(["a", typed]), typed, "user") == 1
+
+
+QUICK = """
+import sys
+from recsys_lib import Bundle
+for folder in sys.argv[1:]:
+    Bundle.load(folder).recommend(1)
+heavy = {"tensorflow", "keras", "matplotlib", "optuna", "IPython", "sklearn"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+
+def test_a_bundle_without_a_network_recommends_without_tensorflow(tmp_path: Path) -> None:
+    dataset = Dataset.from_frame(FRAME)
+    folders = []
+    for model in (EASE(), ItemKNN(feedback="explicit"), BiasedSVD(), Blend(members=(EASE(),))):
+        folders.append(tmp_path / type(model).__name__)
+        Bundle(model=model.fit(dataset.user_items), dataset=dataset).save(folders[-1])
+    done = subprocess.run([sys.executable, "-c", QUICK, *folders], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"calibrator": "x"}, TypeError, "`calibrator` must be a Calibrator; got 'x'"),
+        ({"like": "4"}, TypeError, "`like` must be a number; got '4'"),
+        ({"blend": -1}, ValueError, "`blend` must be >= 0; got -1"),
+        ({"model": EASE()}, NotFittedError, "EASE must be fitted before it scores"),
+    ],
+)
+def test_a_bundle_is_put_together_from_the_right_parts(
+    bundle: Bundle, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        dataclasses.replace(bundle, **change)
+
+
+def test_a_profile_is_a_mapping_or_a_series_and_a_year_is_no_date(bundle: Bundle) -> None:
+    since = pd.to_datetime(["2020-01-01", "2020-01-01", "2021-01-01"])
+    users = pd.DataFrame({"role": ["dev", "ops", "dev"], "since": since}, index=[1, 2, 3])
+    dataset = Dataset.from_frame(FRAME, users=users)
+    known = dataclasses.replace(bundle, dataset=dataset, segment="role")
+    wanted = known.recommend(profile={"role": "dev"})
+    pd.testing.assert_frame_equal(known.recommend(profile=pd.Series({"role": "dev"})), wanted)
+    with pytest.raises(DataError, match=r"`profile\['since'\]` must be a value that some user"):
+        known.recommend(profile={"since": "2020"})

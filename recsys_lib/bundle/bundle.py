@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
 from recsys_lib.bundle.desk import Desk, History, Person
-from recsys_lib.checks import check_choice, check_integer, check_nonnegative
+from recsys_lib.checks import check_choice, check_integer, check_is_fitted, check_number
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.evaluation.calibration import Calibrator
@@ -86,10 +86,8 @@ class Bundle:
         Whether items that nobody in the dataset used are listed for being like the person's own and
         like what is recommended (``"item content"``: words, tags and categories of the catalog;
         see `NewItems`). Their probability is not known.
-    n_neighbors, min_similarity : int, float
-        Of `Ladder`; with no user as near as that the next rung answers.
-    prior : float
-        Of `Ladder`: how many users a small group needs to speak against the wider one.
+    n_neighbors, min_similarity, prior : int, float, float
+        As in `Ladder`.
 
     Examples
     --------
@@ -116,9 +114,16 @@ class Bundle:
     prior: float = 10.0
 
     def __post_init__(self) -> None:
+        check_is_fitted(self.model, "n_items_")
+        if not isinstance(self.calibrator, Calibrator | None):
+            raise TypeError(f"`calibrator` must be a Calibrator; got {self.calibrator!r}.")
         check_choice("inputs", self.inputs, ("values", "likes"))
         check_integer("min_history", self.min_history, minimum=1)
-        check_nonnegative("blend", self.blend)
+        check_number("blend", self.blend, least=0)
+        if self.like is not None:
+            check_number("like", self.like)
+        if isinstance(self.segment, str):
+            self.segment = (self.segment,)
         if self.model.n_items_ != self.dataset.n_items:
             raise ValueError(
                 "`model` must be fitted on the items of `dataset`; it knows "

@@ -82,6 +82,7 @@ class Desk:
             if position is not None and self.dataset.users is not None:
                 profile = self.dataset.users.iloc[position].to_dict()
         else:
+            profile = profile.to_dict() if isinstance(profile, pd.Series) else profile
             self._check_profile(profile)
         return Person(used=used, seen=self.seen(used), profile=profile, position=position)
 

@@ -159,7 +159,8 @@ def prepare_column(values: pd.Series, name: str, *, forced: bool) -> ProfileColu
     few = len(levels) <= min(_MAX_VALUES, max(2.0, len(values) / _MIN_USERS_PER_VALUE))
     if not len(levels) or not (few or forced):
         return None
-    return _Category(name, codes.astype(np.int64), pd.Index(levels))
+    # As objects: an index of times would also find a year that is typed as text.
+    return _Category(name, codes.astype(np.int64), pd.Index(levels, dtype=object))
 
 
 def _prepare_tags(values: pd.Series, name: str) -> _Tags | None:
