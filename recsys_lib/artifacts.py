@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, fingerprints and manifests, never pickle."""
+"""Atomic writes, fingerprints and manifests; never pickle, never over the user's own files."""
 
 import contextlib
 import hashlib
@@ -37,7 +37,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
-# What a file manager leaves in any folder that somebody looked at.
+# Files that file managers leave in every folder they open.
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
@@ -45,8 +45,8 @@ _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 def write_atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
 
-    A reader sees the old file or the new one, never half of either, also when the process is
-    killed or the disk fills up. On an error the temporary file is removed.
+    A reader sees the old file or the new one, never half of either, even if the process is killed
+    or the disk fills up. On an error the temporary file is removed.
 
     Parameters
     ----------
@@ -129,11 +129,12 @@ def _put_in_place(part: Path, path: Path) -> None:
         path.rename(old)
         part.rename(path)
     except OSError:
-        if old.exists():
+        with contextlib.suppress(OSError):  # what cannot be put back stays where it is
             old.rename(path)
+        with contextlib.suppress(OSError):
+            aside.rmdir()
         raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_replaceable(path: Path | str, *, ours: Callable[[Path], bool] | None = None) -> None:
@@ -253,7 +254,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """JSON for the NumPy scalars, arrays and paths that facts are made of."""
+    """Return NumPy scalars, arrays and paths as JSON values."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -312,7 +313,7 @@ def _reading(path: Path | str) -> Iterator[None]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a result depends on, by package name."""
+    """Return the versions of the packages that results depend on."""
     packages = ("keras", "numpy", "pandas", "recsys-lib", "scikit-learn", "scipy", "tensorflow")
     found = {"python": platform.python_version()}
     for package in packages:
@@ -324,7 +325,7 @@ def versions() -> dict[str, str]:
 def write_manifest(folder: Path | str, *, kind: str, **facts: Any) -> None:
     """Write ``manifest.json``: what the folder is, how it was made, and each file's fingerprint.
 
-    Call it last: it lists the files that stand in the folder by then.
+    Call it last: it lists the files in the folder at that time.
 
     Parameters
     ----------
@@ -333,7 +334,7 @@ def write_manifest(folder: Path | str, *, kind: str, **facts: Any) -> None:
     kind : str
         What the artifact is, such as ``"dataset"`` or ``"model"``.
     **facts
-        Anything with a JSON form: configuration, seed, inputs, measures.
+        Any JSON values: configuration, seed, inputs, measures.
     """
     folder = Path(folder)
     files = {
@@ -346,7 +347,7 @@ def write_manifest(folder: Path | str, *, kind: str, **facts: Any) -> None:
 
 
 def _seal(record: Mapping[str, Any]) -> str:
-    """SHA-256 of a manifest, so that one with a damaged byte is told from one that was written."""
+    """SHA-256 of a manifest, to notice a damaged byte in it."""
     plain = json.loads(json.dumps(record, default=_plain))  # as it will be read: keys are text
     return f"sha256:{hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}"
 

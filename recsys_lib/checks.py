@@ -1,4 +1,4 @@
-"""Argument checks: each message of the house for a wrong argument is written here, once."""
+"""Argument checks, with one message for each kind of wrong argument."""
 
 import contextlib
 import math
@@ -43,12 +43,12 @@ def check_user_items(
     n_items : int, optional
         The number of columns that is required.
     name : str
-        How the caller calls the argument, for the message.
+        Name of the argument, for the message.
 
     Returns
     -------
     scipy.sparse.csr_array of shape (n_rows, n_items), float32
-        Sorted indices, no duplicates. Shares memory with the argument where nothing had to change.
+        Sorted indices, no duplicates. Shares memory with the argument if nothing had to change.
 
     Raises
     ------
@@ -229,9 +229,9 @@ def check_memory(n_bytes: int, purpose: str, remedy: str) -> None:
     Parameters
     ----------
     n_bytes : int
-        Estimated peak of what is about to be allocated.
+        Estimated peak.
     purpose : str
-        What needs it, with its size, such as ``"EASE on 20000 items"``.
+        What needs the memory, with its size, such as ``"EASE on 20000 items"``.
     remedy : str
         What the caller can do instead.
 

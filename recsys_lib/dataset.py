@@ -1,4 +1,4 @@
-"""The data of a study: ids stop here, below are positions only."""
+"""Datasets and splits: outside are ids, inside only positions."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -37,12 +37,12 @@ __all__ = ["Dataset", "Fold", "Split"]
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Users, items and what the ones did with the others.
+    """Users, items and the interactions between them.
 
     Attributes
     ----------
     user_items : csr_array of shape (n_users, n_items), float32
-        Stored entries are observations: a rating, or 1 for an interaction.
+        Stored entries are observations: ratings, or 1 for an interaction without one.
     user_ids, item_ids : pandas.Index of length n_users, n_items
         The external id of each position.
     users, items : DataFrame or None
@@ -50,7 +50,7 @@ class Dataset:
     timestamps : ndarray of shape (n_interactions,), int64, or None
         Nanoseconds since 1970 (UTC), in the order of ``user_items.data``.
     rating_scale : tuple of float or None
-        Lowest and highest possible rating; None for interactions without a value.
+        Lowest and highest possible rating; None for interactions without ratings.
 
     Examples
     --------
@@ -98,16 +98,16 @@ class Dataset:
             The catalog fixes the items: those without interactions become empty columns, and an
             interaction with an item that is not listed is an error. Likewise for users.
         rating_scale : tuple of float, optional
-            Lowest and highest possible rating; taken from the data where it is not given. Must be
-            given where a rating outside it should be an error.
+            Lowest and highest possible rating; by default those in the data. If given, a rating
+            outside it is an error.
         duplicates : {"error", "last", "mean", "sum"}
-            What to do with several rows of one user and item. "last" keeps the latest by
-            `timestamp`, or the last row where there is none. A summed value has no scale.
+            What to do with several rows for one user and item. "last" keeps the latest by
+            `timestamp`, or the last row without one. A summed value has no scale.
 
         Returns
         -------
         Dataset
-            Positions follow the catalog and profiles where given, else the sorted ids.
+            Positions follow the catalog and profiles if given, else the sorted ids.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class Dataset:
         Parameters
         ----------
         min_value : float
-            The lowest rating that counts as a like, in rating units.
+            Lowest rating that counts as a like.
 
         Returns
         -------
@@ -249,7 +249,7 @@ class Dataset:
         folder : Path or str
             The folder to write. An artifact already there is replaced; anything else is refused.
         **facts
-            What else the manifest should record, such as the source.
+            More for the manifest to record, such as the source.
         """
         with atomic_folder(folder) as part:
             arrays = _csr_arrays("user_items", self.user_items)
@@ -301,7 +301,7 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """A part held out: what the model may see of each user, and what it must find.
+    """Held-out data: what the model sees of each user, and what it must find.
 
     Attributes
     ----------
@@ -329,13 +329,13 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """What is trained on, what chooses, and what is reported.
+    """Training data, validation fold and test fold.
 
     Attributes
     ----------
     train : csr_array of shape (n_train_rows, n_items), float32
     validation, test : Fold
-        Validation chooses settings and epochs; the test is looked at once.
+        Validation chooses settings and epochs; the test is used once.
     train_users : ndarray of shape (n_train_rows,), int64
         The row of each training user in the dataset.
     items : ndarray of shape (n_items,), int64, or None

@@ -1,4 +1,4 @@
-"""Names as people type them: found where they are plain, near ones proposed where they are not."""
+"""Look up ids as people type them, and suggest near ones."""
 
 import difflib
 import re
@@ -39,10 +39,10 @@ def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
     ids : Index
         All ids, unique.
     wanted : object
-        The id; a number finds the id written with its digits, and the other way round, as ids are
-        text in one file and numbers in the next.
+        The id. A number also finds its digits as text and the other way round, since ids are text
+        in one file and numbers in the next.
     what : str
-        What it names, such as ``"user"``, for the message.
+        What the id stands for, such as ``"user"``, for the message.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
     Raises
     ------
     DataError
-        If there is none; near ones are proposed.
+        If it is unknown; the message lists near ones.
 
     Examples
     --------

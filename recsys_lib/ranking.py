@@ -1,4 +1,4 @@
-"""Ranked lists: ties, masks and short lists are decided here, once, for every model."""
+"""Ranked lists: one rule for ties, masks and short lists, for every model."""
 
 from typing import NamedTuple
 
@@ -151,7 +151,7 @@ def tie_share(
 ) -> float:
     """Share of rows whose list of length `k` is cut through a group of equal scores.
 
-    A high share says that the tie-break, not the model, decides who is listed.
+    If the share is high, the tie-break decides what is listed, not the model.
 
     Parameters
     ----------

@@ -389,5 +389,5 @@ def test_other_artifacts_and_later_formats_are_refused(
 
 def test_a_model_of_another_run_is_refused(bundle: Bundle) -> None:
     other = Dataset.from_frame(RATINGS)
-    with pytest.raises(ValueError, match="it knows 6 and the dataset has 5"):
+    with pytest.raises(ValueError, match="it knows 6 items and the dataset has 5"):
         Bundle(model=bundle.model, dataset=other)

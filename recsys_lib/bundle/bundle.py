@@ -1,6 +1,6 @@
-"""The one object that recommends for a person: model, ids, titles, calibrator and cold start.
+"""Everything needed to recommend for a person: model, ids, titles, calibrator and cold start.
 
-Whoever asks gets an answer, and every row of it says which rung of the ladder gave it.
+Everyone gets an answer, and each row of it names the rung of the ladder that gave it.
 """
 
 import dataclasses
@@ -30,21 +30,21 @@ from recsys_lib.ranking import top_k
 
 __all__ = ["RUNGS", "Bundle"]
 
-#: The rungs of the ladder, from what is known best to what is known of anybody.
+#: The rungs of the ladder, from the most personal answer to the least.
 RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
 
 _FORMAT = 1
 _REASONS = 2
 _QUARTER = 0.25
-# Likeness and popularity count alike where nothing else is known.
+# Without a history, similarity and popularity get equal weight.
 _EVEN = 0.5
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What is said of each item: by which rung, its place in the order, its probability, and why.
+    """Rung, order, probability and reason for each item.
 
-    Where the history spoke the reasons differ by item, and are found for those that are listed.
+    Reasons from the history differ by item and are computed only for the items listed.
     """
 
     rung: NDArray[np.object_]
@@ -55,37 +55,37 @@ class _Answer:
 
 @dataclass(kw_only=True)
 class Bundle:
-    """A fitted model with all that it takes to recommend for a person.
+    """A fitted model with everything needed to recommend for a person.
 
     Parameters
     ----------
     model : Recommender
         Fitted on the items of `dataset`, in their order.
     dataset : Dataset
-        Ids, histories, and where known catalog (column ``title``) and profiles. The people in it
-        answer for their neighbors.
+        Ids and histories, and if known the catalog (column ``title``) and profiles. Its users are
+        the neighbors of newcomers.
     calibrator : Calibrator, optional
-        Turns the model's scores into probabilities; without one they are missing (NaN) where the
-        model answers.
+        Turns the model's scores into probabilities; without one, probabilities are NaN wherever
+        the model answers.
     like : float, optional
-        Rating from which on an item counts as liked. Without it every interaction is a like.
+        Lowest rating that counts as a like. Without it, every interaction is a like.
     inputs : {"values", "likes"}
-        What the model sees: the ratings as they are, or a 1 for each like and nothing else.
+        What the model sees: the ratings themselves, or a 1 for each like and nothing else.
     segment : sequence of str, optional
-        Profile columns that make a segment; by default the first column with few values.
+        Profile columns that define a segment; by default the first column with few values.
     min_history : int
-        Interactions from which on the model answers; with fewer the next rung does.
+        Fewest interactions for the model to answer; with fewer, the next rung does.
     blend : float
-        How many interactions the next rung counts for while the model answers (see `ladder.blend`),
-        so that a first click moves the list and does not overturn it. 0 leaves it to the model, as
-        data want where hardly two people use the same: `evaluation.measure_blends` tells.
-        With a calibrator probabilities are averaged and order the list; without one, standardized
-        scores. The rung is called ``"history + ..."`` while the next one has a quarter of the say
-        or more.
+        Weight of the next rung, in interactions (see `ladder.blend`), so that a first click moves
+        the list but does not overturn it. 0 leaves the answer to the model, which is right where
+        hardly any two people use the same items; `evaluation.measure_blends` finds out. With a
+        calibrator, the average of the probabilities orders the list; without one, that of the
+        standardized scores. The rung is called ``"history + ..."`` as long as the next one has a
+        quarter of the weight or more.
     new_items : bool
-        Whether items that nobody in the dataset used are listed for being like the person's own and
-        like what is recommended (``"item content"``: words, tags and categories of the catalog;
-        see `NewItems`). Their probability is not known.
+        Whether to list items that nobody in the dataset has used, if they resemble the person's
+        own items and the recommended ones (``"item content"``: words, tags and categories of the
+        catalog; see `NewItems`). Their probability is unknown.
     n_neighbors, min_similarity, prior : int, float, float
         As in `Ladder`.
 
@@ -127,7 +127,7 @@ class Bundle:
         if self.model.n_items_ != self.dataset.n_items:
             raise ValueError(
                 "`model` must be fitted on the items of `dataset`; it knows "
-                f"{self.model.n_items_} and the dataset has {self.dataset.n_items}. "
+                f"{self.model.n_items_} items and the dataset has {self.dataset.n_items}. "
                 "Take both from the same run."
             )
 
@@ -141,32 +141,31 @@ class Bundle:
         exclude: Iterable[Any] = (),
         only: Iterable[Any] | None = None,
     ) -> pd.DataFrame:
-        """Recommend for a known user, for a history, for a profile, or for nobody in particular.
+        """Recommend for a known user, a history, a profile, or nobody in particular.
 
         Parameters
         ----------
         user : id, optional
             A user of the dataset.
         history : sequence of item ids, or mapping or Series of ratings by item id, optional
-            What this person used; takes the place of the user's own, so that "what if" is asked
-            by editing it. Items without a rating count as liked.
+            What this person has used, instead of the user's own history: edit it to ask "what
+            if". Items without a rating count as liked.
         profile : mapping of column name to value, optional
-            What is known of a newcomer; takes the place of the user's own. May be incomplete.
+            What is known about a newcomer, instead of the user's own profile. May be incomplete.
         k : int
             Length of the list, >= 1.
         exclude : iterable of item ids
-            Left out besides those already used.
+            Not listed, nor are items already used.
         only : iterable of item ids, optional
             Nothing else is listed.
 
         Returns
         -------
         DataFrame
-            ``rank`` from 1, ``item_id``, ``title`` (the id where there is none), ``probability``
-            that the person likes the item (NaN where it is not known), ``rung`` that answered, and
-            ``because``: titles of the history whose absence would lower the score most, or what
-            the neighbors share. Items already used are left out. There are fewer than `k` rows
-            where fewer items are left, and none is padded.
+            ``rank`` from 1, ``item_id``, ``title`` (or the id), ``probability`` that the person
+            likes the item (NaN if unknown), ``rung`` that answered, and ``because``: the titles in
+            the history without which the score would drop most, or what the neighbors share. Fewer
+            than `k` rows if fewer items are left.
 
         Raises
         ------
@@ -175,7 +174,7 @@ class Bundle:
 
         Notes
         -----
-        The model scores one row, and for the reasons one more for each item of the history.
+        The model scores one row, plus one for each item of the history to find the reasons.
         """
         check_integer("k", k, minimum=1)
         person = self._desk.person(user, history, profile)
@@ -196,14 +195,14 @@ class Bundle:
         )
 
     def save(self, folder: Path | str, **facts: Any) -> None:
-        """Write everything as one folder with a manifest, atomically; nothing is pickled.
+        """Write everything to one folder with a manifest, atomically; nothing is pickled.
 
         Parameters
         ----------
         folder : Path or str
             The folder to write. An artifact already there is replaced; anything else is refused.
         **facts
-            What else the manifest should record, such as the run.
+            More for the manifest to record, such as the run.
         """
         with atomic_folder(folder) as part:
             self.model.save(part / "model")
@@ -231,12 +230,12 @@ class Bundle:
         Returns
         -------
         Bundle
-            It gives the same lists as the one that was saved.
+            Gives the same lists as the one saved.
 
         Raises
         ------
         ArtifactError
-            If the folder is missing, damaged, of another kind or of a later version.
+            If the folder is missing, damaged, of another kind or from a later version.
         """
         folder = Path(folder)
         record = read_manifest(folder, kind="bundle")
@@ -271,8 +270,8 @@ class Bundle:
 
     @cached_property
     def _ladder(self) -> Ladder:
-        # A model of ratings answers whether one would like what one uses; a model of likes, what
-        # one will use and like. The lower rungs answer the same question as the model.
+        # A model of ratings predicts whether a person would like an item once used; a model of
+        # likes, whether they will use and like it. The lower rungs answer the model's question.
         return Ladder(
             like=self.like if self.inputs == "values" else None,
             prior=self.prior,
@@ -286,7 +285,7 @@ class Bundle:
         return Desk(dataset=self.dataset, inputs=self.inputs, like=self.like)
 
     def _answer(self, person: Person) -> _Answer:
-        """Climb down the ladder to the first rung that has something to say."""
+        """Answer from the first rung that has something to say."""
         n = int((~self._is_new[person.seen.indices]).sum())
         weight = n / (n + self.blend) if n >= self.min_history else 0.0
         if weight == 1.0:
@@ -309,19 +308,19 @@ class Bundle:
         order = blend(scores, rates, weight, unused)
         probability = weight * self._calibrated(scores) + (1 - weight) * rates
         if self.calibrator is not None:
-            # Who reads probabilities reads them downwards; where they are equal, the scores decide.
+            # Probabilities must fall down the list; scores break ties.
             ranked = np.lexsort((order, probability))
             order = np.empty(len(ranked), dtype=np.float32)
             order[ranked] = np.arange(len(ranked))
         return self._said(rung, order, probability)
 
     def _below(self, person: Person) -> RungAnswer:
-        """What the ladder says below the history; without profiles to compare with, everybody."""
+        """Answer without the history; without profiles to compare with, by popularity."""
         profile = {} if self.dataset.users is None else person.profile
         return self._ladder.answer(profile, leave_out=person.position)
 
     def _alike(self, person: Person, below: str) -> NDArray[np.float32] | None:
-        """How near items are to a person of whom only new items or interests are known."""
+        """Similarity of items to a person with only new items or interests; None for others."""
         if self._new is not None and self._new.is_new[person.seen.indices].any():
             return np.asarray(self._new.content.score(person.seen)[0])
         if below == RUNGS[1] or self._content is None:
@@ -329,7 +328,7 @@ class Bundle:
         alike = self._content.score_terms(person.interests)
         if alike is None and self.dataset.users is None and person.interests:
             raise DataError(
-                "`profile` must name a tag or category that some item has, for there are no "
+                "`profile` must name a tag or category of some item, since there are no other "
                 f"profiles to compare it with; got {' and '.join(map(repr, person.interests))}. "
                 "Leave it out, or build the bundle from a dataset with `users`."
             )
@@ -346,7 +345,7 @@ class Bundle:
         probability: NDArray[np.float64],
         because: str | None = None,
     ) -> _Answer:
-        """Put an answer together; new items have a rung of their own, and no probability."""
+        """Build an answer; new items have a rung of their own and no probability."""
         rungs = np.full(len(order), rung, dtype=object)
         rungs[self._is_new] = RUNGS[2]
         probability = np.where(self._is_new, np.nan, probability)
@@ -354,7 +353,7 @@ class Bundle:
 
     @cached_property
     def _new(self) -> NewItems | None:
-        """Items that nobody used and that say something of themselves, where they are listed."""
+        """Items nobody has used that have content; None if they are not to be listed."""
         if not self.new_items:
             return None
         return NewItems.of(self.dataset.items, self.dataset.user_items)
@@ -366,7 +365,7 @@ class Bundle:
 
     @cached_property
     def _content(self) -> ItemContent | None:
-        """What the items say of themselves, new or not."""
+        """The content of all items, new or not."""
         items = self.dataset.items
         if self._new is not None:
             return self._new.content

@@ -1,4 +1,4 @@
-"""Who asks: ids, histories and profiles as people give them, made rows of the matrix."""
+"""A request for recommendations: ids, history and profile turned into rows of the matrix."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ History: TypeAlias = Sequence[Any] | Mapping[Any, float] | pd.Series
 
 @dataclass(frozen=True)
 class Person:
-    """Who asks.
+    """The person to recommend for.
 
     Attributes
     ----------
     used : csr_array of shape (1, n_items)
-        What they used, with their ratings.
+        Everything they have used, with ratings.
     seen : csr_array of shape (1, n_items)
-        What of it the model sees.
+        The part that the model sees.
     profile : mapping of column name to value
     position : int or None
-        Row in the dataset, for one who is in it.
+        Row in the dataset, if they are in it.
     """
 
     used: sparse.csr_array
@@ -43,7 +43,7 @@ class Person:
 
     @property
     def interests(self) -> list[Any]:
-        """Categories and tags of the profile, whatever their columns: items may have them too."""
+        """Categories and tags from all columns of the profile; items may share them."""
         known = [value for value in self.profile.values() if not is_null(value)]
         words = [tag for value in known for tag in tags_of(value)]
         return [word for word in words if isinstance(word, str)]
@@ -51,15 +51,15 @@ class Person:
 
 @dataclass(kw_only=True)
 class Desk:
-    """Reads what people say in the terms of a dataset.
+    """Turns requests into rows of a dataset.
 
     Parameters
     ----------
     dataset : Dataset
     inputs : {"values", "likes"}
-        What a model sees: ratings as they are, or a 1 for each like.
+        What the model sees: the ratings themselves, or a 1 for each like.
     like : float, optional
-        Rating from which on an item counts as liked.
+        Lowest rating that counts as a like.
     """
 
     dataset: Dataset
@@ -69,7 +69,7 @@ class Desk:
     def person(
         self, user: Any, history: History | None, profile: Mapping[str, Any] | None
     ) -> Person:
-        """Return who asks; `DataError` names what is unknown, and what is near."""
+        """Return the person; `DataError` names an unknown id and near ones."""
         position = None if user is None else find_id(self.dataset.user_ids, user, "user")
         if history is not None:
             used = self._row(history)
@@ -92,12 +92,12 @@ class Desk:
             find_ids(users.columns, profile, "profile column")
         elif len(profile) and self.dataset.items is None:
             raise DataError(
-                "`profile` must be compared with profiles or a catalog of the dataset; it has "
+                "`profile` needs profiles or a catalog to be compared with; the dataset has "
                 "neither. Build the bundle from a dataset with `users` or `items`."
             )
 
     def _row(self, history: History) -> sparse.csr_array:
-        """Return a history as one row of the matrix; an item without a rating counts as liked."""
+        """Return a history as one row; an item without a rating counts as liked."""
         if isinstance(history, pd.Series):
             # A Series of numbers is one of ratings; one of text can only be a column of ids.
             rated = pd.api.types.is_numeric_dtype(history.dtype)
@@ -133,7 +133,7 @@ class Desk:
 
     @cached_property
     def _liked_value(self) -> float:
-        """The rating that stands for a like where none is given: the mean of all likes."""
+        """The rating of an item that was given without one: the mean of all likes."""
         if self.dataset.rating_scale is None:
             return 1.0
         data = self.dataset.user_items.data
@@ -141,7 +141,7 @@ class Desk:
         return float(liked.mean()) if len(liked) else self.dataset.rating_scale[1]
 
     def seen(self, used: sparse.csr_array) -> sparse.csr_array:
-        """Return what the model sees of what was used."""
+        """Return the part of a row that the model sees."""
         if self.inputs == "values":
             return used
         liked = used.data >= (-np.inf if self.like is None else self.like)
@@ -154,7 +154,7 @@ class Desk:
     def allowed(
         self, person: Person, exclude: Iterable[Any], only: Iterable[Any] | None
     ) -> NDArray[np.bool_]:
-        """Say which items may be listed."""
+        """Return a mask of the items that may be listed."""
         ids = self.dataset.item_ids
         allowed = np.full(len(ids), only is None)
         if only is not None:

@@ -141,7 +141,7 @@ class Recommender:
         folder : Path or str
             The folder to write. An artifact already there is replaced; anything else is refused.
         **facts
-            What else the manifest should record, such as the fingerprint of the training data.
+            More for the manifest to record, such as the fingerprint of the training data.
         """
         check_is_fitted(self, "n_items_")
         with atomic_folder(folder) as part:

@@ -26,8 +26,8 @@ class PureSVD(Recommender):
     Parameters
     ----------
     latent_dim : int
-        Number of singular vectors, >= 1. There are min(n_users, n_items); where more are asked for,
-        half of them are taken, because all of them would only return the row.
+        Number of singular vectors, >= 1. If there are fewer, min(n_users, n_items), half of those
+        are used, since all of them would only reproduce the row.
     seed : int
         Of the start vector of the iteration; the result does not depend on it beyond rounding.
 
