@@ -118,14 +118,14 @@ def resolve(
     Parameters
     ----------
     steps : iterable of Step
-        Those that will run.
+        Those that may declare the parameters.
     texts : mapping of str to str, optional
         As typed on the command line; they win over `values`. ``READING.encoding`` is one entry of
         the mapping ``READING``.
     values : mapping of str to object, optional
         As read from a parameter file.
     folder : Path, optional
-        Where relative paths begin; the working directory by default.
+        Where relative paths are looked for first; the working directory by default.
 
     Returns
     -------
@@ -138,21 +138,21 @@ def resolve(
         If a name is unknown or reserved, a value is of another type than the literal in any of
         the steps, a path leads nowhere, or a URL holds a password.
     """
-    known: dict[str, list[Parameter]] = {}
+    known: dict[str, list[tuple[Step, Parameter]]] = {}
     for step in steps:
         for parameter in step.parameters.values():
-            known.setdefault(parameter.name, []).append(parameter)
+            known.setdefault(parameter.name, []).append((step, parameter))
     resolved = {}
     values, texts = _fold_options(values or {}, texts or {})
     for name, value in {**values, **texts}.items():
         _check_name(name, known)
-        for parameter in known[name]:
+        for step, parameter in known[name]:
             if name in texts:
                 resolved[name] = parse_text(parameter, value)
             else:
                 resolved[name] = check_value(parameter, value)
             if parameter.is_path:
-                resolved[name] = _existing(name, resolved[name], folder or Path.cwd())
+                resolved[name] = _existing(name, resolved[name], step, folder)
             if "://" in str(resolved[name]):
                 split_url(str(resolved[name]))  # a password would be written into the copy
     return resolved
@@ -178,17 +178,16 @@ def _check_name(name: str, known: Mapping[str, Any]) -> None:
     if name not in known:
         names = sorted(known.keys() - {"RUN"})
         raise ConfigError(
-            f"Parameter {name!r} must be declared by a notebook that runs; none declares it."
+            f"Parameter {name!r} must be declared by a notebook; none declares it."
             f"{did_you_mean(name, names)} There are: {', '.join(names) or 'none'}."
         )
 
 
-def _existing(name: str, value: str, folder: Path) -> str:
+def _existing(name: str, value: str, step: Step, folder: Path | None) -> str:
     if not value or "://" in value:
         return value
-    path = (folder / Path(value).expanduser()).resolve()
-    if not path.exists():
-        raise ConfigError(
-            f"Parameter {name} must be the path of a file; nothing is at {path}. Check the path."
-        )
-    return path.as_posix()
+    try:
+        project = Project(step.path.resolve().parents[1])
+        return project.find_input(value, folder).as_posix()
+    except ConfigError as error:
+        raise ConfigError(f"{name} = {error}") from error

@@ -21,12 +21,20 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.formatting import table
 from recsys_lib.naming import find_id
+from recsys_lib.pipeline.lineage import (
+    again,
+    outdated,
+    records_of,
+    unwritten_error,
+    upstream_rows,
+    writer_of,
+)
 from recsys_lib.pipeline.orphans import end_with_runner
 from recsys_lib.pipeline.parameters import check_value, declared
 from recsys_lib.pipeline.pins import Sentence, compare, read_pins
 from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
 from recsys_lib.pipeline.provenance import device
-from recsys_lib.pipeline.record import ABSENT, Record
+from recsys_lib.pipeline.record import ABSENT, Record, settings_text
 
 __all__ = ["Session", "start", "table"]
 
@@ -73,15 +81,23 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
         raise ConfigError(f"{unset[0]} must have a value; run the parameters cell first.")
     values = {key: check_value(one, namespace[key]) for key, one in known.items()}
     # RUN says where results go, not what they are; but what is being measured cannot be judged.
-    same = all(values[key] == one.default for key, one in known.items() if key != "RUN")
-    same = same and not values["RUN"].startswith(MEASURING)
-    record = Record(notebook=name, run=values["RUN"], parameters=values, as_committed=same)
-    resolved = pd.DataFrame(
-        {"value": list(values.values()), "meaning": [one.comment for one in known.values()]},
-        index=pd.Index(list(values), name="parameter"),
-        dtype=object,
+    changed = {
+        f"{name[:2]}.{key}": values[key]
+        for key, one in known.items()
+        if key != "RUN" and values[key] != one.default
+    }
+    record = Record(
+        notebook=name,
+        run=values["RUN"],
+        parameters=values,
+        as_committed=not changed and not values["RUN"].startswith(MEASURING),
+        changed=changed,
     )
-    session = Session(project=project, record=record, parameters=table(resolved))
+    rows = {key: (values[key], one.comment) for key, one in known.items()}
+    rows |= upstream_rows(project, record)
+    resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
+    resolved = table(resolved.rename_axis("parameter"))
+    session = Session(project=project, record=record, parameters=resolved)
     session._save_record()
     return session
 
@@ -156,8 +172,7 @@ class Session:
         Path
             A temporary folder.
         """
-        path = self._place(name, "")
-        with atomic_folder(path) as part:
+        with atomic_folder(path := self._place(name, "")) as part:
             yield part
         self._record_write(name, path)
 
@@ -177,18 +192,24 @@ class Session:
         Raises
         ------
         ArtifactError
-            If no notebook of this run wrote it, or it has changed since.
+            If no notebook of this run wrote it, it has changed since, or what it was made from has.
         """
-        producer = self._producer(name)
-        path = self._run_folder / producer.writes[name]["path"]
+        records = records_of(self.project, self.record.run)
+        producer = self._writer(name, records)
+        if producer is None:
+            raise unwritten_error(self.project, records, self.record, name)
+        path = self.project.run_folder(self.record.run) / producer.writes[name]["path"]
         seen = fingerprint(path)
         if seen != producer.writes[name]["fingerprint"]:
             raise ArtifactError(
                 f"{path} must be what {producer.notebook} wrote in run {self.record.run!r}; it has "
                 f"changed since. Run {producer.notebook} again."
             )
+        if producer is not self.record and (changed := outdated(records, producer)):
+            raise ArtifactError(again(name, changed))
         self.record.reads[name] = seen
         self.record.as_committed &= producer.as_committed
+        self.record.changed = {**producer.changed, **self.record.changed}
         self._save_record()
         return path
 
@@ -203,9 +224,9 @@ class Session:
         Raises
         ------
         ArtifactError
-            If it has changed since it was written.
+            If it, or what it was made from, has changed since it was written.
         """
-        if name in self._known():
+        if self._writer(name, records_of(self.project, self.record.run)):
             return self.read(name)
         self.record.reads[name] = ABSENT
         self._save_record()
@@ -217,20 +238,20 @@ class Session:
         Parameters
         ----------
         path : Path or str
-            Absolute, or from the project folder.
+            Absolute, or anywhere in the project; see `Project.find_input`.
 
         Raises
         ------
         ConfigError
-            If nothing is there.
+            If nothing is there, or it cannot be read.
         """
-        full = (self.project.root / Path(path).expanduser()).resolve()
-        if not full.exists():
+        full = self.project.find_input(path)
+        try:
+            self.record.inputs[full.as_posix()] = fingerprint(full)
+        except OSError as error:
             raise ConfigError(
-                f"The input {str(path)!r} must exist; nothing is at {full}. Give a path from the "
-                "project folder, or an absolute one."
-            )
-        self.record.inputs[full.as_posix()] = fingerprint(full)
+                f"{full} must be readable; {error.strerror}. Change its permissions."
+            ) from error
         self.record.as_committed = False
         self._save_record()
         return full
@@ -288,7 +309,8 @@ class Session:
         self._save_record()
         if not self.record.as_committed:
             shown = ", ".join(f"{name} = {value:.4g}" for name, value in numbers.items())
-            return Sentence(f"{shown}: not pinned for these parameters")
+            made = settings_text(self.record.changed)
+            return Sentence(f"{shown}: not pinned for these parameters{made and f' ({made})'}")
         return compare(numbers, read_pins(self.project.expected, self.record.notebook))
 
     def report(self, *reports: Any) -> pd.DataFrame:
@@ -346,11 +368,6 @@ class Session:
         user : id
             As typed: a number finds the id written with its digits, and the other way round.
 
-        Returns
-        -------
-        id
-            As the data set has it.
-
         Raises
         ------
         DataError
@@ -358,10 +375,6 @@ class Session:
         """
         position = 0 if user in ("", None) else find_id(dataset.user_ids, user, "user")
         return dataset.user_ids[position]
-
-    @property
-    def _run_folder(self) -> Path:
-        return self.project.run_folder(self.record.run)
 
     def _place(self, name: str, suffix: str) -> Path:
         if not re.fullmatch(r"[a-z0-9_]+", name):
@@ -371,30 +384,14 @@ class Session:
         return self.project.artifacts(self.record.run) / f"{name}{suffix}"
 
     def _record_write(self, name: str, path: Path) -> None:
-        place = path.relative_to(self._run_folder).as_posix()
+        place = path.relative_to(self.project.run_folder(self.record.run)).as_posix()
         self.record.writes[name] = {"path": place, "fingerprint": fingerprint(path)}
         self._save_record()
 
-    def _producer(self, name: str) -> Record:
-        """Return the record of the notebook that wrote the artifact `name` in this run."""
-        known = self._known()
-        if name not in known:
-            raise ArtifactError(
-                f"The artifact {name!r} must have been written in run {self.record.run!r}; "
-                f"it holds {', '.join(known) or 'none'}.{did_you_mean(name, known)} "
-                "Run the notebooks before this one."
-            )
-        return known[name]
-
-    def _known(self) -> dict[str, Record]:
-        """Return who wrote each artifact of this run, up to this notebook."""
-        known: dict[str, Record] = {}
-        for path in self.project.chain():
-            if path.stem >= self.record.notebook:
-                break
-            record = Record.find(self.project.record(self.record.run, path.stem))
-            known |= dict.fromkeys(record.writes, record) if record else {}
-        return known | dict.fromkeys(self.record.writes, self.record)
+    def _writer(self, name: str, records: list[Record]) -> Record | None:
+        if name in self.record.writes:
+            return self.record
+        return writer_of(records, name, self.record.notebook)
 
     def _save_record(self) -> None:
         self.record.device = device()

@@ -1,6 +1,8 @@
 """Where things stand: the notebooks, the runs with their artifacts, the figures."""
 
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,8 @@ MEASURING = "pins-"
 _NOTEBOOK = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
 _PLAIN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _RUN_NAME = re.compile(rf"{_PLAIN}(?:/{_PLAIN})?")
+# Where one looks for a table of one's own, in this order, before looking everywhere.
+_INPUTS = (".", "notebooks", "data/raw")
 # What a run keeps in its own folder, where the runs of a sweep stand beside it.
 _TAKEN = {"artifacts", "figures", "state", "manifest.json"}
 
@@ -93,6 +97,56 @@ class Project:
                 f"{self.notebooks}. Rename one of them."
             )
         return found
+
+    def find_input(self, path: Path | str, start: Path | None = None) -> Path:
+        """Return the file or folder that a parameter names.
+
+        A relative path is looked for in the working directory, the project's root, ``notebooks/``
+        and ``data/raw/``, and then anywhere in the project but in ``runs/`` and hidden folders.
+
+        Parameters
+        ----------
+        path : Path or str
+        start : Path, optional
+            In place of the working directory.
+
+        Raises
+        ------
+        ConfigError
+            If nothing is there, or it is found in several of the other folders.
+        """
+        wanted = Path(path).expanduser()
+        first = dict.fromkeys([start or Path.cwd(), *(self.root / place for place in _INPUTS)])
+        for folder in first:
+            if (folder / wanted).exists():
+                return (folder / wanted).resolve()
+        found = [] if wanted.is_absolute() else sorted(self._anywhere(wanted))
+        if len(found) == 1:
+            return found[0].resolve()
+        if found:
+            names = ", ".join(one.relative_to(self.root).as_posix() for one in found)
+            raise ConfigError(
+                f"{str(path)!r} must be one file; the project has {len(found)}: {names}. Give the "
+                "path of one of them."
+            )
+        looked = [str(wanted)]
+        if not wanted.is_absolute():
+            looked = [*(one.resolve().as_posix() for one in first), f"all folders of {self.root}"]
+        raise ConfigError(
+            f"{str(path)!r} must be the path of a file; nothing is at {', '.join(looked)}. "
+            "Check the path."
+        )
+
+    def _anywhere(self, wanted: Path) -> Iterator[Path]:
+        for folder, below, _ in os.walk(self.root):
+            here = Path(folder)
+            below[:] = [
+                name
+                for name in below
+                if not name.startswith((".", "__")) and here / name != self.root / "runs"
+            ]
+            if (here / wanted).exists():
+                yield here / wanted
 
     def run_folder(self, run: str) -> Path:
         """Return ``runs/<run>``.

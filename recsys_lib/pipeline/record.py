@@ -7,7 +7,7 @@ from typing import Any
 from recsys_lib.artifacts import read_json, write_json
 from recsys_lib.errors import ArtifactError
 
-__all__ = ["ABSENT", "Record"]
+__all__ = ["ABSENT", "Record", "settings_text"]
 
 # In place of a fingerprint: the notebook asked for an artifact that the run does not have.
 ABSENT = "absent"
@@ -26,6 +26,9 @@ class Record:
     as_committed : bool
         Whether these are the committed defaults, on data made by the committed defaults: only
         then do the pinned numbers apply.
+    changed : dict
+        ``"03.EPOCHS"`` -> value, where it is not the committed default: of this notebook and of
+        those that made what it read.
     reads : dict
         Artifact name -> fingerprint, or `ABSENT`.
     inputs : dict
@@ -57,6 +60,7 @@ class Record:
     run: str
     parameters: dict[str, Any] = field(default_factory=dict)
     as_committed: bool = False
+    changed: dict[str, Any] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     writes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -93,3 +97,20 @@ class Record:
             return cls.load(path)
         except ArtifactError:
             return None
+
+
+def settings_text(changed: dict[str, Any]) -> str:
+    """Return changed parameters as text, each value once with the notebooks that had it.
+
+    Examples
+    --------
+    >>> settings_text({"01.SEED": 1, "02.SEED": 1, "03.EPOCHS": 5})
+    'SEED = 1 in 01, 02; EPOCHS = 5 in 03'
+    """
+    places: dict[str, list[str]] = {}
+    for place, value in sorted(changed.items()):
+        number, _, name = place.partition(".")
+        # Of a path the last part says enough.
+        said = value.rpartition("/")[2] if isinstance(value, str) else repr(value)
+        places.setdefault(f"{name} = {said}", []).append(number)
+    return "; ".join(f"{said} in {', '.join(numbers)}" for said, numbers in places.items())

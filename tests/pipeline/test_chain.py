@@ -27,11 +27,6 @@ def test_a_misspelled_parameter_is_answered_with_the_near_one(steps):
         resolve(steps, texts={"EPOCH": "3"})
 
 
-def test_a_parameter_of_notebooks_that_do_not_run_is_unknown(steps):
-    with pytest.raises(ConfigError, match="'EPOCHS' must be declared by a notebook that runs"):
-        resolve(select(steps, only="01"), texts={"EPOCHS": "3"})
-
-
 def test_the_run_is_named_by_its_own_option(steps):
     with pytest.raises(ConfigError, match="give it with --name"):
         resolve(steps, texts={"RUN": "x"})
@@ -57,7 +52,7 @@ def test_a_path_begins_where_the_user_stands_and_must_exist(steps, tmp_path):
     found = resolve(steps, texts={"SOURCE": "own.csv"}, folder=tmp_path)
     assert found == {"SOURCE": (tmp_path / "own.csv").as_posix()}
     assert resolve(steps, texts={"SOURCE": "sqlite:///x"}) == {"SOURCE": "sqlite:///x"}
-    with pytest.raises(ConfigError, match=r"SOURCE must be the path of a file; nothing is at"):
+    with pytest.raises(ConfigError, match=r"SOURCE = 'other.csv' must be the path of a file"):
         resolve(steps, texts={"SOURCE": "other.csv"}, folder=tmp_path)
 
 
@@ -175,3 +170,22 @@ def test_a_dotted_name_is_one_entry_of_a_mapping(steps):
 @pytest.mark.parametrize(("text", "value"), [("none", None), ("", None), ("4", 4), ("3.5", 3.5)])
 def test_a_parameter_without_a_value_takes_a_number_and_none_again(steps, text, value):
     assert resolve(steps, texts={"LIKE_FROM": text})["LIKE_FROM"] == value
+
+
+@pytest.mark.parametrize("place", [".", "notebooks", "data/raw", "uploads/of/mine"])
+def test_a_table_uploaded_anywhere_in_the_project_is_found(steps, project, place):
+    file = project.root / place / "own.csv"
+    for folder in (file.parent, project.root / "runs/x", project.root / ".hidden"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "own.csv").touch()
+    assert resolve(steps, texts={"SOURCE": "own.csv"}) == {"SOURCE": file.as_posix()}
+
+
+def test_where_a_table_was_looked_for_is_told_and_two_are_not_one(steps, project):
+    with pytest.raises(ConfigError, match=rf"nothing is at .*{project.root}/notebooks, .*data/raw"):
+        project.find_input("own.csv")
+    for place in ("a", "b"):
+        (project.root / place).mkdir()
+        (project.root / place / "own.csv").touch()
+    with pytest.raises(ConfigError, match=r"the project has 2: a/own.csv, b/own.csv"):
+        project.find_input("own.csv")

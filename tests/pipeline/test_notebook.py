@@ -120,7 +120,7 @@ def test_a_number_without_a_pin_fails_the_notebook(chain):
 
 def test_other_parameters_are_not_held_against_the_pins(chain):
     said = begin(chain, "01_make", SEED=1).check(rmse=9.0)
-    assert said == "rmse = 9: not pinned for these parameters"
+    assert said == "rmse = 9: not pinned for these parameters (SEED = 1 in 01)"
 
 
 def test_data_made_by_other_parameters_is_not_held_against_the_pins(chain):
@@ -173,4 +173,84 @@ def test_a_user_is_picked_by_name_and_the_first_one_by_none(chain):
 
 def test_what_is_not_pinned_is_shown_as_a_sentence(chain):
     said = begin(chain, "01_make", SEED=1).check(rmse=9.0)
-    assert said._repr_markdown_() == repr(said) == "rmse = 9: not pinned for these parameters"
+    assert said._repr_markdown_() == repr(said) == str(said)
+
+
+@pytest.fixture
+def long_chain(project, write):
+    write("01_make", 'session.save("dataset", [SEED])', 'session.save("apart", [1])')
+    write("02_split", 'session.read("dataset")', 'session.save("split", [1])')
+    write("03_train", 'session.read("split")', 'session.save("autoencoder", [1])')
+    write("04_use", 'session.read("dataset")', 'session.read("autoencoder")')
+
+    def do(number, *, seed=0, reads=(), finds=(), writes=()):
+        name = next(path.stem for path in project.chain() if path.name.startswith(number))
+        session = begin(project, name, SEED=seed)
+        seen = [session.read(one) for one in reads] + [session.find(one) for one in finds]
+        for one in writes:
+            session.save(one, [seed, name, *(path.read_text() for path in seen if path)])
+        return session
+
+    do("01", writes=["dataset", "apart"])
+    do("02", reads=["dataset"], finds=["world"], writes=["split"])
+    do("03", reads=["split"], writes=["autoencoder"])
+    return do
+
+
+def test_a_stale_artifact_is_refused_with_the_notebooks_to_run_again(long_chain):
+    do = long_chain
+    do("04", reads=["dataset", "autoencoder"])
+    do("01", seed=1, writes=["dataset", "apart"])
+    with pytest.raises(ArtifactError, match=r"`split` was made from another `dataset`. Run 02 ag"):
+        do("03", reads=["split"])
+    do("03")  # what 03 wrote is gone; what it would read is still the split of before
+    with pytest.raises(ArtifactError, match=r"Run 03_train first"):
+        do("04", reads=["autoencoder"])
+
+
+def test_what_is_stale_at_two_removes_is_found_too(long_chain):
+    do = long_chain
+    do("01", seed=1, writes=["dataset", "apart"])
+    with pytest.raises(ArtifactError, match=r"`autoencoder` was made from .*Run 02 and 03 again"):
+        do("04", reads=["dataset", "autoencoder"])
+    # By hand, in the order that is asked for.
+    do("02", reads=["dataset"], finds=["world"], writes=["split"])
+    with pytest.raises(ArtifactError, match=r"`autoencoder` was made from another `split`. Run 03"):
+        do("04", reads=["dataset", "autoencoder"])
+    do("03", reads=["split"], writes=["autoencoder"])
+    do("04", reads=["dataset", "autoencoder"])
+
+
+def test_the_same_bytes_again_are_not_stale_and_what_was_absent_may_appear(long_chain):
+    do = long_chain
+    do("01", writes=["dataset", "apart"])
+    do("04", reads=["dataset", "autoencoder"])
+    do("01", writes=["dataset", "apart", "world"])
+    with pytest.raises(ArtifactError, match=r"another `world`. Run 02 and 03 again"):
+        do("04", reads=["autoencoder"])
+
+
+def test_a_file_from_outside_that_changed_makes_stale_and_one_moved_away_does_not(chain):
+    own = chain.root / "own.csv"
+    own.write_text("1")
+    session = begin(chain, "01_make")
+    session.save("facts", [session.input("own.csv").read_text()])
+    begin(chain, "02_use").read("facts")
+    own.write_text("2")
+    with pytest.raises(ArtifactError, match=r"`facts` was made from another `own.csv`. Run 01"):
+        begin(chain, "02_use").read("facts")
+    own.unlink()
+    begin(chain, "02_use").read("facts")
+
+
+def test_parameters_changed_upstream_are_told_in_the_table_and_in_the_check(long_chain):
+    long_chain("01", seed=1, writes=["dataset"])
+    session = long_chain("04", reads=["dataset"])
+    assert session.parameters.loc["SEED in 01", "value"] == 1
+    assert session.check(rmse=1.0).endswith("not pinned for these parameters (SEED = 1 in 01)")
+    assert "SEED in 01" not in long_chain("04", seed=1).parameters.index, "it is the same here"
+
+
+def test_a_missing_artifact_names_the_notebook_that_writes_it(long_chain, project):
+    with pytest.raises(ArtifactError, match=r"it holds none\. Run 01_make first"):
+        begin(project, "04_use", RUN="fresh").read("dataset")

@@ -1,59 +1,14 @@
-"""What notebooks read and write, as their text tells it, and which of them are the same step."""
+"""Which notebooks of several settings are the same step, and in which order they run."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from recsys_lib.pipeline.chain import Step
+from recsys_lib.pipeline.flow import flow_of, sources_of
 from recsys_lib.pipeline.freshness import source_fingerprint
 from recsys_lib.pipeline.sweeping.labels import digest
 
-__all__ = ["Flow", "flow_of", "step_keys", "unwritten", "working_order"]
-
-_READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
-_WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
-# Handed to a function, which may read whatever it likes; `import_dataset` reads no artifacts.
-_HANDED = re.compile(r"(?<!import_dataset)[(,=]\s*session\s*[,)\n]")
-
-
-@dataclass(frozen=True)
-class Flow:
-    """The artifacts of one notebook.
-
-    Attributes
-    ----------
-    needs, asks, writes : frozenset of str
-        What it reads, what it reads where it is there, what it writes.
-    plain : bool
-        Whether every name it reads by stands in its text.
-    """
-
-    needs: frozenset[str]
-    asks: frozenset[str]
-    writes: frozenset[str]
-    plain: bool
-
-
-def flow_of(step: Step) -> Flow:
-    """Return what a notebook reads and writes, from the calls in its cells.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> cells = ('split = session.read("split")', 'session.save("model", fit(split))')
-    >>> flow = flow_of(Step(Path("03_train.ipynb"), cells, {}))
-    >>> sorted(flow.needs), sorted(flow.writes)
-    (['split'], ['model'])
-    """
-    text = "\n".join(step.sources)
-    calls = _READ.findall(text)
-    return Flow(
-        needs=frozenset(name for call, name in calls if call == "read" and name),
-        asks=frozenset(name for call, name in calls if call == "find" and name),
-        writes=frozenset(_WRITE.findall(text)),
-        plain=all(name for _, name in calls) and not _HANDED.search(text),
-    )
+__all__ = ["step_keys", "unwritten", "working_order"]
 
 
 def step_keys(steps: Sequence[Step], parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -86,14 +41,11 @@ def step_keys(steps: Sequence[Step], parameters: Mapping[str, Any]) -> dict[str,
 def _sources(steps: Sequence[Step]) -> dict[str, list[str]]:
     """Return for each step, in order, the steps before it that it reads from."""
     found: dict[str, list[str]] = {}
-    writers: dict[str, str] = {}
-    for step in steps:
-        flow = flow_of(step)
-        names = flow.needs | flow.asks
+    for step, its in sources_of(steps).items():
+        flow = flow_of(next(one for one in steps if one.name == step))
         # What nobody is seen to write may come from any of those before.
-        known = flow.plain and names <= writers.keys()
-        found[step.name] = sorted({writers[name] for name in names}) if known else list(found)
-        writers |= dict.fromkeys(flow.writes, step.name)
+        known = flow.plain and flow.needs | flow.asks <= its.keys()
+        found[step] = sorted(set(its.values())) if known else list(found)
     return found
 
 

@@ -79,10 +79,10 @@ def test_a_grid_without_axes_is_one_setting(steps):
     ("text", "message"),
     [
         ("EPOCHS: [10, ten]", "EPOCHS must be a whole number, like 20; got 'ten' (str)"),
-        ("EPOCS: [10]", "'EPOCS' must be declared by a notebook that runs; none declares it. Did"),
+        ("EPOCS: [10]", "'EPOCS' must be declared by a notebook; none declares it. Did"),
         ("epochs: [10]", "'epochs' must be a parameter in capitals, or one of only, sources, zip"),
         ("HIDDEN_DIMS: [128, 64]", "stand in a list of lists: [[128, 64]]"),
-        ("SOURCE: [own.csv]", "SOURCE must be the path of a file; nothing is at"),
+        ("SOURCE: [own.csv]", "SOURCE = 'own.csv' must be the path of a file; nothing is at"),
         ("EPOCHS: []", "EPOCHS must have a value; its list is empty"),
         ("EPOCHS: [1, 1]", "EPOCHS must name each value once; 1 is there twice"),
         ("EPOCHS: {from: 1, to: 5}", "range of EPOCHS must say `steps`"),
