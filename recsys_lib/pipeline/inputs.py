@@ -15,7 +15,7 @@ from recsys_lib.pipeline.notebook import Session
 from recsys_lib.sources import load_dataset
 from recsys_lib.sources.columns import AUTO, matches
 from recsys_lib.sources.doors import open_source
-from recsys_lib.sources.text import TextOptions
+from recsys_lib.sources.options import TextOptions
 
 __all__ = ["Imported", "import_dataset", "import_table"]
 
@@ -34,7 +34,7 @@ _DEFAULTS: dict[str, Any] = {
 _OPTIONS = sorted(
     set(inspect.signature(load_dataset).parameters)
     - {"source", "items", "users", "user", "item", "value", "timestamp", "duplicates"}
-    - {"table", "query", "reduce"}
+    - {"reduce"}
 )
 # No rating scale in use goes beyond the first; few go beyond the second, and none of these has most
 # of its ratings in its lowest tenth.
@@ -112,7 +112,10 @@ def import_table(session: Session) -> Imported:
     )
     try:
         column = _value_column(
-            open_source(source, None, None, _text_options(reading)).columns, given
+            open_source(
+                source, reading.get("table"), reading.get("query"), _text_options(reading)
+            ).columns,
+            given,
         )
         duplicates = given["DUPLICATES"]
         if duplicates == "error" and (column is None or matches("count", [column])):

@@ -1,10 +1,10 @@
 """Which column is what: names recognized where they are plain, asked for where they are not."""
 
-import difflib
 import re
 from collections.abc import Collection, Sequence
 
 from recsys_lib.errors import DataError
+from recsys_lib.naming import did_you_mean
 
 #: Says that a column is to be recognized by its name.
 AUTO = "auto"
@@ -23,6 +23,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "accountid",
         "reviewerid",
         "login",
+        "personid",
+        "clientid",
+        "playerid",
+        "steamid",
     ),
     "item": (
         "itemid",
@@ -40,8 +44,17 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "songid",
         "asin",
         "sku",
+        "isbn",
+        "gameid",
+        "animeid",
+        "businessid",
+        "recipeid",
+        "stockcode",
     ),
-    "value": ("value", "rating", "ratings", "score", "stars", "weight", "overall"),
+    "value": (
+        *("value", "rating", "ratings", "score", "stars", "weight", "overall"),
+        *("bookrating", "userrating", "reviewrating"),
+    ),
     "count": (
         "plays",
         "playcount",
@@ -65,14 +78,25 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "createdat",
         "unixtime",
         "unixreviewtime",
+        "invoicedate",
     ),
-    "event": ("event", "eventtype", "action", "behavior", "behavior"),
+    "event": ("event", "eventtype", "action", "behavior", "behaviour"),
     "dwell": ("dwell", "dwellseconds", "duration", "dwelltime"),
     "title": ("title", "movietitle", "itemtitle", "booktitle", "name", "itemname", "labtitle"),
 }
-# Ids only where no column of the names above stands beside them: else they are titles.
-_IDS_WHERE_ALONE = {
-    "item": ("product", "movie", "film", "course", "book", "article", "track", "song"),
+# What an item is called; ids only where no column of the names above stands beside them: else they
+# are titles.
+_THINGS = (
+    *("product", "movie", "film", "course", "book", "article", "track", "song"),
+    *("game", "anime", "recipe"),
+)
+_NAMED = (*_THINGS, "artist", "business", "lab")
+_WHERE_ALONE = {
+    "item": _THINGS,
+    "title": (
+        *(f"{thing}{what}" for thing in _NAMED for what in ("title", "name", "")),
+        "description",
+    ),
 }
 # Two names of one role in one table are two candidates, except for these, which say it outright.
 _OUTRIGHT = {"userid", "itemid", "value", "rating", "timestamp", "event", "title", "dwell"}
@@ -112,9 +136,9 @@ def find_column(
     if given is None and not required:
         return None
     if given is not None and given != AUTO:
-        return _named(role, columns, given, table)
+        return _named(role, columns, str(given), table)
     candidates = matches(role, columns)
-    outright = [column for column in candidates if _plain(column) in _OUTRIGHT]
+    outright = [column for column in candidates if plain_name(column) in _OUTRIGHT]
     if len(outright) == 1:
         return outright[0]
     if len(candidates) == 1:
@@ -136,16 +160,15 @@ def matches(role: str, columns: Sequence[str]) -> list[str]:
     >>> matches("item", ["course", "rating"]), matches("item", ["course", "course_id"])
     (['course'], ['course_id'])
     """
-    known = [column for column in columns if _plain(column) in _NAMES[role]]
-    weak = _IDS_WHERE_ALONE.get(role, ())
-    return known or [column for column in columns if _plain(column) in weak]
+    known = [column for column in columns if plain_name(column) in _NAMES[role]]
+    weak = _WHERE_ALONE.get(role, ())
+    return known or [column for column in columns if plain_name(column) in weak]
 
 
 def _named(role: str, columns: Sequence[str], given: str, table: str) -> str:
     if given in columns:
         return given
-    near = difflib.get_close_matches(given, columns, n=1, cutoff=0.6)
-    hint = f" Did you mean {near[0]!r}?" if near else _headless(columns)
+    hint = did_you_mean(given, columns) or _headless(columns)
     raise DataError(
         f"{table} must have the column {given!r} that `{role}` names; it has {list(columns)}. "
         f'Name one of these with {role}="...".{hint}'
@@ -166,7 +189,13 @@ def distinct(roles: dict[str, str | None], table: str) -> None:
         taken[column] = role
 
 
-def _plain(name: str) -> str:
+def looks_like_header(cells: Sequence[str]) -> bool:
+    """Say whether cells name a user and an item, and so are no row of a table."""
+    return bool(matches("user", cells) and matches("item", cells))
+
+
+def plain_name(name: str) -> str:
+    """Return a name without case, spaces and signs: ``userid`` for ``User ID``."""
     return re.sub(r"[\s_\-.]+", "", str(name)).lower()
 
 

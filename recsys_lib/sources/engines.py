@@ -1,9 +1,6 @@
 """Engines that hold tables: connected without secrets in the code, asked for columns by role."""
 
 import copy
-import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,36 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys_lib.errors import ConfigError, DataError
+from recsys_lib.sources.connections import connect, embedded_duckdb
 from recsys_lib.sources.reduction import Reduction
-from recsys_lib.sources.secrets import (
-    PASSWORD,
-    find_password,
-    plain_reason,
-    shown_url,
-    split_url,
-)
+from recsys_lib.sources.secrets import plain_reason
 from recsys_lib.sources.statements import dialect_of, select_sql
+from recsys_lib.sources.times import FACTORS, format_of_numbers
 
-__all__ = ["EngineTable", "is_engine", "open_engine"]
+__all__ = ["EngineTable", "limit", "open_engine", "over_frame", "over_parquet"]
 
-_EXTRAS = {
-    "duckdb": "sql",
-    "postgresql": "postgres",
-    "postgres": "postgres",
-    "trino": "trino",
-    "impala": "impala",
-    "pyspark": "spark",
-}
 _MAX_ROUNDS = 100
 _BATCH = 100_000
-
-
-def is_engine(source: object) -> bool:
-    """Say whether a source is a database: a URL, a DuckDB file, or an Ibis backend."""
-    if isinstance(source, (str, Path)):
-        text = str(source)
-        return "://" in text or text.endswith((".duckdb", ".ddb"))
-    return hasattr(source, "list_tables") and hasattr(source, "compile")
 
 
 def open_engine(
@@ -54,11 +31,12 @@ def open_engine(
     Parameters
     ----------
     source : str, Path or ibis backend
-        ``duckdb:///path/file.duckdb`` or a path with the suffix ``.duckdb``,
+        A file of SQLite or DuckDB, also as ``sqlite:///path/file.db`` or ``duckdb:///file.duckdb``,
         ``postgresql://user@host:5432/database``, ``trino://user@host:8080/catalog/schema``,
         ``impala://host:21050/database``, or a backend that `ibis` has connected (Spark, Kerberos).
     table, query : str, optional
-        One of them: a table, ``schema.table`` included, or a SELECT in the engine's SQL.
+        One of them: a table, ``schema.table`` included, or a SELECT in the engine's SQL. Not needed
+        for a file with a single table.
 
     Returns
     -------
@@ -78,15 +56,17 @@ def open_engine(
     is left to the driver: PostgreSQL knows ``PGPASSWORD`` and ``~/.pgpass``. It is never part of a
     name, a message or a manifest.
     """
+    if isinstance(source, (str, Path)):
+        connection, name = connect(str(source))
+    else:
+        connection, name = source, f"{source.name} (connected by the caller)"
+    if table is None and query is None and connection.name in ("sqlite", "duckdb"):
+        table = _only_table(connection, name)
     if (table is None) == (query is None):
         raise ConfigError(
             "A database source needs either `table` or `query`; got "
             f"{'neither' if table is None else 'both'}. Name a table, or write a SELECT."
         )
-    if isinstance(source, (str, Path)):
-        connection, name = _connect(str(source))
-    else:
-        connection, name = source, f"{source.name} (connected by the caller)"
     return EngineTable(connection, name, table=table, query=query)
 
 
@@ -116,7 +96,7 @@ class EngineTable:
             events = self.expression.select(list(columns))
         else:
             events = self._select({column: column for column in columns}, None)
-        frame: pd.DataFrame = self._attempt(lambda: events.execute(), "answer")
+        frame: pd.DataFrame = self._attempt(lambda: _exactly(events), "answer")
         return frame.reset_index(drop=True)
 
     def where(self, positions: NDArray[np.int64]) -> list[str]:
@@ -165,11 +145,14 @@ class EngineTable:
         return str(self.connection.compile(expression))
 
     def _reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
-        pairs = reduction.pairs(self._select(roles, reduction.where), self.engine)
+        events = self._select(roles, reduction.where)
+        if reduction.half_life is not None:
+            events = self._in_seconds(events)
+        pairs = reduction.pairs(events, self.engine)
         self.statement = self.sql(pairs)
         if not reduction.has_core:
             return pairs
-        keeps = self.engine in ("duckdb", "postgres", "pyspark")
+        keeps = self.engine in ("duckdb", "postgres", "pyspark", "sqlite")
         pairs = pairs.cache() if keeps else pairs
         all_pairs = before = int(pairs.count().execute())
         for _ in range(_MAX_ROUNDS):
@@ -188,6 +171,23 @@ class EngineTable:
             f"The k-core of {self.name} must be reached in {_MAX_ROUNDS} rounds; it was not. "
             "Lower `min_user_items` and `min_item_users`."
         )
+
+    def _in_seconds(self, events: Any) -> Any:
+        """Return events whose numeric times are seconds; their size tells the unit."""
+        if not events.timestamp.type().is_numeric():
+            return events
+        ends = events.aggregate(low=events.timestamp.min(), high=events.timestamp.max()).execute()
+        numbers = ends.to_numpy(np.float64, na_value=np.nan).ravel()
+        if not np.isfinite(numbers).all():
+            return events
+        unit, choices = format_of_numbers(numbers)
+        if choices or unit not in ("s", "ms", "us", "ns"):
+            raise DataError(
+                f"Times of {self.name} must be times or numbers since 1970 for a half-life; "
+                f"{ends.iloc[0, 0]} looks like a date. Convert it in `query`."
+            )
+        seconds = events.timestamp.cast("float64") * (FACTORS[unit] / 1e9)
+        return events.mutate(timestamp=seconds)
 
     def _select(self, roles: Mapping[str, str], where: str | None) -> Any:
         """Return the columns under the names of their roles, restricted by a predicate."""
@@ -221,7 +221,7 @@ def over_frame(frame: pd.DataFrame, name: str) -> EngineTable:
     """Return a DataFrame as a table of an embedded DuckDB."""
     import pyarrow as pa
 
-    connection = _duckdb()
+    connection = embedded_duckdb()
     connection.con.register("source", pa.Table.from_pandas(frame, preserve_index=False))
     found = EngineTable(connection, "memory", table="source")
     found.name = name
@@ -230,10 +230,12 @@ def over_frame(frame: pd.DataFrame, name: str) -> EngineTable:
 
 def over_parquet(paths: Sequence[Path], name: str) -> EngineTable:
     """Return Parquet files, partitioned folders included, as a table of an embedded DuckDB."""
-    connection = _duckdb()
+    connection = embedded_duckdb()
     patterns = [str(path / "**" / "*.parquet") if path.is_dir() else str(path) for path in paths]
     try:
-        connection.read_parquet(patterns, table_name="source", hive_partitioning=True)
+        connection.read_parquet(
+            patterns, table_name="source", hive_partitioning=True, union_by_name=True
+        )
     except Exception as error:
         raise DataError(f"{name} must be readable as Parquet; {plain_reason(error)}.") from None
     found = EngineTable(connection, "memory", table="source")
@@ -256,67 +258,26 @@ def limit(table: EngineTable, memory: str | None, threads: int | None) -> None:
         ) from None
 
 
-def _duckdb() -> Any:
-    ibis = _ibis("duckdb")
-    return _spilling_aside(ibis.duckdb.connect())
-
-
-def _spilling_aside(connection: Any) -> Any:
-    """Let a DuckDB that runs out of memory write to a folder of its own that goes with it.
-
-    By default it writes to ``.tmp`` of the working directory, or beside the database file.
-    """
-    spill = tempfile.mkdtemp(prefix="recsys-duckdb-")
-    weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
-    connection.raw_sql(f"SET temp_directory = '{spill}'")
-    return connection
-
-
-def _connect(source: str) -> tuple[Any, str]:
-    """Connect by URL; return the connection and a name that shows no secret."""
-    if "://" not in source:
-        source = f"duckdb://{Path(source).expanduser().resolve()}"
-    parts = split_url(source)
-    if parts.scheme not in _EXTRAS:
+def _only_table(connection: Any, name: str) -> str:
+    """Return the table of a database file that has one; else `ConfigError` lists them."""
+    tables = list(connection.list_tables())
+    if len(tables) != 1:
         raise ConfigError(
-            f"A database URL must begin with one of {', '.join(sorted(set(_EXTRAS)))}; got "
-            f"{parts.scheme!r}. Connect with ibis yourself and give the backend."
+            f"{name} needs either `table` or `query`; it has the tables {tables}. Name one, or "
+            "write a SELECT."
         )
-    ibis = _ibis(parts.scheme)
-    options: dict[str, Any] = {}
-    secret = find_password(parts)
-    if parts.scheme == "duckdb":
-        path = Path(parts.netloc + parts.path)
-        if not path.is_file():
-            raise DataError(f"The DuckDB file must exist; nothing is at '{path}'. Check the path.")
-        options["read_only"] = True
-    elif secret is not None:
-        options["password"] = secret
-    try:
-        connection = ibis.connect(source, **options)
-        if parts.scheme == "duckdb":
-            connection = _spilling_aside(connection)
-        return connection, shown_url(parts)
-    except ImportError as error:
-        raise _absent(parts.scheme) from error
-    except Exception as error:
-        raise DataError(
-            f"{shown_url(parts)} must be reachable; {plain_reason(error)}. Check host, port, user "
-            f"and {PASSWORD}."
-        ) from None
+    return str(tables[0])
 
 
-def _ibis(scheme: str) -> Any:
-    try:
-        import ibis
-    except ImportError as error:
-        raise _absent(scheme) from error
-    return ibis
-
-
-def _absent(scheme: str) -> ConfigError:
-    extra = _EXTRAS[scheme]
-    return ConfigError(
-        f"The engine {scheme!r} needs packages that are not installed. "
-        f"Install them with: pip install 'recsys-lib[{extra}]'."
-    )
+def _exactly(events: Any) -> pd.DataFrame:
+    """Return rows of an expression; whole numbers beside a null are objects, never floats."""
+    frame: pd.DataFrame = events.execute()
+    kinds = events.schema()
+    rounded = [name for name in frame if kinds[name].is_integer() and frame[name].dtype.kind == "f"]
+    if rounded:
+        texts = {name: events[name].cast("string") for name in rounded}
+        frame = events.mutate(**texts).execute()
+        for name in rounded:
+            whole = [None if pd.isna(one) else int(one) for one in frame[name]]
+            frame[name] = pd.Series(whole, index=frame.index, dtype=object)
+    return frame

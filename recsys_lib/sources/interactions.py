@@ -1,25 +1,25 @@
 """Interactions from a DataFrame or files: recognized, checked, in the names of the house."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from recsys_lib.checks import check_choice
 from recsys_lib.errors import DataError
-from recsys_lib.sources.cleaning import clean_ids, clean_numbers, clean_times, look_alikes
-from recsys_lib.sources.doors import find_roles, open_source, reduce_table
+from recsys_lib.sources.cleaning import look_alikes
+from recsys_lib.sources.doors import Names, clean_roles, find_roles, open_source, reduce_table
+from recsys_lib.sources.options import TextOptions, with_text_options
 from recsys_lib.sources.problems import Mode, Problem, report, settle
 from recsys_lib.sources.reduction import Reduction
 from recsys_lib.sources.tables import Table
-from recsys_lib.sources.text import TextOptions
 
 #: What becomes of rows that repeat a pair of user and item.
 Duplicates = Literal["keep", "error", "last", "mean", "sum"]
 
 
+@with_text_options
 def read_interactions(
     source: pd.DataFrame | str | Path,
     *,
@@ -30,21 +30,19 @@ def read_interactions(
     rating_scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "keep",
     mode: Mode = "strict",
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    columns: Sequence[str] | None = None,
     table: str | None = None,
     query: str | None = None,
     reduce: Reduction | None = None,
+    **reading: Any,
 ) -> pd.DataFrame:
     """Read who used or rated what, from a DataFrame, files or a database.
 
     Parameters
     ----------
     source : DataFrame, str or Path
-        A DataFrame; a path of CSV, TSV, MovieLens or RecBole text, JSON lines or Parquet,
-        compressed or not; a folder of such files, ``key=value`` partitions included; a glob; a
-        snapshot; or a database (see `table`).
+        A DataFrame, or any table that Arrow can take (polars, pyarrow); a path of CSV, TSV,
+        MovieLens or RecBole text, JSON lines or Parquet, compressed or not; a folder of such files,
+        ``key=value`` partitions included; a glob; a snapshot; or a database (see `table`).
     user, item : str
         Columns of the ids; by default recognized by their names.
     value, timestamp : str or None
@@ -57,17 +55,16 @@ def read_interactions(
         in the file), or the mean or the sum of their values with the latest time.
     mode : {"strict", "lenient"}
         "strict" raises at the first problem; "lenient" drops the rows concerned and warns.
-    delimiter, encoding : str, optional
-        Of text files; by default recognized among tab, ``::``, ``,``, ``;``, ``|``, and UTF-8 or
-        what a byte-order mark says.
-    columns : sequence of str, optional
-        Names of all columns of a text file that has no header line.
     table, query : str, optional
-        What to read of a database, whose URL is the source: ``duckdb:///events.duckdb``,
-        ``postgresql://user@host/database``, ``trino://...``, ``impala://...``; or a backend that
-        `ibis` has connected. Secrets never stand in the URL: see `sources.engines.open_engine`.
+        What to read of a database, whose URL is the source: ``sqlite:///shop.db``,
+        ``duckdb:///events.duckdb``, ``postgresql://user@host/database``, ``trino://...``,
+        ``impala://...``; or a backend that `ibis` has connected. Secrets never stand in the URL:
+        see `sources.engines.open_engine`.
     reduce : Reduction, optional
         How events become interactions, and which users and items are kept; the engine does it.
+    **reading
+        How text is written: `encoding`, `delimiter`, `decimal`, `quoting`, `escape`, `columns` and
+        `date_format`; see `sources.options.TextOptions`.
 
     Returns
     -------
@@ -96,17 +93,17 @@ def read_interactions(
     0     ann        7    4.0
     1     bob        7    5.0
     """
-    opened = open_source(source, table, query, _text(delimiter, encoding, columns))
-    frame = read_table(opened, user, item, value, timestamp, rating_scale, duplicates, mode, reduce)
+    options = TextOptions(**reading)
+    opened = open_source(source, table, query, options)
+    roles = (user, item, value, timestamp)
+    frame = read_table(opened, roles, options, rating_scale, duplicates, mode, reduce)
     return merge_duplicates(frame, duplicates)
 
 
 def read_table(
     table: Table,
-    user: str,
-    item: str,
-    value: str | None,
-    timestamp: str | None,
+    names: Names,
+    options: TextOptions,
     rating_scale: tuple[float, float] | None,
     duplicates: Duplicates,
     mode: Mode,
@@ -116,16 +113,17 @@ def read_table(
     check_choice("mode", mode, ("strict", "lenient"))
     check_choice("duplicates", duplicates, ("keep", "error", "last", "mean", "sum"))
     if reduction is not None:
-        roles = find_roles(table, user, item, value, timestamp, reduction)
-        engine, pairs = reduce_table(table, roles, reduction, mode)
+        roles = find_roles(table, names, reduction)
+        engine, pairs = reduce_table(table, roles, reduction, mode, options)
         table = engine.holding(pairs.order_by(["user_id", "item_id"]))
-        user, item, value, timestamp = "user_id", "item_id", "value", "auto"
-    frame, problems = _read(table, user, item, value, timestamp, rating_scale)
+        names, options = ("user_id", "item_id", "value", "auto"), TextOptions()
+    frame, problems = _read(table, names, options, rating_scale)
     if duplicates == "error":
         problems += find_duplicates(frame, table.name)
     return settle(frame, problems, table, mode)
 
 
+@with_text_options
 def validate_interactions(
     source: pd.DataFrame | str | Path,
     *,
@@ -134,25 +132,23 @@ def validate_interactions(
     value: str | None = "auto",
     timestamp: str | None = "auto",
     rating_scale: tuple[float, float] | None = None,
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    columns: Sequence[str] | None = None,
     table: str | None = None,
     query: str | None = None,
+    **reading: Any,
 ) -> pd.DataFrame:
-    """List all that is wrong or odd with a table of interactions, without raising for its rows.
+    """List everything wrong or odd in a table of interactions, without raising for its rows.
 
     Parameters
     ----------
-    source, user, item, value, timestamp, rating_scale, delimiter, encoding, columns, table, query
-        As of `read_interactions`.
+    source, user, item, value, timestamp, rating_scale, table, query, **reading
+        See `read_interactions`.
 
     Returns
     -------
     DataFrame
         One row a problem: ``check, column, severity, rows, places, first, remedy``. Errors are
-        what strict mode raises and lenient mode drops; warnings may be meant: repeated pairs, and
-        ids that differ only in case or spaces.
+        what strict mode raises and lenient mode drops; warnings may be intended: repeated pairs,
+        and ids that differ only in case, spaces, invisible signs or the way a number is written.
 
     Raises
     ------
@@ -167,8 +163,9 @@ def validate_interactions(
     0    not a number   rating    error              index 1
     1  look-alike ids  user_id  warning  index 0 and index 1
     """
-    opened = open_source(source, table, query, _text(delimiter, encoding, columns))
-    frame, problems = _read(opened, user, item, value, timestamp, rating_scale)
+    options = TextOptions(**reading)
+    opened = open_source(source, table, query, options)
+    frame, problems = _read(opened, (user, item, value, timestamp), options, rating_scale)
     problems += find_duplicates(frame, opened.name, warning=True)
     for name in ("user_id", "item_id"):
         problems += look_alikes(frame[name], name, opened.name)
@@ -213,36 +210,16 @@ def merge_duplicates(frame: pd.DataFrame, duplicates: Duplicates) -> pd.DataFram
     return merged[list(frame.columns)]
 
 
-def _text(
-    delimiter: str | None, encoding: str | None, columns: Sequence[str] | None
-) -> TextOptions:
-    return TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
-
-
 def _read(
-    table: Table,
-    user: str,
-    item: str,
-    value: str | None,
-    timestamp: str | None,
-    scale: tuple[float, float] | None,
+    table: Table, names: Names, options: TextOptions, scale: tuple[float, float] | None
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Read and clean the columns that play a role; nothing is dropped or raised for a row."""
-    roles = find_roles(table, user, item, value, timestamp)
+    roles = find_roles(table, names)
     raw = table.read(list(roles.values()))
     if raw.empty:
         raise DataError(
             f"{table.name} must have at least one row; it has the columns {table.columns} and no "
             "rows. Check the export."
         )
-    clean: dict[str, pd.Series] = {}
-    problems: list[Problem] = []
-    for name, column in roles.items():
-        if name in ("user_id", "item_id"):
-            clean[name], found = clean_ids(raw[column], column, table.name)
-        elif name == "value":
-            clean[name], found = clean_numbers(raw[column], column, table.name, scale)
-        else:
-            clean[name], found = clean_times(raw[column], column, table.name)
-        problems += found
+    clean, problems = clean_roles(raw, roles, table.name, options, scale)
     return pd.DataFrame(clean), problems

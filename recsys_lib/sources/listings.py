@@ -1,5 +1,6 @@
-"""Lists of items without a header: line u holds a count and that many ids, of user u."""
+"""Tables in lists without a header: items of one user a line, or users in blocks of one item."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from recsys_lib.errors import DataError
 from recsys_lib.sources.text import reading
 
-__all__ = ["ListedItems", "lists_items"]
+__all__ = ["ListedItems", "ListedUsers", "lists_items", "lists_users"]
 
 _SAMPLE_LINES = 20
 
@@ -94,3 +95,61 @@ class ListedItems:
                         f"{number} says {count} and holds {len(items)}. Correct the line."
                     )
                 yield items
+
+
+def lists_users(path: Path, encoding: str) -> bool:
+    r"""Say whether a file is in blocks of users, each under its item: ``7:``, then ``ann,4``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "combined_data_1.txt"
+    ...     _ = path.write_text("7:\nann,4,2005-09-06\n")
+    ...     lists_users(path, "utf-8")
+    True
+    """
+    with suppress(UnicodeError, DataError), reading(path, encoding) as lines:
+        first, second = (next(lines, "").strip() for _ in range(2))
+        return re.fullmatch(r"\d+:", first) is not None and "," in second
+    return False
+
+
+@dataclass
+class ListedUsers:
+    """Users with ratings and dates under a line with their item, as Netflix published them."""
+
+    path: Path
+    encoding: str = "utf-8"
+    name: str = field(init=False)
+    columns: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = self.path.name
+        self.columns = ["user_id", "item_id", "rating", "timestamp"]
+        self._lines: list[int] = []
+
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return one row for each user and item, as strings."""
+        table = pd.DataFrame(self._rows(), columns=self.columns, dtype="str")
+        return table[list(columns)].replace("", None)
+
+    def where(self, positions: NDArray[np.int64]) -> list[str]:
+        """Return line numbers, counted from 1 in the file."""
+        return [f"line {self._lines[position]}" for position in positions]
+
+    def _rows(self) -> Iterator[list[str]]:
+        self._lines, item = [], ""
+        with reading(self.path, self.encoding) as lines:
+            for number, line in enumerate(lines, start=1):
+                fields = line.strip().split(",")
+                if len(fields) == 1:
+                    item = fields[0].removesuffix(":")
+                elif len(fields) <= 3:
+                    self._lines.append(number)
+                    yield [fields[0], item, *fields[1:], *[""] * (3 - len(fields))]
+                else:
+                    raise DataError(
+                        f"Each line of {self.name} must hold user, rating and date; line {number} "
+                        f"has {len(fields)} fields. Correct the line."
+                    )

@@ -1,8 +1,8 @@
 """From files to a `Dataset` in one call."""
 
 import warnings
-from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,14 @@ from recsys_lib.errors import DataError
 from recsys_lib.sources.columns import AUTO
 from recsys_lib.sources.doors import open_source
 from recsys_lib.sources.interactions import read_table
+from recsys_lib.sources.options import TextOptions, with_text_options
 from recsys_lib.sources.problems import Mode
 from recsys_lib.sources.profiles import read_catalog, read_users
 from recsys_lib.sources.reduction import Reduction
-from recsys_lib.sources.tables import Source, Table, list_places, open_table
-from recsys_lib.sources.text import TextOptions
+from recsys_lib.sources.tables import Source, Table, as_frame, list_places, open_table
 
 
+@with_text_options
 def load_dataset(
     source: Source,
     items: Source | None = None,
@@ -32,12 +33,11 @@ def load_dataset(
     rating_scale: tuple[float, float] | None = None,
     duplicates: Literal["error", "last", "mean", "sum"] = "error",
     mode: Mode = "strict",
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    columns: Sequence[str] | None = None,
     table: str | None = None,
     query: str | None = None,
     reduce: Reduction | None = None,
+    title: str | None = "auto",
+    **reading: Any,
 ) -> Dataset:
     """Read interactions, and where given catalog and profiles, as one `Dataset`.
 
@@ -48,11 +48,12 @@ def load_dataset(
     items, users : DataFrame, str or Path, optional
         Catalog and profiles; see `read_catalog` and `read_users`. Items of the catalog that
         nobody used become empty columns; users without interactions, empty rows.
-    user, item, value, timestamp, rating_scale, duplicates, mode, delimiter, encoding, columns, \
-table, query, reduce
+    user, item, value, timestamp, rating_scale, duplicates, mode, table, query, reduce, **reading
         Of the interactions; see `read_interactions`. Columns `user` and `item` have the same names
-        in profiles and catalog, or are recognized there. Without `rating_scale` the scale is the
-        range of the ratings read.
+        in profiles and catalog, or are recognized there; `encoding`, `decimal` and `escape` apply
+        to them too. Without `rating_scale` the scale is the range of the ratings read.
+    title : str or None
+        Column of the catalog that is shown to people; see `read_catalog`.
 
     Returns
     -------
@@ -72,17 +73,21 @@ table, query, reduce
     Dataset(2 users x 3 items, 2 interactions, density 33.33 %, ratings 4 to 5)
     """
     check_choice("duplicates", duplicates, ("error", "last", "mean", "sum"))
-    options = TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
+    options = TextOptions(**reading)
+    shared = replace(options, delimiter=None, quoting=None, columns=None, date_format=None)
     opened = open_source(source, table, query, options)
-    frame = read_table(opened, user, item, value, timestamp, rating_scale, duplicates, mode, reduce)
+    names = (user, item, value, timestamp)
+    frame = read_table(opened, names, options, rating_scale, duplicates, mode, reduce)
     catalog = profiles = None
     if items is not None:
-        key = _key(items, item, encoding)
-        catalog = read_catalog(items, item=key, mode=mode, encoding=encoding)
+        items = as_frame(items)
+        key = _key(items, item, shared)
+        catalog = read_catalog(items, item=key, title=title, mode=mode, **vars(shared))
         frame, catalog = _join(frame, catalog, "item", opened, mode)
     if users is not None:
-        key = _key(users, user, encoding)
-        profiles = read_users(users, user=key, mode=mode, encoding=encoding)
+        users = as_frame(users)
+        key = _key(users, user, shared)
+        profiles = read_users(users, user=key, mode=mode, **vars(shared))
         frame, profiles = _join(frame, profiles, "user", opened, mode)
     return Dataset.from_frame(
         frame,
@@ -95,10 +100,9 @@ table, query, reduce
     )
 
 
-def _key(source: Source, given: str, encoding: str | None) -> str:
+def _key(source: Source, given: str, options: TextOptions) -> str:
     """Return the name of the interactions' id column where the other table has it too."""
-    columns = open_table(source, TextOptions(encoding=encoding)).columns
-    return given if given in columns else AUTO
+    return given if str(given) in open_table(source, options).columns else AUTO
 
 
 def _join(

@@ -94,9 +94,10 @@ def settle(
     drop = np.unique(np.concatenate([problem.rows for problem in serious]))
     kept = frame.drop(index=drop).reset_index(drop=True)
     if kept.empty:
+        most = max(serious, key=lambda problem: len(problem.rows))
         raise DataError(
-            f"{table.name} must have rows without problems; all {len(frame):,} have some, the "
-            f"first: {serious[0].message(table)}"
+            f"{table.name} must have rows without problems; all {len(frame):,} have some, "
+            f"{len(most.rows):,} of them this: {most.message(table)}"
         )
     what = ", ".join(f"{len(problem.rows):,} {problem.check}" for problem in serious)
     warnings.warn(

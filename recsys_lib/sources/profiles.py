@@ -1,6 +1,6 @@
 """Catalogs and user profiles: one row an item or a user, read as interactions are."""
 
-from collections.abc import Sequence
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +10,40 @@ from numpy.typing import NDArray
 
 from recsys_lib.checks import check_choice
 from recsys_lib.errors import DataError
-from recsys_lib.sources.cleaning import clean_ids, numeric_if_plain
+from recsys_lib.sources.cleaning import clean_ids, numeric_if_plain, repeated_headers
 from recsys_lib.sources.columns import AUTO, find_column, matches
+from recsys_lib.sources.connections import is_engine
 from recsys_lib.sources.doors import open_source
+from recsys_lib.sources.options import TextOptions, with_text_options
 from recsys_lib.sources.problems import Mode, Problem, settle
-from recsys_lib.sources.tables import FrameTable, Table
-from recsys_lib.sources.text import TextOptions
+from recsys_lib.sources.tables import FrameTable, Table, as_frame
 
 
+@with_text_options
 def read_catalog(
     source: pd.DataFrame | str | Path,
     *,
     item: str = "auto",
     title: str | None = "auto",
     mode: Mode = "strict",
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    columns: Sequence[str] | None = None,
     table: str | None = None,
     query: str | None = None,
+    **reading: Any,
 ) -> pd.DataFrame:
     """Read what is known of each item.
 
     Parameters
     ----------
     source : DataFrame, str or Path
-        As of `read_interactions`, databases included. A DataFrame may have the ids in its named
+        See `read_interactions`, databases included. A DataFrame may have the ids in its named
         index.
     item : str
         Column of the ids; by default recognized (also ``id``).
     title : str or None
-        Column to be shown to people; by default recognized. None where there is none.
-    mode, delimiter, encoding, columns, table, query
-        As of `read_interactions`.
+        Column to be shown to people; by default recognized, with a warning where it is not. None
+        where there is none.
+    mode, table, query, **reading
+        See `read_interactions`.
 
     Returns
     -------
@@ -63,10 +64,10 @@ def read_catalog(
     item_id
     7        Alien  1979
     """
-    options = TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
+    options = TextOptions(**reading)
     opened = _open(source, table, query, options)
-    frame = _read("item", opened, item, mode)
-    name = find_column("title", list(frame.columns), title, opened.name, required=False)
+    frame = _read("item", opened, item, mode, options)
+    name = _title_column(frame, title, opened.name)
     if name is not None and name != "title":
         if "title" in frame:
             frame = frame.drop(columns="title")
@@ -74,28 +75,27 @@ def read_catalog(
     return frame
 
 
+@with_text_options
 def read_users(
     source: pd.DataFrame | str | Path,
     *,
     user: str = "auto",
     mode: Mode = "strict",
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    columns: Sequence[str] | None = None,
     table: str | None = None,
     query: str | None = None,
+    **reading: Any,
 ) -> pd.DataFrame:
     """Read what is known of each user.
 
     Parameters
     ----------
     source : DataFrame, str or Path
-        As of `read_interactions`, databases included. A DataFrame may have the ids in its named
+        See `read_interactions`, databases included. A DataFrame may have the ids in its named
         index.
     user : str
         Column of the ids; by default recognized (also ``id``).
-    mode, delimiter, encoding, columns, table, query
-        As of `read_interactions`.
+    mode, table, query, **reading
+        See `read_interactions`.
 
     Returns
     -------
@@ -114,18 +114,33 @@ def read_users(
     user_id
     nle      architect
     """
-    options = TextOptions(delimiter=delimiter, encoding=encoding, columns=columns)
+    options = TextOptions(**reading)
     opened = _open(source, table, query, options)
-    return _read("user", opened, user, mode)
+    return _read("user", opened, user, mode, options)
+
+
+def _title_column(frame: pd.DataFrame, given: str | None, table: str) -> str | None:
+    """Return the column of titles; a warning where there are texts and none has the name of one."""
+    columns = [str(column) for column in frame.columns]
+    found = matches("title", columns)
+    texts = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.StringDtype)]
+    if given == AUTO and not found and texts:
+        warnings.warn(
+            f"{table}: no column is recognized as the title among {texts}, so that items are shown "
+            'by their ids. Name it with title="...", or give title=None.',
+            stacklevel=4,
+        )
+    return find_column("title", columns, given, table, required=False)
 
 
 def _open(source: Any, table: str | None, query: str | None, options: TextOptions) -> Table:
+    source = source if is_engine(source) else as_frame(source)
     if isinstance(source, pd.DataFrame) and source.index.name not in (None, *source.columns):
         source = source.reset_index()
     return open_source(source, table, query, options)
 
 
-def _read(role: str, table: Table, given: str, mode: Mode) -> pd.DataFrame:
+def _read(role: str, table: Table, given: str, mode: Mode, options: TextOptions) -> pd.DataFrame:
     """Read all columns, check the ids and make them the index."""
     check_choice("mode", mode, ("strict", "lenient"))
     column = _id_column(role, table, given)
@@ -133,12 +148,14 @@ def _read(role: str, table: Table, given: str, mode: Mode) -> pd.DataFrame:
     if raw.empty:
         raise DataError(f"{table.name} must have at least one row; it has none. Check the export.")
     ids, problems = clean_ids(raw[column], column, table.name)
+    headers = repeated_headers(raw, {column: column for column in raw}, table.name)
+    problems = headers + problems
     again = np.flatnonzero(ids.duplicated().to_numpy())
     if len(again) and not any(problem.fatal for problem in problems):
         problems.append(_repeated(ids, again, column, table.name))
     frame = raw.drop(columns=column)
     if not isinstance(table, FrameTable):
-        frame = frame.apply(numeric_if_plain)
+        frame = frame.apply(numeric_if_plain, decimal=options.decimal)
     frame = frame.assign(**{"\0id": ids})
     frame = settle(frame, problems, table, mode)
     return frame.set_index("\0id").rename_axis(f"{role}_id")

@@ -45,11 +45,12 @@ def shown_url(parts: SplitResult) -> str:
     >>> shown_url(urlsplit("postgresql://ann:pa55@host:5432/db?sslkey=pa55"))
     'postgresql://ann@host:5432/db'
     """
+    if parts.scheme in ("duckdb", "sqlite"):
+        return f"{parts.scheme}://{parts.netloc}{parts.path}"
     host = parts.hostname or ""
     user = f"{parts.username}@" if parts.username else ""
     port = f":{parts.port}" if parts.port else ""
-    netloc = parts.netloc if parts.scheme == "duckdb" else f"{user}{host}{port}"
-    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+    return urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, "", ""))
 
 
 def find_password(parts: SplitResult) -> str | None:

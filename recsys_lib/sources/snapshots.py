@@ -9,11 +9,11 @@ import pandas as pd
 
 from recsys_lib.artifacts import atomic_folder, fingerprint, read_manifest, write_manifest
 from recsys_lib.errors import ArtifactError, DataError
-from recsys_lib.sources.doors import find_roles, open_source, reduce_table
+from recsys_lib.sources.doors import Names, find_roles, open_source, reduce_table
 from recsys_lib.sources.engines import EngineTable
 from recsys_lib.sources.interactions import read_table
+from recsys_lib.sources.options import TextOptions, with_text_options
 from recsys_lib.sources.reduction import Reduction
-from recsys_lib.sources.text import TextOptions
 
 __all__ = ["Snapshot", "snapshot"]
 
@@ -50,6 +50,7 @@ class Snapshot:
     engine: str
 
 
+@with_text_options
 def snapshot(
     source: Any,
     folder: Path | str,
@@ -64,13 +65,14 @@ def snapshot(
     reduce: Reduction | None = None,
     memory: str | None = None,
     threads: int | None = None,
+    **reading: Any,
 ) -> Snapshot:
     """Write the interactions of a source to a folder that `read_interactions` reads offline.
 
     Parameters
     ----------
-    source, user, item, value, timestamp, rating_scale, table, query, reduce
-        As of `read_interactions`.
+    source, user, item, value, timestamp, rating_scale, table, query, reduce, **reading
+        See `read_interactions`.
     folder : Path or str
         The folder to write: ``interactions.parquet``, sorted by user and item, and a manifest. An
         artifact already there is replaced; anything else is refused.
@@ -86,7 +88,7 @@ def snapshot(
     Raises
     ------
     DataError
-        As of `read_interactions`; rows that leave an engine are counted, not numbered.
+        As for `read_interactions`; rows that leave an engine are counted, not numbered.
 
     Notes
     -----
@@ -105,20 +107,19 @@ def snapshot(
     >>> facts.rows, facts.users, facts.engine, len(again)
     (2, 2, 'pandas', 2)
     """
-    opened = open_source(source, table, query, TextOptions())
+    options, names = TextOptions(**reading), (user, item, value, timestamp)
+    opened = open_source(source, table, query, options)
     with atomic_folder(folder) as part:
         file = part / _FILE
         if reduce is None:
-            frame = read_table(opened, user, item, value, timestamp, rating_scale, "keep", "strict")
+            frame = read_table(opened, names, options, rating_scale, "keep", "strict")
             frame.sort_values(["user_id", "item_id"], kind="stable").to_parquet(file, index=False)
             engine, sql = "pandas", ""
             if isinstance(opened, EngineTable):
-                roles = find_roles(opened, user, item, value, timestamp)
+                roles = find_roles(opened, names)
                 engine, sql = opened.engine, opened.select_sql(roles, None)
         else:
-            engine, sql = _reduce_to(
-                file, opened, (user, item, value, timestamp), reduce, (memory, threads)
-            )
+            engine, sql = _reduce_to(file, opened, names, options, reduce, (memory, threads))
         facts = _describe(file, opened.name, rating_scale)
         facts |= {"sha256": fingerprint(file), "engine": engine, "query": sql}
         found = Snapshot(source=opened.name, **facts)
@@ -139,13 +140,14 @@ def read_facts(folder: Path | str) -> Snapshot:
 def _reduce_to(
     file: Path,
     opened: Any,
-    columns: tuple[str, str, str | None, str | None],
+    names: Names,
+    options: TextOptions,
     reduction: Reduction,
     limits: tuple[str | None, int | None],
 ) -> tuple[str, str]:
     """Let the engine write the reduced pairs; return its name and the SQL it ran."""
-    roles = find_roles(opened, *columns, reduction)
-    engine, pairs = reduce_table(opened, roles, reduction, "strict", limits)
+    roles = find_roles(opened, names, reduction)
+    engine, pairs = reduce_table(opened, roles, reduction, "strict", options, limits)
     pairs = pairs.order_by(["user_id", "item_id"])
     engine.write(pairs, file)
     return engine.engine, engine.statement

@@ -4,11 +4,11 @@ A table knows its column names without being read, reads only the columns it is 
 can say where a row lies ("line 17 of ratings.csv"), so that an error can point at it.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 
 from recsys_lib.artifacts import read_manifest
 from recsys_lib.errors import DataError
-from recsys_lib.sources.listings import ListedItems, lists_items
-from recsys_lib.sources.text import TextFile, TextOptions, is_text, reading
+from recsys_lib.sources.containers import binary_format, file_suffix, unreadable
+from recsys_lib.sources.json_lines import JsonTable, holds_json, is_broken
+from recsys_lib.sources.listings import ListedItems, ListedUsers, lists_items, lists_users
+from recsys_lib.sources.options import TextOptions
+from recsys_lib.sources.parquet import ParquetTable
+from recsys_lib.sources.text import TextFile, is_text
 
 Source: TypeAlias = pd.DataFrame | str | Path
 
 _PARQUET = (".parquet", ".pq", ".parq")
-_JSON_LINES = (".jsonl", ".ndjson")
+_JSON = (".jsonl", ".ndjson", ".json")
+_ELSEWHERE = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.I)
 _LISTED = 5
 
 
@@ -42,14 +47,15 @@ class Table(Protocol):
 
 
 def open_table(source: Source, options: TextOptions | None = None) -> Table:
-    """Open a DataFrame, a file, a folder of files or a glob, without reading its rows.
+    """Open a table, a file, a folder of files or a glob, without reading its rows.
 
     Parameters
     ----------
     source : DataFrame, str or Path
-        A DataFrame; a CSV, TSV, RecBole, JSON-lines or Parquet file, compressed or not; lists of
-        items without a header (a count and that many ids in line u, of user u); a folder
-        of Parquet or text files, partitioned ``key=value`` folders included; or a glob.
+        A DataFrame, or any table that Arrow can take (polars, pyarrow); a CSV, TSV, RecBole, JSON
+        or Parquet file, compressed or not; lists of items without a header (a count and that
+        many ids in line u, of user u); a folder of Parquet or text files, partitioned
+        ``key=value`` folders included; or a glob.
     options : TextOptions, optional
         Delimiter, encoding and column names of text files, where they are not to be recognized.
 
@@ -65,24 +71,59 @@ def open_table(source: Source, options: TextOptions | None = None) -> Table:
         Where ``source`` is none of the kinds above.
     """
     options = options or TextOptions()
+    source = as_frame(source)
     if isinstance(source, pd.DataFrame):
         return FrameTable(source)
-    if not isinstance(source, (str, Path)):
-        raise TypeError(
-            "`source` must be a DataFrame or a path; "
-            f"got {type(source).__name__}. Wrap other tables with pandas.DataFrame(...)."
-        )
+    if not str(source).strip():
+        raise DataError("`source` must name a file, folder or glob; it is empty. Give a path.")
     path = Path(source).expanduser()
-    if path.is_dir():
-        return _open_folder(path, options)
-    if path.is_file():
-        return _open_file(path, options)
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)  # says now that the folder may not be read
+            return _open_folder(path, options)
+        if path.is_file():
+            return _open_file(path, options)
+    except OSError as error:
+        raise unreadable(str(path), error) from error
     if any(sign in str(source) for sign in "*?["):
         return _open_glob(path, options)
+    elsewhere = _ELSEWHERE.match(str(source))
+    if elsewhere and len(elsewhere[1]) > 1:
+        raise DataError(
+            f"`source` must be on this machine; {str(source)!r} is an address "
+            f"({elsewhere[1].lower()}). Download it and give the path of the copy."
+        )
     raise DataError(
         f"`source` must be a file, folder or glob that exists; nothing is at '{path}'. "
         f"Check the path; it is taken from the working folder '{Path.cwd()}'."
     )
+
+
+def as_frame(source: Any) -> Any:
+    """Return a table of polars, pyarrow or the like as a DataFrame; a path as it is.
+
+    Raises
+    ------
+    TypeError
+        Where it is neither.
+    """
+    if isinstance(source, (pd.DataFrame, str, Path)):
+        return source
+    if hasattr(source, "__arrow_c_stream__") and not isinstance(source, pd.Series):
+        import pyarrow as pa
+
+        return pa.table(source).to_pandas(integer_object_nulls=True)
+    kind = type(source)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    remedy = next(
+        (
+            f"Give the result of its .{method}()"
+            for method in ("collect", "to_pandas", "toPandas", "compute", "to_frame")
+            if hasattr(source, method)
+        ),
+        "Wrap it with pandas.DataFrame(..., columns=[...])",
+    )
+    raise TypeError(f"`source` must be a DataFrame or a path; got {name}. {remedy}.")
 
 
 @dataclass
@@ -118,118 +159,13 @@ class FrameTable:
         return [f"index {label!r}" for label in labels]
 
     def _refuse_broken(self, column: str, values: pd.Series) -> None:
-        broken = np.flatnonzero(values.map(_is_broken).to_numpy(dtype=bool))
+        broken = np.flatnonzero(values.map(is_broken).to_numpy(dtype=bool))
         if len(broken):
             raise DataError(
                 f"Text of {self.name} must be whole Unicode characters; column {column!r}, "
                 f"{list_places(self, broken)}, holds half of one, a lone surrogate. "
                 "Correct or drop the rows."
             )
-
-
-@dataclass
-class JsonLinesTable:
-    """One JSON object a line; numbers and strings keep their types."""
-
-    path: Path
-    encoding: str = "utf-8-sig"
-    name: str = field(init=False)
-    columns: list[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.name = self.path.name
-        self._lines: list[int] = []
-        records = list(self._records())
-        # The union of the keys, in order of appearance: an object may leave a null key out.
-        names = dict.fromkeys(key for record in records for key in record)
-        self.columns = list(names)
-        try:
-            self._frame = pd.DataFrame.from_records(records, columns=self.columns)
-        except UnicodeEncodeError as error:
-            raise self._half_characters(records) from error
-
-    def read(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Return the columns; an object without the key has a null there."""
-        return self._frame[list(columns)]
-
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
-        """Return line numbers, counted from 1 in the file."""
-        return [f"line {self._lines[position]}" for position in positions]
-
-    def _half_characters(self, records: Sequence[dict[str, object]]) -> DataError:
-        r"""Say where a string holds half a character, such as ``"\ud800"`` alone."""
-        pairs = zip(self._lines, records, strict=True)
-        line = next(line for line, record in pairs if _is_broken(record))
-        return DataError(
-            f"Text of {self.name} must be whole Unicode characters; line {line} holds half of one, "
-            "a lone surrogate. Write the file again from its source."
-        )
-
-    def _records(self) -> Iterator[dict[str, object]]:
-        with reading(self.path, self.encoding) as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                yield self._record(line, number)
-                self._lines.append(number)
-
-    def _record(self, line: str, number: int) -> dict[str, object]:
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"Each line of {self.name} must be one JSON object; line {number} is not JSON "
-                f"({error}). Write one object a line (JSON lines)."
-            ) from error
-        if not isinstance(record, dict):
-            raise DataError(
-                f"Each line of {self.name} must be one JSON object; line {number} holds a "
-                f"{type(record).__name__}. Write one object a line (JSON lines)."
-            )
-        return record
-
-
-@dataclass
-class ParquetTable:
-    """A Parquet file or a folder of them, ``key=value`` partitions read as columns."""
-
-    paths: list[Path]
-    name: str
-    columns: list[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        import pyarrow as pa
-        from pyarrow import dataset
-
-        where: str | list[str] = [str(path) for path in self.paths]
-        if len(self.paths) == 1:
-            where = where[0]
-        try:
-            self._dataset = dataset.dataset(where, format="parquet", partitioning="hive")
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._unreadable(error) from error
-        self.columns = list(self._dataset.schema.names)
-
-    def read(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Return the columns; the others are not read from the disk."""
-        import pyarrow as pa
-
-        try:
-            table = self._dataset.to_table(columns=list(columns))
-            frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
-        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-            raise self._unreadable(error) from error
-        return frame.reset_index(drop=True)
-
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
-        """Return row numbers, counted from 1 over all files in their order."""
-        return [f"row {position + 1}" for position in positions]
-
-    def _unreadable(self, error: Exception) -> DataError:
-        return DataError(
-            f"'{self.name}' must be readable as Parquet; pyarrow says: {_first_line(error)}. "
-            "The file may be half-written or of another format: write it again."
-        )
 
 
 @dataclass
@@ -278,20 +214,24 @@ def list_places(table: Table, positions: NDArray[np.int64]) -> str:
 
 
 def _open_file(path: Path, options: TextOptions) -> Table:
-    """Open one file by its suffix; a suffix nobody knows is read as text."""
-    suffix = _suffix(path)
-    if suffix in _PARQUET:
+    """Open one file by what it holds, and by its suffix where that cannot be told."""
+    suffix = file_suffix(path)
+    found = "Parquet" if suffix in _PARQUET else binary_format(path)
+    if found == "Parquet" and file_suffix(path) == path.suffix.lower():
         return ParquetTable([path], path.name)
-    if suffix in _JSON_LINES:
-        return JsonLinesTable(path, options.encoding or "utf-8-sig")
-    if suffix in (".json", ".xlsx", ".xls", ".pkl", ".pickle", ".feather", ".h5", ".npz"):
+    if found or suffix in (".xlsx", ".xls", ".pkl", ".pickle", ".feather", ".h5", ".npz"):
+        what = f"it holds {found}" if found else f"its suffix is '{suffix}'"
         raise DataError(
-            f"'{path.name}' must be CSV, TSV, JSON lines (.jsonl) or Parquet; its suffix is "
-            f"'{suffix}'. Read it with pandas and give the DataFrame."
+            f"'{path.name}' must be CSV, TSV, JSON lines (.jsonl) or Parquet; {what}. Read it with "
+            "pandas and give the DataFrame, or convert it to CSV."
         )
-    encoding = options.encoding or "utf-8"
+    encoding = options.encoding or "utf-8-sig"
+    if suffix in _JSON or holds_json(path, encoding):
+        return JsonTable(path, encoding)
     if options == TextOptions(encoding=options.encoding) and lists_items(path, encoding):
         return ListedItems(path, encoding)
+    if lists_users(path, encoding):
+        return ListedUsers(path, encoding)
     return TextFile(path, options)
 
 
@@ -301,7 +241,7 @@ def _open_folder(path: Path, options: TextOptions) -> Table:
         read_manifest(path, kind="snapshot")
         return ParquetTable([path / "interactions.parquet"], path.name)
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
-    if any(_suffix(file) in _PARQUET for file in files):
+    if any(file_suffix(file) in _PARQUET for file in files):
         return ParquetTable([path], path.name)
     return _open_files([file for file in files if _known_text(file)], str(path), options)
 
@@ -319,31 +259,14 @@ def _open_files(files: list[Path], name: str, options: TextOptions) -> Table:
             f"`source` must hold CSV, TSV, JSON-lines or Parquet files; none is in '{name}'. "
             "Check the path and the suffixes."
         )
-    if all(_suffix(file) in _PARQUET for file in files):
+    if all(file_suffix(file) in _PARQUET for file in files):
         return ParquetTable(files, name)
     tables = [_open_file(file, options) for file in files]
     return tables[0] if len(tables) == 1 else StackedTable(tables, name)
 
 
-def _suffix(path: Path) -> str:
-    """Return the suffix that says the format: that before ``.gz`` where there is one."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in (".gz", ".bz2", ".xz"):
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
-
-
-def _is_broken(value: object) -> bool:
-    """Say whether a text, or any text in it, has a lone surrogate, which no file can hold."""
-    if isinstance(value, dict | list):
-        return any(map(_is_broken, value.values() if isinstance(value, dict) else value))
-    if not isinstance(value, str) or value.isascii():
-        return False
-    return value != value.encode(errors="ignore").decode()
-
-
 def _known_text(path: Path) -> bool:
-    return _suffix(path) in _JSON_LINES or is_text(_suffix(path))
+    return file_suffix(path) in _JSON or is_text(file_suffix(path))
 
 
 def _hidden(file: Path, folder: Path) -> bool:
@@ -354,7 +277,3 @@ def _hidden(file: Path, folder: Path) -> bool:
 def _repeated(names: Iterable[str]) -> list[str]:
     counts = pd.Series(list(names), dtype=object).value_counts()
     return [str(name) for name in counts.index[counts > 1]]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

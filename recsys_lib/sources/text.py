@@ -1,50 +1,34 @@
 """Delimited text: encoding, delimiter and header recognized, and lines found again for errors."""
 
-import bz2
 import codecs
 import csv
-import gzip
 import io
-import lzma
+import re
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TextIO, cast
+from typing import Literal, TextIO, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from recsys_lib.errors import DataError
+from recsys_lib.sources.columns import looks_like_header, plain_name
+from recsys_lib.sources.containers import unpacked, unreadable
+from recsys_lib.sources.options import TextOptions
 
 _TEXT = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data", ".inter", ".item", ".user", ".psv")
 _DELIMITERS = ("\t", "::", ",", ";", "|")
+_BLANKS = r"\s+"
 _RECBOLE_TYPES = ("token", "token_seq", "float", "float_seq")
 _SAMPLE_LINES = 20
 _STAND_IN = "\x1f"  # pandas' fast parser takes one character; "::" is read through this one
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextOptions:
-    """How a text file is written, where that is not to be recognized.
-
-    Parameters
-    ----------
-    delimiter : str, optional
-        What stands between fields. Recognized by default among tab, ``::``, ``,``, ``;``, ``|``.
-    encoding : str, optional
-        By default UTF-8, or what a byte-order mark says.
-    columns : sequence of str, optional
-        Names of the columns of a file that has no header line.
-    """
-
-    delimiter: str | None = None
-    encoding: str | None = None
-    columns: Sequence[str] | None = None
+_BLOCK = 1 << 20
 
 
 @dataclass
@@ -52,7 +36,8 @@ class TextFile:
     """A delimited text file; every field is read as a string, an empty one as null.
 
     A header in the form of RecBole (``user_id:token``) or MovieLens gives the names without the
-    type. Such files quote nothing, so a quotation mark in a title is a character like others.
+    type. Such files quote nothing, so a quotation mark in a title is a character like any other.
+    Comments (``#``) and Excel's ``sep=;`` before the header are skipped.
     """
 
     path: Path
@@ -62,23 +47,23 @@ class TextFile:
 
     def __post_init__(self) -> None:
         self.name = self.path.name
-        self._encoding = self.options.encoding or _encoding(self.path)
-        sample = self._sample()
-        self._delimiter = self.options.delimiter or _delimiter(sample)
+        self._encoding = _encoding(self.path, self.options.encoding)
+        self._skipped = 0
+        sample, declared = self._sample()
+        self._delimiter = self.options.delimiter or declared or _delimiter(sample)
         header = _split(sample[0], self._delimiter)
         self._typed = all(cell.rpartition(":")[2] in _RECBOLE_TYPES for cell in header)
+        header = [cell.rpartition(":")[0] if self._typed else cell for cell in header]
         if self.options.columns is not None:
             self.columns = [str(column) for column in self.options.columns]
-            self._check_width(len(header))
-        elif self._typed:
-            self.columns = [cell.rpartition(":")[0].strip() for cell in header]
+            self._check_headless(header)
         else:
             self.columns = [cell.strip() for cell in header]
         repeated = [name for name, count in Counter(self.columns).items() if count > 1]
         if repeated:
             raise DataError(
-                f"Columns of {self.name} must have one name each; line 1 repeats {repeated}. "
-                "Rename them; for a file without a header line give `columns`."
+                f"Columns of {self.name} must have one name each; line {self._skipped + 1} repeats "
+                f"{repeated}. Rename them; for a file without a header line give `columns`."
             )
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
@@ -87,19 +72,24 @@ class TextFile:
             with warnings.catch_warnings():
                 # pandas only warns where a line has more fields than the header.
                 warnings.simplefilter("error", pd.errors.ParserWarning)
-                return self._parse(columns)
+                frame = self._parse(columns)
         except (UnicodeError, LookupError) as error:
             raise _undecodable(self.name, self._encoding, error) from error
         except pd.errors.EmptyDataError as error:
             raise _empty(self.name) from error
+        except DataError:
+            raise
         except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, ValueError) as error:
+            self._check_quotes(f" ({_reason(error)})")
             raise DataError(
                 f"Each line of {self.name} must have the {len(self.columns)} fields of its "
                 f"header; {_reason(error)}. Correct the line, or give `delimiter`; the one "
                 f"recognized is {self._delimiter!r}."
             ) from error
         except (OSError, EOFError) as error:
-            raise _unreadable(self.name, error) from error
+            raise unreadable(self.name, error) from error
+        self._check_quotes()
+        return frame
 
     def where(self, positions: NDArray[np.int64]) -> list[str]:
         """Return line numbers, counted from 1 in the file, the header being a line."""
@@ -108,50 +98,125 @@ class TextFile:
         return [f"line {lines.get(int(position), int(position) + 2)}" for position in positions]
 
     def _parse(self, columns: Sequence[str]) -> pd.DataFrame:
-        source: Path | io.StringIO = self.path
         delimiter = self._delimiter
-        if len(delimiter) > 1:
-            with reading(self.path, self._encoding) as file:
+        with reading(self.path, self._encoding, newline="") as file:
+            source: TextIO = file
+            if len(delimiter) > 1 and delimiter != _BLANKS:
                 source = io.StringIO(file.read().replace(delimiter, _STAND_IN))
-            delimiter = _STAND_IN
-        frame = pd.read_csv(
-            source,
-            sep=delimiter,
-            encoding=self._encoding,
-            names=self.columns,
-            header=None if self.options.columns is not None else 0,
-            index_col=False,
-            dtype=str,
-            keep_default_na=False,  # "NA" and "null" can be names; only nothing is null
-            na_values=[""],
-            quoting=self._quoting,
-            skip_blank_lines=True,
-        )
+                delimiter = _STAND_IN
+            frame = pd.read_csv(
+                source,
+                sep=delimiter,
+                names=self.columns,
+                header=None if self.options.columns is not None else 0,
+                skiprows=self._skipped,
+                index_col=False,
+                dtype=str,
+                keep_default_na=False,  # "NA" and "null" can be names; only nothing is null
+                na_values=[""],
+                quoting=self._quoting,
+                escapechar=self.options.escape,
+                skip_blank_lines=True,
+            )
         return cast("pd.DataFrame", frame[list(columns)])
 
     @property
     def _quoting(self) -> Literal[0, 3]:
-        return csv.QUOTE_NONE if self._typed or len(self._delimiter) > 1 else csv.QUOTE_MINIMAL
+        quotes = self.options.quoting
+        if quotes is None:
+            quotes = not self._typed and self._delimiter in (_BLANKS, self._delimiter[0])
+        return csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
 
-    def _sample(self) -> list[str]:
-        """Return the first lines that are not blank, without their line ends."""
+    def _sample(self) -> tuple[list[str], str]:
+        """Return the first lines from the header on, and the delimiter where ``sep=;`` names it.
+
+        Counts the lines before the header in `_skipped`.
+        """
         lines: list[str] = []
+        delimiter = comment = ""
         with reading(self.path, self._encoding) as file:
-            for line in file:
-                if line.strip():
-                    lines.append(line.rstrip("\r\n"))
+            for number, line in enumerate(file):
+                text = line.rstrip("\r\n")
+                declared = re.fullmatch(r'"?sep=(.)"?', text, re.I)
+                if not lines and declared and not comment:
+                    self._skipped, delimiter = number + 1, declared[1]
+                elif not lines and text.startswith("#") and self.options.columns is None:
+                    self._skipped, comment = number + 1, text.lstrip("# ")
+                elif text.strip():
+                    lines.append(text)
                 if len(lines) == _SAMPLE_LINES:
                     break
+        if comment and looks_like_header(_split(comment, _delimiter([comment, *lines]))):
+            self._skipped -= 1
+            lines.insert(0, comment)
         if not lines:
             raise _empty(self.name)
-        return lines
+        return lines, delimiter
 
-    def _check_width(self, width: int) -> None:
-        if width != len(self.columns):
+    def _check_headless(self, first: list[str]) -> None:
+        """Refuse `columns` of the wrong number, or for a file that has a header line."""
+        if len(first) != len(self.columns):
             raise DataError(
                 f"`columns` must name each column of {self.name}; it has {len(self.columns)} "
-                f"names and line 1 has {width} fields. Name all columns, or give `delimiter`."
+                f"names and line 1 has {len(first)} fields. Name all columns, or give `delimiter`."
             )
+        same = [plain_name(cell) for cell in first] == [plain_name(name) for name in self.columns]
+        if same or looks_like_header(first):
+            raise DataError(
+                f"`columns` must be for a file without a header line; line 1 of {self.name} is "
+                f"one: {first}. Leave `columns` out, and name single columns if need be."
+            )
+
+    def _check_quotes(self, reason: str = "") -> None:
+        """Raise `DataError` with the first line whose quotation marks enclose no whole field."""
+        if self._quoting == csv.QUOTE_NONE or self.options.quoting or not self._has_quotes():
+            return
+        line, text = self._misquoted() or (0, "")
+        if not line:
+            return
+        escape = ', or escape="\\\\" for a backslash before them' if '\\"' in text else ""
+        raise DataError(
+            f"Quotation marks in {self.name} must enclose whole fields; line {line} has "
+            f"{text!r:.80}{reason}. Give quoting=False where they are characters like any "
+            f"other{escape}, or correct the line. (quoting=True reads the file as it is.)"
+        )
+
+    def _has_quotes(self) -> bool:
+        with unpacked(self.path) as file:
+            return any(b'"' in block for block in iter(lambda: file.read(_BLOCK), b""))
+
+    def _misquoted(self) -> tuple[int, str] | None:
+        """Return number and text of the first line that opens or closes a field in its middle.
+
+        Also one where a field that spans lines seems to have swallowed rows: each of its lines has
+        as many fields as the header.
+        """
+        sign = re.escape(self._delimiter) if self._delimiter != _BLANKS else r"\s"
+        escape = re.escape(self.options.escape or "")
+        inside = rf'"(?:[^"{escape}]|""{f"|{escape}." if escape else ""})*'
+        whole = rf'(?:{inside}" *|[^"{sign}][^{sign}]*|)'
+        closed = re.compile(rf"{whole}(?:{sign}{whole})*", re.DOTALL)
+        opened = re.compile(rf"(?:{whole}{sign})*{inside}", re.DOTALL)
+        record: list[str] = []
+        with reading(self.path, self._encoding) as file:
+            for number, line in enumerate(islice(file, self._skipped, None), self._skipped + 1):
+                if not record and '"' not in line:
+                    continue
+                record.append(line.rstrip("\r\n"))
+                if len(record) > 1 and '"' not in line:
+                    continue
+                start, text = number - len(record) + 1, "\n".join(record)
+                if closed.fullmatch(text):
+                    if len(record) > 1 and self._swallows(record):
+                        return start, record[0]
+                    record = []
+                elif not opened.fullmatch(text):
+                    return start, record[0]
+        return (start, record[0]) if record else None
+
+    def _swallows(self, lines: list[str]) -> bool:
+        width = len(self.columns)
+        return width > 1 and all(len(line.split(self._delimiter)) == width for line in lines)
 
     def _lines_of(self, wanted: set[int]) -> dict[int, int]:
         """Return the line on which each record starts; a quoted field may span several."""
@@ -159,14 +224,19 @@ class TextFile:
         record = 0 if self.options.columns is not None else -1
         # An error in this search would hide the one that asks for the lines.
         with suppress(csv.Error, DataError), reading(self.path, self._encoding, newline="") as file:
-            rows = csv.reader(file, delimiter=self._delimiter[0], quoting=self._quoting)
-            start = 1
+            rows = csv.reader(
+                islice(file, self._skipped, None),
+                delimiter=" " if self._delimiter == _BLANKS else self._delimiter[0],
+                quoting=self._quoting,
+                escapechar=self.options.escape,
+            )
+            start = self._skipped + 1
             for row in rows:
                 if len(row) > 1 or "".join(row).strip():
                     if record in wanted:
                         found[record] = start
                     record += 1
-                start = rows.line_num + 1
+                start = self._skipped + rows.line_num + 1
                 if len(found) == len(wanted):
                     break
         return found
@@ -179,28 +249,25 @@ def is_text(suffix: str) -> bool:
 
 @contextmanager
 def reading(path: Path, encoding: str, *, newline: str | None = None) -> Iterator[TextIO]:
-    """Open a text file, compressed (gzip, bzip2, xz) or not; what goes wrong is a `DataError`."""
-    opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower())
+    """Open a text file, compressed or not; what goes wrong is a `DataError`."""
     try:
-        with (opener or open)(path, "rt", encoding=encoding, newline=newline) as file:
+        with (
+            unpacked(path) as raw,
+            io.TextIOWrapper(raw, encoding=encoding, newline=newline) as file,
+        ):
             yield file
     except (UnicodeError, LookupError) as error:
         raise _undecodable(path.name, encoding, error) from error
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise _unreadable(path.name, error) from error
 
 
-def _encoding(path: Path) -> str:
-    """Return what the byte-order mark says, else UTF-8."""
-    opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower())
-    try:
-        with (opener or open)(path, "rb") as file:
-            start = file.read(4)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise _unreadable(path.name, error) from error
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+def _encoding(path: Path, given: str | None) -> str:
+    """Return the encoding given, else UTF-8; a byte-order mark is never part of the text."""
+    with unpacked(path) as file:
+        start = file.read(4)
+    family = (given or "utf").lower().replace("_", "-")
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and family.startswith("utf"):
         return "utf-16"
-    return "utf-8-sig" if start.startswith(codecs.BOM_UTF8) else "utf-8"
+    return "utf-8-sig" if family in ("utf", "utf-8", "utf8") else str(given)
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -212,12 +279,16 @@ def _delimiter(lines: Sequence[str]) -> str:
         if width > 1
     }
     if not alike:
-        return ","  # one column; the error on missing columns will show it
+        widths = {len(line.split()) for line in lines}
+        # One column, if not blanks: the error on missing columns will show it.
+        return _BLANKS if len(widths) == 1 and max(widths) > 1 else ","
     # "::" before ":" never competes, and a tab or "::" is never chance: earlier signs win ties.
     return max(alike, key=lambda sign: (alike[sign], header[sign]))
 
 
 def _split(line: str, delimiter: str) -> list[str]:
+    if delimiter == _BLANKS:
+        return line.split()
     if len(delimiter) > 1:
         return line.split(delimiter)
     try:
@@ -232,14 +303,8 @@ def _empty(name: str) -> DataError:
 
 def _undecodable(name: str, encoding: str, error: Exception) -> DataError:
     return DataError(
-        f"{name} must be text in the encoding '{encoding}'; {_reason(error)}. "
+        f"{name} must be text in the encoding '{encoding.removesuffix('-sig')}'; {_reason(error)}. "
         'Give the right one, such as encoding="latin-1", or save the file as UTF-8.'
-    )
-
-
-def _unreadable(name: str, error: Exception) -> DataError:
-    return DataError(
-        f"{name} must be readable; {_reason(error)}. Check that it is whole and its permissions."
     )
 
 

@@ -1,7 +1,9 @@
 """Events made interactions by an engine, against loops over the events."""
 
 import math
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +19,7 @@ from recsys_lib.sources.secrets import find_password
 pytest.importorskip("ibis", reason="the extra [sql] is not installed")
 
 
-@pytest.fixture(params=["frame", "csv", "parquet", "hive", "duckdb"])
+@pytest.fixture(params=["frame", "csv", "parquet", "hive", "duckdb", "sqlite"])
 def source(request: pytest.FixtureRequest, tmp_path: Path, events: pd.DataFrame) -> dict[str, Any]:
     """The same events behind every embedded door."""
     if request.param == "csv":
@@ -36,6 +38,10 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, events: pd.DataFrame)
             connection.register("frame", events)
             connection.execute("CREATE SCHEMA lake; CREATE TABLE lake.events AS FROM frame")
         return {"source": f"duckdb://{tmp_path}/events.duckdb", "table": "lake.events"}
+    if request.param == "sqlite":
+        with closing(sqlite3.connect(tmp_path / "shop.db")) as shop, shop:
+            events.to_sql("events", shop, index=False)
+        return {"source": f"sqlite://{tmp_path}/shop.db", "table": "events"}
     return {"source": events}
 
 

@@ -1,0 +1,267 @@
+"""Columns of times: dates as text or digits, numbers since 1970, days of a spreadsheet."""
+
+import math
+import re
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recsys_lib.sources.cleaning import (
+    Cleaned,
+    at_rows,
+    missing_rows,
+    plain,
+    shower,
+    shown,
+    to_float,
+)
+from recsys_lib.sources.problems import Problem
+
+__all__ = ["FACTORS", "clean_times", "format_of_numbers"]
+
+#: Nanoseconds in one unit of numbers that are times.
+FACTORS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "serial": 86_400 * 10**9}
+# Magnitudes that tell seconds, milliseconds, microseconds and nanoseconds since 1970 apart:
+# each unit reaches from 1973 to the year 5138 before it would be taken for the next.
+_WORDS = {
+    "": "ISO 8601, or numbers since 1970",
+    "s": "seconds since 1970",
+    "ms": "milliseconds since 1970",
+    "us": "microseconds since 1970",
+    "ns": "nanoseconds since 1970",
+    "serial": "days of a spreadsheet",
+    "%Y%m": "year and month",
+}
+_LIMITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (math.inf, "ns"))
+# Numbers whose digits are a date, by how many there are. Of six and ten all must be: others in the
+# same range may well be seconds.
+_CALENDARS = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_YEARS = (1900, 2100)
+_SERIALS = (20_000, 60_000)  # days of 1954 to 2064, counted from the end of 1899
+_SERIAL_ZERO = 25_569  # the serial number of 1970-01-01
+
+# A time of the day, and one that says its zone.
+_CLOCK = r"^\d{4}[-/]?\d\d[-/]?\d\d[T ]\d\d"
+_ZONE = _CLOCK + r".*(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)$"
+# A date whose first two numbers may be day and month, or month and day.
+_DAY_AND_MONTH = re.compile(
+    r"\d{1,2}([/.-])\d{1,2}\1(\d{4}|\d\d)(?:([T ])\d{1,2}:\d\d(:\d\d)?( ?[AP]M)?)?", re.IGNORECASE
+)
+
+
+def clean_times(
+    values: pd.Series, column: str, table: str, date_format: str | None = None
+) -> Cleaned:
+    """Return times as UTC datetimes; numbers are dates by their digits, or counts since 1970.
+
+    Parameters
+    ----------
+    values : Series
+        Datetimes, ISO 8601 text, or numbers (also as text). Times without a zone are UTC.
+    column, table : str
+        Names for the messages.
+    date_format : str, optional
+        See `TextOptions`.
+
+    Notes
+    -----
+    Numbers such as 20240131 or 2024 are dates. The median of others tells their unit: below 1e11
+    seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. Where text can be
+    read with the day or the month first, or numbers may be days of a spreadsheet, the problem asks
+    for `date_format`. Text of which only a part has a zone is a warning.
+    """
+    values = plain(values)
+    missing = missing_rows(values)
+    read_as, choices = _recognized(values, missing, date_format)
+    if choices:
+        return _undecided(values, missing, column, table, choices)
+    times = _in_range(_parsed(values, missing, read_as))
+    requirement = f"Column {column!r} of {table} must hold times"
+    wanted = _WORDS.get(read_as or "", f"written as {read_as!r}")
+    problems = [
+        *at_rows(
+            missing,
+            "null",
+            column,
+            requirement,
+            lambda _: "none",
+            "Drop the rows, or give timestamp=None to read without times.",
+        ),
+        *at_rows(
+            times.isna().to_numpy() & ~missing,
+            "not a time",
+            column,
+            f"{requirement}: {wanted}, in the years 1678 to 2261",
+            shower(values),
+            'Correct or drop the rows, say how they are written with date_format="...", or give '
+            "timestamp=None to read without times.",
+        ),
+    ]
+    return times, problems + _mixed_zones(values, column, table)
+
+
+def _recognized(
+    values: pd.Series, missing: NDArray[np.bool_], given: str | None
+) -> tuple[str | None, list[str]]:
+    """Return the format of times (None: ISO 8601 or datetimes), or those to choose from."""
+    if given is not None or pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return given, []
+    numbers = to_float(values)
+    finite = np.isfinite(numbers)
+    if finite.any() and finite.sum() >= (~finite & ~missing).sum():
+        return format_of_numbers(numbers[finite])
+    return _format_of_text(values[~missing])
+
+
+def format_of_numbers(numbers: NDArray[np.float64]) -> tuple[str, list[str]]:
+    """Return how numbers are to be read as times, or the formats to choose from."""
+    middle = float(np.median(np.abs(numbers)))
+    digits = len(f"{middle:.0f}")
+    calendar = _CALENDARS.get(digits)
+    if calendar is not None:
+        years = numbers // 10 ** (digits - 4)
+        whole = (numbers == np.floor(numbers)) & (years >= _YEARS[0]) & (years <= _YEARS[1])
+        sure = digits not in (6, 10)
+        if not sure:
+            sure = whole.all() and _calendar(numbers, calendar).notna().all()
+        if sure and whole.mean() > 0.5:
+            return (calendar, []) if digits != 6 else ("", ["%Y%m", "s"])
+    if ((numbers >= _SERIALS[0]) & (numbers <= _SERIALS[1])).all():
+        return "", ["serial", "s"]
+    return next(unit for limit, unit in _LIMITS if middle < limit), []
+
+
+def _format_of_text(values: pd.Series) -> tuple[str | None, list[str]]:
+    """Return the one format that reads dates such as 31/01/2024, or both where two do."""
+    texts = values[values.map(lambda one: isinstance(one, str))].astype("str").str.strip()
+    found = _DAY_AND_MONTH.fullmatch(texts.iloc[0]) if len(texts) else None
+    if found is None:
+        return None, []
+    texts = pd.Series(texts.unique())
+    sign, year, gap, seconds, half = found.groups()
+    clock = ""
+    if gap:
+        hour = "%I" if half else "%H"
+        after = half.upper().replace("AM", "%p").replace("PM", "%p") if half else ""
+        clock = f"{gap}{hour}:%M{':%S' if seconds else ''}{after}"
+    ending = f"{'%Y' if len(year) == 4 else '%y'}{clock}"
+    formats = [f"%d{sign}%m{sign}{ending}", f"%m{sign}%d{sign}{ending}"]
+    if sign == ".":  # with dots the day is first everywhere
+        return formats[0], []
+    day, month = (
+        pd.to_datetime(texts, format=one, errors="coerce").notna().mean() for one in formats
+    )
+    if max(day, month) < 0.5:
+        return None, []
+    return (None, formats) if day == month else (formats[int(month > day)], [])
+
+
+def _undecided(
+    values: pd.Series, missing: NDArray[np.bool_], column: str, table: str, choices: list[str]
+) -> Cleaned:
+    """Return the problem that asks which format is meant; no row can be dropped to mend it."""
+    rows = np.flatnonzero(~missing)
+    asked = " or ".join(
+        f'date_format="{one}" ({_WORDS.get(one) or _first_number(one)})' for one in choices
+    )
+    problem = Problem(
+        "ambiguous times",
+        column,
+        f"Times in column {column!r} of {table} must have one meaning",
+        shown(values.iloc[int(rows[0])]),
+        f"Give {asked}, or timestamp=None to read without times.",
+        rows,
+        fatal=True,
+    )
+    nothing = pd.Series(pd.NaT, index=values.index, dtype="datetime64[ns, UTC]")
+    return nothing, [problem]
+
+
+def _first_number(date_format: str) -> str:
+    return "day first" if date_format.startswith("%d") else "month first"
+
+
+def _parsed(values: pd.Series, missing: NDArray[np.bool_], read_as: str | None) -> pd.Series:
+    """Return datetimes of any unit, with or without a zone; NaT where there is no time."""
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return values
+    if read_as in FACTORS:
+        return _from_numbers(to_float(values), FACTORS[read_as], values.index)
+    if read_as is not None and read_as in _CALENDARS.values():
+        numbers = to_float(values)
+        if np.isfinite(numbers).any():
+            return _calendar(numbers, read_as).set_axis(values.index)
+    text = values if isinstance(values.dtype, pd.StringDtype) else values.map(_time_text)
+    text = text.astype("str").str.strip().where(~missing, None)
+    if read_as is not None:
+        return pd.to_datetime(text, format=read_as, utc=True, errors="coerce")
+    text = text.str.replace(r"\s*(?:UTC|GMT)$", "Z", regex=True)
+    text = text.str.replace(r"^(\d{4}-\d\d-\d\d)Z$", r"\1", regex=True)
+    text = text.str.replace(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", regex=True)
+    return pd.to_datetime(text.astype(object), format="ISO8601", utc=True, errors="coerce")
+
+
+def _in_range(times: pd.Series) -> pd.Series:
+    """Return UTC datetimes in nanoseconds, NaT beyond the years that these can hold."""
+    zoned = times.dt.tz_localize("UTC") if times.dt.tz is None else times.dt.tz_convert("UTC")
+    low, high = pd.Timestamp.min.tz_localize("UTC"), pd.Timestamp.max.tz_localize("UTC")
+    return zoned.where((zoned > low) & (zoned < high)).dt.as_unit("ns")
+
+
+def _calendar(numbers: NDArray[np.float64], date_format: str) -> pd.Series:
+    """Return the dates that the digits of whole numbers write, NaT where they write none."""
+    whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
+    digits = pd.Series(np.where(whole, numbers, 0).astype(np.int64)).astype("str")
+    # pandas would read 2024111 as the first of November, or the eleventh of January.
+    right = digits.str.len() == 2 + 2 * date_format.count("%")
+    return pd.to_datetime(digits.where(right, None), format=date_format, errors="coerce")
+
+
+def _from_numbers(numbers: NDArray[np.float64], factor: int, index: pd.Index) -> pd.Series:
+    if factor == FACTORS["serial"]:
+        numbers = numbers - _SERIAL_ZERO
+    finite = np.isfinite(numbers)
+    fits = finite & (np.abs(np.where(finite, numbers, 0.0)) < 9.2e18 / factor)
+    nanoseconds = np.full(len(numbers), np.iinfo(np.int64).min)
+    # Whole and fractional parts apart: a float holds nanoseconds of today to 256 only.
+    whole = np.floor(numbers[fits])
+    part = np.round((numbers[fits] - whole) * factor).astype(np.int64)
+    nanoseconds[fits] = whole.astype(np.int64) * factor + part
+    return pd.Series(nanoseconds.view("datetime64[ns]"), index=index)
+
+
+def _time_text(value: Any) -> str | None:
+    """Return one cell of a mixed column as ISO 8601 text, None where it is no time."""
+    if isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, date) and not pd.isna(value) else None
+
+
+def _mixed_zones(values: pd.Series, column: str, table: str) -> list[Problem]:
+    """Return a warning where some times say their zone and others, of the same column, none."""
+    if values.dtype == object:
+        values = values.where(values.map(lambda one: isinstance(one, str)), None).astype("str")
+    if not isinstance(values.dtype, pd.StringDtype):
+        return []
+    text = values.str.strip()
+    clocks = text.str.contains(_CLOCK).to_numpy(dtype=bool, na_value=False)
+    zoned = text.str.contains(_ZONE).to_numpy(dtype=bool, na_value=False)
+    if not zoned.any() or not (clocks & ~zoned).any():
+        return []
+    fewer = zoned.sum() < (clocks & ~zoned).sum()
+    rows = np.flatnonzero(zoned if fewer else clocks & ~zoned)
+    others = "others have none" if fewer else "others have a zone"
+    return [
+        Problem(
+            "mixed time zones",
+            column,
+            f"Times in column {column!r} of {table} should all say their zone, or none",
+            f"{shown(values.iloc[int(rows[0])])}, {others}",
+            "Times without a zone are taken as UTC; add the zone where that is wrong.",
+            rows,
+            warning=True,
+        )
+    ]
