@@ -45,8 +45,7 @@ _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 def write_atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
 
-    A reader sees the old file or the new one, never half of either, even if the process is killed
-    or the disk fills up. On an error the temporary file is removed.
+    A reader sees the old file or the new one, even if the process is killed or the disk fills up.
 
     Parameters
     ----------
@@ -200,10 +199,9 @@ def _stranger(folder: Path) -> str | None:
 
 
 def _write_error(path: Path, error: OSError) -> ArtifactError:
-    reason = error.strerror or str(error)
     return ArtifactError(
-        f"{path} must be writable; {reason}. Free disk space or choose another folder; "
-        "nothing half-written was left behind."
+        f"{path} must be writable; {error.strerror or error}. Free disk space or choose another "
+        "folder; nothing half-written was left behind."
     )
 
 
@@ -287,14 +285,15 @@ def read_arrays(path: Path | str) -> dict[str, NDArray[Any]]:
 
 def write_table(path: Path | str, frame: pd.DataFrame) -> None:
     """Write a DataFrame as Parquet, atomically."""
-    with write_atomic(path) as part:
-        frame.to_parquet(part)
+    # Opened here, because Arrow takes no path that is not UTF-8, as under a C locale.
+    with write_atomic(path) as part, part.open("wb") as handle:
+        frame.to_parquet(handle)
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
     """Read a Parquet file; `ArtifactError` if it is missing or half-written."""
-    with _reading(path):
-        return pd.read_parquet(path)
+    with _reading(path), Path(path).open("rb") as handle:
+        return pd.read_parquet(handle)
 
 
 @contextlib.contextmanager
@@ -304,6 +303,10 @@ def _reading(path: Path | str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ArtifactError(
             f"{path} must exist; nothing is there. Run the step that writes it."
+        ) from error
+    except PermissionError as error:
+        raise ArtifactError(
+            f"{path} must be readable; {error.strerror}. Change its permissions."
         ) from error
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ArtifactError(

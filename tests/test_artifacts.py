@@ -189,3 +189,18 @@ def test_a_fingerprint_depends_on_names_and_contents_only(tmp_path: Path) -> Non
     assert artifacts.fingerprint(tmp_path / "a") == artifacts.fingerprint(tmp_path / "b")
     (tmp_path / "b" / "facts.json").rename(tmp_path / "b" / "other.json")
     assert artifacts.fingerprint(tmp_path / "a") != artifacts.fingerprint(tmp_path / "b")
+
+
+def test_a_path_that_is_not_utf8_and_one_without_permission_are_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / os.fsdecode(b"gr\xf6\xdfe")  # as any ö is under a C locale
+    DATASET.save(place)
+    assert Dataset.load(place).n_users == 1
+
+    def deny(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_text", deny)
+    with pytest.raises(ArtifactError, match="must be readable; Permission denied. Change its perm"):
+        artifacts.read_json(place / "manifest.json")
