@@ -202,7 +202,7 @@ def _storable(column: pd.Series) -> pd.Series:
         return column.sparse.to_dense() if isinstance(column.dtype, pd.SparseDtype) else column
     try:
         pa.Table.from_pandas(column.to_frame()).to_pandas()
-    except (pa.ArrowException, TypeError):
+    except (pa.ArrowException, TypeError, OverflowError):
         if isinstance(column.dtype, pd.ArrowDtype):
             return _storable(column.astype(object))
         return column.map(str, na_action="ignore")
