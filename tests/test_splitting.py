@@ -139,3 +139,9 @@ def test_five_interactions_are_split_in_three(times: list[int]) -> None:
         parts = [split.train.nnz, split.validation.targets.nnz, split.test.targets.nnz]
         assert min(parts) >= 1
         assert sum(parts) == 5
+
+
+def test_the_last_of_one_interaction_each_is_not_left_out() -> None:
+    frame = pd.DataFrame({"user_id": list("abc"), "item_id": list("xyz"), "t": [1, 2, 3]})
+    with pytest.raises(DataError, match="at least 3 interactions .*the longest history has 1"):
+        leave_last_out(Dataset.from_frame(frame, value=None, timestamp="t"))

@@ -31,7 +31,7 @@ def leave_last_out(dataset: Dataset, *, min_interactions: int = 3) -> Split:
     Raises
     ------
     DataError
-        If the data set has no timestamps.
+        If the data set has no timestamps, or nobody has enough interactions.
     """
     check_integer("min_interactions", min_interactions, minimum=3)
     x, times = dataset.user_items, _timestamps(dataset)
@@ -39,6 +39,11 @@ def leave_last_out(dataset: Dataset, *, min_interactions: int = 3) -> Split:
     rank = rank_in_row(sparse.csr_array((times, x.indices, x.indptr), shape=x.shape))
     from_end = np.repeat(counts, counts) - 1 - rank
     part = np.zeros(x.nnz, dtype=np.int8)
+    if counts.max() < min_interactions:
+        raise DataError(
+            f"Some user must have at least {min_interactions} interactions to leave the last ones "
+            f"out; the longest history has {counts.max()}. Use split_ratings."
+        )
     enough = np.repeat(counts, counts) >= min_interactions
     part[enough & (from_end == 0)] = 2
     part[enough & (from_end == 1)] = 1

@@ -194,3 +194,8 @@ def test_content_finds_hidden_labs_that_no_other_model_can_tell_apart() -> None:
         found[name] = evaluate(only, fold, metrics=("ndcg@10",))["ndcg@10"]
     assert found["content"] > 1.2 * found["plain"], found
     assert found["collective"] > 1.2 * found["plain"], found
+
+
+def test_of_nobody_no_list_stays() -> None:
+    stays = list_stability({"p": Latest()}, make_fold().take(np.arange(0)), lengths=(0, 1), k=3)
+    assert stays["p"].isna().all()

@@ -189,6 +189,15 @@ def test_what_a_killed_writer_left_is_swept_away(tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "epoch_000001"]
 
 
+def test_a_folder_of_the_user_among_the_checkpoints_stays(tmp_path) -> None:
+    for name in ("epoch_000009", ".epoch_notes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").write_text("mine")
+    Line().fit(tmp_path, epochs=2, keep=1)
+    assert names(tmp_path) == ["epoch_000002", "epoch_000009"]
+    assert (tmp_path / ".epoch_notes" / "notes.txt").exists()
+
+
 def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, whole, monkeypatch) -> None:
     Line().fit(tmp_path, epochs=4)
     monkeypatch.setattr(time, "time", lambda: 0.0)
