@@ -27,6 +27,8 @@ class Table(pd.DataFrame):  # type: ignore[misc]
         return pd.DataFrame
 
     def __repr__(self) -> str:
+        if self.empty:
+            return "none"
         cells, left = self._cells()
         for name, texts in cells.items():
             width = max(map(len, [*texts, str(name)]), default=0)
@@ -42,6 +44,8 @@ class Table(pd.DataFrame):  # type: ignore[misc]
         return shown.to_string()
 
     def _repr_html_(self) -> str:
+        if self.empty:
+            return "<em>none</em>"
         cells, left = self._cells()
         heads = [f"<th{_LEFT if name in left else ''}>{html.escape(name)}</th>" for name in cells]
         lines = [f"<tr><th></th>{''.join(heads)}</tr>"]

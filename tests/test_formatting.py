@@ -49,3 +49,7 @@ def test_a_table_is_a_frame_and_what_is_made_of_it_is_a_plain_one():
     shown = table(frame)
     pd.testing.assert_frame_equal(pd.DataFrame(shown), frame)
     assert type(shown.head(1)) is pd.DataFrame
+
+
+def test_a_table_without_rows_says_so():
+    assert repr(table(pd.DataFrame({"check": []}))) == "none"

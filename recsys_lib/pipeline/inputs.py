@@ -2,22 +2,33 @@
 
 import inspect
 import re
+import warnings
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.notebook import Session
-from recsys_lib.sources import load_dataset
+from recsys_lib.sources import load_dataset, validate_interactions
 from recsys_lib.sources.columns import AUTO, matches
-from recsys_lib.sources.doors import open_source
+from recsys_lib.sources.doors import find_roles, open_source
 from recsys_lib.sources.options import TextOptions
+from recsys_lib.sources.tables import Table
 
-__all__ = ["Imported", "import_dataset", "import_table"]
+__all__ = [
+    "Imported",
+    "Inspected",
+    "import_dataset",
+    "import_table",
+    "import_what_can_be_read",
+    "inspect_table",
+]
 
 Kind = Literal["ratings", "counts", "likes"]
 
@@ -74,7 +85,7 @@ def import_dataset(session: Session) -> Dataset:
     return import_table(session).dataset
 
 
-def import_table(session: Session) -> Imported:
+def import_table(session: Session, source: Path | None = None, **reading: Any) -> Imported:
     """Import the files that the parameters of a notebook name, and record them as its inputs.
 
     Parameters
@@ -87,6 +98,10 @@ def import_table(session: Session) -> Imported:
         is a like, and ``READING``, other options of `sources.load_dataset` by name, such as
         ``{"encoding": "latin-1"}``. ``TIMESTAMP_COLUMN`` is ``"none"`` for a table whose times
         are not to be read. What is not declared has its default.
+    source : Path, optional
+        A table of this run, in the place of ``SOURCE``.
+    **reading
+        Options of reading besides those of ``READING``; also ``duplicates``.
 
     Returns
     -------
@@ -100,23 +115,19 @@ def import_table(session: Session) -> Imported:
         If a file is not what it should be, or does not hold what ``FEEDBACK`` says.
     """
     given = _DEFAULTS | session.record.parameters
+    given["DUPLICATES"] = reading.pop("duplicates", given["DUPLICATES"])
     if given["FEEDBACK"] not in _KINDS:
         names = ", ".join(map(repr, _KINDS))
         raise ConfigError(
             f"FEEDBACK must be one of {names}; got {given['FEEDBACK']!r}. Choose one."
         )
-    reading = _options(given["READING"])
-    source = session.input(given["SOURCE"])
+    reading = _options({**given["READING"], **reading})
+    source = source or session.input(given["SOURCE"])
     items, users = (
         session.input(given[name]) if given[name] else None for name in ("ITEMS", "USERS")
     )
     try:
-        column = _value_column(
-            open_source(
-                source, reading.get("table"), reading.get("query"), _text_options(reading)
-            ).columns,
-            given,
-        )
+        column = _value_column(_opened(source, reading).columns, given)
         duplicates = given["DUPLICATES"]
         if duplicates == "error" and (column is None or matches("count", [column])):
             duplicates = "sum"  # a log of uses: who used an item twice did nothing wrong
@@ -136,6 +147,105 @@ def import_table(session: Session) -> Imported:
     return _recognized(dataset, column, given)
 
 
+def import_what_can_be_read(
+    session: Session, source: Path | None = None, **reading: Any
+) -> Imported:
+    """Import a table strictly, or else without the rows that cannot be read.
+
+    Parameters
+    ----------
+    session, source, **reading
+        As of `import_table`.
+
+    Returns
+    -------
+    Imported
+        Its sentence says what strict reading said, and what was dropped.
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read in lenient mode either.
+    """
+    try:
+        found = import_table(session, source, **reading)
+        return replace(found, sentence=f"**Strict** reading takes every row. {found.sentence}")
+    except DataError as error:
+        stopped = f"**Strict** reading stops: {error}"
+    with warnings.catch_warnings(record=True) as dropped:
+        warnings.simplefilter("always")
+        lenient = {**reading, "mode": "lenient", "duplicates": "last"}
+        found = import_table(session, source, **lenient)
+    told = " ".join(str(warning.message) for warning in dropped)
+    sentence = f"{stopped}\n\n**Lenient** reading goes on. {told} {found.sentence}"
+    return replace(found, sentence=sentence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """A table before it is read: what is in it, and what is wrong with it.
+
+    Attributes
+    ----------
+    columns : DataFrame
+        One row a column: ``column`` and ``used as``, empty for a column that is not read.
+    problems : DataFrame
+        As of `sources.validate_interactions`.
+    sentence : str
+        How many problems there are.
+    """
+
+    columns: pd.DataFrame
+    problems: pd.DataFrame
+    sentence: str
+
+
+def inspect_table(session: Session, source: Path | None = None, **reading: Any) -> Inspected:
+    """Say what the columns of a table are taken for, and list all that is wrong with its rows.
+
+    Parameters
+    ----------
+    session, source, reading
+        As of `import_table`.
+
+    Returns
+    -------
+    Inspected
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read at all, or has no columns of users and items.
+    """
+    given = _DEFAULTS | session.record.parameters
+    reading = _options({**given["READING"], **reading})
+    source = source or session.input(given["SOURCE"])
+    try:
+        table = _opened(source, reading)
+        value = _value_column(table.columns, given)
+        time = None if given["TIMESTAMP_COLUMN"] == "none" else given["TIMESTAMP_COLUMN"]
+        asked = {"user": given["USER_COLUMN"], "item": given["ITEM_COLUMN"]}
+        roles = find_roles(table, (*asked.values(), value, time))
+        known = inspect.signature(validate_interactions).parameters
+        options = {name: option for name, option in reading.items() if name in known}
+        problems = validate_interactions(source, **asked, value=value, timestamp=time, **options)
+    except DataError as error:
+        raise DataError(_in_parameters(str(error))) from error
+    used = {column: role.removesuffix("_id") for role, column in roles.items()}
+    columns = pd.DataFrame({"column": table.columns})
+    columns["used as"] = columns["column"].map(used).fillna("")
+    return Inspected(columns=columns, problems=problems, sentence=_count_of(problems, table.name))
+
+
+def _count_of(problems: pd.DataFrame, name: str) -> str:
+    if problems.empty:
+        return f"Nothing is wrong with {name}: every row can be read as it is."
+    errors = int((problems["severity"] == "error").sum())
+    kinds = {"error": errors, "oddity that may be meant": len(problems) - errors}
+    counted = [f"{n} kind{'s' * (n > 1)} of {kind}" for kind, n in kinds.items() if n]
+    return f"{name} has {' and '.join(counted)}:"
+
+
 def _options(reading: dict[str, Any]) -> dict[str, Any]:
     unknown = [name for name in reading if name not in _OPTIONS]
     if unknown:
@@ -146,9 +256,10 @@ def _options(reading: dict[str, Any]) -> dict[str, Any]:
     return reading
 
 
-def _text_options(reading: dict[str, Any]) -> TextOptions:
+def _opened(source: Path, reading: dict[str, Any]) -> Table:
     names = {field.name for field in fields(TextOptions)}
-    return TextOptions(**{name: value for name, value in reading.items() if name in names})
+    text = TextOptions(**{name: value for name, value in reading.items() if name in names})
+    return open_source(source, reading.get("table"), reading.get("query"), text)
 
 
 def _value_column(columns: list[str], given: dict[str, Any]) -> str | None:

@@ -93,13 +93,18 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
         as_committed=not changed and not values["RUN"].startswith(MEASURING),
         changed=changed,
     )
-    rows = {key: (values[key], one.comment) for key, one in known.items()}
+    rows = {key: (_literal(values[key]), one.comment) for key, one in known.items()}
     rows |= upstream_rows(project, record)
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
     resolved = table(resolved.rename_axis("parameter"))
     session = Session(project=project, record=record, parameters=resolved)
     session._save_record()
     return session
+
+
+def _literal(value: Any) -> Any:
+    """Return text and None as they are written; numbers stay numbers."""
+    return repr(value) if value is None or isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)

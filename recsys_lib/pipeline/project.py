@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from recsys_lib.errors import ConfigError
@@ -173,6 +174,11 @@ class Project:
                 f"that name for itself, and {run!r} would stand in its place. Choose another."
             )
         return self.root / "runs" / run
+
+    def free_name(self, name: str) -> str:
+        """Return a name that no run has yet: `name`, else ``name-2`` and so on."""
+        names = (f"{name}-{n}" if n > 1 else name for n in count(1))
+        return next(free for free in names if not self.run_folder(free).exists())
 
     def artifacts(self, run: str) -> Path:
         """Return the folder of a run's artifacts."""

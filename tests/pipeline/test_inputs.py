@@ -4,7 +4,12 @@ import pytest
 
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.pipeline import notebook
-from recsys_lib.pipeline.inputs import import_dataset, import_table
+from recsys_lib.pipeline.inputs import (
+    import_dataset,
+    import_table,
+    import_what_can_be_read,
+    inspect_table,
+)
 
 GIVEN = {
     "RUN": "lab",
@@ -39,7 +44,7 @@ def test_named_columns_are_imported_and_every_file_is_recorded(begin, project):
 
 
 def test_a_missing_file_is_named(begin):
-    with pytest.raises(ConfigError, match=r"'nowhere\.csv' must exist"):
+    with pytest.raises(ConfigError, match=r"'nowhere\.csv' must be the path of a file"):
         import_dataset(begin(SOURCE="nowhere.csv"))
 
 
@@ -160,3 +165,22 @@ def test_remedies_name_parameters(begin, project, text, remedy):
     (project.root / "own.csv").write_bytes(text)
     with pytest.raises(DataError, match=remedy):
         import_dataset(begin())
+
+
+def test_an_inspected_table_says_what_was_recognized_and_what_is_wrong(begin, project):
+    (project.root / "own.csv").write_text("user,film,stars,note\nann,x,5,a\nbob,x,good,b\n")
+    found = inspect_table(begin(ITEM_COLUMN="film"))
+    assert found.columns["used as"].tolist() == ["user", "item", "value", ""]
+    assert found.sentence == "own.csv has 1 kind of error:"
+    (project.root / "own.csv").write_text("user,film,stars\nann,x,5\nbob,x,3\n")
+    assert inspect_table(begin(ITEM_COLUMN="film")).sentence.startswith(
+        "Nothing is wrong with own.csv"
+    )
+
+
+def test_what_can_be_read_is_read_and_the_rest_is_told(begin, project):
+    (project.root / "own.csv").write_text("user,item,stars\nann,x,5\nbob,x,good\ncat,x,3\n")
+    found = import_what_can_be_read(begin())
+    assert found.dataset.n_users == 2
+    assert "**Strict** reading stops" in found.sentence
+    assert "1 of 3 rows dropped" in found.sentence
