@@ -157,11 +157,10 @@ def check_replaceable(path: Path | str, *, ours: Callable[[Path], bool] | None =
     recsys_lib.errors.ArtifactError: ... it holds 'thesis.md', which recsys_lib did not write. ...
     """
     path = Path(path).resolve()
-    wanted = "a file" if ours else "an empty folder or a folder"
     if not path.exists():
         return
     if ours is not None:
-        found = None if _holds(path, ours) else "recsys_lib did not write what is there"
+        found = None if _holds(path, ours) else "it is something else"
     elif path.is_file():
         found = "it is a file"
     elif Path.cwd().is_relative_to(path):
@@ -171,8 +170,8 @@ def check_replaceable(path: Path | str, *, ours: Callable[[Path], bool] | None =
         found = stranger and f"it holds {stranger!r}, which recsys_lib did not write"
     if found:
         raise ArtifactError(
-            f"{path} must be new, or {wanted} that recsys_lib wrote; {found}. "
-            "Choose another path, or move away what is there."
+            f"{path} must be new, {'' if ours else 'empty, '}or written by recsys_lib; {found}. "
+            "Choose another path, or move it away first."
         )
 
 
