@@ -30,6 +30,8 @@ from recsys_lib.evaluation.newcomers import (
     list_stability,
     measure_blends,
     newcomer_curve,
+    newcomer_verdict,
+    reached_lengths,
 )
 from recsys_lib.evaluation.references import (
     MeanRating,
@@ -92,9 +94,11 @@ __all__ = [
     "measure_blends",
     "measured_and_true",
     "newcomer_curve",
+    "newcomer_verdict",
     "open_lists",
     "parse_metric",
     "popularity_buckets",
+    "reached_lengths",
     "recovery_table",
     "reference_reports",
     "reliability_table",

@@ -75,7 +75,7 @@ def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     Parameters
     ----------
     vectors : array of shape (n_items, n_dims)
-        At least four.
+        Fewer than four are laid out by their first two principal components.
     seed : int
 
     Returns
@@ -96,11 +96,17 @@ def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     --------
     >>> flat_map(np.eye(6)).shape
     (6, 2)
+    >>> flat_map(np.eye(1)).shape
+    (1, 2)
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     x = np.asarray(vectors, dtype=np.float64)
+    if len(x) < 4:
+        left, sizes, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+        few = (left * sizes)[:, :2]
+        return np.pad(few, ((0, 0), (0, 2 - few.shape[1])))
     perplexity = min(20.0, (len(x) - 1) / 3)
     flat = TSNE(
         perplexity=perplexity,

@@ -117,7 +117,7 @@ def strong_generalization(
         raise DataError(
             f"Enough users must be left to train on; {len(users)} of {dataset.n_users} users have "
             f">= {min_interactions} interactions and {n_validation} + {n_test} are held out. "
-            "Hold out fewer users or lower min_interactions."
+            "It takes longer histories; or hold out fewer users or lower min_interactions."
         )
     cuts = [n_train, n_train + n_validation]
     if seeding == "liang2018":

@@ -4,6 +4,7 @@ from recsys_lib.synthesis.oracle import (
     FoldInOracle,
     OmniscientOracle,
     ProfileOracle,
+    newcomer_oracle,
     oracles_of_likes,
 )
 from recsys_lib.synthesis.settings import PRESETS, WorldSettings
@@ -19,5 +20,6 @@ __all__ = [
     "World",
     "WorldSettings",
     "make_world",
+    "newcomer_oracle",
     "oracles_of_likes",
 ]

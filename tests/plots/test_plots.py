@@ -338,3 +338,9 @@ def test_agreement_is_the_rank_correlation_of_the_points() -> None:
     assert blind.get_title(loc="left") == "blind\nrank correlation -1.0"
     assert clear.lines[2].get_xydata().tolist() == [[30.0, 0.9]]
     assert clear.lines[2].get_color() == blind.lines[2].get_color()
+
+
+def test_curves_are_labeled_by_the_names_of_their_table():
+    table = pd.DataFrame({"a": [1.0, 2.0]}, index=pd.Index([0, 1], name="likes shown"))
+    (ax,) = plots.plot_curves(table.rename_axis(columns="doubt left"), title="t")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("likes shown", "doubt left")
