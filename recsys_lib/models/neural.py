@@ -1,4 +1,4 @@
-"""What all recommenders with a trained network share: fitting, scoring, stopping, persistence."""
+"""Base of recommenders with a trained network: fitting, scoring, early stopping, persistence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ Likelihood = Literal["multinomial", "logistic", "gaussian"]
 
 
 class Network(Protocol):
-    """What a model of `recsys_lib.models.networks` offers to `NeuralRecommender`."""
+    """Interface of the networks in `recsys_lib.models.networks`."""
 
     #: Columns of the rows.
     n_items: int
@@ -158,7 +158,7 @@ class NeuralRecommender(EpochRecommender):
         )
 
     def _use(self, item_bias: NDArray[np.float32], *, density: float) -> None:
-        """Build a fresh network and make it the one that scores."""
+        """Build a fresh network for scoring."""
         from recsys_lib.training import backend
         from recsys_lib.training.scoring import Scorer
 

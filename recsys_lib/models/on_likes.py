@@ -1,4 +1,4 @@
-"""A ranking model that reads ratings: it is shown the likes in them, each as a 1."""
+"""Ranking models on ratings: they see the likes, each as a 1."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -29,7 +29,7 @@ def likes_of(user_items: sparse.csr_array, min_value: float) -> sparse.csr_array
 
 
 def likes_fold(fold: Fold, min_value: float) -> Fold:
-    """Return the users of `fold` who have a like among their targets, with their likes only."""
+    """Return the users of `fold` with a like among their targets, with only their likes."""
     targets = likes_of(fold.targets, min_value)
     kept = np.flatnonzero(np.diff(targets.indptr))
     fold_in = likes_of(fold.fold_in, min_value)
@@ -40,8 +40,8 @@ def likes_fold(fold: Fold, min_value: float) -> Fold:
 class OnLikes:
     """Fit and score a model of likes on rows of ratings.
 
-    Models that rank and models that rate can so be evaluated on one and the same fold: both know
-    what the user has used, and both leave it out.
+    This way, models that rank and models that predict ratings can be evaluated on the same fold:
+    both know what the user has used and leave it out.
 
     Parameters
     ----------
