@@ -210,7 +210,8 @@ def _show_list(folder: Path, user: str) -> None:
         rows = bundle.recommend(user, k=10)
     except DataError:
         first = str(bundle.dataset.user_ids[0])
-        print(f"\nThis data has no user {user!r}; `recsys recommend USER` asks for another.")
+        if user:
+            print(f"\nThese data have no user {user!r}; `recsys recommend USER` asks for another.")
         user, rows = first, bundle.recommend(first, k=10)
     print(f"\nTop {len(rows)} for user {user!r}\n{_list_table(rows)}")
 

@@ -20,7 +20,8 @@ def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (min(n_items, n_dims),), float64
-        Sums to 1. A cliff after the k-th says that the vectors live in k dimensions.
+        Sums to 1, or all 0 where the vectors are equal. A cliff after the k-th says that the
+        vectors live in k dimensions.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
     """
     x = np.asarray(vectors, dtype=np.float64)
     squares = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
-    return np.asarray(squares / squares.sum())
+    return np.asarray(squares / (squares.sum() or 1.0))
 
 
 def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> tuple[float, float]:
@@ -42,7 +43,7 @@ def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> 
     groups : Series of length n_items
         Such as the track, which the model was never told.
     k : int
-        Neighbors of each item, >= 1.
+        Neighbors of each item, >= 1; at most all others.
 
     Returns
     -------
@@ -62,6 +63,7 @@ def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> 
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     likeness = x @ x.T
     np.fill_diagonal(likeness, -np.inf)
+    k = min(k, len(x) - 1)
     nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :k]
     names = groups.to_numpy()
     sizes = groups.map(groups.value_counts()).to_numpy()

@@ -151,11 +151,15 @@ class NeuralRecommender(EpochRecommender):
                 "Leave it out to train a fixed number of epochs."
             )
         return Monitor(
-            measure=lambda: {WATCH: mean_ndcg(self._score, validation)},
+            measure=lambda: self._measure(validation),
             watch=WATCH,
             goal="max",
             patience=self.patience,
         )
+
+    def _measure(self, validation: Fold) -> dict[str, float]:
+        """Return what is measured on the validation users after each epoch."""
+        return {WATCH: mean_ndcg(self._score, validation)}
 
     def _use(self, item_bias: NDArray[np.float32], *, density: float) -> None:
         """Build a fresh network for scoring."""

@@ -20,6 +20,7 @@ __all__ = [
     "OmniscientOracle",
     "ProfileOracle",
     "newcomer_oracle",
+    "oracles_of",
     "oracles_of_likes",
 ]
 
@@ -379,6 +380,34 @@ def newcomer_oracle(
     return ProfileOracle(
         truth, by="liked_exposure", evidence="likes", min_value=min_value, share=share
     )
+
+
+def oracles_of(world: Any, **asked: Any) -> dict[str, FoldInOracle | OmniscientOracle]:
+    """Return the ceilings of a table: the fold-in oracle and the omniscient one.
+
+    Parameters
+    ----------
+    world : World or None
+        None, as on data whose truth nobody knows, has no oracles.
+    **asked
+        Passed on to both, such as ``by`` and ``min_value``.
+
+    Returns
+    -------
+    dict
+        By the names that `evaluation.leaderboard` knows; empty without a world.
+
+    Examples
+    --------
+    >>> oracles_of(None)
+    {}
+    """
+    if world is None:
+        return {}
+    return {
+        "fold-in oracle": FoldInOracle(world.truth, **asked),
+        "omniscient": OmniscientOracle(world.truth, **asked),
+    }
 
 
 def _population(truth: Truth, n_rows: int) -> Gaussian:
