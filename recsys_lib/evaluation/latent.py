@@ -329,6 +329,6 @@ def _people_with(user_items: sparse.csr_array, longest: int) -> Fold:
     if not len(kept):
         raise ValueError(
             f"`lengths` must be reached by some row; {longest} was asked for and the longest has "
-            f"{np.diff(x.indptr).max(initial=0)} entries. Shorten the lengths."
+            f"{np.diff(x.indptr).max(initial=0)} entries. Take those of `reached_lengths`."
         )
     return Fold(fold_in=x[kept], targets=x[kept], users=kept)

@@ -147,7 +147,7 @@ def newcomer_curve(
         raise ValueError(
             f"`lengths` must be reached by some user; the longest history has "
             f"{int(np.diff(fold.fold_in.indptr).max(initial=0))} interactions and {max(lengths)} "
-            "were asked for. Shorten the lengths."
+            "were asked for. Take those that `reached_lengths` returns."
         )
     people = fold.take(enough)
     tables = []
