@@ -119,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("-k", type=int, default=10, help="length of the list (default: %(default)s)")
     ask.add_argument("--run", default="default", metavar="NAME", help="run whose model answers")
 
+    lab = commands.add_parser("lab", parents=[shared], help="open JupyterLab on a start page")
+    lab.set_defaults(command=_lab)
+    lab.add_argument("--port", type=int, metavar="N", help="8888, or the next that is free")
+    lab.add_argument("--no-browser", action="store_true", help="only serve, and say where")
+
     doctor = commands.add_parser("doctor", parents=[shared], help="report versions and machine")
     doctor.set_defaults(command=_doctor)
 
@@ -261,6 +266,14 @@ def _ask() -> str:
             "`recsys recommend nle`."
         )
     return user
+
+
+def _lab(options: argparse.Namespace) -> int:
+    from recsys_lib.pipeline.lab import launch
+    from recsys_lib.pipeline.project import Project
+
+    launch(Project.find(), port=options.port, browser=not options.no_browser)
+    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command has one shape
