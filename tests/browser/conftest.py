@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOKEN = "of-the-test"
 START_S = 120
+COMMAND_S = 1200
 # What a copy does not need; the library is imported from where the tests run.
 LEFT_OUT = shutil.ignore_patterns(".*", "runs", "recsys_lib", "tests", "*.egg-info", "datasets")
 
@@ -28,6 +29,12 @@ await panel.revealed;
 app.shell.activateById(panel.id);
 await panel.sessionContext.ready;
 await panel.sessionContext.session.kernel.info;
+"""
+# Not waited for within the page: the driver gives up on a script after two minutes.
+COMMAND = """
+window.outcome = "";
+app.commands.execute(name).then(
+  () => { window.outcome = "done"; }, (error) => { window.outcome = String(error); });
 """
 CLOSE = """
 const panel = app.shell.currentWidget;
@@ -88,7 +95,12 @@ class Page:
 
     def command(self, name: str) -> None:
         """Execute a command of the menus on the notebook in front, and wait for its end."""
-        self.run("await app.commands.execute(name);", name=name)
+        self.run(COMMAND, name=name)
+        end = time.monotonic() + COMMAND_S
+        while (outcome := self.run("return window.outcome;")) == "":
+            assert time.monotonic() < end, f"{name} takes longer than {COMMAND_S} s"
+            time.sleep(0.2)
+        assert outcome == "done"
 
     def close(self) -> None:
         """Close the notebook in front with its kernel."""
@@ -196,7 +208,7 @@ def page(
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
-    driver.set_script_timeout(900)
+    driver.set_script_timeout(100)
     try:
         page = Page(driver, lab, project)
         page.load()
