@@ -26,7 +26,6 @@ _OUTSIDE = {
             "doctor",
             "execution",
             "freshness",
-            "lab",
             "lock",
             "measuring",
             "orphans",

@@ -1,4 +1,4 @@
-"""The gain from tuning, measured on test users: the model before and after."""
+"""What searches found, and what of it is left on test users: each model before and after."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,31 @@ from recsys_lib.tuning.candidates import with_settings
 if TYPE_CHECKING:
     from recsys_lib.tuning.results import SearchResult
 
-__all__ = ["measure_gains"]
+__all__ = ["measure_gains", "summarize"]
 
 _BEFORE, _AFTER = "as given", "tuned"
+_STATES = ("complete", "pruned", "failed")
+
+
+def summarize(results: "Mapping[str, SearchResult]") -> pd.DataFrame:
+    """Return one row for each search: the metric as given and at best, and its trials by state.
+
+    Parameters
+    ----------
+    results : mapping of str to SearchResult
+        By name in the table, as `search_all` returns them.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``as given``, ``best``, ``complete``, ``pruned`` and ``failed``.
+    """
+    rows = {}
+    for name, result in results.items():
+        states = result.trials["state"].value_counts().reindex(_STATES, fill_value=0)
+        rows[name] = {_BEFORE: result.first_value, "best": result.value, **states}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.astype(dict.fromkeys(_STATES, int))
 
 
 def measure_gains(

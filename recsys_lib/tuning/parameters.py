@@ -103,12 +103,28 @@ def is_best(file: Path) -> bool:
     return " trials of study " in file.read_text(encoding="utf-8").partition("\n")[0]
 
 
-def as_call(model: str, settings: Mapping[str, Any]) -> str:
+def as_call(model: str, settings: Mapping[str, Any], *, digits: int | None = None) -> str:
     """Return the Python call that creates a model with these settings.
+
+    Parameters
+    ----------
+    model : str
+        Name of its class.
+    settings : mapping
+        By name.
+    digits : int, optional
+        Significant digits of the numbers, for reading; all by default.
 
     Examples
     --------
-    >>> as_call("EASE", {"l2": 120.5})
-    'EASE(l2=120.5)'
+    >>> as_call("EASE", {"l2": 120.512})
+    'EASE(l2=120.512)'
+    >>> as_call("EASE", {"l2": 120.512}, digits=3)
+    'EASE(l2=121.0)'
     """
+    if digits is not None:
+        settings = {
+            name: float(f"{value:.{digits}g}") if isinstance(value, float) else value
+            for name, value in settings.items()
+        }
     return f"{model}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"

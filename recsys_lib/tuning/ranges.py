@@ -31,6 +31,8 @@ class Range:
     --------
     >>> 300.0 in Range(1.0, 1e4, log=True), 0.5 in Range(1, 8), 9 in Range(1, 8)
     (True, False, False)
+    >>> print(Range(1.0, 1e4, log=True))
+    1 to 10,000 (log scale)
     """
 
     low: float
@@ -47,6 +49,9 @@ class Range:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return self.low <= value <= self.high and (not self.whole or value == int(value))
+
+    def __str__(self) -> str:
+        return f"{self.low:,g} to {self.high:,g}" + (" (log scale)" if self.log else "")
 
     def check(self, name: str) -> None:
         """Raise `ConfigError` unless the ends are finite, in order, and positive for `log`."""
@@ -117,6 +122,9 @@ class Options:
 
     def __contains__(self, value: object) -> bool:
         return value in self.values
+
+    def __str__(self) -> str:
+        return " or ".join(map(str, self.values))
 
     def check(self, name: str) -> None:
         """Raise `ConfigError` unless there are at least two different values."""

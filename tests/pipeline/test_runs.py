@@ -165,7 +165,7 @@ def test_the_luck_of_training_alone_is_within_noise(keep, project):
     assert found.metrics["verdict"].tolist() == ["within noise"]
     assert len(found.differences) == 0
     assert found.summary == (
-        "What differed: nothing that is recorded. Of 1 metrics, from a to b: 1 within noise."
+        "What differed: nothing that is recorded. From a to b, 1 metric: 1 within noise."
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate
 from recsys_lib.models import EASE, BiasedSVD, PureSVD
-from recsys_lib.tuning import Range, Space, measure_gains, search, search_all
+from recsys_lib.tuning import Range, Space, measure_gains, search, search_all, summarize
 
 
 def test_a_gain_is_that_of_the_test_and_has_an_interval(likes: Split) -> None:
@@ -26,6 +26,9 @@ def test_a_gain_is_that_of_the_test_and_has_an_interval(likes: Split) -> None:
         assert row["low"] <= row["gain"] <= row["high"]
     assert table.loc["svd", "gain"] > 0.05
     assert table["certain"].tolist() == [True, False]
+    summary = summarize(found)
+    assert summary[["complete", "pruned", "failed"]].to_numpy().tolist() == [[6, 0, 0], [6, 0, 0]]
+    assert (summary["best"] >= summary["as given"]).all()
 
 
 def test_a_lower_error_is_a_gain_and_a_higher_one_a_loss(ratings: Split) -> None:

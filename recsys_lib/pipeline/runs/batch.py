@@ -106,20 +106,20 @@ class Batch:
             return f"There is one setting, {best}: nothing was compared."
         if self.settings["seeds"].max() > 1:
             return self._order()
-        return f"{self._order()} One seed each: that is said of these models, not of the settings."
+        return f"{self._order()} With one seed each, this is about these models, not the settings."
 
     def _order(self) -> str:
         """Which settings can be told from the best, in words."""
         best, others = self.settings.index[0], self.behind_best
+        name = f"{self.varied[0]} = {best}" if len(self.varied) == 1 else best
         close = others.index[~others["distinguishable"]].tolist()
         if not close:
-            return f"{best} is better than every other setting by more than luck."
+            return f"{name} is better than every other setting by more than luck."
         if len(close) == len(others):
-            return f"Noise: {best} came out first, and no setting can be told from it."
-        told = ", ".join(close)
+            return f"Noise: {name} came out first, but no other setting can be told from it."
         return (
-            f"{best} came out first; {told} cannot be told from it, "
-            f"{len(others) - len(close)} of {len(others)} others are worse by more than luck."
+            f"{name} came out first. It cannot be told from {' or '.join(close)}, but is better "
+            f"than {len(others) - len(close)} of {len(others)} others by more than luck."
         )
 
     def _change(self, a: str, b: str) -> Change:

@@ -20,7 +20,7 @@ _WORDS = {
     "by more than noise": "moved by more than noise",
     "within noise": "within noise",
     "same": "the same",
-    "unknown": "of which no error is known",
+    "unknown": "without a known error",
 }
 
 
@@ -58,8 +58,9 @@ class RunComparison:
         numbers = verdicts.value_counts()
         told = [f"{numbers[one]} {words}" for one, words in _WORDS.items() if one in numbers]
         return (
-            f"What differed: {counted or 'nothing that is recorded'}. Of {len(verdicts)} metrics, "
-            f"from {self.a} to {self.b}: {', '.join(told) or 'none to compare'}."
+            f"What differed: {counted or 'nothing that is recorded'}. From {self.a} to {self.b}, "
+            f"{len(verdicts)} metric{'s' * (len(verdicts) != 1)}: "
+            f"{', '.join(told) or 'none to compare'}."
         )
 
 
