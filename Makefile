@@ -16,8 +16,8 @@ help: ## List the targets
 run: $(INSTALLED) ## Run all notebooks in order on the default world, then recommend
 	@$(BIN)/recsys run
 
-test: $(INSTALLED) lint ## Lint, types, all tests, then every notebook against its committed state
-	$(BIN)/python -m pytest -q
+test: $(INSTALLED) lint ## Lint, types, all tests with a browser, then every notebook as committed
+	$(BIN)/python -m pytest -q -rs -n 2 --dist loadgroup
 	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
 		--nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
 
@@ -26,8 +26,8 @@ lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lab: $(INSTALLED) ## Open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir notebooks
+lab: $(INSTALLED) ## Open JupyterLab on a start page; make lab PORT=8899 chooses the port
+	@$(BIN)/recsys lab $(if $(PORT),--port $(PORT))
 
 notebooks: $(INSTALLED) ## Run the notebooks and rewrite their committed outputs
 	@$(BIN)/recsys notebooks

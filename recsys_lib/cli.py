@@ -119,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("-k", type=int, default=10, help="length of the list (default: %(default)s)")
     ask.add_argument("--run", default="default", metavar="NAME", help="run whose model answers")
 
+    lab = commands.add_parser("lab", parents=[shared], help="open JupyterLab on a start page")
+    lab.set_defaults(command=_lab)
+    lab.add_argument("--port", type=int, metavar="N", help="8888, or the next that is free")
+    lab.add_argument("--no-browser", action="store_true", help="only serve, and say where")
+
     doctor = commands.add_parser("doctor", parents=[shared], help="report versions and machine")
     doctor.set_defaults(command=_doctor)
 
@@ -210,7 +215,8 @@ def _show_list(folder: Path, user: str) -> None:
         rows = bundle.recommend(user, k=10)
     except DataError:
         first = str(bundle.dataset.user_ids[0])
-        print(f"\nThis data has no user {user!r}; `recsys recommend USER` asks for another.")
+        if user:
+            print(f"\nThese data have no user {user!r}; `recsys recommend USER` asks for another.")
         user, rows = first, bundle.recommend(first, k=10)
     print(f"\nTop {len(rows)} for user {user!r}\n{_list_table(rows)}")
 
@@ -260,6 +266,14 @@ def _ask() -> str:
             "`recsys recommend nle`."
         )
     return user
+
+
+def _lab(options: argparse.Namespace) -> int:
+    from recsys_lib.pipeline.lab import launch
+    from recsys_lib.pipeline.project import Project
+
+    launch(Project.find(), port=options.port, browser=not options.no_browser)
+    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command has one shape

@@ -24,6 +24,7 @@ from recsys_lib.checks import check_choice, check_rating_scale
 from recsys_lib.errors import ArtifactError
 from recsys_lib.tables import (
     Duplicates,
+    check_frame,
     check_interactions,
     check_scale,
     indexed_by_id,
@@ -112,20 +113,13 @@ class Dataset:
         Raises
         ------
         DataError
-            If a column is missing or stands twice, the table is empty, an id is null, unknown or
-            neither text nor a whole number, a value is not a finite number or outside the scale, a
-            time is ambiguous or out of range, or a pair occurs twice. Rows are numbered from 0.
+            If the table is empty, or a column is missing or there twice; if an id is null, unknown
+            or of another kind, a value not finite or off the scale, a time ambiguous or out of
+            range, or a pair repeated. Rows are numbered from 0.
         """
         check_choice("duplicates", duplicates, ("error", "last", "mean", "sum"))
-        for name, given in (("frame", frame), ("items", items), ("users", users)):
-            if not isinstance(given, pd.DataFrame) and (given is not None or name == "frame"):
-                kind = f"{type(given).__module__}.{type(given).__qualname__}"
-                raise TypeError(
-                    f"`{name}` must be a pandas DataFrame; got {kind}. Convert it with "
-                    ".to_pandas(), or read a file with load_dataset(path)."
-                )
-        if rating_scale is not None:
-            rating_scale = check_rating_scale(rating_scale)
+        check_frame("frame", frame)
+        rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
         table = check_interactions(frame, user, item, value, timestamp)
         check_scale(table, value, rating_scale)
         table = merge_duplicates(table, duplicates)

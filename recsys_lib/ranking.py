@@ -9,7 +9,7 @@ from scipy import sparse
 from recsys_lib.checks import check_integer
 from recsys_lib.seeding import rng_from
 
-__all__ = ["TopK", "mask_seen", "tie_share", "top_k"]
+__all__ = ["TopK", "mask_seen", "negative_log_likelihood", "tie_share", "top_k"]
 
 
 class TopK(NamedTuple):
@@ -144,6 +144,38 @@ def _select(
         dropped[:, order] = surplus
         chosen[tied] &= ~dropped
     return np.nonzero(chosen)[1].reshape(n_rows, width)
+
+
+def negative_log_likelihood(
+    scores: NDArray[np.float32], seen: sparse.csr_array, targets: sparse.csr_array
+) -> float:
+    """Return the mean of -log p over the targets, where p is the softmax over the unseen items.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, n_items), float
+        Logits.
+    seen, targets : csr_array of shape (n_rows, n_items)
+        What may not be listed, and what is used next.
+
+    Returns
+    -------
+    float
+        In nats for one target; NaN without targets. log(n) is a blind guess among n items.
+
+    Examples
+    --------
+    >>> seen, wanted = sparse.csr_array([[1, 0, 0]]), sparse.csr_array([[0, 1, 0]])
+    >>> round(negative_log_likelihood(np.zeros((1, 3), "float32"), seen, wanted), 4)
+    0.6931
+    """
+    if not targets.nnz:
+        return float("nan")
+    logits = mask_seen(np.array(scores, dtype=np.float64), seen)
+    logits -= logits.max(axis=1, keepdims=True)
+    chosen = np.repeat(np.arange(targets.shape[0]), np.diff(targets.indptr)), targets.indices
+    log_sums = np.log(np.exp(logits).sum(axis=1))
+    return float((log_sums[chosen[0]] - logits[chosen]).mean())
 
 
 def tie_share(

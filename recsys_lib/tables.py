@@ -12,6 +12,7 @@ from recsys_lib.errors import DataError
 
 __all__ = [
     "Duplicates",
+    "check_frame",
     "check_ids",
     "check_interactions",
     "check_scale",
@@ -23,6 +24,16 @@ __all__ = [
 ]
 
 Duplicates = Literal["error", "last", "mean", "sum"]
+
+
+def check_frame(name: str, frame: Any) -> None:
+    """Raise `TypeError` unless `frame` is a pandas DataFrame; tables of other libraries are not."""
+    if not isinstance(frame, pd.DataFrame):
+        kind = f"{type(frame).__module__}.{type(frame).__qualname__}"
+        raise TypeError(
+            f"`{name}` must be a pandas DataFrame; got {kind}. Convert it with .to_pandas(), or "
+            "read a file with load_dataset(path)."
+        )
 
 
 def check_interactions(
@@ -213,6 +224,7 @@ def indexed_by_id(frame: pd.DataFrame | None, column: str, name: str) -> pd.Data
     """Return the catalog or profiles with their ids as a unique index named None."""
     if frame is None:
         return None
+    check_frame(name, frame)
     frame = storable(frame)
     if column in frame.columns:
         frame = frame.set_index(column)

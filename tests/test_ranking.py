@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
-from recsys_lib.ranking import tie_share, top_k
+from recsys_lib.ranking import negative_log_likelihood, tie_share, top_k
 
 # Few distinct values, so that ties are common.
 SCORES = arrays(
@@ -68,3 +68,16 @@ def test_tie_share_counts_cuts_through_equal_scores() -> None:
     scores = np.array([[3, 2, 2, 1], [3, 2, 1, 0], [-np.inf] * 4, [1, 1, 1, 1]], np.float32)
     assert tie_share(scores, 2) == 0.5
     assert tie_share(scores, 4) == 0.0
+
+
+def test_negative_log_likelihood_is_the_loop_over_targets():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(4, 6)).astype("float32")
+    kinds = rng.integers(3, size=(4, 6))
+    seen, targets = (sparse.csr_array((kinds == kind).astype("float32")) for kind in (1, 2))
+    losses = []
+    for row, item in zip(*targets.nonzero(), strict=True):
+        odds = np.exp(scores[row]) * (kinds[row] != 1)
+        losses.append(-np.log(odds[item] / odds.sum()))
+    assert negative_log_likelihood(scores, seen, targets) == pytest.approx(np.mean(losses))
+    assert np.isnan(negative_log_likelihood(scores, seen, sparse.csr_array((4, 6))))

@@ -10,6 +10,7 @@ from scipy import sparse
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.splitting import (
+    enough_interactions,
     leave_last_out,
     split_by_time,
     split_ratings,
@@ -145,3 +146,19 @@ def test_the_last_of_one_interaction_each_is_not_left_out() -> None:
     frame = pd.DataFrame({"user_id": list("abc"), "item_id": list("xyz"), "t": [1, 2, 3]})
     with pytest.raises(DataError, match="at least 3 interactions .*the longest history has 1"):
         leave_last_out(Dataset.from_frame(frame, value=None, timestamp="t"))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "enough"),
+    [([9] * 20, 5), ([3] * 20, 3), ([1] * 400 + [6] * 120, 5), ([1] * 60 + [2] * 5, 2)],
+)
+def test_a_held_out_user_has_as_many_interactions_as_the_data_allow(lengths, enough):
+    rows = [(user, item) for user, n in enumerate(lengths) for item in range(n)]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id"])
+    assert enough_interactions(Dataset.from_frame(frame, value=None)) == enough
+
+
+def test_one_interaction_a_user_is_too_little_to_hold_anything_out():
+    frame = pd.DataFrame({"user_id": range(9), "item_id": 0})
+    with pytest.raises(DataError, match="two interactions, .*; 0 of 9 have"):
+        enough_interactions(Dataset.from_frame(frame, value=None))

@@ -1,7 +1,7 @@
 """Measure recommenders: metrics, reports, comparisons, ceilings, calibration, leak checks."""
 
 from recsys_lib.evaluation.audiences import audience_table, item_table, wins
-from recsys_lib.evaluation.calibration import Calibrator, fit_calibrator, score_cells
+from recsys_lib.evaluation.calibration import Calibrator, fit_calibrator, promises, score_cells
 from recsys_lib.evaluation.catalog import known_metrics, parse_metric
 from recsys_lib.evaluation.ceiling import share_of_gap_closed
 from recsys_lib.evaluation.complete import measured_and_true
@@ -15,8 +15,9 @@ from recsys_lib.evaluation.latent import (
     open_lists,
     recovery_table,
 )
-from recsys_lib.evaluation.leaderboard import CEILINGS, FLOORS, leaderboard
+from recsys_lib.evaluation.leaderboard import CEILINGS, FLOORS, leaderboard, metric_table
 from recsys_lib.evaluation.leaks import (
+    assert_below_ceiling,
     assert_no_future,
     assert_no_shared_pairs,
     assert_no_shared_users,
@@ -30,11 +31,15 @@ from recsys_lib.evaluation.newcomers import (
     list_stability,
     measure_blends,
     newcomer_curve,
+    newcomer_verdict,
+    reached_lengths,
 )
 from recsys_lib.evaluation.references import (
     MeanRating,
     MostPopular,
     RandomOrder,
+    error_levels,
+    evaluate_all,
     reference_reports,
 )
 from recsys_lib.evaluation.reliability import (
@@ -63,6 +68,7 @@ __all__ = [
     "RandomOrder",
     "Report",
     "active_units",
+    "assert_below_ceiling",
     "assert_no_future",
     "assert_no_shared_pairs",
     "assert_no_shared_users",
@@ -76,7 +82,9 @@ __all__ = [
     "compare",
     "cut_history",
     "doubt_curve",
+    "error_levels",
     "evaluate",
+    "evaluate_all",
     "expected_calibration_error",
     "fit_calibrator",
     "gains_of_steps",
@@ -91,10 +99,14 @@ __all__ = [
     "list_stability",
     "measure_blends",
     "measured_and_true",
+    "metric_table",
     "newcomer_curve",
+    "newcomer_verdict",
     "open_lists",
     "parse_metric",
     "popularity_buckets",
+    "promises",
+    "reached_lengths",
     "recovery_table",
     "reference_reports",
     "reliability_table",

@@ -13,12 +13,13 @@ from recsys_lib.checks import check_choice, check_integer
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.scoring import score_batches
-from recsys_lib.ranking import mask_seen
+from recsys_lib.ranking import TopK, mask_seen
 from recsys_lib.seeding import rng_from
 
 __all__ = [
     "Calibrator",
     "fit_calibrator",
+    "promises",
     "score_cells",
 ]
 
@@ -262,6 +263,9 @@ def fit_calibrator(
 ) -> Calibrator:
     """Fit a calibrator to a model's scores on the validation fold, see `score_cells`.
 
+    Where all outcomes are alike no score can tell them apart: every score has the chance of
+    Laplace's rule, (likes + 1) / (outcomes + 2).
+
     Examples
     --------
     >>> from scipy import sparse
@@ -274,4 +278,38 @@ def fit_calibrator(
     array([0.33, 0.83])
     """
     scores, liked = score_cells(model, validation, min_value=min_value, batch_size=batch_size)
+    if liked.all() or not liked.any():
+        chance = (liked.sum() + 1) / (len(liked) + 2)
+        constant = {"slope": np.zeros(1), "intercept": np.array([special.logit(chance)])}
+        return Calibrator(method="platt", arrays=constant)
     return Calibrator.fit(scores, liked, method=method)
+
+
+def promises(
+    lists: TopK, calibrator: Calibrator, outcomes: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what lists promise and what came of it, item by item.
+
+    Parameters
+    ----------
+    lists : TopK
+        Of shape (n_rows, k), as of `Recommender.recommend`.
+    calibrator : Calibrator
+    outcomes : array of shape (n_rows, n_items)
+        Whether an item came true, or its true probability.
+
+    Returns
+    -------
+    promised, kept : ndarray of shape (n,), float64
+        Of the places of the lists that are filled.
+
+    Examples
+    --------
+    >>> lists = TopK(np.array([[1, -1]], "int32"), np.array([[2.0, -np.inf]], "float32"))
+    >>> even = Calibrator(method="platt", arrays={"slope": np.zeros(1), "intercept": np.zeros(1)})
+    >>> promises(lists, even, [[False, True]])
+    (array([0.5]), array([1.]))
+    """
+    filled = lists.items >= 0
+    kept = np.take_along_axis(np.asarray(outcomes, dtype=np.float64), lists.items, axis=1)
+    return calibrator.probability(lists.scores)[filled], kept[filled]

@@ -63,19 +63,20 @@ def kl_spectra(codes: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        Indexed by ``dimension``, the loudest is 1; one column a code, in nats.
+        Indexed by dimension, the loudest is 1; one column a code, in nats.
 
     Examples
     --------
     >>> kl_spectra({"vae": ([[0.0, 1.0], [0.0, -1.0]], np.zeros((2, 2)))})
-               vae
-    dimension
-    1          0.5
-    2          0.0
+    divergence (nats)         vae
+    dimension, loudest first
+    1                         0.5
+    2                         0.0
     """
     sorted_nats = {name: -np.sort(-kl_by_dimension(*code)) for name, code in codes.items()}
     table = pd.DataFrame({name: pd.Series(nats) for name, nats in sorted_nats.items()})
-    return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="dimension"))
+    table = table.set_axis(pd.RangeIndex(1, len(table) + 1, name="dimension, loudest first"))
+    return table.rename_axis(columns="divergence (nats)")
 
 
 def active_units(mean: ArrayLike, *, threshold: float = 0.01) -> int:
@@ -221,7 +222,7 @@ def doubt_curve(
     Returns
     -------
     DataFrame
-        Indexed by ``n_shown``, one column an encoder: the variance of the code over that of an
+        Indexed by the number shown, one column an encoder: the variance of the code over that of an
         empty row. Each dimension weighs as much as its mean differs between the whole rows, so
         that dimensions which nobody uses don't speak. 1 is the doubt of who sees nothing.
 
@@ -238,23 +239,23 @@ def doubt_curve(
     ...         return rows.sum(axis=1)[:, None] / (1 + n), -np.log1p(n)
     >>> rows = sparse.csr_array(np.random.default_rng(0).normal(size=(50, 4)))
     >>> doubt_curve({"exact": Exact()}, rows, lengths=(0, 1, 3))
-             exact
-    n_shown
-    0         1.00
-    1         0.50
-    3         0.25
+    doubt left    exact
+    likes shown
+    0              1.00
+    1              0.50
+    3              0.25
     """
     people = _people_with(user_items, max(lengths))
     nobody = sparse.csr_array((1, people.fold_in.shape[1]), dtype=np.float32)
     parts = [cut_history(people, n, seed=seed).fold_in for n in lengths]
-    table = pd.DataFrame(index=pd.Index(lengths, name="n_shown"))
+    table = pd.DataFrame(index=pd.Index(lengths, name="likes shown"))
     for name, encoder in encoders.items():
         if not hasattr(encoder, "encode"):
             continue
         weights = np.var(np.asarray(encoder.encode(people.fold_in)[0], dtype=np.float64), axis=0)
         left = [np.exp(encoder.encode(x)[1]).mean(axis=0) @ weights for x in [nobody, *parts]]
         table[name] = np.array(left[1:]) / left[0]
-    return table
+    return table.rename_axis(columns="doubt left")
 
 
 def open_lists(
@@ -288,7 +289,7 @@ def open_lists(
     Returns
     -------
     DataFrame
-        One column a length, such as ``"2 likes known"``; indexed by ``place``: the share of a
+        One column a length, such as ``"2 likes known"``; indexed by place: the share of a
         person's lists that hold the item listed most often (1), next often (2), and so on, averaged
         over people. 1 down to place `k` and 0 from there on: there is only one list.
 
@@ -308,7 +309,8 @@ def open_lists(
             for row in range(x.shape[0])
         ]
         table[f"{n} likes known"] = -np.sort(-np.array(shares), axis=1).mean(axis=0)
-    return pd.DataFrame(table, index=pd.RangeIndex(1, people.fold_in.shape[1] + 1, name="place"))
+    places = pd.RangeIndex(1, people.fold_in.shape[1] + 1, name="item, most often listed first")
+    return pd.DataFrame(table, index=places).rename_axis(columns="share of lists")
 
 
 def _listed(
@@ -327,6 +329,6 @@ def _people_with(user_items: sparse.csr_array, longest: int) -> Fold:
     if not len(kept):
         raise ValueError(
             f"`lengths` must be reached by some row; {longest} was asked for and the longest has "
-            f"{np.diff(x.indptr).max(initial=0)} entries. Shorten the lengths."
+            f"{np.diff(x.indptr).max(initial=0)} entries. Take those of `reached_lengths`."
         )
     return Fold(fold_in=x[kept], targets=x[kept], users=kept)

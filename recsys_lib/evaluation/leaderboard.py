@@ -12,7 +12,7 @@ from recsys_lib.evaluation.ceiling import share_of_gap_closed
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.significance import compare
 
-__all__ = ["CEILINGS", "FLOORS", "leaderboard"]
+__all__ = ["CEILINGS", "FLOORS", "leaderboard", "metric_table"]
 
 #: Names of the rows that need no model, and of those that know the truth; see `reference_reports`.
 FLOORS = ("random", "popularity", "mean rating")
@@ -90,6 +90,13 @@ def leaderboard(
     if low_ends and high_ends:
         table["gap"] = _gaps(shared, metric, low_ends[-1], high_ends[0], models, options)
     return table
+
+
+def metric_table(reports: Sequence[Report], metrics: Sequence[str]) -> pd.DataFrame:
+    """Return the values of several metrics, one row a report and one column a metric."""
+    rows = {report.name: [report[metric] for metric in metrics] for report in reports}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(metrics))
+    return table.rename_axis("model")
 
 
 def _gaps(

@@ -13,8 +13,10 @@ from scipy import sparse
 
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError, LeakError
+from recsys_lib.evaluation.catalog import parse_metric
 
 __all__ = [
+    "assert_below_ceiling",
     "assert_no_future",
     "assert_no_shared_pairs",
     "assert_no_shared_users",
@@ -283,3 +285,42 @@ def _extreme(
     found = np.full(part.shape[0], limits.min if function is np.maximum else limits.max)
     function.at(found, np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), times)
     return found
+
+
+def assert_below_ceiling(table: pd.DataFrame, metric: str) -> None:
+    """Raise where a model is better than its fold-in oracle beyond the doubt about that.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `leaderboard` returns it. Without oracles, as on real data, there is nothing to raise.
+    metric : str
+        The one it was made for, such as ``"rmse"``.
+
+    Raises
+    ------
+    LeakError
+        If the value of a model lies beyond the interval of the fold-in oracle, or that of the
+        fold-in oracle beyond the interval of the omniscient.
+
+    Examples
+    --------
+    >>> rows = {"model": ["knn", "fold-in oracle"], "role": ["model", "ceiling"]}
+    >>> table = pd.DataFrame(rows | {"value": [0.5, 0.3], "low": [0.4, 0.2], "high": [0.6, 0.4]})
+    >>> assert_below_ceiling(table.set_index("model"), "ndcg@10")
+    Traceback (most recent call last):
+    recsys_lib.errors.LeakError: 'knn' must not be better than the fold-in oracle; it has 0.5 ...
+    """
+    sign = -1 if parse_metric(metric).higher_is_better is False else 1
+    ends = table[["low", "high"]].mul(sign).max(axis=1)
+    ceilings = list(table.index[table["role"] == "ceiling"])
+    models = list(table.index[table["role"] == "model"])
+    for below, ceiling in zip([models, *([name] for name in ceilings)], ceilings, strict=False):
+        for name in below:
+            value = table.loc[name, "value"]
+            if sign * value > ends[ceiling]:
+                raise LeakError(
+                    f"{name!r} must not be better than the {ceiling}; it has {value:.4g} and the "
+                    f"interval ends at {sign * ends[ceiling]:.4g}. Look for a leak, or for a "
+                    "mistake in the oracle."
+                )

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from recsys_lib.checks import check_fraction, check_integer, check_user_items
 from recsys_lib.dataset import Fold
+from recsys_lib.errors import DataError
 from recsys_lib.evaluation.beyond_accuracy import keep_entries
 from recsys_lib.evaluation.evaluate import evaluate
 from recsys_lib.evaluation.scoring import score_batches
@@ -24,6 +25,8 @@ __all__ = [
     "list_stability",
     "measure_blends",
     "newcomer_curve",
+    "newcomer_verdict",
+    "reached_lengths",
 ]
 
 
@@ -58,6 +61,49 @@ def cut_history(fold: Fold, n: int, *, seed: int = 0) -> Fold:
     place = np.empty(x.nnz, dtype=np.int64)
     place[order] = np.arange(x.nnz) - x.indptr[row[order]]
     return Fold(fold_in=keep_entries(x, place < n), targets=fold.targets, users=fold.users)
+
+
+def reached_lengths(
+    user_items: sparse.csr_array, lengths: Sequence[int], *, min_users: int = 20
+) -> tuple[int, ...]:
+    """Return the lengths of history that enough users have.
+
+    Parameters
+    ----------
+    user_items : csr_array of shape (n_users, n_items)
+        Such as the fold-in of held-out users.
+    lengths : sequence of int
+        Interactions that are to be shown.
+    min_users : int
+        How many users must have so many; a quarter of the users where that is fewer.
+
+    Returns
+    -------
+    tuple of int
+        In the order given.
+
+    Raises
+    ------
+    DataError
+        If no length is reached.
+
+    Examples
+    --------
+    >>> rows = sparse.csr_array([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    >>> reached_lengths(rows, (0, 1, 2, 5), min_users=2)
+    (0, 1, 2)
+    """
+    check_integer("min_users", min_users, minimum=1)
+    histories = np.diff(user_items.indptr)
+    needed = max(1, min(min_users, len(histories) // 4))
+    reached = tuple(n for n in lengths if (histories >= n).sum() >= needed)
+    if not reached:
+        longest = int(np.sort(histories)[-needed]) if len(histories) else 0
+        raise DataError(
+            f"At least {needed} people must have {min(lengths)} known interactions; so many have "
+            f"{longest} at most. Ask for shorter histories."
+        )
+    return reached
 
 
 def newcomer_curve(
@@ -101,7 +147,7 @@ def newcomer_curve(
         raise ValueError(
             f"`lengths` must be reached by some user; the longest history has "
             f"{int(np.diff(fold.fold_in.indptr).max(initial=0))} interactions and {max(lengths)} "
-            "were asked for. Shorten the lengths."
+            "were asked for. Take those that `reached_lengths` returns."
         )
     people = fold.take(enough)
     tables = []
@@ -112,6 +158,39 @@ def newcomer_curve(
             tables.append(report.table().assign(n_history=n))
     table = pd.concat(tables, ignore_index=True)
     return table[["n_history", *(name for name in table.columns if name != "n_history")]]
+
+
+def newcomer_verdict(table: pd.DataFrame, *, ladder: str, floor: str = "popularity") -> str:
+    """Return a sentence on whether a ladder is worth more than its lowest rung.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `newcomer_curve`, with one metric.
+    ladder, floor : str
+        Names of models in the table.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"n_history": [0, 0, 1, 1], "model": ["ladder", "popularity"] * 2,
+    ...     "value": [0.3, 0.2, 0.19, 0.21], "se": 0.03, "n_users": 35})
+    >>> newcomer_verdict(table, ladder="ladder")
+    'The ladder is ahead of popularity at 1 of 2 lengths of history. It is furthest behind with 1
+    known: 0.190 against 0.210, over 35 people, with a standard error of 0.030.'
+    """
+    values = table.pivot_table(index="n_history", columns="model", values="value")
+    lead = values[ladder] - values[floor]
+    worst = lead.idxmin()
+    ahead = int((lead > 0).sum())
+    start = f"The {ladder} is ahead of {floor} at {ahead} of {len(lead)} lengths of history."
+    if lead[worst] >= 0:
+        return start
+    row = table[table["model"] == ladder].set_index("n_history").loc[worst]
+    return (
+        f"{start} It is furthest behind with {worst} known: {row['value']:.3f} against "
+        f"{values.loc[worst, floor]:.3f}, over {row['n_users']:,} people, with a standard error of "
+        f"{row['se']:.3f}."
+    )
 
 
 def measure_blends(

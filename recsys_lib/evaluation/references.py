@@ -12,14 +12,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from recsys_lib.dataset import Fold
+from recsys_lib.dataset import Fold, Split
 from recsys_lib.evaluation.catalog import parse_metrics
 from recsys_lib.evaluation.evaluate import evaluate
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.scoring import count_items
+from recsys_lib.ranking import negative_log_likelihood
 from recsys_lib.seeding import rng_from
 
-__all__ = ["MeanRating", "MostPopular", "RandomOrder", "reference_reports"]
+__all__ = [
+    "MeanRating",
+    "MostPopular",
+    "RandomOrder",
+    "error_levels",
+    "evaluate_all",
+    "reference_reports",
+]
 
 
 class RandomOrder:
@@ -164,6 +172,93 @@ def reference_reports(
         for name, names in fitting.items()
         if names
     ]
+
+
+def evaluate_all(
+    models: Mapping[str, Any],
+    split: Split,
+    metrics: Sequence[str],
+    *,
+    oracles: Mapping[str, Any] | None = None,
+    min_value: float | None = None,
+    **options: Any,
+) -> list[Report]:
+    """Return the reports of a whole table on the test: floors, oracles, and models by their names.
+
+    Parameters
+    ----------
+    models : mapping of str to model
+        Fitted on the training part.
+    split : Split
+    metrics, oracles, **options
+        As of `reference_reports`.
+    min_value : float, optional
+        Lowest value that counts as a like, in targets and for the popularity of the training part.
+
+    Returns
+    -------
+    list of Report
+
+    Examples
+    --------
+    >>> seen, wanted = sparse.csr_array([[0, 5.0, 0]]), sparse.csr_array([[4.0, 0, 0]])
+    >>> fold = Fold(fold_in=seen, targets=wanted, users=np.array([0]))
+    >>> split = Split(train=seen, validation=fold, test=fold, train_users=np.array([0]))
+    >>> evaluate_all({"four stars": MeanRating(4.0)}, split, ["rmse"])
+    [Report('mean rating', rmse 1.0000, 1 users), Report('four stars', rmse 0.0000, 1 users)]
+    """
+    kept = split.train.data >= (-np.inf if min_value is None else min_value)
+    counts = np.bincount(split.train.indices[kept], minlength=split.train.shape[1])
+    floors = reference_reports(
+        split.test, metrics, oracles=oracles, item_counts=counts, min_value=min_value, **options
+    )
+    options |= {"item_counts": counts, "min_value": min_value}
+    return floors + [
+        evaluate(model, split.test, metrics, name=name, **options) for name, model in models.items()
+    ]
+
+
+def error_levels(
+    models: Mapping[str, Any],
+    split: Split,
+    *,
+    oracles: Mapping[str, Any] | None = None,
+    rating_scale: tuple[float, float] | None = None,
+) -> dict[str, float]:
+    """Return the validation errors of what needs no training, for the figure of a training.
+
+    Parameters
+    ----------
+    models : mapping of str to model
+        Fitted.
+    split : Split
+    oracles : mapping of str to scorer, optional
+    rating_scale : tuple of float, optional
+        None for likes.
+
+    Returns
+    -------
+    dict of str to float
+        RMSE of the mean rating, of `models` and of the oracles; of likes the negative
+        log-likelihood of popularity, in nats.
+
+    Examples
+    --------
+    >>> likes = sparse.csr_array([[1.0, 0, 0], [1.0, 1.0, 0]])
+    >>> fold = Fold(fold_in=likes[[0]], targets=likes[[1]] - likes[[0]], users=np.array([1]))
+    >>> split = Split(train=likes, validation=fold, test=fold, train_users=np.arange(2))
+    >>> {name: round(level, 2) for name, level in error_levels({}, split).items()}
+    {'popularity': 0.29}
+    """
+    fold = split.validation
+    if rating_scale is not None:
+        asked: dict[str, Any] = {"metrics": ["rmse"], "rating_scale": rating_scale}
+        reports = reference_reports(fold, oracles=oracles, **asked)
+        reports += [evaluate(model, fold, name=name, **asked) for name, model in models.items()]
+        return {report.name: report["rmse"] for report in reports}
+    counts = np.bincount(split.train.indices, minlength=split.train.shape[1])
+    scores = np.broadcast_to(np.log(counts + 0.5).astype(np.float32), fold.fold_in.shape)
+    return {"popularity": negative_log_likelihood(scores, fold.fold_in, fold.targets)}
 
 
 def _fitting(scorer: Any, metrics: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """What is in a data set and in a split, counted."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Dataset, Split
 
-__all__ = ["count_steps", "observed_means", "overview", "split_overview"]
+__all__ = ["count_steps", "history", "observed_means", "overview", "split_overview"]
 
 
 def overview(dataset: Dataset) -> pd.DataFrame:
@@ -83,6 +84,38 @@ def observed_means(user_items: sparse.csr_array) -> pd.DataFrame:
 
 def _item_counts(user_items: sparse.csr_array) -> NDArray[np.int64]:
     return np.bincount(user_items.indices, minlength=user_items.shape[1])
+
+
+def history(dataset: Dataset, user: Any) -> pd.DataFrame:
+    """Return what a user has used: the best rated first, or without ratings the latest.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    user : id
+
+    Returns
+    -------
+    DataFrame
+        ``item_id``, ``title`` where the catalog has one, ``value`` (ratings only) and
+        ``timestamp`` where it is known.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"user_id": ["ann", "ann"], "item_id": ["x", "y"], "value": [3, 5]})
+    >>> history(Dataset.from_frame(frame), "ann")["item_id"].tolist()
+    ['y', 'x']
+    """
+    one = dataset.take_users(dataset.user_positions([user]))
+    frame = one.to_frame().drop(columns="user_id")
+    if dataset.items is not None and "title" in dataset.items:
+        frame.insert(1, "title", dataset.items["title"].reindex(frame["item_id"]).to_numpy())
+    order = "value"
+    if dataset.rating_scale is None:
+        frame = frame.drop(columns="value")
+        order = "timestamp" if "timestamp" in frame else "item_id"
+    down = order != "item_id"
+    return frame.sort_values(order, ascending=not down, kind="stable", ignore_index=True)
 
 
 def split_overview(split: Split) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 
-__all__ = ["favorite_group", "group_labels", "mean_by_group"]
+__all__ = ["favorite_group", "group_labels", "liking_by_group"]
 
 _MOST_GROUPS = 40
 _TITLE = re.compile(r"^name$|title", re.IGNORECASE)
@@ -54,7 +54,7 @@ def group_labels(
     check_integer("max_groups", max_groups, minimum=1)
     name = _group_column(frame, column)
     if frame is None or name is None:
-        return pd.Series("all", index=ids, name="everything")
+        return pd.Series("all", index=ids, name="group")
     first, missing = _words(frame[name]), frame[name].isna()
     kept = first[~missing].value_counts().index[:max_groups]
     return first.where(first.isin(kept), "other").where(~missing, "none").astype("str")
@@ -93,8 +93,8 @@ def _words(values: pd.Series) -> pd.Series:
     return text.str.split(r"[|\s]+", regex=True, n=1).str[0]
 
 
-def mean_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.DataFrame:
-    """Return the mean rating of each group of items by each group of users.
+def liking_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.DataFrame:
+    """Return how each group of users likes each group of items, beside what everybody does.
 
     Parameters
     ----------
@@ -105,17 +105,19 @@ def mean_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.Da
     Returns
     -------
     DataFrame
-        Item groups down, user groups across, in rating units; NaN where no rating joins two.
+        Item groups down, user groups across; NaN where no interaction joins two. Of ratings the
+        mean less the mean of all, in rating units; of likes the share of the user group's likes
+        less the share of all likes that are of the item group, in percentage points.
 
     Examples
     --------
     >>> frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "x"], "value": [5, 3]})
     >>> dataset = Dataset.from_frame(frame)
     >>> roles, tracks = pd.Series(["dev", "ops"], name="role"), pd.Series(["net"], name="track")
-    >>> mean_by_group(dataset, roles, tracks)
+    >>> liking_by_group(dataset, roles, tracks)
     role   dev  ops
     track
-    net    5.0  3.0
+    net    1.0 -1.0
     """
     coo = dataset.user_items.tocoo()
     cells = pd.DataFrame(
@@ -125,8 +127,13 @@ def mean_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.Da
             "value": coo.data.astype(np.float64),
         }
     )
-    table = cells.pivot_table(index="item", columns="user", values="value", aggfunc="mean")
-    return table.rename_axis(index=items.name, columns=users.name)
+    how = "sum" if dataset.rating_scale is None else "mean"
+    table = cells.pivot_table(index="item", columns="user", values="value", aggfunc=how)
+    table = table.rename_axis(index=items.name, columns=users.name)
+    if dataset.rating_scale is not None:
+        return table - cells["value"].mean()
+    shares, everybody = table / table.sum(), table.sum(axis=1) / len(cells)
+    return 100 * shares.sub(everybody, axis=0)
 
 
 def favorite_group(values: ArrayLike, groups: pd.Series) -> pd.Series:

@@ -1,8 +1,9 @@
-"""Which items meet, which ratings are likes, and what remains when ratings are dealt out anew."""
+"""Which items meet, which ratings are likes, and what remains without taste."""
 
 import dataclasses
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -10,7 +11,7 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.seeding import rng_from
 
-__all__ = ["item_lift", "like_threshold", "shuffled_ratings"]
+__all__ = ["group_lift", "item_lift", "like_threshold", "without_taste"]
 
 
 def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
@@ -56,6 +57,22 @@ def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
     return lift
 
 
+def group_lift(lift: NDArray[np.float64], groups: pd.Series) -> tuple[float, float]:
+    """Return the mean lift of two items of one group, and of two groups; NaN without such pairs.
+
+    Examples
+    --------
+    >>> lift = np.array([[np.nan, 2.0, 0.5], [2.0, np.nan, 1.0], [0.5, 1.0, np.nan]])
+    >>> group_lift(lift, pd.Series(["net", "net", "cmp"]))
+    (2.0, 0.75)
+    """
+    names, known = groups.to_numpy(), ~np.isnan(lift)
+    same = names[:, None] == names
+    within, between = (lift[known & pair] for pair in (same, ~same))
+    means = [float(part.mean()) if len(part) else float("nan") for part in (within, between)]
+    return means[0], means[1]
+
+
 def like_threshold(dataset: Dataset, wanted: float | None = None) -> float:
     """Return the rating from which on an item counts as liked.
 
@@ -98,27 +115,38 @@ def like_threshold(dataset: Dataset, wanted: float | None = None) -> float:
     return float(wanted)
 
 
-def shuffled_ratings(dataset: Dataset, *, seed: int = 0) -> Dataset:
-    """Return the data set with its ratings dealt out again at random over the same pairs.
+def without_taste(dataset: Dataset, *, seed: int = 0) -> Dataset:
+    """Return the data set with its taste taken out: the leak test for data of unknown truth.
 
-    Who used what stays, and so does the histogram; what the ratings said is gone. A model that
-    predicts them better than their mean has seen the answers: the leak test for data whose truth
-    nobody knows.
+    A model that seems to learn something from it has seen the answers.
 
     Parameters
     ----------
     dataset : Dataset
     seed : int
-        Of the order.
+        Of the draw.
+
+    Returns
+    -------
+    Dataset
+        Ratings are dealt out again over the same pairs: who used what stays, and so does the
+        histogram. Of likes everybody draws as many anew, popular items with the odds they had;
+        times go.
 
     Examples
     --------
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"user_id": range(4), "item_id": range(4), "value": [1, 2, 3, 4]})
-    >>> shuffled_ratings(Dataset.from_frame(frame)).user_items.data
+    >>> without_taste(Dataset.from_frame(frame)).user_items.data
     array([2., 4., 1., 3.], dtype=float32)
     """
-    x = dataset.user_items
-    dealt = rng_from(seed, "exploration", "shuffle").permutation(x.data)
-    shuffled = sparse.csr_array((dealt, x.indices, x.indptr), shape=x.shape)
-    return dataclasses.replace(dataset, user_items=shuffled)
+    x, rng = dataset.user_items, rng_from(seed, "exploration", "shuffle")
+    if dataset.rating_scale is not None:
+        dealt = sparse.csr_array((rng.permutation(x.data), x.indices, x.indptr), shape=x.shape)
+        return dataclasses.replace(dataset, user_items=dealt)
+    counts = np.bincount(x.indices, minlength=x.shape[1])
+    known = np.flatnonzero(counts)
+    odds = counts[known] / counts.sum()
+    drawn = [np.sort(rng.choice(known, size=n, replace=False, p=odds)) for n in np.diff(x.indptr)]
+    redrawn = sparse.csr_array((x.data, np.concatenate(drawn), x.indptr), shape=x.shape)
+    return dataclasses.replace(dataset, user_items=redrawn, timestamps=None)

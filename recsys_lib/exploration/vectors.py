@@ -20,7 +20,8 @@ def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (min(n_items, n_dims),), float64
-        Sums to 1. A cliff after the k-th says that the vectors live in k dimensions.
+        Sums to 1, or all 0 where the vectors are equal. A cliff after the k-th says that the
+        vectors live in k dimensions.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
     """
     x = np.asarray(vectors, dtype=np.float64)
     squares = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
-    return np.asarray(squares / squares.sum())
+    return np.asarray(squares / (squares.sum() or 1.0))
 
 
 def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> tuple[float, float]:
@@ -42,7 +43,7 @@ def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> 
     groups : Series of length n_items
         Such as the track, which the model was never told.
     k : int
-        Neighbors of each item, >= 1.
+        Neighbors of each item, >= 1; at most all others.
 
     Returns
     -------
@@ -62,6 +63,7 @@ def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> 
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     likeness = x @ x.T
     np.fill_diagonal(likeness, -np.inf)
+    k = min(k, len(x) - 1)
     nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :k]
     names = groups.to_numpy()
     sizes = groups.map(groups.value_counts()).to_numpy()
@@ -75,7 +77,7 @@ def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     Parameters
     ----------
     vectors : array of shape (n_items, n_dims)
-        At least four.
+        Fewer than four are laid out by their first two principal components.
     seed : int
 
     Returns
@@ -96,11 +98,17 @@ def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     --------
     >>> flat_map(np.eye(6)).shape
     (6, 2)
+    >>> flat_map(np.eye(1)).shape
+    (1, 2)
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     x = np.asarray(vectors, dtype=np.float64)
+    if len(x) < 4:
+        left, sizes, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+        few = (left * sizes)[:, :2]
+        return np.pad(few, ((0, 0), (0, 2 - few.shape[1])))
     perplexity = min(20.0, (len(x) - 1) / 3)
     flat = TSNE(
         perplexity=perplexity,

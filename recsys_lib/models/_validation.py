@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.dataset import Fold
-from recsys_lib.ranking import TopK, top_k
+from recsys_lib.ranking import TopK, negative_log_likelihood, top_k
 
-__all__ = ["mean_ndcg", "ndcg_of_lists"]
+__all__ = ["mean_ndcg", "mean_nll", "ndcg_of_lists"]
 
 Score = Callable[[sparse.csr_array], NDArray[np.float32]]
 
@@ -54,6 +54,18 @@ def mean_ndcg(score: Score, fold: Fold, *, k: int = 100, batch_size: int = 512) 
     every = np.concatenate(values) if values else np.empty(0)
     every = every[~np.isnan(every)]
     return float(every.mean()) if len(every) else float("nan")
+
+
+def mean_nll(score: Score, fold: Fold, *, batch_size: int = 512) -> float:
+    """Return the negative log-likelihood of one target, in nats; see `negative_log_likelihood`."""
+    fold_in, targets = sparse.csr_array(fold.fold_in), sparse.csr_array(fold.targets)
+    total = 0.0
+    for start in range(0, fold_in.shape[0], batch_size):
+        rows = slice(start, start + batch_size)
+        if targets[rows].nnz:
+            mean = negative_log_likelihood(score(fold_in[rows]), fold_in[rows], targets[rows])
+            total += mean * targets[rows].nnz
+    return total / targets.nnz if targets.nnz else float("nan")
 
 
 def ndcg_of_lists(top: TopK, targets: sparse.csr_array) -> NDArray[np.float64]:

@@ -48,8 +48,8 @@ class Recommender:
         user_items : csr_array of shape (n_users, n_items), float32
             Stored entries are observations. Not modified.
         validation : Fold, optional
-            Held-out users or ratings; models that train in epochs stop and keep their best weights
-            by it, others ignore it.
+            Held-out users or ratings. Models that train in epochs use it for early stopping; others
+            ignore it.
 
         Returns
         -------
@@ -58,7 +58,7 @@ class Recommender:
         Raises
         ------
         TypeError, ValueError
-            If the matrix or a hyper-parameter is not what it must be.
+            If the matrix or a hyper-parameter is invalid.
         """
         x = check_rows(user_items, validation)
         self._fit(x, validation)

@@ -1,7 +1,7 @@
 """Cold start: recommendations from similar profiles, a segment, or everyone.
 
 These answer from a *profile*, not from a row of interactions, so they stand beside the contract of
-`Recommender` rather than under it. All three are one estimate seen from three distances, the
+`Recommender` rather than under it. All three are the same estimate over ever wider groups, the
 weighted share of likes, each shrunk toward the next wider one:
 
     rate_i = (sum_u w_u likes_ui + m * parent_i) / (sum_u w_u trials_ui + m)
@@ -31,14 +31,14 @@ class ProfileNeighbors:
     Parameters
     ----------
     n_neighbors : int
-        How many users count. Users as near as the last one count too, so that the answer does not
-        depend on their order in the table.
+        How many users count. Ties with the last one count too, so that the answer does not depend
+        on the order of the table.
     min_similarity : float
         In [0, 1]; users farther away never count.
     columns : sequence of str, optional
         Columns of the profile that are compared; by default all that can be (see `ProfileSpace`).
     prior : float
-        How many users the neighbors need to speak against what they are shrunk toward.
+        Strength of the shrinkage, in users.
     rates : LikeRates
         Fitted on the same users.
 
@@ -100,9 +100,9 @@ class ProfileNeighbors:
         Parameters
         ----------
         profile : mapping of column name to value
-            What is known; columns that are absent or null make nobody near.
+            What is known; absent or null columns match nobody.
         leave_out : int, optional
-            Position of a user who does not count: the one the profile belongs to.
+            Position of the user whose profile it is; they do not count.
 
         Returns
         -------
@@ -158,14 +158,14 @@ class ProfileNeighbors:
 class ProfileRegression:
     r"""A ridge regression of likes on the profile, one per item.
 
-    For item i, over those for whom it is known whether they like it (its trials),
+    For item i, over the users known to like it or not (its trials),
 
     .. math:: \min_{b, w} \sum_u (y_{ui} - r_i - b - x_u^\top w)^2 + b^2 + \lambda \|w\|^2,
 
     where y is 1 for a like, r the rate of everybody and x the profile (`ProfileSpace.features`).
-    The offset b is there because those who rated an item are seldom a fair draw of all profiles.
-    Neighbors are few and rated little; here all users who share a role, a tag or an age speak
-    together, which is why `ProfileNeighbors` is best shrunk toward this.
+    The offset b is there because those who rated an item are rarely a fair sample of all profiles.
+    Neighbors are few and rated little; this pools all users who share a role, a tag or an age,
+    which is why `ProfileNeighbors` is best shrunk toward it.
 
     Parameters
     ----------

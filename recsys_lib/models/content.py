@@ -28,14 +28,14 @@ class ItemContent:
     r"""Items as TF-IDF vectors of their words, tags and categories.
 
     Term t of item i has the weight :math:`\log(1 + n / n_t)`, n items of which n_t have the term:
-    TF-IDF [1]_ with the binary term frequency that short titles and tags have. What a column says
-    is scaled to length one, so that many words of a title don't drown one category, and then the
-    row.
+    TF-IDF [1]_ with the binary term frequency that short titles and tags have. Each column
+    is scaled to length one, so that the many words of a title don't drown one category, and then
+    the row.
 
     Attributes
     ----------
     features : csr_array of shape (n_items, n_terms), float32
-        Rows of length one; a row of zeros says nothing.
+        Rows of length one, or zeros for items without terms.
     terms : Index of length n_terms
         ``"column=value"`` for tags and categories, a bare word for text.
 
@@ -64,8 +64,8 @@ class ItemContent:
         ----------
         items : DataFrame of n_items rows
         columns : sequence of str, optional
-            Which columns speak; by default all of text: tags (lists, or with ``|``, ``;``, ``, ``),
-            categories, and titles, whose words are taken. Numbers are passed over.
+            Columns to use; by default all of text: tags (lists, or with ``|``, ``;``, ``, ``),
+            categories, and titles, whose words are taken. Numbers are ignored.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class ItemContent:
         Parameters
         ----------
         user_items : csr_array of shape (n_rows, n_items)
-            Values weigh; a user without entries has zeros.
+            Values are weights; a user without entries gets zeros.
 
         Returns
         -------
@@ -136,7 +136,7 @@ class ItemContent:
 
     @property
     def spoken(self) -> NDArray[np.bool_]:
-        """Which items say anything that another says too."""
+        """Which items share a term with another item."""
         return np.asarray(np.diff(self.features.indptr) > 0)
 
     def likeness(self, item: int) -> NDArray[np.float32]:
@@ -150,7 +150,7 @@ def stack_content(
     """Return a matrix in which each term is one more user, who used the items that have it.
 
     A linear autoencoder fitted on it is the collective one [1]_: its Gram matrix becomes
-    X'X + weight^2 T T', so that items are near for being used together or for being alike.
+    X'X + weight^2 T T', so that items are similar if used together or if their content is.
 
     Parameters
     ----------

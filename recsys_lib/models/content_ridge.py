@@ -23,13 +23,13 @@ class ContentRidge:
 
     .. math:: \min_w \|F w - s\|^2 + \lambda \|w - a t\|^2,
 
-    and every item, new ones included, gets F w. A map from content to the latent side of a model
-    [1]_ is the same thing seen from the other side: where scores are linear in it, as :math:`x B`
+    and every item, new ones included, gets F w. A map from content to the latent factors of a model
+    [1]_ is the same thing from the other side: where scores are linear in it, as :math:`x B`
     of EASE in the columns of B, or the output of a decoder in its rows, regressing the columns and
     then scoring with what comes out is regressing the scores. So nothing is learned in advance, and
-    every model is served.
+    it works with every model.
 
-    What has little support is not shrunk to nothing but to likeness: t is the content of what the
+    Terms with little support are shrunk not to zero but to similarity: t is the content of what the
     person used, and a how much the scores go with it, by least squares, times `trust`.
 
     Parameters
@@ -37,7 +37,7 @@ class ContentRidge:
     content : ItemContent
         Of all items.
     known : ndarray of shape (n_items,), bool
-        Items in use, whose scores mean something.
+        Items in use, whose scores are meaningful.
     l2 : float
         The penalty, in items; must be positive.
     trust : float
@@ -74,21 +74,21 @@ class ContentRidge:
         n_items = self.content.features.shape[0]
         if np.shape(self.known) != (n_items,):
             raise ValueError(
-                f"`known` must say of each of the {n_items} items whether it is in use; got shape "
+                f"`known` must mark which of the {n_items} items are in use; got shape "
                 f"{np.shape(self.known)}. Take both from one catalog."
             )
 
     def score(
         self, scores: NDArray[np.floating], alike: NDArray[np.floating] | None = None
     ) -> NDArray[np.float32]:
-        """Return what the content lets expect of every item.
+        """Return the scores that the content predicts for every item.
 
         Parameters
         ----------
         scores : ndarray of shape (n_rows, n_items)
-            Of a model; those of new items are not looked at.
+            Of a model; those of new items are ignored.
         alike : ndarray of shape (n_rows, n_items), optional
-            Likeness to what each person used (`ItemContent.score`); zeros say nothing.
+            Similarity to each person's history (`ItemContent.score`); zeros if unknown.
 
         Returns
         -------

@@ -76,7 +76,7 @@ class EpochRecommender(Recommender):
         Raises
         ------
         TypeError, ValueError
-            If the matrix or a hyper-parameter is not what it must be.
+            If the matrix or a hyper-parameter is invalid.
         ArtifactError
             If the folder of `checkpoint` belongs to another fit, is in use or cannot be written.
         """

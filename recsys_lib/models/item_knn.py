@@ -48,8 +48,8 @@ class ItemKNN(Recommender):
     damping : float
         Similarity of an imagined neighbor that votes for the bias, >= 0; explicit only.
     activity_power : float
-        Each user's say in the similarities is ``n_interactions ** -activity_power``, >= 0:
-        someone who used half the catalog says little about what belongs together.
+        Each user's weight in the similarities is ``n_interactions ** -activity_power``, >= 0:
+        someone who used half the catalog tells little about what belongs together.
     user_damping, item_damping : float
         As in `Bias`; explicit only.
 
@@ -110,8 +110,8 @@ class ItemKNN(Recommender):
                 x, user_damping=self.user_damping, item_damping=self.item_damping
             )
             x = self.biases_.deviations(x)
-        say = np.maximum(np.diff(x.indptr), 1) ** (-0.5 * self.activity_power)
-        columns = scale_rows(x, say).T.tocsr()
+        weights = np.maximum(np.diff(x.indptr), 1) ** (-0.5 * self.activity_power)
+        columns = scale_rows(x, weights).T.tocsr()
         self.similarities_ = nearest_rows(
             columns,
             columns,

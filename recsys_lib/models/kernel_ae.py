@@ -61,14 +61,14 @@ class KernelAE(Recommender):
     Parameters
     ----------
     sharpness : float
-        :math:`\gamma`, how much faster a similar user's say grows with the cosine; positive. Dense
-        data bear more: 4 suits rows with hundreds of items, 1 to 2 rows with some dozens.
+        :math:`\gamma`, how fast a user's weight grows with the cosine; positive. Dense data support
+        more: 4 suits rows with hundreds of items, 1 to 2 rows with some dozens.
     l2 : float, optional
         Penalty of the linear part, against rows of length 1; positive. By default
         ``4 * n_users / n_items``: against plain rows that is four times the mean number of users
         of an item, as zero-diagonal regressions need it.
     popularity_power : float
-        Common items say less about a person: each weighs ``n_users ** -popularity_power``, >= 0.
+        Common items tell less about a person: each weighs ``n_users ** -popularity_power``, >= 0.
     landmarks : int
         Number of training users that features are built on, >= 1. With fewer training users than
         that the solution is exact; else it is the best in the span of as many random users.

@@ -126,7 +126,7 @@ class Ladder:
         profile : mapping of column name to value
             May be incomplete or empty.
         leave_out : int, optional
-            Position of the user whom the profile belongs to, who is no neighbor of their own.
+            Position of the user whose profile it is; they are not their own neighbor.
 
         Returns
         -------
@@ -191,7 +191,7 @@ def blend(
     Notes
     -----
     The weight n / (n + b) after n interactions counts the rung as b interactions, so that the list
-    moves smoothly from the one to the other. With b = 4 the blend was better than either at 1, 2, 5
+    moves smoothly from one to the other. With b = 4 the blend was better than either at 1, 2, 5
     and 10 interactions, for EASE on likes, on MovieLens 100K and on the default world.
 
     Examples

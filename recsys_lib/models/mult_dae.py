@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lib.checks import check_is_fitted
+from recsys_lib.dataset import Fold
+from recsys_lib.models._validation import mean_nll
 from recsys_lib.models.neural import (
     Likelihood,
     Network,
@@ -58,8 +61,10 @@ class MultDAE(NeuralRecommender):
     Attributes
     ----------
     history_ : DataFrame
-        One row an epoch: ``epoch, reconstruction``, with a validation fold ``ndcg@100``, and
-        ``seconds``. ``reconstruction`` is the mean negative log-likelihood of a row, in nats.
+        One row an epoch: ``epoch, reconstruction``, with a validation fold ``ndcg@100`` and, of
+        the multinomial likelihood, ``validation_nll``, and ``seconds``. ``reconstruction`` is the
+        mean negative log-likelihood of a row, ``validation_nll`` that of one target among the
+        items not shown, both in nats.
     network_ : DenoisingNetwork
         The layers.
 
@@ -98,6 +103,24 @@ class MultDAE(NeuralRecommender):
         super()._check()
         check_widths("hidden_dims", self.hidden_dims)
         check_likelihood(self.likelihood, self.targets)
+
+    @property
+    def best_epoch_(self) -> int:
+        """The epoch with the best ndcg@100, whose weights are kept; without validation the last."""
+        watched = self.history_.get("ndcg@100", self.history_["epoch"])
+        return int(self.history_["epoch"][watched.idxmax()])
+
+    @property
+    def item_vectors_(self) -> NDArray[np.float32]:
+        """The decoder's vector of each item, of shape (n_items, width of the last hidden layer)."""
+        check_is_fitted(self, "n_items_")
+        return np.asarray(self.network_.layers[-1].kernel, dtype=np.float32).T
+
+    def _measure(self, validation: Fold) -> dict[str, float]:
+        measured = super()._measure(validation)
+        if self.likelihood == "multinomial":
+            measured["validation_nll"] = mean_nll(self._score, validation)
+        return measured
 
     def _network(self, item_bias: NDArray[np.float32]) -> Network:
         from recsys_lib.models.networks.mult import DenoisingNetwork

@@ -1,5 +1,6 @@
 """Mult-VAE: a variational autoencoder with a multinomial likelihood."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,29 @@ from recsys_lib.checks import check_integer, check_nonnegative
 from recsys_lib.models.neural import Likelihood, Network, check_likelihood, check_widths
 from recsys_lib.models.variational import VariationalRecommender
 
-__all__ = ["MultVAE"]
+__all__ = ["MultVAE", "annealing_steps"]
+
+
+def annealing_steps(cap: float, *, n_users: int, batch_size: int, epochs: int) -> int:
+    """Return the `anneal_steps` with which the divergence has its weight `cap` after `epochs`.
+
+    The weight grows with the updates, not with the epochs: a number of updates that suits
+    millions of users never ends on thousands.
+
+    Parameters
+    ----------
+    cap : float
+        The `anneal_cap`; 0 needs no steps.
+    n_users, batch_size, epochs : int
+        Of the training.
+
+    Examples
+    --------
+    >>> annealing_steps(0.2, n_users=1000, batch_size=200, epochs=4)
+    100
+    """
+    updates = epochs * math.ceil(n_users / batch_size)
+    return round(updates / cap) if cap > 0 else 0
 
 
 @dataclass(kw_only=True)

@@ -1,4 +1,4 @@
-"""What all recommenders with a trained network share: fitting, scoring, stopping, persistence."""
+"""Base of recommenders with a trained network: fitting, scoring, early stopping, persistence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ Likelihood = Literal["multinomial", "logistic", "gaussian"]
 
 
 class Network(Protocol):
-    """What a model of `recsys_lib.models.networks` offers to `NeuralRecommender`."""
+    """Interface of the networks in `recsys_lib.models.networks`."""
 
     #: Columns of the rows.
     n_items: int
@@ -151,14 +151,18 @@ class NeuralRecommender(EpochRecommender):
                 "Leave it out to train a fixed number of epochs."
             )
         return Monitor(
-            measure=lambda: {WATCH: mean_ndcg(self._score, validation)},
+            measure=lambda: self._measure(validation),
             watch=WATCH,
             goal="max",
             patience=self.patience,
         )
 
+    def _measure(self, validation: Fold) -> dict[str, float]:
+        """Return what is measured on the validation users after each epoch."""
+        return {WATCH: mean_ndcg(self._score, validation)}
+
     def _use(self, item_bias: NDArray[np.float32], *, density: float) -> None:
-        """Build a fresh network and make it the one that scores."""
+        """Build a fresh network for scoring."""
         from recsys_lib.training import backend
         from recsys_lib.training.scoring import Scorer
 

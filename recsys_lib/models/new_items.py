@@ -1,4 +1,4 @@
-"""New items among the others: placed by what they say of themselves."""
+"""New items: scored by their content and placed among the others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ __all__ = ["NewItems", "WithNewItems"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NewItems:
-    """Items that nobody used, placed among the others in the order of a model.
+    """Items that nobody has used, placed among the others in a model's ranking.
 
-    Two things speak for a new item: that it is like what the person used (`ItemContent.score`), and
-    that the model rates high what is like it; `ContentRidge` weighs the one against the other. Tags
-    that a profile names count as much as both. What comes out is brought to mean and standard
-    deviation of the scores of the items in use, so that new items get about their share of lists.
+    Two things speak for a new item: it resembles what the person used (`ItemContent.score`), and
+    the model rates similar items high; `ContentRidge` weighs the two. Tags named in a profile count
+    as much as both. The result is scaled to the mean and standard deviation of the scores of items
+    in use, so that new items get about their share of the lists.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ class NewItems:
     known : ndarray of shape (n_items,), bool
         Items in use.
     is_new : ndarray of shape (n_items,), bool
-        Items that nobody used and that say something of themselves.
+        Items that nobody has used and that have content.
     l2, trust : float
         Of `ContentRidge`.
 
     Notes
     -----
     Measured with a fifth of the items hidden from EASE, ndcg@100 among the hidden ones: on
-    CiteULike-a by tags 0.37 for likeness alone, 0.36 for the regression alone, 0.40 for this; on
+    CiteULike-a by tags 0.37 for similarity alone, 0.36 for the regression alone, 0.40 for this; on
     MovieLens 100K by title, year and genres 0.23, 0.37 and 0.40. Of the first ten of a list over
     all items 13 % and 2 % were then new.
     """
@@ -54,7 +54,7 @@ class NewItems:
 
     @classmethod
     def of(cls, items: pd.DataFrame | None, user_items: sparse.csr_array) -> Self | None:
-        """Return the new items of a catalog; None where there is none that says anything.
+        """Return the new items of a catalog; None if none has content.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class NewItems:
         Parameters
         ----------
         scores : ndarray of shape (n_rows, n_items)
-            Of a model or a rung; those of new items are not looked at.
+            Of a model or a rung; those of new items are ignored.
         history : csr_array of shape (n_rows, n_items)
             What each person used; may be empty.
         interests : iterable
@@ -151,5 +151,5 @@ class WithNewItems:
 
 
 def says_something(items: pd.DataFrame) -> bool:
-    """Say whether a catalog has a column of text, tags or categories."""
+    """Return whether a catalog has a column of text, tags or categories."""
     return not items.select_dtypes(exclude=["number"]).columns.empty

@@ -1,5 +1,6 @@
-"""A ranking model that reads ratings: it is shown the likes in them, each as a 1."""
+"""Ranking models on ratings: they see the likes, each as a 1."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -11,7 +12,7 @@ from recsys_lib.checks import check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender
 
-__all__ = ["OnLikes", "likes_fold", "likes_of"]
+__all__ = ["OnLikes", "likes_fold", "likes_of", "on_likes"]
 
 
 def likes_of(user_items: sparse.csr_array, min_value: float) -> sparse.csr_array:
@@ -29,19 +30,29 @@ def likes_of(user_items: sparse.csr_array, min_value: float) -> sparse.csr_array
 
 
 def likes_fold(fold: Fold, min_value: float) -> Fold:
-    """Return the users of `fold` who have a like among their targets, with their likes only."""
+    """Return the users of `fold` with a like among their targets, with only their likes."""
     targets = likes_of(fold.targets, min_value)
     kept = np.flatnonzero(np.diff(targets.indptr))
     fold_in = likes_of(fold.fold_in, min_value)
     return Fold(fold_in=fold_in[kept], targets=targets[kept], users=fold.users[kept])
 
 
+def on_likes(
+    families: Mapping[str, Sequence[Recommender]], *, min_value: float
+) -> dict[str, list["OnLikes"]]:
+    """Return the families of models with each of them shown the likes only; see `OnLikes`."""
+    return {
+        name: [OnLikes(model=model, min_value=min_value) for model in family]
+        for name, family in families.items()
+    }
+
+
 @dataclass(kw_only=True)
 class OnLikes:
     """Fit and score a model of likes on rows of ratings.
 
-    Models that rank and models that rate can so be evaluated on one and the same fold: both know
-    what the user has used, and both leave it out.
+    This way, models that rank and models that predict ratings can be evaluated on the same fold:
+    both know what the user has used and leave it out.
 
     Parameters
     ----------

@@ -37,15 +37,15 @@ def item_shares(x: sparse.csr_array, *, damping: float = 0.0) -> NDArray[np.floa
 def answer_empty_rows(
     scores: NDArray[np.float32], x: sparse.csr_array, answer: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Write `answer` into the rows of `scores` whose row in `x` says nothing, in place.
+    """Write `answer` into the rows of `scores` whose row in `x` is empty, in place.
 
-    A linear model scores such a row 0 everywhere, and its list would be the order of a tie-break.
+    A linear model scores such a row 0 everywhere, and the tie-break would decide its list.
 
     Parameters
     ----------
     scores : ndarray of shape (n_rows, n_items), float32
     x : csr_array of shape (n_rows, n_items)
-        A row says nothing where it stores no entry, or zeros only.
+        A row is empty if it stores nothing but zeros.
     answer : ndarray of shape (n_items,), float32
         Usually popularity.
 
@@ -65,13 +65,13 @@ def answer_empty_rows(
 
 @dataclass(kw_only=True)
 class Popularity(Recommender):
-    """Most used items first, for everyone: the floor that a personal model must pass.
+    """Most used items first, for everyone: the floor that a personal model must beat.
 
     Parameters
     ----------
     damping : float
         Number of imagined users, >= 0, who use every item at the mean share. It does not change
-        the order; it keeps the shares of small data sets from reading as certainty.
+        the order, but keeps shares in small data sets away from 0 and 1.
 
     Attributes
     ----------

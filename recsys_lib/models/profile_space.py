@@ -22,7 +22,7 @@ class ProfileSpace:
     The similarity is the mean over the columns of a similarity in [0, 1] for each [1]_: of numbers
     one minus the difference over the range, of categories whether they are equal, of sets of tags
     the shared ones over all of either (Jaccard). A column unknown on either side adds nothing, so
-    that half a profile is at most half near to anybody.
+    that half a profile has a similarity of at most one half.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class ProfileSpace:
         users : DataFrame of n_users rows
             Numbers; text or categories; tags as lists or as text with ``|``, ``;`` or ``, ``.
         columns : sequence of str, optional
-            Which to compare; by default all but those that nearly name the user.
+            Which to compare; by default all but those that nearly identify the user.
 
         Returns
         -------
@@ -90,7 +90,7 @@ class ProfileSpace:
         Parameters
         ----------
         profile : mapping of column name to value
-            Other columns than those compared are passed over.
+            Columns that are not compared are ignored.
 
         Returns
         -------

@@ -23,7 +23,7 @@ def leave_one_out_gains(
     Parameters
     ----------
     model : Recommender
-        Fitted; any model, for the question is put to its scores.
+        Fitted; any model, since only its scores are used.
     row : csr_array of shape (1, n_items)
         The history, of n entries.
     items : ndarray of shape (k,), int

@@ -79,7 +79,7 @@ def _contenders(
 ) -> tuple[list[Floats], sparse.csr_array]:
     """Scores and targets of the items that any model would list, side by side, padded by -inf.
 
-    Targets that no model lists get columns that are never listed, so that the ideal stays.
+    Targets that no model lists get columns that are never listed, to keep the ideal unchanged.
     """
     n_rows, n_items = seen.shape
     listed = np.zeros((n_rows, n_items), dtype=bool)

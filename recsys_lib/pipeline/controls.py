@@ -35,15 +35,20 @@ class Controls:
         self.show: Any = lambda _: None
         dataset = edit.bundle.dataset
         self._folded = [(name.casefold(), item) for item, name in edit.names.items()]
-        self.search = widgets.Text(placeholder="Search titles and ids", layout={"width": "100%"})
+        self.search = widgets.Text(placeholder="Search titles and ids", layout={"width": "auto"})
         # As wide as the longest label: a native list cuts what is wider.
-        wide = {"width": "max-content", "min_width": "100%"}
+        wide = {"width": "max-content", "min_width": "calc(100% - 4px)"}
         self.matches = widgets.Select(rows=8, layout=wide)
         self.found = widgets.HTML()
         low, high = dataset.rating_scale or (1.0, 1.0)
         step = _step(dataset.user_items.data)
         self.rating = widgets.FloatSlider(
-            value=high, min=low, max=high, step=step, description="rating"
+            value=high,
+            min=low,
+            max=high,
+            step=step,
+            description="rating",
+            readout_format=".0f" if step.is_integer() else ".2f",
         )
         self.use = widgets.Button(description="Add")
         self.leave = widgets.Button(description="Drop")
@@ -70,7 +75,8 @@ class Controls:
         if words:
             every = [item for name, item in self._folded if all(word in name for word in words)]
             found = every[:_MATCHES]
-            of = f"{len(found)} of {len(every):,} matches" if every else "Nothing matches"
+            shown = f"; the first {_MATCHES} are shown" if len(every) > _MATCHES else ""
+            of = f"{len(every):,} matches{shown}" if every else "Nothing matches"
         else:
             found = [*(item for item in self.edit.add if item not in self.edit.history)]
             found += self.edit.history

@@ -26,6 +26,7 @@ _OUTSIDE = {
             "doctor",
             "execution",
             "freshness",
+            "lab",
             "lock",
             "measuring",
             "orphans",

@@ -12,11 +12,11 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import RunResult
 
-__all__ = ["METADATA", "clean", "rewrite"]
+__all__ = ["METADATA", "WIDGET", "clean", "rewrite"]
 
 #: What JupyterLab writes when it saves, so that opening a notebook leaves no difference. The
 #: version is a fixed one: it must not follow the Python of whoever saves.
-METADATA = {
+METADATA: dict[str, dict[str, Any]] = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {
         "codemirror_mode": {"name": "ipython", "version": 3},
@@ -29,7 +29,8 @@ METADATA = {
     },
 }
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
-_WIDGET = "application/vnd.jupyter.widget-view+json"
+#: MIME type of a widget in a cell's output.
+WIDGET = "application/vnd.jupyter.widget-view+json"
 _PROGRESS = re.compile(r"\r|\d+%\|.*\| *\d+/\d+")
 _STYLER = re.compile(r"\bT_[0-9a-f]{5,}")
 _LARGEST = 1_000_000
@@ -131,7 +132,7 @@ def _joined(outputs: Iterable[Any]) -> list[Any]:
         last = joined[-1] if joined else None
         if output.output_type == "stream" and last and last.get("name") == output.name:
             last.text += output.text
-        elif _WIDGET not in output.get("data", {}):
+        elif WIDGET not in output.get("data", {}):
             joined.append(output)
     return [one for one in joined if not _is_progress(one)]
 

@@ -21,7 +21,13 @@ from recsys_lib.plots.distributions import (
     plot_ratings,
     rating_shares,
 )
-from recsys_lib.plots.learning import plot_history, plot_item_map, plot_spectrum, plot_terms
+from recsys_lib.plots.learning import (
+    error_table,
+    plot_history,
+    plot_item_map,
+    plot_spectrum,
+    plot_terms,
+)
 from recsys_lib.plots.matrices import plot_cooccurrence, plot_heatmap, plot_user_items
 from recsys_lib.plots.newcomers import plot_list_moves, plot_newcomers
 from recsys_lib.plots.style import COLORS, MARKERS, new_figure, styled
@@ -30,6 +36,7 @@ from recsys_lib.plots.tuning import plot_gains, plot_importance, plot_searches, 
 __all__ = [
     "COLORS",
     "MARKERS",
+    "error_table",
     "new_figure",
     "plot_activity",
     "plot_agreement",

@@ -193,9 +193,9 @@ def plot_wins(
 def plot_reliability(
     bins: pd.DataFrame,
     *,
-    title: str = "Does 70 % mean 70 %?",
-    label: str = "share who liked it",
-    ylabel: str = "share of held-out ratings that are likes",
+    title: str = "Does a probability mean what it says?",
+    label: str = "share that came true",
+    ylabel: str = "share that came true",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how often people liked what was given a probability, bin by bin.
@@ -231,12 +231,19 @@ def plot_reliability(
     if "true" in bins:
         ax.plot(bins["predicted"], bins["true"], "D", mfc="none", mec=COLORS["vermilion"], mew=1.8)
         ax.lines[-1].set_label("true probability")
-    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))  # room for whole dots at the ends
+    end = _end(bins[["predicted", "observed"]])
+    ax.set(xlim=(-0.03 * end, 1.03 * end), ylim=(-0.03 * end, 1.03 * end))  # whole dots at ends
     ax.set_aspect("equal")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper left")
     return write_words(ax, title, "probability given", ylabel)
+
+
+def _end(probabilities: pd.Series | pd.DataFrame) -> float:
+    """Where an axis of probabilities ends: at 1, or sooner where all of them are small."""
+    highest = float(np.nanmax(probabilities.to_numpy(float), initial=0.0))
+    return 1.0 if highest > 0.4 or highest == 0 else 1.3 * highest
 
 
 @styled
@@ -264,10 +271,10 @@ def plot_recommendations(table: pd.DataFrame, *, title: str, ax: Axes | None = N
         # Above the axes, and the title above that: bars of a good list reach everywhere.
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     ax.set_yticks(rows, [shorten(title, 56) for title in table["title"]])
-    ax.set_xlim(0, 1)
+    ax.set_xlim(0, _end(table["probability"]))
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    write_words(ax, "", "probability that the user would like it")
+    write_words(ax, "", "probability that it comes true")
     ax.set_title(title, pad=26 if "true" in table else None)
     return ax

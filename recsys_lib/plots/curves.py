@@ -32,8 +32,8 @@ def plot_curves(
     panels: pd.DataFrame | Mapping[str, pd.DataFrame],
     *,
     title: str,
-    xlabel: str | Sequence[str],
-    ylabel: str = "",
+    xlabel: str | Sequence[str] | None = None,
+    ylabel: str | None = None,
     bands: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]] | None = None,
     log_x: Sequence[str] = (),
     log_y: bool = False,
@@ -50,10 +50,10 @@ def plot_curves(
         One column a curve, the index is x, NaN is no point; or such a table for each heading.
     title : str
         The question of the figure.
-    xlabel : str or sequence of str
-        Of all panels, or of each.
-    ylabel : str
-        Left of the first panel.
+    xlabel : str or sequence of str, optional
+        Of all panels, or of each; else the names of the tables' indices.
+    ylabel : str, optional
+        Left of the first panel; else the name of its table's columns.
     bands : mapping of str to pair of DataFrame, optional
         Heading -> lower and upper ends of the intervals, each shaped like the panel's table.
     log_x : sequence of str
@@ -76,8 +76,8 @@ def plot_curves(
     # In the order of first appearance over all panels.
     found = dict.fromkeys(name for table in panels.values() for name in table.columns)
     names = [name for name in found if name not in _REFERENCES]
-    words = [xlabel] * len(panels) if isinstance(xlabel, str) else list(xlabel)
-    for ax, (heading, table), label in zip(axes, panels.items(), words, strict=True):
+    labels = _x_labels(panels, xlabel)
+    for ax, (heading, table), label in zip(axes, panels.items(), labels, strict=True):
         for name in table.columns:
             ends = [end[name] for end in (bands or {}).get(heading, ())]
             place = names.index(name) if name in names else None
@@ -96,12 +96,21 @@ def plot_curves(
         if heading:
             ax.set_title(heading, size=10, weight="normal")
     _name_levels(axes[-1], levels or {})
-    axes[0].set_ylabel(ylabel)
+    first = next(iter(panels.values()))
+    axes[0].set_ylabel(str(first.columns.name or "") if ylabel is None else ylabel)
     if percent:
         axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     write_legend(axes)
     write_question(axes, title)
     return axes
+
+
+def _x_labels(
+    panels: Mapping[str, pd.DataFrame], xlabel: str | Sequence[str] | None
+) -> Sequence[str]:
+    if xlabel is None:
+        return [str(table.index.name or "") for table in panels.values()]
+    return [xlabel] * len(panels) if isinstance(xlabel, str) else xlabel
 
 
 def plot_approach(

@@ -12,6 +12,9 @@ from recsys_lib.plots.style import COLORS, INK, MUTED, log_ticks, new_axes, styl
 __all__ = ["plot_activity", "plot_long_tail", "plot_quantiles", "plot_ratings", "rating_shares"]
 
 
+_MOST_LEVELS, _BINS, _MOST_TICKS = 100, 20, 12
+
+
 def rating_shares(
     ratings: ArrayLike, *, mean: float, sd: float, bounds: tuple[float, float] | None = None
 ) -> pd.DataFrame:
@@ -30,7 +33,8 @@ def rating_shares(
     -------
     DataFrame
         Indexed by ``rating``, the whole scale between the lowest and the highest; ``count``,
-        ``share`` and ``expected``, shares in [0, 1].
+        ``share`` and ``expected``, shares in [0, 1]. Ratings that are no even ladder of at most
+        100 levels are counted in 20 bins, each named by its middle.
 
     Examples
     --------
@@ -41,15 +45,25 @@ def rating_shares(
     2.0         2   0.50     0.683
     3.0         1   0.25     0.159
     """
-    levels, counts = np.unique(np.asarray(ratings, dtype=float), return_counts=True)
-    step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
-    scale = np.round(np.arange(levels[0], levels[-1] + step / 2, step), 6)
+    values = np.asarray(ratings, dtype=float)
+    scale = _ladder(np.unique(values))
     edges = np.concatenate([[-np.inf], (scale[1:] + scale[:-1]) / 2, [np.inf]])
     expected = np.diff(_normal(mean, sd, bounds).cdf(edges))
-    table = pd.DataFrame({"count": 0, "expected": expected}, index=pd.Index(scale, name="rating"))
-    table.loc[np.round(levels, 6), "count"] = counts
-    table.insert(1, "share", table["count"] / table["count"].sum())
-    return table
+    counts = np.bincount(np.searchsorted(edges, values, side="right") - 1, minlength=len(scale))
+    shares = {"count": counts, "share": counts / counts.sum(), "expected": expected}
+    return pd.DataFrame(shares, index=pd.Index(scale, name="rating"))
+
+
+def _ladder(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The even ladder that the levels stand on, or the middles of bins where they stand on none."""
+    if len(levels) == 1:
+        return levels
+    step, width = float(np.diff(levels).min()), float(levels[-1] - levels[0])
+    rungs = (levels - levels[0]) / step
+    # Single precision keeps seven digits: 0.1 is not exactly a tenth.
+    if width / step < _MOST_LEVELS and np.allclose(rungs, np.round(rungs), atol=0.01):
+        return np.round(levels[0] + step * np.arange(round(width / step) + 1), 5)
+    return levels[0] + width / _BINS * (np.arange(_BINS) + 0.5)
 
 
 def _normal(mean: float, sd: float, bounds: tuple[float, float] | None) -> "stats.rv_frozen":
@@ -100,7 +114,8 @@ def plot_ratings(
     )
     ax.plot(scale, table["expected"], "o", mfc="none", mec=COLORS["vermilion"], mew=2, ms=8)
     ax.lines[-1].set_label("that curve, rounded")
-    ax.set_xticks(scale)
+    if len(scale) <= _MOST_TICKS:
+        ax.set_xticks(scale)
     ax.grid(axis="x", visible=False)
     ax.legend()
     ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -198,15 +213,23 @@ def plot_long_tail(
 
 
 @styled
-def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = None) -> Axes:
+def plot_activity(
+    counts: ArrayLike,
+    *,
+    noun: str = "users",
+    title: str = "How active are the users?",
+    xlabel: str = "interactions of a user (log)",
+    ax: Axes | None = None,
+) -> Axes:
     """Draw how many users have just so many interactions, on a logarithmic axis, with the median.
 
     Parameters
     ----------
     counts : array of shape (n_users,)
-        Interactions of each user; zeros are counted in the title, not drawn.
+        Interactions of each user; what is below 1 is counted in the title, not drawn.
     noun : str
         Who is counted, in the plural.
+    title, xlabel : str
     ax : Axes, optional
 
     Returns
@@ -215,7 +238,7 @@ def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = N
     """
     ax = new_axes(ax)
     values = np.asarray(counts, dtype=float)
-    active = values[values > 0]
+    active = values[values >= 1]
     # Whole edges, and heights per whole number: on a logarithmic axis bins hold one number here and
     # many there, and bare counts would go up and down for no reason but that.
     edges = np.unique(np.round(np.geomspace(active.min(), active.max() + 1, 32))) - 0.5
@@ -226,11 +249,6 @@ def plot_activity(counts: ArrayLike, *, noun: str = "users", ax: Axes | None = N
     ax.text(median, ax.get_ylim()[1], f" median {median:g}", color=COLORS["vermilion"], va="top")
     ax.set_xscale("log")
     log_ticks(ax.xaxis, active.max() / active.min())
-    silent = int((values == 0).sum())
+    silent = len(values) - len(active)
     aside = f" ({silent:,} have none)" if silent else ""
-    return write_words(
-        ax,
-        f"How active are the {noun}?{aside}",
-        "interactions of a user (log)",
-        f"{noun} with just so many",
-    )
+    return write_words(ax, f"{title}{aside}", xlabel, f"{noun} with just so many")

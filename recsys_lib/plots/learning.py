@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 from recsys_lib.plots.curves import plot_curves
 from recsys_lib.plots.style import COLORS, MARKERS, MUTED, new_axes, styled, write_words
 
-__all__ = ["plot_history", "plot_item_map", "plot_spectrum", "plot_terms"]
+__all__ = ["error_table", "plot_history", "plot_item_map", "plot_spectrum", "plot_terms"]
 
 #: Columns of a history, and what they are called in a figure.
 _TERMS = {
@@ -20,6 +21,15 @@ _TERMS = {
     "kl": "divergence (nats)",
     "anneal": "weight of the divergence",
     "ndcg@100": "ndcg@100 of the validation",
+}
+
+_ERRORS = {
+    "train_rmse": "Train error",
+    "reconstruction": "Train error",
+    "validation_rmse": "Validation error",
+    "validation_nll": "Validation error",
+    "reconstruction_rmse": "Reconstruction error",
+    "ndcg@100": "ndcg@100",
 }
 
 _LEFT_OVER = ("none", "other")
@@ -69,6 +79,28 @@ def plot_history(
     write_words(ax, "", "epoch", ylabel)
     ax.set_title(title, pad=26)
     return ax
+
+
+def error_table(model: Any, rows: sparse.csr_array) -> pd.DataFrame:
+    """Return the errors of a fitted autoencoder by epoch, under the names of figures and tables.
+
+    Parameters
+    ----------
+    model : Autoencoder or MultDAE
+        Fitted with a validation fold.
+    rows : csr_array
+        What it was trained on: the likelihood of a row of likes becomes that of one like.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by epoch; ``Train error``, ``Validation error``, and ``Reconstruction error`` or
+        ``ndcg@100``.
+    """
+    history = model.history_.set_index("epoch")
+    if "reconstruction" in history:
+        history["reconstruction"] *= rows.shape[0] / max(1, rows.nnz)
+    return history[[name for name in _ERRORS if name in history]].rename(columns=_ERRORS)
 
 
 @styled

@@ -43,7 +43,7 @@ def plot_user_items(
     share = user_items.nnz / max(1, user_items.shape[0] * user_items.shape[1])
     return write_words(
         ax,
-        f"Who rates what? {share:.1%} of the cells are known",
+        f"Who used what? {share:.1%} of all pairs are known",
         f"{len(cols)} of {user_items.shape[1]:,} items, popular first",
         f"{len(rows)} of {user_items.shape[0]:,} users, active first",
     )

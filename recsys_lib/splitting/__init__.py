@@ -2,6 +2,13 @@
 
 from recsys_lib.splitting.ratings import split_ratings
 from recsys_lib.splitting.times import leave_last_out, split_by_time
-from recsys_lib.splitting.users import strong_generalization
+from recsys_lib.splitting.users import enough_interactions, hold_out, strong_generalization
 
-__all__ = ["leave_last_out", "split_by_time", "split_ratings", "strong_generalization"]
+__all__ = [
+    "enough_interactions",
+    "hold_out",
+    "leave_last_out",
+    "split_by_time",
+    "split_ratings",
+    "strong_generalization",
+]

@@ -18,8 +18,12 @@ from recsys_lib.splitting.liang import (
     select_rows,
     training_items,
 )
+from recsys_lib.splitting.ratings import split_ratings
 
-__all__ = ["strong_generalization"]
+__all__ = ["enough_interactions", "hold_out", "strong_generalization"]
+
+# One user to train on, one to validate with and one to test on.
+_FEWEST = 3
 
 
 def strong_generalization(
@@ -28,7 +32,7 @@ def strong_generalization(
     validation_users: int | float = 0.1,
     test_users: int | float = 0.1,
     fold_in: float = 0.8,
-    min_interactions: int = 5,
+    min_interactions: int | None = None,
     seed: int = 0,
     seeding: Literal["named", "liang2018"] = "named",
 ) -> Split:
@@ -50,8 +54,9 @@ def strong_generalization(
     fold_in : float
         Share of a held-out user's interactions that the model may see, in (0, 1). At least one
         interaction is shown and at least one is hidden.
-    min_interactions : int
-        Users with fewer interactions are left out of the split, >= 2.
+    min_interactions : int, optional
+        Users with fewer interactions are left out of the split, >= 2. By default 5, or as many
+        as the data allow (`enough_interactions`).
     seed : int
         Not used with ``seeding="liang2018"``, which has the authors' 98765.
     seeding : {"named", "liang2018"}
@@ -101,6 +106,8 @@ def strong_generalization(
     (array([8, 7, 1, 2, 0, 6]), array([3, 5]))
     """
     check_fraction("fold_in", fold_in)
+    if min_interactions is None:
+        min_interactions = enough_interactions(dataset)
     check_integer("min_interactions", min_interactions, minimum=2)
     check_choice("seeding", seeding, ("named", "liang2018"))
     if seeding == "liang2018" and seed not in (0, LIANG_SEED):
@@ -117,7 +124,7 @@ def strong_generalization(
         raise DataError(
             f"Enough users must be left to train on; {len(users)} of {dataset.n_users} users have "
             f">= {min_interactions} interactions and {n_validation} + {n_test} are held out. "
-            "Hold out fewer users or lower min_interactions."
+            "It takes longer histories; or hold out fewer users or lower min_interactions."
         )
     cuts = [n_train, n_train + n_validation]
     if seeding == "liang2018":
@@ -130,6 +137,63 @@ def strong_generalization(
         test=_hide(dataset, test, fold_in, seed),
         train_users=train_users,
     )
+
+
+def enough_interactions(dataset: Dataset, at_most: int = 5) -> int:
+    """Return how many interactions a user must have to be held out, as the data allow.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    at_most : int
+        What one would ask for, >= 2.
+
+    Returns
+    -------
+    int
+        The highest number up to `at_most` that half of the users have, or a hundred of them.
+
+    Raises
+    ------
+    DataError
+        If hardly anybody has two interactions, one to show and one to hide.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame([(u, i) for u in range(10) for i in range(3)], columns=["u", "i"])
+    >>> enough_interactions(Dataset.from_frame(table, user="u", item="i", value=None))
+    3
+    """
+    counts = np.diff(dataset.user_items.indptr)
+    for enough in range(at_most, 1, -1):
+        if (counts >= enough).sum() >= max(_FEWEST, min(100, (counts > 0).sum() / 2)):
+            return enough
+    if (counts >= 2).sum() >= _FEWEST:
+        return 2
+    raise DataError(
+        "Some users must have two interactions, one to show and one to hide; "
+        f"{(counts >= 2).sum():,} of {dataset.n_users:,} have. Nothing in this table says which "
+        "items go together: give one in which people come back."
+    )
+
+
+def hold_out(dataset: Dataset, *, seed: int = 0) -> Split:
+    """Split as the question of the data asks: ratings by rating, likes by user.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seed : int
+
+    Returns
+    -------
+    Split
+        `split_ratings` of a dataset with ratings, else `strong_generalization`.
+    """
+    if dataset.rating_scale is not None:
+        return split_ratings(dataset, seed=seed)
+    return strong_generalization(dataset, seed=seed)
 
 
 def _as_in_the_notebook(

@@ -8,17 +8,27 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_choice, check_positive, check_user_items
+from recsys_lib.dataset import Fold
 from recsys_lib.synthesis.evidence import Evidence, Predictors, predictors
 from recsys_lib.synthesis.posterior import taste_posterior
 from recsys_lib.synthesis.prediction import hidden_chance, predict
 from recsys_lib.synthesis.sphere import Gaussian, mixture_moments, sphere_moments
 from recsys_lib.synthesis.truth import Among, Truth
 
-__all__ = ["FoldInOracle", "OmniscientOracle", "ProfileOracle", "oracles_of_likes"]
+__all__ = [
+    "FoldInOracle",
+    "OmniscientOracle",
+    "ProfileOracle",
+    "newcomer_oracle",
+    "oracles_of",
+    "oracles_of_likes",
+]
 
 Floats = NDArray[np.float64]
 By = Literal["rating", "like", "exposure", "liked_exposure"]
 
+# Of a like, for who has shown none yet: the oracles need a share of the history above 0.
+_NOT_YET = 0.2
 _BY = ("rating", "like", "exposure", "liked_exposure")
 _ROWS = 1024
 
@@ -336,6 +346,67 @@ def oracles_of_likes(
     return {
         "fold-in oracle": FoldInOracle(truth, evidence="likes", **asked),
         "omniscient": OmniscientOracle(truth, **asked),
+    }
+
+
+def newcomer_oracle(
+    truth: Truth, fold: Fold, n_shown: int, *, min_value: float = 7.0
+) -> ProfileOracle:
+    """Return the ceiling for newcomers with a profile and `n_shown` likes.
+
+    Parameters
+    ----------
+    truth : Truth
+    fold : Fold
+        The newcomers with all their likes. How many they have on average says which share of their
+        likes the oracle may take `n_shown` for.
+    n_shown : int
+        >= 0.
+    min_value : float
+        Lowest rating that counts as a like.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from recsys_lib.synthesis import make_world
+    >>> world = make_world(n_users=5, n_items=20)
+    >>> row = sparse.csr_array(np.ones((1, 20), dtype="float32"))
+    >>> fold = Fold(fold_in=row, targets=sparse.csr_array((1, 20)), users=np.array([0]))
+    >>> newcomer_oracle(world.truth, fold, 5).share
+    0.25
+    """
+    usual = (fold.fold_in.nnz + fold.targets.nnz) / fold.n_rows
+    share = max(n_shown, _NOT_YET) / max(usual, n_shown)
+    return ProfileOracle(
+        truth, by="liked_exposure", evidence="likes", min_value=min_value, share=share
+    )
+
+
+def oracles_of(world: Any, **asked: Any) -> dict[str, FoldInOracle | OmniscientOracle]:
+    """Return the ceilings of a table: the fold-in oracle and the omniscient one.
+
+    Parameters
+    ----------
+    world : World or None
+        None, as on data whose truth nobody knows, has no oracles.
+    **asked
+        Passed on to both, such as ``by`` and ``min_value``.
+
+    Returns
+    -------
+    dict
+        By the names that `evaluation.leaderboard` knows; empty without a world.
+
+    Examples
+    --------
+    >>> oracles_of(None)
+    {}
+    """
+    if world is None:
+        return {}
+    return {
+        "fold-in oracle": FoldInOracle(world.truth, **asked),
+        "omniscient": OmniscientOracle(world.truth, **asked),
     }
 
 

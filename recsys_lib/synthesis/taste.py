@@ -5,11 +5,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEVELS", "TRACKS", "affinity", "item_level", "item_track", "on_sphere", "tracks_in"]
+__all__ = [
+    "LEVELS",
+    "TRACKS",
+    "TRACK_NAMES",
+    "affinity",
+    "item_level",
+    "item_track",
+    "on_sphere",
+    "tracks_in",
+]
 
-TRACKS = ("CMP", "SDC", "ISM", "NET", "HBD", "SEC", "CNA", "EUC")
-"""Cloud management, software-defined data center, integrated systems, networking, hybrid cloud,
-security, cloud-native applications, end-user computing."""
+TRACK_NAMES = {
+    "CMP": "cloud management",
+    "SDC": "software-defined data center",
+    "ISM": "integrated systems",
+    "NET": "networking",
+    "HBD": "hybrid cloud",
+    "SEC": "security",
+    "CNA": "cloud-native applications",
+    "EUC": "end-user computing",
+}
+"""What the codes of the tracks stand for."""
+
+TRACKS = tuple(TRACK_NAMES)
 
 LEVELS = ("introductory", "intermediate", "advanced")
 

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from recsys_lib.artifacts import check_replaceable, read_arrays, write_arrays
 from recsys_lib.checks import check_choice
+from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.synthesis.exposure import inclusion_probabilities
 from recsys_lib.synthesis.scale import OrdinalProbit
@@ -193,6 +194,11 @@ class Truth:
         ndarray of shape (n_rows, n_items), float64
         """
         return self.probit.at_least(min_value, self._signal(users, among))
+
+    def like_chances(self, fold: Fold, min_value: float = 7) -> Floats:
+        """Return P(r >= min_value | signal) of the targets of a fold, in their stored order."""
+        rows, items = fold.targets.nonzero()
+        return self.probit.at_least(min_value, self.signal_of_pairs(fold.users[rows], items))
 
     def exposure(self, users: ArrayLike) -> Floats:
         r"""Return the log propensity :math:`\eta` of taking each lab, up to a constant per user.

@@ -38,9 +38,9 @@ from recsys_lib.synthesis.tables import (
 from recsys_lib.synthesis.truth import Truth
 from recsys_lib.synthesis.workweek import first_monday
 
-__all__ = ["World", "make_world"]
+__all__ = ["World", "load_world", "make_world"]
 
-Kind = Literal["ratings", "implicit"]
+Kind = Literal["ratings", "clicks"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -110,8 +110,8 @@ class World:
 
         Parameters
         ----------
-        kind : {"ratings", "implicit"}
-            "ratings": what people said of the labs they took. "implicit": which labs they had
+        kind : {"ratings", "clicks"}
+            "ratings": what people said of the labs they took. "clicks": which labs they had
             anything to do with, each as a 1 with the time of the first event; it contains the
             pairs of the ratings.
 
@@ -120,7 +120,7 @@ class World:
         Dataset
             With profiles and catalog.
         """
-        check_choice("kind", kind, ("ratings", "implicit"))
+        check_choice("kind", kind, ("ratings", "clicks"))
         if kind == "ratings":
             log = self.rating_log
             columns = log.users, log.items, log.value.astype(np.float32), log.seconds
@@ -151,6 +151,25 @@ class World:
             timestamps=(first_monday(self.settings.year) + seconds[order]) * 10**9,
             rating_scale=None if scale is None else (float(scale[0]), float(scale[1])),
         )
+
+    def learnable(self) -> dict[str, float]:
+        """Return how much of the ratings can be learned, in rating units.
+
+        Returns
+        -------
+        dict
+            ``mean`` and ``sd`` of the ratings; ``sd of the true ratings``, what these pairs are
+            expected to give; ``lowest possible RMSE``, which remains for those who know that.
+            The squares of the last two add up to about the square of ``sd``.
+        """
+        log, truth = self.rating_log, self.truth
+        expected = truth.probit.expected(truth.signal_of_pairs(log.users, log.items))
+        return {
+            "mean": float(log.value.mean()),
+            "sd": float(log.value.std()),
+            "sd of the true ratings": float(expected.std()),
+            "lowest possible RMSE": truth.irreducible_rmse(self.dataset("ratings").user_items),
+        }
 
     def save(self, folder: Path | str, **facts: Any) -> None:
         """Write the world as a folder with a manifest, atomically; the truth is its own file.
@@ -202,6 +221,11 @@ class World:
             f"{len(self.rating_log):,} ratings, rho2 {self.settings.rho2:g}, "
             f"seed {self.settings.seed})"
         )
+
+
+def load_world(folder: Path | str | None) -> World | None:
+    """Return the world saved in a folder; None, as on one's own data, has none."""
+    return None if folder is None else World.load(folder)
 
 
 def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> World:

@@ -1,8 +1,14 @@
 """Choosing settings, on validation only."""
 
-from recsys_lib.tuning.approach import approach_ceiling, contest
+from recsys_lib.tuning.approach import (
+    approach_by_setting,
+    approach_ceiling,
+    approach_in_world,
+    contest,
+    fit_and_evaluate,
+)
 from recsys_lib.tuning.choosing import Choice, choose
-from recsys_lib.tuning.families import candidate_families
+from recsys_lib.tuning.families import candidate_families, leave_out_costly
 from recsys_lib.tuning.gains import measure_gains, summarize
 from recsys_lib.tuning.parameters import as_call, write_best
 from recsys_lib.tuning.ranges import Options, Range
@@ -14,11 +20,15 @@ __all__ = [
     "Options",
     "Range",
     "Space",
+    "approach_by_setting",
     "approach_ceiling",
+    "approach_in_world",
     "as_call",
     "candidate_families",
     "choose",
     "contest",
+    "fit_and_evaluate",
+    "leave_out_costly",
     "measure_gains",
     "search",
     "search_all",

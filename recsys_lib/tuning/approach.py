@@ -10,9 +10,49 @@ import pandas as pd
 from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import MostPopular, Report, evaluate, share_of_gap_closed
+from recsys_lib.splitting import strong_generalization
+from recsys_lib.synthesis import make_world, oracles_of_likes
 from recsys_lib.tuning.choosing import choose
 
-__all__ = ["approach_ceiling", "contest"]
+__all__ = [
+    "approach_by_setting",
+    "approach_ceiling",
+    "approach_in_world",
+    "contest",
+    "fit_and_evaluate",
+]
+
+
+def fit_and_evaluate(models: Mapping[str, Any], split: Split, metric: str) -> dict[str, Report]:
+    """Fit each model on the training part and measure it on the test people.
+
+    Parameters
+    ----------
+    models : mapping of str to model
+        Name in tables -> model. They are fitted in place; where they train in epochs, validation
+        people choose the epoch.
+    split : Split
+    metric : str
+
+    Returns
+    -------
+    dict of str to Report
+        In the order given.
+
+    Examples
+    --------
+    >>> from recsys_lib import make_world, strong_generalization
+    >>> from recsys_lib.models import EASE
+    >>> likes = make_world(n_users=300, n_items=30).dataset().implicit(7)
+    >>> split = strong_generalization(likes, min_interactions=2)
+    >>> list(fit_and_evaluate({"EASE": EASE(l2=100.0)}, split, "ndcg@10"))
+    ['EASE']
+    """
+    reports = {}
+    for name, model in models.items():
+        model.fit(split.train, validation=split.validation)
+        reports[name] = evaluate(model, split.test, [metric], name=name)
+    return reports
 
 
 def contest(
@@ -132,4 +172,83 @@ def approach_ceiling(
         shares.insert(0, "interactions", part.train.nnz)
         shares.insert(0, "train_users", n)
         tables.append(shares)
+    return pd.concat(tables, ignore_index=True)
+
+
+def approach_in_world(
+    families: Mapping[str, Sequence[Any]],
+    metric: str,
+    *,
+    train_users: Sequence[int],
+    test_users: int,
+    validation_users: int = 300,
+    min_value: float = 7.0,
+    seed: int = 0,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Make a world, and measure how close models get to its ceiling as the training people grow.
+
+    Parameters
+    ----------
+    families, metric, train_users
+        As of `approach_ceiling`.
+    test_users, validation_users : int
+        People whose lists are measured; people who choose the settings.
+    min_value : float
+        Lowest rating that is a like; models see likes only.
+    seed : int
+        Of the world, the split and the bootstrap.
+    **settings
+        Of `make_world`, such as ``ratings_per_user``.
+
+    Returns
+    -------
+    DataFrame
+        As of `approach_ceiling`, whose ceiling is the fold-in oracle of the world.
+    """
+    # Twice the people needed: those with fewer than two likes drop out.
+    n_users = 2 * (max(train_users) + test_users + validation_users)
+    world = make_world(n_users=n_users, seed=seed, **settings)
+    split = strong_generalization(
+        world.dataset().implicit(min_value),
+        test_users=test_users,
+        validation_users=validation_users,
+        min_interactions=2,
+        seed=seed,
+    )
+    ceiling = oracles_of_likes(world.truth, min_value=min_value)["fold-in oracle"]
+    return approach_ceiling(
+        families, split, metric, ceiling=ceiling, train_users=train_users, seed=seed
+    )
+
+
+def approach_by_setting(
+    families: Mapping[str, Sequence[Any]],
+    metric: str,
+    setting: str,
+    values: Sequence[float],
+    **options: Any,
+) -> pd.DataFrame:
+    """Measure the same as `approach_in_world` in one world for each value of a setting.
+
+    Parameters
+    ----------
+    families, metric
+        As of `approach_ceiling`.
+    setting : str
+        Of `make_world`, such as ``"ratings_per_user"``.
+    values : sequence of number
+        One world each.
+    **options
+        Of `approach_in_world`.
+
+    Returns
+    -------
+    DataFrame
+        With the value of the setting as ``x``.
+    """
+    tables = [
+        approach_in_world(families, metric, **(options | {setting: value})).assign(x=value)
+        for value in values
+    ]
     return pd.concat(tables, ignore_index=True)

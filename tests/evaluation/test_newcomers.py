@@ -11,6 +11,7 @@ import pytest
 from scipy import sparse
 
 from recsys_lib.dataset import Dataset, Fold
+from recsys_lib.errors import DataError
 from recsys_lib.evaluation import evaluate
 from recsys_lib.evaluation.newcomers import (
     OnlyItems,
@@ -19,6 +20,8 @@ from recsys_lib.evaluation.newcomers import (
     list_stability,
     measure_blends,
     newcomer_curve,
+    newcomer_verdict,
+    reached_lengths,
 )
 from recsys_lib.models import EASE, Popularity
 from recsys_lib.models.blended import Blended, Rung
@@ -199,3 +202,37 @@ def test_content_finds_hidden_labs_that_no_other_model_can_tell_apart() -> None:
 def test_of_nobody_no_list_stays() -> None:
     stays = list_stability({"p": Latest()}, make_fold().take(np.arange(0)), lengths=(0, 1), k=3)
     assert stays["p"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("histories", "lengths", "reached"),
+    [
+        ([10] * 30, (0, 1, 2, 5, 10), (0, 1, 2, 5, 10)),
+        ([10] * 19 + [3] * 81, (0, 2, 10), (0, 2)),  # 19 of 100 are too few to draw a curve from
+        ([10] * 20 + [3] * 80, (0, 2, 10), (0, 2, 10)),
+        ([4, 3, 2, 1], (0, 1, 4, 5), (0, 1, 4)),  # of four people, one is a quarter
+    ],
+)
+def test_lengths_end_where_too_few_people_have_so_long_a_history(
+    histories: list[int], lengths: tuple[int, ...], reached: tuple[int, ...]
+) -> None:
+    rows = sparse.csr_array(np.arange(12) < np.array(histories)[:, None], dtype=np.float32)
+    assert reached_lengths(rows, lengths) == reached
+
+
+def test_lengths_that_nobody_reaches_are_refused_with_what_there_is() -> None:
+    rows = sparse.csr_array(np.ones((40, 3), dtype=np.float32))
+    with pytest.raises(DataError, match="At least 10 people must have 5 known .* have 3 at most"):
+        reached_lengths(rows, (5, 10))
+
+
+def test_a_ladder_that_falls_behind_is_named_with_its_numbers() -> None:
+    rows = [(0, "ladder", 0.3), (0, "popularity", 0.2), (1, "ladder", 0.4), (1, "popularity", 0.1)]
+    table = pd.DataFrame(rows, columns=["n_history", "model", "value"]).assign(se=0.03, n_users=35)
+    ahead = "The ladder is ahead of popularity at 2 of 2 lengths of history."
+    assert newcomer_verdict(table, ladder="ladder") == ahead
+    table.loc[2, "value"] = 0.05
+    assert newcomer_verdict(table, ladder="ladder") == (
+        "The ladder is ahead of popularity at 1 of 2 lengths of history. It is furthest behind "
+        "with 1 known: 0.050 against 0.100, over 35 people, with a standard error of 0.030."
+    )

@@ -13,10 +13,12 @@ from recsys_lib.exploration import (
     group_labels,
     item_lift,
     like_threshold,
-    mean_by_group,
+    liking_by_group,
+    neighbor_agreement,
     observed_means,
     overview,
-    shuffled_ratings,
+    spectrum,
+    without_taste,
 )
 
 
@@ -83,10 +85,10 @@ def test_lift_leaves_its_input_alone() -> None:
 
 def test_group_means_average_ratings_not_group_means(dataset: Dataset) -> None:
     roles = pd.Series(["dev", "ops", "dev"], name="role")
-    table = mean_by_group(dataset, roles, dataset.items["track"])
+    table = liking_by_group(dataset, roles, dataset.items["track"])
     # dev on cmp: 3, 1 and 2; the mean of the items' means (y: 2, z: 2) would be the same, of the
-    # users' means (a: 3, c: 1.5) it would be 2.25.
-    assert table.loc["cmp", "dev"] == 2
+    # users' means (a: 3, c: 1.5) it would be 2.25. The mean of all is 3.
+    assert table.loc["cmp", "dev"] == 2 - 3
     assert np.isnan(table.loc["cmp", "ops"])
     assert (table.index.name, table.columns.name) == ("track", "role")
 
@@ -159,13 +161,57 @@ def test_shuffling_keeps_pairs_and_histogram_and_nothing_else() -> None:
     # Everybody agrees on every item: all the ratings say is which item it is.
     frame["value"] = 1 + frame["item_id"] % 5
     dataset = Dataset.from_frame(frame.sample(frac=0.6, random_state=int(rng.integers(9))))
-    dealt = shuffled_ratings(dataset, seed=1)
+    dealt = without_taste(dataset, seed=1)
     assert np.array_equal(dealt.user_items.indices, dataset.user_items.indices)
     assert np.array_equal(np.sort(dealt.user_items.data), np.sort(dataset.user_items.data))
     assert observed_means(dataset.user_items)["mean"].std() > 1.3
     assert observed_means(dealt.user_items)["mean"].std() < 0.5
-    again = shuffled_ratings(dataset, seed=1).user_items.data
+    again = without_taste(dataset, seed=1).user_items.data
     assert np.array_equal(dealt.user_items.data, again)
+
+
+def test_likes_without_taste_keep_activity_and_popularity_and_no_pair_that_belongs_together() -> (
+    None
+):
+    rng = np.random.default_rng(0)
+    halves = np.repeat([[True, False], [False, True]], 200, axis=0).repeat(10, axis=1)
+    likes = sparse.csr_array((halves & (rng.random((400, 20)) < 0.6)).astype("float32"))
+    frame = pd.DataFrame({"user_id": likes.nonzero()[0], "item_id": likes.nonzero()[1]})
+    drawn = without_taste(Dataset.from_frame(frame, value=None), seed=1)
+    assert np.array_equal(drawn.user_items.indptr, likes.indptr)
+    assert drawn.user_items.has_canonical_format
+    counts = np.bincount(drawn.user_items.indices, minlength=20)
+    assert counts == pytest.approx(np.bincount(likes.indices, minlength=20), rel=0.25)
+    assert item_lift(likes)[0, 15] == 0
+    assert item_lift(drawn.user_items)[0, 15] == pytest.approx(1, abs=0.35)
+
+
+def test_groups_of_likes_are_compared_by_the_share_of_their_likes(dataset: Dataset) -> None:
+    roles = pd.Series(["dev", "ops", "dev"], name="role")
+    table = liking_by_group(dataset.implicit(1), roles, dataset.items["track"])
+    # dev: 1 of 4 likes on net, 3 on cmp; ops: 1 of 1 on net; everybody: 2 of 5 and 3 of 5.
+    assert table.loc["net"].tolist() == pytest.approx([25 - 40, 100 - 40])
+
+
+@pytest.mark.parametrize("first", ["title", "genre"])
+def test_a_column_of_categories_makes_the_groups_and_no_title_does(first) -> None:
+    games = pd.DataFrame(
+        {
+            "title": [f"{'Golden' if n % 2 else 'Clever'} Game {n}" for n in range(60)],
+            "genre": [f"{'Dice' if n % 2 else 'Card'} {n}" for n in range(60)],
+            "category": ["party", "family", "expert"] * 20,
+        }
+    )
+    ordered = games[[first, *games.columns.drop(first)]]
+    assert group_labels(ordered, ordered.index).name == "category"
+    assert group_labels(games[["title"]], games.index).name == "group"
+    assert group_labels(games[["title", "genre"]], games.index).name == "genre"
+
+
+def test_two_vectors_and_equal_vectors_are_measured_without_a_number_that_is_none() -> None:
+    found, chance = neighbor_agreement([[1, 0], [0, 1]], pd.Series(["a", "a"]))
+    assert (found, chance) == (1.0, 1.0)
+    assert spectrum(np.ones((3, 2))).tolist() == [0.0, 0.0]
 
 
 def test_the_favorite_group_is_by_the_mean_so_that_a_large_group_has_no_advantage() -> None:

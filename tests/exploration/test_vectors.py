@@ -38,3 +38,9 @@ def test_the_map_keeps_groups_together_and_does_not_depend_on_when_it_is_drawn(c
     middles = {name: places[groups == name].mean(axis=0) for name in "abc"}
     nearest = [min(middles, key=lambda name: np.linalg.norm(p - middles[name])) for p in places]
     assert nearest == groups.tolist()
+
+
+def test_fewer_than_four_items_are_laid_out_by_their_principal_components():
+    places = flat_map([[0.0, 0, 0], [3.0, 0, 0], [0, 4.0, 0]])
+    distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    assert np.allclose(distances, [[0, 3, 4], [3, 0, 5], [4, 5, 0]])

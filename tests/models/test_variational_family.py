@@ -8,6 +8,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models import VASP, MultDAE, MultVAE, RecVAE, load
+from recsys_lib.models.mult_vae import annealing_steps
 
 COMMON = {"batch_size": 25, "learning_rate": 0.02, "latent_dim": 4}
 MODELS = {
@@ -52,7 +53,8 @@ def watched(kind):
 
 def test_history_has_the_terms_the_metric_and_the_seconds_of_each_epoch(kind, watched):
     history = watched.history_
-    assert list(history.columns) == ["epoch", *TERMS[kind], "ndcg@100", "seconds"]
+    likelihood = ["validation_nll"] if kind is MultDAE else []
+    assert list(history.columns) == ["epoch", *TERMS[kind], "ndcg@100", *likelihood, "seconds"]
     assert_array_equal(history["epoch"], np.arange(1, len(history) + 1))
     assert history["ndcg@100"].between(0, 1).all()
     reconstruction = history[TERMS[kind][0]]
@@ -207,3 +209,13 @@ def test_ndcg_of_the_validation_users_is_the_one_that_is_reported():
         report = evaluate(model, held, metrics=(f"ndcg@{k}",))
         expected = report[f"ndcg@{k}"]
         assert_allclose(mean_ndcg(model.score, held, k=k, batch_size=7), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("cap", [0.2, 1.0])
+def test_the_divergence_has_its_weight_after_as_many_epochs_as_asked_for(cap):
+    steps = annealing_steps(cap, n_users=40, batch_size=16, epochs=2)
+    likes = sparse.csr_array(np.eye(40, 6, dtype="float32") + np.eye(40, 6, k=1, dtype="float32"))
+    settings = {"hidden_dims": (4,), "latent_dim": 2, "batch_size": 16, "epochs": 3}
+    weights = MultVAE(anneal_cap=cap, anneal_steps=steps, **settings).fit(likes).history_["anneal"]
+    assert weights[0] < weights[1] < cap
+    assert weights[2] == pytest.approx(cap)

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from scipy.special import ndtr
 
-from recsys_lib.dataset import Split
+from recsys_lib.dataset import Fold, Split
 from recsys_lib.models.biased_svd import BiasedSVD
 from recsys_lib.splitting import split_ratings
 from recsys_lib.synthesis import (
@@ -16,6 +16,7 @@ from recsys_lib.synthesis import (
     ProfileOracle,
     World,
     make_world,
+    newcomer_oracle,
     oracles_of_likes,
 )
 from recsys_lib.synthesis.evidence import predictors
@@ -239,3 +240,14 @@ def test_the_oracles_of_likes_see_likes_and_look_for_likes(world):
     np.testing.assert_array_equal(fold_in.score(likes), expected.score(likes))
     known = OmniscientOracle(world.truth, "liked_exposure", share=0.5)
     np.testing.assert_array_equal(omniscient.score_users([3]), known.score_users([3]))
+
+
+@pytest.mark.parametrize(
+    ("n_shown", "share"), [(0, 0.02), (1, 0.1), (5, 0.5), (10, 1.0), (30, 1.0)]
+)
+def test_a_newcomers_oracle_takes_what_is_shown_for_its_share_of_a_usual_history(n_shown, share):
+    world = make_world(n_users=40, n_items=30)
+    rows = sparse.csr_array(np.ones((2, 30), dtype="float32") * (np.arange(30) < 8))
+    rest = sparse.csr_array(np.ones((2, 30), dtype="float32") * (np.arange(30) >= 28))
+    fold = Fold(fold_in=rows, targets=rest, users=np.arange(2))
+    assert newcomer_oracle(world.truth, fold, n_shown).share == pytest.approx(share)

@@ -54,6 +54,31 @@ def test_a_rating_that_nobody_gave_keeps_its_place_with_an_empty_bar() -> None:
     assert table["count"].tolist() == [1, 1, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "ratings",
+    [
+        [1, 4, 6],
+        [4, 3.5, 10 / 3, 5, 1],
+        [-9.93, 0.5, 7.28],
+        [0.1, 0.2, 0.7],
+        np.append(np.arange(1, 400), 5000),
+        [1, 1 + 1e-6, 9],
+        [3],
+    ],
+)
+def test_ratings_that_are_no_even_ladder_are_counted_in_bins(ratings):
+    table = plots.rating_shares(np.float32(ratings), mean=3, sd=1)
+    assert table["count"].sum() == len(ratings)
+    assert len(table) <= 100
+    assert table["expected"].sum() == pytest.approx(1)
+    plots.plot_ratings(np.float32(ratings), mean=3, sd=1)
+
+
+def test_ratings_in_tenths_keep_their_ladder_in_single_precision():
+    table = plots.rating_shares(np.float32([0.1, 0.2, 0.7]), mean=3, sd=1)
+    assert table.index.tolist() == pytest.approx(np.arange(1, 8) / 10, abs=1e-5)
+
+
 def test_the_dots_of_a_rounded_normal_lie_on_the_diagonal() -> None:
     draws = np.round(np.random.default_rng(0).normal(50, 8, 200_000))
     dots = plots.plot_quantiles(draws, mean=50, sd=8).lines[2]
@@ -338,3 +363,9 @@ def test_agreement_is_the_rank_correlation_of_the_points() -> None:
     assert blind.get_title(loc="left") == "blind\nrank correlation -1.0"
     assert clear.lines[2].get_xydata().tolist() == [[30.0, 0.9]]
     assert clear.lines[2].get_color() == blind.lines[2].get_color()
+
+
+def test_curves_are_labeled_by_the_names_of_their_table():
+    table = pd.DataFrame({"a": [1.0, 2.0]}, index=pd.Index([0, 1], name="likes shown"))
+    (ax,) = plots.plot_curves(table.rename_axis(columns="doubt left"), title="t")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("likes shown", "doubt left")

@@ -20,7 +20,7 @@ def test_every_door_leads_to_the_same_ratings_and_every_defect_is_found(tmp_path
         found = read_interactions(door["source"], **options)
         assert found[["user_id", "item_id", "value"]].to_numpy().tolist() == wanted
     events = load_dataset(tmp_path / "events", value=None, duplicates="last")
-    assert events.n_interactions == world.dataset("implicit").n_interactions
+    assert events.n_interactions == world.dataset("clicks").n_interactions
     report = validate_interactions(tmp_path / "dirty.csv", rating_scale=(1, 10))
     assert report["check"].tolist() == [
         *("null", "null", "not a number", "outside the scale", "not a time"),

@@ -112,7 +112,7 @@ def test_events_that_cannot_be_so_few_are_refused():
 
 
 def test_the_two_views_are_of_one_world(world):
-    ratings, implicit = world.dataset("ratings"), world.dataset("implicit")
+    ratings, implicit = world.dataset("ratings"), world.dataset("clicks")
     assert ratings.rating_scale == (1.0, 10.0)
     assert implicit.rating_scale is None
     assert ratings.user_ids.equals(implicit.user_ids)
@@ -134,7 +134,7 @@ def test_a_world_is_read_as_it_was_written(tmp_path):
     for field in dataclasses.fields(world.truth):
         one, other = getattr(world.truth, field.name), getattr(again.truth, field.name)
         np.testing.assert_array_equal(one, other)
-    assert again.dataset("implicit").n_interactions == world.dataset("implicit").n_interactions
+    assert again.dataset("clicks").n_interactions == world.dataset("clicks").n_interactions
 
 
 def test_a_changed_truth_is_noticed(tmp_path):

@@ -10,7 +10,7 @@ from recsys_lib.dataset import Split
 from recsys_lib.evaluation import MostPopular, evaluate, gains_of_steps
 from recsys_lib.models import EASE, ItemKNN
 from recsys_lib.synthesis import oracles_of_likes
-from recsys_lib.tuning import approach_ceiling, contest
+from recsys_lib.tuning import approach_by_setting, approach_ceiling, contest
 
 FAMILIES = {"EASE": [EASE(l2=1.0), EASE(l2=200.0)], "item KNN": [ItemKNN(neighbours=40)]}
 
@@ -84,3 +84,12 @@ def test_without_a_gap_there_is_no_share_of_it(world):
 def test_more_people_than_there_are_is_an_error(world):
     with pytest.raises(ValueError, match="`train_users` must be at most 1[0-9]+.*got 5000"):
         approach_ceiling(FAMILIES, likes_of(world), "ndcg@10", ceiling=None, train_users=[5000])
+
+
+def test_one_world_for_each_value_of_a_setting():
+    families = {"EASE": [EASE(l2=50.0)]}
+    held = {"train_users": [150], "test_users": 60, "validation_users": 30}
+    table = approach_by_setting(families, "ndcg@10", "ratings_per_user", (10, 30), **held)
+    assert table["x"].tolist() == [10, 30]
+    assert table["train_users"].tolist() == [150, 150]
+    assert table["interactions"].iloc[1] > 2 * table["interactions"].iloc[0]

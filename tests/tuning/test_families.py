@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys_lib.tuning import candidate_families
+from recsys_lib.tuning import candidate_families, leave_out_costly
 
 RNG = np.random.default_rng(0)
 LIKES = sparse.csr_array((RNG.random((60, 12)) < 0.4).astype(np.float32))
@@ -32,3 +32,38 @@ def test_penalties_follow_the_users_of_an_average_item_and_codes_fit_the_data() 
 def test_more_tries_than_there_are_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="must be at most 4"):
         candidate_families(LIKES, tries=5)
+
+
+def corner(n_users: int, n_items: int) -> sparse.csr_array:
+    """As wide and long as asked for, with a single like in its last corner."""
+    return sparse.csr_array(([1.0], ([n_users - 1], [n_items - 1])))
+
+
+@pytest.mark.parametrize(
+    ("shape", "left_out"),
+    [
+        ((4_000, 250), set()),
+        ((6_000, 3_700), set()),  # MovieLens 1M
+        ((2_100, 10_300), set()),  # few people: their matrix is the small one
+        ((90_000, 30_000), {"EASE", "EDLAE", "KernelAE", "MultDAE", "MultVAE", "RecVAE", "VASP"}),
+    ],
+)
+def test_what_takes_too_long_is_left_out_and_named(
+    shape: tuple[int, int], left_out: set[str]
+) -> None:
+    likes = corner(*shape)
+    sizes = {"epochs": 40, "latent_dim": 64, "hidden_dim": 128}
+    kept, reasons = leave_out_costly(candidate_families(likes, **sizes), likes, minutes=1)
+    assert reasons.keys() == left_out
+    assert all(reason.endswith("minutes a fit") for reason in reasons.values())
+    assert kept.keys() | left_out == candidate_families(likes).keys()
+    patient, _ = leave_out_costly(candidate_families(likes, **sizes), likes, minutes=1e6)
+    assert "VASP" in patient
+
+
+def test_what_takes_too_much_memory_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    likes = corner(12_000, 12_000)
+    monkeypatch.setattr("recsys_lib.tuning.families.available_memory", lambda: 2_000_000_000)
+    _, reasons = leave_out_costly(candidate_families(likes), likes, minutes=1e6)
+    assert reasons["EASE"] == "about 0.6 GB a model"
+    assert "ALS" not in reasons

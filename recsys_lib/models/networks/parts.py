@@ -77,7 +77,7 @@ def reconstruction(
 
 
 def popular_scores(item_bias: NDArray[np.float32], likelihood: str) -> NDArray[np.float32]:
-    """Return the scores that say «popularity», given the logarithms of the items' shares."""
+    """Return the scores of a popularity model, given the logarithms of the items' shares."""
     if likelihood == "multinomial":
         return item_bias
     share = np.exp(item_bias.astype(np.float64))

@@ -20,8 +20,8 @@ __all__ = ["Base", "Noise", "RatingNetwork", "build"]
 
 Tensor = Any
 
-# Inputs are divided by sqrt(1 + n / 20): what 1000 ratings say together would saturate the first
-# layer, and what 5 say should not be blown up.
+# Inputs are divided by sqrt(1 + n / 20): the sum of 1000 ratings would saturate the first layer,
+# and that of 5 should not be blown up.
 HISTORY = 20.0
 
 

@@ -98,7 +98,7 @@ class ShallowPath:
 
 
 class JointNetwork:
-    """Variational path and shallow path; an item needs the assent of both."""
+    """Variational path and shallow path; an item must score high on both."""
 
     def __init__(
         self,

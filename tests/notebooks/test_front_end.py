@@ -1,0 +1,42 @@
+"""All notebooks as a front end runs them, without a browser: no path exists only on screen."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from recsys_lib.pipeline import Project
+from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.execution import Conditions
+from recsys_lib.pipeline.progress import ProgressLines
+from recsys_lib.pipeline.project import LAB_RUN
+from recsys_lib.pipeline.rewriting import WIDGET
+from recsys_lib.pipeline.runner import run_chain
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 1200  # for one notebook
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("browser")  # after those, not beside them: both need both cores
+def test_every_notebook_runs_where_somebody_watches(tmp_path):
+    for folder in ("notebooks", "data"):
+        ignored = shutil.ignore_patterns("raw", "prepared", ".ipynb_checkpoints")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    project = Project(tmp_path)
+    steps = load_steps(project)
+    lines = ProgressLines(sys.stdout, [step.name for step in steps])
+    watched = Conditions(environment={"JPY_SESSION_NAME": "a notebook in JupyterLab"})
+    result = run_chain(project, steps, {}, lines, name=LAB_RUN, timeout=LIMIT_S, conditions=watched)
+    failures = [(one.name, one.failure) for one in result.outcomes if one.status != "ran"]
+    assert failures == []
+    shown = {
+        kind
+        for outcome in result.outcomes
+        for cell in nbformat.read(outcome.copy, as_version=4).cells
+        for output in cell.get("outputs", ())
+        for kind in output.get("data", {})
+    }
+    assert WIDGET in shown, "no notebook has built its controls"
