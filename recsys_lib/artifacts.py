@@ -307,6 +307,10 @@ def _reading(path: Path | str) -> Iterator[None]:
         raise ArtifactError(
             f"{path} must be readable; {error.strerror}. Change its permissions."
         ) from error
+    except UnicodeEncodeError as error:
+        raise ArtifactError(
+            f"{path} must have a name that this system can write; {error}. Set PYTHONUTF8=1."
+        ) from error
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ArtifactError(
             f"{path} must be a readable artifact; {type(error).__name__}: {error}. "

@@ -169,27 +169,34 @@ def check_scale(table: pd.DataFrame, value: str | None, scale: tuple[float, floa
     _refuse_rows(outside, value, f"must be in {low:g} to {high:g}", "Give the right rating_scale")
 
 
-def merge_duplicates(table: pd.DataFrame, duplicates: Duplicates) -> pd.DataFrame:
-    """Return one row per user and item, by the policy `duplicates`; "error" raises `DataError`."""
-    repeated = table.duplicated(["user", "item"]).to_numpy()
+def merge_duplicates(
+    table: pd.DataFrame,
+    duplicates: Duplicates,
+    pair: tuple[str, str] = ("user", "item"),
+    time: str = "time",
+) -> pd.DataFrame:
+    """Return one row a pair, with its latest time, in the order in which the pairs first appear.
+
+    Its value is the latest, the mean or the sum; "error" raises `DataError` for a repeated pair.
+    """
+    names = list(pair)
+    repeated = table.duplicated(names).to_numpy()
     if not repeated.any():
         return table
     if duplicates == "error":
         row = int(np.flatnonzero(repeated)[0])
-        pair = tuple(table.loc[row, ["user", "item"]])
         raise DataError(
-            f"Each user-item pair must occur once; row {row} repeats {pair!r}, and "
-            f"{int(repeated.sum()) - 1} more rows repeat others. "
-            'Choose duplicates="last", "mean" or "sum".'
+            f"Each user-item pair must occur once; row {row} repeats "
+            f"{tuple(table.loc[row, names])!r}, and {int(repeated.sum()) - 1} more rows repeat "
+            'others. Choose duplicates="last", "mean" or "sum".'
         )
-    if "time" in table:
-        table = table.sort_values("time", kind="stable")
-    if duplicates == "last":
-        return table.drop_duplicates(["user", "item"], keep="last")
-    columns: dict[str, Any] = {"value": duplicates}
-    if "time" in table:
-        columns["time"] = "last"
-    return table.groupby(["user", "item"], as_index=False, sort=False).agg(columns)
+    groups = table.groupby(names, sort=False)
+    ordered = table.sort_values(time, kind="stable") if time in table else table
+    last = ordered.drop_duplicates(names, keep="last")
+    merged = last.loc[groups.ngroup()[last.index].sort_values().index].reset_index(drop=True)
+    if duplicates != "last" and "value" in table:
+        merged["value"] = groups["value"].agg(duplicates).to_numpy()
+    return merged
 
 
 def storable(frame: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from recsys_lib.errors import DataError
 
-__all__ = ["binary_format", "file_suffix", "opened", "unpacked", "unreadable"]
+__all__ = ["binary_format", "file_suffix", "unpacked", "unreadable"]
 
 _PACKED = {
     rb"\x1f\x8b": "gzip",
@@ -66,14 +66,14 @@ def binary_format(path: Path) -> str | None:
 def unpacked(path: Path) -> Iterator[BinaryIO]:
     """Open a file, compressed or not; errors of opening and reading it are a `DataError`."""
     try:
-        with opened(path) as file:
+        with _opened(path) as file:
             yield file
     except _BROKEN as error:
         raise unreadable(path.name, error) from error
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file, compressed (gzip, bzip2, xz, zstd, lz4, zip with one file) or not."""
     with path.open("rb") as raw:
         packed = _match(_PACKED, raw.read(_START))
@@ -127,6 +127,11 @@ def _member(archive: zipfile.ZipFile, path: Path) -> str:
         raise DataError(
             f"'{path.name}' must be text, JSON lines or Parquet; it is an Excel or Office file. "
             "Save it as CSV."
+        )
+    if any(name.endswith(".npy") for name in names):
+        raise DataError(
+            f"'{path.name}' must be text, JSON lines or Parquet; it holds NumPy arrays. Make a "
+            "DataFrame of them."
         )
     if len(names) != 1:
         some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -14,6 +14,7 @@ from recsys_lib.sources.options import TextOptions, with_text_options
 from recsys_lib.sources.problems import Mode, Problem, report, settle
 from recsys_lib.sources.reduction import Reduction
 from recsys_lib.sources.tables import Table
+from recsys_lib.tables import merge_duplicates
 
 #: What becomes of rows that repeat a pair of user and item.
 Duplicates = Literal["keep", "error", "last", "mean", "sum"]
@@ -97,7 +98,9 @@ def read_interactions(
     opened = open_source(source, table, query, options)
     roles = (user, item, value, timestamp)
     frame = read_table(opened, roles, options, rating_scale, duplicates, mode, reduce)
-    return merge_duplicates(frame, duplicates)
+    if duplicates == "keep" or duplicates == "error":
+        return frame
+    return merge_duplicates(frame, duplicates, ("user_id", "item_id"), "timestamp")
 
 
 def read_table(
@@ -189,25 +192,6 @@ def find_duplicates(frame: pd.DataFrame, table: str, *, warning: bool = False) -
             warning=warning,
         )
     ]
-
-
-def merge_duplicates(frame: pd.DataFrame, duplicates: Duplicates) -> pd.DataFrame:
-    """Return one row a pair by the policy, in the order of first appearance."""
-    pair = ["user_id", "item_id"]
-    if duplicates in ("keep", "error") or not frame.duplicated(pair).any():
-        return frame
-    first = frame.groupby(pair, sort=False).ngroup()
-    if duplicates == "last":
-        ordered = frame.sort_values("timestamp", kind="stable") if "timestamp" in frame else frame
-        last = ordered.drop_duplicates(pair, keep="last")
-        return last.loc[first[last.index].sort_values().index].reset_index(drop=True)
-    how: dict[str, str] = {"value": duplicates} if "value" in frame else {}
-    if "timestamp" in frame:
-        how["timestamp"] = "max"
-    if not how:
-        return frame.drop_duplicates(pair).reset_index(drop=True)
-    merged = frame.groupby(pair, sort=False, as_index=False).agg(how)
-    return merged[list(frame.columns)]
 
 
 def _read(

@@ -17,7 +17,7 @@ from recsys_lib.sources.options import TextOptions, with_text_options
 from recsys_lib.sources.problems import Mode
 from recsys_lib.sources.profiles import read_catalog, read_users
 from recsys_lib.sources.reduction import Reduction
-from recsys_lib.sources.tables import Source, Table, as_frame, list_places, open_table
+from recsys_lib.sources.tables import Source, Table, as_frame, list_places
 
 
 @with_text_options
@@ -102,7 +102,7 @@ def load_dataset(
 
 def _key(source: Source, given: str, options: TextOptions) -> str:
     """Return the name of the interactions' id column where the other table has it too."""
-    return given if str(given) in open_table(source, options).columns else AUTO
+    return given if str(given) in open_source(source, None, None, options).columns else AUTO
 
 
 def _join(

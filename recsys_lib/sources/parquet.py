@@ -95,6 +95,11 @@ class ParquetTable:
             return error
         if isinstance(error, PermissionError):
             return unreadable(self.name, error)
+        if isinstance(error, UnicodeEncodeError):
+            return DataError(
+                f"'{self.name}' must have a path that Arrow can write as UTF-8; {error}. Set "
+                "PYTHONUTF8=1, or move the file."
+            )
         return DataError(
             f"'{self.name}' must be readable as Parquet; pyarrow says: {_first_line(error)}. "
             "The file may be half-written or of another format: write it again."

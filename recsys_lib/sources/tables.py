@@ -6,6 +6,7 @@ can say where a row lies ("line 17 of ratings.csv"), so that an error can point 
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -112,7 +113,8 @@ def as_frame(source: Any) -> Any:
     if hasattr(source, "__arrow_c_stream__") and not isinstance(source, pd.Series):
         import pyarrow as pa
 
-        return pa.table(source).to_pandas(integer_object_nulls=True)
+        with suppress(pa.ArrowException):  # one column exports a stream of no table
+            return pa.table(source).to_pandas(integer_object_nulls=True)
     kind = type(source)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     remedy = next(

@@ -75,10 +75,14 @@ def clean_times(
     """
     values = plain(values)
     missing = missing_rows(values)
-    read_as, choices = _recognized(values, missing, date_format)
+    dated = pd.api.types.is_datetime64_any_dtype(values.dtype)
+    numbers = np.full(len(values), np.nan) if dated else to_float(values)
+    read_as, choices = date_format, list[str]()
+    if date_format is None and not dated:
+        read_as, choices = _recognized(values, numbers, missing)
     if choices:
         return _undecided(values, missing, column, table, choices)
-    times = _in_range(_parsed(values, missing, read_as))
+    times = _in_range(values if dated else _parsed(values, numbers, missing, read_as))
     requirement = f"Column {column!r} of {table} must hold times"
     wanted = _WORDS.get(read_as or "", f"written as {read_as!r}")
     problems = [
@@ -100,16 +104,13 @@ def clean_times(
             "timestamp=None to read without times.",
         ),
     ]
-    return times, problems + _mixed_zones(values, column, table)
+    return times, problems if read_as else problems + _mixed_zones(values, column, table)
 
 
 def _recognized(
-    values: pd.Series, missing: NDArray[np.bool_], given: str | None
+    values: pd.Series, numbers: NDArray[np.float64], missing: NDArray[np.bool_]
 ) -> tuple[str | None, list[str]]:
-    """Return the format of times (None: ISO 8601 or datetimes), or those to choose from."""
-    if given is not None or pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return given, []
-    numbers = to_float(values)
+    """Return the format of times (None: ISO 8601), or those to choose from."""
     finite = np.isfinite(numbers)
     if finite.any() and finite.sum() >= (~finite & ~missing).sum():
         return format_of_numbers(numbers[finite])
@@ -184,16 +185,17 @@ def _first_number(date_format: str) -> str:
     return "day first" if date_format.startswith("%d") else "month first"
 
 
-def _parsed(values: pd.Series, missing: NDArray[np.bool_], read_as: str | None) -> pd.Series:
+def _parsed(
+    values: pd.Series,
+    numbers: NDArray[np.float64],
+    missing: NDArray[np.bool_],
+    read_as: str | None,
+) -> pd.Series:
     """Return datetimes of any unit, with or without a zone; NaT where there is no time."""
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return values
     if read_as in FACTORS:
-        return _from_numbers(to_float(values), FACTORS[read_as], values.index)
-    if read_as is not None and read_as in _CALENDARS.values():
-        numbers = to_float(values)
-        if np.isfinite(numbers).any():
-            return _calendar(numbers, read_as).set_axis(values.index)
+        return _from_numbers(numbers, FACTORS[read_as], values.index)
+    if read_as is not None and read_as in _CALENDARS.values() and np.isfinite(numbers).any():
+        return _calendar(numbers, read_as).set_axis(values.index)
     text = values if isinstance(values.dtype, pd.StringDtype) else values.map(_time_text)
     text = text.astype("str").str.strip().where(~missing, None)
     if read_as is not None:

@@ -96,6 +96,7 @@ def test_parquet_and_json_are_read_under_any_name(tmp_path: Path) -> None:
         ("a.csv", zipped("xl/workbook.xml")(b""), "it is an Excel or Office file. Save it as CSV"),
         ("a.csv", tarred(CSV), "it holds tar"),
         ("a.csv", b"<!DOCTYPE html><html>", "it holds a web page"),
+        ("a.npz", zipped("ids.npy")(b""), "it holds NumPy arrays"),
         ("a.dat", b"\x89HDF\r\n", "it holds HDF5"),
         ("a.json", b'{\n"user": "a",\n"item": 1}', "it holds one object"),
         ("a.json", b'{"user": {"0": "a"}, "item": {"0": 1}}', "it holds one object"),
@@ -147,3 +148,25 @@ def test_what_may_not_be_read_is_one_sentence(tmp_path: Path, name: str) -> None
         [sys.executable, "-c", code, str(tmp_path), name], capture_output=True, text=True
     )
     assert "must be readable; you lack the permission" in ran.stdout, ran.stderr
+
+
+def test_a_path_that_is_no_text_of_the_locale_is_not_called_damaged(tmp_path: Path) -> None:
+    pd.DataFrame({"user": ["a"], "item": ["x"]}).to_parquet(tmp_path / "plain.parquet")
+    folder = os.fsencode(tmp_path)
+    os.rename(folder + b"/plain.parquet", folder + b"/r\xc3\xb6.parquet")  # noqa: PTH104
+    code = (
+        "import os, sys; from recsys_lib.errors import DataError\n"
+        "from recsys_lib.sources import read_interactions\n"
+        "path = os.path.join(sys.argv[1], os.fsdecode(b'r\\xc3\\xb6.parquet'))\n"
+        "try: read_interactions(path)\n"
+        "except DataError as error: print(ascii(str(error)))"
+    )
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=os.environ | plain,
+        capture_output=True,
+        text=True,
+    )
+    assert "Set PYTHONUTF8=1, or move the file" in ran.stdout, ran.stderr
+    assert "again" not in ran.stdout

@@ -112,7 +112,7 @@ def test_columns_may_have_numbers_for_names() -> None:
 class Exporter:
     """A table of any library that speaks Arrow, as polars does."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: Any) -> None:
         self.table = table
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
@@ -133,6 +133,9 @@ def test_tables_of_other_libraries_are_taken_or_named() -> None:
     likes = pa.table({"user_id": [1], "item_id": ["x"]})
     assert load_dataset(likes, items=titles.to_reader()).items is not None  # type: ignore[arg-type]
     assert read_catalog(titles)["title"].tolist() == ["X"]  # type: ignore[arg-type]
+    column = Exporter(pa.chunked_array([[1, 2]]))
+    with pytest.raises(TypeError, match=r"got .*\.Exporter\. Wrap it with pandas.DataFrame"):
+        read_interactions(column)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"got .*\.LazyFrame\. Give the result of its \.collect\("):
         read_interactions(LazyFrame())  # type: ignore[arg-type]
 
