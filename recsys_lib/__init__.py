@@ -1,11 +1,23 @@
 """A workbench for autoencoder recommenders, with a known ceiling.
 
+>>> from recsys_lib import EASE, Popularity, compare, evaluate, make_world, strong_generalization
+>>> likes = make_world(n_users=900, n_items=60).dataset().implicit(7)
+>>> split = strong_generalization(likes, min_interactions=2)
+>>> models = [EASE(l2=50.0).fit(split.train), Popularity().fit(split.train)]
+>>> print(compare([evaluate(model, split.test, ["ndcg@10"]) for model in models]).verdict)
+EASE leads Popularity by ...
+>>> models[0].recommend(split.test.fold_in[:1], k=3).items.shape
+(1, 3)
+
+With a table of your own, ``load_dataset("ratings.csv").implicit(4)`` takes the place of the world.
 Names are loaded on first use, so that ``import recsys_lib`` costs nothing and TensorFlow starts
 only where a network is trained or loaded.
 """
 
 from importlib import import_module
 from typing import Any
+
+from recsys_lib.models import MODELS
 
 __version__ = "0.1.0"
 
@@ -30,16 +42,26 @@ _HOMES = {
     "snapshot": "recsys_lib.sources",
     "Reduction": "recsys_lib.sources",
     "notebook": "recsys_lib.pipeline",
+    **MODELS,
 }
+_PACKAGES = (
+    "evaluation",
+    "exploration",
+    "models",
+    "plots",
+    "sources",
+    "splitting",
+    "synthesis",
+    "training",
+    "tuning",
+)
+
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    from recsys_lib.models import MODELS
-
-    if name in MODELS:
-        return getattr(import_module(MODELS[name]), name)
     try:
         return import_module(f"recsys_lib.{name}")
     except ModuleNotFoundError as error:
@@ -49,6 +71,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    from recsys_lib.models import MODELS
-
-    return sorted([*_HOMES, *MODELS, "__version__"])
+    return sorted([*__all__, *_PACKAGES, "__version__"])

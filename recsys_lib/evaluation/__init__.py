@@ -114,3 +114,7 @@ __all__ = [
     "share_of_gap_closed",
     "wins",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

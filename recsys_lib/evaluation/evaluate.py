@@ -131,7 +131,8 @@ def evaluate(
     kept = _rows_with_targets(fold.targets if rated else targets, min_value, rated)
     part = fold.take(kept)
     scale = rating_scale if rating_scale is not None else _observed_scale(part.fold_in)
-    ranked = rank_fold(model, part, asked, batch_size=batch_size, seed=seed)
+    name = type(model).__name__ if name is None else name
+    ranked = rank_fold(model, part, asked, batch_size=batch_size, seed=seed, name=name)
     view = _View(
         items=np.where(np.diff(targets.indptr)[kept, None] > 0, ranked.items, np.int32(-1)),
         targets=targets[kept],
@@ -151,7 +152,7 @@ def evaluate(
         "fold": fold_fingerprint(fold),
     }
     return Report(
-        name=type(model).__name__ if name is None else name,
+        name=name,
         values=view.values(asked),
         users=view.users(),
         totals={metric.name: view.total(metric) for metric in asked if not metric.per_user},

@@ -11,6 +11,7 @@ from recsys_lib.dataset import Fold
 from recsys_lib.evaluation.catalog import Metric
 from recsys_lib.evaluation.rating import predictions_at
 from recsys_lib.evaluation.scoring import score_batches
+from recsys_lib.progress import track
 from recsys_lib.ranking import top_k
 
 __all__ = ["Ranked", "rank_fold"]
@@ -40,7 +41,7 @@ class Ranked:
 
 
 def rank_fold(
-    model: Any, fold: Fold, asked: Sequence[Metric], *, batch_size: int, seed: int
+    model: Any, fold: Fold, asked: Sequence[Metric], *, batch_size: int, seed: int, name: str = ""
 ) -> Ranked:
     """Rank the catalog for every row of `fold`, as far as the metrics `asked` need it.
 
@@ -54,6 +55,8 @@ def rank_fold(
         Users that are scored at once.
     seed : int
         Of the order among equal scores.
+    name : str
+        For the line of progress.
 
     Returns
     -------
@@ -77,14 +80,16 @@ def rank_fold(
     items = np.full((fold.n_rows, k_max), -1, dtype=np.int32)
     tied = {k: np.zeros(fold.n_rows, dtype=bool) for k in lengths}
     predicted = []
-    for rows, scores in score_batches(model, fold, batch_size):
-        if rated:
-            predicted.append(predictions_at(scores, fold.targets[rows]))
-        if lengths:
-            # One place more than is reported shows whether the last place was won or drawn.
-            top = top_k(scores, k_max + 1, exclude=fold.fold_in[rows], seed=seed)
-            items[rows] = top.items[:, :k_max]
-            for k in lengths:
-                next_one = top.scores[:, k]
-                tied[k][rows] = (top.scores[:, k - 1] == next_one) & ~np.isneginf(next_one)
+    with track(f"evaluate {name}", fold.n_rows, "users") as task:
+        for rows, scores in score_batches(model, fold, batch_size):
+            if rated:
+                predicted.append(predictions_at(scores, fold.targets[rows]))
+            if lengths:
+                # One place more than is reported shows whether the last place was won or drawn.
+                top = top_k(scores, k_max + 1, exclude=fold.fold_in[rows], seed=seed)
+                items[rows] = top.items[:, :k_max]
+                for k in lengths:
+                    next_one = top.scores[:, k]
+                    tied[k][rows] = (top.scores[:, k - 1] == next_one) & ~np.isneginf(next_one)
+            task.step(done=rows.stop)
     return Ranked(items, tied, np.concatenate(predicted) if predicted else np.empty(0))

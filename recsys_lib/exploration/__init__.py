@@ -33,3 +33,7 @@ __all__ = [
     "split_overview",
     "without_taste",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

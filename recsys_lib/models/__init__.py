@@ -29,6 +29,8 @@ MODELS: dict[str, str] = {
     "VASP": "recsys_lib.models.vasp",
 }
 
+__all__ = [*MODELS, "MODELS", "load", "model_class"]
+
 
 def model_class(name: str) -> "type[Recommender]":
     """Return the class of the model called `name`; `ConfigError` lists the known names.
@@ -73,3 +75,7 @@ def __getattr__(name: str) -> Any:
     if name in MODELS:
         return getattr(import_module(MODELS[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

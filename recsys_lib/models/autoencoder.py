@@ -148,7 +148,7 @@ class Autoencoder(EpochRecommender):
     best_epoch_: int = field(init=False, repr=False, compare=False)
 
     @property
-    def predicts(self) -> Literal["rating", "rank"]:  # type: ignore[override]
+    def predicts(self) -> str:  # type: ignore[override]
         """``"rating"`` if trained on stored ratings, ``"rank"`` if trained on all cells."""
         return "rating" if self.loss_on == "observed" else "rank"
 

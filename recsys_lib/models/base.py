@@ -14,6 +14,7 @@ from recsys_lib.artifacts import atomic_folder, read_arrays, write_arrays, write
 from recsys_lib.checks import check_integer, check_is_fitted, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
+from recsys_lib.progress import track
 from recsys_lib.ranking import TopK, top_k
 
 __all__ = ["Recommender", "check_rows"]
@@ -61,7 +62,8 @@ class Recommender:
             If the matrix or a hyper-parameter is invalid.
         """
         x = check_rows(user_items, validation)
-        self._fit(x, validation)
+        with track(type(self).__name__):
+            self._fit(x, validation)
         self.n_items_ = int(x.shape[1])
         return self
 

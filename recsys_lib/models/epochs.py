@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +15,8 @@ from scipy import sparse
 from recsys_lib.checks import check_is_fitted, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, check_rows
+from recsys_lib.progress import clear, track
+from recsys_lib.training import resuming
 from recsys_lib.training.checkpoints import Checkpoints, Keeper
 
 __all__ = ["EpochRecommender", "OnEpoch"]
@@ -79,17 +82,25 @@ class EpochRecommender(Recommender):
             If the matrix or a hyper-parameter is invalid.
         ArtifactError
             If the folder of `checkpoint` belongs to another fit, is in use or cannot be written.
+        KeyboardInterrupt
+            If it is interrupted; the message says how to go on.
         """
-        from recsys_lib.training.device import in_use
-
         x = check_rows(user_items, validation)
-        with contextlib.ExitStack() as stack:
-            keeper = None
-            if checkpoint is not None:
-                identity = self._identity(x, validation)
-                keeper = stack.enter_context(Keeper(Checkpoints.of(checkpoint), identity))
-            self._fit(x, validation, on_epoch=_one(on_epoch), keeper=keeper)
-        self.trained_on_ = in_use()
+        name, epochs = type(self).__name__, self.config()["epochs"]
+        with track(name, epochs, "epochs") as task, contextlib.ExitStack() as stack:
+            keeper = self._keeper(x, validation, checkpoint)
+            if keeper is not None:
+                stack.enter_context(keeper)
+            show = partial(task.epoch, users=x.shape[0])
+            try:
+                self._fit(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
+            except KeyboardInterrupt:
+                reached = f"{name} was stopped after epoch {task.done} of {epochs}"
+                # Without the frames of the backend, which fill three screens.
+                raise KeyboardInterrupt(f"{reached}. {resuming.advice(keeper)}") from None
+            from recsys_lib.training.device import in_use
+
+            self.trained_on_ = in_use()
         self.n_items_ = int(x.shape[1])
         return self
 
@@ -159,6 +170,20 @@ class EpochRecommender(Recommender):
     ) -> None:
         raise NotImplementedError
 
+    def _keeper(
+        self,
+        x: sparse.csr_array,
+        validation: Fold | None,
+        checkpoint: Checkpoints | Path | str | None,
+    ) -> Keeper | None:
+        """Return what keeps the checkpoints, if there are any."""
+        if checkpoint is None and not resuming.is_on():
+            return None
+        identity = self._identity(x, validation)
+        if checkpoint is None:
+            checkpoint = resuming.checkpoints_of({**identity, **self.config()})
+        return Keeper(Checkpoints.of(checkpoint), identity)
+
     def _identity(self, x: sparse.csr_array, validation: Fold | None) -> dict[str, Any]:
         """Return what must be the same for a fit to resume, by name."""
         from recsys_lib.training import backend
@@ -176,13 +201,14 @@ class EpochRecommender(Recommender):
         }
 
 
-def _one(on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEpoch | None:
+def _all_of(show: OnEpoch, on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEpoch:
     """Return one callable that calls all."""
-    if on_epoch is None or callable(on_epoch):
-        return on_epoch
-    calls = list(on_epoch)
+    calls = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
 
     def call_all(record: dict[str, float]) -> None:
+        show(record)
+        if calls:
+            clear()  # they may write to the same terminal
         for call in calls:
             call(record)
 

@@ -1,7 +1,7 @@
 """Item-based k-nearest neighbors."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class ItemKNN(Recommender):
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     @property
-    def predicts(self) -> Literal["rating", "rank"]:  # type: ignore[override]
+    def predicts(self) -> str:  # type: ignore[override]
         """Rating units for explicit feedback, else an order only."""
         return "rating" if self.feedback == "explicit" else "rank"
 

@@ -1,7 +1,6 @@
 """User-based k-nearest neighbors."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +79,7 @@ class UserKNN(Recommender):
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     @property
-    def predicts(self) -> Literal["rating", "rank"]:  # type: ignore[override]
+    def predicts(self) -> str:  # type: ignore[override]
         """Rating units for explicit feedback, else an order only."""
         return "rating" if self.feedback == "explicit" else "rank"
 

@@ -54,3 +54,7 @@ def __getattr__(name: str) -> Any:
     if name == "notebook":
         return import_module("recsys_lib.pipeline.notebook")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -21,6 +21,7 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.formatting import table
 from recsys_lib.naming import find_id
+from recsys_lib.pipeline.cells import accompany
 from recsys_lib.pipeline.lineage import (
     again,
     outdated,
@@ -99,6 +100,7 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     resolved = table(resolved.rename_axis("parameter"))
     session = Session(project=project, record=record, parameters=resolved)
     session._save_record()
+    accompany(project.run_folder(record.run) / "checkpoints" / name)
     return session
 
 

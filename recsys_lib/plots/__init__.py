@@ -72,3 +72,7 @@ __all__ = [
     "rating_shares",
     "styled",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

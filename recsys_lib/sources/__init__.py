@@ -23,3 +23,7 @@ __all__ = [
     "to_likes",
     "validate_interactions",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -12,3 +12,7 @@ __all__ = [
     "split_ratings",
     "strong_generalization",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -28,3 +28,7 @@ __all__ = [
     "oracles_of",
     "oracles_of_likes",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

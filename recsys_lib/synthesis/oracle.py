@@ -89,7 +89,7 @@ class OmniscientOracle:
         _check(self)
 
     @property
-    def predicts(self) -> Literal["rating", "rank"]:
+    def predicts(self) -> str:
         """Whether the scores are in rating units."""
         return "rating" if self.by == "rating" else "rank"
 
@@ -176,7 +176,7 @@ class FoldInOracle:
         _check(self)
 
     @property
-    def predicts(self) -> Literal["rating", "rank"]:
+    def predicts(self) -> str:
         """Whether the scores are in rating units."""
         return "rating" if self.by == "rating" else "rank"
 

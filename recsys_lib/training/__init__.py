@@ -12,7 +12,6 @@ _HOMES = {
     "DeviceReport": "device",
     "Measure": "passes",
     "Monitor": "phases",
-    "ProgressBar": "watching",
     "Pass": "passes",
     "Phase": "phases",
     "Rows": "rows",
@@ -24,6 +23,8 @@ _HOMES = {
     "ops": "quiet",
 }
 
+__all__ = list(_HOMES)
+
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
@@ -32,4 +33,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOMES)
+    return sorted(__all__)

@@ -51,13 +51,13 @@ def compile_pass(
     variables: Sequence[Any] = (),
     optimizer: Any = None,
     jit: bool = False,
-) -> Callable[[Arrays, NDArray[np.int32], Slots, int], NDArray[np.float32]]:
+) -> Callable[..., NDArray[np.float32]]:
     """Compile a loop over steps; as in `backend_tensorflow`, but `state` must be complete.
 
     On several devices the users of a step are sharded and XLA divides the program: it is the same
     step, draws included, in one part.
     """
-    del jit  # JAX always compiles with XLA
+    del jit, n_terms  # JAX always compiles with XLA, and knows shapes
     moving = {id(variable) for variable in variables}
     others = [variable for variable in state if id(variable) not in moving]
     slots_of = [] if optimizer is None else optimizer.variables
@@ -83,20 +83,29 @@ def compile_pass(
 
     @jax.jit  # type: ignore[untyped-decorator,unused-ignore]
     def run(
-        held: tuple[Any, ...], arrays: Arrays, orders: Tensor, slots: Tensor, n_steps: Tensor
+        held: tuple[Any, ...],
+        arrays: Arrays,
+        orders: Tensor,
+        slots: Tensor,
+        steps: tuple[Tensor, Tensor],
+        totals: Tensor,
     ) -> tuple[Any, ...]:
         def body(index: Tensor, carry: tuple[Any, ...]) -> tuple[Any, ...]:
             return take_step(carry, arrays, orders[index], slots)
 
-        return jax.lax.fori_loop(0, n_steps, body, (*held, jnp.zeros((n_terms, 2))))
+        return jax.lax.fori_loop(*steps, body, (*held, totals))
 
     groups = (list(variables), others, slots_of)
 
     def call(
-        arrays: Arrays, orders: NDArray[np.int32], slots: Slots, n_steps: int
+        arrays: Arrays,
+        orders: NDArray[np.int32],
+        slots: Slots,
+        steps: tuple[int, int],
+        totals: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         held = tuple([variable.value for variable in group] for group in groups)
-        *values, totals = run(held, arrays, _shared(orders), slots, n_steps)
+        *values, totals = run(held, arrays, _shared(orders), slots, steps, totals)
         if optimizer is None:
             return np.array(totals)
         for group, new in zip(groups, values, strict=True):

@@ -111,7 +111,7 @@ def compile_pass(
     variables: Sequence[Any] = (),
     optimizer: Any = None,
     jit: bool = False,
-) -> Callable[[Arrays, NDArray[np.int32], Slots, int], NDArray[np.float32]]:
+) -> Callable[..., NDArray[np.float32]]:
     """Compile a loop over steps into one graph.
 
     Parameters
@@ -135,7 +135,8 @@ def compile_pass(
     Returns
     -------
     callable
-        ``run(arrays, orders, slots, n_steps) -> totals``.
+        ``run(arrays, orders, slots, (start, stop), totals) -> totals``: the steps from `start` to
+        before `stop`, their terms added to `totals`.
 
     Notes
     -----
@@ -167,15 +168,17 @@ def compile_pass(
             _descend(optimizer, gradients, variables)
         return totals
 
-    def run(arrays: Arrays, orders: Tensor, slots: Slots, n_steps: Tensor) -> Tensor:
+    def run(
+        arrays: Arrays, orders: Tensor, slots: Slots, steps: tuple[Tensor, Tensor], totals: Tensor
+    ) -> Tensor:
         copies = [_copied(arrays, place) for place in places]
 
         def body(index: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
             return index + 1, totals + take_step(copies, orders[index], slots)
 
         with _tracing(jit):
-            start = (tf.constant(0), tf.zeros((n_terms, 2)))
-            return tf.while_loop(lambda i, _: i < n_steps, body, start, parallel_iterations=1)[1]
+            begin = (steps[0], tf.ensure_shape(totals, (n_terms, 2)))
+            return tf.while_loop(lambda i, _: i < steps[1], body, begin, parallel_iterations=1)[1]
 
     return _Traced(run, jit=jit)
 

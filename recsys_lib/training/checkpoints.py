@@ -25,6 +25,7 @@ from recsys_lib.artifacts import (
 )
 from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.errors import ArtifactError
+from recsys_lib.progress import notice
 
 if TYPE_CHECKING:
     from recsys_lib.training.trainer import Trainer
@@ -103,7 +104,9 @@ class Keeper:
 
     def __init__(self, checkpoints: Checkpoints, identity: Mapping[str, Any]) -> None:
         self._rule = checkpoints
-        self._folder = Path(checkpoints.folder)
+        self.folder = Path(checkpoints.folder)
+        #: Epoch of the newest checkpoint; 0 where there is none.
+        self.epoch = 0
         # As it will be read: tuples are lists in JSON, NumPy's numbers are numbers.
         self._identity = json.loads(json.dumps(identity, default=np.generic.item))
         self._written_at = time.monotonic()
@@ -111,8 +114,8 @@ class Keeper:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._open.enter_context(_alone_in(self._folder))
-        for left_over in self._folder.glob(".epoch_[0-9]*.*"):
+        self._open.enter_context(_alone_in(self.folder))
+        for left_over in self.folder.glob(".epoch_[0-9]*.*"):
             shutil.rmtree(left_over, ignore_errors=True)
         return self
 
@@ -142,9 +145,10 @@ class Keeper:
             self._check_same_fit(record)
             self._restore(trainer, folder)
             break
+        self.epoch = trainer.epoch
         if trainer.epoch > epochs:
             raise ArtifactError(
-                f"`epochs` must be >= {trainer.epoch}, which the fit in {self._folder} has made "
+                f"`epochs` must be >= {trainer.epoch}, which the fit in {self.folder} has made "
                 f"already; got {epochs}. Give another folder as `checkpoint`."
             )
         for folder in damaged:
@@ -152,10 +156,12 @@ class Keeper:
         if damaged:
             names = ", ".join(folder.name for folder in damaged)
             warnings.warn(
-                f"In {self._folder}, {names} was damaged and is removed; training goes on after "
+                f"In {self.folder}, {names} was damaged and is removed; training goes on after "
                 f"epoch {trainer.epoch}.",
                 stacklevel=2,
             )
+        if trainer.epoch:
+            notice(f"Going on after epoch {trainer.epoch} of an earlier fit, kept in {self.folder}")
 
     def epoch_done(self, trainer: "Trainer", *, last: bool) -> None:
         """Write a checkpoint if one is due, and always after the last epoch.
@@ -170,7 +176,7 @@ class Keeper:
         if not (last or self._is_due(trainer.epoch)):
             return
         started = time.monotonic()
-        with atomic_folder(self._folder / f"epoch_{trainer.epoch:06d}") as part:
+        with atomic_folder(self.folder / f"epoch_{trainer.epoch:06d}") as part:
             write_arrays(part / "arrays.npz", **trainer.checkpoint())
             write_table(part / "history.parquet", pd.DataFrame(trainer.history))
             facts = {"epoch": trainer.epoch, "fit": self._identity, "trained_on": in_use()}
@@ -179,6 +185,7 @@ class Keeper:
             shutil.rmtree(old, ignore_errors=True)
         self._written_at = time.monotonic()
         self._cost = self._written_at - started
+        self.epoch = trainer.epoch
 
     def _is_due(self, epoch: int) -> bool:
         rule, waited = self._rule, time.monotonic() - self._written_at
@@ -188,7 +195,7 @@ class Keeper:
 
     def _newest_first(self) -> list[Path]:
         # By the number in the name: a clock may go backwards.
-        found = [one for one in self._folder.glob("epoch_[0-9]*") if _is_checkpoint(one)]
+        found = [one for one in self.folder.glob("epoch_[0-9]*") if _is_checkpoint(one)]
         return sorted(found, reverse=True)
 
     def _restore(self, trainer: "Trainer", folder: Path) -> None:
@@ -213,7 +220,7 @@ class Keeper:
         if differing:
             more = f" and {len(differing) - 4} more" if len(differing) > 4 else ""
             raise ArtifactError(
-                f"`checkpoint` must be a folder of this fit; the one in {self._folder} was made "
+                f"`checkpoint` must be a folder of this fit; the one in {self.folder} was made "
                 f"with {', '.join(differing[:4])}{more}. Give another folder, or delete it to "
                 "start anew."
             )

@@ -1,5 +1,6 @@
 """One compiled pass over the rows: trains with an optimizer, measures without one."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,8 +20,10 @@ Tensor = Any
 Terms = Mapping[str, Tensor | tuple[Tensor, Tensor]]
 Loss = Callable[[Batch, Tensor], tuple[Tensor, Terms]]
 
-# Steps in one compiled call: long enough that Python does not matter, short enough for Ctrl-C.
+# Most steps in one compiled call, whose terms are summed there in float32.
 STEPS_PER_CALL = 256
+# Seconds that one call should take: Python does not matter, and Ctrl-C is heard soon.
+CALL_S = 0.25
 
 
 class Pass:
@@ -76,6 +79,8 @@ class Pass:
         self._part_size = self._batch_size // backend.n_parts()
         self._updates = updates if optimizer is not None else None
         self.slots = [bucket(matrix.usual_slots(self._part_size)) for matrix in self._matrices]
+        # Steps in the next call. The first one is compiled, which tells nothing of its length.
+        self._pace = 1
         counters = [] if updates is None else [updates]
         self._run = backend.compile_pass(
             self._step,
@@ -108,9 +113,22 @@ class Pass:
         for start in range(0, len(orders), chunk):
             part = orders[start : start + chunk]
             full = np.pad(part, ((0, chunk - len(part)), (0, 0)), constant_values=rows.n_rows)
-            totals += self._run(arrays, full, slots, len(part))
+            totals += self._sum_of(arrays, full, slots, len(part))
         means = totals[:, 0] / np.where(totals[:, 1] > 0, totals[:, 1], 1.0)
         return dict(zip(self._terms, (float(mean) for mean in means), strict=True))
+
+    def _sum_of(self, arrays: Any, orders: Any, slots: Any, n_steps: int) -> NDArray[np.float32]:
+        """Return the totals of some steps; into how many calls they are divided changes no bit."""
+        totals = np.zeros((len(self._terms), 2), dtype=np.float32)
+        start = 0
+        while start < n_steps:
+            stop = min(start + self._pace, n_steps)
+            began = time.perf_counter()
+            totals = self._run(arrays, orders, slots, (start, stop), totals)
+            seconds = (time.perf_counter() - began) / (stop - start)
+            self._pace = min(max(int(CALL_S / max(seconds, 1e-9)), 1), STEPS_PER_CALL)
+            start = stop
+        return totals
 
     def _in_steps(self, order: NDArray[np.int64], padding: int) -> NDArray[np.int32]:
         n_steps = -(-len(order) // self._batch_size)

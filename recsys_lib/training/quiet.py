@@ -7,8 +7,10 @@ import, and only then. If the import fails, what was written is part of the erro
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 __all__ = ["keras", "ops"]
@@ -40,8 +42,24 @@ def _silent_descriptor() -> Iterator[None]:
             os.close(kept)
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C until the block is done: half an import cannot be made whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+    if held and callable(before):
+        before(held[0], None)
+
+
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
-with _silent_descriptor():
+with _silent_descriptor(), _uninterrupted():
     import keras
     from keras import ops

@@ -35,3 +35,7 @@ __all__ = [
     "summarize",
     "write_best",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,6 +10,7 @@ import pandas as pd
 from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import MostPopular, Report, evaluate, share_of_gap_closed
+from recsys_lib.progress import track
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.synthesis import make_world, oracles_of_likes
 from recsys_lib.tuning.choosing import choose
@@ -161,17 +162,19 @@ def approach_ceiling(
                 f"got {n}. Make a larger world, or train on fewer."
             )
     tables, top = [], evaluate(ceiling, split.test, [metric], name="ceiling", seed=seed)
-    for n in train_users:
-        part = replace(split, train=split.train[:n], train_users=split.train_users[:n])
-        floor, *reports = contest(families, part, metric, seed=seed)
-        options: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples}
-        shares = share_of_gap_closed(
-            reports, floor=floor, ceiling=top, metrics=[metric], seed=seed, **options
-        )
-        shares = shares.drop(columns=["metric", "n_users"])
-        shares.insert(0, "interactions", part.train.nnz)
-        shares.insert(0, "train_users", n)
-        tables.append(shares)
+    options: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples}
+    with track("approach the ceiling", len(train_users), "sizes") as task:
+        for n in train_users:
+            part = replace(split, train=split.train[:n], train_users=split.train_users[:n])
+            floor, *reports = contest(families, part, metric, seed=seed)
+            shares = share_of_gap_closed(
+                reports, floor=floor, ceiling=top, metrics=[metric], seed=seed, **options
+            )
+            shares = shares.drop(columns=["metric", "n_users"])
+            shares.insert(0, "interactions", part.train.nnz)
+            shares.insert(0, "train_users", n)
+            tables.append(shares)
+            task.step()
     return pd.concat(tables, ignore_index=True)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate, parse_metric
+from recsys_lib.progress import Task, track
 from recsys_lib.tuning.candidates import settings_of
 from recsys_lib.tuning.sealing import sealed
 
@@ -82,28 +83,43 @@ def choose(
     0  item_damping=1000000.0   False
     1        item_damping=2.0    True
     """
-    lower_is_better = parse_metric(metric).higher_is_better is False
     split = sealed(split)
     chosen, seconds, rows = {}, {}, []
-    for name, family in candidates.items():
-        if not family:
-            raise ValueError(f"`candidates` must have a model for each name; {name!r} has none.")
-        values: list[float] = []
-        best = 0
-        for place, candidate in enumerate(family):
-            # A copy, so that a loser leaves its memory: some hold a matrix of items by items.
-            model = deepcopy(candidate)
-            begun = time.perf_counter()
-            model.fit(split.train, validation=split.validation)
-            took = time.perf_counter() - begun
-            value = evaluate(model, split.validation, [metric], **options)[metric]
-            values.append(value)
-            if place == 0 or (value < values[best] if lower_is_better else value > values[best]):
-                best, chosen[name], seconds[name] = place, model, took
-            del model
-        for place, (text, value) in enumerate(zip(_differences(family), values, strict=True)):
-            rows.append({"model": name, "settings": text, metric: value, "chosen": place == best})
+    with track("choose", sum(map(len, candidates.values())), "models") as task:
+        for name, family in candidates.items():
+            if not family:
+                raise ValueError(
+                    f"`candidates` must have a model for each name; {name!r} has none."
+                )
+            best, values, chosen[name], seconds[name] = _best_of(
+                family, split, metric, task, **options
+            )
+            for place, (text, value) in enumerate(zip(_differences(family), values, strict=True)):
+                row = {"model": name, "settings": text, metric: value, "chosen": place == best}
+                rows.append(row)
     return Choice(models=chosen, trials=pd.DataFrame(rows), seconds=seconds)
+
+
+def _best_of(
+    family: Sequence[Any], split: Split, metric: str, task: Task, **options: Any
+) -> tuple[int, list[float], Any, float]:
+    """Return the place of the best candidate, the values of all, its fitted copy and seconds."""
+    lower_is_better = parse_metric(metric).higher_is_better is False
+    values: list[float] = []
+    best, chosen, seconds = 0, None, 0.0
+    for place, candidate in enumerate(family):
+        # A copy, so that a loser leaves its memory: some hold a matrix of items by items.
+        model = deepcopy(candidate)
+        begun = time.perf_counter()
+        model.fit(split.train, validation=split.validation)
+        took = time.perf_counter() - begun
+        value = evaluate(model, split.validation, [metric], **options)[metric]
+        values.append(value)
+        if place == 0 or (value < values[best] if lower_is_better else value > values[best]):
+            best, chosen, seconds = place, model, took
+        del model
+        task.step()
+    return best, values, chosen, seconds
 
 
 def _differences(family: Sequence[Any]) -> list[str]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import compare, evaluate, holm, parse_metric
+from recsys_lib.progress import track
 from recsys_lib.tuning.candidates import with_settings
 
 if TYPE_CHECKING:
@@ -83,18 +84,20 @@ def measure_gains(
     """
     sign = -1.0 if parse_metric(metric).higher_is_better is False else 1.0
     rows = {}
-    for name, result in results.items():
-        given = with_settings(result.model, result.first)
-        given.fit(split.train, validation=split.validation)
-        reports = [
-            evaluate(model, split.test, [metric], name=label, **options)
-            for label, model in ((_BEFORE, given), (_AFTER, result.model))
-        ]
-        found = compare(
-            reports, [metric], confidence=confidence, n_resamples=n_resamples, seed=seed
-        )
-        promised = sign * (result.value - result.first_value) + 0.0
-        rows[name] = _row(found.table.iloc[0], sign) | {"promised": promised}
+    with track("measure gains", len(results), "models") as task:
+        for name, result in results.items():
+            given = with_settings(result.model, result.first)
+            given.fit(split.train, validation=split.validation)
+            reports = [
+                evaluate(model, split.test, [metric], name=label, **options)
+                for label, model in ((_BEFORE, given), (_AFTER, result.model))
+            ]
+            found = compare(
+                reports, [metric], confidence=confidence, n_resamples=n_resamples, seed=seed
+            )
+            promised = sign * (result.value - result.first_value) + 0.0
+            rows[name] = _row(found.table.iloc[0], sign) | {"promised": promised}
+            task.step()
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
     table.insert(5, "p_holm", holm(table.pop("p_value")))
     table.insert(6, "certain", table["p_holm"] < 1 - confidence)

@@ -9,6 +9,7 @@ from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.dataset import Split
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import parse_metric
+from recsys_lib.progress import Task, clear, track
 from recsys_lib.tuning.candidates import as_model, settings_of, with_settings
 from recsys_lib.tuning.facts import describe
 from recsys_lib.tuning.sealing import sealed
@@ -123,18 +124,24 @@ def search(
     facts = describe(model, space, split, metric, rules=options, seed=seed, prune=prune)
     own = settings_of(model)
     first = {name: one.encode(own[name]) for name, one in space.ranges.items()}
-    with (
-        quiet(),
-        open_study(
-            storage,
-            space.model if study is None else study,
-            facts,
-            maximize=parse_metric(metric).higher_is_better is not False,
-            **_proposing(space, first, seed, own.get("epochs", 0)),
-        ) as (found, place),
-    ):
-        _use_up(found, objective, trials, seconds, _teller(found, space, metric, on_trial))
-        return _result(found, place, model, space, split, metric)
+    with track(f"search {space.model}", trials, "trials") as task:
+        try:
+            with (
+                quiet(),
+                open_study(
+                    storage,
+                    space.model if study is None else study,
+                    facts,
+                    maximize=parse_metric(metric).higher_is_better is not False,
+                    **_proposing(space, first, seed, own.get("epochs", 0)),
+                ) as (found, place),
+            ):
+                tell = _teller(found, space, metric, on_trial, task)
+                _use_up(found, objective, trials, seconds, tell)
+                return _result(found, place, model, space, split, metric)
+        except KeyboardInterrupt:
+            # Without the frames of Optuna and the backend.
+            raise KeyboardInterrupt(_stopped(task, storage)) from None
 
 
 def search_all(
@@ -181,17 +188,27 @@ def search_all(
             "Use the same names."
         )
     found = {}
-    for name, model in models.items():
-        found[name] = search(
-            model,
-            split,
-            metric,
-            space=spaces.get(name),
-            study=name if study is None else f"{study}-{name}",
-            on_trial=None if on_trial is None else _named(name, on_trial),
-            **options,
-        )
+    with track("search all", len(models), "models") as task:
+        for name, model in models.items():
+            found[name] = search(
+                model,
+                split,
+                metric,
+                space=spaces.get(name),
+                study=name if study is None else f"{study}-{name}",
+                on_trial=None if on_trial is None else _named(name, on_trial),
+                **options,
+            )
+            task.step()
     return found
+
+
+def _stopped(task: Task, storage: Path | str | None) -> str:
+    """Say where an interrupted search was, and how to go on."""
+    kept = "To be able to go on from there, search with `storage=` and a file."
+    if storage is not None:
+        kept = "They are kept: run it again to go on."
+    return f"The search was stopped after {task.done} trials. {kept}"
 
 
 def _named(name: str, on_trial: OnTrial) -> OnTrial:
@@ -269,15 +286,17 @@ def _run_one(study: "optuna.Study", objective: "Objective") -> None:
 
 
 def _teller(
-    study: "optuna.Study", space: Space, metric: str, on_trial: OnTrial | None
+    study: "optuna.Study", space: Space, metric: str, on_trial: OnTrial | None, task: Task
 ) -> Callable[[int], None]:
     """Return the callback that reports a finished trial, if it counts."""
     from recsys_lib.tuning.results import finished_trials, trials_of
 
     def tell(number: int) -> None:
         places = [one.number for one in finished_trials(study)]
+        task.step(done=len(places))
         if on_trial is not None and number in places:
             row = trials_of(study, space, metric).iloc[places.index(number)]
+            clear()  # it may write to the same terminal
             on_trial(row.to_dict())
 
     return tell

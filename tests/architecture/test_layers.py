@@ -11,7 +11,16 @@ ROOT = Path(recsys_lib.__file__).parent
 
 LAYERS = [
     {"errors", "seeding"},
-    {"checks", "ranking", "artifacts", "tables", "naming", "front_end", "formatting"},
+    {
+        "artifacts",
+        "checks",
+        "formatting",
+        "front_end",
+        "naming",
+        "progress",
+        "ranking",
+        "tables",
+    },
     {"dataset"},
     {"sources", "synthesis", "splitting", "training", "exploration"},
     {"models", "evaluation"},
@@ -23,6 +32,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SAME_LAYER = {
     ("ranking", "checks"),
     ("ranking", "seeding"),
+    ("progress", "front_end"),
     ("cli", "pipeline"),
     ("__main__", "cli"),
     ("pipeline", "plots"),
