@@ -95,6 +95,8 @@ class EpochRecommender(Recommender):
             try:
                 self._fit(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
             except KeyboardInterrupt:
+                if keeper is not None:
+                    keeper.write()
                 reached = f"{name} was stopped after epoch {task.done} of {epochs}"
                 # Without the frames of the backend, which fill three screens.
                 raise KeyboardInterrupt(f"{reached}. {resuming.advice(keeper)}") from None

@@ -21,19 +21,18 @@ def accompany(checkpoints: Path) -> None:
     checkpoints : Path
         Folder for training to go on from; deleted when the cell that trains is done.
     """
+    from IPython import get_ipython
+
     global _hooks
-    if not has_front_end():
+    shell: Any = get_ipython()
+    if shell is None or not has_front_end():
         return
     resuming.keep_in(checkpoints)
     if _hooks is None:
-        from IPython import get_ipython
-
         _hooks = _Hooks()
-        shell: Any = get_ipython()
-        if shell is not None:
-            shell.events.register("pre_run_cell", _hooks.begin)
-            shell.events.register("post_run_cell", _hooks.end)
-            shell.set_custom_exc((KeyboardInterrupt,), _show_interrupt)
+        shell.events.register("pre_run_cell", _hooks.begin)
+        shell.events.register("post_run_cell", _hooks.end)
+        shell.set_custom_exc((KeyboardInterrupt,), _show_interrupt)
 
 
 def _show_interrupt(

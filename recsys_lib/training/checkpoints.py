@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from recsys_lib.artifacts import (
     atomic_folder,
@@ -107,6 +108,7 @@ class Keeper:
         self.folder = Path(checkpoints.folder)
         #: Epoch of the newest checkpoint; 0 where there is none.
         self.epoch = 0
+        self._unwritten: tuple[int, dict[str, NDArray[Any]], list[dict[str, float]]] | None = None
         # As it will be read: tuples are lists in JSON, NumPy's numbers are numbers.
         self._identity = json.loads(json.dumps(identity, default=np.generic.item))
         self._written_at = time.monotonic()
@@ -171,21 +173,28 @@ class Keeper:
         ArtifactError
             If it cannot be written; the ones before stand.
         """
+        self._unwritten = (trainer.epoch, trainer.checkpoint(), list(trainer.history))
+        if last or self._is_due(trainer.epoch):
+            self.write()
+
+    def write(self) -> None:
+        """Write the last epoch that is done, if it is not on disk; such as after Ctrl-C."""
         from recsys_lib.training.device import in_use
 
-        if not (last or self._is_due(trainer.epoch)):
+        if self._unwritten is None:
             return
+        epoch, arrays, history = self._unwritten
         started = time.monotonic()
-        with atomic_folder(self.folder / f"epoch_{trainer.epoch:06d}") as part:
-            write_arrays(part / "arrays.npz", **trainer.checkpoint())
-            write_table(part / "history.parquet", pd.DataFrame(trainer.history))
-            facts = {"epoch": trainer.epoch, "fit": self._identity, "trained_on": in_use()}
+        with atomic_folder(self.folder / f"epoch_{epoch:06d}") as part:
+            write_arrays(part / "arrays.npz", **arrays)
+            write_table(part / "history.parquet", pd.DataFrame(history))
+            facts = {"epoch": epoch, "fit": self._identity, "trained_on": in_use()}
             write_manifest(part, kind="checkpoint", **facts)
         for old in self._newest_first()[self._rule.keep :]:
             shutil.rmtree(old, ignore_errors=True)
         self._written_at = time.monotonic()
         self._cost = self._written_at - started
-        self.epoch = trainer.epoch
+        self.epoch, self._unwritten = epoch, None
 
     def _is_due(self, epoch: int) -> bool:
         rule, waited = self._rule, time.monotonic() - self._written_at

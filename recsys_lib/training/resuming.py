@@ -88,5 +88,4 @@ def advice(keeper: Keeper | None) -> str:
         return "To be able to go on from there, fit with `checkpoint=` and a folder."
     if not keeper.epoch:
         return "It was too short to go on from: run it again."
-    on = f"Run it again to go on after epoch {keeper.epoch}"
-    return f"{on}; to start over, delete {keeper.folder}."
+    return f"Run it again to go on from there; to start over, delete {keeper.folder}."

@@ -1,11 +1,12 @@
 """Epochs, phases, counters, best weights, averages and checkpoints, on losses of one variable."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 from recsys_lib.training import backend
-from recsys_lib.training.passes import Measure, Pass
+from recsys_lib.training.passes import STEPS_PER_CALL, Measure, Pass
 from recsys_lib.training.phases import Monitor, Phase
 from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Rows
@@ -263,6 +264,22 @@ def test_a_pass_walks_in_chunks_and_pads_the_last_step(monkeypatch) -> None:
     assert whole.run()["users"] * 6 == pytest.approx(N_USERS)
     assert chunked.run()["users"] * 6 == pytest.approx(N_USERS)
     assert chunked.run()["entries"] == pytest.approx(whole.run()["entries"])
+
+
+def test_into_how_many_calls_steps_are_divided_changes_no_bit(monkeypatch) -> None:
+    """Calls are kept short by the clock, so that Ctrl-C is heard; results do not depend on it."""
+
+    def fit(seconds: float):
+        monkeypatch.setattr("recsys_lib.training.passes.CALL_S", seconds)
+        line = Line()
+        trainer = trainer_of(line, batch_size=1)
+        history = pd.DataFrame(trainer.fit(rows(), epochs=3)).drop(columns="seconds")
+        return host(line.weights), history.to_numpy(), trainer._passes[0]._pace
+
+    one_by_one, all_at_once = fit(0.0), fit(1e9)
+    assert (one_by_one[2], all_at_once[2]) == (1, STEPS_PER_CALL)
+    np.testing.assert_array_equal(one_by_one[0], all_at_once[0])
+    np.testing.assert_array_equal(one_by_one[1], all_at_once[1])
 
 
 def test_a_batch_that_exceeds_the_usual_slots_is_still_whole() -> None:
