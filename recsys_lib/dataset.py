@@ -20,8 +20,9 @@ from recsys_lib.artifacts import (
     write_manifest,
     write_table,
 )
+from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice, check_rating_scale
-from recsys_lib.errors import ArtifactError
+from recsys_lib.folds import Fold, Split, csr_arrays, csr_from
 from recsys_lib.tables import (
     Duplicates,
     check_frame,
@@ -37,7 +38,7 @@ __all__ = ["Dataset", "Fold", "Split"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset:
+class Dataset(Shown):
     """Users, items and the interactions between them.
 
     Attributes
@@ -246,7 +247,7 @@ class Dataset:
             More for the manifest to record, such as the source.
         """
         with atomic_folder(folder) as part:
-            arrays = _csr_arrays("user_items", self.user_items)
+            arrays = csr_arrays("user_items", self.user_items)
             if self.timestamps is not None:
                 arrays["timestamps"] = self.timestamps
             write_arrays(part / "interactions.npz", **arrays)
@@ -274,7 +275,7 @@ class Dataset:
         items = read_table(folder / "items.parquet")
         scale = record["rating_scale"]
         return cls(
-            user_items=_csr_from(arrays, "user_items"),
+            user_items=csr_from(arrays, "user_items"),
             user_ids=users.index,
             item_ids=items.index,
             users=users if record["has_users"] else None,
@@ -282,6 +283,23 @@ class Dataset:
             timestamps=arrays.get("timestamps"),
             rating_scale=(scale[0], scale[1]) if scale else None,
         )
+
+    def _facts(self) -> dict[str, Any]:
+        lo, hi = self.rating_scale or (1, 1)
+        times = None
+        if self.timestamps is not None and len(self.timestamps):
+            first, last = pd.to_datetime([self.timestamps.min(), self.timestamps.max()])
+            times = f"{first.date()} to {last.date()}"
+        return {
+            "users": self.n_users,
+            "items": self.n_items,
+            "interactions": self.n_interactions,
+            "density": f"{100 * self.density:.2f} %",
+            "values": "likes" if self.rating_scale is None else f"ratings, {lo:g} to {hi:g}",
+            "times": times,
+            "profile columns": None if self.users is None else list(self.users),
+            "catalog columns": None if self.items is None else list(self.items),
+        }
 
     def __repr__(self) -> str:
         scale = ""
@@ -293,108 +311,5 @@ class Dataset:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fold:
-    """Held-out data: what the model sees of each user, and what it must find.
-
-    Attributes
-    ----------
-    fold_in : csr_array of shape (n_rows, n_items), float32
-        What the model sees.
-    targets : csr_array of shape (n_rows, n_items), float32
-        What it must find; shares no entry with `fold_in`.
-    users : ndarray of shape (n_rows,), int64
-        The row of each user in the dataset.
-    """
-
-    fold_in: sparse.csr_array
-    targets: sparse.csr_array
-    users: NDArray[np.int64]
-
-    @property
-    def n_rows(self) -> int:
-        """Number of held-out users."""
-        return int(self.fold_in.shape[0])
-
-    def take(self, rows: NDArray[np.int64]) -> "Fold":
-        """Return the fold of some of its rows, by position."""
-        return Fold(fold_in=self.fold_in[rows], targets=self.targets[rows], users=self.users[rows])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Training data, validation fold and test fold.
-
-    Attributes
-    ----------
-    train : csr_array of shape (n_train_rows, n_items), float32
-    validation, test : Fold
-        Validation chooses settings and epochs; the test is used once.
-    train_users : ndarray of shape (n_train_rows,), int64
-        The row of each training user in the dataset.
-    items : ndarray of shape (n_items,), int64, or None
-        The column of each item in the dataset, where the split has other columns: the catalog of
-        ``strong_generalization(..., seeding="liang2018")``. None: the columns are the dataset's.
-    """
-
-    train: sparse.csr_array
-    validation: Fold
-    test: Fold
-    train_users: NDArray[np.int64]
-    items: NDArray[np.int64] | None = None
-
-    def save(self, folder: Path | str, **facts: Any) -> None:
-        """Write the split as a folder of arrays with a manifest, atomically."""
-        arrays = {**_csr_arrays("train", self.train), "train_users": self.train_users}
-        if self.items is not None:
-            arrays["items"] = self.items
-        for name, fold in (("validation", self.validation), ("test", self.test)):
-            arrays.update(_csr_arrays(f"{name}_fold_in", fold.fold_in))
-            arrays.update(_csr_arrays(f"{name}_targets", fold.targets))
-            arrays[f"{name}_users"] = fold.users
-        with atomic_folder(folder) as part:
-            write_arrays(part / "split.npz", **arrays)
-            write_manifest(part, kind="split", **facts)
-
-    @classmethod
-    def load(cls, folder: Path | str) -> Self:
-        """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
-        read_manifest(folder, kind="split")
-        arrays = read_arrays(Path(folder) / "split.npz")
-        validation, test = (
-            Fold(
-                fold_in=_csr_from(arrays, f"{name}_fold_in"),
-                targets=_csr_from(arrays, f"{name}_targets"),
-                users=arrays[f"{name}_users"],
-            )
-            for name in ("validation", "test")
-        )
-        return cls(
-            train=_csr_from(arrays, "train"),
-            validation=validation,
-            test=test,
-            train_users=arrays["train_users"],
-            items=arrays.get("items"),
-        )
-
-
 def _id_table(ids: pd.Index, frame: pd.DataFrame | None) -> pd.DataFrame:
     return storable(frame) if frame is not None else pd.DataFrame(index=ids)
-
-
-def _csr_arrays(name: str, matrix: sparse.csr_array) -> dict[str, NDArray[Any]]:
-    return {
-        f"{name}_data": matrix.data,
-        f"{name}_indices": matrix.indices,
-        f"{name}_indptr": matrix.indptr,
-        f"{name}_shape": np.array(matrix.shape, dtype=np.int64),
-    }
-
-
-def _csr_from(arrays: dict[str, NDArray[Any]], name: str) -> sparse.csr_array:
-    try:
-        parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
-        shape = tuple(int(size) for size in arrays[f"{name}_shape"])
-    except KeyError as error:
-        raise ArtifactError(f"The artifact must hold the array {error}; it does not.") from error
-    return sparse.csr_array(parts, shape=shape)

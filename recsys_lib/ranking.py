@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.cards import card
 from recsys_lib.checks import check_integer
 from recsys_lib.seeding import rng_from
 
@@ -21,10 +23,52 @@ class TopK(NamedTuple):
         Item positions; -1 where the list is shorter than k.
     scores : ndarray of shape (n_rows, k), float32
         Their scores, not increasing along a row; -inf where the list is shorter than k.
+
+    Examples
+    --------
+    >>> top = top_k(np.array([[0.5, 2.0, 1.0]]), 2)
+    >>> top.table(item_ids=pd.Index(["x", "y", "z"]))
+       row  rank item_id  score
+    0    0     1       y    2.0
+    1    0     2       z    1.0
     """
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
+
+    def table(self, item_ids: pd.Index, user_ids: pd.Index | None = None) -> pd.DataFrame:
+        """Return the lists with the ids of a dataset, one row for each item listed.
+
+        Parameters
+        ----------
+        item_ids : Index of length n_items
+            Of the dataset: ``dataset.item_ids``.
+        user_ids : Index of length n_rows, optional
+            Names of the rows; by default they are numbered.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``row, rank, item_id, score``.
+        """
+        rows, places = np.nonzero(self.items >= 0)
+        return pd.DataFrame(
+            {
+                "row": rows if user_ids is None else user_ids.take(rows),
+                "rank": places + 1,
+                "item_id": item_ids.take(self.items[rows, places]),
+                "score": self.scores[rows, places],
+            }
+        )
+
+    def _repr_html_(self) -> str:
+        n_rows, k = self.items.shape
+        shown = [[str(item) if item >= 0 else None for item in row[:10]] for row in self.items[:10]]
+        ranks = [f"rank {place + 1}" for place in range(min(k, 10))]
+        frame = pd.DataFrame(shown, [f"row {row}" for row in range(len(shown))], ranks)
+        more = "" if (n_rows, k) <= (10, 10) else f", of which the first {len(shown)} are shown"
+        title = f"{n_rows:,} lists of {k} item positions{more}"
+        return card(title, frame) + "Ids: <code>table(dataset.item_ids)</code>"
 
 
 def mask_seen(scores: NDArray[np.float32], seen: sparse.csr_array) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
 from recsys_lib.bundle.desk import Desk, History, Person
+from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice, check_integer, check_is_fitted, check_number
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, DataError
@@ -54,7 +55,7 @@ class _Answer:
 
 
 @dataclass(kw_only=True)
-class Bundle:
+class Bundle(Shown):
     """A fitted model with everything needed to recommend for a person.
 
     Parameters

@@ -20,6 +20,7 @@ from recsys_lib.artifacts import (
     write_manifest,
     write_table,
 )
+from recsys_lib.cards import Shown
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.catalog import Metric, parse_metric
 from recsys_lib.evaluation.estimates import Sample, bootstrap, percentile_interval
@@ -28,7 +29,7 @@ __all__ = ["Report"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Report:
+class Report(Shown):
     """The values of one scorer on one fold.
 
     Attributes
@@ -203,6 +204,18 @@ class Report:
             protocol=facts["protocol"],
             definitions=dict(facts["definitions"]),
         )
+
+    def _title(self) -> str:
+        return f"Report of {self.name}"
+
+    def _facts(self) -> pd.DataFrame:
+        rows = {}
+        for metric in self.metrics:
+            sample = self.sample(metric) if metric in self.per_user_metrics else None
+            error, n_users = (sample.standard_error, sample.n_users) if sample else (None, None)
+            rows[metric] = (self[metric], error, n_users)
+        columns = ["value", "standard error", "users"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{metric} {self[metric]:.4f}" for metric in self.metrics)

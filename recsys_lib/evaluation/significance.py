@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from recsys_lib.cards import Shown
 from recsys_lib.checks import check_fraction
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.catalog import Metric, parse_metric
@@ -30,7 +31,7 @@ __all__ = ["Comparison", "compare", "holm"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Comparison:
+class Comparison(Shown):
     """The result of `compare`.
 
     Attributes
@@ -54,6 +55,16 @@ class Comparison:
     def verdict(self) -> str:
         """The verdict on the first metric."""
         return next(iter(self.verdicts.values()))
+
+    def _title(self) -> str:
+        return " ".join(self.verdicts.values())
+
+    def _facts(self) -> pd.DataFrame:
+        columns = ["metric", "model", "value", "low", "high", "n_users"]
+        return self.scores[columns].rename(columns={"n_users": "users"})
+
+    def __repr__(self) -> str:
+        return f"Comparison({' '.join(self.verdicts.values())})"
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.artifacts import atomic_folder, read_arrays, write_arrays, write_manifest
+from recsys_lib.cards import Shown
 from recsys_lib.checks import check_integer, check_is_fitted, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
@@ -23,7 +24,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(kw_only=True)
-class Recommender:
+class Recommender(Shown):
     """Base of every model.
 
     A model scores *rows*, not user ids: users seen in training, unseen users, evaluated, served
@@ -173,6 +174,11 @@ class Recommender:
         model._restore(read_arrays(folder / "arrays.npz"))
         model._load_extra(folder)
         return model
+
+    def _facts(self) -> dict[str, Any]:
+        n_items = getattr(self, "n_items_", None)
+        fitted = "no" if n_items is None else f"on {n_items:,} items"
+        return {"fitted": fitted, **self.config()}
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         """Learn from checked rows; set the learned attributes."""

@@ -18,6 +18,7 @@ from recsys_lib.artifacts import (
     write_manifest,
     write_table,
 )
+from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Dataset
 from recsys_lib.synthesis.calibration import rating_thresholds
@@ -44,7 +45,7 @@ Kind = Literal["ratings", "clicks"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class World:
+class World(Shown):
     """Data with a known truth.
 
     Attributes
@@ -214,6 +215,17 @@ class World:
         # A cached property is what stands in the instance's dictionary: no need to draw it again.
         world.__dict__["event_log"] = events_log(tables["events"], *ids)
         return world
+
+    def _facts(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "users": len(self.users),
+            "items": len(self.items),
+            "ratings": len(self.rating_log),
+            "rating scale": "{:g} to {:g}".format(*settings.rating_scale),
+            "share of variance that is signal": settings.rho2,
+            "seed": settings.seed,
+        }
 
     def __repr__(self) -> str:
         return (

@@ -1,0 +1,154 @@
+"""What is held out: folds, and the split into training, validation and test parts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.artifacts import (
+    atomic_folder,
+    read_arrays,
+    read_manifest,
+    write_arrays,
+    write_manifest,
+)
+from recsys_lib.cards import Shown
+from recsys_lib.errors import ArtifactError
+
+__all__ = ["Fold", "Split", "csr_arrays", "csr_from"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold(Shown):
+    """Held-out data: what the model sees of each user, and what it must find.
+
+    Attributes
+    ----------
+    fold_in : csr_array of shape (n_rows, n_items), float32
+        What the model sees.
+    targets : csr_array of shape (n_rows, n_items), float32
+        What it must find; shares no entry with `fold_in`.
+    users : ndarray of shape (n_rows,), int64
+        The row of each user in the dataset.
+    """
+
+    fold_in: sparse.csr_array
+    targets: sparse.csr_array
+    users: NDArray[np.int64]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of held-out users."""
+        return int(self.fold_in.shape[0])
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "users": self.n_rows,
+            "items": self.fold_in.shape[1],
+            "interactions seen": self.fold_in.nnz,
+            "interactions to find": self.targets.nnz,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Fold({self.n_rows:,} users x {self.fold_in.shape[1]:,} items, {self.fold_in.nnz:,} "
+            f"interactions seen, {self.targets.nnz:,} to find)"
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> "Fold":
+        """Return the fold of some of its rows, by position."""
+        return Fold(fold_in=self.fold_in[rows], targets=self.targets[rows], users=self.users[rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split(Shown):
+    """Training data, validation fold and test fold.
+
+    Attributes
+    ----------
+    train : csr_array of shape (n_train_rows, n_items), float32
+    validation, test : Fold
+        Validation chooses settings and epochs; the test is used once.
+    train_users : ndarray of shape (n_train_rows,), int64
+        The row of each training user in the dataset.
+    items : ndarray of shape (n_items,), int64, or None
+        The column of each item in the dataset, where the split has other columns: the catalog of
+        ``strong_generalization(..., seeding="liang2018")``. None: the columns are the dataset's.
+    """
+
+    train: sparse.csr_array
+    validation: Fold
+    test: Fold
+    train_users: NDArray[np.int64]
+    items: NDArray[np.int64] | None = None
+
+    def _facts(self) -> pd.DataFrame:
+        rows = {"train": (self.train.shape[0], self.train.nnz, None)}
+        for name, fold in (("validation", self.validation), ("test", self.test)):
+            rows[name] = (fold.n_rows, fold.fold_in.nnz, fold.targets.nnz)
+        columns = ["users", "interactions seen", "to find"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+    def __repr__(self) -> str:
+        return (
+            f"Split({self.train.shape[0]:,} users to train on, {self.validation.n_rows:,} to "
+            f"validate, {self.test.n_rows:,} to test, {self.train.shape[1]:,} items)"
+        )
+
+    def save(self, folder: Path | str, **facts: Any) -> None:
+        """Write the split as a folder of arrays with a manifest, atomically."""
+        arrays = {**csr_arrays("train", self.train), "train_users": self.train_users}
+        if self.items is not None:
+            arrays["items"] = self.items
+        for name, fold in (("validation", self.validation), ("test", self.test)):
+            arrays.update(csr_arrays(f"{name}_fold_in", fold.fold_in))
+            arrays.update(csr_arrays(f"{name}_targets", fold.targets))
+            arrays[f"{name}_users"] = fold.users
+        with atomic_folder(folder) as part:
+            write_arrays(part / "split.npz", **arrays)
+            write_manifest(part, kind="split", **facts)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
+        read_manifest(folder, kind="split")
+        arrays = read_arrays(Path(folder) / "split.npz")
+        validation, test = (
+            Fold(
+                fold_in=csr_from(arrays, f"{name}_fold_in"),
+                targets=csr_from(arrays, f"{name}_targets"),
+                users=arrays[f"{name}_users"],
+            )
+            for name in ("validation", "test")
+        )
+        return cls(
+            train=csr_from(arrays, "train"),
+            validation=validation,
+            test=test,
+            train_users=arrays["train_users"],
+            items=arrays.get("items"),
+        )
+
+
+def csr_arrays(name: str, matrix: sparse.csr_array) -> dict[str, NDArray[Any]]:
+    """Return a matrix as arrays to save, whose names begin with `name`."""
+    return {
+        f"{name}_data": matrix.data,
+        f"{name}_indices": matrix.indices,
+        f"{name}_indptr": matrix.indptr,
+        f"{name}_shape": np.array(matrix.shape, dtype=np.int64),
+    }
+
+
+def csr_from(arrays: dict[str, NDArray[Any]], name: str) -> sparse.csr_array:
+    """Return the matrix that `csr_arrays` took apart."""
+    try:
+        parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+        shape = tuple(int(size) for size in arrays[f"{name}_shape"])
+    except KeyError as error:
+        raise ArtifactError(f"The artifact must hold the array {error}; it does not.") from error
+    return sparse.csr_array(parts, shape=shape)
