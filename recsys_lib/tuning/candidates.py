@@ -23,7 +23,7 @@ def as_model(model: Any) -> Any:
     Examples
     --------
     >>> as_model("EASE")
-    EASE(l2=300.0, solver='auto')
+    EASE()
     """
     if isinstance(model, str):
         model = model_class(model)
@@ -61,7 +61,7 @@ def with_settings(model: Any, settings: Mapping[str, Any]) -> Any:
     Examples
     --------
     >>> with_settings(as_model("EASE"), {"l2": 20.0})
-    EASE(l2=20.0, solver='auto')
+    EASE(l2=20.0)
     """
     if isinstance(model, Recommender):
         return dataclasses.replace(model, **settings)
