@@ -13,7 +13,9 @@ from recsys_lib.errors import DataError
 __all__ = ["favorite_group", "group_labels", "liking_by_group"]
 
 _MOST_GROUPS = 40
-_TITLE = re.compile(r"^name$|title", re.IGNORECASE)
+# What things are called is no group; a job title may be one, but not by its first word.
+_NAMES = re.compile(r"title|name", re.IGNORECASE)
+_NAMED = re.compile(r".*(title|name)", re.IGNORECASE)
 
 
 def group_labels(
@@ -71,10 +73,13 @@ def _group_column(frame: pd.DataFrame | None, column: str) -> str | None:
     if column or frame is None:
         return column or None
     texts = frame.select_dtypes(exclude=["number", "datetime", "timedelta"])
-    texts = texts[[name for name in texts if not _TITLE.search(str(name))]]
     counts = [
-        {str(name): read(values.dropna()).nunique() for name, values in texts.items()}
-        for read in (_whole, _words)
+        {
+            str(name): read(values.dropna()).nunique()
+            for name, values in texts.items()
+            if not left_out.fullmatch(str(name))
+        }
+        for read, left_out in ((_whole, _NAMES), (_words, _NAMED))
     ]
     # Values of which each row has its own are no groups, however few rows there are.
     most = min(_MOST_GROUPS, len(frame) // 2)

@@ -233,3 +233,6 @@ def test_a_category_makes_the_groups_and_a_title_never_does() -> None:
     for columns, name in (([], "category"), (["category"], "genres")):
         assert group_labels(games.drop(columns=columns), games.index).name == name
     assert set(group_labels(games[["title", "name"]], games.index)) == {"all"}
+    unique = games.assign(movie_title=[f"{word} {n}" for n, word in enumerate(games["title"])])
+    assert set(group_labels(unique[["movie_title"]], games.index)) == {"all"}
+    assert group_labels(pd.DataFrame({"job_title": ["dev", "ops"] * 9}), None).name == "job_title"
