@@ -358,4 +358,13 @@ def _in_parameters(message: str) -> str:
     )
     message = re.sub(r"\btimestamp=None", "TIMESTAMP_COLUMN none", message)
     message = re.sub(r'\bduplicates="(\w+)"', r"DUPLICATES \1", message)
-    return re.sub(rf'\b({"|".join(_OPTIONS)})="?([^\s",.]+|\[[^]]*\])"?', r"READING.\1 \2", message)
+    return re.sub(
+        rf'\b({"|".join(_OPTIONS)})=(?:"([^"]+)"|([^\s",.)]+|\[[^]]*\]))',
+        lambda found: f"READING.{found[1]} {_as_typed(found[2] or found[3])}",
+        message,
+    )
+
+
+def _as_typed(value: str) -> str:
+    """Return a value as a shell takes it."""
+    return f'"{value}"' if re.search(r"[\s\\]", value) else value

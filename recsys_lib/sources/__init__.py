@@ -1,4 +1,4 @@
-"""Doors: interactions, catalogs and profiles from DataFrames and files, checked on the way in."""
+"""Load interactions, catalogs and profiles from tables, files and databases, and check them."""
 
 from recsys_lib.sources.feedback import to_likes
 from recsys_lib.sources.grouplens import movielens

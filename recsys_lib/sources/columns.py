@@ -1,4 +1,4 @@
-"""Which column is what: names recognized where they are plain, asked for where they are not."""
+"""Which column is what: recognized by its name, or asked for."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -98,7 +98,7 @@ _WHERE_ALONE = {
         "description",
     ),
 }
-# Two names of one role in one table are two candidates, except for these, which say it outright.
+# Two candidates for one role are ambiguous, unless one of them has one of these names.
 _OUTRIGHT = {"userid", "itemid", "value", "rating", "timestamp", "event", "title", "dwell"}
 
 
@@ -113,7 +113,7 @@ def find_column(
     columns : sequence of str
         The columns of the table.
     given : str or None
-        A name; ``"auto"`` to recognize it; None where the table shall have no such column.
+        A name; ``"auto"`` to recognize it; None to use no such column.
     table : str
         What the table is called in errors.
     required : bool
@@ -176,7 +176,7 @@ def _named(role: str, columns: Sequence[str], given: str, table: str) -> str:
 
 
 def distinct(roles: dict[str, str | None], table: str) -> None:
-    """Raise `DataError` where one column was named for two roles."""
+    """Raise `DataError` if one column was named for two roles."""
     taken: dict[str, str] = {}
     for role, column in roles.items():
         if column is None:

@@ -1,4 +1,4 @@
-"""One way in for every source: opened by what it is, reduced where it lies if that is asked for."""
+"""Open any source, find its columns, and clean or reduce them."""
 
 from pathlib import Path
 from typing import Any, TypeAlias

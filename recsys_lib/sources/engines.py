@@ -1,4 +1,4 @@
-"""Engines that hold tables: connected without secrets in the code, asked for columns by role."""
+"""Tables and queries of databases, read or reduced where they are."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def open_engine(
     -----
     A password is taken from the environment variable ``RECSYS_DB_PASSWORD``, else from the keyring
     (service ``recsys-lib``, name ``user@host``) where the package `keyring` is installed, else it
-    is left to the driver: PostgreSQL knows ``PGPASSWORD`` and ``~/.pgpass``. It is never part of a
+    is left to the driver: PostgreSQL reads ``PGPASSWORD`` and ``~/.pgpass``. It is never part of a
     name, a message or a manifest.
     """
     if isinstance(source, (str, Path)):
@@ -72,7 +72,7 @@ def open_engine(
 
 @dataclass
 class EngineTable:
-    """A table or query of an engine, under the questions of `Table`."""
+    """A table or query of a database, with the interface of `Table`."""
 
     connection: Any
     location: str
@@ -126,7 +126,7 @@ class EngineTable:
         return other
 
     def write(self, expression: Any, file: Path) -> None:
-        """Write the rows of an expression as Parquet, never holding all of them."""
+        """Write the rows of an expression as Parquet, without holding all of them in memory."""
         self._attempt(lambda: self._write(expression, file), "answer")
 
     def _write(self, expression: Any, file: Path) -> None:
@@ -206,7 +206,7 @@ class EngineTable:
         return self.connection.table(name, database=tuple(space)).schema().names
 
     def _attempt(self, action: Any, must: str) -> Any:
-        """Run something on the engine; what goes wrong is a `DataError` without secrets."""
+        """Run something on the engine; its errors become a `DataError` without secrets."""
         try:
             return action()
         except (DataError, ConfigError):
@@ -244,7 +244,7 @@ def over_parquet(paths: Sequence[Path], name: str) -> EngineTable:
 
 
 def limit(table: EngineTable, memory: str | None, threads: int | None) -> None:
-    """Cap what an embedded DuckDB takes; beyond it works on the disk."""
+    """Cap the memory and threads of an embedded DuckDB; beyond that it spills to disk."""
     if table.engine != "duckdb":
         return
     try:

@@ -1,4 +1,4 @@
-"""Ratings made likes, where a model asks what somebody likes and not how much."""
+"""Turn ratings into likes, for models of what people like rather than how much."""
 
 from typing import Literal
 
@@ -14,16 +14,16 @@ def to_likes(
 ) -> pd.DataFrame:
     """Keep the interactions that are likes, each with the value 1.
 
-    For events rather than ratings see `Reduction`, whose weights, dwell and half-life make a
-    confidence of them.
+    For events rather than ratings see `Reduction`, which turns weights, dwell time and half-life
+    into a confidence.
 
     Parameters
     ----------
     interactions : DataFrame
         With ``user_id`` and ``value``, as `read_interactions` returns it. Not modified.
     min_value : float or "user mean"
-        Lowest rating that is a like, or that each user's own mean is: who never gives more than
-        three stars likes something too. Somebody whose ratings are all alike then likes all.
+        Lowest rating that is a like; or each user's own mean, since people who never give more than
+        three stars like something too. A user whose ratings are all equal then likes everything.
 
     Returns
     -------

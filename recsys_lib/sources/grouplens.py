@@ -1,4 +1,4 @@
-"""MovieLens, from files at hand or fetched once: the data that papers and peers are compared on."""
+"""MovieLens, from local files or downloaded once: the data on which papers are compared."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ _GENRES = [
 
 @dataclass(frozen=True)
 class _Release:
-    """What GroupLens calls a release, the checksum it publishes, and its rating scale."""
+    """Folder name of a release, its published checksum, and its rating scale."""
 
     folder: str
     md5: str | None
@@ -56,11 +56,11 @@ def movielens(
     ----------
     name : {"100k", "1m", "20m", "latest-small"}
     folder : Path or str
-        Where the release lies or shall lie, as ``folder/ml-100k`` and so on: GroupLens' own files,
-        or RecBole's ``ml-100k.inter``, ``.item`` and ``.user``. A zip at hand is unpacked.
+        Where the release is or will be stored, as ``folder/ml-100k`` and so on: GroupLens' own
+        files, or RecBole's ``ml-100k.inter``, ``.item`` and ``.user``. A zip there is unpacked.
     download : bool
-        Whether to fetch what is not there. Its MD5 is compared with the one GroupLens publishes
-        (``latest-small`` changes with time and has none).
+        Whether to download a missing release. Its MD5 is compared with the published one
+        (``latest-small`` changes over time and has none).
 
     Returns
     -------
@@ -70,7 +70,7 @@ def movielens(
     Raises
     ------
     DataError
-        Where the release is not at hand and cannot be fetched, or the archive is not the published
+        If the release is not there and cannot be downloaded, or the archive is not the published
         one.
 
     Notes
@@ -97,7 +97,7 @@ def movielens(
 
 
 def _files(place: Path, release: _Release) -> dict[str, Path]:
-    """Return the files of a release in whichever layout it lies there."""
+    """Return the files of a release, in whichever layout they are."""
     layouts = (
         ("ratings.csv", "movies.csv", ""),
         ("ratings.dat", "movies.dat", "users.dat"),
@@ -157,7 +157,7 @@ def _user_columns(ratings: Path) -> list[str]:
 
 
 def _obtain(place: Path, release: _Release, download: bool) -> None:
-    """Unpack the archive beside the place, fetched first where it is not there."""
+    """Unpack the archive, after downloading it if it is missing."""
     archive = place.parent / f"{release.folder}.zip"
     if not archive.is_file():
         if not download:
@@ -178,7 +178,7 @@ def _obtain(place: Path, release: _Release, download: bool) -> None:
 
 
 def _fetch(archive: Path, place: Path, release: _Release) -> None:
-    """Fetch an archive under a temporary name, so that half of one is never taken for it."""
+    """Download an archive under a temporary name, so that a partial one is never used."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     part = archive.with_name(f".{archive.name}.{os.getpid()}.part")
     try:

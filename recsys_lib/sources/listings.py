@@ -49,9 +49,9 @@ def lists_items(path: Path, encoding: str) -> bool:
 
 @dataclass
 class ListedItems:
-    """Items of one user a line, as CiteULike-a and Amazon-Book are handed round [1]_.
+    """One line a user with all items, as CiteULike-a and Amazon-Book are distributed [1]_.
 
-    The user's id is the number of the line, counted from 0, as in the files that belong to them.
+    The user's id is the line number, counted from 0, as in the files that come with them.
 
     References
     ----------

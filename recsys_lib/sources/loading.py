@@ -108,7 +108,7 @@ def _key(source: Source, given: str, options: TextOptions) -> str:
 def _join(
     frame: pd.DataFrame, other: pd.DataFrame, role: str, table: Table, mode: Mode
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Make the ids of both tables one type, and see that `other` lists every id used."""
+    """Make the ids of both tables one type, and check that `other` lists every id used."""
     column = f"{role}_id"
     ids = frame[column]
     if ids.dtype != other.index.dtype:

@@ -1,4 +1,4 @@
-"""What can be wrong with a column of a table: found all at once, then raised, dropped or listed."""
+"""Problems in a table: all found at once, then raised, dropped or listed."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from recsys_lib.errors import DataError
 from recsys_lib.sources.tables import Table, list_places
 
-#: "strict" raises at the first problem; "lenient" drops the rows concerned and warns.
+#: "strict" raises at the first problem; "lenient" drops the affected rows and warns.
 Mode = Literal["strict", "lenient"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of defect in one column, with the rows that have it.
+    """One kind of problem in one column, with the rows that have it.
 
     Attributes
     ----------
@@ -27,17 +27,17 @@ class Problem:
     column : str
         The column, as the table calls it.
     requirement : str
-        What must hold; starts the message of the error.
+        What must hold; the start of the error message.
     evidence : str
-        What the first row has instead.
+        What the first affected row has instead.
     remedy : str
         What to do.
     rows : ndarray of int64
-        0-based positions of the rows concerned, ascending.
+        0-based positions of the affected rows, ascending.
     fatal : bool
-        Whether dropping rows cannot mend it.
+        Whether dropping rows would not fix it.
     warning : bool
-        Whether it may be meant so: reported, never raised and never dropped.
+        Whether it may be intended: reported, never raised and never dropped.
     """
 
     check: str
@@ -61,7 +61,7 @@ class Problem:
 def settle(
     frame: pd.DataFrame, problems: Sequence[Problem], table: Table, mode: Mode
 ) -> pd.DataFrame:
-    """Raise the first problem, or return the frame without the rows concerned and warn.
+    """Raise the first problem, or return the frame without the affected rows and warn.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def settle(
         One row a record of the table, in its order.
     problems : sequence of Problem
     table : Table
-        Finds the places again.
+        Tells where the rows are.
     mode : {"strict", "lenient"}
 
     Returns
@@ -80,7 +80,7 @@ def settle(
     Raises
     ------
     DataError
-        In strict mode for any problem, in lenient mode for one that dropping rows cannot mend.
+        In strict mode for any problem, in lenient mode for one that dropping rows would not fix.
     """
     serious = [problem for problem in problems if not problem.warning]
     fatal = [problem for problem in serious if problem.fatal]

@@ -1,4 +1,4 @@
-"""Events made interactions where they lie: one expression, run by the engine that holds them."""
+"""Turn events into interactions: one expression, run by the engine that holds the events."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,35 +18,35 @@ _HEX = 16**8
 
 @dataclass(frozen=True, kw_only=True)
 class Reduction:
-    """What many events of a user and an item amount to, and which users and items are kept.
+    """A rule that makes one value of the events of a user and an item, and selects both.
 
-    Every event counts with a weight, the product of what is asked for below; the weights of a pair
-    of user and item are combined to its value, the confidence of implicit feedback [1]_:
+    Every event gets a weight, the product of the terms below that are given; the weights of a pair
+    of user and item are combined into its value, the confidence of implicit feedback [1]_:
 
         weights[event] * value * min(dwell, dwell_cap) / dwell_cap * 2 ** (-age / half_life)
 
     Parameters
     ----------
     weights : mapping of str to float, optional
-        Weight of each kind of event; events of other kinds are left out. Without it each counts 1.
+        Weight of each kind of event; other kinds are left out. By default each event counts 1.
     dwell_cap : float, optional
-        In seconds, > 0: an event counts in proportion to the time spent, up to this.
+        In seconds, > 0: an event counts in proportion to the time spent, up to this cap.
     half_life : float, optional
         In days, > 0: an event of this age counts half.
     now : timestamp, optional
-        What age is reckoned from; by default the latest time of the events that are read.
+        The time from which age is measured; by default the latest time in the events.
     combine : {"sum", "last", "max", "mean"}
         How the values of a pair become one: "sum" for events, "last" for ratings that were changed.
     where : str, optional
         A predicate in SQL over the columns of the table: which rows are read at all.
     min_user_items, min_item_users : int
-        Users with fewer items and items with fewer users are left out, again and again until none
-        is left with fewer (the k-core).
+        Users with fewer items and items with fewer users are left out, repeatedly until none
+        remains (the k-core).
     sample : float
-        Share of users in (0, 1], chosen by a hash of the id: the same users whenever it is asked,
-        on every engine (Impala has a hash of its own).
+        Share of users in (0, 1], chosen by a hash of the id: the same users each time, on every
+        engine (except Impala, which has its own hash).
     seed : int
-        Of that choice.
+        Seed of the sample.
     event, dwell : str
         Columns; by default recognized by their names.
 
@@ -145,7 +145,7 @@ class Reduction:
         return events.group_by(["user_id", "item_id"]).aggregate(**found)
 
     def core(self, pairs: Any) -> Any:
-        """Return the pairs whose user and item occur often enough among `pairs`: one round."""
+        """Return the pairs whose user and item occur often enough in `pairs`: one round."""
         # Counts joined back, for a window over all pairs would sort them; an inner join on ids that
         # occur once, for a second semi-join comes out in a dialect that PostgreSQL does not speak.
         names = list(pairs.columns)
@@ -179,11 +179,11 @@ class Reduction:
         if self.half_life is not None:
             age = ibis.literal(latest) - seconds_of(events.timestamp)
             weight = weight * (age * (-math.log(2) / (self.half_life * _DAY))).exp()
-        # A sum passes over nulls in silence; NaN stays and is refused where the table is checked.
+        # A sum silently skips nulls; NaN stays, and is refused when the table is checked.
         return ibis.coalesce(weight, float("nan"))
 
     def _latest(self, events: Any) -> float:
-        """Return the time that age is reckoned from, in seconds since 1970."""
+        """Return the time from which age is measured, in seconds since 1970."""
         if self.now is not None:
             moment = pd.Timestamp(self.now)
             moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment
@@ -202,7 +202,7 @@ class Reduction:
 
 
 def _often(pairs: Any, key: str, least: int) -> Any:
-    """Return the ids that occur at least so often."""
+    """Return the ids that occur at least `least` times."""
     counts = pairs.group_by(key).aggregate(n=pairs.count())
     return counts.filter(counts.n >= least).select(key)
 

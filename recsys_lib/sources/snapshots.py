@@ -1,4 +1,4 @@
-"""Snapshots: what a door gave, written once, so that later work reads the same offline."""
+"""Snapshots: interactions of a source, written once, to be read offline later."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ _FILE = "interactions.parquet"
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What a snapshot holds.
+    """Facts about a snapshot.
 
     Attributes
     ----------
@@ -77,9 +77,9 @@ def snapshot(
         The folder to write: ``interactions.parquet``, sorted by user and item, and a manifest. An
         artifact already there is replaced; anything else is refused.
     memory : str, optional
-        Cap of the embedded DuckDB, such as ``"2GB"``: beyond it works on the disk.
+        Cap of the embedded DuckDB, such as ``"2GB"``; beyond that it spills to disk.
     threads : int, optional
-        Of the embedded DuckDB.
+        Threads of the embedded DuckDB.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def snapshot(
 
 
 def read_facts(folder: Path | str) -> Snapshot:
-    """Return what a snapshot holds, verified; `ArtifactError` if it is damaged."""
+    """Return the facts about a snapshot, verified; `ArtifactError` if it is damaged."""
     record = read_manifest(folder, kind="snapshot")
     try:
         return Snapshot(**{name: record[name] for name in Snapshot.__dataclass_fields__})
@@ -154,13 +154,13 @@ def _reduce_to(
 
 
 def _describe(file: Path, source: str, scale: tuple[float, float] | None) -> dict[str, Any]:
-    """Count what was written, a row group at a time, and refuse what is no interaction."""
+    """Count what was written, one row group at a time; refuse rows that are not interactions."""
     import pyarrow.compute as pc
     from pyarrow import parquet
 
     held = parquet.ParquetFile(file)
     if held.metadata.num_rows == 0:
-        raise DataError(f"{source} must give at least one row; it gives none. Check the rule.")
+        raise DataError(f"{source} must yield at least one row; it has none. Check the rule.")
     wrong: Counter[tuple[str, str]] = Counter()
     items: set[Any] = set()
     users, last_user, ends = 0, None, []
@@ -206,7 +206,7 @@ def _defects(part: Any, scale: tuple[float, float] | None) -> dict[tuple[str, st
 def _refuse(count: int, column: str, must: str, source: str) -> None:
     if count:
         raise DataError(
-            f"Column {column!r} of what {source} gives must {must}; {count:,} rows do not. "
+            f"Column {column!r} of the rows from {source} must {must}; {count:,} rows do not. "
             "Leave them out with `where`, or correct them."
         )
 

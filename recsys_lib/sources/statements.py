@@ -1,4 +1,4 @@
-"""The SQL that engines are sent: the innermost SELECT, and the whole for who wants to read it."""
+"""The SQL sent to engines: the innermost SELECT, and the whole statement for reading."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -75,12 +75,12 @@ def select_sql(
 
 
 def show_sql(reduce: Reduction, engine: str, table: str, columns: Mapping[str, str]) -> str:
-    """Return the SQL by which an engine would reduce a table, without asking the engine.
+    """Return the SQL with which an engine would reduce a table, without contacting the engine.
 
     Parameters
     ----------
     reduce : Reduction
-        With `now` where it has a half-life, because the latest time is not known here.
+        Needs `now` if it has a half-life, because the latest time is not known here.
     engine : {"duckdb", "postgres", "trino", "impala"}
     table : str
         Such as ``"labs.events"``.

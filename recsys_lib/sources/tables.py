@@ -1,7 +1,7 @@
-"""Tables as they come: one small reader per format, all with the same three questions.
+"""Tables in any format: one small reader each, all with the same interface.
 
-A table knows its column names without being read, reads only the columns it is asked for, and
-can say where a row lies ("line 17 of ratings.csv"), so that an error can point at it.
+A table knows its column names without being read, reads only the columns asked for, and can say
+where a row is ("line 17 of ratings.csv"), so that an error can point at it.
 """
 
 import re
@@ -33,7 +33,7 @@ _LISTED = 5
 
 
 class Table(Protocol):
-    """What the rest of the package may ask of any input."""
+    """The interface of every input."""
 
     name: str
     columns: list[str]

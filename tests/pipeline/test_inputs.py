@@ -137,9 +137,12 @@ def test_a_column_that_is_not_recognized_is_named_by_its_parameter(begin, projec
         ({"columns": ["user_id", "item_id", "rating"]}, b"ann,x,5\nbob,x,3\n", "auto"),
         ({"mode": "lenient"}, b"user_id,item_id,rating\nann,x,5\nbob,x,3\ncat,x,?\n", "auto"),
         ({"delimiter": "^"}, b"user_id^item_id^rating\nann^x^5\nbob^x^3\n", "auto"),
+        ({"decimal": ","}, b"user_id;item_id;rating\nann;x;5,5\nbob;x;3\n", "auto"),
+        ({"quoting": False}, b'user_id,item_id,rating\n"ann" b,x,5\nbob,x,3\n', "auto"),
+        ({"date_format": "%d/%m/%Y"}, b"user,item,date\na,x,01/02/2024\nb,x,03/02/2024\n", "auto"),
         ({}, b"user_id,item_id,rating,date\nann,x,5,soon\nbob,x,3,late\n", "none"),
     ],
-    ids=["encoding", "no header", "lenient", "delimiter", "no times"],
+    ids=["encoding", "no header", "lenient", "delimiter", "decimal", "quotes", "dates", "no times"],
 )
 @pytest.mark.filterwarnings("ignore:.*dropped")
 def test_options_of_reading_reach_the_reader(begin, project, reading, text, timestamp):
@@ -158,8 +161,11 @@ def test_an_unknown_option_of_reading_is_answered_with_the_near_one(begin):
     [
         (b"user_id,item_id,rating\nann,x,5\nann,x,3\n", "DUPLICATES last"),
         ("user_id,item_id,rating\nJörg,x,5\n".encode("latin-1"), "READING.encoding latin-1"),
+        (b"user_id;item_id;rating\nann;x;5,5\n", "READING.decimal , if"),
+        (b'user_id,item_id,rating\n"ann" b,x,5\n', "READING.quoting False"),
+        (b"user_id,item_id,date\na,x,1/2/2024 8:26\n", 'READING.date_format "%d/%m/%Y %H:%M"'),
     ],
-    ids=["repeated pairs", "encoding"],
+    ids=["repeated pairs", "encoding", "decimal", "quotes", "dates"],
 )
 def test_remedies_name_parameters(begin, project, text, remedy):
     (project.root / "own.csv").write_bytes(text)
