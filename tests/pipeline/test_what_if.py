@@ -1,6 +1,7 @@
 """What if: the table in batch, the controls where there is somebody to use them."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -131,6 +132,28 @@ def test_the_list_follows_the_controls(bundle):
     assert edited["item_id"].tolist() != list_change(bundle, "nle", k=3)["item_id"].tolist()
     assert len(shown) == 3
     assert "without Lab A; with Lab D (9)" in shown[-1]["text/html"]
+
+
+@pytest.mark.parametrize("place", ["JPY_SESSION_NAME", "VOILA_BASE_URL"])
+def test_where_somebody_watches_the_list_stands_below_the_controls(bundle, monkeypatch, place):
+    monkeypatch.setenv(place, "here")
+    shown = []
+
+    def display(one, **options):
+        shown.append(one)
+        return SimpleNamespace(update=lambda view, **_: shown.append(view))
+
+    monkeypatch.setattr("IPython.display.display", display)
+    what_if(bundle, "nle", k=3)._ipython_display_()
+    box = shown[0]
+    live = place.startswith("VOILA")  # there outputs don't change, so the list is a widget
+    search, matches, *_, buttons = (box.children[0] if live else box).children
+    search.value = "lab d"
+    matches.children[0].value = "d"
+    buttons.children[1].click()
+    html = box.children[1].value if live else shown[-1]["text/html"]
+    assert "with Lab D (10)" in html
+    assert "<table" in html
 
 
 @pytest.mark.parametrize("rated", [True, False])
