@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
-_CHUNK = 1 << 20
 # Files that file managers leave in every folder they open.
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
@@ -236,11 +235,8 @@ def fingerprint(path: Path | str) -> str:
 
 
 def _digest(file: Path) -> bytes:
-    digest = hashlib.sha256()
     with file.open("rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
-    return digest.digest()
+        return hashlib.file_digest(handle, "sha256").digest()
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -314,7 +310,7 @@ def _reading(path: Path | str) -> Iterator[None]:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ArtifactError(
             f"{path} must be a readable artifact; {type(error).__name__}: {error}. "
-            "It is damaged or of another kind: delete it and run the step that writes it."
+            "Check the path; if it is right, move it away and run the step that writes it."
         ) from error
 
 
@@ -379,6 +375,8 @@ def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:
         If the folder has no manifest, is of another kind, or a file is missing or changed.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise ArtifactError(f"{folder} must be a folder; it is a file. Check the path.")
     record = read_json(folder / MANIFEST)
     if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
         raise ArtifactError(f"{folder / MANIFEST} must be a manifest; it lists no files.")
@@ -386,7 +384,7 @@ def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:
     if seal != _seal(record):
         raise ArtifactError(
             f"{folder / MANIFEST} must be the manifest that was written; its fingerprint differs. "
-            "Delete the folder and run the step that writes it."
+            "Run the step that writes it again."
         )
     if record.get("kind") != kind:
         raise ArtifactError(
@@ -397,6 +395,6 @@ def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:
         if fingerprint(folder / name) != expected:
             raise ArtifactError(
                 f"{folder / name} must be the file that was written; its fingerprint differs from "
-                "the manifest's. Delete the folder and run the step that writes it."
+                "the manifest's. Run the step that writes it again."
             )
     return record

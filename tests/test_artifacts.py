@@ -178,6 +178,8 @@ def test_a_manifest_verifies_every_file(tmp_path: Path) -> None:
     (tmp_path / "m" / "facts.json").write_text('{"a": 2}')
     with pytest.raises(ArtifactError, match=r"facts\.json must be the file that was written"):
         artifacts.read_manifest(tmp_path / "m", kind="model")
+    with pytest.raises(ArtifactError, match=r"facts\.json must be a folder; it is a file"):
+        artifacts.read_manifest(tmp_path / "m" / "facts.json", kind="model")
     (tmp_path / "m" / "facts.json").unlink()
     with pytest.raises(ArtifactError, match=r"facts\.json must exist"):
         artifacts.read_manifest(tmp_path / "m", kind="model")

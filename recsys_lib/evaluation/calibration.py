@@ -130,9 +130,7 @@ class Calibrator:
 
 
 def _foreign(path: Path | str) -> ArtifactError:
-    return ArtifactError(
-        f"{path} must hold a calibrator; it holds something else. Delete it and fit one again."
-    )
+    return ArtifactError(f"{path} must hold a calibrator; it holds something else. Check the path.")
 
 
 def _outcomes(scores: ArrayLike, liked: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
