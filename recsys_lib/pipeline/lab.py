@@ -54,8 +54,11 @@ def launch(project: Project, *, port: int | None = None, browser: bool = True) -
         options += [f"--port={port}", "--ServerApp.port_retries=0"]
     if not browser:
         options.append("--no-browser")
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in containers people are root
-        options.append("--allow-root")
+    if os.name == "posix":
+        # Sockets in a folder of one's own: no port to collide on or to listen in at.
+        options.append("--KernelManager.transport=ipc")
+        if os.geteuid() == 0:  # in containers people are root
+            options.append("--allow-root")
     LabApp.launch_instance(options)
 
 
