@@ -142,8 +142,8 @@ def import_table(session: Session, source: Path | None = None, **reading: Any) -
             duplicates=duplicates,
             **reading,
         )
-    except DataError as error:
-        raise DataError(_in_parameters(str(error))) from error
+    except (ConfigError, DataError) as error:
+        raise type(error)(_in_parameters(str(error))) from error
     return _recognized(dataset, column, given)
 
 
@@ -229,8 +229,8 @@ def inspect_table(session: Session, source: Path | None = None, **reading: Any) 
         known = inspect.signature(validate_interactions).parameters
         options = {name: option for name, option in reading.items() if name in known}
         problems = validate_interactions(source, **asked, value=value, timestamp=time, **options)
-    except DataError as error:
-        raise DataError(_in_parameters(str(error))) from error
+    except (ConfigError, DataError) as error:
+        raise type(error)(_in_parameters(str(error))) from error
     used = {column: role.removesuffix("_id") for role, column in roles.items()}
     columns = pd.DataFrame({"column": table.columns})
     columns["used as"] = columns["column"].map(used).fillna("")

@@ -263,8 +263,8 @@ def _only_table(connection: Any, name: str) -> str:
     tables = list(connection.list_tables())
     if len(tables) != 1:
         raise ConfigError(
-            f"{name} needs either `table` or `query`; it has the tables {tables}. Name one, or "
-            "write a SELECT."
+            f"{name} needs either `table` or `query`; it has the tables {tables}. Name one, "
+            f'such as table="{tables[0] if tables else "ratings"}", or write a SELECT as the query.'
         )
     return str(tables[0])
 

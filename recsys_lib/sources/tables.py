@@ -243,9 +243,24 @@ def _open_folder(path: Path, options: TextOptions) -> Table:
         read_manifest(path, kind="snapshot")
         return ParquetTable([path / "interactions.parquet"], path.name)
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
-    if any(file_suffix(file) in _PARQUET for file in files):
-        return ParquetTable([path], path.name)
+    parquet = [file for file in files if _is_parquet(file)]
+    if parquet:
+        others = [file for file in files if file not in parquet and file_suffix(file) != ".txt"]
+        texts = [file.name for file in others if _known_text(file)]
+        if texts:
+            raise DataError(
+                f"'{path}' must hold Parquet files or text files; it holds both, such as "
+                f"{texts[0]}. Name a file, or give a glob such as '{path / '*.parquet'}'."
+            )
+        return ParquetTable(parquet, path.name)
     return _open_files([file for file in files if _known_text(file)], str(path), options)
+
+
+def _is_parquet(file: Path) -> bool:
+    """Say whether a file is Parquet by its suffix, or by its bytes, as Hive names no suffix."""
+    with suppress(DataError):  # a stranger in the folder
+        return file_suffix(file) in _PARQUET or binary_format(file) == "Parquet"
+    return False
 
 
 def _open_glob(pattern: Path, options: TextOptions) -> Table:
