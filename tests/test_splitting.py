@@ -162,3 +162,9 @@ def test_one_interaction_a_user_is_too_little_to_hold_anything_out():
     frame = pd.DataFrame({"user_id": range(9), "item_id": 0})
     with pytest.raises(DataError, match="two interactions, .*; 0 of 9 have"):
         enough_interactions(Dataset.from_frame(frame, value=None))
+
+
+def test_who_asks_for_two_interactions_hears_that_nobody_has_them() -> None:
+    once = Dataset.from_frame(pd.DataFrame({"user_id": range(9), "item_id": [0] * 9}), value=None)
+    with pytest.raises(DataError, match="must have two interactions.* 0 of 9 have"):
+        strong_generalization(once, min_interactions=2)

@@ -121,6 +121,7 @@ def strong_generalization(
     n_test = _count("test_users", test_users, len(users))
     n_train = len(users) - n_validation - n_test
     if n_train < 1:
+        enough_interactions(dataset)  # where the data lack them, it says so
         raise DataError(
             f"Enough users must be left to train on; {len(users)} of {dataset.n_users} users have "
             f">= {min_interactions} interactions and {n_validation} + {n_test} are held out. "
