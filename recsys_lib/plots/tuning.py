@@ -191,7 +191,7 @@ def plot_gains(
     table : DataFrame
         Indexed by model, first row on top: ``gain`` with ``low`` and ``high``, positive where it
         is better; ``as given`` and ``tuned``, the metric before and after; optionally ``certain``,
-        whether it is more than luck, and ``promised``, the gain on the people that chose.
+        whether it is more than luck, and ``promised``, the gain on the people who chose.
     xlabel, title : str
         Of the figure; the metric with its part.
     ax : Axes, optional
@@ -216,8 +216,10 @@ def plot_gains(
     ax.text(1.02, 1.02, "as given → tuned", transform=ax.transAxes, color=MUTED, size=9)
     if "promised" in table:
         ax.lines[-1].set_label("promised on validation")
-        ax.legend(loc="upper right")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     ax.set_yticks(range(len(table)), [str(name) for name in table.index])
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
-    return write_words(ax, title, xlabel)
+    write_words(ax, "", xlabel)
+    ax.set_title(title, pad=28)  # over the legend: marks may stand anywhere inside
+    return ax
