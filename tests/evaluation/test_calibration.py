@@ -121,6 +121,19 @@ def test_what_cannot_be_calibrated_is_refused():
         Calibrator.fit([1, 2], [True, False], method="spline")
 
 
+@pytest.mark.parametrize("rating", [1.0, 5.0])
+def test_where_all_outcomes_are_alike_every_score_has_the_same_chance(rating):
+    class Same:
+        def score(self, rows):
+            return np.tile(np.float32([1, 2, 3]), (rows.shape[0], 1))
+
+    seen, rated = sparse.csr_array((2, 3)), sparse.csr_array([[rating, 0, 0], [rating, 0, 0]])
+    fold = Fold(fold_in=seen, targets=rated, users=np.arange(2))
+    calibrator = fit_calibrator(Same(), fold, min_value=4.0, method="platt")
+    laplace = 3 / 4 if rating == 5 else 1 / 4
+    assert calibrator.probability([-9, 0, 9]) == pytest.approx([laplace] * 3)
+
+
 def test_an_unlisted_item_has_no_probability():
     calibrator = Calibrator.fit([0, 1, 2, 3], [False, True, False, True])
     assert np.isnan(calibrator.probability([-np.inf, 1.0])).tolist() == [True, False]

@@ -10,6 +10,7 @@ from scipy import sparse
 from recsys_lib.dataset import Dataset, Split
 from recsys_lib.errors import DataError, LeakError
 from recsys_lib.evaluation import (
+    assert_below_ceiling,
     assert_no_future,
     assert_no_shared_pairs,
     assert_no_shared_users,
@@ -133,3 +134,23 @@ def test_time_cannot_be_checked_without_timestamps_or_with_another_data_set(data
         assert_no_future(split, dataclasses.replace(dataset, timestamps=None))
     with pytest.raises(ValueError, match="must be a split of `dataset`"):
         assert_no_future(split, dataset.implicit(min_value=3.0))
+
+
+@pytest.mark.parametrize(
+    ("metric", "model", "raises"),
+    [("rmse", 1.2, False), ("rmse", 0.8, True), ("ndcg@10", 0.8, False), ("ndcg@10", 1.2, True)],
+)
+def test_a_model_beyond_the_doubt_about_its_oracle_has_seen_the_answers(metric, model, raises):
+    names = ["mean rating", "knn", "fold-in oracle", "omniscient"]
+    rows = {
+        "value": [2.0, model, 1.0, 1.0],
+        "low": [1.9, 0.1, 0.9, 0.9],
+        "high": [2.1, 9, 1.1, 1.1],
+    }
+    table = pd.DataFrame(rows, index=names).assign(role=["floor", "model", "ceiling", "ceiling"])
+    assert_below_ceiling(table.drop(index=["fold-in oracle", "omniscient"]), metric)
+    if raises:
+        with pytest.raises(LeakError, match="'knn' must not be better than the fold-in oracle"):
+            assert_below_ceiling(table, metric)
+    else:
+        assert_below_ceiling(table, metric)

@@ -1,5 +1,7 @@
 """What is looked at before any model, against loops and small tables."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from recsys_lib.exploration import (
     count_steps,
     favorite_group,
     group_labels,
+    history,
     item_lift,
     like_threshold,
     liking_by_group,
@@ -236,3 +239,12 @@ def test_a_category_makes_the_groups_and_a_title_never_does() -> None:
     unique = games.assign(movie_title=[f"{word} {n}" for n, word in enumerate(games["title"])])
     assert set(group_labels(unique[["movie_title"]], games.index)) == {"all"}
     assert group_labels(pd.DataFrame({"job_title": ["dev", "ops"] * 9}), None).name == "job_title"
+
+
+def test_a_history_shows_the_best_rated_first_and_likes_the_latest(dataset: Dataset) -> None:
+    assert history(dataset, "c")["item_id"].tolist() == ["z", "y"]
+    likes = history(dataset.implicit(1), "c")
+    assert likes["item_id"].tolist() == ["z", "y"]
+    assert "value" not in likes
+    titled = dataclasses.replace(dataset, items=dataset.items.assign(title=list("XYZW")))
+    assert history(titled, "a")["title"].tolist() == ["X", "Y"]

@@ -61,6 +61,15 @@ def test_history_has_the_terms_the_metric_and_the_seconds_of_each_epoch(kind, wa
     assert reconstruction.iloc[-1] < reconstruction.iloc[0]
 
 
+def test_mult_dae_names_its_error_its_best_epoch_and_its_item_vectors():
+    model = MultDAE(**COMMON, hidden_dims=(5,), epochs=6).fit(tastes(60, 1), validation=fold(2))
+    history = model.history_.set_index("epoch")
+    assert model.best_epoch_ == history["ndcg@100"].idxmax()
+    assert model.item_vectors_.shape == (24, 5)
+    # A blind guess among the items not shown costs at most log(24) nats.
+    assert history["validation_nll"].between(0, np.log(24)).all()
+
+
 def test_the_weights_of_the_best_epoch_of_the_validation_users_are_kept(watched):
     from recsys_lib.models._validation import mean_ndcg
 
