@@ -125,7 +125,7 @@ class Task:
     def __str__(self) -> str:
         said = [f"{self.done} of {self.total} {self.unit}"] if self.total is not None else []
         said += [self._note] if self._note else []
-        said += [f"{self._left():,.0f} s left"] if self.total and self._made() else []
+        said += [f"{_duration(self._left())} left"] if self.total and self._made() else []
         return ": ".join([part for part in (self.label, ", ".join(said)) if part])
 
     def _made(self) -> int:
@@ -158,8 +158,8 @@ class _Line:
         wait = PATIENCE
         while not self._over.wait(wait):
             tasks = [text for text in map(str, tuple(self.tasks)) if text] or ["running"]
-            seconds = f"{time.monotonic() - self._begun:,.0f} s"
-            self.screen.show(" · ".join([*tasks, seconds]))
+            passed = _duration(time.monotonic() - self._begun)
+            self.screen.show(" · ".join([*tasks, passed]))
             wait = EVERY
 
 
@@ -221,6 +221,14 @@ def notice(text: str) -> None:
     screen = _screen()
     if screen is not None:
         screen.say(text)
+
+
+def _duration(seconds: float) -> str:
+    """Return a time with two or three digits."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _screen() -> Screen | None:

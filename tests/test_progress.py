@@ -95,3 +95,6 @@ def test_what_a_resumed_fit_had_made_before_does_not_count_as_fast(monkeypatch) 
         now[0] += 10.0
         task.step(done=epoch)
     assert str(task) == "fit: 92 of 100 epochs, 80 s left"
+    now[0] += 600.0
+    task.step(done=93)
+    assert str(task) == "fit: 93 of 100 epochs, 36 min left"

@@ -88,7 +88,8 @@ def kernel(project, request) -> Iterator[Kernel]:
 def test_an_interrupted_cell_stops_at_once_and_goes_on_when_it_is_run_again(kernel, project):
     assert kernel.run(FIRST).error is None
     stopped = kernel.run(FIT, stop_at=r"Autoencoder: [3-9] of 30 epochs, .* s left")
-    assert stopped.seconds_to_stop < 2  # one second, and one for a busy machine
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert stopped.seconds_to_stop < 2 * crowd  # a second where nothing else is at work
     assert stopped.error["ename"] == "KeyboardInterrupt"
     assert len("".join(stopped.error["traceback"]).splitlines()) < 5
     reached = int(re.findall(r"after epoch (\d+) of 30", stopped.error["evalue"])[0])
