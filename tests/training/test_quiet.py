@@ -18,12 +18,11 @@ threading.Thread(target=interrupt_while_loading, daemon=True).start()
 try:
     import recsys_lib.training.quiet
 except KeyboardInterrupt:
-    from recsys_lib.training.quiet import keras
-    print("stopped, and whole:", keras.layers.Dense(2).units)
+    print("stopped when whole:", hasattr(sys.modules.get("keras"), "layers"))
 """
 
 
 @pytest.mark.slow
 def test_an_interrupt_waits_until_keras_is_loaded() -> None:
     done = subprocess.run([sys.executable, "-c", HALF_LOADED], capture_output=True, text=True)
-    assert done.stdout == "stopped, and whole: 2\n", done.stderr[-2000:]
+    assert done.stdout == "stopped when whole: True\n", done.stderr[-2000:]
