@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "of-the-test"
 START_S = 120
 COMMAND_S = 1200
-# Two races of Jupyter itself on a busy machine. Its debugger asks each kernel for its state and says
-# so when the kernel is shut down before it has answered: notebooks are closed faster here than by
-# people. And its server fails to list a kernel that is just starting; the page asks again.
+# Two races of Jupyter itself on a busy machine. Its debugger asks each kernel for its state and
+# says so when the kernel is shut down before it has answered: notebooks are closed faster here than
+# by people. And its server fails to list a kernel that is just starting; the page asks again.
 NOISE = re.compile(
     r"Canceled future for debug_request message before replies were done"
     r"|/api/kernels\?\d+ - Failed to load resource: the server responded with a status of 500"
