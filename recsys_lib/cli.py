@@ -5,6 +5,7 @@ Exit codes: 0 all is well; 1 a notebook failed; 2 what was given is wrong; 130 i
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from recsys_lib import __version__
-from recsys_lib.errors import ConfigError, RecsysError
+from recsys_lib.errors import ConfigError, DataError, RecsysError
 from recsys_lib.pipeline.options import HOUR, seconds
 from recsys_lib.pipeline.runs import command as runs_command
 from recsys_lib.pipeline.sweeping import command as sweep_command
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recsys_lib.pipeline.project import Project
-    from recsys_lib.pipeline.runner import Outcome, RunResult
+    from recsys_lib.pipeline.runner import RunResult
 
 __all__ = ["main"]
 
@@ -40,8 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Without the program's name; those of the process by default.
     """
-    given = sys.argv[1:] if arguments is None else arguments
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal may not have all letters of a title
     options = _parser().parse_args(runs_command.joined(given))
+    options.given = given
     # A batch system stops a job with SIGTERM: that is to end like Ctrl-C, kernel included.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -102,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--name", default="default", help="name of the run (default: %(default)s)")
     run.add_argument("--force", action="store_true", help="run also what is unchanged")
     run.add_argument(
+        "--replace", action="store_true", help="replace a run that was made from another SOURCE"
+    )
+    run.add_argument(
         "--timeout",
         type=seconds,
         default=4 * HOUR,
@@ -144,15 +152,24 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     from recsys_lib.pipeline.chain import load_steps, resolve, select
+    from recsys_lib.pipeline.flow import makes_own_worlds
     from recsys_lib.pipeline.parameters import read_file
     from recsys_lib.pipeline.progress import ProgressLines, closing_table
     from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.repeating import check_run
     from recsys_lib.pipeline.runner import run_chain
 
     project = Project.find()
-    steps = select(load_steps(project), only=options.only, first=options.first)
+    chain = load_steps(project)
+    steps = select(chain, only=options.only, first=options.first)
     values = read_file(options.file) if options.file else {}
-    parameters = resolve(steps, texts=dict(options.texts), values=values)
+    parameters = resolve(chain, texts=dict(options.texts), values=values)
+    if not options.replace:
+        check_run(project, options.name, chain, steps, parameters)
+    apart = [] if options.only else makes_own_worlds(chain, steps, parameters)
+    steps = [step for step in steps if step not in apart]
+    for step in apart:
+        print(f"{step.name}  skipped: makes its own worlds; --only {step.number} runs it")
     result = run_chain(
         project,
         steps,
@@ -162,9 +179,9 @@ def _run(options: argparse.Namespace) -> int:
         force=options.force,
         timeout=options.timeout,
     )
-    if result.failed:
-        return _tell_failure(result.failed, options.debug)
     print(f"\n{closing_table(result.outcomes)}\n\n{_places(project, result)}")
+    if result.failed:
+        return _tell_failures(result, options)
     written = {name for one in result.outcomes for name in one.artifacts}
     if _COMPARISON in written:
         _show_comparison(result.folder)
@@ -175,18 +192,26 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tell_failure(outcome: "Outcome", debug: bool) -> int:
+def _tell_failures(result: "RunResult", options: argparse.Namespace) -> int:
     from recsys_lib.pipeline.runner import BAD_INPUT
 
-    failure = outcome.failure
-    assert failure is not None
-    if debug and failure.traceback:
-        _say(failure.traceback)
-    bad_input = failure.kind in BAD_INPUT
-    reason = failure.message if bad_input else f"{failure.kind}: {failure.message}"
-    _say(f"recsys: {outcome.name} stopped in cell {failure.cell} of {outcome.cells}: {reason}")
-    _say(f"Executed up to there: {outcome.copy}")
-    return _BAD_INPUT if bad_input else _FAILED
+    failed = result.ended("failed")
+    for outcome in failed:
+        failure = outcome.failure
+        assert failure is not None
+        if options.debug and failure.traceback:
+            _say(failure.traceback)
+        reason = failure.message.strip() or "it gives no reason; see its last cell"
+        if failure.kind not in BAD_INPUT:
+            reason = f"{failure.kind}: {reason}"
+        _say(f"recsys: {outcome.name} stopped in cell {failure.cell} of {outcome.cells}: {reason}")
+        _say(f"Executed up to there: {outcome.copy}")
+    if held := result.ended("not run"):
+        _say(f"Not run, as they read from it: {', '.join(one.name for one in held)}")
+    command = shlex.join(["recsys", *(word for word in options.given if word != "--force")])
+    _say(f"Once that is mended, the same command goes on from there: {command}")
+    kinds = {outcome.failure.kind for outcome in failed if outcome.failure}
+    return _BAD_INPUT if kinds <= BAD_INPUT else _FAILED
 
 
 def _places(project: "Project", result: "RunResult") -> str:
@@ -236,22 +261,52 @@ def _list_table(rows: "pd.DataFrame") -> str:
 def _recommend(options: argparse.Namespace) -> int:
     from recsys_lib.pipeline.project import Project
 
-    folder = Project.find().artifacts(options.run) / "bundle"
+    project = Project.find()
+    folder = project.artifacts(options.run) / "bundle"
     if options.k < 1:
         raise ConfigError(f"-k must be a whole number >= 1; got {options.k}. Try 10.")
     if not folder.exists():
-        raise ConfigError(
-            f"Run {options.run!r} must have made a bundle; {folder} does not exist. "
-            f"Make it with `recsys run --name {options.run}`."
-        )
+        raise _no_bundle(project, options.run)
     user = options.user if options.user is not None else _ask()
+    if sys.stderr.isatty():
+        _say("Loading the model ...")  # a network takes seconds
+    _tell_stale(project, options.run)
     from recsys_lib.bundle import Bundle
 
-    rows = Bundle.load(folder).recommend(user, k=options.k)
+    bundle, rows = Bundle.load(folder), None
+    while rows is None:
+        try:
+            rows = bundle.recommend(user, k=options.k)
+        except DataError as error:
+            if options.user is not None:
+                raise
+            _say(_text(error))
+            user = _ask()
     print(_list_table(rows) if len(rows) else f"User {user!r} has used every item already.")
     if 0 < len(rows) < options.k:
         print(f"These are all: no more than {len(rows)} items are left for user {user!r}.")
     return 0
+
+
+def _no_bundle(project: "Project", run: str) -> ConfigError:
+    from recsys_lib.pipeline.lineage import records_of
+    from recsys_lib.pipeline.project import LAB_RUN
+    from recsys_lib.pipeline.repeating import command_of
+
+    there = "it has not come so far" if records_of(project, run) else "there is no such run"
+    how = f"Make it with `{command_of(project, run)}`"
+    if run == LAB_RUN:
+        how = "Run the notebooks up to 05 in JupyterLab, or name another run with --run"
+    return ConfigError(f"Run {run!r} must have made a bundle; {there}. {how}.")
+
+
+def _tell_stale(project: "Project", run: str) -> None:
+    from recsys_lib.pipeline.lineage import again, outdated, records_of
+
+    records = records_of(project, run)
+    for record in records:
+        if "bundle" in record.writes and (changed := outdated(records, record)):
+            _say(f"Careful: {again('bundle', changed)}")
 
 
 def _ask() -> str:
@@ -263,7 +318,7 @@ def _ask() -> str:
     if not user:
         raise ConfigError(
             "A user name must be given; the input was empty. Type one, or give it as an argument: "
-            "`recsys recommend nle`."
+            "`recsys recommend USER`."
         )
     return user
 
@@ -297,7 +352,7 @@ def _notebooks(options: argparse.Namespace) -> int:
     # All of them, always: the committed outputs must come from one and the same state.
     result = run_chain(project, steps, {}, lines, name=LAB_RUN, force=True)
     if result.failed:
-        return _tell_failure(result.failed, options.debug)
+        return _tell_failures(result, options)
     changed = rewrite(project, result)
     print("Rewritten: " + (", ".join(path.name for path in changed) or "none, all were the same"))
     return 0

@@ -12,6 +12,7 @@ import pytest
 
 from recsys_lib import Bundle, Dataset, Popularity
 from recsys_lib.cli import main
+from recsys_lib.pipeline import Manifest
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 RUN_WITH_CTRL_C = """
@@ -23,12 +24,12 @@ raise SystemExit(main(["run"]))
 PARAMETERS = 'RUN = "lab"  # name\nSEED = 0  # seed'
 
 
-def write(folder, name, *sources):
+def write(folder, name, *sources, parameters=PARAMETERS):
     start = f"from recsys_lib import notebook\nsession = notebook.start({name!r}, globals())"
     cells = [
         {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "id": f"c{i}",
          "execution_count": None}
-        for i, source in enumerate((PARAMETERS, start, *sources))
+        for i, source in enumerate((parameters, start, *sources))
     ]  # fmt: skip
     cells[0]["metadata"] = {"tags": ["parameters"]}
     node = {"cells": cells, "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
@@ -54,7 +55,7 @@ def bundle(project):
     Bundle(model=model, dataset=dataset).save(project / "runs/default/artifacts/bundle")
 
 
-def wait_for(path, seconds=30):
+def wait_for(path, seconds=90):
     end = time.monotonic() + seconds
     while not path.exists() or not path.read_text():
         assert time.monotonic() < end, f"{path} was not written"
@@ -258,3 +259,129 @@ def test_a_run_that_compares_models_prints_the_comparison_best_first(project, ca
     said = capsys.readouterr().out
     assert "Comparison of models, ndcg@9" in said
     assert said.index("vae 0.3000") < said.index("knn 0.2000")
+
+
+OWN = f'{PARAMETERS}\nSOURCE = ""  # path of a table'
+TAKE = 'session.save("dataset", [open(session.input(SOURCE)).read() if SOURCE else ""]);'
+
+
+@pytest.fixture
+def on_data(project):
+    """A chain that takes data, and a notebook that makes its own."""
+    write(project, "01_take", TAKE, parameters=OWN)
+    write(
+        project, "02_use", 'session.read("dataset");', parameters=f"{PARAMETERS}\nEPOCHS = 2  # n"
+    )
+    write(
+        project, "03_worlds", 'session.save("worlds", [1]);', parameters=f"{PARAMETERS}\nN = 1  # n"
+    )
+    for name in ("a.csv", "b.csv"):
+        (project / name).write_text(name)
+    return project
+
+
+def test_a_failure_lists_what_was_not_run_and_the_command_that_goes_on(on_data, capsys):
+    write(on_data, "02_use", 'session.read("dataset")', "assert False", "session.save('x', [1])")
+    write(on_data, "04_last", "session.read('x')")
+    assert main(["run", "--name", "mine", "-p", "SOURCE", "a.csv", "-p", "SEED", "3"]) == 1
+    said = capsys.readouterr()
+    assert said.out.count("reads `x` of 02_use") == 2, "as its line and in the table"
+    assert "02_use stopped in cell 4 of 5: AssertionError: it gives no reason" in said.err
+    assert "Not run, as they read from it: 04_last" in said.err
+    assert "goes on from there: recsys run --name mine -p SOURCE a.csv -p SEED 3\n" in said.err
+    assert main(["runs"]) == 0
+    assert " failed " in capsys.readouterr().out
+
+
+def test_what_makes_its_own_worlds_is_left_out_on_own_data_unless_asked_for(on_data, capsys):
+    source = ["-p", "SOURCE", "a.csv", "--name"]
+
+    def made(run):
+        return (on_data / f"runs/{run}/artifacts/worlds.json").exists()
+
+    assert main(["run", *source, "a"]) == 0
+    assert "03_worlds  skipped: makes its own worlds; --only 03 runs it" in capsys.readouterr().out
+    assert not made("a")
+    assert main(["run", *source, "a", "--only", "03"]) == 0
+    assert main(["run", *source, "b", "-p", "N", "2"]) == 0
+    assert main(["run"]) == 0
+    assert made("a")
+    assert made("b")
+    assert made("default")
+
+
+def test_the_data_of_a_run_is_replaced_only_on_demand(on_data, capsys):
+    assert main(["run", "--only", "01", "-p", "SOURCE", "a.csv"]) == 0
+    for other in (["-p", "SOURCE", "b.csv"], []):
+        assert main(["run", "--only", "01", *other]) == 2
+        assert "Run 'default' must keep its data; it was made from" in capsys.readouterr().err
+    assert main(["run", "--only", "01-02", "-p", "SOURCE", "a.csv", "-p", "SEED", "1"]) == 0
+    assert main(["run", "--only", "01", "-p", "SOURCE", "b.csv", "--replace"]) == 0
+
+
+def test_parameters_of_the_whole_chain_are_taken_by_a_part_of_it(on_data, capsys):
+    same = ["--name", "a", "-p", "SOURCE", "a.csv", "-p", "EPOCHS", "3"]
+    assert main(["run", *same]) == 0
+    assert main(["run", *same, "--from", "02"]) == 0
+    capsys.readouterr()
+    assert main(["run", "--name", "a", "-p", "EPOCHS", "4", "--only", "03"]) == 2
+    said = capsys.readouterr().err
+    assert "EPOCHS must be set where it is read; 02_use is not to run, and ran with 3." in said
+
+
+def test_a_run_without_a_bundle_says_its_own_command(on_data, capsys):
+    assert main(["run", "--name", "mine", "-p", "SOURCE", "a.csv", "--only", "01"]) == 0
+    assert main(["recommend", "nle", "--run", "mine"]) == 2
+    command = f"`recsys run --name mine -p SOURCE {on_data / 'a.csv'}`"
+    assert f"it has not come so far. Make it with {command}." in capsys.readouterr().err
+    assert main(["recommend", "nle", "--run", "lab"]) == 2
+    assert "in JupyterLab" in capsys.readouterr().err
+
+
+def test_a_mistyped_name_is_asked_for_again(bundle, capsys, monkeypatch):
+    typed = iter(["nlee", "nle"])
+    monkeypatch.setattr("builtins.input", lambda _: next(typed))
+    assert main(["recommend"]) == 0
+    said = capsys.readouterr()
+    assert "got 'nlee'. Near: 'nle'." in said.err
+    assert "Gamma" in said.out
+
+
+def test_runs_inside_a_run_are_counted_and_not_listed(project, capsys):
+    write(project, "01_make")
+    for name in ("default", "default/a", "default/b", "sweep/c"):
+        Manifest(run=name, status="done").save(project / "runs" / name)
+    assert main(["runs"]) == 0
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()[2:4]] == ["default", "sweep/c"]
+    assert "2 more inside run 'default': `recsys runs default` lists them." in said.err
+    assert main(["runs", "default"]) == 0
+    assert "default/b" in capsys.readouterr().out
+
+
+def test_a_terminal_without_the_letters_of_a_title_shows_the_rest(bundle, project):
+    frame = pd.DataFrame({"user_id": ["nle", "kro"], "item_id": ["a", "Zoë Ω"]})
+    dataset = Dataset.from_frame(frame, value=None)
+    model = Popularity().fit(dataset.user_items)
+    Bundle(model=model, dataset=dataset).save(project / "runs/default/artifacts/bundle")
+    command = [sys.executable, "-m", "recsys_lib", "recommend", "nle"]
+    done = subprocess.run(
+        command, cwd=project, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Zo? ?" in done.stdout
+
+
+def test_a_bundle_that_needs_no_network_does_not_start_one(bundle, project):
+    code = "import sys; from recsys_lib.cli import main; main(['recommend', 'nle']);"
+    code += "print([name for name in ('tensorflow', 'keras', 'jax') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_comes_at_once(project):
+    code = "import sys; import recsys_lib.cli; print({'pandas', 'numpy'} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "set()\n"

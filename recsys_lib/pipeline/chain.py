@@ -177,17 +177,16 @@ def _check_name(name: str, known: Mapping[str, Any]) -> None:
         raise ConfigError("Parameter RUN is the name of the run; give it with --name.")
     if name not in known:
         names = sorted(known.keys() - {"RUN"})
+        near = did_you_mean(name, names) or f" There are: {', '.join(names) or 'none'}."
         raise ConfigError(
-            f"Parameter {name!r} must be declared by a notebook; none declares it."
-            f"{did_you_mean(name, names)} There are: {', '.join(names) or 'none'}."
+            f"Parameter {name!r} must be declared by a notebook; none declares it.{near}"
         )
 
 
 def _existing(name: str, value: str, step: Step, folder: Path | None) -> str:
-    if not value or "://" in value:
+    if not value:
         return value
     try:
-        project = Project(step.path.resolve().parents[1])
-        return project.find_input(value, folder).as_posix()
+        return Project(step.path.resolve().parents[1]).find_source(value, folder)
     except ConfigError as error:
         raise ConfigError(f"{name} = {error}") from error

@@ -1,4 +1,4 @@
-"""One notebook through papermill: progress by cell, a time limit, a clear account of a failure."""
+"""Runs one notebook through papermill, with progress by cell, a time limit and a clear failure."""
 
 import contextlib
 import logging
@@ -31,7 +31,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.M)
 _ENGINE = "recsys"
 _FOREVER = 1e6  # seconds
-_STOP_SECONDS = 0.2  # how long a stop may stay unseen
+_STOP_SECONDS = 0.2  # between two looks at whether to stop
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Failure:
     kind, message : str
         The exception's type and text.
     traceback : str
-        What the notebook shows, without colors; empty where the kernel had no say.
+        As the notebook shows it, without colors; empty if the kernel died or was stopped.
     """
 
     cell: int
@@ -56,14 +56,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a notebook works under where it is not alone.
+    """Environment of a notebook that runs beside others.
 
     Attributes
     ----------
     environment : mapping of str to str
-        Variables for the kernel, beside those of this process.
+        Variables for the kernel, in addition to those of this process.
     stop : threading.Event, optional
-        Once it is set, the notebook ends as with Ctrl-C, which reaches the main thread only.
+        Setting it ends the notebook as Ctrl-C does, which reaches only the main thread.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -72,15 +72,15 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Execution:
-    """What became of a notebook.
+    """How a notebook ended.
 
     Attributes
     ----------
     failure : Failure or None
-        None where it ran to its end.
+        None if it ran to its end.
     peak_memory : int
-        Bytes that the kernel and its child processes took at most, as far as that was seen when
-        a cell ended; 0 where the first one did not.
+        Most bytes that the kernel and its child processes took, measured at the end of each cell;
+        0 if the first one did not end.
     """
 
     failure: Failure | None
@@ -89,7 +89,7 @@ class Execution:
 
 @dataclass
 class _Watch:
-    """What is known of a notebook while it runs, shared by the engine's thread and the caller's."""
+    """State of a running notebook, shared by the engine's thread and the caller's."""
 
     on_cell: Callable[[int], None]
     deadline: float
@@ -160,9 +160,9 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         logger = logging.getLogger("recsys_lib.pipeline.kernel")
-        logger.setLevel(logging.CRITICAL)  # a failure is told once, by the caller
+        logger.setLevel(logging.CRITICAL)  # the caller reports a failure, once
         with socket_folder() as sockets:
-            # Sockets in a private folder: no port to collide on or to listen in at.
+            # Sockets in a private folder: no ports to collide on or to eavesdrop on.
             manager = {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}
             watch.client = PapermillNotebookClient(
                 nb_man,
@@ -174,7 +174,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
                 on_cell_start=watch.start_cell,
                 on_cell_executed=watch.end_cell,
                 resources={"metadata": {"path": str(folder)}},
-                # What matters is on disk by then, and TensorFlow takes a second to say goodbye.
+                # Results are on disk by then, and TensorFlow takes a second to shut down.
                 shutdown_kernel="immediate",
             )
             watch.client.execute(env={**os.environ, **environment, RUNNER: str(os.getpid())})
@@ -184,7 +184,7 @@ papermill_engines.register(_ENGINE, _Engine)
 
 
 class _Translator(PythonTranslator):  # type: ignore[misc]
-    """Papermill's, which would write a tuple as text."""
+    """Papermill's translator, which by itself writes a tuple as text."""
 
     @classmethod
     def translate(cls, val: Any) -> str:
@@ -197,7 +197,7 @@ papermill_translators.register("python", _Translator)
 
 
 def part_of(copy: Path) -> Path:
-    """Return where an executed copy is kept while the notebook runs."""
+    """Return the path of an executed copy while the notebook runs."""
     return copy.with_name(f".{copy.stem}.part.ipynb")
 
 
@@ -223,14 +223,13 @@ def execute(
     timeout : float
         Seconds that the whole notebook may take; infinite for no limit.
     on_cell : callable
-        Told the number of finished cells.
+        Called with the number of finished cells.
     conditions : Conditions, optional
-        None in particular by default.
 
     Returns
     -------
     Execution
-        With the failure, if it did not run to its end.
+        With the failure, if there was one.
 
     Raises
     ------
@@ -265,7 +264,7 @@ def execute(
 
 
 def _result(future: Future[Failure | None], stop: threading.Event | None) -> Failure | None:
-    """Return what comes of it; `KeyboardInterrupt` once `stop` is set."""
+    """Wait for the result; `KeyboardInterrupt` once `stop` is set."""
     while stop is not None and not future.done():
         wait([future], timeout=_STOP_SECONDS)
         if stop.is_set():

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recsys_lib.pipeline.chain import Step
+from recsys_lib.pipeline.chain import Step, select
 
-__all__ = ["Flow", "flow_of", "makes_own_worlds", "sources_of"]
+__all__ = ["Flow", "flow_of", "makes_own_worlds", "sources_of", "steps_for"]
 
 _READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
 _WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
@@ -103,3 +103,10 @@ def makes_own_worlds(
         if not reads and not (step.parameters.keys() - others) & parameters.keys():
             found.append(step)
     return found
+
+
+def steps_for(chain: Sequence[Step], only: str | None, parameters: Mapping[str, Any]) -> list[Step]:
+    """Return the steps that `only` names, or else all that rest on the data."""
+    steps = select(chain, only=only)
+    apart = [] if only else makes_own_worlds(chain, steps, parameters)
+    return [step for step in steps if step not in apart]

@@ -1,4 +1,4 @@
-"""Whether a notebook would do the same again: then a run skips it."""
+"""Whether a notebook would produce the same again: then a run skips it."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from recsys_lib.pipeline.record import ABSENT, Record
 
 __all__ = ["is_fresh", "library_fingerprint", "source_fingerprint"]
 
-# What runs notebooks or talks to people, and is not called by notebooks.
+# The runner and the command line, which notebooks don't call.
 _OUTSIDE_FOLDERS = ("pipeline/sweeping/", "pipeline/tune/")
 _OUTSIDE = {
     "__main__.py",
@@ -32,6 +32,7 @@ _OUTSIDE = {
             "orphans",
             "progress",
             "provenance",
+            "repeating",
             "rewriting",
             "runlog",
             "runner",

@@ -19,6 +19,7 @@ from recsys_lib.sources import load_dataset, validate_interactions
 from recsys_lib.sources.columns import AUTO, matches
 from recsys_lib.sources.doors import find_roles, open_source
 from recsys_lib.sources.options import TextOptions
+from recsys_lib.sources.secrets import split_url
 from recsys_lib.sources.tables import Table
 
 __all__ = [
@@ -85,7 +86,7 @@ def import_dataset(session: Session) -> Dataset:
     return import_table(session).dataset
 
 
-def import_table(session: Session, source: Path | None = None, **reading: Any) -> Imported:
+def import_table(session: Session, source: Path | str | None = None, **reading: Any) -> Imported:
     """Import the files that the parameters of a notebook name, and record them as its inputs.
 
     Parameters
@@ -122,7 +123,7 @@ def import_table(session: Session, source: Path | None = None, **reading: Any) -
             f"FEEDBACK must be one of {names}; got {given['FEEDBACK']!r}. Choose one."
         )
     reading = _options({**given["READING"], **reading})
-    source = source or session.input(given["SOURCE"])
+    source = source or _source(session, given["SOURCE"])
     items, users = (
         session.input(given[name]) if given[name] else None for name in ("ITEMS", "USERS")
     )
@@ -144,11 +145,13 @@ def import_table(session: Session, source: Path | None = None, **reading: Any) -
         )
     except (ConfigError, DataError) as error:
         raise type(error)(_in_parameters(str(error))) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(_in_parameters(str(error))) from error
     return _recognized(dataset, column, given)
 
 
 def import_what_can_be_read(
-    session: Session, source: Path | None = None, **reading: Any
+    session: Session, source: Path | str | None = None, **reading: Any
 ) -> Imported:
     """Import a table strictly, or else without the rows that cannot be read.
 
@@ -200,7 +203,7 @@ class Inspected:
     sentence: str
 
 
-def inspect_table(session: Session, source: Path | None = None, **reading: Any) -> Inspected:
+def inspect_table(session: Session, source: Path | str | None = None, **reading: Any) -> Inspected:
     """Say what the columns of a table are taken for, and list all that is wrong with its rows.
 
     Parameters
@@ -219,7 +222,7 @@ def inspect_table(session: Session, source: Path | None = None, **reading: Any) 
     """
     given = _DEFAULTS | session.record.parameters
     reading = _options({**given["READING"], **reading})
-    source = source or session.input(given["SOURCE"])
+    source = source or _source(session, given["SOURCE"])
     try:
         table = _opened(source, reading)
         value = _value_column(table.columns, given)
@@ -246,6 +249,22 @@ def _count_of(problems: pd.DataFrame, name: str) -> str:
     return f"{name} has {' and '.join(counted)}:"
 
 
+def _source(session: Session, source: str) -> Path | str:
+    """Return a file, recorded as an input, or the URL of a database."""
+    found = session.project.find_source(source)
+    if "://" not in found:
+        return session.input(found)
+    split_url(found)  # it is kept in the record: no passwords
+    path = Path(found.partition(":///")[2])
+    if path.is_file():
+        session.input(path)
+    else:
+        # Whether a server's table has changed is not known, so the notebook is never skipped.
+        session.record.inputs[found] = ""
+        session.record.as_committed = False
+    return found
+
+
 def _options(reading: dict[str, Any]) -> dict[str, Any]:
     unknown = [name for name in reading if name not in _OPTIONS]
     if unknown:
@@ -256,7 +275,7 @@ def _options(reading: dict[str, Any]) -> dict[str, Any]:
     return reading
 
 
-def _opened(source: Path, reading: dict[str, Any]) -> Table:
+def _opened(source: Path | str, reading: dict[str, Any]) -> Table:
     names = {field.name for field in fields(TextOptions)}
     text = TextOptions(**{name: value for name, value in reading.items() if name in names})
     return open_source(source, reading.get("table"), reading.get("query"), text)
@@ -358,6 +377,8 @@ def _in_parameters(message: str) -> str:
     )
     message = re.sub(r"\btimestamp=None", "TIMESTAMP_COLUMN none", message)
     message = re.sub(r'\bduplicates="(\w+)"', r"DUPLICATES \1", message)
+    message = message.replace("`duplicates`", "DUPLICATES")
+    message = re.sub(rf"`({'|'.join(_OPTIONS)})`", r"READING.\1", message)
     return re.sub(
         rf'\b({"|".join(_OPTIONS)})=(?:"([^"]+)"|([^\s",.)]+|\[[^]]*\]))',
         lambda found: f"READING.{found[1]} {_as_typed(found[2] or found[3])}",

@@ -1,4 +1,4 @@
-"""One run of a name at a time."""
+"""A lock on the folder of a run."""
 
 import contextlib
 import fcntl
@@ -14,27 +14,27 @@ __all__ = ["RunBusyError", "locked"]
 
 
 class RunBusyError(ConfigError):
-    """Another process is at work in the folder of a run."""
+    """Another process is using the folder of a run."""
 
 
 @contextlib.contextmanager
 def locked(folder: Path, name: str | None = None) -> Iterator[None]:
-    """Hold the folder of a run; `ConfigError` naming the process that holds it already.
+    """Lock the folder of a run.
 
-    The lock is the operating system's: it ends with the process that holds it, however that
-    ends, so no stale lock is left to be removed.
+    The operating system releases the lock when the process ends, however it ends, so no stale
+    lock is left behind.
 
     Parameters
     ----------
     folder : Path
-        Made where it is missing.
+        Created if it is missing.
     name : str, optional
-        How the run is called; the folder's name by default.
+        Of the run; the folder's name by default.
 
     Raises
     ------
     RunBusyError
-        If another process holds it.
+        If another process holds it; the message names it.
     ConfigError
         If the folder cannot be written.
     """
@@ -51,12 +51,12 @@ def locked(folder: Path, name: str | None = None) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RunBusyError(
-                f"Only one run named {name or folder.name!r} may work at a time; "
-                f"{_holder(handle.name)} is at it. Wait for it to end, or give this one another "
+                f"Only one run named {name or folder.name!r} may be active at a time; "
+                f"{_holder(handle.name)} is running it. Wait for it to end, or choose another "
                 "name with --name."
             ) from error
         handle.truncate(0)
-        # Only words for the message above: the lock itself is the open file.
+        # Only for the message above: the lock itself is the open file.
         holder = {"pid": os.getpid(), "since": time.strftime("%H:%M:%S")}
         with contextlib.suppress(OSError):
             handle.write(json.dumps(holder))

@@ -1,4 +1,4 @@
-"""What a run leaves behind for whoever compares runs: one file that says all about it."""
+"""The manifest of a run: one file with all that a comparison of runs needs."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ __all__ = ["MANIFEST", "Manifest", "Metric", "Status", "seeds_of", "this_process
 MANIFEST = "manifest.json"
 _FORMAT = 1
 
-Status = Literal["running", "done", "failed", "interrupted", "killed"]
+Status = Literal["running", "done", "partial", "failed", "interrupted", "killed"]
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,18 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """One run: what went in, what came out, what it took.
+    """One run: its inputs, its results, its cost.
 
     Attributes
     ----------
     run : str
         Its name; ``"sweep/setting"`` for one of a sweep.
-    status : {"running", "done", "failed", "interrupted", "killed"}
-        How it ended. "killed" is never written: it is what a reader finds where a run was
-        running and its process is gone.
+    status : {"running", "done", "partial", "failed", "interrupted", "killed"}
+        How it ended. "partial": all went well, but other notebooks of the run have failed before
+        or rest on what has changed. "killed" is never written: it is what a reader finds if the
+        process of a run has gone.
     failure : dict, optional
-        ``notebook, cell, kind, message`` of what stopped it.
+        ``notebook, cell, kind, message`` of what failed first.
     begun, ended : str
         UTC, ISO 8601, of the last attempt in which anything ran. `ended` is `begun` plus the
         time that passed, so a clock that is set back in between cannot make it the earlier one.
@@ -69,7 +70,8 @@ class Manifest:
     seeds : dict
         Those of them that are seeds.
     notebooks : dict
-        Name -> ``status`` ("ran", "skipped", "failed", "kept" or "unfinished"), ``seconds``,
+        Name -> ``status`` ("ran", "skipped", "failed", "not run", or, of those that were not to
+        run this time, "kept", "stale" or "unfinished"), ``seconds``,
         ``peak_memory``, ``cells``, ``source`` (fingerprint of its cells), ``device``, and
         ``parameters`` that differ from those of other notebooks.
     data : dict

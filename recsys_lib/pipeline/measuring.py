@@ -1,4 +1,4 @@
-"""Where pinned numbers come from: the chain under several seeds, and how far each number goes."""
+"""Measures pinned numbers: the chain under several seeds, and the spread of each number."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def measure(
     steps : sequence of Step
         The whole chain, or a part of it whose inputs stand in the runs of an earlier measurement.
     progress : Progress
-        Told of each notebook and cell.
+        Called for each notebook and cell.
     n_seeds : int
         At least 3; the committed seed must be among them.
 

@@ -1,4 +1,4 @@
-"""What a run says while it works, and the table at its end: text for a terminal or a batch log."""
+"""Progress lines of a run and the table at its end, for a terminal or a batch log."""
 
 import shutil
 import textwrap
@@ -32,7 +32,7 @@ class ProgressLines:
         self._ticker: threading.Thread | None = None
 
     def begin(self, name: str, cells: int) -> None:
-        """Say that a notebook of so many cells begins."""
+        """Show that a notebook of so many cells starts."""
         self._now = (name, 0, cells, time.monotonic())
         if self._live:
             self._draw()
@@ -40,23 +40,24 @@ class ProgressLines:
             self._ticker.start()
 
     def cell(self, done: int) -> None:
-        """Say how many of its cells are done."""
+        """Show how many of its cells are done."""
         if self._now:
             name, _, cells, begun = self._now
             self._now = (name, done, cells, begun)
             self._draw()
 
     def end(self, outcome: Outcome) -> None:
-        """Write the line that stays."""
+        """Write the final line of a notebook."""
         with self._lock:
             self._now = None
             clear = "\r\x1b[K" if self._live else ""
             cells = f"{outcome.cells} cells"
             if outcome.status == "failed":
                 cells = f"{outcome.cells_done}/{outcome.cells} cells"
-            said = (
-                "unchanged, skipped" if outcome.status == "skipped" else f"{outcome.seconds:6.1f} s"
-            )
+            said = {
+                "skipped": "unchanged, skipped",
+                "not run": f"not run: {outcome.reason}",
+            }.get(outcome.status, f"{outcome.seconds:6.1f} s")
             failed = "  FAILED" if outcome.status == "failed" else ""
             self._write(f"{clear}{outcome.name:<{self._width}}  {cells:>11}  {said}{failed}\n")
 
@@ -80,7 +81,7 @@ class ProgressLines:
 
 
 def closing_table(outcomes: Sequence[Outcome], *, width: int | None = None) -> str:
-    """Return the table of a run: notebook, seconds, what it wrote; skipped ones are marked.
+    """Return the table of a run: notebook, seconds, what it wrote.
 
     Parameters
     ----------
@@ -101,7 +102,8 @@ def closing_table(outcomes: Sequence[Outcome], *, width: int | None = None) -> s
     lines = [f"{'notebook':<{name_width}}  seconds  wrote"]
     indent = " " * (name_width + 11)
     for one in outcomes:
-        seconds = "skipped" if one.status == "skipped" else f"{one.seconds:.1f}"
+        idle = one.status in ("skipped", "not run")
+        seconds = one.status if idle else f"{one.seconds:.1f}"
         lines += textwrap.wrap(
             _wrote(one),
             width,
@@ -113,6 +115,8 @@ def closing_table(outcomes: Sequence[Outcome], *, width: int | None = None) -> s
 
 
 def _wrote(outcome: Outcome) -> str:
+    if outcome.reason:
+        return outcome.reason
     parts = [", ".join(outcome.artifacts)] if outcome.artifacts else []
     parts += ["figures " + ", ".join(outcome.figures)] if outcome.figures else []
     text = "; ".join(parts) or "nothing"

@@ -22,6 +22,8 @@ _PLAIN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _RUN_NAME = re.compile(rf"{_PLAIN}(?:/{_PLAIN})?")
 # Where one looks for a table of one's own, in this order, before looking everywhere.
 _INPUTS = (".", "notebooks", "data/raw")
+# Databases whose URL names a file.
+_FILE_DATABASES = ("sqlite", "duckdb")
 # What a run keeps in its own folder, where the runs of a sweep stand beside it.
 _TAKEN = {"artifacts", "figures", "state", "manifest.json"}
 
@@ -137,6 +139,16 @@ class Project:
             f"{str(path)!r} must be the path of a file; nothing is at {', '.join(looked)}. "
             "Check the path."
         )
+
+    def find_source(self, source: str, start: Path | None = None) -> str:
+        """Return the path of a file as `find_input` does, also of one in a URL of a database.
+
+        A URL of a server stays as it is.
+        """
+        scheme, mark, path = source.partition(":///")
+        if mark and scheme in _FILE_DATABASES:
+            return f"{scheme}:///{self.find_input(path, start).as_posix()}"
+        return source if "://" in source else self.find_input(source, start).as_posix()
 
     def _anywhere(self, wanted: Path) -> Iterator[Path]:
         for folder, below, _ in os.walk(self.root):

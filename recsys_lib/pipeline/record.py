@@ -1,4 +1,4 @@
-"""What a notebook read and wrote in a run, written down as it happens."""
+"""The record of what a notebook reads and writes in a run, kept as it happens."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from recsys_lib.errors import ArtifactError
 
 __all__ = ["ABSENT", "Record", "settings_text"]
 
-# In place of a fingerprint: the notebook asked for an artifact that the run does not have.
+# Instead of a fingerprint: the notebook asked for an artifact that the run does not have.
 ABSENT = "absent"
 
 
@@ -40,10 +40,10 @@ class Record:
     checks : dict
         Name -> number that passed through `Session.check`.
     metrics : dict
-        Name -> ``value, se, n_users, higher_is_better`` of what `Session.report` and
-        `Session.note` took down.
+        Name -> ``value, se, n_users, higher_is_better``, from `Session.report` and
+        `Session.note`.
     device : dict
-        ``device, backend, precision`` and what was seen, where networks were trained.
+        ``device, backend, precision`` and details, if networks were trained.
     source, library : str
         Fingerprints of the notebook's cells, and of the library with its dependencies' versions.
     cells : int
@@ -51,7 +51,7 @@ class Record:
     seconds : float
         How long it took.
     peak_memory : int
-        Bytes that its kernel took at most.
+        Most bytes that its kernel took.
     done : bool
         Whether it ran to its end.
     """
@@ -92,7 +92,7 @@ class Record:
 
     @classmethod
     def find(cls, path: Path) -> "Record | None":
-        """Read a record, or return None where none can be read: then the notebook runs again."""
+        """Read a record, or return None if that fails: then the notebook runs again."""
         try:
             return cls.load(path)
         except ArtifactError:

@@ -1,10 +1,12 @@
-"""Keeps the manifest of a run while it works: begun, notebook by notebook, however it ends."""
+"""Keeps the manifest of a run up to date, from its start to its end."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from recsys_lib.errors import ArtifactError
+from recsys_lib.pipeline.lineage import outdated
 from recsys_lib.pipeline.manifest import Manifest, Metric, Status, seeds_of, this_process
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.provenance import (
@@ -21,34 +23,36 @@ if TYPE_CHECKING:
 
 __all__ = ["RunLog", "logged"]
 
-# Artifacts that data is made into: two runs that differ in one of them saw other data.
+# Two runs that differ in one of these artifacts saw different data.
 _DATA = ("dataset", "world")
+# Notebooks that leave a run unfinished.
+_OPEN = {"failed", "not run", "unfinished", "stale"}
 
 
 @contextlib.contextmanager
 def logged(project: Project, run: str, library: str) -> Iterator["RunLog"]:
-    """Keep the manifest of `run` while the block works, and say in it how the block ended.
+    """Keep the manifest of `run` while the block works, and record how the block ended.
 
     Parameters
     ----------
     project : Project
         Where the run is.
     run : str
-        Its name; its folder must exist and be held.
+        Its name; its folder must exist and be locked.
     library : str
         Fingerprint of the library.
 
     Yields
     ------
     RunLog
-        To be told of each notebook that begins and ends.
+        Call it for each notebook that starts and ends.
     """
     log = RunLog(project, run, library)
     try:
         yield log
     except BaseException as error:
         status: Status = "failed" if isinstance(error, Exception) else "interrupted"
-        # What went wrong first is what counts: on a full disk this cannot be written either.
+        # The first error counts: on a full disk this cannot be written either.
         with contextlib.suppress(ArtifactError):
             log.end(status, {"kind": type(error).__name__, "message": str(error)})
         raise
@@ -77,7 +81,7 @@ class RunLog:
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """What stopped the run, if a notebook did."""
+        """The first failure of a notebook, if any."""
         for outcome in self.outcomes.values():
             if failure := outcome.failure:
                 what = {"kind": failure.kind, "message": failure.message}
@@ -85,28 +89,32 @@ class RunLog:
         return None
 
     def begin(self, notebook: str) -> None:
-        """Write that `notebook` is at work: a process that is killed cannot say so any more."""
+        """Record that `notebook` is running, before it may be killed."""
         self._at_work = notebook
         self._describe("running", None).save(self._folder)
 
     def note(self, outcome: "Outcome") -> None:
-        """Take down how a notebook ended."""
+        """Record how a notebook ended."""
         self._at_work = ""
         self.outcomes[outcome.name] = outcome
 
     def end(self, status: Status, failure: dict[str, Any] | None) -> None:
-        """Write how the run ended; where nothing had to be done, the manifest stays as it was."""
-        idle = all(one.status == "skipped" for one in self.outcomes.values())
-        if status == "done" and idle and self._before and self._before.status == "done":
-            return
+        """Write how the run ended; if nothing had to be done, the manifest stays as it was."""
         if failure and self._at_work:
             failure = {"notebook": self._at_work, **failure}
-        self._describe(status, failure).save(self._folder)
+        manifest = self._describe(status, failure)
+        if status == "done":
+            if any(one["status"] in _OPEN for one in manifest.notebooks.values()):
+                manifest = replace(manifest, status="partial")
+            idle = all(one.status == "skipped" for one in self.outcomes.values())
+            if idle and self._before and self._before.status == manifest.status:
+                return
+        manifest.save(self._folder)
 
     def _describe(self, status: Status, failure: dict[str, Any] | None) -> Manifest:
         records = self._records()
         shared = _shared(records.values())
-        notebooks = {name: self._notebook(record, shared) for name, record in records.items()}
+        notebooks = {name: self._notebook(one, records, shared) for name, one in records.items()}
         tried = self._before.attempts if self._before and self._before.status != "done" else 0
         return Manifest(
             run=self._run,
@@ -135,22 +143,29 @@ class RunLog:
         )
 
     def _records(self) -> dict[str, Record]:
-        """Return what each notebook of the run has written down, in order."""
+        """Return the records of the run's notebooks, in order."""
         records = {}
+        tried = self._before.notebooks if self._before else {}
+        expected = {self._at_work, *self.outcomes}
+        expected |= {name for name, one in tried.items() if one["status"] in _OPEN}
         for path in self._project.chain():
             record = Record.find(self._project.record(self._run, path.stem))
-            if record is None and path.stem in {self._at_work, *self.outcomes}:
-                record = Record(path.stem, self._run)  # it has opened no session yet
+            if record is None and path.stem in expected:
+                record = Record(path.stem, self._run)  # it has started no session yet
             if record is not None:
                 records[path.stem] = record
         return records
 
-    def _notebook(self, record: Record, shared: dict[str, Any]) -> dict[str, Any]:
+    def _notebook(
+        self, record: Record, records: dict[str, Record], shared: dict[str, Any]
+    ) -> dict[str, Any]:
         outcome = self.outcomes.get(record.notebook)
         ended = outcome or record
-        status = "kept" if record.done else "unfinished"
+        status: str = outcome.status if outcome else "kept" if record.done else "unfinished"
+        if status == "kept" and not self._at_work and outdated([*records.values()], record):
+            status = "stale"
         return {
-            "status": outcome.status if outcome else status,
+            "status": status,
             "seconds": round(ended.seconds, 3),
             "peak_memory": ended.peak_memory,
             "cells": outcome.cells if outcome else record.cells,

@@ -1,4 +1,4 @@
-"""The chain through papermill: in order, skipping what is unchanged, stopping at a failure."""
+"""Runs the chain through papermill: in order, without what is unchanged or rests on a failure."""
 
 import math
 import shutil
@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.chain import Step
 from recsys_lib.pipeline.execution import Conditions, Failure, execute
+from recsys_lib.pipeline.flow import sources_of
 from recsys_lib.pipeline.freshness import is_fresh, library_fingerprint, source_fingerprint
 from recsys_lib.pipeline.lock import locked
 from recsys_lib.pipeline.project import LAB_RUN, Project
@@ -20,24 +21,26 @@ from recsys_lib.pipeline.runlog import logged
 
 __all__ = ["BAD_INPUT", "Claim", "Outcome", "Progress", "RunResult", "run_chain"]
 
-# Exceptions that say that what was given is wrong, not the notebook.
+# Exceptions which mean that the input is wrong, not the notebook.
 BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
+
+HowItEnded = Literal["ran", "skipped", "failed", "not run"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one notebook.
+    """How one notebook ended.
 
     Attributes
     ----------
     name : str
         The notebook.
-    status : {"ran", "skipped", "failed"}
-        How it ended.
+    status : {"ran", "skipped", "failed", "not run"}
+        "skipped" where nothing has changed, "not run" where it reads from one that failed.
     cells, cells_done : int
         How many it has, and how many ended.
     seconds : float
-        Wall time now, or of the run that is kept where it was skipped.
+        Wall time; that of the earlier run if it was skipped.
     artifacts, figures : tuple of str
         Names of what it wrote.
     failure : Failure, optional
@@ -45,11 +48,13 @@ class Outcome:
     copy : Path, optional
         The executed copy.
     peak_memory : int
-        Bytes that its kernel took at most, now or in the run that is kept.
+        Most bytes that its kernel took; those of the earlier run if it was skipped.
+    reason : str
+        Why it was not run.
     """
 
     name: str
-    status: Literal["ran", "skipped", "failed"]
+    status: HowItEnded
     cells: int
     cells_done: int
     seconds: float
@@ -58,20 +63,21 @@ class Outcome:
     failure: Failure | None = None
     copy: Path | None = None
     peak_memory: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What became of a run.
+    """How a run ended.
 
     Attributes
     ----------
     name : str
-        The run; ``"sweep/setting"`` where it is one of a sweep.
+        The run; ``"sweep/setting"`` if it is one of a sweep.
     folder : Path
         ``runs/<name>``.
     outcomes : tuple of Outcome
-        One for each notebook up to the first that failed.
+        One for each notebook.
     """
 
     name: str
@@ -80,24 +86,28 @@ class RunResult:
 
     @property
     def failed(self) -> Outcome | None:
-        """The notebook that stopped the chain, if any."""
-        return next((one for one in self.outcomes if one.status == "failed"), None)
+        """The first notebook that failed, if any."""
+        return next(iter(self.ended("failed")), None)
+
+    def ended(self, status: HowItEnded) -> list[Outcome]:
+        """Return the notebooks with a status."""
+        return [one for one in self.outcomes if one.status == status]
 
 
 class Progress(Protocol):
-    """Who is told how a run goes on."""
+    """Callbacks for a run at work."""
 
     def begin(self, name: str, cells: int) -> None:
-        """Hear that a notebook begins."""
+        """Called when a notebook of so many cells starts."""
 
     def cell(self, done: int) -> None:
-        """Hear how many of its cells are done."""
+        """Called with the number of its finished cells."""
 
     def end(self, outcome: Outcome) -> None:
-        """Hear how it ended."""
+        """Called when it has ended."""
 
 
-# Entered before a step is looked at, left when it has ended; it may give a reason to fail at once.
+# Entered before a step is looked at, left when it has ended; may yield a failure to adopt at once.
 Claim = Callable[[Step, dict[str, Any], str], AbstractContextManager[Failure | None]]
 
 
@@ -115,8 +125,8 @@ def run_chain(
 ) -> RunResult:
     """Run the steps in order in the run `name`.
 
-    A step whose cells, parameters, inputs and library are those of the last time is skipped,
-    so a run that was stopped goes on where it stood.
+    A step whose cells, parameters, inputs and library are unchanged is skipped, so a run that was
+    stopped goes on from there. Where a step fails, those that read from it are not run.
 
     Parameters
     ----------
@@ -127,38 +137,46 @@ def run_chain(
     parameters : mapping
         Overrides, as `chain.resolve` returns them; each goes to the steps that declare it.
     progress : Progress
-        Told of each notebook and cell.
+        Called for each notebook and cell.
     name : str
         The run; its folder is made.
     force : bool
-        Run also what is unchanged.
+        Run unchanged steps too.
     timeout : float
         Seconds that one notebook may take.
     conditions : Conditions, optional
-        What the notebooks work under.
+        Environment of the notebooks.
     claim : callable, optional
-        Called with a step, its parameters and the library's fingerprint, it gives the context in
-        which the step is run or skipped; a sweep waits there for, and takes over, what another
-        of its settings makes.
+        Called with a step, its parameters and the library's fingerprint; returns the context in
+        which the step is run or skipped. A sweep waits there for what another of its settings
+        makes, and takes it over.
 
     Returns
     -------
     RunResult
-        With the failure where there was one: it ends the run.
 
     Raises
     ------
     ConfigError
-        If a run of this name is at work.
+        If a run of this name is active.
     ArtifactError
         If the disk is full or read-only.
     """
     folder = project.run_folder(name)
     library = library_fingerprint()
     outcomes: list[Outcome] = []
+    broken: set[str] = set()
     with locked(folder, name), logged(project, name, library) as log:
         _sweep(project, name)
+        sources = _sources(project, name, steps)
         for step in steps:
+            read = {key: writer for key, writer in sources[step.name].items() if writer in broken}
+            if read:
+                outcomes.append(_not_run(step, read))
+                broken.add(step.name)
+                log.note(outcomes[-1])
+                progress.end(outcomes[-1])
+                continue
             # RUN comes first, and is not injected where it is the committed one: then the
             # executed copy has the committed cells and nothing else.
             overrides = {"RUN": name} if name != LAB_RUN and "RUN" in step.parameters else {}
@@ -173,15 +191,27 @@ def run_chain(
                 progress.end(outcome)
             outcomes.append(outcome)
             if outcome.status == "failed":
-                break
+                broken.add(step.name)
     return RunResult(name, folder, tuple(outcomes))
+
+
+def _sources(project: Project, run: str, steps: Sequence[Step]) -> dict[str, dict[str, str]]:
+    """Return what each step reads and from which, by its cells and by the last time it ran."""
+    records = {step.name: Record.find(project.record(run, step.name)) for step in steps}
+    seen = {name: record.reads for name, record in records.items() if record}
+    return sources_of(steps, hidden=seen)
+
+
+def _not_run(step: Step, read: Mapping[str, str]) -> Outcome:
+    reason = "reads " + ", ".join(f"`{name}` of {writer}" for name, writer in read.items())
+    return Outcome(step.name, "not run", len(step.sources), 0, 0.0, reason=reason)
 
 
 def _outcome(
     step: Step,
     folder: Path,
     record: Record | None,
-    status: Literal["ran", "skipped", "failed"],
+    status: HowItEnded,
     seconds: float,
     peak_memory: int,
     failure: Failure | None = None,
@@ -219,7 +249,7 @@ class _Job:
         return {**defaults, **self.overrides}
 
     def skip(self, failure: Failure | None, *, force: bool) -> Outcome | None:
-        """Return the outcome where nothing is to be run: it failed already, or nothing changed."""
+        """Return the outcome if nothing has to run: it has failed already, or nothing changed."""
         folder = self.project.run_folder(self.run_name)
         if failure is not None:
             return _outcome(self.step, folder, None, "failed", 0.0, 0, failure)
@@ -235,7 +265,7 @@ class _Job:
         folder = self.project.run_folder(self.run_name)
         copy = folder / step.path.name
         before = Record.find(place)
-        # From here on, only this run's word counts.
+        # From here on the old record doesn't count.
         _remove(place, copy)
         progress.begin(step.name, len(step.sources))
         begun = time.monotonic()
@@ -252,7 +282,7 @@ class _Job:
         took = seconds, done.peak_memory
         if done.failure is not None:
             return _outcome(step, folder, record, "failed", *took, done.failure)
-        # A notebook that opens no session reads and writes nothing that others rely on.
+        # A notebook without a session reads and writes nothing that others rely on.
         record = record or Record(step.name, self.run_name, self.resolved)
         if before is not None:
             _remove(*self._no_longer_written(before, record))
@@ -275,7 +305,7 @@ class _Job:
 
 
 def _sweep(project: Project, name: str) -> None:
-    """Remove the half-written files of a run that was killed, and none of the runs below it."""
+    """Remove the half-written files of a run that was killed; runs inside it keep theirs."""
     folder, record = project.run_folder(name), project.record(name, "any")
     places = (project.artifacts(name), project.figures(name), record.parent)
     _remove(*folder.glob(".*.part*"))

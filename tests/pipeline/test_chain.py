@@ -51,7 +51,8 @@ def test_a_path_begins_where_the_user_stands_and_must_exist(steps, tmp_path):
     (tmp_path / "own.csv").touch()
     found = resolve(steps, texts={"SOURCE": "own.csv"}, folder=tmp_path)
     assert found == {"SOURCE": (tmp_path / "own.csv").as_posix()}
-    assert resolve(steps, texts={"SOURCE": "sqlite:///x"}) == {"SOURCE": "sqlite:///x"}
+    url = f"sqlite:///{tmp_path}/own.csv"
+    assert resolve(steps, texts={"SOURCE": "sqlite:///own.csv"}, folder=tmp_path) == {"SOURCE": url}
     with pytest.raises(ConfigError, match=r"SOURCE = 'other.csv' must be the path of a file"):
         resolve(steps, texts={"SOURCE": "other.csv"}, folder=tmp_path)
 

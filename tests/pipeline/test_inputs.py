@@ -1,5 +1,8 @@
 """From the parameters of a notebook to the data they name."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from recsys_lib.errors import ConfigError, DataError
@@ -171,6 +174,31 @@ def test_remedies_name_parameters(begin, project, text, remedy):
     (project.root / "own.csv").write_bytes(text)
     with pytest.raises(DataError, match=remedy):
         import_dataset(begin())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"DUPLICATES": "first"}, "DUPLICATES must be one of 'error', 'last', 'mean', 'sum'"),
+        ({"READING": {"mode": "careless"}}, "READING.mode must be"),
+    ],
+)
+def test_an_unknown_value_is_a_wrong_parameter(begin, project, given, message):
+    (project.root / "own.csv").write_text("user_id,item_id,rating\nann,x,5\nbob,x,3\n")
+    with pytest.raises(ConfigError, match=message):
+        import_dataset(begin(**given))
+
+
+def test_a_file_of_sqlite_is_a_source_and_an_input(begin, project):
+    file = project.root / "data" / "own.db"
+    file.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("create table seen (user_id text, item_id text, rating integer)")
+        database.execute("insert into seen values ('ann', 'x', 5), ('bob', 'x', 3)")
+        database.commit()
+    session = begin(SOURCE="sqlite:///own.db", READING={"table": "seen"})
+    assert import_dataset(session).n_users == 2
+    assert list(session.record.inputs) == [file.as_posix()]
 
 
 def test_an_inspected_table_says_what_was_recognized_and_what_is_wrong(begin, project):

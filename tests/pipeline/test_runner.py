@@ -108,9 +108,34 @@ def test_two_runs_keep_their_artifacts_apart(chain, run):
     assert (read(chain, "facts", "a"), read(chain, "facts", "b")) == ({"seed": 1}, {"seed": 2})
 
 
-def test_a_failing_notebook_stops_the_chain_and_leaves_its_copy(chain, write, run):
-    write("02_use", "x = 1", "1 / 0", "x = 2")
+def test_a_failing_notebook_stops_what_reads_from_it_and_nothing_else(chain, write, run):
+    write("02_use", USE, "1 / 0")
+    write("04_later", 'session.find("doubled"); session.save("later", [1])')
+    write("05_last", 'session.read("later")')
     result = run()
+    assert statuses(result) == ["01 ran", "02 failed", "03 ran", "04 not run", "05 not run"]
+    assert result.outcomes[-2].reason == "reads `doubled` of 02_use"
+    manifest = Manifest.load(result.folder)
+    assert (manifest.status, manifest.failure["notebook"]) == ("failed", "02_use")
+    assert manifest.notebooks["05_last"]["status"] == "not run"
+    # What failed is not forgotten by a later run of the rest.
+    assert statuses(run(only="03")) == ["03 skipped"]
+    assert Manifest.load(result.folder).status == "partial"
+    write("02_use", USE)
+    assert [one[3:] for one in statuses(run())] == ["skipped", "ran", "skipped", "ran", "ran"]
+    assert Manifest.load(result.folder).status == "done"
+
+
+def test_a_run_of_which_a_part_is_stale_is_not_done(chain, run):
+    run()
+    run(SEED=4, only="01")
+    manifest = Manifest.load(chain.run_folder("default"))
+    assert (manifest.status, manifest.notebooks["02_use"]["status"]) == ("partial", "stale")
+
+
+def test_a_failing_notebook_leaves_its_copy(chain, write, run):
+    write("02_use", "x = 1", "1 / 0", "x = 2")
+    result = run(only="01-02")
     assert statuses(result) == ["01 ran", "02 failed"]
     failure = result.failed.failure
     # Parameters, start and x = 1 come before; the injected cell is not counted.
@@ -133,7 +158,7 @@ def test_a_failing_notebook_stops_the_chain_and_leaves_its_copy(chain, write, ru
 def test_a_notebook_over_its_limit_is_stopped(project, write, run):
     write("01_hang", "import os, time", f"open({str(project.root / 'pid')!r}, 'w')"
           ".write(str(os.getpid()))", "time.sleep(600)")  # fmt: skip
-    failure = run(timeout=4).failed.failure
+    failure = run(timeout=20).failed.failure
     assert (failure.cell, failure.kind) == (5, "Timeout")
     assert "--timeout" in failure.message
     pid = int((project.root / "pid").read_text())

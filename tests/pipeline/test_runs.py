@@ -60,6 +60,8 @@ def keep(project, write):
             session.record.as_committed = False
             session.report(*reports)
             session.check(**checks)
+            session.record.done = True
+            session.note()
         return name
 
     return keep_run

@@ -4,8 +4,12 @@ import argparse
 import logging
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsys_lib.pipeline.manifest import Manifest
 
 __all__ = ["add_parsers", "joined"]
 
@@ -55,6 +59,8 @@ def _list(options: argparse.Namespace) -> int:
     found, damaged = find_runs(Project.find(), options.names)
     for error in damaged:
         sys.stderr.write(f"Left out: {error}\n")
+    if not options.names:
+        found = _outer(found)
     if not found:
         sys.stderr.write("No run has left a manifest yet; `recsys run` leaves one.\n")
         return 0
@@ -65,6 +71,15 @@ def _list(options: argparse.Namespace) -> int:
     width = shutil.get_terminal_size().columns
     _write(listing(table, columns=columns, form=options.format, width=width))
     return 0
+
+
+def _outer(found: "list[Manifest]") -> "list[Manifest]":
+    """Leave out the runs that a notebook of another run has made, and say so."""
+    names = {one.run for one in found}
+    inner = [one for one in found if one.run.rpartition("/")[0] in names]
+    for outer, count in Counter(one.run.rpartition("/")[0] for one in inner).items():
+        sys.stderr.write(f"{count} more inside run {outer!r}: `recsys runs {outer}` lists them.\n")
+    return [one for one in found if one not in inner]
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ __all__ = ["EXPERIMENT", "export_runs", "local_store"]
 EXPERIMENT = "recsys-lib"
 
 _SEAL = "recsys.manifest"  # tag with the fingerprint of the manifest that was exported
-_STATUS = {"done": "FINISHED", "failed": "FAILED", "running": "RUNNING"}
+_STATUS = {"done": "FINISHED", "partial": "FAILED", "failed": "FAILED", "running": "RUNNING"}
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 _LONGEST = 5_000  # characters of a value; MLflow refuses more than 6,000
 _BATCH = 100

@@ -9,6 +9,7 @@ from typing import Any
 
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, load_steps, select
+from recsys_lib.pipeline.flow import steps_for
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.sweeping.grid import Grid, Setting, settings_of, told_of
 from recsys_lib.pipeline.sweeping.reading import step_keys, unwritten
@@ -100,7 +101,10 @@ def plan(
         for one in settings:
             project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
     _check_complete(project, name, steps, chain, settings)
-    keys = {one.name: step_keys(steps, one.parameters) for one in settings}
+    keys = {
+        one.name: step_keys(steps_for(chain, only, one.parameters), one.parameters)
+        for one in settings
+    }
     return Plan(project, name, grid.content, only, settings, keys)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recsys_lib.errors import RecsysError
-from recsys_lib.pipeline.chain import load_steps, select
+from recsys_lib.pipeline.chain import load_steps
 from recsys_lib.pipeline.execution import Conditions
+from recsys_lib.pipeline.flow import steps_for
 from recsys_lib.pipeline.lock import RunBusyError
 from recsys_lib.pipeline.manifest import this_process
 from recsys_lib.pipeline.project import Project
@@ -96,9 +97,8 @@ def work(task: Task) -> Result:
 
 def _run(task: Task, stop: threading.Event, news: "_News") -> RunResult:
     project = Project(Path(task.root))
-    steps = working_order(
-        select(load_steps(project), only=task.only), task.shared.keys(), task.turn
-    )
+    steps = steps_for(load_steps(project), task.only, task.parameters)
+    steps = working_order(steps, task.shared.keys(), task.turn)
     run = f"{task.sweep}/{task.setting}"
     sharing = Sharing(project, run, task.shared, task.token, stop, news.wait)
     news.sharing = sharing
@@ -128,7 +128,10 @@ def _result(result: RunResult) -> Result:
         return Result("done", ran=ran)
     failure = result.failed.failure
     where = f"{result.failed.name} stopped in cell {failure.cell} of {result.failed.cells}"
-    return Result("failed", f"{where}: {failure.kind}: {failure.message}", ran)
+    more = [one.name for one in result.ended("failed")[1:]]
+    rest = {"also failed": more, "not run": [one.name for one in result.ended("not run")]}
+    others = "".join(f"; {how}: {', '.join(names)}" for how, names in rest.items() if names)
+    return Result("failed", f"{where}: {failure.kind}: {failure.message}{others}", ran)
 
 
 class _News:

@@ -5,8 +5,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_lib.artifacts import check_replaceable
-
 if TYPE_CHECKING:
     from recsys_lib.tuning.results import SearchResult
 
@@ -52,6 +50,7 @@ def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 
 def _tune(options: argparse.Namespace) -> int:
+    from recsys_lib.artifacts import check_replaceable
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.tune.question import pose
     from recsys_lib.tuning import Space, search
