@@ -86,10 +86,10 @@ def plot_curves(
             ax.set_xscale("log")
             ax.set_xticks(table.index, [f"{tick:,g}" for tick in table.index])
             ax.xaxis.set_minor_formatter(NullFormatter())
-        if log_y:
-            ax.set_yscale("log")
         elif pd.api.types.is_integer_dtype(table.index):
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if log_y:
+            ax.set_yscale("log")
         for level in (levels or {}).values():
             ax.axhline(level, color=MUTED, lw=1.1, ls="--", zorder=1)
         ax.set_xlabel(_wrapped(label, len(panels)))

@@ -369,3 +369,15 @@ def test_curves_are_labeled_by_the_names_of_their_table():
     table = pd.DataFrame({"a": [1.0, 2.0]}, index=pd.Index([0, 1], name="likes shown"))
     (ax,) = plots.plot_curves(table.rename_axis(columns="doubt left"), title="t")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("likes shown", "doubt left")
+
+
+@pytest.mark.parametrize("log_y", [False, True])
+def test_a_logarithmic_panel_names_its_points_and_whole_steps_are_never_halved(log_y):
+    table = pd.DataFrame({"EASE": [0.5, 0.6, 0.7]}, index=[500, 2000, 6000])
+    steps = pd.DataFrame({"EASE": [0.5, 0.6, 0.7]}, index=[1, 2, 3])
+    panels = {"people": table, "steps": steps}
+    people, whole = plots.plot_curves(
+        panels, title="t", xlabel="n", log_x=["people"], log_y=log_y, share_y=False
+    )
+    assert [tick.get_text() for tick in people.get_xticklabels()] == ["500", "2,000", "6,000"]
+    assert all(float(tick).is_integer() for tick in whole.get_xticks())
