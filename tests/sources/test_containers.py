@@ -102,6 +102,7 @@ def test_parquet_and_json_are_read_under_any_name(tmp_path: Path) -> None:
         ("a.json", b'{"user": {"0": "a"}, "item": {"0": 1}}', "it holds one object"),
         ("a.csv.gz", gzip.compress(CSV)[:-9], "a.csv.gz must be readable"),
     ],
+    ids=["two files", "office", "tar", "page", "numpy", "hdf5", "object", "columns", "cut"],
 )
 def test_what_cannot_be_opened_is_named_for_what_it_is(
     tmp_path: Path, name: str, content: bytes, said: str
