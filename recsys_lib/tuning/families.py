@@ -69,7 +69,7 @@ def candidate_families(
     penalties = [float(f"{per_item * strength:.3g}") for strength in (2.0, 1.0, 4.0, 0.5)]
     dims = [min(dim, min(user_items.shape)) for dim in (8, 64, 16, 128)]
     factors = [(16, 0.5), (64, 0.5), (16, 0.25), (128, 0.25)]
-    size = {"latent_dim": latent_dim, "epochs": epochs, "seed": seed}
+    size: dict[str, Any] = {"latent_dim": latent_dim, "epochs": epochs, "seed": seed}
     ways = [size | {"targets": targets, "dropout": dropout} for targets, dropout in _WAYS]
     deep = {"hidden_dim": hidden_dim, "learning_rate": 1e-3, "epochs": -(-epochs // 4)}
     fast = {"learning_rate": 1e-2}  # the focal loss has small gradients

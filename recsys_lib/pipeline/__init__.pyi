@@ -1,0 +1,12 @@
+from . import notebook as notebook
+from .manifest import Manifest as Manifest
+from .notebook import Session as Session
+from .notebook import start as start
+from .project import Project as Project
+from .runs.batch import Batch as Batch
+from .runs.batch import read_batch as read_batch
+from .runs.comparison import RunComparison as RunComparison
+from .runs.comparison import compare_runs as compare_runs
+from .runs.recording import record_run as record_run
+from .runs.table import list_runs as list_runs
+from .sweeping.api import sweep as sweep

@@ -1,0 +1,14 @@
+from .checkpoints import Checkpoints as Checkpoints
+from .device import DeviceReport as DeviceReport
+from .device import configure as configure
+from .passes import Measure as Measure
+from .passes import Pass as Pass
+from .phases import Monitor as Monitor
+from .phases import Phase as Phase
+from .quiet import keras as keras
+from .quiet import ops as ops
+from .rows import Batch as Batch
+from .rows import Rows as Rows
+from .scoring import Scorer as Scorer
+from .trainer import Trainer as Trainer
+from .watching import TensorBoardLog as TensorBoardLog
