@@ -18,8 +18,9 @@ const notebook = app.shell.currentWidget.content;
 const texts = notebook.widgets.map((one) => one.model.sharedModel.getSource());
 await notebook.scrollToItem(texts.findIndex((one) => one.includes(text)), "start");
 """
-# One server, one run: the notebooks read what those before them have written.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+# One server, one run: the notebooks read what those before them have written. `make test` hands out
+# whole files to its workers (--dist loadfile).
+pytestmark = pytest.mark.slow
 
 
 def code_cells(path):

@@ -20,7 +20,6 @@ LIMIT_S = 1200  # for one notebook
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("browser")  # after those, not beside them: both need both cores
 def test_every_notebook_runs_where_somebody_watches(tmp_path):
     for folder in ("notebooks", "data"):
         ignored = shutil.ignore_patterns("raw", "prepared", ".ipynb_checkpoints")
