@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from recsys_lib.errors import ArtifactError
 
@@ -23,6 +24,7 @@ __all__ = [
     "atomic_folder",
     "check_replaceable",
     "fingerprint",
+    "fingerprint_arrays",
     "read_arrays",
     "read_json",
     "read_manifest",
@@ -237,6 +239,38 @@ def fingerprint(path: Path | str) -> str:
 def _digest(file: Path) -> bytes:
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").digest()
+
+
+def fingerprint_arrays(*parts: Any) -> str:
+    """Return the SHA-256 of what parts hold, the same on every platform.
+
+    Parameters
+    ----------
+    *parts : tuple of int, csr_array or ndarray of int
+        Shapes, matrices (the positions, and the values as float32) and positions.
+
+    Returns
+    -------
+    str
+        ``"sha256:"`` and 64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> fingerprint_arrays((2, 3), np.array([0, 1])) == fingerprint_arrays((3, 2), np.array([0, 1]))
+    False
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, tuple):
+            digest.update(repr(tuple(int(size) for size in part)).encode())
+            continue
+        # Index dtypes differ by platform and history, the positions do not.
+        stored = sparse.issparse(part)
+        for positions in (part.indptr, part.indices) if stored else (part,):
+            digest.update(np.asarray(positions, dtype="<i8").tobytes())
+        if stored:
+            digest.update(np.asarray(part.data, dtype="<f4").tobytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -19,7 +19,7 @@ from recsys_lib.artifacts import (
 from recsys_lib.cards import Shown
 from recsys_lib.errors import ArtifactError
 
-__all__ = ["Fold", "Split", "csr_arrays", "csr_from"]
+__all__ = ["Fold", "Split", "csr_arrays", "csr_from", "keep_entries"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,3 +152,16 @@ def csr_from(arrays: dict[str, NDArray[Any]], name: str) -> sparse.csr_array:
     except KeyError as error:
         raise ArtifactError(f"The artifact must hold the array {error}; it does not.") from error
     return sparse.csr_array(parts, shape=shape)
+
+
+def keep_entries(matrix: sparse.csr_array, keep: NDArray[np.bool_]) -> sparse.csr_array:
+    """Return `matrix` with the stored entries that are kept; stored zeros and the shape stay.
+
+    Examples
+    --------
+    >>> keep_entries(sparse.csr_array([[1, 2], [0, 3]]), np.array([True, False, True])).toarray()
+    array([[1, 0], [0, 3]])
+    """
+    before = np.concatenate([[0], np.cumsum(keep)])
+    parts = (matrix.data[keep], matrix.indices[keep], before[matrix.indptr])
+    return sparse.csr_array(parts, shape=matrix.shape)

@@ -1,42 +1,22 @@
-"""From a scorer and a fold to a report."""
+"""From a scorer and a fold to a report: score in batches, rank the whole catalog, measure."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from recsys_lib.artifacts import fingerprint_arrays
+from recsys_lib.checks import check_integer, check_rating_scale
 from recsys_lib.dataset import Fold
-from recsys_lib.evaluation import beyond_accuracy, rating
-from recsys_lib.evaluation import metrics as ranking_metrics
-from recsys_lib.evaluation.catalog import Metric, parse_metrics
-from recsys_lib.evaluation.ranked import rank_fold
+from recsys_lib.evaluation.metrics import Metric, View, parse_metrics
 from recsys_lib.evaluation.report import Report
-from recsys_lib.evaluation.scoring import count_items, likes
-
-__all__ = ["evaluate", "fold_fingerprint"]
-
-_ON_HITS: dict[str, Callable[[ranking_metrics.Hits, int], NDArray[np.float64]]] = {
-    "ndcg": ranking_metrics.ndcg_at_k,
-    "recall": ranking_metrics.recall_at_k,
-    "precision": ranking_metrics.precision_at_k,
-    "map": ranking_metrics.map_at_k,
-    "mrr": ranking_metrics.mrr_at_k,
-    "hit_rate": ranking_metrics.hit_rate_at_k,
-}
-_ON_EXPOSURE: dict[str, Callable[[NDArray[np.int64]], float]] = {
-    "coverage": beyond_accuracy.coverage,
-    "gini": beyond_accuracy.gini,
-}
-_ON_RATINGS: dict[str, Callable[[NDArray[np.float64], sparse.csr_array], NDArray[np.float64]]] = {
-    "rmse": rating.root_squared_error,
-    "mae": rating.absolute_error,
-}
+from recsys_lib.folds import keep_entries
+from recsys_lib.progress import track
+from recsys_lib.ranking import top_k
 
 
 def evaluate(
@@ -129,15 +109,16 @@ def evaluate(
         )
     targets = likes(fold.targets, min_value)
     kept = _rows_with_targets(fold.targets if rated else targets, min_value, rated)
-    part = fold.take(kept)
+    part, targets = fold.take(kept), targets[kept]
+    ranks = np.diff(targets.indptr) > 0
     scale = rating_scale if rating_scale is not None else _observed_scale(part.fold_in)
     name = type(model).__name__ if name is None else name
-    ranked = rank_fold(model, part, asked, batch_size=batch_size, seed=seed, name=name)
-    view = _View(
-        items=np.where(np.diff(targets.indptr)[kept, None] > 0, ranked.items, np.int32(-1)),
-        targets=targets[kept],
-        fold=part,
-        predicted=rating.clip_to_scale(ranked.predicted, scale),
+    ranked = _rank_fold(model, part, asked, batch_size=batch_size, seed=seed, name=name)
+    view = View(
+        items=np.where(ranks[:, None], ranked.items, np.int32(-1)),
+        targets=targets,
+        rated=part.targets,
+        predicted=ranked.predicted_within(scale),
         item_counts=count_items(item_counts, fold),
     )
     protocol = {
@@ -148,14 +129,19 @@ def evaluate(
         "min_value": min_value,
         "rating_scale": list(scale) if rated and scale is not None else None,
         "seed": seed,
-        "tie_share": ranked.tie_share(np.diff(view.targets.indptr) > 0),
+        "tie_share": ranked.tie_share(ranks),
         "fold": fold_fingerprint(fold),
     }
+    users = pd.Index(part.users)
+    values = {metric.name: metric.measure(view) for metric in asked if metric.per_user}
+    sizes = {"n_fold_in": part.fold_in, "n_targets": targets, "n_rated": part.targets}
     return Report(
         name=name,
-        values=view.values(asked),
-        users=view.users(),
-        totals={metric.name: view.total(metric) for metric in asked if not metric.per_user},
+        values=pd.DataFrame(values, index=users, dtype=np.float64),
+        users=pd.DataFrame(
+            {size: np.diff(matrix.indptr) for size, matrix in sizes.items()}, users, dtype=np.int64
+        ),
+        totals={metric.name: metric.measure(view) for metric in asked if not metric.per_user},
         items=view.items,
         protocol=protocol,
         definitions={metric.name: metric.definition for metric in asked},
@@ -182,49 +168,6 @@ def _observed_scale(ratings: sparse.csr_array) -> tuple[float, float] | None:
     return float(ratings.data.min()), float(ratings.data.max())
 
 
-@dataclass(frozen=True)
-class _View:
-    """Everything a metric may read, one row per evaluated user."""
-
-    items: NDArray[np.int32]
-    targets: sparse.csr_array
-    fold: Fold
-    predicted: NDArray[np.float64]
-    item_counts: NDArray[np.int64]
-
-    @cached_property
-    def hits(self) -> ranking_metrics.Hits:
-        return ranking_metrics.find_hits(self.items, self.targets)
-
-    def users(self) -> pd.DataFrame:
-        matrices = {
-            "n_fold_in": self.fold.fold_in,
-            "n_targets": self.targets,
-            "n_rated": self.fold.targets,
-        }
-        sizes = {name: np.diff(matrix.indptr) for name, matrix in matrices.items()}
-        return pd.DataFrame(sizes, index=pd.Index(self.fold.users), dtype=np.int64)
-
-    def values(self, asked: Sequence[Metric]) -> pd.DataFrame:
-        columns = {metric.name: self.per_user(metric) for metric in asked if metric.per_user}
-        return pd.DataFrame(columns, index=pd.Index(self.fold.users), dtype=np.float64)
-
-    def per_user(self, metric: Metric) -> NDArray[np.float64]:
-        if metric.family in _ON_RATINGS:
-            return _ON_RATINGS[metric.family](self.predicted, self.fold.targets)
-        assert metric.k is not None
-        if metric.family in _ON_HITS:
-            return _ON_HITS[metric.family](self.hits, metric.k)
-        if metric.family == "novelty":
-            return beyond_accuracy.novelty_at_k(self.items, self.item_counts, metric.k)
-        tail = beyond_accuracy.tail_items(self.item_counts)
-        return beyond_accuracy.tail_recall_at_k(self.items, self.targets, tail, metric.k)
-
-    def total(self, metric: Metric) -> float:
-        shown = beyond_accuracy.exposure(self.items[:, : metric.k], self.targets.shape[1])
-        return _ON_EXPOSURE[metric.family](shown)
-
-
 def fold_fingerprint(fold: Fold) -> str:
     """Return the SHA-256 of what a fold holds, so that reports can be known to share one.
 
@@ -234,11 +177,146 @@ def fold_fingerprint(fold: Fold) -> str:
     >>> fold_fingerprint(Fold(fold_in=rows, targets=rows, users=np.array([0])))[:10]
     'sha256:...'
     """
-    digest = hashlib.sha256(repr(fold.targets.shape).encode())
-    for matrix in (fold.fold_in, fold.targets):
-        # Index dtypes differ by platform and history, the positions do not.
-        for array in (matrix.indptr, matrix.indices):
-            digest.update(np.asarray(array, dtype="<i8").tobytes())
-        digest.update(np.asarray(matrix.data, dtype="<f4").tobytes())
-    digest.update(np.asarray(fold.users, dtype="<i8").tobytes())
-    return f"sha256:{digest.hexdigest()}"
+    return fingerprint_arrays(fold.targets.shape, fold.fold_in, fold.targets, fold.users)
+
+
+def score_batches(
+    model: Any, fold: Fold, batch_size: int = 512
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield the scores of each batch of users with the rows they belong to.
+
+    Parameters
+    ----------
+    model : object
+        Anything with ``score(user_items)``, or an oracle with ``score_users(users, fold_in)``.
+    fold : Fold
+    batch_size : int
+        Users that are scored at once.
+
+    Yields
+    ------
+    rows : slice
+        Into the fold.
+    scores : ndarray of shape (n_batch, n_items), float32
+
+    Raises
+    ------
+    TypeError
+        If `model` has neither method.
+    ValueError
+        If the scores have the wrong shape.
+
+    Examples
+    --------
+    >>> class Constant:
+    ...     def score(self, user_items):
+    ...         return np.zeros(user_items.shape)
+    >>> row = sparse.csr_array([[1, 0]])
+    >>> fold = Fold(fold_in=row, targets=row, users=np.array([0]))
+    >>> next(score_batches(Constant(), fold))
+    (slice(0, 1, None), array([[0., 0.]], dtype=float32))
+    """
+    check_integer("batch_size", batch_size, minimum=1)
+    knows_users = hasattr(model, "score_users")
+    if not knows_users and not hasattr(model, "score"):
+        raise TypeError(
+            f"`model` must have score(user_items); {type(model).__name__} has not. "
+            "Give it one that returns an array of shape (n_rows, n_items)."
+        )
+    for start in range(0, fold.n_rows, batch_size):
+        rows = slice(start, min(start + batch_size, fold.n_rows))
+        fold_in = fold.fold_in[rows]
+        raw = model.score_users(fold.users[rows], fold_in) if knows_users else model.score(fold_in)
+        scores = np.asarray(raw, dtype=np.float32)
+        if scores.shape != fold_in.shape:
+            raise ValueError(
+                f"Scores must have the shape of the rows scored, {fold_in.shape}; "
+                f"{type(model).__name__} gave {scores.shape}."
+            )
+        yield rows, scores
+
+
+def count_items(item_counts: ArrayLike | None, fold: Fold) -> NDArray[np.int64]:
+    """Return the interactions of each item: as given, or counted in the fold-in.
+
+    Examples
+    --------
+    >>> rows = sparse.csr_array([[1, 1, 0], [0, 1, 0]])
+    >>> count_items(None, Fold(fold_in=rows, targets=rows, users=np.array([0, 1])))
+    array([1, 2, 0])
+    """
+    n_items = int(fold.fold_in.shape[1])
+    if item_counts is None:
+        return np.bincount(fold.fold_in.indices, minlength=n_items).astype(np.int64)
+    counts = np.asarray(item_counts)
+    if counts.shape != (n_items,) or counts.dtype.kind not in "iuf" or (counts < 0).any():
+        raise ValueError(
+            f"`item_counts` must hold a number >= 0 for each of the {n_items} items; got dtype "
+            f"{counts.dtype} of shape {counts.shape}. Count with numpy.diff(train.tocsc().indptr)."
+        )
+    return counts.astype(np.int64)
+
+
+def likes(targets: sparse.csr_array, min_value: float | None) -> sparse.csr_array:
+    """Return the targets of at least `min_value`; None keeps every stored entry.
+
+    Examples
+    --------
+    >>> likes(sparse.csr_array([[5.0, 2.0], [0.0, 1.0]]), 4.0).toarray()
+    array([[5., 0.], [0., 0.]])
+    """
+    return targets if min_value is None else keep_entries(targets, targets.data >= min_value)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """The ranked lists of a fold, and what metrics need of its scores.
+
+    Attributes
+    ----------
+    items : ndarray of shape (n_rows, k_max), int32
+        Ranked lists; -1 where a list is short.
+    tied : dict of int to ndarray of shape (n_rows,), bool
+        By list length: whether the list is cut through a group of equal scores.
+    predicted : ndarray of shape (n_target_cells,), float64
+        Scores at the target cells; empty unless a rating error was asked for.
+    """
+
+    items: NDArray[np.int32]
+    tied: Mapping[int, NDArray[np.bool_]]
+    predicted: NDArray[np.float64]
+
+    def tie_share(self, counts: NDArray[np.bool_]) -> dict[str, float]:
+        """Share of tied lists among the users who count, by list length (a string, as in JSON)."""
+        return {str(k): float(tied[counts].mean()) for k, tied in self.tied.items() if counts.any()}
+
+    def predicted_within(self, scale: tuple[float, float] | None) -> NDArray[np.float64]:
+        """Return the predictions clipped to the rating scale; None leaves them as they are."""
+        return self.predicted if scale is None else self.predicted.clip(*check_rating_scale(scale))
+
+
+def _rank_fold(
+    model: Any, fold: Fold, asked: Sequence[Metric], *, batch_size: int, seed: int, name: str
+) -> _Ranked:
+    """Rank the catalog for every row of `fold`, as far as the metrics `asked` need it."""
+    lengths = sorted({metric.k for metric in asked if metric.k is not None})
+    k_max = lengths[-1] if lengths else 0
+    rated = any(metric.kind == "rating" for metric in asked)
+    items = np.full((fold.n_rows, k_max), -1, dtype=np.int32)
+    tied = {k: np.zeros(fold.n_rows, dtype=bool) for k in lengths}
+    predicted = [np.empty(0)]
+    with track(f"evaluate {name}", fold.n_rows, "users") as task:
+        for rows, scores in score_batches(model, fold, batch_size):
+            if rated:
+                wanted = fold.targets[rows]
+                row = np.repeat(np.arange(wanted.shape[0]), np.diff(wanted.indptr))
+                predicted.append(scores[row, wanted.indices].astype(np.float64))
+            if lengths:
+                # One place more than is reported shows whether the last place was won or drawn.
+                top = top_k(scores, k_max + 1, exclude=fold.fold_in[rows], seed=seed)
+                items[rows] = top.items[:, :k_max]
+                for k in lengths:
+                    next_one = top.scores[:, k]
+                    tied[k][rows] = (top.scores[:, k - 1] == next_one) & ~np.isneginf(next_one)
+            task.step(done=rows.stop)
+    return _Ranked(items, tied, np.concatenate(predicted))

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError, LeakError
-from recsys_lib.evaluation.catalog import parse_metric
+from recsys_lib.evaluation.metrics import parse_metric
 
 __all__ = [
     "assert_below_ceiling",

@@ -1,27 +1,70 @@
-"""Ranking metrics: ranked lists and targets in, one value per user out.
+"""Every metric: what ``"ndcg@100"`` means, how it is computed, and which way is better.
 
-Each function reads a :class:`Hits`, so that all metrics of a report share one look-up. A user
-without targets has no value (NaN): a list cannot be right or wrong about nothing.
+Ranking metrics read a `Hits`, so that all metrics of a report share one look-up. A user without
+targets has no value (NaN): a list cannot be right or wrong about nothing. Rating errors are pooled
+over ratings, as in Surprise, LensKit and the Netflix Prize; a mean of per-user errors, where every
+*user* counts the same, is another number and usually lower.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_integer
+from recsys_lib.checks import check_fraction, check_integer
+from recsys_lib.errors import ConfigError
+from recsys_lib.folds import keep_entries
 
-__all__ = [
-    "Hits",
-    "find_hits",
-    "hit_rate_at_k",
-    "map_at_k",
-    "mrr_at_k",
-    "ndcg_at_k",
-    "precision_at_k",
-    "recall_at_k",
-]
+# What a metric reads: lists and targets (one value per user), lists only (one value in all), or
+# scores at the held-out cells.
+Kind = Literal["list", "system", "rating"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a report.
+
+    Attributes
+    ----------
+    name : str
+        As in the report: ``"ndcg@100"``.
+    family : str
+        The name without its list length: ``"ndcg"``.
+    k : int or None
+        List length; None for rating errors.
+    kind : {"list", "system", "rating"}
+        "list" has one value per user, averaged over users; "system" has one value for all lists
+        together; "rating" has one value per user, pooled over rated cells.
+    higher_is_better : bool or None
+        None where neither end is the better one.
+    definition : str
+        One line with the denominator and the source.
+    """
+
+    name: str
+    family: str
+    k: int | None
+    kind: Kind
+    higher_is_better: bool | None
+    definition: str
+
+    @property
+    def per_user(self) -> bool:
+        """Whether there is a value for each user, hence an interval."""
+        return self.kind != "system"
+
+    @property
+    def squared(self) -> bool:
+        """Whether it is pooled as the root of a mean of squares."""
+        return self.family == "rmse"
+
+    def measure(self, view: "View") -> Any:
+        """Return the value of each user, or the one number where there is no value per user."""
+        return _FAMILIES[self.family].measure(view, self.k)
 
 
 @dataclass(frozen=True)
@@ -295,3 +338,449 @@ def ndcg_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     # Added place by place, as `best` is, so that a perfect list is 1 to the last bit.
     gain = np.cumsum(hits.until(k) * discount, axis=1)[:, -1]
     return hits.per_target(gain, best[np.minimum(k, hits.n_targets)])
+
+
+def exposure(items: NDArray[np.integer], n_items: int) -> NDArray[np.int64]:
+    """Return how often each item is listed.
+
+    Parameters
+    ----------
+    items : ndarray of shape (n_rows, k), int
+        Ranked lists; -1 where a list is short.
+    n_items : int
+        Size of the catalog.
+
+    Returns
+    -------
+    ndarray of shape (n_items,), int64
+
+    Examples
+    --------
+    >>> exposure(np.array([[0, 2], [0, -1]]), n_items=4)
+    array([2, 0, 1, 0])
+    """
+    return np.bincount(items[items >= 0], minlength=n_items)
+
+
+def coverage(counts: ArrayLike) -> float:
+    """Share of the catalog that is listed to anyone.
+
+    Parameters
+    ----------
+    counts : array of shape (n_items,)
+        How often each item is listed, see `exposure`.
+
+    Returns
+    -------
+    float
+        In [0, 1]. It grows with the number of users, so compare it on the same users only.
+
+    References
+    ----------
+    .. [1] M. Ge, C. Delgado-Battenfeld, D. Jannach, "Beyond accuracy: evaluating recommender
+       systems by coverage and serendipity", RecSys 2010, section 2.1.
+
+    Examples
+    --------
+    >>> coverage([2, 0, 1, 0])
+    0.5
+    """
+    return float(np.mean(np.asarray(counts) > 0))
+
+
+def gini(counts: ArrayLike) -> float:
+    """Gini coefficient of exposure: 0 if all items are listed equally often, near 1 if one is.
+
+    Parameters
+    ----------
+    counts : array of shape (n_items,)
+        How often each item is listed, items never listed included.
+
+    Returns
+    -------
+    float
+        In [0, 1 - 1/n_items]; NaN if nothing is listed.
+
+    References
+    ----------
+    .. [1] D. Fleder, K. Hosanagar, "Blockbuster culture's next rise or fall", Management Science
+       55(5), 2009, section 3.
+
+    Examples
+    --------
+    >>> gini([1, 1, 1, 1]), gini([0, 0, 0, 4])
+    (0.0, 0.75)
+    """
+    ordered = np.sort(np.asarray(counts, dtype=np.float64))
+    total, n_items = ordered.sum(), len(ordered)
+    if total == 0:
+        return float("nan")
+    places = np.arange(1, n_items + 1)
+    return float(((2 * places - n_items - 1) @ ordered) / (n_items * total))
+
+
+def novelty_at_k(
+    items: NDArray[np.integer], item_counts: NDArray[np.integer], k: int
+) -> NDArray[np.float64]:
+    """Mean self-information of the listed items, in bits: -log2 of their share of interactions.
+
+    One interaction is added to every item, so that an item nobody has used is very new, not
+    infinitely so.
+
+    Parameters
+    ----------
+    items : ndarray of shape (n_rows, width), int
+        Ranked lists, width >= k; -1 where a list is short.
+    item_counts : ndarray of shape (n_items,), int
+        Interactions of each item in the *training* data.
+    k : int
+        List length.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        >= 0; NaN for an empty list.
+
+    References
+    ----------
+    .. [1] T. Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems",
+       PNAS 107(10), 2010 (surprisal). S. Vargas, P. Castells, RecSys 2011, section 4.1 (free
+       discovery).
+
+    Examples
+    --------
+    >>> novelty_at_k(np.array([[0, 1], [2, -1]]), np.array([13, 5, 0]), k=2).round(2)
+    array([1.2 , 4.39])
+    """
+    smoothed = np.asarray(item_counts, dtype=np.float64) + 1.0
+    bits = np.append(np.log2(smoothed.sum()) - np.log2(smoothed), 0.0)  # item -1 reads the last one
+    listed = items[:, :k]
+    filled = (listed >= 0).sum(axis=1)
+    total = bits[listed].sum(axis=1)
+    return np.divide(total, filled, out=np.full(len(total), np.nan), where=filled > 0)
+
+
+def tail_items(item_counts: ArrayLike, *, head_share: float = 1 / 3) -> NDArray[np.bool_]:
+    """Return which items are in the long tail: all but the fewest that hold `head_share`.
+
+    Parameters
+    ----------
+    item_counts : array of shape (n_items,), int
+        Interactions of each item in the *training* data.
+    head_share : float
+        Share of all interactions that the short head holds, in (0, 1).
+
+    Returns
+    -------
+    ndarray of shape (n_items,), bool
+        Items with equally many interactions as the last of the head belong to the head.
+
+    References
+    ----------
+    .. [1] P. Cremonesi, Y. Koren, R. Turrin, "Performance of recommender algorithms on top-N
+       recommendation tasks", RecSys 2010, section 3.2: the short head holds 33 % of the ratings.
+
+    Examples
+    --------
+    >>> tail_items([50, 20, 20, 10], head_share=0.5)
+    array([False,  True,  True,  True])
+    """
+    check_fraction("head_share", head_share)
+    counts = np.asarray(item_counts, dtype=np.float64)
+    descending = np.sort(counts)[::-1]
+    last = int(np.searchsorted(np.cumsum(descending), head_share * counts.sum()))
+    return np.asarray(counts < descending[min(last, len(counts) - 1)])
+
+
+def tail_recall_at_k(
+    items: NDArray[np.integer], targets: sparse.csr_array, tail: NDArray[np.bool_], k: int
+) -> NDArray[np.float64]:
+    r"""Recall that counts long-tail targets only: tail hits / min(k, \|tail targets\|).
+
+    Parameters
+    ----------
+    items : ndarray of shape (n_rows, width), int
+        Ranked lists of the *whole* catalog, width >= k.
+    targets : csr_array of shape (n_rows, n_items)
+    tail : ndarray of shape (n_items,), bool
+        Which items count, see `tail_items`.
+    k : int
+        List length.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        In [0, 1]; NaN for users without a target in the tail.
+
+    References
+    ----------
+    .. [1] P. Cremonesi, Y. Koren, R. Turrin, RecSys 2010, section 5 (long-tail recall), with the
+       denominator of `recall_at_k`.
+
+    Examples
+    --------
+    >>> targets = sparse.csr_array([[1, 1, 0], [1, 0, 0]])
+    >>> tail_recall_at_k(np.array([[0, 1], [0, 1]]), targets, np.array([False, True, True]), k=2)
+    array([ 1., nan])
+    """
+    return recall_at_k(find_hits(items, keep_entries(targets, tail[targets.indices])), k)
+
+
+def root_squared_error(
+    predicted: NDArray[np.float64], targets: sparse.csr_array
+) -> NDArray[np.float64]:
+    """Return each user's own RMSE, in rating units.
+
+    Parameters
+    ----------
+    predicted : ndarray of shape (targets.nnz,), float64
+        Predictions in the order of ``targets.data``.
+    targets : csr_array of shape (n_rows, n_items)
+        Held-out ratings.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN for users without held-out ratings. A report pools these over cells:
+        sqrt(sum n_u r_u^2 / sum n_u).
+
+    References
+    ----------
+    .. [1] J. L. Herlocker et al., "Evaluating collaborative filtering recommender systems", ACM
+       TOIS 22(1), 2004, section 4.1.
+
+    Examples
+    --------
+    >>> root_squared_error(np.array([4.0, 2.0]), sparse.csr_array([[5.0, 1.0], [0.0, 0.0]]))
+    array([ 1., nan])
+    """
+    return np.sqrt(_mean_by_row((predicted - targets.data) ** 2, targets))
+
+
+def absolute_error(
+    predicted: NDArray[np.float64], targets: sparse.csr_array
+) -> NDArray[np.float64]:
+    """Return each user's own mean absolute error, in rating units.
+
+    Parameters
+    ----------
+    predicted : ndarray of shape (targets.nnz,), float64
+        Predictions in the order of ``targets.data``.
+    targets : csr_array of shape (n_rows, n_items)
+        Held-out ratings.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN for users without held-out ratings. A report pools these over cells.
+
+    References
+    ----------
+    .. [1] J. L. Herlocker et al., "Evaluating collaborative filtering recommender systems", ACM
+       TOIS 22(1), 2004, section 4.1.
+
+    Examples
+    --------
+    >>> absolute_error(np.array([4.0, 3.0]), sparse.csr_array([[5.0, 1.0]]))
+    array([1.5])
+    """
+    return _mean_by_row(np.abs(predicted - targets.data), targets)
+
+
+def _mean_by_row(values: NDArray[np.float64], targets: sparse.csr_array) -> NDArray[np.float64]:
+    """Mean of the cell values of each row, NaN for empty rows."""
+    counts = np.diff(targets.indptr)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    totals = np.bincount(rows, weights=values, minlength=len(counts))
+    return np.divide(totals, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+
+
+@dataclass(frozen=True)
+class View:
+    """What metrics read, one row per evaluated user.
+
+    Attributes
+    ----------
+    items : ndarray of shape (n_rows, k_max), int32
+        Ranked lists; -1 where a list is short, and for users without ranking targets.
+    targets, rated : csr_array of shape (n_rows, n_items)
+        What counts in ranking metrics; all held-out ratings.
+    predicted : ndarray of shape (rated.nnz,), float64
+        Predictions in the order of ``rated.data``; empty where no rating error was asked for.
+    item_counts : ndarray of shape (n_items,), int64
+        Interactions of each item in the training data.
+    """
+
+    items: NDArray[np.int32]
+    targets: sparse.csr_array
+    rated: sparse.csr_array
+    predicted: NDArray[np.float64]
+    item_counts: NDArray[np.int64]
+
+    @cached_property
+    def hits(self) -> Hits:
+        """Where the lists hold a target."""
+        return find_hits(self.items, self.targets)
+
+    def exposure(self, k: int) -> NDArray[np.int64]:
+        """Return how often each item is among the first `k`."""
+        return exposure(self.items[:, :k], self.targets.shape[1])
+
+
+def _on_hits(metric: Callable[[Hits, int], NDArray[np.float64]]) -> Callable[[View, int], Any]:
+    return lambda view, k: metric(view.hits, k)
+
+
+class _Family(NamedTuple):
+    """What is known of a metric whatever its list length: see `Metric`."""
+
+    kind: Kind
+    higher_is_better: bool | None
+    definition: str
+    measure: Callable[[View, Any], Any]
+
+
+_FAMILIES = {
+    "ndcg": _Family(
+        "list",
+        True,
+        "binary gains, discount 1/log2(place + 1), over the ideal list of min(k, targets) hits "
+        "(Liang et al. 2018)",
+        _on_hits(ndcg_at_k),
+    ),
+    "recall": _Family(
+        "list", True, "hits / min(k, targets) (Liang et al. 2018)", _on_hits(recall_at_k)
+    ),
+    "precision": _Family("list", True, "hits / k (Manning et al. 2008)", _on_hits(precision_at_k)),
+    "map": _Family(
+        "list",
+        True,
+        "sum of the precision at each hit / min(k, targets) (Manning et al. 2008)",
+        _on_hits(map_at_k),
+    ),
+    "mrr": _Family(
+        "list",
+        True,
+        "1 / place of the first hit, 0 without one (Voorhees 1999)",
+        _on_hits(mrr_at_k),
+    ),
+    "hit_rate": _Family(
+        "list",
+        True,
+        "1 if the list holds a target (Deshpande & Karypis 2004)",
+        _on_hits(hit_rate_at_k),
+    ),
+    "tail_recall": _Family(
+        "list",
+        True,
+        "recall of targets outside the most popular items that hold a third of the interactions "
+        "(Cremonesi et al. 2010)",
+        lambda view, k: tail_recall_at_k(view.items, view.targets, tail_items(view.item_counts), k),
+    ),
+    "novelty": _Family(
+        "list",
+        None,
+        "mean of -log2(share of interactions) of the listed items, in bits (Zhou et al. 2010)",
+        lambda view, k: novelty_at_k(view.items, view.item_counts, k),
+    ),
+    "coverage": _Family(
+        "system",
+        None,
+        "share of the catalog that is listed to anyone (Ge et al. 2010)",
+        lambda view, k: coverage(view.exposure(k)),
+    ),
+    "gini": _Family(
+        "system",
+        None,
+        "Gini coefficient of how often items are listed, 0 = evenly (Fleder & Hosanagar 2009)",
+        lambda view, k: gini(view.exposure(k)),
+    ),
+    "rmse": _Family(
+        "rating",
+        False,
+        "root of the mean squared error, pooled over held-out ratings, predictions clipped to the "
+        "scale (Herlocker et al. 2004)",
+        lambda view, _: root_squared_error(view.predicted, view.rated),
+    ),
+    "mae": _Family(
+        "rating",
+        False,
+        "mean absolute error, pooled over held-out ratings, predictions clipped to the scale "
+        "(Herlocker et al. 2004)",
+        lambda view, _: absolute_error(view.predicted, view.rated),
+    ),
+}
+
+
+def known_metrics() -> tuple[str, ...]:
+    """Return the names that `parse_metric` knows, ``@k`` standing for a list length.
+
+    Examples
+    --------
+    >>> known_metrics()[:2], known_metrics()[-1]
+    (('ndcg@k', 'recall@k'), 'mae')
+    """
+    return tuple(
+        name if family.kind == "rating" else f"{name}@k" for name, family in _FAMILIES.items()
+    )
+
+
+def parse_metric(name: str) -> Metric:
+    """Return the metric called `name`.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"ndcg@100"`` or ``"rmse"``.
+
+    Returns
+    -------
+    Metric
+
+    Raises
+    ------
+    ConfigError
+        If the metric is unknown, or its list length is missing, superfluous or not a number >= 1.
+
+    Examples
+    --------
+    >>> metric = parse_metric("recall@20")
+    >>> metric.family, metric.k, metric.definition
+    ('recall', 20, 'hits / min(k, targets) (Liang et al. 2018)')
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"A metric must be named by a string such as 'ndcg@100'; got {name!r}.")
+    family, at, length = name.partition("@")
+    if family not in _FAMILIES:
+        raise ConfigError(f"A metric must be one of {', '.join(known_metrics())}; got {name!r}.")
+    kind, higher_is_better, definition, _ = _FAMILIES[family]
+    if kind == "rating":
+        if at:
+            raise ConfigError(f"{family!r} has no list length; got {name!r}. Write {family!r}.")
+        return Metric(name, family, None, kind, higher_is_better, definition)
+    if not (length.isascii() and length.isdigit() and int(length) >= 1):
+        raise ConfigError(
+            f"{family!r} needs a list length >= 1; got {name!r}. Write '{family}@20', for example."
+        )
+    k = int(length)
+    return Metric(f"{family}@{k}", family, k, kind, higher_is_better, definition)
+
+
+def parse_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
+    """Return the metrics called `names`, in their order, each once.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or one is unknown.
+
+    Examples
+    --------
+    >>> [metric.name for metric in parse_metrics(["rmse", "mae", "rmse"])]
+    ['rmse', 'mae']
+    """
+    # A lone string is iterable too, and "rmse" would be read as the metrics r, m, s, e.
+    names = (names,) if isinstance(names, str) else tuple(names)
+    if not names:
+        raise ConfigError(f"`metrics` must name at least one of {', '.join(known_metrics())}.")
+    return tuple({metric.name: metric for metric in map(parse_metric, names)}.values())

@@ -12,9 +12,8 @@ from scipy import sparse
 from recsys_lib.checks import check_fraction, check_integer, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import DataError
-from recsys_lib.evaluation.beyond_accuracy import keep_entries
-from recsys_lib.evaluation.evaluate import evaluate
-from recsys_lib.evaluation.scoring import score_batches
+from recsys_lib.evaluation.evaluate import evaluate, score_batches
+from recsys_lib.folds import keep_entries
 from recsys_lib.ranking import top_k
 from recsys_lib.seeding import rng_from
 
@@ -259,10 +258,10 @@ def list_stability(
 
     Examples
     --------
-    >>> from recsys_lib.evaluation import MostPopular
+    >>> from recsys_lib.models import Popularity
     >>> row = sparse.csr_array([[1.0, 1.0, 0.0, 0.0, 0.0]])
     >>> fold = Fold(fold_in=row, targets=row, users=np.array([0]))
-    >>> scorers = {"popularity": MostPopular([5, 4, 3, 2, 1])}
+    >>> scorers = {"popularity": Popularity().fit(sparse.csr_array(np.tri(5)))}
     >>> list_stability(scorers, fold, lengths=(0, 1, 2), k=2)["popularity"].tolist()
     [1.0, 1.0]
     """

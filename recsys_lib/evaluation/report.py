@@ -1,6 +1,9 @@
-"""The result of an evaluation: one value per user and metric, and how it was measured."""
+"""The result of an evaluation: one value per user and metric, and how it was measured.
 
-from collections.abc import Mapping
+Reports of one model that differ only in the training seed are its `Runs`.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,10 +25,8 @@ from recsys_lib.artifacts import (
 )
 from recsys_lib.cards import Shown
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation.catalog import Metric, parse_metric
-from recsys_lib.evaluation.estimates import Sample, bootstrap, percentile_interval
-
-__all__ = ["Report"]
+from recsys_lib.evaluation.metrics import parse_metric
+from recsys_lib.evaluation.statistics import Sample, summarize
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,35 +144,17 @@ class Report(Shown):
         another training seed is a matter of several reports, see `compare`.
         """
         samples = {metric: self.sample(metric) for metric in self.per_user_metrics}
-        intervals: dict[str, tuple[float, float]] = {}
-        if samples:
-            draws = bootstrap(list(samples.values()), n_resamples=n_resamples, seed=seed)
-            for column, name in enumerate(samples):
-                intervals[name] = percentile_interval(draws[:, column], confidence)
+        found = summarize(samples, confidence=confidence, n_resamples=n_resamples, seed=seed)
+        unknown = {"se": np.nan, "low": np.nan, "high": np.nan}
+        n_lists = int((self.users["n_targets"] > 0).sum())
+        ties = self.protocol.get("tie_share", {})
         rows = []
         for metric in map(parse_metric, self.metrics):
-            low, high = intervals.get(metric.name, (np.nan, np.nan))
-            sample = samples.get(metric.name)
-            rows.append(
-                {
-                    "model": self.name,
-                    "metric": metric.name,
-                    "value": self[metric.name],
-                    "se": sample.standard_error if sample else np.nan,
-                    "low": low,
-                    "high": high,
-                    "n_users": sample.n_users if sample else self._n_lists,
-                    "tie_share": self._tie_share(metric),
-                }
-            )
+            total = {"value": self[metric.name], **unknown, "n_users": n_lists}
+            names = {"model": self.name, "metric": metric.name}
+            numbers = found.get(metric.name, total)
+            rows.append({**names, **numbers, "tie_share": float(ties.get(str(metric.k), np.nan))})
         return pd.DataFrame(rows)
-
-    @property
-    def _n_lists(self) -> int:
-        return int((self.users["n_targets"] > 0).sum())
-
-    def _tie_share(self, metric: Metric) -> float:
-        return float(self.protocol["tie_share"].get(str(metric.k), np.nan))
 
     def save(self, folder: Path | str) -> None:
         """Write the report as a folder of tables, arrays and JSON with a manifest, atomically."""
@@ -220,3 +203,96 @@ class Report(Shown):
     def __repr__(self) -> str:
         numbers = ", ".join(f"{metric} {self[metric]:.4f}" for metric in self.metrics)
         return f"Report({self.name!r}, {numbers}, {len(self.users):,} users)"
+
+
+# What must agree before two numbers may be subtracted; the order among ties may differ.
+_SAME = ("fold", "min_value", "rating_scale")
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The reports of one model.
+
+    Attributes
+    ----------
+    name : str
+        The model's name.
+    reports : tuple of Report
+        One for each training seed.
+    """
+
+    name: str
+    reports: tuple[Report, ...]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The per-user metrics that every run holds."""
+        first, *others = self.reports
+        return [
+            metric
+            for metric in first.per_user_metrics
+            if all(metric in run.per_user_metrics for run in others)
+        ]
+
+    def mean_sample(self, metric: str) -> Sample:
+        """Return each user's value averaged over the runs (its square, where it is pooled so)."""
+        samples = [report.sample(metric) for report in self.reports]
+        if len(samples) == 1:
+            return samples[0]
+        squared = samples[0].squared
+        stacked = np.stack([sample.per_user for sample in samples])
+        values = np.sqrt((stacked**2).mean(axis=0)) if squared else stacked.mean(axis=0)
+        return Sample.of(values, weights=samples[0].weights, squared=squared)
+
+    def values(self, metric: str) -> NDArray[np.float64]:
+        """Return the number of each run, shape (n_runs,)."""
+        return np.array([report[metric] for report in self.reports])
+
+    def seed_spread(self, metric: str) -> float:
+        """Return the standard deviation of the runs' numbers; NaN with one run."""
+        return float(self.values(metric).std(ddof=1)) if len(self.reports) > 1 else float("nan")
+
+    def seed_variance(self, metric: str) -> float:
+        """Return the seed variance of the mean, s_seed^2 / m; 0 with one run."""
+        n_runs = len(self.reports)
+        return self.seed_spread(metric) ** 2 / n_runs if n_runs > 1 else 0.0
+
+
+def group_runs(reports: Sequence[Report]) -> list[Runs]:
+    """Group reports by name, in order of first appearance.
+
+    Raises
+    ------
+    ValueError
+        If two reports are not on the same users, targets and rating scale.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from recsys_lib.dataset import Fold
+    >>> from recsys_lib.evaluation import RandomOrder, evaluate
+    >>> wanted = sparse.csr_array(np.eye(4))
+    >>> fold = Fold(fold_in=sparse.csr_array((4, 4)), targets=wanted, users=np.arange(4))
+    >>> reports = [evaluate(RandomOrder(seed), fold, ["mrr@4"]) for seed in range(3)]
+    >>> [(runs.name, len(runs.reports)) for runs in group_runs(reports)]
+    [('RandomOrder', 3)]
+    """
+    for report in reports[1:]:
+        _check_same_fold(reports[0], report)
+    names = dict.fromkeys(report.name for report in reports)
+    return [
+        Runs(name, tuple(report for report in reports if report.name == name)) for name in names
+    ]
+
+
+def _check_same_fold(one: Report, other: Report) -> None:
+    differing = [key for key in _SAME if one.protocol.get(key) != other.protocol.get(key)]
+    if not one.users.index.equals(other.users.index):
+        differing.append("users")
+    if differing:
+        key = differing[0]
+        raise ValueError(
+            f"`reports` must be measured alike; {one.name!r} and {other.name!r} differ in {key} "
+            f"({one.protocol.get(key)!r} against {other.protocol.get(key)!r}). "
+            "Evaluate both on one fold with the same arguments and metrics."
+        )

@@ -1,4 +1,4 @@
-"""A report by segment: by history length, mainstream taste and item popularity."""
+"""A report by segment: by history length, mainstream taste, item popularity; who is served best."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,15 +9,171 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Fold
-from recsys_lib.evaluation.beyond_accuracy import keep_entries
-from recsys_lib.evaluation.catalog import parse_metric
-from recsys_lib.evaluation.estimates import Sample, bootstrap, percentile_interval
-from recsys_lib.evaluation.evaluate import fold_fingerprint
-from recsys_lib.evaluation.metrics import find_hits, recall_at_k
+from recsys_lib.evaluation.evaluate import fold_fingerprint, likes
+from recsys_lib.evaluation.metrics import find_hits, parse_metric, recall_at_k
 from recsys_lib.evaluation.report import Report
-from recsys_lib.evaluation.scoring import likes
+from recsys_lib.evaluation.statistics import Sample, summarize
+from recsys_lib.folds import keep_entries
 
-__all__ = ["by_history_length", "by_item_popularity", "by_mainstream", "popularity_buckets"]
+_TASTES = ("rare taste", "mixed taste", "usual taste")
+
+
+def audience_table(
+    reports: Sequence[Report],
+    fold: Fold,
+    item_counts: ArrayLike,
+    metric: str,
+    *,
+    n_groups: int = 3,
+) -> pd.DataFrame:
+    """Return one metric of each model by history length and by how mainstream the users are.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+        All on `fold`.
+    fold : Fold
+    item_counts : array of shape (n_items,), int
+        Interactions of each item in the training data.
+    metric : str
+        A per-user metric.
+    n_groups : int
+        Groups of history length; see `by_history_length`. Tastes are three; see `by_mainstream`.
+
+    Returns
+    -------
+    DataFrame of shape (n_models, n_segments)
+        Indexed by ``model`` in the order given.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from recsys_lib.evaluation import evaluate
+    >>> from recsys_lib.models import Popularity
+    >>> seen = sparse.csr_array([[1.0, 0, 0], [0, 1.0, 1.0]])
+    >>> wanted = sparse.csr_array([[0, 1.0, 0], [1.0, 0, 0]])
+    >>> fold = Fold(fold_in=seen, targets=wanted, users=np.arange(2))
+    >>> model = Popularity().fit(sparse.csr_array(np.tri(3)))
+    >>> report = evaluate(model, fold, ["recall@1"], name="popularity")
+    >>> audience_table([report], fold, [9, 5, 2], "recall@1", n_groups=2)
+    people      saw 1  saw 2  rare taste  mixed taste
+    model
+    popularity    1.0    1.0         1.0          1.0
+    """
+    rows = {}
+    for report in reports:
+        seen = by_history_length(report, [metric], n_groups=n_groups, n_resamples=1)
+        taste = by_mainstream(report, fold, item_counts, [metric], n_groups=3, n_resamples=1)
+        names = [f"saw {label}" for label in seen["segment"]]
+        names += list(_TASTES[: len(taste)])
+        values = pd.concat([seen["value"], taste["value"]]).to_numpy()
+        rows[report.name] = pd.Series(values, index=names)
+    return pd.DataFrame(rows).T.rename_axis(index="model", columns="people")
+
+
+def item_table(
+    reports: Sequence[Report],
+    fold: Fold,
+    item_counts: ArrayLike,
+    *,
+    k: int = 20,
+    n_buckets: int = 3,
+) -> pd.DataFrame:
+    """Return recall@k of each model among rare and among popular items; see `by_item_popularity`.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+        All on `fold`.
+    fold : Fold
+    item_counts : array of shape (n_items,), int
+        Interactions of each item in the training data.
+    k : int
+        List length.
+    n_buckets : int
+        Number of buckets of items, each with about equally many interactions.
+
+    Returns
+    -------
+    DataFrame of shape (n_models, n_buckets)
+        Indexed by ``model`` in the order given, popular items first.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from recsys_lib.evaluation import evaluate
+    >>> from recsys_lib.models import Popularity
+    >>> wanted = sparse.csr_array(np.eye(3)[[0, 0, 2]])
+    >>> fold = Fold(fold_in=sparse.csr_array((3, 3)), targets=wanted, users=np.arange(3))
+    >>> model = Popularity().fit(sparse.csr_array(np.tri(3)))
+    >>> report = evaluate(model, fold, ["recall@1"], name="popularity")
+    >>> item_table([report], fold, [9, 5, 4], k=1, n_buckets=2)
+    used in training    9  4-5
+    model
+    popularity        1.0  0.0
+    """
+    rows = {}
+    for report in reports:
+        cut = by_item_popularity(report, fold, item_counts, k=k, n_buckets=n_buckets, n_resamples=1)
+        rows[report.name] = cut.set_index(cut["segment"].astype(str))["value"]
+    return pd.DataFrame(rows).T.rename_axis(index="model", columns="used in training")
+
+
+def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
+    """Count for how many users each model is the best of all.
+
+    A model that leads the mean may serve half of the people worse than its rivals do; where many
+    models win alone, a blend of them has something to gain.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+        On one fold, at least two.
+    metric : str
+        A per-user metric where higher is better.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``model``, most wins first: ``alone``, the share of users for whom it is strictly
+        best; ``shared``, for whom it is best together with others. Users for whom every model has
+        the same value count for none.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two reports are given, or they are on different users.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from recsys_lib.evaluation import evaluate
+    >>> from recsys_lib.models import Popularity
+    >>> wanted = sparse.csr_array(np.eye(3)[[0, 0, 2]])
+    >>> fold = Fold(fold_in=sparse.csr_array((3, 3)), targets=wanted, users=np.arange(3))
+    >>> models = {"A": Popularity().fit(wanted[[0]]), "B": Popularity().fit(wanted[[2]])}
+    >>> reports = [evaluate(m, fold, ["recall@1"], name=n) for n, m in models.items()]
+    >>> wins(reports, "recall@1").round(2)
+           alone  shared
+    model
+    A       0.67     0.0
+    B       0.33     0.0
+    """
+    users = {tuple(report.users.index) for report in reports}
+    if len(reports) < 2 or len(users) != 1:
+        raise ValueError(
+            f"`reports` must be of at least two models on the same users; got {len(reports)} on "
+            f"{len(users)} sets of users. Evaluate them on one fold."
+        )
+    values = np.column_stack([report.sample(metric).per_user for report in reports])
+    best = values.max(axis=1, keepdims=True)
+    first = (values == best) & (values.min(axis=1, keepdims=True) < best)
+    alone = first & (first.sum(axis=1, keepdims=True) == 1)
+    table = pd.DataFrame(
+        {"alone": alone.mean(axis=0), "shared": (first & ~alone).mean(axis=0)},
+        index=pd.Index([report.name for report in reports], name="model"),
+    )
+    return table.sort_values(["alone", "shared"], ascending=False, kind="stable")
 
 
 def by_history_length(
@@ -63,18 +219,13 @@ def by_history_length(
     1     8-9    0.5        2
     """
     lengths = report.users["n_fold_in"].to_numpy()
-    names = report.per_user_metrics if metrics is None else tuple(metrics)
-    frames = []
+    rows = []
     for member in _members(lengths, edges, n_groups):
         low, high = int(lengths[member].min()), int(lengths[member].max())
-        samples = {name: _masked(report.sample(name), member) for name in names}
-        table = _estimates(samples, confidence, n_resamples, seed)
-        table.insert(0, "model", report.name)
-        table.insert(2, "segment", f"{low}-{high}" if low < high else f"{low}")
-        table.insert(3, "shortest", low)
-        table.insert(4, "longest", high)
-        frames.append(table)
-    return _ordered(frames)
+        where = {"segment": _range(low, high), "shortest": low, "longest": high}
+        samples = _samples_of(report, metrics, member)
+        rows += _rows(report, where, samples, confidence, n_resamples, seed)
+    return _ordered(rows)
 
 
 def by_mainstream(
@@ -119,81 +270,30 @@ def by_mainstream(
     Examples
     --------
     >>> from scipy import sparse
-    >>> from recsys_lib.evaluation import MostPopular, evaluate
+    >>> from recsys_lib.evaluation import evaluate
+    >>> from recsys_lib.models import Popularity
     >>> seen = sparse.csr_array([[1.0, 0, 0], [0, 0, 1.0]])
     >>> wanted = sparse.csr_array([[0, 1.0, 0], [0, 1.0, 0]])
     >>> fold = Fold(fold_in=seen, targets=wanted, users=np.arange(2))
-    >>> report = evaluate(MostPopular([9, 5, 2]), fold, ["recall@1"])
+    >>> report = evaluate(Popularity().fit(sparse.csr_array(np.tri(3))), fold, ["recall@1"])
     >>> table = by_mainstream(report, fold, [9, 5, 2], n_groups=2)
     >>> table[["lowest", "highest", "value", "n_users"]].round(3)
        lowest  highest  value  n_users
     0   0.062    0.062    0.0        1
     1   0.719    0.719    1.0        1
     """
-    kept = _evaluated(report, fold)
-    seen = fold.take(kept).fold_in
-    ranks = _popularity_ranks(np.asarray(item_counts, dtype=np.float64))
+    seen = fold.take(_evaluated(report, fold)).fold_in
+    popularity = np.asarray(item_counts, dtype=np.float64)
+    ranks = _middles(popularity, popularity)
     counts = np.maximum(np.diff(seen.indptr), 1)
     mainstream = np.asarray((seen != 0).astype(np.float64) @ ranks) / counts
-    names = report.per_user_metrics if metrics is None else tuple(metrics)
-    frames = []
+    rows = []
     for number, member in enumerate(_members(mainstream, None, n_groups), start=1):
-        samples = {name: _masked(report.sample(name), member) for name in names}
-        table = _estimates(samples, confidence, n_resamples, seed)
-        table.insert(0, "model", report.name)
-        table.insert(2, "segment", f"group {number}")
-        table.insert(3, "lowest", float(mainstream[member].min()))
-        table.insert(4, "highest", float(mainstream[member].max()))
-        frames.append(table)
-    return _ordered(frames)
-
-
-def _popularity_ranks(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each item's mid-rank: the share of interactions with less popular items."""
-    levels, inverse = np.unique(counts, return_inverse=True)
-    mass = np.bincount(inverse, weights=counts, minlength=len(levels))
-    below = (np.cumsum(mass) - mass / 2) / max(1.0, mass.sum())
-    return np.asarray(below[inverse])
-
-
-def _evaluated(report: Report, fold: Fold) -> NDArray[np.int64]:
-    """Rows of the fold that are in the report: users without any target are not."""
-    if report.protocol["fold"] != fold_fingerprint(fold):
-        raise ValueError(
-            f"`fold` must be the one that report {report.name!r} is on; its contents differ. "
-            "Pass the fold that was given to evaluate."
-        )
-    return np.flatnonzero(np.isin(fold.users, report.users.index))
-
-
-def popularity_buckets(item_counts: ArrayLike, *, n_buckets: int = 3) -> NDArray[np.int64]:
-    """Put items into buckets that hold about equally many interactions, most popular first.
-
-    Parameters
-    ----------
-    item_counts : array of shape (n_items,), int
-        Interactions of each item in the training data.
-    n_buckets : int
-        Number of buckets, >= 2.
-
-    Returns
-    -------
-    ndarray of shape (n_items,), int64
-        0 for the head to ``n_buckets - 1`` for the tail. Equally popular items share a bucket.
-
-    Examples
-    --------
-    >>> popularity_buckets([6, 3, 3, 2, 2, 2, 0])
-    array([0, 1, 1, 2, 2, 2, 2])
-    """
-    check_integer("n_buckets", n_buckets, minimum=2)
-    counts = np.asarray(item_counts, dtype=np.float64)
-    levels, inverse = np.unique(-counts, return_inverse=True)
-    mass = np.bincount(inverse, weights=counts, minlength=len(levels))
-    # A level belongs where the middle of its interactions lies.
-    middle = (np.cumsum(mass) - mass / 2) / max(1.0, mass.sum())
-    bucket = np.minimum((middle * n_buckets).astype(np.int64), n_buckets - 1)
-    return np.asarray(bucket[inverse])
+        low, high = float(mainstream[member].min()), float(mainstream[member].max())
+        where = {"segment": f"group {number}", "lowest": low, "highest": high}
+        samples = _samples_of(report, metrics, member)
+        rows += _rows(report, where, samples, confidence, n_resamples, seed)
+    return _ordered(rows)
 
 
 def by_item_popularity(
@@ -253,27 +353,71 @@ def by_item_popularity(
     0       9        1     1.0    1.0        2
     1     4-5        2     0.0    0.0        1
     """
-    kept = _evaluated(report, fold)
     counts = np.asarray(item_counts)
-    targets = likes(fold.take(kept).targets, report.protocol["min_value"])
+    part = fold.take(_evaluated(report, fold))
+    targets = likes(part.targets, report.protocol["min_value"])
     bucket = popularity_buckets(counts, n_buckets=n_buckets)
     listed = report.items[:, :k]
     shown = bucket[listed[listed >= 0]]
-    frames = []
+    rows = []
     for label in np.unique(bucket):
         members = counts[bucket == label]
         fewest, most = int(members.min()), int(members.max())
         inside = keep_entries(targets, (bucket == label)[targets.indices])
-        values = recall_at_k(find_hits(report.items, inside), k)
-        table = _estimates({f"recall@{k}": Sample.of(values)}, confidence, n_resamples, seed)
-        table.insert(0, "model", report.name)
-        table.insert(2, "segment", f"{fewest}-{most}" if fewest < most else f"{most}")
-        table.insert(3, "fewest", fewest)
-        table.insert(4, "most", most)
-        table.insert(5, "n_items", len(members))
-        table.insert(6, "listed", float((shown == label).mean()) if len(shown) else np.nan)
-        frames.append(table)
-    return _ordered(frames)
+        where = {
+            "segment": _range(fewest, most),
+            "fewest": fewest,
+            "most": most,
+            "n_items": len(members),
+            "listed": float((shown == label).mean()) if len(shown) else np.nan,
+        }
+        samples = {f"recall@{k}": Sample.of(recall_at_k(find_hits(report.items, inside), k))}
+        rows += _rows(report, where, samples, confidence, n_resamples, seed)
+    return _ordered(rows)
+
+
+def popularity_buckets(item_counts: ArrayLike, *, n_buckets: int = 3) -> NDArray[np.int64]:
+    """Put items into buckets that hold about equally many interactions, most popular first.
+
+    Parameters
+    ----------
+    item_counts : array of shape (n_items,), int
+        Interactions of each item in the training data.
+    n_buckets : int
+        Number of buckets, >= 2.
+
+    Returns
+    -------
+    ndarray of shape (n_items,), int64
+        0 for the head to ``n_buckets - 1`` for the tail. Equally popular items share a bucket.
+
+    Examples
+    --------
+    >>> popularity_buckets([6, 3, 3, 2, 2, 2, 0])
+    array([0, 1, 1, 2, 2, 2, 2])
+    """
+    check_integer("n_buckets", n_buckets, minimum=2)
+    counts = np.asarray(item_counts, dtype=np.float64)
+    # A level belongs where the middle of its interactions lies.
+    return np.minimum((_middles(-counts, counts) * n_buckets).astype(np.int64), n_buckets - 1)
+
+
+def _middles(keys: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of interactions below the middle of each item's, in the order of `keys`."""
+    levels, inverse = np.unique(keys, return_inverse=True)
+    mass = np.bincount(inverse, weights=counts, minlength=len(levels))
+    below = (np.cumsum(mass) - mass / 2) / max(1.0, mass.sum())
+    return np.asarray(below[inverse])
+
+
+def _evaluated(report: Report, fold: Fold) -> NDArray[np.int64]:
+    """Rows of the fold that are in the report: users without any target are not."""
+    if report.protocol["fold"] != fold_fingerprint(fold):
+        raise ValueError(
+            f"`fold` must be the one that report {report.name!r} is on; its contents differ. "
+            "Pass the fold that was given to evaluate."
+        )
+    return np.flatnonzero(np.isin(fold.users, report.users.index))
 
 
 def _members(
@@ -293,34 +437,40 @@ def _members(
     return [group == label for label in np.unique(group)]
 
 
-def _masked(sample: Sample, member: NDArray[np.bool_]) -> Sample:
-    return Sample(sample.per_user[member], sample.weights[member], sample.squared)
+def _range(low: int, high: int) -> str:
+    return f"{low}-{high}" if low < high else f"{low}"
 
 
-def _estimates(
-    samples: dict[str, Sample], confidence: float, n_resamples: int, seed: int
-) -> pd.DataFrame:
-    draws = bootstrap(list(samples.values()), n_resamples=n_resamples, seed=seed)
-    rows = []
-    for column, (name, sample) in enumerate(samples.items()):
-        low, high = percentile_interval(draws[:, column], confidence)
-        rows.append(
-            {
-                "metric": parse_metric(name).name,
-                "value": sample.mean,
-                "se": sample.standard_error,
-                "low": low,
-                "high": high,
-                "n_users": sample.n_users,
-            }
-        )
-    return pd.DataFrame(rows)
+def _samples_of(
+    report: Report, metrics: Sequence[str] | None, member: NDArray[np.bool_]
+) -> dict[str, Sample]:
+    """Return the values of some users, by metric."""
+    names = report.per_user_metrics if metrics is None else tuple(metrics)
+    whole = {parse_metric(name).name: report.sample(name) for name in names}
+    return {
+        name: Sample(sample.per_user[member], sample.weights[member], sample.squared)
+        for name, sample in whole.items()
+    }
 
 
-def _ordered(frames: list[pd.DataFrame]) -> pd.DataFrame:
+def _rows(
+    report: Report,
+    where: dict[str, Any],
+    samples: dict[str, Sample],
+    confidence: float,
+    n_resamples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return one row a metric: whose value it is, of which segment, and the value."""
+    found = summarize(samples, confidence=confidence, n_resamples=n_resamples, seed=seed)
+    return [
+        {"model": report.name, "metric": name, **where, **numbers}
+        for name, numbers in found.items()
+    ]
+
+
+def _ordered(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """One table whose segments keep their order in groupings and plots."""
-    table = pd.concat(frames, ignore_index=True)
-    table["segment"] = pd.Categorical(
-        table["segment"], categories=list(dict.fromkeys(table["segment"])), ordered=True
-    )
-    return table
+    table = pd.DataFrame(rows)
+    order = list(dict.fromkeys(table["segment"]))
+    return table.assign(segment=pd.Categorical(table["segment"], order, ordered=True))

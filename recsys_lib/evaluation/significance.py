@@ -11,7 +11,7 @@ References
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -21,13 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from recsys_lib.cards import Shown
 from recsys_lib.checks import check_fraction
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation.catalog import Metric, parse_metric
-from recsys_lib.evaluation.estimates import Estimate, Sample, bootstrap
-from recsys_lib.evaluation.report import Report
-from recsys_lib.evaluation.runs import Runs, group_runs
-from recsys_lib.evaluation.verdict import state_verdict
-
-__all__ = ["Comparison", "compare", "holm"]
+from recsys_lib.evaluation.metrics import Metric, parse_metric
+from recsys_lib.evaluation.report import Report, Runs, group_runs
+from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -310,3 +306,142 @@ def _share_better(a: Sample, b: Sample, lower_is_better: bool) -> float:
     counted = (a.weights > 0) & (b.weights > 0)
     ahead = (a.per_user - b.per_user)[counted] * (-1 if lower_is_better else 1)
     return float(((ahead > 0) + 0.5 * (ahead == 0)).mean()) if len(ahead) else float("nan")
+
+
+def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: float) -> str:
+    """State who leads in one metric and by how much, and who cannot be told apart.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        The rows of one metric in ``Comparison.scores``, best first.
+    pairs : DataFrame
+        The rows of that metric in ``Comparison.table``.
+    confidence : float
+        Of the intervals.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"metric": "rmse", "model": ["A", "B"]})
+    >>> pairs = pd.DataFrame({"a": ["A"], "b": ["B"], "difference": [-0.02], "low": [-0.03],
+    ...     "high": [-0.01], "distinguishable": [True]})
+    >>> state_verdict(scores, pairs, confidence=0.95)
+    'A leads B by 0.0200 in rmse, where lower is better (95 % interval 0.0100 to 0.0300).'
+    """
+    metric = parse_metric(str(scores["metric"].iloc[0]))
+    leader = str(scores["model"].iloc[0])
+    rows = pairs[pairs["a"] == leader].set_index("b").reindex(scores["model"].iloc[1:])
+    led, tied = rows[rows["distinguishable"]], rows[~rows["distinguishable"].astype(bool)]
+    verb = "leads" if metric.higher_is_better is not None else "lies above"
+    lower = ", where lower is better" if metric.higher_is_better is False else ""
+    where = f" in {metric.name}{lower}"
+    if led.empty:
+        first = f"{leader} is not distinguishable from {tied.index[0]}{where}"
+        # The interval is of this pair alone, the verdict of all.
+        if tied["low"].iloc[0] > 0 or tied["high"].iloc[0] < 0:
+            first += f" once all {len(pairs)} pairs are accounted for"
+        first += f" (difference {_amount(tied.iloc[0], confidence)})"
+        return _sentence(first, [f"nor from {_list(tied.index[1:])}"] if len(tied) > 1 else [])
+    nearest = led.iloc[0]
+    size, interval = _amount(nearest, confidence).split(", ", 1)
+    first = f"{leader} {verb} {led.index[0]} by {size}{where} ({interval})"
+    rest = [f"and {_list(led.index[1:])} by more"] if len(led) > 1 else []
+    if len(tied):
+        rest.append(f"not distinguishable from {_list(tied.index)}")
+    return _sentence(first, rest)
+
+
+def _amount(row: pd.Series, confidence: float) -> str:
+    """The lead and its interval, counted so that a positive lead is a better one."""
+    sign = -1.0 if row["difference"] < 0 else 1.0
+    low, high = sorted((sign * row["low"], sign * row["high"]))
+    size = sign * row["difference"]
+    if pd.isna(low):
+        return f"{size:.4f}, too few users for an interval"
+    return f"{size:.4f}, {100 * confidence:g} % interval {low:.4f} to {high:.4f}"
+
+
+def _list(names: pd.Index) -> str:
+    words = [str(name) for name in names]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _sentence(first: str, rest: list[str]) -> str:
+    return "; ".join([first, *rest]) + "."
+
+
+def gains_of_steps(
+    reports: Mapping[str, Report],
+    steps: Mapping[str, str],
+    metric: str,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the gain of each variant over the one it was derived from.
+
+    Parameters
+    ----------
+    reports : mapping of str to Report
+        Of all variants, on one fold.
+    steps : mapping of str to str
+        Variant -> the variant before it.
+    metric : str
+        A per-user metric.
+    confidence, n_resamples, seed
+        Of the paired bootstrap interval over users.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``step, instead_of``: ``gain`` = value with the step - value before it, its
+        interval ``low`` and ``high``, ``p_holm`` corrected for the number of steps, and ``certain``
+        whether that is below 1 - `confidence`.
+
+    Raises
+    ------
+    ConfigError
+        If a variant has no report.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> from recsys_lib.dataset import Fold
+    >>> from recsys_lib.evaluation import evaluate
+    >>> from recsys_lib.models import Popularity
+    >>> wanted = sparse.csr_array(np.eye(3)[[2] * 30 + [1] * 10])
+    >>> fold = Fold(fold_in=sparse.csr_array((40, 3)), targets=wanted, users=np.arange(40))
+    >>> used = {"plain": [[0, 1, 0], [0, 1, 1]], "better": [[0, 0, 1], [0, 1, 1]]}
+    >>> models = {n: Popularity().fit(sparse.csr_array(rows)) for n, rows in used.items()}
+    >>> reports = {n: evaluate(model, fold, ["mrr@3"]) for n, model in models.items()}
+    >>> gains_of_steps(reports, {"better": "plain"}, "mrr@3")[["gain", "certain"]]
+                       gain  certain
+    step   instead_of
+    better plain       0.25     True
+    """
+    unknown = [name for pair in steps.items() for name in pair if name not in reports]
+    if unknown:
+        raise ConfigError(
+            f"`steps` must name variants that have a report; {unknown[0]!r} has none. Known: "
+            f"{', '.join(reports)}."
+        )
+    rows = []
+    for after, before in steps.items():
+        pair = [replace(reports[name], name=name) for name in (after, before)]
+        found = compare(pair, [metric], confidence=confidence, n_resamples=n_resamples, seed=seed)
+        row = found.table.iloc[0]
+        sign = 1.0 if row["a"] == after else -1.0
+        low, high = sorted((sign * row["low"], sign * row["high"]))
+        gain = sign * row["difference"]
+        rows.append((after, before, gain, low, high, row["p_value"]))
+    columns = ["step", "instead_of", "gain", "low", "high", "p_holm"]
+    table = pd.DataFrame(rows, columns=columns).set_index(["step", "instead_of"])
+    table["p_holm"] = holm(table["p_holm"])
+    table["certain"] = table["p_holm"] < 1 - confidence
+    return table

@@ -1,17 +1,16 @@
 """Base of the models that train in epochs: callbacks and checkpoints."""
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from recsys_lib.artifacts import fingerprint_arrays
 from recsys_lib.checks import check_is_fitted, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, check_rows
@@ -147,6 +146,7 @@ class EpochRecommender(Recommender):
         Examples
         --------
         >>> import tempfile
+        >>> import numpy as np
         >>> from recsys_lib.models import MultDAE
         >>> from recsys_lib.training import keras
         >>> likes = sparse.csr_array([[1, 1, 0], [0, 1, 1]], dtype="float32")
@@ -219,11 +219,5 @@ def _all_of(show: OnEpoch, on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEp
 
 def _fingerprint(*matrices: sparse.csr_array) -> str:
     """Return the SHA-256 of matrices as they are read: shapes, positions and float32 values."""
-    digest = hashlib.sha256()
-    for matrix in matrices:
-        x = check_user_items(matrix)
-        digest.update(repr(tuple(int(size) for size in x.shape)).encode())
-        for part in (x.indptr, x.indices):
-            digest.update(part.astype(np.int64).tobytes())
-        digest.update(x.data.tobytes())
-    return f"sha256:{digest.hexdigest()}"
+    read = [check_user_items(matrix) for matrix in matrices]
+    return fingerprint_arrays(*(part for x in read for part in (x.shape, x)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lib.evaluation import Report
-from recsys_lib.evaluation.catalog import parse_metric
+from recsys_lib.evaluation.metrics import parse_metric
 from recsys_lib.pipeline.manifest import Metric
 
 __all__ = ["as_reports", "metrics_of", "read_reports", "write_reports"]

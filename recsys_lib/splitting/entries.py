@@ -5,8 +5,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.dataset import Dataset, Fold, Split
+from recsys_lib.folds import keep_entries
 
-__all__ = ["cut_rows", "keep_entries", "rank_in_row", "split_entries"]
+__all__ = ["cut_rows", "rank_in_row", "split_entries"]
 
 
 def rank_in_row(keys: sparse.csr_array) -> NDArray[np.int64]:
@@ -23,15 +24,6 @@ def cut_rows(rows: sparse.csr_array, hidden: NDArray[np.bool_], users: NDArray[n
     """Split rows by a mark on each stored entry: hidden or shown."""
     return Fold(
         fold_in=keep_entries(rows, ~hidden), targets=keep_entries(rows, hidden), users=users
-    )
-
-
-def keep_entries(rows: sparse.csr_array, kept: NDArray[np.bool_]) -> sparse.csr_array:
-    """The stored entries marked in `kept`; a stored zero is an observation and stays."""
-    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))[kept]
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows.shape[0]))])
-    return sparse.csr_array(
-        (rows.data[kept], rows.indices[kept], indptr.astype(rows.indptr.dtype)), shape=rows.shape
     )
 
 

@@ -7,7 +7,8 @@ from scipy import sparse
 from recsys_lib.checks import check_fraction, check_integer
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError
-from recsys_lib.splitting.entries import keep_entries, rank_in_row, split_entries
+from recsys_lib.folds import keep_entries
+from recsys_lib.splitting.entries import rank_in_row, split_entries
 
 __all__ = ["leave_last_out", "split_by_time"]
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Split
-from recsys_lib.evaluation import MostPopular, Report, evaluate, share_of_gap_closed
+from recsys_lib.evaluation import Report, evaluate, share_of_gap_closed
+from recsys_lib.models import Popularity
 from recsys_lib.progress import track
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.synthesis import make_world, oracles_of_likes
@@ -87,7 +88,10 @@ def contest(
     ['popularity', 'EASE']
     """
     counts = np.bincount(split.train.indices, minlength=split.train.shape[1])
-    scorers = {"popularity": MostPopular(counts), **choose(families, split, metric).models}
+    scorers = {
+        "popularity": Popularity().fit(split.train),
+        **choose(families, split, metric).models,
+    }
     return [
         evaluate(scorer, split.test, [metric], name=name, seed=seed, item_counts=counts)
         for name, scorer in scorers.items()

@@ -21,6 +21,17 @@ class Table:
         return self.scores[users]
 
 
+@dataclass
+class Same:
+    """The same scores for everyone."""
+
+    scores: np.ndarray
+    predicts: str = "rank"
+
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
+        return np.tile(np.asarray(self.scores, dtype="float32"), (user_items.shape[0], 1))
+
+
 def _random_fold(n_rows: int, n_items: int, *, seed: int = 0, density: float = 0.3) -> Fold:
     """Random likes, split at random; some users have no target."""
     rng = np.random.default_rng(seed)
@@ -42,6 +53,12 @@ def make_fold() -> Callable[..., Fold]:
 def scorer() -> type[Table]:
     """Make a scorer of a table of scores, one row per user of the data set."""
     return Table
+
+
+@pytest.fixture(scope="session")
+def same() -> type[Same]:
+    """Make a scorer of one row of scores, the same for everyone."""
+    return Same
 
 
 @pytest.fixture

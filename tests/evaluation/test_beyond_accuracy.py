@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys_lib.evaluation.beyond_accuracy import (
+from recsys_lib.evaluation.metrics import (
     coverage,
     exposure,
     gini,
-    keep_entries,
     novelty_at_k,
     tail_items,
     tail_recall_at_k,
 )
+from recsys_lib.folds import keep_entries
 
 COUNTS = st.lists(st.integers(0, 50), min_size=1, max_size=20)
 

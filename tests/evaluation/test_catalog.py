@@ -3,7 +3,7 @@
 import pytest
 
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation.catalog import known_metrics, parse_metric, parse_metrics
+from recsys_lib.evaluation.metrics import known_metrics, parse_metric, parse_metrics
 
 
 def test_every_known_name_parses_to_itself_with_a_definition_and_a_source():

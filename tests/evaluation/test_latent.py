@@ -7,15 +7,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import integrate, sparse, stats
 
-from recsys_lib.evaluation import (
-    active_units,
-    doubt_curve,
-    kl_by_dimension,
-    kl_spectra,
-    linear_recovery,
-    open_lists,
-    recovery_table,
-)
+from recsys_lib.evaluation import doubt_curve, kl_spectra, open_lists, recovery_table
+from recsys_lib.evaluation.latent import active_units, kl_by_dimension, linear_recovery
 
 
 class Drawn(NamedTuple):

@@ -14,9 +14,8 @@ from recsys_lib.evaluation import (
     assert_no_future,
     assert_no_shared_pairs,
     assert_no_shared_users,
-    assert_statistic_of_train,
-    assert_vocabulary,
 )
+from recsys_lib.evaluation.leaks import assert_statistic_of_train, assert_vocabulary
 from recsys_lib.splitting import (
     leave_last_out,
     split_by_time,

@@ -6,7 +6,6 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.evaluation import (
-    MostPopular,
     RandomOrder,
     evaluate,
     reference_reports,
@@ -98,9 +97,9 @@ def test_a_gap_that_is_none_is_not_divided_by(taste, scorer):
     assert table["value"].notna().all()
 
 
-def test_a_model_at_the_floor_closes_nothing_and_at_the_ceiling_everything(taste, scorer):
+def test_a_model_at_the_floor_closes_nothing_and_at_the_ceiling_everything(taste, scorer, same):
     chance, fold, counts = taste
-    floor = evaluate(MostPopular(counts), fold, ["ndcg@20"], name="floor")
+    floor = evaluate(same(counts), fold, ["ndcg@20"], name="floor")
     ceiling = evaluate(scorer(chance), fold, ["ndcg@20"], name="ceiling")
     table = share_of_gap_closed([floor, ceiling], floor=floor, ceiling=ceiling, n_resamples=50)
     assert table["share"].tolist() == pytest.approx([0.0, 1.0])

@@ -8,14 +8,13 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.evaluation import (
-    MostPopular,
     by_history_length,
     by_item_popularity,
     by_mainstream,
     evaluate,
-    popularity_buckets,
     wins,
 )
+from recsys_lib.evaluation.segments import popularity_buckets
 
 
 def test_groups_by_history_share_out_all_users_and_average_to_the_whole(fold, noise):
@@ -72,9 +71,9 @@ def test_buckets_hold_about_equally_many_interactions():
     assert shares == pytest.approx([0.25] * 4, abs=0.1)
 
 
-def test_popularity_serves_the_head_and_nothing_else(fold):
+def test_popularity_serves_the_head_and_nothing_else(fold, same):
     counts = np.arange(30, 0, -1)
-    report = evaluate(MostPopular(counts), fold, ["recall@5"], item_counts=counts)
+    report = evaluate(same(counts), fold, ["recall@5"], item_counts=counts)
     table = by_item_popularity(report, fold, counts, k=5, n_resamples=50)
     assert table["n_items"].sum() == 30
     assert table["listed"].sum() == pytest.approx(1.0)
@@ -82,10 +81,10 @@ def test_popularity_serves_the_head_and_nothing_else(fold):
     assert table["value"].iloc[0] > table["value"].iloc[-1] == 0.0
 
 
-def test_recall_of_a_bucket_is_that_of_its_targets(noise):
+def test_recall_of_a_bucket_is_that_of_its_targets(noise, same):
     targets = sparse.csr_array(np.array([[1, 1, 0, 0], [0, 0, 1, 0]], dtype="float32"))
     fold = Fold(fold_in=sparse.csr_array((2, 4)), targets=targets, users=np.array([3, 9]))
-    report = evaluate(MostPopular([9, 1, 1, 1]), fold, ["recall@1"])
+    report = evaluate(same([9, 1, 1, 1]), fold, ["recall@1"])
     table = by_item_popularity(report, fold, [9, 1, 1, 1], k=1, n_buckets=2, n_resamples=10)
     assert table["value"].tolist() == [1.0, 0.0]
     assert table["n_users"].tolist() == [1, 2]
@@ -113,12 +112,12 @@ def test_groups_by_mainstream_order_users_by_what_the_model_saw_of_them(fold, no
     assert table["highest"].iloc[-1] == pytest.approx(max(means))
 
 
-def test_wins_are_those_of_a_loop_over_users(fold, noise):
+def test_wins_are_those_of_a_loop_over_users(fold, noise, same):
     count = np.bincount(fold.targets.indices, minlength=fold.targets.shape[1])
     reports = [
         evaluate(noise, fold, ["recall@5"], name="noise"),
-        evaluate(MostPopular(count), fold, ["recall@5"], name="popular"),
-        evaluate(MostPopular(-count), fold, ["recall@5"], name="rare"),
+        evaluate(same(count), fold, ["recall@5"], name="popular"),
+        evaluate(same(-count), fold, ["recall@5"], name="rare"),
     ]
     table = wins(reports, "recall@5")
     values = np.column_stack([report.values["recall@5"] for report in reports])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import Report, compare, holm
-from recsys_lib.evaluation.estimates import Estimate, Sample, bootstrap, percentile_interval
-from recsys_lib.evaluation.verdict import state_verdict
+from recsys_lib.evaluation.significance import state_verdict
+from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap, percentile_interval
 
 
 def report(name: str, values: np.ndarray, metric: str = "ndcg@10", **protocol: object) -> Report:

@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from recsys_lib import make_world, strong_generalization
 from recsys_lib.dataset import Split
-from recsys_lib.evaluation import MostPopular, evaluate, gains_of_steps
-from recsys_lib.models import EASE, ItemKNN
+from recsys_lib.evaluation import evaluate, gains_of_steps
+from recsys_lib.models import EASE, ItemKNN, Popularity
 from recsys_lib.synthesis import oracles_of_likes
 from recsys_lib.tuning import approach_by_setting, approach_ceiling, contest
 
@@ -35,8 +34,7 @@ def table(world):
 def test_the_ends_of_a_curve_are_popularity_of_the_same_people_and_the_oracle(world, table):
     split = likes_of(world)
     few = split.train[:100]
-    counts = np.bincount(few.indices, minlength=split.train.shape[1])
-    floor = evaluate(MostPopular(counts), split.test, ["ndcg@10"])["ndcg@10"]
+    floor = evaluate(Popularity().fit(few), split.test, ["ndcg@10"])["ndcg@10"]
     oracle = oracles_of_likes(world.truth)["fold-in oracle"]
     top = evaluate(oracle, split.test, ["ndcg@10"])["ndcg@10"]
     first = table.iloc[0]
@@ -75,8 +73,8 @@ def test_in_the_null_world_nobody_is_ahead_of_popularity_but_who_saw_the_test():
 
 def test_without_a_gap_there_is_no_share_of_it(world):
     split = likes_of(world)
-    counts = np.bincount(split.train[:500].indices, minlength=split.train.shape[1])
-    options = {"ceiling": MostPopular(counts), "train_users": [500], "n_resamples": 200}
+    floor = Popularity().fit(split.train[:500])
+    options = {"ceiling": floor, "train_users": [500], "n_resamples": 200}
     table = approach_ceiling({"EASE": [EASE(l2=200.0)]}, split, "ndcg@10", **options)
     assert table["share"].isna().all()
 

@@ -11,8 +11,8 @@ from scipy import special
 
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation import Report
-from recsys_lib.evaluation.estimates import Estimate
-from recsys_lib.evaluation.runs import group_runs
+from recsys_lib.evaluation.report import group_runs
+from recsys_lib.evaluation.statistics import Estimate
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.measured import read_reports
 from recsys_lib.pipeline.pins import Pin, read_pins

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys_lib.evaluation.estimates import Estimate, Sample, bootstrap, percentile_interval
+from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap, percentile_interval
 
 
 def skewed(n: int, seed: int) -> np.ndarray:
@@ -21,10 +21,10 @@ def test_the_spread_of_the_draws_is_the_standard_error_of_the_mean():
 
 
 def test_the_matrix_product_equals_averaging_the_users_drawn(monkeypatch):
-    from recsys_lib.evaluation import estimates
+    from recsys_lib.evaluation import statistics
 
     counts = np.array([[2.0, 0, 1], [0, 3, 0]])
-    monkeypatch.setattr(estimates, "_resamples", lambda *_: iter([counts[:1], counts[1:]]))
+    monkeypatch.setattr(statistics, "_resamples", lambda *_: iter([counts[:1], counts[1:]]))
     plain, rmse = Sample.of([1.0, 5.0, 4.0]), Sample.of([1.0, 2.0, 3.0], weights=[1, 2, 4])
     squared = Sample(rmse.per_user, rmse.weights, squared=True)
     draws = bootstrap([plain, rmse, squared], n_resamples=2)

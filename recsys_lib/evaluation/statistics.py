@@ -5,7 +5,7 @@ Every metric of a report is a ratio of two sums over users, or the root of one: 
 squares. One code therefore serves accuracy, rating errors, segments and comparisons.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,6 @@ from scipy import special
 
 from recsys_lib.checks import check_fraction, check_integer
 from recsys_lib.seeding import rng_from
-
-__all__ = ["Estimate", "Sample", "bootstrap", "percentile_interval", "standard_error"]
 
 _BLOCK_CELLS = 4_000_000  # resampling weights that are held at once: 32 MB
 
@@ -195,6 +193,40 @@ def percentile_interval(
         return float("nan"), float("nan")
     low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def summarize(
+    samples: Mapping[str, Sample], *, confidence: float, n_resamples: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Return ``value, se, low, high, n_users`` of each sample, by its name.
+
+    Parameters
+    ----------
+    samples : mapping of str to Sample
+        All over the same users.
+    confidence, n_resamples, seed
+        Of the bootstrap interval over users.
+
+    Examples
+    --------
+    >>> found = summarize({"a": Sample.of([1.0, 1.0])}, confidence=0.95, n_resamples=9, seed=0)
+    >>> found["a"]
+    {'value': 1.0, 'se': 0.0, 'low': 1.0, 'high': 1.0, 'n_users': 2}
+    """
+    if not samples:
+        return {}
+    draws = bootstrap(list(samples.values()), n_resamples=n_resamples, seed=seed)
+    found = {}
+    for (name, sample), drawn in zip(samples.items(), draws.T, strict=True):
+        low, high = percentile_interval(drawn, confidence)
+        found[name] = {
+            "value": sample.mean,
+            "se": sample.standard_error,
+            "low": low,
+            "high": high,
+            "n_users": sample.n_users,
+        }
+    return found
 
 
 @dataclass(frozen=True, eq=False)
