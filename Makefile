@@ -6,7 +6,9 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Stamps of the two installations: what a run needs, and on top of it what tests need.
 INSTALLED := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 
 .PHONY: help run test lint lab notebooks pins bench clean
 
@@ -16,12 +18,12 @@ help: ## List the targets
 run: $(INSTALLED) ## Run all notebooks in order on the default world, then recommend
 	@$(BIN)/recsys run
 
-test: $(INSTALLED) lint ## Lint, types, all tests with a browser, then every notebook as committed
+test: $(TOOLS) lint ## Lint, types, all tests with a browser, then every notebook as committed
 	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile
 	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
 		--nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
 
-lint: $(INSTALLED) ## Check style and types
+lint: $(TOOLS) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -35,7 +37,7 @@ notebooks: $(INSTALLED) ## Run the notebooks and rewrite their committed outputs
 pins: $(INSTALLED) ## Measure the pinned numbers again, over five seeds
 	@$(BIN)/recsys pins
 
-bench: $(INSTALLED) ## Measure speed and memory, as ratios to a reference
+bench: $(TOOLS) ## Measure speed and memory, as ratios to a reference
 	$(BIN)/python -m pytest -q -s $(wildcard tests/benchmarks/bench_*.py)
 
 clean: ## Remove caches, prepared data and the runs made by make; runs with other names stay
@@ -44,7 +46,18 @@ clean: ## Remove caches, prepared data and the runs made by make; runs with othe
 	find data/prepared -mindepth 1 -not -name .gitkeep -delete
 	find recsys_lib tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Installs only when the pinned versions or the package's own list have changed.
+# Installs only when the pinned versions or the package's own list have changed. requirements.lock
+# holds every version; pyproject.toml says which packages. uv does it where there is one, else pip.
+# Modules are compiled when they are first imported: most of what is installed never is.
+define install
+	@if ! { command -v uv > /dev/null && \
+	        uv pip install -q --python $(BIN)/python -c requirements.lock -e '.[$(1)]'; }; then \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile \
+	    -c requirements.lock -e '.[$(1)]'; \
+	fi
+	@touch $@
+endef
+
 $(INSTALLED): requirements.lock pyproject.toml
 	@for python in $${PYTHON:-python3 python3.13 python3.12 python3.11}; do \
 	  if command -v $$python > /dev/null && \
@@ -57,7 +70,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $$found -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$$found must be able to make a virtual environment; on Debian and Ubuntu install" \
 	       "python3-venv."; exit 1; }
-	@echo "Installing the pinned versions into $(VENV)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
-	@touch $(INSTALLED)
+	@echo "Installing what a run needs into $(VENV)"
+	$(call install,sql)
+
+$(TOOLS): $(INSTALLED)
+	@echo "Installing what tests need into $(VENV)"
+	$(call install,dev)

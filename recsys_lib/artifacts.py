@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib._system import move
 from recsys_lib.errors import ArtifactError
 
 __all__ = [
@@ -71,7 +72,7 @@ def write_atomic(path: Path | str) -> Iterator[Path]:
         yield part
         with part.open("rb+") as handle:
             os.fsync(handle.fileno())
-        part.replace(path)
+        move(part, path)
     except OSError as error:
         raise _write_error(path, error) from error
     finally:
@@ -120,17 +121,17 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 def _put_in_place(part: Path, path: Path) -> None:
     check_replaceable(path)  # once more: the block may have taken hours
     if not path.exists():
-        part.rename(path)
+        move(part, path)
         return
     # A full folder cannot be replaced by one rename, so the old one steps aside for a moment.
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
     old = aside / path.name
     try:
-        path.rename(old)
-        part.rename(path)
+        move(path, old)
+        move(part, path)
     except OSError:
         with contextlib.suppress(OSError):  # what cannot be put back stays where it is
-            old.rename(path)
+            move(old, path)
         with contextlib.suppress(OSError):
             aside.rmdir()
         raise

@@ -1,20 +1,16 @@
 """Argument checks, with one message for each kind of wrong argument."""
 
-import contextlib
 import math
-import re
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from scipy import sparse
 
+from recsys_lib._system import available_memory
 from recsys_lib.errors import NotFittedError
 
 __all__ = [
-    "available_memory",
     "check_choice",
     "check_fraction",
     "check_integer",
@@ -208,19 +204,6 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     if value not in choices:
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"`{name}` must be one of {known}; got {value!r}.")
-
-
-def available_memory() -> int:
-    """Return how many bytes this process may still allocate: machine and container limit."""
-    free = int(psutil.virtual_memory().available)
-    # psutil reads the machine; inside a container the control group is what kills the process.
-    with contextlib.suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-        cache = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.M)
-        free = min(free, limit - used + int(cache[1] if cache else 0))
-    return free
 
 
 def check_memory(n_bytes: int, purpose: str, remedy: str) -> None:

@@ -1,7 +1,6 @@
 """A PostgreSQL server of the tests' own, for all that speak to one."""
 
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -35,8 +34,10 @@ def programs() -> Path | None:
 
 def unprivileged() -> str | None:
     """A user to run the server as, where the tests run as root, which PostgreSQL refuses."""
-    if os.geteuid() != 0:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return None
+    import pwd
+
     for name in ("postgres", "nobody"):
         with suppress(KeyError):
             return pwd.getpwnam(name).pw_name

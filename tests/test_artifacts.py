@@ -128,14 +128,14 @@ def test_a_rename_that_fails_puts_the_old_folder_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     DATASET.save(tmp_path / "d")
-    rename = Path.rename
+    replace = Path.replace
 
     def busy(self: Path, target: Path) -> Path:
         if self.name.endswith(".part"):
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-        return rename(self, target)
+        return replace(self, target)
 
-    monkeypatch.setattr(Path, "rename", busy)
+    monkeypatch.setattr(Path, "replace", busy)
     with pytest.raises(ArtifactError, match="must be writable; Device or resource busy"):
         DATASET.save(tmp_path / "d")
     assert leftovers(tmp_path) == ["d"]

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import yaml
@@ -43,7 +44,40 @@ def test_the_lock_holds_exact_versions_and_no_address() -> None:
         )
 
 
-def test_conda_makes_the_environment_that_make_makes() -> None:
+def test_the_lock_pins_also_what_the_packages_bring_along() -> None:
+    seen: set[str] = set()
+    open_ones = asked("dev")
+    while open_ones:
+        requirement = open_ones.pop()
+        name = canonicalize_name(requirement.name)
+        if name in seen:
+            continue
+        seen.add(name)
+        assert name in PINNED, f"{name} is not in requirements.lock"
+        for line in metadata.requires(requirement.name) or []:
+            inner = Requirement(line)
+            extras = [{"extra": extra} for extra in requirement.extras] or [{"extra": ""}]
+            if inner.marker is None or any(inner.marker.evaluate(extra) for extra in extras):
+                open_ones.append(inner)
+
+
+def test_a_run_needs_none_of_what_only_tests_need() -> None:
+    base = {canonicalize_name(one.name) for one in asked(None)}
+    assert not base & {"nbval", "pytest", "jax", "ranx", "mlflow-skinny", "dask", "duckdb", "ray"}
+    assert {canonicalize_name(one.name) for one in asked("sql")} > base
+
+
+def test_make_installs_the_run_first_and_the_tools_of_tests_on_top() -> None:
+    make = (ROOT / "Makefile").read_text(encoding="utf-8")
+    rules = dict(re.findall(r"^([^\s:#]+):(?!=) *([^#\n]*)", make, re.M))
+    assert rules["run"].split() == rules["lab"].split() == ["$(INSTALLED)"]
+    assert rules["test"].split()[0] == rules["lint"].strip() == "$(TOOLS)"
+    assert rules["$(TOOLS)"].strip() == "$(INSTALLED)"
+    assert make.count("-c requirements.lock -e '.[$(1)]'") == 2
+    assert set(re.findall(r"call install,(\w+)", make)) == {"sql", "dev"}
+
+
+def test_conda_makes_the_environment_that_make_test_makes() -> None:
     listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     plain = [one for one in listed["dependencies"] if isinstance(one, str)]
     pip = next(one["pip"] for one in listed["dependencies"] if isinstance(one, dict))
@@ -51,4 +85,4 @@ def test_conda_makes_the_environment_that_make_makes() -> None:
     lowest = PROJECT["requires-python"].removeprefix(">=")
     assert tuple(map(int, python.split("=")[1].split("."))) >= tuple(map(int, lowest.split(".")))
     assert "pip" in plain
-    assert pip == ["-r requirements.lock", "-e ."]
+    assert pip == ["-c requirements.lock", "-e .[dev]"]

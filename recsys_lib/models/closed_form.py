@@ -13,7 +13,6 @@ References
 .. [1] H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq. 8.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
 
+from recsys_lib._system import cores
 from recsys_lib.checks import check_memory
 from recsys_lib.models.base import Arrays
 from recsys_lib.models.neighbors import scale_rows
@@ -128,7 +128,7 @@ class Primal:
     def score(self, x: sparse.csr_array) -> Floats:
         """Return ``x @ B``, dense, on all cores this process may use."""
         out = np.empty(x.shape, dtype=np.float32)
-        n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        n_threads = cores()
         if x.nnz * x.shape[1] < _WORTH_THREADS:
             n_threads = 1
         # Cut where the work is equal, not the number of rows.

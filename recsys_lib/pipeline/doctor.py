@@ -1,12 +1,12 @@
 """What the machine and the environment are: versions, backend, devices, memory, disk."""
 
-import os
 import shutil
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 
+from recsys_lib._system import cores
 from recsys_lib.artifacts import versions
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.project import Project
@@ -14,7 +14,7 @@ from recsys_lib.pipeline.project import Project
 __all__ = ["report"]
 
 _GIB = 2**30
-_TOOLS = ("jax", "jupyterlab", "matplotlib", "nbval", "papermill")
+_TOOLS = ("jax", "jupyterlab", "matplotlib", "papermill")
 # What a run of the default world takes at most, measured.
 _NEEDED_MEMORY, _NEEDED_DISK = 2.5, 1.0
 
@@ -32,7 +32,7 @@ def report() -> list[tuple[str, str]]:
         ("project", _project()),
         *_keras(),
         ("memory", _memory()),
-        ("cores", f"{len(os.sched_getaffinity(0))}"),
+        ("cores", f"{cores()}"),
         ("disk", _disk()),
     ]
 
@@ -55,7 +55,7 @@ def _project() -> str:
 def _keras() -> list[tuple[str, str]]:
     try:
         from recsys_lib.training import backend
-    except ImportError as error:
+    except (ImportError, ConfigError) as error:
         return [("backend", f"does not start: {error}")]
     return [("backend", backend.NAME), ("devices", ", ".join(map(str, backend.describe_devices())))]
 

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import re
-import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,16 +22,17 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.translators import PythonTranslator, papermill_translators
 from traitlets.config import Config
 
+from recsys_lib._system import move, peak_memory
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.orphans import RUNNER, socket_folder
 
 __all__ = ["Conditions", "Execution", "Failure", "execute", "part_of"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.M)
 _ENGINE = "recsys"
+_LONGEST_FOLDER = 88  # letters of a folder with sockets: macOS allows 103 for a whole path
 _FOREVER = 1e6  # seconds
-_STOP_SECONDS = 0.2  # between two looks at whether to stop
+_LOOK_SECONDS = 0.5  # between two looks at the memory, and at whether to stop
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ class Execution:
     failure : Failure or None
         None if it ran to its end.
     peak_memory : int
-        Most bytes that the kernel and its child processes took, measured at the end of each cell;
-        0 if the first one did not end.
+        Most bytes that the kernel and its child processes took, as far as was seen.
     """
 
     failure: Failure | None
@@ -106,9 +106,10 @@ class _Watch:
             self.kill()  # it was stopped before it had a kernel
         self.on_cell(self.cell)
 
-    def end_cell(self, **_: Any) -> None:
+    def look(self, **_: Any) -> None:
+        """Measure the memory: now and then, and at the end of each cell."""
         if self._pid:
-            self.peak_memory = max(self.peak_memory, _peak_memory(self._pid))
+            self.peak_memory = max(self.peak_memory, peak_memory(self._pid))
 
     @property
     def _pid(self) -> int | None:
@@ -123,26 +124,8 @@ class _Watch:
     def kill(self) -> None:
         self.stopped.set()
         if self._pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
-
-
-def _peak_memory(pid: int) -> int:
-    """Return the bytes that a process and its children took: their peaks, on Linux."""
-    try:
-        process = psutil.Process(pid)
-        return sum(_peak_of(one) for one in (process, *process.children(recursive=True)))
-    except psutil.Error:
-        return 0
-
-
-def _peak_of(process: psutil.Process) -> int:
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
-        return 1024 * int(_PEAK.search(status)[1])  # type: ignore[index]
-    except (OSError, TypeError):
-        # Another system, or a child that has just ended.
-        return int(process.memory_info().rss) if process.is_running() else 0
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(self._pid).kill()
 
 
 class _Engine(NBClientEngine):  # type: ignore[misc]
@@ -162,8 +145,10 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
         logger = logging.getLogger("recsys_lib.pipeline.kernel")
         logger.setLevel(logging.CRITICAL)  # the caller reports a failure, once
         with socket_folder() as sockets:
-            # Sockets in a private folder: no ports to collide on or to eavesdrop on.
-            manager = {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}
+            manager = {"connection_file": f"{sockets}/kernel.json"}
+            if sys.platform != "win32" and len(sockets) <= _LONGEST_FOLDER:
+                # Sockets in a private folder: no ports to collide on or to eavesdrop on.
+                manager["transport"] = "ipc"
             watch.client = PapermillNotebookClient(
                 nb_man,
                 kernel_name=kernel_name,
@@ -172,7 +157,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
                 timeout_func=watch.remaining,
                 startup_timeout=120,
                 on_cell_start=watch.start_cell,
-                on_cell_executed=watch.end_cell,
+                on_cell_executed=watch.look,
                 resources={"metadata": {"path": str(folder)}},
                 # Results are on disk by then, and TensorFlow takes a second to shut down.
                 shutdown_kernel="immediate",
@@ -249,11 +234,11 @@ def execute(
                 _papermill, node, part, parameters, watch, source.parent, conditions.environment
             )
             try:
-                failure = _result(future, conditions.stop)
+                failure = _result(future, watch, conditions.stop)
             except KeyboardInterrupt:
                 watch.kill()
                 raise
-        part.replace(copy)
+        move(part, copy)
     except OSError as error:
         part_of(copy).unlink(missing_ok=True)
         raise ArtifactError(
@@ -263,11 +248,15 @@ def execute(
     return Execution(failure, watch.peak_memory)
 
 
-def _result(future: Future[Failure | None], stop: threading.Event | None) -> Failure | None:
+def _result(
+    future: Future[Failure | None], watch: _Watch, stop: threading.Event | None
+) -> Failure | None:
     """Wait for the result; `KeyboardInterrupt` once `stop` is set."""
-    while stop is not None and not future.done():
-        wait([future], timeout=_STOP_SECONDS)
-        if stop.is_set():
+    while not future.done():
+        # Never without a limit: on Windows nothing else ends a wait, not even Ctrl-C.
+        wait([future], timeout=_LOOK_SECONDS)
+        watch.look()
+        if stop is not None and stop.is_set():
             raise KeyboardInterrupt
     return future.result()
 

@@ -1,6 +1,7 @@
 """JupyterLab on the project: a start page, and notebooks that git finds as they were."""
 
 import os
+import sys
 from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
@@ -54,8 +55,9 @@ def launch(project: Project, *, port: int | None = None, browser: bool = True) -
         options += [f"--port={port}", "--ServerApp.port_retries=0"]
     if not browser:
         options.append("--no-browser")
-    if os.name == "posix":
-        # Sockets in a folder of one's own: no port to collide on or to listen in at.
+    if sys.platform == "linux":
+        # Sockets in a folder of one's own: no port to collide on or to listen in at. Jupyter's
+        # folder on macOS can be too long a path for them, and Windows has none.
         options.append("--KernelManager.transport=ipc")
         if os.geteuid() == 0:  # in containers people are root
             options.append("--allow-root")

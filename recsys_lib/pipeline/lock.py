@@ -1,13 +1,13 @@
 """A lock on the folder of a run."""
 
 import contextlib
-import fcntl
 import json
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from recsys_lib._system import lock_file
 from recsys_lib.errors import ConfigError
 
 __all__ = ["RunBusyError", "locked"]
@@ -47,26 +47,26 @@ def locked(folder: Path, name: str | None = None) -> Iterator[None]:
             "Change its permissions, or choose another name with --name."
         ) from error
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not lock_file(handle):
             raise RunBusyError(
                 f"Only one run named {name or folder.name!r} may be active at a time; "
                 f"{_holder(handle.name)} is running it. Wait for it to end, or choose another "
                 "name with --name."
-            ) from error
-        handle.truncate(0)
+            )
         # Only for the message above: the lock itself is the open file.
         holder = {"pid": os.getpid(), "since": time.strftime("%H:%M:%S")}
         with contextlib.suppress(OSError):
-            handle.write(json.dumps(holder))
+            handle.truncate(0)
+            handle.write(f" {json.dumps(holder)}")
             handle.flush()
         yield
 
 
 def _holder(path: str) -> str:
     try:
-        holder = json.loads(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            file.seek(1)  # on Windows, only the holder can read the first byte
+            holder = json.loads(file.read())
         return f"process {holder['pid']}, since {holder['since']},"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

@@ -45,7 +45,9 @@ def socket_folder() -> Iterator[str]:
         runner = folder.name.removeprefix(begin).partition("-")[0]
         if runner.isdecimal() and not psutil.pid_exists(int(runner)):
             shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{begin}{os.getpid()}-") as folder_name:
+    with tempfile.TemporaryDirectory(
+        prefix=f"{begin}{os.getpid()}-", ignore_cleanup_errors=True
+    ) as folder_name:
         yield folder_name
 
 

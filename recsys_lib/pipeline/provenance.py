@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from recsys_lib._system import cores
 from recsys_lib.artifacts import versions
 
 __all__ = ["Stopwatch", "device", "device_names", "machine", "revision", "run_versions"]
@@ -63,7 +64,7 @@ def _git(folder: Path, *words: str) -> str | None:
     command = ["git", "--no-optional-locks", "-C", str(folder), *words]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=_PATIENCE
+            command, capture_output=True, encoding="utf-8", check=True, timeout=_PATIENCE
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -97,7 +98,7 @@ def machine() -> dict[str, Any]:
     """Return system, processor, the cores and threads that may be used, and memory in bytes."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "memory": psutil.virtual_memory().total,
     }

@@ -59,7 +59,8 @@ def _spilling_aside(connection: Any) -> Any:
     """
     spill = tempfile.mkdtemp(prefix="recsys-duckdb-")
     weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
-    connection.raw_sql(f"SET temp_directory = '{spill}'")
+    quoted = spill.replace("'", "''")
+    connection.raw_sql(f"SET temp_directory = '{quoted}'")
     return connection
 
 

@@ -1,7 +1,6 @@
 """Checkpoints of a fit: written atomically, resumed after a kill."""
 
 import contextlib
-import fcntl
 import json
 import shutil
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recsys_lib._system import lock_file
 from recsys_lib.artifacts import (
     atomic_folder,
     read_arrays,
@@ -252,18 +252,16 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Create and lock the folder; the operating system releases the lock with the process."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("a")
+        handle = (folder / ".lock").open("a", encoding="utf-8")
     except OSError as error:
         raise ArtifactError(
             f"`checkpoint` must be a folder that can be written; {folder}: {error.strerror}. "
             "Change its permissions, or give another one."
         ) from error
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not lock_file(handle):
             raise ArtifactError(
                 f"Only one fit may write its checkpoints to {folder} at a time; another one is at "
                 "it. Wait for it to end, or give another folder."
-            ) from error
+            )
         yield

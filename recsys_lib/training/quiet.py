@@ -13,6 +13,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 
+from recsys_lib.errors import ConfigError
+
 __all__ = ["keras", "ops"]
 
 # Defaults, not orders: what the user has set in the environment stands.
@@ -61,5 +63,13 @@ def _uninterrupted() -> Iterator[None]:
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 with _silent_descriptor(), _uninterrupted():
-    import keras
-    from keras import ops
+    try:
+        import keras
+        from keras import ops
+    except ModuleNotFoundError as _error:
+        if _error.name != "jax":
+            raise
+        raise ConfigError(
+            "The backend of Keras must be installed; KERAS_BACKEND is 'jax', which is not. "
+            "Run pip install 'recsys-lib[jax]', or unset KERAS_BACKEND."
+        ) from _error

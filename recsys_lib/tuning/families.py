@@ -7,7 +7,8 @@ from typing import Any
 from scipy import sparse
 
 from recsys_lib import models
-from recsys_lib.checks import available_memory, check_integer, check_positive
+from recsys_lib._system import available_memory
+from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.neural import NeuralRecommender
 

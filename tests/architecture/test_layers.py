@@ -10,7 +10,7 @@ import recsys_lib
 ROOT = Path(recsys_lib.__file__).parent
 
 LAYERS = [
-    {"errors", "seeding"},
+    {"_system", "errors", "seeding"},
     {
         "artifacts",
         "cards",

@@ -1,35 +1,12 @@
 """How many settings fit this machine at once: by cores, and by memory as it turns out to be."""
 
-import os
-from pathlib import Path
+from recsys_lib._system import available_memory
 
-import psutil
-
-__all__ = ["Capacity", "cores", "free_memory"]
+__all__ = ["Capacity"]
 
 # The default world's chain, measured with the worker that runs it; known better after one run.
 _FIRST_GUESS = 1.5e9
 _WORKER = 0.2e9
-_CGROUP = Path("/sys/fs/cgroup")
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def free_memory(cgroup: Path = _CGROUP) -> float:
-    """Return the bytes that can still be taken, also within the limit of a container."""
-    free = float(psutil.virtual_memory().available)
-    try:
-        limit = float((cgroup / "memory.max").read_text())
-        used = float((cgroup / "memory.current").read_text())
-        facts = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
-        return min(free, limit - used + float(facts.get("inactive_file", 0)))
-    except (OSError, ValueError):  # "max" is no number: no limit
-        return free
 
 
 class Capacity:
@@ -63,7 +40,7 @@ class Capacity:
         free: float | None = None,
     ) -> None:
         self._workers = workers
-        self._free = free_memory() if free is None else free
+        self._free = available_memory() if free is None else free
         self._given = need
         self._most = most
         self._peak = 0.0

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 
+from recsys_lib._system import cores
 from recsys_lib.pipeline.lock import locked
-from recsys_lib.pipeline.sweeping.capacity import Capacity, cores
+from recsys_lib.pipeline.sweeping.capacity import Capacity
 from recsys_lib.pipeline.sweeping.engines import Engine, EngineName, start_engine
 from recsys_lib.pipeline.sweeping.grid import Setting
 from recsys_lib.pipeline.sweeping.output import Output

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import Any
 
 __all__ = ["digest", "label", "setting_names"]
@@ -34,7 +34,7 @@ def label(value: Any) -> str:
     if isinstance(value, list | tuple):
         plain = "x".join(map(label, value)) or "none"
     elif isinstance(value, str):
-        plain = PurePath(value).stem if "/" in value else value
+        plain = PureWindowsPath(value).stem if re.search(r"[/\\]", value) else value
     else:
         plain = str(value)
     short = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:_VALUE]
@@ -62,8 +62,9 @@ def setting_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     ['films_epochs-10', 'films_epochs-20']
     """
     names = [_name(one) for one in settings]
+    folders = [name.lower() for name in names]  # to Windows and macOS, case makes no difference
     return [
-        f"{name}-{digest(dict(one))}" if names.count(name) > 1 else name
+        f"{name}-{digest(dict(one))}" if folders.count(name.lower()) > 1 else name
         for name, one in zip(names, settings, strict=True)
     ]
 

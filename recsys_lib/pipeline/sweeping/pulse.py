@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from recsys_lib._system import move
 from recsys_lib.pipeline.manifest import this_process
 
 __all__ = ["Pulse", "heard", "listening", "tell", "work_folder"]
@@ -32,7 +33,7 @@ def tell(path: Path, **content: Any) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(content), encoding="utf-8")
-        part.replace(path)
+        move(part, path)
 
 
 def heard(path: Path) -> dict[str, Any]:

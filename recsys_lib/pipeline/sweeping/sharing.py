@@ -1,13 +1,13 @@
 """A step that several settings have in common is run by the first and taken over by the others."""
 
 import contextlib
-import fcntl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from recsys_lib._system import lock_file
 from recsys_lib.artifacts import read_json, write_json
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.chain import Step
@@ -101,7 +101,7 @@ class Sharing:
     def _holding(self, path: Path, name: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The operating system's lock ends with whoever holds it, however that ends.
-        with path.open("a") as handle:
+        with path.open("a", encoding="utf-8") as handle:
             while not self._try(handle):
                 self.on_wait(name)
                 if self.stop.wait(_PAUSE):
@@ -111,13 +111,10 @@ class Sharing:
     @staticmethod
     def _try(handle: Any) -> bool:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+            return lock_file(handle)
         except OSError:
             # A file system without locks: two settings may make one step, which is only slower.
             return True
-        return True
 
 
 def _found(note: Path) -> dict[str, Any]:

@@ -158,11 +158,17 @@ SETTINGS = st.dictionaries(st.sampled_from(["", "EPOCHS", "L2", "USER"]), VALUES
 def test_names_are_all_different_the_same_every_time_and_names_of_folders(many):
     project = Project(Path())
     names = setting_names(many)
-    assert len(set(names)) == len(many)
+    assert len({name.lower() for name in names}) == len(many)
     assert setting_names(list(reversed(many))) == names[::-1]
     for name in names:
         assert project.run_folder(f"sweep/{name}").name == name
         assert len(name) <= 80
+
+
+def test_names_that_differ_by_case_only_are_told_apart_and_paths_of_windows_are_paths():
+    names = setting_names([{"": "Films"}, {"": "films"}, {"": r"C:\data\films.csv"}])
+    assert len({name.lower() for name in names}) == 3
+    assert names[2].startswith("films-")
 
 
 def test_the_grids_of_the_documentation_are_grids(tmp_path):
