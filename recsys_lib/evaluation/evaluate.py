@@ -132,20 +132,23 @@ def evaluate(
         "tie_share": ranked.tie_share(ranks),
         "fold": fold_fingerprint(fold),
     }
-    users = pd.Index(part.users)
     values = {metric.name: metric.measure(view) for metric in asked if metric.per_user}
-    sizes = {"n_fold_in": part.fold_in, "n_targets": targets, "n_rated": part.targets}
     return Report(
         name=name,
-        values=pd.DataFrame(values, index=users, dtype=np.float64),
-        users=pd.DataFrame(
-            {size: np.diff(matrix.indptr) for size, matrix in sizes.items()}, users, dtype=np.int64
-        ),
+        values=pd.DataFrame(values, index=pd.Index(part.users), dtype=np.float64),
+        users=_sizes(part, targets),
         totals={metric.name: metric.measure(view) for metric in asked if not metric.per_user},
         items=view.items,
         protocol=protocol,
         definitions={metric.name: metric.definition for metric in asked},
     )
+
+
+def _sizes(fold: Fold, targets: sparse.csr_array) -> pd.DataFrame:
+    """Return how many items each user is shown, must find, and has rated of the held-out ones."""
+    matrices = {"n_fold_in": fold.fold_in, "n_targets": targets, "n_rated": fold.targets}
+    sizes = {name: np.diff(matrix.indptr) for name, matrix in matrices.items()}
+    return pd.DataFrame(sizes, index=pd.Index(fold.users), dtype=np.int64)
 
 
 def _rows_with_targets(

@@ -14,16 +14,6 @@ from recsys_lib.evaluation.newcomers import cut_history
 from recsys_lib.ranking import top_k
 from recsys_lib.seeding import rng_from
 
-__all__ = [
-    "active_units",
-    "doubt_curve",
-    "kl_by_dimension",
-    "kl_spectra",
-    "linear_recovery",
-    "open_lists",
-    "recovery_table",
-]
-
 
 def kl_by_dimension(mean: ArrayLike, log_variance: ArrayLike) -> NDArray[np.float64]:
     """Return the mean divergence of each dimension of a code from N(0, 1).

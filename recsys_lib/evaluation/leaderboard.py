@@ -109,32 +109,12 @@ def leaderboard(
     roles = ["floor"] * len(low_ends) + ["model"] * len(models) + ["ceiling"] * len(high_ends)
     table["role"] = roles
     if low_ends and high_ends:
-        table["gap"] = _gaps(shared, metric, low_ends[-1], high_ends[0], models, options)
+        last = {report.name: report for report in shared}
+        ends = {"floor": last[low_ends[-1]], "ceiling": last[high_ends[0]]}
+        found = share_of_gap_closed(shared, metrics=[metric], **ends, **options)
+        within = [low_ends[-1], *models, high_ends[0]]
+        table["gap"] = found.set_index("model")["share"][within]
     return table
-
-
-def _gaps(
-    reports: Sequence[Report],
-    metric: str,
-    floor: str,
-    ceiling: str,
-    models: Sequence[str],
-    options: dict[str, Any],
-) -> pd.Series:
-    """Share of the gap closed by each model, 0 and 1 at its ends."""
-    one = {report.name: report for report in reports}
-    if not models:
-        return pd.Series({floor: 0.0, ceiling: 1.0})
-    found = share_of_gap_closed(
-        [report for report in reports if report.name in models],
-        floor=one[floor],
-        ceiling=one[ceiling],
-        metrics=[metric],
-        **options,
-    )
-    shares = found.set_index("model")["share"]
-    ends = np.nan if shares.isna().all() else 1.0
-    return pd.concat([shares, pd.Series({floor: 0.0 * ends, ceiling: ends})])
 
 
 def metric_table(reports: Sequence[Report], metrics: Sequence[str]) -> pd.DataFrame:
@@ -202,9 +182,8 @@ def share_of_gap_closed(
        model  value  share
     0  model   0.75   0.75
     """
-    models = group_runs([floor, ceiling, *reports])
-    low_end, high_end = group_runs([floor])[0], group_runs([ceiling])[0]
-    wanted = [runs for runs in models if runs.name in {report.name for report in reports}]
+    group_runs([floor, ceiling, *reports])  # raises where they are not on one fold
+    models = [*group_runs([floor]), *group_runs([ceiling]), *group_runs(reports)]
     shared = [
         name for name in floor.per_user_metrics if all(name in runs.metrics for runs in models)
     ]
@@ -214,20 +193,18 @@ def share_of_gap_closed(
             "`reports`, `floor` and `ceiling` must share a per-user metric; they share none. "
             "Evaluate all with the same metrics."
         )
-    tables = []
+    rows: list[dict[str, Any]] = []
     for name in names:
-        samples = [runs.mean_sample(name) for runs in (low_end, high_end, *wanted)]
+        samples = [runs.mean_sample(name) for runs in models]
         draws = bootstrap(samples, n_resamples=n_resamples, seed=seed)
-        table = _gap_table(samples, draws, confidence)
-        table.insert(0, "metric", name)
-        table.insert(1, "model", [runs.name for runs in wanted])
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        for runs, found in zip(models[2:], _gaps(samples, draws, confidence), strict=True):
+            rows.append({"metric": name, "model": runs.name, **found})
+    return pd.DataFrame(rows)
 
 
-def _gap_table(
+def _gaps(
     samples: Sequence[Sample], draws: NDArray[np.float64], confidence: float
-) -> pd.DataFrame:
+) -> list[dict[str, float]]:
     """One row per model; the samples and draws of floor and ceiling come first."""
     bottom, top, *values = (sample.mean for sample in samples)
     gap = Estimate(
@@ -245,7 +222,7 @@ def _gap_table(
         share = (value - bottom) / gap.value if learnable else np.nan
         rows.append({"value": value, "floor": bottom, "ceiling": top, "share": share})
         rows[-1] |= {"low": low, "high": high, "n_users": gap.n_users}
-    return pd.DataFrame(rows)
+    return rows
 
 
 class RandomOrder:

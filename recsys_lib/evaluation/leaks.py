@@ -15,15 +15,6 @@ from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError, LeakError
 from recsys_lib.evaluation.metrics import parse_metric
 
-__all__ = [
-    "assert_below_ceiling",
-    "assert_no_future",
-    "assert_no_shared_pairs",
-    "assert_no_shared_users",
-    "assert_statistic_of_train",
-    "assert_vocabulary",
-]
-
 
 def assert_no_shared_users(split: Split) -> None:
     """Raise unless train, validation and test are of different users (strong generalization).

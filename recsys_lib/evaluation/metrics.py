@@ -19,53 +19,6 @@ from recsys_lib.checks import check_fraction, check_integer
 from recsys_lib.errors import ConfigError
 from recsys_lib.folds import keep_entries
 
-# What a metric reads: lists and targets (one value per user), lists only (one value in all), or
-# scores at the held-out cells.
-Kind = Literal["list", "system", "rating"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric of a report.
-
-    Attributes
-    ----------
-    name : str
-        As in the report: ``"ndcg@100"``.
-    family : str
-        The name without its list length: ``"ndcg"``.
-    k : int or None
-        List length; None for rating errors.
-    kind : {"list", "system", "rating"}
-        "list" has one value per user, averaged over users; "system" has one value for all lists
-        together; "rating" has one value per user, pooled over rated cells.
-    higher_is_better : bool or None
-        None where neither end is the better one.
-    definition : str
-        One line with the denominator and the source.
-    """
-
-    name: str
-    family: str
-    k: int | None
-    kind: Kind
-    higher_is_better: bool | None
-    definition: str
-
-    @property
-    def per_user(self) -> bool:
-        """Whether there is a value for each user, hence an interval."""
-        return self.kind != "system"
-
-    @property
-    def squared(self) -> bool:
-        """Whether it is pooled as the root of a mean of squares."""
-        return self.family == "rmse"
-
-    def measure(self, view: "View") -> Any:
-        """Return the value of each user, or the one number where there is no value per user."""
-        return _FAMILIES[self.family].measure(view, self.k)
-
 
 @dataclass(frozen=True)
 class Hits:
@@ -622,94 +575,104 @@ class View:
         """Where the lists hold a target."""
         return find_hits(self.items, self.targets)
 
-    def exposure(self, k: int) -> NDArray[np.int64]:
-        """Return how often each item is among the first `k`."""
-        return exposure(self.items[:, :k], self.targets.shape[1])
 
-
-def _on_hits(metric: Callable[[Hits, int], NDArray[np.float64]]) -> Callable[[View, int], Any]:
-    return lambda view, k: metric(view.hits, k)
-
-
-class _Family(NamedTuple):
-    """What is known of a metric whatever its list length: see `Metric`."""
-
-    kind: Kind
-    higher_is_better: bool | None
-    definition: str
-    measure: Callable[[View, Any], Any]
-
-
-_FAMILIES = {
-    "ndcg": _Family(
-        "list",
-        True,
-        "binary gains, discount 1/log2(place + 1), over the ideal list of min(k, targets) hits "
-        "(Liang et al. 2018)",
-        _on_hits(ndcg_at_k),
-    ),
-    "recall": _Family(
-        "list", True, "hits / min(k, targets) (Liang et al. 2018)", _on_hits(recall_at_k)
-    ),
-    "precision": _Family("list", True, "hits / k (Manning et al. 2008)", _on_hits(precision_at_k)),
-    "map": _Family(
-        "list",
-        True,
-        "sum of the precision at each hit / min(k, targets) (Manning et al. 2008)",
-        _on_hits(map_at_k),
-    ),
-    "mrr": _Family(
-        "list",
-        True,
-        "1 / place of the first hit, 0 without one (Voorhees 1999)",
-        _on_hits(mrr_at_k),
-    ),
-    "hit_rate": _Family(
-        "list",
-        True,
-        "1 if the list holds a target (Deshpande & Karypis 2004)",
-        _on_hits(hit_rate_at_k),
-    ),
-    "tail_recall": _Family(
-        "list",
-        True,
-        "recall of targets outside the most popular items that hold a third of the interactions "
-        "(Cremonesi et al. 2010)",
-        lambda view, k: tail_recall_at_k(view.items, view.targets, tail_items(view.item_counts), k),
-    ),
-    "novelty": _Family(
-        "list",
-        None,
-        "mean of -log2(share of interactions) of the listed items, in bits (Zhou et al. 2010)",
-        lambda view, k: novelty_at_k(view.items, view.item_counts, k),
-    ),
-    "coverage": _Family(
-        "system",
-        None,
-        "share of the catalog that is listed to anyone (Ge et al. 2010)",
-        lambda view, k: coverage(view.exposure(k)),
-    ),
-    "gini": _Family(
-        "system",
-        None,
-        "Gini coefficient of how often items are listed, 0 = evenly (Fleder & Hosanagar 2009)",
-        lambda view, k: gini(view.exposure(k)),
-    ),
-    "rmse": _Family(
-        "rating",
-        False,
-        "root of the mean squared error, pooled over held-out ratings, predictions clipped to the "
-        "scale (Herlocker et al. 2004)",
-        lambda view, _: root_squared_error(view.predicted, view.rated),
-    ),
-    "mae": _Family(
-        "rating",
-        False,
-        "mean absolute error, pooled over held-out ratings, predictions clipped to the scale "
-        "(Herlocker et al. 2004)",
-        lambda view, _: absolute_error(view.predicted, view.rated),
-    ),
+_DEFINITIONS = {
+    "ndcg": "binary gains, discount 1/log2(place + 1), over the ideal list of min(k, targets) hits "
+    "(Liang et al. 2018)",
+    "recall": "hits / min(k, targets) (Liang et al. 2018)",
+    "precision": "hits / k (Manning et al. 2008)",
+    "map": "sum of the precision at each hit / min(k, targets) (Manning et al. 2008)",
+    "mrr": "1 / place of the first hit, 0 without one (Voorhees 1999)",
+    "hit_rate": "1 if the list holds a target (Deshpande & Karypis 2004)",
+    "tail_recall": "recall of targets outside the most popular items that hold a third of the "
+    "interactions (Cremonesi et al. 2010)",
+    "novelty": "mean of -log2(share of interactions) of the listed items, in bits "
+    "(Zhou et al. 2010)",
+    "coverage": "share of the catalog that is listed to anyone (Ge et al. 2010)",
+    "gini": "Gini coefficient of how often items are listed, 0 = evenly (Fleder & Hosanagar 2009)",
+    "rmse": "root of the mean squared error, pooled over held-out ratings, predictions clipped to "
+    "the scale (Herlocker et al. 2004)",
+    "mae": "mean absolute error, pooled over held-out ratings, predictions clipped to the scale "
+    "(Herlocker et al. 2004)",
 }
+_ON_HITS: dict[str, Callable[[Hits, int], NDArray[np.float64]]] = {
+    "ndcg": ndcg_at_k,
+    "recall": recall_at_k,
+    "precision": precision_at_k,
+    "map": map_at_k,
+    "mrr": mrr_at_k,
+    "hit_rate": hit_rate_at_k,
+}
+_ON_EXPOSURE: dict[str, Callable[[NDArray[np.int64]], float]] = {"coverage": coverage, "gini": gini}
+_ON_RATINGS: dict[str, Callable[[NDArray[np.float64], sparse.csr_array], NDArray[np.float64]]] = {
+    "rmse": root_squared_error,
+    "mae": absolute_error,
+}
+
+
+class Metric(NamedTuple):
+    """One metric of a report.
+
+    Attributes
+    ----------
+    name : str
+        As in the report: ``"ndcg@100"``.
+    family : str
+        The name without its list length: ``"ndcg"``.
+    k : int or None
+        List length; None for rating errors.
+    """
+
+    name: str
+    family: str
+    k: int | None
+
+    @property
+    def kind(self) -> Literal["list", "system", "rating"]:
+        """What there is a value of.
+
+        "list" has one value per user, averaged over users; "system" has one value for all lists
+        together; "rating" has one value per user, pooled over rated cells.
+        """
+        if self.family in _ON_RATINGS:
+            return "rating"
+        return "system" if self.family in _ON_EXPOSURE else "list"
+
+    @property
+    def higher_is_better(self) -> bool | None:
+        """Which end is the better one; None where neither is."""
+        if self.kind == "system" or self.family == "novelty":
+            return None
+        return self.kind == "list"
+
+    @property
+    def definition(self) -> str:
+        """One line with the denominator and the source."""
+        return _DEFINITIONS[self.family]
+
+    @property
+    def per_user(self) -> bool:
+        """Whether there is a value for each user, hence an interval."""
+        return self.kind != "system"
+
+    @property
+    def squared(self) -> bool:
+        """Whether it is pooled as the root of a mean of squares."""
+        return self.family == "rmse"
+
+    def measure(self, view: View) -> Any:
+        """Return the value of each user, or the one number where there is no value per user."""
+        if self.family in _ON_RATINGS:
+            return _ON_RATINGS[self.family](view.predicted, view.rated)
+        assert self.k is not None
+        if self.family in _ON_HITS:
+            return _ON_HITS[self.family](view.hits, self.k)
+        if self.family in _ON_EXPOSURE:
+            shown = exposure(view.items[:, : self.k], view.targets.shape[1])
+            return _ON_EXPOSURE[self.family](shown)
+        if self.family == "novelty":
+            return novelty_at_k(view.items, view.item_counts, self.k)
+        return tail_recall_at_k(view.items, view.targets, tail_items(view.item_counts), self.k)
 
 
 def known_metrics() -> tuple[str, ...]:
@@ -720,9 +683,7 @@ def known_metrics() -> tuple[str, ...]:
     >>> known_metrics()[:2], known_metrics()[-1]
     (('ndcg@k', 'recall@k'), 'mae')
     """
-    return tuple(
-        name if family.kind == "rating" else f"{name}@k" for name, family in _FAMILIES.items()
-    )
+    return tuple(name if name in _ON_RATINGS else f"{name}@k" for name in _DEFINITIONS)
 
 
 def parse_metric(name: str) -> Metric:
@@ -751,19 +712,17 @@ def parse_metric(name: str) -> Metric:
     if not isinstance(name, str):
         raise ConfigError(f"A metric must be named by a string such as 'ndcg@100'; got {name!r}.")
     family, at, length = name.partition("@")
-    if family not in _FAMILIES:
+    if family not in _DEFINITIONS:
         raise ConfigError(f"A metric must be one of {', '.join(known_metrics())}; got {name!r}.")
-    kind, higher_is_better, definition, _ = _FAMILIES[family]
-    if kind == "rating":
+    if family in _ON_RATINGS:
         if at:
             raise ConfigError(f"{family!r} has no list length; got {name!r}. Write {family!r}.")
-        return Metric(name, family, None, kind, higher_is_better, definition)
+        return Metric(name, family, None)
     if not (length.isascii() and length.isdigit() and int(length) >= 1):
         raise ConfigError(
             f"{family!r} needs a list length >= 1; got {name!r}. Write '{family}@20', for example."
         )
-    k = int(length)
-    return Metric(f"{family}@{k}", family, k, kind, higher_is_better, definition)
+    return Metric(f"{family}@{int(length)}", family, int(length))
 
 
 def parse_metrics(names: Iterable[str]) -> tuple[Metric, ...]:

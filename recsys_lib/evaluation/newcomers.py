@@ -16,17 +16,7 @@ from recsys_lib.evaluation.evaluate import evaluate, score_batches
 from recsys_lib.folds import keep_entries
 from recsys_lib.ranking import top_k
 from recsys_lib.seeding import rng_from
-
-__all__ = [
-    "OnlyItems",
-    "cut_history",
-    "hide_items",
-    "list_stability",
-    "measure_blends",
-    "newcomer_curve",
-    "newcomer_verdict",
-    "reached_lengths",
-]
+from recsys_lib.splitting.entries import rank_in_row
 
 
 def cut_history(fold: Fold, n: int, *, seed: int = 0) -> Fold:
@@ -55,11 +45,8 @@ def cut_history(fold: Fold, n: int, *, seed: int = 0) -> Fold:
     check_integer("n", n)
     x = fold.fold_in
     draw = rng_from(seed, "evaluation", "newcomers").random(x.nnz)
-    row = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
-    order = np.lexsort((draw, row))
-    place = np.empty(x.nnz, dtype=np.int64)
-    place[order] = np.arange(x.nnz) - x.indptr[row[order]]
-    return Fold(fold_in=keep_entries(x, place < n), targets=fold.targets, users=fold.users)
+    order = rank_in_row(sparse.csr_array((draw, x.indices, x.indptr), shape=x.shape))
+    return Fold(fold_in=keep_entries(x, order < n), targets=fold.targets, users=fold.users)
 
 
 def reached_lengths(

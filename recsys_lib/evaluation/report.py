@@ -12,17 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys_lib.artifacts import (
-    atomic_folder,
-    read_arrays,
-    read_json,
-    read_manifest,
-    read_table,
-    write_arrays,
-    write_json,
-    write_manifest,
-    write_table,
-)
+from recsys_lib import artifacts
 from recsys_lib.cards import Shown
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.metrics import parse_metric
@@ -158,10 +148,10 @@ class Report(Shown):
 
     def save(self, folder: Path | str) -> None:
         """Write the report as a folder of tables, arrays and JSON with a manifest, atomically."""
-        with atomic_folder(folder) as part:
-            write_table(part / "users.parquet", self.users.rename_axis("user"))
-            write_table(part / "values.parquet", self.values.rename_axis("user"))
-            write_arrays(part / "lists.npz", items=self.items)
+        with artifacts.atomic_folder(folder) as part:
+            artifacts.write_table(part / "users.parquet", self.users.rename_axis("user"))
+            artifacts.write_table(part / "values.parquet", self.values.rename_axis("user"))
+            artifacts.write_arrays(part / "lists.npz", items=self.items)
             facts = {
                 "name": self.name,
                 "totals": self.totals,
@@ -169,21 +159,21 @@ class Report(Shown):
                 # A list, because the order of the metrics matters and JSON keys are sorted.
                 "definitions": [list(pair) for pair in self.definitions.items()],
             }
-            write_json(part / "report.json", facts)
-            write_manifest(part, kind="report", name=self.name)
+            artifacts.write_json(part / "report.json", facts)
+            artifacts.write_manifest(part, kind="report", name=self.name)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """Load a saved report; `ArtifactError` if it is damaged or of another kind."""
         folder = Path(folder)
-        read_manifest(folder, kind="report")
-        facts = read_json(folder / "report.json")
+        artifacts.read_manifest(folder, kind="report")
+        facts = artifacts.read_json(folder / "report.json")
         return cls(
             name=facts["name"],
-            values=read_table(folder / "values.parquet").rename_axis(None),
-            users=read_table(folder / "users.parquet").rename_axis(None),
+            values=artifacts.read_table(folder / "values.parquet").rename_axis(None),
+            users=artifacts.read_table(folder / "users.parquet").rename_axis(None),
             totals=facts["totals"],
-            items=read_arrays(folder / "lists.npz")["items"],
+            items=artifacts.read_arrays(folder / "lists.npz")["items"],
             protocol=facts["protocol"],
             definitions=dict(facts["definitions"]),
         )

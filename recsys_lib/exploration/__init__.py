@@ -1,39 +1,8 @@
-"""What to look at before any model: counts, groups, pairs of items, steps of a clickstream."""
+"""What to look at before any model: counts, groups, pairs of items, steps of a clickstream.
 
-from recsys_lib.exploration.counts import (
-    count_steps,
-    history,
-    observed_means,
-    overview,
-    split_overview,
-)
-from recsys_lib.exploration.groups import favorite_group, group_labels, liking_by_group
-from recsys_lib.exploration.pairs import (
-    group_lift,
-    item_lift,
-    like_threshold,
-    without_taste,
-)
-from recsys_lib.exploration.vectors import flat_map, neighbor_agreement, spectrum
+Names are loaded on first use, from the modules that ``__init__.pyi`` names.
+"""
 
-__all__ = [
-    "count_steps",
-    "favorite_group",
-    "flat_map",
-    "group_labels",
-    "group_lift",
-    "history",
-    "item_lift",
-    "like_threshold",
-    "liking_by_group",
-    "neighbor_agreement",
-    "observed_means",
-    "overview",
-    "spectrum",
-    "split_overview",
-    "without_taste",
-]
+import lazy_loader
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

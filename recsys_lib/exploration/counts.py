@@ -10,8 +10,6 @@ from scipy import sparse
 
 from recsys_lib.dataset import Dataset, Split
 
-__all__ = ["count_steps", "history", "observed_means", "overview", "split_overview"]
-
 
 def overview(dataset: Dataset) -> pd.DataFrame:
     """Return the counts that describe a data set, as a table to show.

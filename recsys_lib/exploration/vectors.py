@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 from recsys_lib.checks import check_integer
 from recsys_lib.seeding import seed_from
 
-__all__ = ["flat_map", "neighbor_agreement", "spectrum"]
-
 
 def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
     """Return the share of the variance along each principal direction, largest first.

@@ -274,7 +274,7 @@ class Session:
             Begins with the notebook's number: ``"03_training_curve"``. With None the figure is
             shown but not saved: seconds, say, differ each time.
         alt : str, optional
-            What the figure shows, for those who cannot see it; by default its titles.
+            What the figure shows, for those who cannot see it; by default its titles and numbers.
         """
         if name is not None and not re.fullmatch(self.record.notebook[:2] + r"_[a-z0-9_]+", name):
             raise ValueError(

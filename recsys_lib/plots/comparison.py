@@ -9,29 +9,16 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from recsys_lib.plots.style import (
-    COLORS,
-    GRID,
-    INK,
-    MUTED,
-    PAPER,
-    log_ticks,
-    new_axes,
-    shorten,
-    styled,
-    write_words,
-)
+from recsys_lib.plots import style
+from recsys_lib.plots.style import COLORS, GRID, MUTED, PAPER, styled
 
-__all__ = [
-    "plot_comparison",
-    "plot_cost",
-    "plot_recommendations",
-    "plot_reliability",
-    "plot_wins",
-]
-
-#: Color of each role in a comparison: what is being shown, what it is held against.
-_ROLES = {"floor": COLORS["gray"], "model": COLORS["blue"], "ceiling": COLORS["vermilion"]}
+#: Color and mark of each role in a comparison: what is being shown, what it is held against.
+_ROLES = {
+    "floor": (COLORS["gray"], "s"),
+    "model": (COLORS["blue"], "o"),
+    "ceiling": (COLORS["vermilion"], "D"),
+}
+_RING: dict[str, Any] = {"mfc": "none", "mec": COLORS["vermilion"], "mew": 1.8}
 
 
 @styled
@@ -60,29 +47,16 @@ def plot_comparison(
         Lines at the floors and ceilings go through the figure; the share of the gap closed stands
         at the right.
     """
-    ax = new_axes(ax, height=1.3 + 0.36 * len(table))
-    for row, (_, entry) in enumerate(table.iterrows()):
-        color = _ROLES[str(entry["role"])]
-        if entry["role"] != "model":
-            ax.axvline(entry["value"], color=color, lw=1, ls="--", zorder=0)
-        if np.isfinite(entry["low"]) and np.isfinite(entry["high"]):
-            ax.plot([entry["low"], entry["high"]], [row, row], color=color, lw=3, alpha=0.5)
-        shape = {"floor": "s", "model": "o", "ceiling": "D"}[str(entry["role"])]
-        ax.plot(entry["value"], row, shape, color=color, ms=7)
-    ax.set_yticks(range(len(table)), [str(name) for name in table.index])
-    ax.invert_yaxis()
-    ax.grid(axis="y", visible=False)
+    ax = style.new_axes(ax, height=1.3 + 0.36 * len(table))
+    colors, marks = zip(*(_ROLES[str(role)] for role in table["role"]), strict=True)
+    for value, role, color in zip(table["value"], table["role"], colors, strict=True):
+        if role != "model":
+            ax.axvline(value, color=color, lw=1, ls="--", zorder=0)
+    style.interval_rows(ax, table, "value", colors, marks=marks)
     if "gap" in table:
-        _write_gaps(ax, table)
-    return write_words(ax, title, xlabel)
-
-
-def _write_gaps(ax: Axes, table: pd.DataFrame) -> None:
-    """Write the share of the gap closed at the right, one a row, under its own heading."""
-    for row, gap in enumerate(table["gap"].to_numpy(float)):
-        words = "" if np.isnan(gap) else f"{gap:.0%}"
-        ax.text(1.02, row, words, transform=ax.get_yaxis_transform(), va="center", color=INK)
-    ax.text(1.02, 1.02, "gap closed", transform=ax.transAxes, color=MUTED, size=9)
+        gaps = ["" if np.isnan(gap) else f"{gap:.0%}" for gap in table["gap"]]
+        style.write_beside(ax, gaps, "gap closed")
+    return style.write_words(ax, title, xlabel)
 
 
 @styled
@@ -108,7 +82,7 @@ def plot_cost(
     -------
     Axes
     """
-    ax = new_axes(ax, height=4.4)
+    ax = style.new_axes(ax, height=4.4)
     ordered = table.sort_values("seconds", kind="stable")
     best = ordered["value"].cummax()
     front = ordered[(ordered["value"] == best) & (best > best.shift(fill_value=-np.inf))]
@@ -119,8 +93,9 @@ def plot_cost(
     ax.scatter(table["seconds"], table["value"], s=44, c=colors, zorder=3)
     ax.set_xscale("log")
     ax.margins(x=0.14, y=0.1)
-    log_ticks(ax.xaxis, table["seconds"].max() / table["seconds"].min())
-    write_words(ax, title, xlabel, ylabel)
+    style.log_ticks(ax.xaxis, table["seconds"].max() / table["seconds"].min())
+    style.tell(ax, table["value"], ax.yaxis)
+    style.write_words(ax, title, xlabel, ylabel)
     _name_points(ax, ordered["seconds"], ordered["value"])
     return ax
 
@@ -131,6 +106,8 @@ _AROUND = [
     for reach in (9, 16, 26, 38)
     for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (0.8, -0.8), (-0.8, 0.8))
 ]
+_SIDES = {1: "left", 0: "center", -1: "right"}
+_LEADER = {"arrowstyle": "-", "color": GRID, "lw": 1.0, "shrinkB": 4}
 
 
 def _name_points(ax: Axes, xs: pd.Series, ys: pd.Series) -> None:
@@ -153,10 +130,6 @@ def _name_points(ax: Axes, xs: pd.Series, ys: pd.Series) -> None:
             ax.annotate("", (x, y), shift, textcoords="offset points", arrowprops=_LEADER, zorder=2)
 
 
-_SIDES = {1: "left", 0: "center", -1: "right"}
-_LEADER = {"arrowstyle": "-", "color": GRID, "lw": 1.0, "shrinkB": 4}
-
-
 @styled
 def plot_wins(
     table: pd.DataFrame, *, title: str = "Who wins for whom?", ax: Axes | None = None
@@ -175,18 +148,14 @@ def plot_wins(
     -------
     Axes
     """
-    ax = new_axes(ax, height=1.4 + 0.3 * len(table))
-    rows = np.arange(len(table))
-    ax.barh(rows, table["alone"], color=COLORS["blue"], height=0.7, label="alone")
-    left = table["alone"]
-    ax.barh(rows, table["shared"], left=left, color=COLORS["sky"], height=0.7, label="with others")
-    ax.set_yticks(rows, [str(name) for name in table.index])
-    ax.invert_yaxis()
-    ax.grid(axis="y", visible=False)
+    ax = style.new_axes(ax, height=1.4 + 0.3 * len(table))
+    style.bars(ax, table["alone"], color=COLORS["blue"], label="alone")
+    style.bars(ax, table["shared"], left=table["alone"], label="with others")
+    style.tell(ax, table["alone"])
     ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="lower right", title="best of all")
-    return write_words(ax, title, "share of users")
+    return style.write_words(ax, title, "share of users")
 
 
 @styled
@@ -214,30 +183,28 @@ def plot_reliability(
     Axes
         On the diagonal a probability means what it says; the area of a dot is its count.
     """
-    ax = new_axes(ax, width=5.2, height=4.8)
+    ax = style.new_axes(ax, width=5.2, height=4.8)
     ax.plot([0, 1], [0, 1], "--", color=MUTED, lw=1.2, label="means what it says")
     if "observed_low" in bins:
         low, high = bins["observed_low"], bins["observed_high"]
         ax.vlines(bins["predicted"], low, high, color=COLORS["blue"], lw=1.5)
     size = 10 + 90 * bins["n"] / bins["n"].max()
-    ax.scatter(
-        bins["predicted"],
-        bins["observed"],
-        s=size,
-        color=COLORS["blue"],
-        alpha=0.8,
-        label=label,
-    )
+    color = COLORS["blue"]
+    ax.scatter(bins["predicted"], bins["observed"], s=size, color=color, alpha=0.8, label=label)
     if "true" in bins:
-        ax.plot(bins["predicted"], bins["true"], "D", mfc="none", mec=COLORS["vermilion"], mew=1.8)
-        ax.lines[-1].set_label("true probability")
+        ax.plot(bins["predicted"], bins["true"], "D", label="true probability", **_RING)
     end = _end(bins[["predicted", "observed"]])
     ax.set(xlim=(-0.03 * end, 1.03 * end), ylim=(-0.03 * end, 1.03 * end))  # whole dots at ends
     ax.set_aspect("equal")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:.0%}")
+    gaps = (bins["observed"] - bins["predicted"]).abs()
+    given, came = (
+        f"{bins[name].min():.0%} to {bins[name].max():.0%}" for name in ("predicted", "observed")
+    )
+    style.tell(ax, f"Given {given}, came true {came}; the widest gap is {gaps.max():.1%}.")
     ax.legend(loc="upper left")
-    return write_words(ax, title, "probability given", ylabel)
+    return style.write_words(ax, title, "probability given", ylabel)
 
 
 def _end(probabilities: pd.Series | pd.DataFrame) -> float:
@@ -262,19 +229,11 @@ def plot_recommendations(table: pd.DataFrame, *, title: str, ax: Axes | None = N
     -------
     Axes
     """
-    ax = new_axes(ax, width=8.6, height=1.2 + 0.34 * len(table))
-    rows = np.arange(len(table))
-    ax.barh(rows, table["probability"], color=COLORS["sky"], height=0.72, label="probability given")
+    ax = style.new_axes(ax, width=8.6, height=1.2 + 0.34 * len(table))
+    named = table.set_index(pd.Index([style.shorten(name, 56) for name in table["title"]]))
+    style.bars(ax, named["probability"], label="probability given")
     if "true" in table:
-        ax.plot(table["true"], rows, "D", mfc="none", mec=COLORS["vermilion"], mew=1.8)
-        ax.lines[-1].set_label("true probability")
-        # Above the axes, and the title above that: bars of a good list reach everywhere.
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
-    ax.set_yticks(rows, [shorten(title, 56) for title in table["title"]])
+        ax.plot(table["true"], range(len(table)), "D", label="true probability", **_RING)
     ax.set_xlim(0, _end(table["probability"]))
     ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.invert_yaxis()
-    ax.grid(axis="y", visible=False)
-    write_words(ax, "", "probability that it comes true")
-    ax.set_title(title, pad=26 if "true" in table else None)
-    return ax
+    return style.write_words(ax, title, "probability that it comes true", legend="true" in table)

@@ -1,30 +1,44 @@
-"""Curves side by side: how something changes with a setting, for several models at once."""
+"""Curves: how something changes with a setting, an epoch, or the length of a history."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from scipy import sparse
 
-from recsys_lib.plots.style import (
-    COLORS,
-    INK,
-    MARKERS,
-    MUTED,
-    new_figure,
-    styled,
-    write_legend,
-    write_question,
-)
-
-__all__ = ["plot_agreement", "plot_approach", "plot_curves"]
+from recsys_lib.plots import style
+from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, styled
 
 #: Curves that are no models: what is due, or possible. Drawn in ink, dashed.
 _REFERENCES = ("fold-in oracle", "omniscient")
 _SHARES = ("share", "low", "high")
 _HUES = ("blue", "vermilion", "green", "orange", "purple", "sky", "olive")
 _MARKED = 12  # points of a curve up to which each has its mark; beyond, marks would hide it
+#: Columns of a history, and what they are called in a figure.
+_TERMS = {
+    "reconstruction": "reconstruction (nats)",
+    "kl": "divergence (nats)",
+    "anneal": "weight of the divergence",
+    "ndcg@100": "ndcg@100 of the validation",
+}
+_ERRORS = {
+    "train_rmse": "Train error",
+    "reconstruction": "Train error",
+    "validation_rmse": "Validation error",
+    "validation_nll": "Validation error",
+    "reconstruction_rmse": "Reconstruction error",
+    "ndcg@100": "ndcg@100",
+}
+_ERROR_HUES = ("sky", "blue", "vermilion", "purple")
+_RUNGS = ("gray", "sky", "green", "vermilion", "purple", "orange", "olive")
+_DUE: dict[str, Any] = {"color": INK, "marker": None, "ls": "--"}
+_TITLE_LENGTH, _HEAD_LENGTH = 34, 13
+_PASSING = "#d9d6cd"
 
 
 @styled
@@ -72,16 +86,19 @@ def plot_curves(
     if isinstance(panels, pd.DataFrame):
         panels = {"": panels}
     width = 7.6 if len(panels) == 1 else 2.6 + 3.0 * len(panels)
-    _, axes = new_figure(len(panels), width=width, height=height, sharey=share_y)
+    _, axes = style.new_figure(len(panels), width=width, height=height, sharey=share_y)
     # In the order of first appearance over all panels.
     found = dict.fromkeys(name for table in panels.values() for name in table.columns)
     names = [name for name in found if name not in _REFERENCES]
-    labels = _x_labels(panels, xlabel)
+    if xlabel is None:
+        labels = [str(table.index.name or "") for table in panels.values()]
+    else:
+        labels = [xlabel] * len(panels) if isinstance(xlabel, str) else list(xlabel)
     for ax, (heading, table), label in zip(axes, panels.items(), labels, strict=True):
         for name in table.columns:
             ends = [end[name] for end in (bands or {}).get(heading, ())]
-            place = names.index(name) if name in names else None
-            _draw(ax, table[name], place, ends)
+            look = _look(names.index(name)) if name in names else _DUE
+            _draw(ax, table[name], ends, **look)
         if heading in log_x:
             ax.set_xscale("log")
             ax.set_xticks(table.index, [f"{tick:,g}" for tick in table.index])
@@ -90,27 +107,17 @@ def plot_curves(
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if log_y:
             ax.set_yscale("log")
-        for level in (levels or {}).values():
-            ax.axhline(level, color=MUTED, lw=1.1, ls="--", zorder=1)
+        style.name_levels(ax, levels or {}, written=ax is axes[-1])
         ax.set_xlabel(_wrapped(label, len(panels)))
         if heading:
             ax.set_title(heading, size=10, weight="normal")
-    _name_levels(axes[-1], levels or {})
     first = next(iter(panels.values()))
     axes[0].set_ylabel(str(first.columns.name or "") if ylabel is None else ylabel)
     if percent:
         axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    write_legend(axes)
-    write_question(axes, title)
+    style.write_legend(axes)
+    style.write_question(axes, title)
     return axes
-
-
-def _x_labels(
-    panels: Mapping[str, pd.DataFrame], xlabel: str | Sequence[str] | None
-) -> Sequence[str]:
-    if xlabel is None:
-        return [str(table.index.name or "") for table in panels.values()]
-    return [xlabel] * len(panels) if isinstance(xlabel, str) else xlabel
 
 
 def plot_approach(
@@ -184,22 +191,21 @@ def plot_agreement(
         Side by side, each with its own x and y; the heading also says the rank correlation: 1 where
         both order the models alike, -1 where one is the reverse of the other.
     """
-    _, axes = new_figure(len(panels), width=2.6 + 3.0 * len(panels), height=height)
+    _, axes = style.new_figure(len(panels), width=2.6 + 3.0 * len(panels), height=height)
     names = list(dict.fromkeys(name for table in panels.values() for name in table.index))
     for ax, (heading, table) in zip(axes, panels.items(), strict=True):
         for name, (x, y) in zip(table.index, table.to_numpy(float), strict=True):
-            place = names.index(name)
-            color, mark = COLORS[_HUES[place % len(_HUES)]], MARKERS[place % len(MARKERS)]
-            ax.plot(x, y, mark, ms=9, color=color, label=str(name), linestyle="none")
+            ax.plot(x, y, ms=9, ls="none", label=str(name), **_look(names.index(name)))
         ax.margins(0.15)
         ranks = table.rank()
         agreement = ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
         words = f"{heading}\nrank correlation {agreement:+.1f}"
         ax.set_title(words, size=10, weight="normal")
         ax.set_xlabel(_wrapped(xlabel, len(panels)))
+        style.tell(ax, "")  # the heading says it
     axes[0].set_ylabel(ylabel)
-    write_legend(axes)
-    write_question(axes, title)
+    style.write_legend(axes)
+    style.write_question(axes, title)
     return axes
 
 
@@ -208,18 +214,208 @@ def _wrapped(label: str, n_panels: int) -> str:
     return textwrap.fill(label, 28) if n_panels > 2 else label
 
 
-def _draw(ax: Axes, curve: pd.Series, place: int | None, ends: Sequence[pd.Series]) -> None:
-    known, color, line, mark = curve.dropna(), INK, "--", None
-    if place is not None:
-        color, line = COLORS[_HUES[place % len(_HUES)]], "-"
-        mark = MARKERS[place % len(MARKERS)] if len(known) <= _MARKED else None
-    ax.plot(known, line, marker=mark, ms=5, color=color, label=str(curve.name), zorder=3)
+def _look(place: int) -> dict[str, Any]:
+    """Return the color and the mark of a curve by its place among the names."""
+    color, mark = COLORS[_HUES[place % len(_HUES)]], MARKERS[place % len(MARKERS)]
+    return {"color": color, "marker": mark}
+
+
+def _draw(ax: Axes, curve: pd.Series, ends: Sequence[pd.Series] = (), **look: Any) -> None:
+    """Draw a curve where it is known, with its interval."""
+    known = curve.dropna()
+    if len(known) > _MARKED:
+        look["marker"] = None
+    ax.plot(known, **{"ms": 5, "label": str(curve.name), "zorder": 3, **look})
     if len(ends):
         low, high = (end[known.index] for end in ends)
-        ax.fill_between(known.index, low, high, color=color, alpha=0.13, lw=0)
+        ax.fill_between(known.index, low, high, color=look["color"], alpha=0.13, lw=0)
 
 
-def _name_levels(ax: Axes, levels: Mapping[str, float]) -> None:
-    for name, level in levels.items():
-        place = ax.get_yaxis_transform()
-        ax.text(1.02, level, name, transform=place, va="center", color=MUTED, size=9)
+@styled
+def plot_history(
+    history: pd.DataFrame,
+    *,
+    levels: Mapping[str, float] | None = None,
+    best: int | None = None,
+    title: str = "Does it converge, and where does it stop?",
+    ylabel: str = "RMSE (rating units)",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw errors by epoch.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Indexed by epoch, one column a curve.
+    levels : mapping of str to float, optional
+        Errors that do not train, such as the mean and the oracle: horizontal lines with names.
+    best : int, optional
+        The epoch whose weights are kept.
+    title, ylabel : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = style.new_axes(ax, height=4.2)
+    for color, mark, name in zip(_ERROR_HUES, MARKERS, history, strict=False):
+        ax.plot(history[name], marker=mark, ms=4, color=COLORS[color], label=str(name))
+    style.name_levels(ax, levels or {})
+    if best is not None:
+        ax.axvline(best, color=COLORS["vermilion"], lw=1.2, label=f"kept: epoch {best}")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return style.write_words(ax, title, "epoch", ylabel, legend=True)
+
+
+def error_table(model: Any, rows: sparse.csr_array) -> pd.DataFrame:
+    """Return the errors of a fitted autoencoder by epoch, under the names of figures and tables.
+
+    Parameters
+    ----------
+    model : Autoencoder or MultDAE
+        Fitted with a validation fold.
+    rows : csr_array
+        What it was trained on: the likelihood of a row of likes becomes that of one like.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by epoch; ``Train error``, ``Validation error``, and ``Reconstruction error`` or
+        ``ndcg@100``.
+    """
+    history = model.history_.set_index("epoch")
+    if "reconstruction" in history:
+        history["reconstruction"] *= rows.shape[0] / max(1, rows.nnz)
+    return history[[name for name in _ERRORS if name in history]].rename(columns=_ERRORS)
+
+
+def plot_terms(
+    models: Mapping[str, Any], *, title: str = "Which term gives way to which?"
+) -> list[Axes]:
+    """Draw the terms of an objective epoch by epoch, one panel a term.
+
+    Parameters
+    ----------
+    models : mapping of str to object
+        Name -> what has a table ``history_``: ``epoch`` and any of ``reconstruction, kl, anneal,
+        ndcg@100``.
+    title : str
+
+    Returns
+    -------
+    list of Axes
+        In that order, for the terms that some model has.
+    """
+    histories = {name: model.history_.set_index("epoch") for name, model in models.items()}
+    panels = {
+        words: pd.DataFrame({name: one[term] for name, one in histories.items() if term in one})
+        for term, words in _TERMS.items()
+    }
+    known = {words: table for words, table in panels.items() if len(table)}
+    return plot_curves(known, title=title, xlabel="epoch", share_y=False)
+
+
+@styled
+def plot_newcomers(
+    table: pd.DataFrame,
+    *,
+    ladder: str,
+    ceiling: str | None = None,
+    title: str = "What can be said to a newcomer?",
+    ylabel: str = "ndcg (higher is better)",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a metric of each rung against the length of the history.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``n_history``, ``model``, ``value``, ``se``, as of `newcomer_curve`.
+    ladder : str
+        The model drawn bold, with a band of one standard error: all rungs together.
+    ceiling : str, optional
+        The model drawn as a dashed line: who knows the truth.
+    title, ylabel : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The lengths stand at equal distances.
+    """
+    ax = style.new_axes(ax, height=4.4)
+    wide = table.pivot_table(index="n_history", columns="model", values=["value", "se"])
+    lengths = list(wide.index)
+    values, errors = (wide.reset_index(drop=True)[column] for column in ("value", "se"))
+    rungs = [name for name in table["model"].unique() if name not in (ladder, ceiling)]
+    for name, color, mark in zip(rungs, cycle(_RUNGS), cycle(MARKERS), strict=False):
+        _draw(ax, values[name], color=COLORS[color], marker=mark)
+    if ceiling:
+        _draw(ax, values[ceiling], **_DUE)
+    ends = values[ladder] - errors[ladder], values[ladder] + errors[ladder]
+    _draw(ax, values[ladder], ends, color=COLORS["blue"], marker="o", lw=3, ms=7)
+    ax.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
+    # In the order in which the lines end, so that the eye goes straight across.
+    lines = {str(line.get_label()): line for line in ax.lines}
+    shown = [name for name in values.iloc[-1].sort_values(ascending=False).index if name in lines]
+    ax.legend([lines[name] for name in shown], shown, loc="upper left")
+    return style.write_words(ax, title, "items of the history that are known", ylabel)
+
+
+@styled
+def plot_list_moves(
+    lists: pd.DataFrame,
+    steps: Sequence[str],
+    *,
+    title: str = "How does the list move, click by click?",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the ranks of a list from step to step.
+
+    Parameters
+    ----------
+    lists : DataFrame
+        ``step`` (0, 1, ...), ``rank`` (1, 2, ...), ``item_id`` and ``title``, one row an item of a
+        list.
+    steps : sequence of str
+        What stands above each step; broken into short lines.
+    title : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        A line for each item: gray for those of the first list, colored for those that came later
+        and stayed, faint for those that only passed through.
+    """
+    n_ranks, last = int(lists["rank"].max()), int(lists["step"].max())
+    ax = style.new_axes(ax, width=11.0, height=1.9 + 0.36 * n_ranks)
+    first, final = (set(lists.loc[lists["step"] == step, "item_id"]) for step in (0, last))
+    came = dict.fromkeys(lists.loc[lists["item_id"].isin(final - first), "item_id"])
+    colors = {item: COLORS[_HUES[place % len(_HUES)]] for place, item in enumerate(came)}
+    for item, part in lists.groupby("item_id", sort=False):
+        color = colors.get(item, COLORS["gray"] if item in first else _PASSING)
+        part = part.sort_values("step")
+        # A gap in the steps is a gap in the line: the item was off the list meanwhile.
+        for _, run in part.groupby(part["step"] - np.arange(len(part))):
+            width = 2.4 if item in colors else 1.4
+            ax.plot(run["step"], run["rank"], "o-", color=color, lw=width, ms=5)
+        words: dict[str, Any] = {"va": "center", "size": 9, "color": colors.get(item, MUTED)}
+        for step, side, align in ((0, -0.1, "right"), (last, 0.1, "left")):
+            for rank in part.loc[part["step"] == step, "rank"]:
+                shown = style.shorten(part["title"].iloc[0], _TITLE_LENGTH)
+                ax.text(step + side, rank, shown, ha=align, **words)
+    ax.set_xticks(range(last + 1), ["\n".join(textwrap.wrap(step, _HEAD_LENGTH)) for step in steps])
+    ax.xaxis.tick_top()
+    ax.set_yticks(range(1, n_ranks + 1))
+    ax.set(xlim=(-0.3, last + 0.3), ylim=(n_ranks + 0.5, 0.5))
+    ax.tick_params(length=0)
+    ax.yaxis.set_tick_params(labelleft=False)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.grid(visible=False)
+    ax.set_title(title, pad=16)
+    style.tell(
+        ax, f"{len(first & final)} of the {len(first)} items of the first list are in the last."
+    )
+    return ax

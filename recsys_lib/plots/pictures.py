@@ -4,11 +4,19 @@ import io
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.dates import AutoDateFormatter, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedFormatter, PercentFormatter
+from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["show_picture"]
+from recsys_lib.plots.style import TOLD
 
 _DPI = 110
 #: Pixels for each one that a figure takes on the page.
@@ -23,7 +31,7 @@ def show_picture(figure: Figure | Axes, alt: str | None = None) -> bytes:
     ----------
     figure : Figure or Axes
     alt : str, optional
-        What it shows, in words; by default its titles.
+        What it shows, in words; by default as of `describe`.
 
     Returns
     -------
@@ -37,7 +45,7 @@ def show_picture(figure: Figure | Axes, alt: str | None = None) -> bytes:
     whole.savefig(drawn, dpi=_DENSITY * _DPI, bbox_inches="tight", metadata={"Software": None})
     image = Image.open(drawn).convert("RGB")
     image.quantize(_N_COLORS, dither=Image.Dither.NONE).save(png, "PNG", optimize=True)
-    _display(png.getvalue(), image.width, image.height, alt or _titles(whole))
+    _display(png.getvalue(), image.width, image.height, alt or describe(whole))
     plt.close(whole)
     return png.getvalue()
 
@@ -50,7 +58,120 @@ def _display(png: bytes, width: int, height: int, alt: str) -> None:
         display.display(display.Image(png, alt=alt, **size))
 
 
-def _titles(figure: Figure) -> str:
-    words = [figure.get_suptitle(), *(ax.get_title(loc="left") for ax in figure.axes)]
-    words += [ax.get_title() for ax in figure.axes]
-    return ". ".join(dict.fromkeys(word.strip() for word in words if word.strip()))
+def describe(figure: Figure) -> str:
+    """Return what a figure shows: its titles, and a sentence or two of numbers for each axes.
+
+    Parameters
+    ----------
+    figure : Figure
+        Of this package, whose functions keep what is seen, or any other: then words and numbers
+        come from labels, lines, bars, points and cells.
+
+    Examples
+    --------
+    >>> figure, ax = plt.subplots()
+    >>> _ = ax.plot([1, 2, 3], [0.1, 0.3, 0.2], label="EASE")
+    >>> _ = ax.set(title="Does more help?", xlabel="years", ylabel="ndcg@10")
+    >>> describe(figure)
+    'Does more help? ndcg@10 by years (1 to 3): EASE from 0.1 to 0.2, highest 0.3.'
+    >>> plt.close(figure)
+    """
+    words = [figure.get_suptitle()]
+    for ax in figure.axes:
+        if ax.get_label() != "<colorbar>":
+            words += [ax.get_title(loc=place) for place in ("left", "center", "right")]
+            words.append(_seen(ax))
+    sentences = dict.fromkeys(" ".join(word.split()) for word in words if word.strip())
+    return " ".join(one if one[-1] in ".?!" else f"{one}." for one in sentences)
+
+
+def _seen(ax: Axes) -> str:
+    """Return what is in the axes: as told by whoever drew them, or read off them."""
+    if ax in TOLD:
+        told, axis = TOLD[ax]
+        return told if isinstance(told, str) else _ranked(told, axis)
+    meshes: list[Any] = [one for one in ax.collections if isinstance(one, QuadMesh)]
+    for mesh in [*ax.images, *meshes]:
+        return _cells(ax, np.ma.filled(np.ma.asarray(mesh.get_array(), float), np.nan))
+    names = [label.get_text() for label in ax.get_xticklabels()]
+    for bars in ax.containers:
+        heights = [bar.get_height() for bar in bars if isinstance(bar, Rectangle)]
+        named = names if len(names) == len(heights) else range(1, len(heights) + 1)
+        return _ranked(pd.Series(heights, index=named), ax.yaxis)
+    return _drawn(ax)
+
+
+def _ranked(values: pd.Series, axis: Axis) -> str:
+    """Return named numbers from the highest to the lowest, the middle of many left out."""
+    ordered = values.dropna().sort_values(ascending=False, kind="stable")
+    said = [f"{name} ({_number(axis, value)})" for name, value in ordered.items()]
+    if len(said) > 8:
+        said = [*said[:4], f"{len(said) - 6} others", *said[-2:]]
+    label = axis.get_label_text() or "Values"
+    return f"{label}, from the highest: {', '.join(said)}." if said else ""
+
+
+def _cells(ax: Axes, cells: NDArray[np.float64]) -> str:
+    """Return where a table of colored cells is highest and lowest."""
+    if np.ndim(cells) != 2 or np.isnan(cells).all():
+        return ""
+    ends = []
+    for word, place in (("highest", np.nanargmax(cells)), ("lowest", np.nanargmin(cells))):
+        where: Any = np.unravel_index(place, cells.shape)
+        names = [
+            labels[at].get_text() if len(labels) == size else str(at + 1)
+            for labels, at, size in zip(
+                (ax.get_yticklabels(), ax.get_xticklabels()), where, cells.shape, strict=True
+            )
+        ]
+        ends.append(f"{word} {cells[where]:.3g} at {', '.join(names)}")
+    return f"{cells.shape[0]} by {cells.shape[1]} cells: {'; '.join(ends)}."
+
+
+def _drawn(ax: Axes) -> str:
+    """Return the course of each line, or the ranges of points where there are no lines."""
+    lines: list[Any] = [line for line in ax.lines if line.get_transform() == ax.transData]
+    lines = [line for line in lines if np.isfinite(line.get_xydata()).all(axis=1).any()]
+    joined = [line for line in lines if line.get_linestyle() != "None"]
+    curves = [line for line in joined if not str(line.get_label()).startswith("_")]
+    if curves:
+        x = np.concatenate([line.get_xydata()[:, 0] for line in curves])
+        courses = "; ".join(_course(ax, line) for line in curves)
+        start = f"{ax.get_ylabel()} by" if ax.get_ylabel() else "By"
+        return f"{start} {ax.get_xlabel() or 'x'} ({_range(ax.xaxis, x)}): {courses}."
+    marks: list[Any] = [one for one in ax.collections if isinstance(one, PathCollection)]
+    dots = [(str(one.get_label()), one.get_offsets()) for one in marks]
+    dots += [(str(line.get_label()), line.get_xydata()) for line in lines]
+    said = []
+    for label, places in dots:
+        name = f"{len(places):,} points" if label.startswith("_") else label
+        across, up = np.ma.filled(np.ma.asarray(places, dtype=float), np.nan).reshape(-1, 2).T
+        x = f"{ax.get_xlabel() or 'x'} {_range(ax.xaxis, across)}"
+        said.append(f"{name}: {x}, {ax.get_ylabel() or 'y'} {_range(ax.yaxis, up)}")
+    return "; ".join(said) + "." if said else ""
+
+
+def _course(ax: Axes, line: Any) -> str:
+    known = line.get_xydata()[:, 1]
+    known = known[np.isfinite(known)]
+    first, last, top = (_number(ax.yaxis, value) for value in (known[0], known[-1], known.max()))
+    highest = "" if top in (first, last) else f", highest {top}"
+    return f"{line.get_label()} from {first} to {last}{highest}"
+
+
+def _range(axis: Axis, values: NDArray[np.float64]) -> str:
+    known = values[np.isfinite(values)]
+    return " to ".join(_number(axis, end) for end in dict.fromkeys((known.min(), known.max())))
+
+
+def _number(axis: Axis, value: float) -> str:
+    """Return a number as its axis writes it."""
+    formatter: Any = axis.get_major_formatter()
+    if isinstance(formatter, AutoDateFormatter | ConciseDateFormatter):
+        return f"{num2date(value):%Y-%m-%d}"
+    if isinstance(formatter, FixedFormatter):
+        words = dict(zip(axis.get_majorticklocs(), formatter.seq, strict=False))
+        return str(words.get(value, f"{value:.3g}"))
+    if isinstance(formatter, PercentFormatter) or "%" in getattr(formatter, "fmt", ""):
+        return f"{value:.0%}" if abs(value) >= 0.1 else f"{value:.1%}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,11 +1,15 @@
 """The one look of every figure: paper, ink, colors that color-blind readers can tell apart."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -14,83 +18,25 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 
-__all__ = [
-    "COLORS",
-    "GRID",
-    "INK",
-    "MARKERS",
-    "MUTED",
-    "PAPER",
-    "new_axes",
-    "new_figure",
-    "styled",
-    "write_words",
-]
-
-# A figure brings its own paper and ink. A transparent one has to take a gray that is weak on white
-# and weak on black; an opaque one has the same contrast on both pages.
-PAPER = "#fbfaf6"
-INK = "#26282b"
-MUTED = "#6b7075"
-GRID = "#e4e1d8"
-#: Okabe and Ito (2008), without black and with the yellow darkened: it vanishes on light paper.
-COLORS = {
-    "blue": "#0072b2",
-    "vermilion": "#d55e00",
-    "green": "#009e73",
-    "orange": "#e69f00",
-    "purple": "#b8568f",
-    "sky": "#56b4e9",
-    "olive": "#8a8423",
-    "gray": "#9a9da1",
-}
+_STYLE = mpl.rc_params_from_file(
+    Path(__file__).with_name("recsys.mplstyle"), use_default_template=False
+)
+PAPER, INK = _STYLE["figure.facecolor"], _STYLE["text.color"]
+MUTED, GRID = _STYLE["axes.edgecolor"], _STYLE["grid.color"]
+_NAMES = ("blue", "vermilion", "green", "orange", "purple", "sky", "olive", "gray")
+#: Colors that color-blind readers can tell apart, by name.
+COLORS: dict[str, str] = dict(zip(_NAMES, _STYLE["axes.prop_cycle"].by_key()["color"], strict=True))
 #: Groups differ in shape as well as in color.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
-
-_STYLE: dict[str, Any] = {
-    "figure.dpi": 110,
-    "figure.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.h_pad": 0.16,
-    "figure.constrained_layout.w_pad": 0.16,
-    "axes.facecolor": PAPER,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 10,
-    "axes.labelsize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.prop_cycle": f"cycler(color={list(COLORS.values())})",
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "text.color": INK,
-    "font.size": 10,
-    "font.family": "sans-serif",
-    "legend.facecolor": PAPER,
-    "legend.edgecolor": "none",
-    "legend.fontsize": 9,
-    "lines.linewidth": 1.8,
-    "patch.edgecolor": PAPER,
-}
 
 _MOST_SIDE_BY_SIDE = 3
 #: Inches that a page has room for; a wider figure would be scaled down and blurred.
 PAGE = 8.8
 # Numbers between two powers of ten that a logarithmic axis has room for, by what it spans.
 _TICKS = ((12, (1.0, 2.0, 5.0)), (500, (1.0, 3.0)), (float("inf"), (1.0,)))
+
+#: What is seen in axes: a sentence, or numbers by name, and the axis that they stand along.
+TOLD: WeakKeyDictionary[Axes, tuple[pd.Series | str, Axis]] = WeakKeyDictionary()
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -152,6 +98,75 @@ def log_ticks(axis: Axis, span: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def name_rows(ax: Axes, names: Iterable[object], n_rows: int | None = None) -> None:
+    """Name the rows of a plot, first on top; leave room for `n_rows` where panels differ."""
+    words = [str(name) for name in names]
+    ax.set_yticks(range(len(words)), words)
+    ax.set_ylim((n_rows or len(words)) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+
+
+def interval_rows(
+    ax: Axes,
+    table: pd.DataFrame,
+    value: str,
+    colors: Sequence[str],
+    *,
+    marks: str | Sequence[str] = "o",
+    hollow: Sequence[bool] = (),
+    width: float = 3,
+    label: str | None = None,
+) -> None:
+    """Draw a mark with its interval for each row of a table, first row on top.
+
+    Parameters
+    ----------
+    ax : Axes
+    table : DataFrame
+        Indexed by the names of the rows: the column `value`, ``low`` and ``high`` (NaN: none).
+    value : str
+    colors, marks : sequence of str
+        Of each row.
+    hollow : sequence of bool
+        Which marks are not filled; by default none.
+    width : float
+        Of the intervals, in points.
+    label : str, optional
+        Of the intervals, in a legend.
+    """
+    for row, entry in enumerate(table.to_dict("records")):
+        color, place = colors[row], entry[value]
+        if np.isfinite(entry["low"]) and np.isfinite(entry["high"]):
+            ends = [entry["low"], entry["high"]]
+            ax.plot(ends, [row, row], color=color, lw=width, alpha=0.55, label=label)
+            label = None
+        filled = not hollow or not hollow[row]
+        face: dict[str, Any] = {} if filled else {"mfc": "none", "mew": 1.8}
+        mark = marks if isinstance(marks, str) else marks[row]
+        ax.plot(place, row, marker=mark, ls="none", color=color, ms=7, **face)
+    name_rows(ax, table.index)
+    tell(ax, table[value])
+
+
+def bars(
+    ax: Axes,
+    values: pd.Series,
+    *,
+    color: str | Sequence[str] = COLORS["sky"],
+    n_rows: int | None = None,
+    **options: Any,
+) -> None:
+    """Draw a horizontal bar for each value, named by the index, first on top."""
+    ax.barh(range(len(values)), values, color=color, height=0.7, **options)
+    name_rows(ax, values.index, n_rows)
+    tell(ax, values)
+
+
+def tell(ax: Axes, what: pd.Series | str, axis: Axis | None = None) -> None:
+    """Keep what is seen for the text of a figure: a sentence, or numbers by name along an axis."""
+    TOLD[ax] = what, axis or ax.xaxis
+
+
 def write_question(axes: Sequence[Axes], title: str) -> None:
     """Write the title of a figure, over the left edge of the axes like that of a single one."""
     if len(axes) == 1:
@@ -186,7 +201,28 @@ def write_legend(axes: Sequence[Axes]) -> None:
         engine.set(h_pad=0.09)
 
 
-def write_words(ax: Axes, title: str, xlabel: str = "", ylabel: str = "") -> Axes:
-    """Write the words of a plot and return its axes."""
-    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+def write_words(
+    ax: Axes, title: str, xlabel: str = "", ylabel: str = "", *, legend: bool = False
+) -> Axes:
+    """Write the words of a plot, with a legend between axes and title, and return its axes."""
+    if legend:  # marks may stand anywhere inside
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set_title(title, pad=26 if legend else None)
     return ax
+
+
+def write_beside(ax: Axes, words: Iterable[str], heading: str) -> None:
+    """Write a word at the right of each row, under a heading."""
+    for row, word in enumerate(words):
+        ax.text(1.02, row, word, transform=ax.get_yaxis_transform(), va="center", color=INK)
+    ax.text(1.02, 1.02, heading, transform=ax.transAxes, color=MUTED, size=9)
+
+
+def name_levels(ax: Axes, levels: Mapping[str, float], *, written: bool = True) -> None:
+    """Draw dashed lines across, with their names at the right."""
+    for name, level in levels.items():
+        ax.axhline(level, color=MUTED, lw=1.1, ls="--", zorder=1)
+        if written:
+            words: dict[str, Any] = {"va": "center", "size": 9, "color": MUTED}
+            ax.text(1.02, level, name, transform=ax.get_yaxis_transform(), **words)

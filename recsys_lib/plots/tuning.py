@@ -1,28 +1,146 @@
-"""A search for settings: how it went, what mattered, where the best lies, and what it bought."""
+"""Runs and searches: settings beside the luck of seeds and users, and what a search bought."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from recsys_lib.plots.style import (
-    COLORS,
-    INK,
-    MUTED,
-    log_ticks,
-    new_axes,
-    new_figure,
-    styled,
-    write_legend,
-    write_question,
-    write_words,
-)
-
-__all__ = ["plot_gains", "plot_importance", "plot_searches", "plot_slices"]
+from recsys_lib.plots import style
+from recsys_lib.plots.style import COLORS, INK, MUTED, styled
 
 _GIVEN, _TRIED, _BEST = COLORS["gray"], COLORS["sky"], COLORS["vermilion"]
+_TWO_SIDED = 1.96  # standard errors of a 95 % interval
+_ALIKE = 1e-4  # smaller differences are none, in any metric
+
+
+@styled
+def plot_settings(
+    runs: pd.DataFrame,
+    *,
+    xlabel: str,
+    ylabel: str = "",
+    order: Sequence[str] | None = None,
+    title: str = "Does the setting matter more than luck?",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw each run of a batch by its setting, with the mean and how far other users would move it.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        One row a run: ``setting``, ``value`` and ``se``, its standard error over users (NaN: none).
+    xlabel, ylabel : str
+        The metric with its unit and which way is better; what the settings differ in.
+    order : sequence of str, optional
+        Settings from top to bottom; as they come in `runs` by default.
+    title : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        A dot a run: their spread is the luck of the seeds. The bar is the 95 % interval of one run
+        over users.
+    """
+    by_setting = runs.groupby("setting", sort=False)
+    order = list(order if order is not None else dict.fromkeys(runs["setting"]))
+    table = by_setting[["value", "se"]].mean().loc[order]
+    reach = _TWO_SIDED * table["se"]
+    table = table.assign(low=table["value"] - reach, high=table["value"] + reach)
+    ax = style.new_axes(ax, height=1.6 + 0.42 * len(table))
+    colors, words = [COLORS["sky"]] * len(table), "other users, 95 %"
+    style.interval_rows(ax, table, "value", colors, marks="none", width=9, label=words)
+    rows = np.arange(len(table))
+    ax.vlines(table["value"], rows - 0.3, rows + 0.3, color=INK, lw=1.6, label="mean of the seeds")
+    for row, setting in enumerate(order):
+        values = by_setting.get_group(setting)["value"]
+        look: dict[str, Any] = {"color": COLORS["blue"], "ms": 6, "alpha": 0.85}
+        ax.plot(values, [row] * len(values), "o", label="" if row else "a run: one seed", **look)
+    return style.write_words(ax, title, xlabel, ylabel, legend=True)
+
+
+@styled
+def plot_behind(
+    table: pd.DataFrame,
+    *,
+    best: str,
+    xlabel: str,
+    ylabel: str = "",
+    title: str = "Which settings are really behind?",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how far each setting is behind the best, with its interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Indexed by setting, first row on top: ``behind`` (positive: worse), ``low``, ``high``, and
+        ``distinguishable``, whether that is more than luck.
+    best : str
+        What they are behind of.
+    xlabel, ylabel, title : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        A setting that can be told from the best is filled; one that cannot is hollow.
+    """
+    ax = style.new_axes(ax, height=1.4 + 0.42 * max(len(table), 1))
+    ax.axvline(0, color=COLORS["vermilion"], lw=1.2, ls="--")
+    sure = table["distinguishable"].astype(bool).tolist()
+    colors = [COLORS["blue" if told else "gray"] for told in sure]
+    style.interval_rows(ax, table, "behind", colors, hollow=[not told for told in sure])
+    if table[["behind", "low", "high"]].abs().max(axis=None) < _ALIKE:
+        ax.set_xlim(-100 * _ALIKE, 100 * _ALIKE)  # an axis of millionths would show noise
+        style.tell(ax, f"All are within {_ALIKE:g} of the best: there is no difference.")
+        best = f"{best}, and the others are alike"
+    style.write_words(ax, title, xlabel, ylabel)
+    ax.text(0, 1.01, f" best: {best}", transform=ax.get_xaxis_transform(), color=MUTED, size=9)
+    ax.set_title(title, pad=20)
+    return ax
+
+
+@styled
+def plot_resources(
+    runs: pd.DataFrame,
+    *,
+    ylabel: str = "",
+    order: Sequence[str] | None = None,
+    title: str = "What does a run cost?",
+) -> list[Axes]:
+    """Draw the time and the memory of each run by its setting.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        One row a run: ``setting``, ``seconds`` and ``memory_mb``.
+    ylabel : str
+        What the settings differ in.
+    order : sequence of str, optional
+        Settings from top to bottom; as they come in `runs` by default.
+    title : str
+
+    Returns
+    -------
+    list of Axes
+        Time, memory.
+    """
+    settings = list(order if order is not None else dict.fromkeys(runs["setting"]))
+    height = 1.4 + 0.36 * len(settings)
+    _, axes = style.new_figure(2, width=8.6, height=height, sharey=True)
+    rows = runs["setting"].map({name: row for row, name in enumerate(settings)})
+    columns = {"seconds": "seconds of a run", "memory_mb": "peak memory (MB)"}
+    for ax, (column, words) in zip(axes, columns.items(), strict=True):
+        ax.plot(runs[column], rows, "o", color=COLORS["blue"], ms=6, alpha=0.8)
+        ax.set_xlim(0, 1.08 * runs[column].max())
+        style.name_rows(ax, settings)
+        style.write_words(ax, "", words)
+    style.write_words(axes[0], title, columns["seconds"], ylabel)
+    return axes
 
 
 @styled
@@ -51,7 +169,7 @@ def plot_searches(
         On one scale. The square is the model as given; crosses at the foot are trials that were
         given up or failed.
     """
-    _, axes = new_figure(len(searches), width=2.5 * len(searches) + 0.6, sharey=True)
+    _, axes = style.new_figure(len(searches), width=2.5 * len(searches) + 0.6, sharey=True)
     for ax, (name, trials) in zip(axes, searches.items(), strict=True):
         complete = trials[trials["state"] == "complete"]
         ax.step(trials["trial"], trials["best"], where="post", color=_BEST, label="best so far")
@@ -62,8 +180,8 @@ def plot_searches(
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         _name(ax, name, "trial")
     axes[0].set_ylabel(ylabel or metric)
-    write_legend(axes)
-    write_question(axes, title)
+    style.write_legend(axes)
+    style.write_question(axes, title)
     return axes
 
 
@@ -101,20 +219,16 @@ def plot_importance(
         Side by side, on one scale.
     """
     rows = max(len(one) for one in shares.values())
-    size = {"width": 3.1 * len(shares) + 0.8, "height": 1.7 + 0.34 * rows}
-    _, axes = new_figure(len(shares), **size, sharex=True)
+    size: dict[str, Any] = {"width": 3.1 * len(shares) + 0.8, "height": 1.7 + 0.34 * rows}
+    _, axes = style.new_figure(len(shares), **size, sharex=True)
     for ax, (name, share) in zip(axes, shares.items(), strict=True):
-        places = np.arange(len(share))
-        ax.barh(places, share, color=COLORS["sky"], height=0.7)
-        ax.set_yticks(places, [str(key) for key in share.index])
-        ax.set_ylim(rows - 0.5, -0.5)
-        ax.grid(axis="y", visible=False)
-        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        style.bars(ax, share, n_rows=rows)
+        ax.xaxis.set_major_formatter("{x:.0%}")
         _name(ax, name, "share of the variance")
     axes[0].set_xlim(0, 1)
     if len(shares) == 1:
         title = f"{title[:-1]} to {next(iter(shares))}?"
-    write_question(axes, title)
+    style.write_question(axes, title)
     return axes
 
 
@@ -150,7 +264,7 @@ def plot_slices(
     found = trials[trials[metric].notna()]
     best = found.index[int(np.argmax(found[metric] == found["best"].iloc[-1]))]
     width = 2.5 * len(names) + 0.6
-    _, axes = new_figure(len(names), width=width, height=3.9, sharey=True)
+    _, axes = style.new_figure(len(names), width=width, height=3.9, sharey=True)
     for ax, name in zip(axes, names, strict=True):
         places = _places(ax, trials[name], log=name in log)
         ax.plot(places[found.index], found[metric], "o", color=_TRIED, ms=5, label="trial")
@@ -161,8 +275,8 @@ def plot_slices(
         ax.set_xlabel(name)
         ax.margins(y=0.1)  # room for the crosses
     axes[0].set_ylabel(ylabel or metric)
-    write_legend(axes)
-    write_question(axes, title)
+    style.write_legend(axes)
+    style.write_question(axes, title)
     return axes
 
 
@@ -171,7 +285,7 @@ def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:
     if pd.api.types.is_numeric_dtype(values):
         if log:
             ax.set_xscale("log")
-            log_ticks(ax.xaxis, values.max() / values.min())
+            style.log_ticks(ax.xaxis, values.max() / values.min())
         return values.astype(float)
     words = values.map(str)
     kinds = sorted(words.unique())
@@ -202,24 +316,14 @@ def plot_gains(
         An interval that touches the line at zero is no gain for certain. The ring is what was
         promised. Before and after stand at the right.
     """
-    ax = new_axes(ax, height=1.5 + 0.42 * len(table))
+    ax = style.new_axes(ax, height=1.5 + 0.42 * len(table))
     ax.axvline(0, color=MUTED, lw=1.2, zorder=0)
-    for row, (_, entry) in enumerate(table.iterrows()):
-        certain = entry["low"] > 0 or entry["high"] < 0
-        color = COLORS["blue"] if entry.get("certain", certain) else _GIVEN
-        ax.plot([entry["low"], entry["high"]], [row, row], color=color, lw=3, alpha=0.5)
-        ax.plot(entry["gain"], row, "o", color=color, ms=7)
-        if "promised" in table:
-            ax.plot(entry["promised"], row, "o", mfc="none", mec=_BEST, mew=1.6, ms=11)
-        words = f"{entry['as given']:.3f} → {entry['tuned']:.3f}"
-        ax.text(1.02, row, words, transform=ax.get_yaxis_transform(), va="center", color=INK)
-    ax.text(1.02, 1.02, "as given → tuned", transform=ax.transAxes, color=MUTED, size=9)
+    certain = table.get("certain", (table["low"] > 0) | (table["high"] < 0))
+    style.interval_rows(ax, table, "gain", [COLORS["blue"] if sure else _GIVEN for sure in certain])
     if "promised" in table:
-        ax.lines[-1].set_label("promised on validation")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
-    ax.set_yticks(range(len(table)), [str(name) for name in table.index])
-    ax.set_ylim(len(table) - 0.5, -0.5)
-    ax.grid(axis="y", visible=False)
-    write_words(ax, "", xlabel)
-    ax.set_title(title, pad=28)  # over the legend: marks may stand anywhere inside
-    return ax
+        rings: dict[str, Any] = {"mfc": "none", "mec": _BEST, "mew": 1.6, "ms": 11}
+        rows = range(len(table))
+        ax.plot(table["promised"], rows, "o", label="promised on validation", **rings)
+    words = [f"{a:.3f} → {b:.3f}" for a, b in zip(table["as given"], table["tuned"], strict=True)]
+    style.write_beside(ax, words, "as given → tuned")
+    return style.write_words(ax, title, xlabel, legend="promised" in table)

@@ -1,18 +1,8 @@
-"""Splits: training, validation and test parts."""
+"""Splits: training, validation and test parts.
 
-from recsys_lib.splitting.ratings import split_ratings
-from recsys_lib.splitting.times import leave_last_out, split_by_time
-from recsys_lib.splitting.users import enough_interactions, hold_out, strong_generalization
+Names are loaded on first use, from the modules that ``__init__.pyi`` names.
+"""
 
-__all__ = [
-    "enough_interactions",
-    "hold_out",
-    "leave_last_out",
-    "split_by_time",
-    "split_ratings",
-    "strong_generalization",
-]
+import lazy_loader
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

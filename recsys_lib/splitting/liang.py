@@ -13,17 +13,15 @@ from scipy import sparse
 from recsys_lib.dataset import Dataset, Fold
 from recsys_lib.splitting.entries import cut_rows
 
-__all__ = ["LIANG_SEED", "cut_fold", "order_users", "select_rows", "training_items"]
-
 #: The seed of the authors' notebook.
-LIANG_SEED = 98765
+SEED = 98765
 
 # A held-out user with fewer interactions, after foreign items are dropped, is shown whole.
 _ENOUGH = 5
 
 
 def _stream() -> np.random.RandomState:
-    return np.random.RandomState(LIANG_SEED)
+    return np.random.RandomState(SEED)
 
 
 def order_users(dataset: Dataset, users: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,17 +10,8 @@ from recsys_lib.checks import check_choice, check_fraction, check_integer
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError
 from recsys_lib.seeding import rng_from
-from recsys_lib.splitting.entries import cut_rows, rank_in_row
-from recsys_lib.splitting.liang import (
-    LIANG_SEED,
-    cut_fold,
-    order_users,
-    select_rows,
-    training_items,
-)
-from recsys_lib.splitting.ratings import split_ratings
-
-__all__ = ["enough_interactions", "hold_out", "strong_generalization"]
+from recsys_lib.splitting import liang
+from recsys_lib.splitting.entries import cut_rows, rank_in_row, split_ratings
 
 # One user to train on, one to validate with and one to test on.
 _FEWEST = 3
@@ -110,9 +101,9 @@ def strong_generalization(
         min_interactions = enough_interactions(dataset)
     check_integer("min_interactions", min_interactions, minimum=2)
     check_choice("seeding", seeding, ("named", "liang2018"))
-    if seeding == "liang2018" and seed not in (0, LIANG_SEED):
+    if seeding == "liang2018" and seed not in (0, liang.SEED):
         raise ValueError(
-            f'`seed` must be left out with seeding="liang2018", whose seed is {LIANG_SEED}; got '
+            f'`seed` must be left out with seeding="liang2018", whose seed is {liang.SEED}; got '
             f'{seed!r}. Use seeding="named" for other seeds.'
         )
     counts = np.diff(dataset.user_items.indptr)
@@ -200,14 +191,14 @@ def hold_out(dataset: Dataset, *, seed: int = 0) -> Split:
 def _as_in_the_notebook(
     dataset: Dataset, users: NDArray[np.int64], cuts: list[int], fold_in: float
 ) -> Split:
-    train_users, validation, test = np.split(order_users(dataset, users), cuts)
-    items = training_items(dataset, train_users)
+    train_users, validation, test = np.split(liang.order_users(dataset, users), cuts)
+    items = liang.training_items(dataset, train_users)
     # Rounded, because 1 - 0.8 is a little below 0.2 and would hide nothing of five interactions.
     hidden_share = round(1 - fold_in, 12)
     return Split(
-        train=select_rows(dataset, train_users, items),
-        validation=cut_fold(dataset, validation, items, hidden_share),
-        test=cut_fold(dataset, test, items, hidden_share),
+        train=liang.select_rows(dataset, train_users, items),
+        validation=liang.cut_fold(dataset, validation, items, hidden_share),
+        test=liang.cut_fold(dataset, test, items, hidden_share),
         train_users=train_users,
         items=items,
     )

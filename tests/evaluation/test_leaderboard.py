@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recsys_lib import make_world, strong_generalization
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation import evaluate
+from recsys_lib.evaluation import (
+    RandomOrder,
+    evaluate,
+    measured_and_true,
+    reference_reports,
+    share_of_gap_closed,
+)
 from recsys_lib.evaluation.leaderboard import leaderboard
+from recsys_lib.models import Bias, Popularity
+from recsys_lib.models.on_likes import OnLikes
 
 WANTED = sparse.csr_array(np.eye(3)[[2] * 30 + [1] * 10] * 4.0)
 FOLD = Fold(fold_in=sparse.csr_array((40, 3)), targets=WANTED, users=np.arange(40))
@@ -58,3 +67,171 @@ def test_reports_without_the_metric_are_left_out_and_one_is_not_enough(ranked, s
     assert "other" not in leaderboard([*ranked("popularity", "knn"), other], "mrr@3").index
     with pytest.raises(ConfigError, match="must hold 'mrr@3' at least twice; 1 of 2 do"):
         leaderboard([*ranked("knn"), other], "mrr@3")
+
+
+@pytest.fixture(scope="module")
+def taste() -> tuple[np.ndarray, Fold, np.ndarray]:
+    """Chances to like, a fold drawn from them, and the popularity a large crowd would show."""
+    rng = np.random.default_rng(0)
+    appeal = rng.normal(-2.5, 0.7, size=60)
+    chance = 1 / (1 + np.exp(-(appeal + rng.normal(0, 1.5, size=(1500, 60)))))
+    targets = sparse.csr_array((rng.random(chance.shape) < chance).astype("float32"))
+    counts = np.round(1e4 * chance.mean(axis=0)).astype(int)
+    fold = Fold(fold_in=sparse.csr_array(chance.shape), targets=targets, users=np.arange(1500))
+    return chance, fold, counts
+
+
+METRICS = ("ndcg@20", "recall@10", "mrr@10")
+
+
+def test_oracle_beats_model_beats_popularity_beats_chance(taste, scorer):
+    chance, fold, counts = taste
+    oracle = scorer(chance, predicts="rank")
+    blurred = np.log(chance) + np.random.default_rng(1).normal(0, 1, chance.shape)
+    model = evaluate(scorer(blurred), fold, METRICS, name="model")
+    random, popularity, top = reference_reports(
+        fold, METRICS, oracles={"omniscient": oracle}, item_counts=counts
+    )
+    for metric in METRICS:
+        assert top[metric] > model[metric] > popularity[metric] > random[metric]
+    shares = share_of_gap_closed([model], floor=popularity, ceiling=top, n_resamples=300)
+    assert ((shares["low"] > 0) & (shares["high"] < 1)).all()
+    gap = top["mrr@10"] - popularity["mrr@10"]
+    by_hand = (model["mrr@10"] - popularity["mrr@10"]) / gap
+    assert shares.set_index("metric").loc["mrr@10", "share"] == pytest.approx(by_hand)
+
+
+def test_chance_gives_what_chance_should_whatever_the_batch(taste):
+    _, fold, _ = taste
+    reports = [
+        evaluate(RandomOrder(), fold, ["recall@10", "precision@60"], batch_size=size)
+        for size in (64, 1500)
+    ]
+    assert reports[0].values.equals(reports[1].values)
+    # A random list of 10 of 60 holds each target with chance 1/6.
+    n = fold.targets.sum(axis=1)
+    n = n[n > 0]
+    expected = np.mean(10 / 60 * n / np.minimum(10, n))
+    values = reports[0].values["recall@10"]
+    assert values.mean() == pytest.approx(expected, abs=4 * values.std() / np.sqrt(len(values)))
+
+
+def test_without_truth_there_is_no_ceiling_row(taste):
+    _, fold, _ = taste
+    assert [row.name for row in reference_reports(fold, METRICS)] == ["random", "popularity"]
+
+
+def test_the_floor_of_rating_errors_is_the_mean_not_chance():
+    rng = np.random.default_rng(2)
+    ratings = rng.integers(1, 11, size=(200, 8)).astype("float32")
+    hidden = rng.random(ratings.shape) < 0.4
+    fold = Fold(
+        fold_in=sparse.csr_array(ratings * ~hidden),
+        targets=sparse.csr_array(ratings * hidden),
+        users=np.arange(200),
+    )
+    rows = reference_reports(fold, ["rmse", "ndcg@5"], min_value=7.0)
+    assert {row.name: row.metrics for row in rows} == {
+        "random": ("ndcg@5",),
+        "popularity": ("ndcg@5",),
+        "mean rating": ("rmse",),
+    }
+    assert rows[2]["rmse"] == pytest.approx(ratings[hidden].std(), rel=0.01)
+    assert rows[0].protocol["min_value"] == 7.0
+    given = reference_reports(fold, ["rmse"], mean_rating=1.0)
+    assert given[0]["rmse"] > rows[2]["rmse"] + 1
+
+
+def test_a_gap_that_is_none_is_not_divided_by(taste, scorer):
+    chance, fold, _ = taste
+    flat = [
+        evaluate(scorer(np.random.default_rng(seed).random(chance.shape)), fold, ["ndcg@20"])
+        for seed in range(3)
+    ]
+    table = share_of_gap_closed(flat[2:], floor=flat[0], ceiling=flat[1], n_resamples=50)
+    assert table[["share", "low", "high"]].isna().all(axis=None)
+    assert table["value"].notna().all()
+
+
+def test_a_model_at_the_floor_closes_nothing_and_at_the_ceiling_everything(taste, scorer, same):
+    chance, fold, counts = taste
+    floor = evaluate(same(counts), fold, ["ndcg@20"], name="floor")
+    ceiling = evaluate(scorer(chance), fold, ["ndcg@20"], name="ceiling")
+    table = share_of_gap_closed([floor, ceiling], floor=floor, ceiling=ceiling, n_resamples=50)
+    assert table["share"].tolist() == pytest.approx([0.0, 1.0])
+    assert table["low"].tolist() == pytest.approx([0.0, 1.0])
+
+
+class Knows:
+    """Whoever predicts the truth, or is off by a constant on what is shown or on what is not."""
+
+    predicts = "rating"
+
+    def __init__(self, truth, users, off=0.0, off_shown=0.0):
+        self.truth, self.users, self.off, self.off_shown = truth, users, off, off_shown
+
+    def score(self, rows):
+        return self.score_users(self.users, rows)
+
+    def score_users(self, users, rows):
+        assert rows.shape[0] == len(users)
+        off = np.where(rows.toarray() > 0, self.off_shown, self.off)
+        return (self.truth.expected_rating(users) + off).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def blind():
+    world = make_world(n_users=2500, selection=0.0)
+    return world, strong_generalization(world.dataset(), test_users=900).test
+
+
+@pytest.fixture(scope="module")
+def choosy():
+    world = make_world(n_users=2500, selection=1.5)
+    return world, strong_generalization(world.dataset(), test_users=900)
+
+
+def test_who_knows_the_truth_has_the_irreducible_error_of_what_is_not_shown(choosy):
+    world, fold = choosy[0], choosy[1].test
+    variance = world.truth.probit.variance(world.truth.signal(fold.users))
+    left = np.sqrt(variance[fold.fold_in.toarray() == 0].mean())
+    exact = Knows(world.truth, fold.users)
+    careless = Knows(world.truth, fold.users, off_shown=-3.0)
+    table = measured_and_true({"exact": exact, "careless": careless}, fold, world.truth)
+    assert table["true_rmse"].tolist() == pytest.approx([left, left], rel=1e-4)
+
+
+def test_without_selection_a_sample_tells_the_same_as_everything(blind):
+    world, fold = blind
+    row = measured_and_true({"oracle": Knows(world.truth, fold.users)}, fold, world.truth).iloc[0]
+    assert row["measured_rmse"] == pytest.approx(row["true_rmse"], abs=0.06)
+
+
+def test_a_constant_error_adds_its_square(blind):
+    world, fold = blind
+    scorers = {str(n): Knows(world.truth, fold.users, off=n) for n in (0.0, -0.5)}
+    exact, off = measured_and_true(scorers, fold, world.truth)["true_rmse"] ** 2
+    assert off - exact == pytest.approx(0.25, abs=0.02)  # a little less: predictions are clipped
+
+
+def test_selection_flatters_the_held_out_error_and_known_weights_mend_it(choosy):
+    world, split = choosy
+    model = Bias().fit(split.train)
+    row = measured_and_true({"biases": model}, split.test, world.truth).loc["biases"]
+    assert row["true_rmse"] > row["measured_rmse"] + 0.3
+    assert abs(row["weighted_rmse"] - row["true_rmse"]) < 0.4 * (
+        row["true_rmse"] - row["measured_rmse"]
+    )
+    assert 50 < row["counts"] < 0.5 * split.test.targets.nnz
+
+
+def test_the_list_of_the_truth_is_the_best_there_is_and_the_table_says_how_good(blind):
+    world, fold = blind
+    popular = OnLikes(model=Popularity(), min_value=7).fit(fold.fold_in)
+    scorers = {"truth": Knows(world.truth, fold.users), "popular": popular}
+    table = measured_and_true(scorers, fold, world.truth, k=5)
+    chance = np.where(fold.fold_in.toarray() > 0, -1, world.truth.like_probability(fold.users, 7))
+    best = np.sort(chance, axis=1)[:, -5:].mean()
+    assert table.loc["truth", "true_list"] == pytest.approx(best, abs=1e-3)
+    assert table.loc["popular", "true_list"] < best - 0.2
+    assert np.isnan(table.loc["popular", "true_rmse"])

@@ -6,15 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.metrics import (
+    coverage,
+    exposure,
     find_hits,
+    gini,
     hit_rate_at_k,
+    known_metrics,
     map_at_k,
     mrr_at_k,
     ndcg_at_k,
+    novelty_at_k,
+    parse_metric,
+    parse_metrics,
     precision_at_k,
     recall_at_k,
+    tail_items,
+    tail_recall_at_k,
 )
+from recsys_lib.folds import keep_entries
 
 ALL = (hit_rate_at_k, map_at_k, mrr_at_k, ndcg_at_k, precision_at_k, recall_at_k)
 PERFECT_IS_ONE = tuple(metric for metric in ALL if metric is not precision_at_k)
@@ -149,3 +160,90 @@ def test_random_lists_give_the_value_that_chance_gives():
         (ndcg_at_k(hits, k), expected_ndcg),
     ):
         assert values.mean() == pytest.approx(expected, abs=4 * values.std() / np.sqrt(n_rows))
+
+
+def test_every_known_name_parses_to_itself_with_a_definition_and_a_source():
+    for name in known_metrics():
+        metric = parse_metric(name.replace("@k", "@7"))
+        assert metric.k == (7 if "@k" in name else None)
+        assert metric.definition.endswith(")")
+
+
+@pytest.mark.parametrize("name", ["ndgc@10", "NDCG@10", "", "accuracy", 10, None])
+def test_an_unknown_name_lists_the_known_ones(name):
+    with pytest.raises(ConfigError, match=r"ndcg@k.*rmse|string such as 'ndcg@100'"):
+        parse_metric(name)
+
+
+@pytest.mark.parametrize("name", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "ndcg@1.5", "ndcg@²"])
+def test_a_ranking_metric_needs_a_list_length(name):
+    with pytest.raises(ConfigError, match="needs a list length >= 1"):
+        parse_metric(name)
+
+
+def test_a_rating_error_has_no_list_length():
+    with pytest.raises(ConfigError, match="has no list length"):
+        parse_metric("rmse@10")
+
+
+def test_no_metric_at_all_is_an_error_and_a_lone_string_is_one_metric():
+    with pytest.raises(ConfigError, match="must name at least one"):
+        parse_metrics([])
+    assert [metric.name for metric in parse_metrics("mae")] == ["mae"]
+
+
+def test_two_spellings_of_one_metric_are_one_column():
+    assert [metric.name for metric in parse_metrics(["ndcg@010", "ndcg@10"])] == ["ndcg@10"]
+
+
+COUNTS = st.lists(st.integers(0, 50), min_size=1, max_size=20)
+
+
+@given(COUNTS)
+def test_gini_is_half_the_mean_difference_over_the_mean(counts):
+    array = np.array(counts, dtype=float)
+    if array.sum() == 0:
+        assert np.isnan(gini(array))
+        return
+    differences = np.abs(array[:, None] - array[None, :]).mean()
+    assert gini(array) == pytest.approx(differences / (2 * array.mean()))
+
+
+def test_exposure_ignores_padding_and_coverage_counts_items_once():
+    lists = np.array([[0, 1], [1, -1], [1, 0]])
+    assert exposure(lists, 4).tolist() == [2, 3, 0, 0]
+    assert coverage(exposure(lists, 4)) == 0.5
+
+
+def test_novelty_is_a_mean_over_the_listed_items_only():
+    counts = np.array([30, 14, 0, 0])  # with one more each: 31, 15, 1, 1 of 48
+    bits = -np.log2(np.array([31, 15, 1, 1]) / 48)
+    values = novelty_at_k(np.array([[0, 2, 1], [1, -1, -1], [-1, -1, -1]]), counts, k=2)
+    np.testing.assert_allclose(values, [bits[[0, 2]].mean(), bits[1], np.nan])
+
+
+@given(COUNTS)
+def test_the_head_is_the_fewest_items_that_hold_a_third(counts):
+    array = np.array(counts)
+    tail = tail_items(array)
+    head = array[~tail]
+    assert head.min() > array[tail].max(initial=-1)
+    if array.sum():
+        assert head.sum() >= array.sum() / 3
+        without_last_level = head[head > head.min()]
+        assert without_last_level.sum() < array.sum() / 3
+
+
+def test_tail_recall_divides_by_the_tail_targets_that_fit():
+    targets = sparse.csr_array([[1, 1, 1, 0], [1, 0, 0, 0]])
+    tail = np.array([False, True, True, True])
+    values = tail_recall_at_k(np.array([[0, 1], [0, 1]]), targets, tail, k=2)
+    np.testing.assert_array_equal(values, [0.5, np.nan])
+
+
+def test_kept_entries_keep_their_rows_and_stored_zeros():
+    matrix = sparse.csr_array((np.array([0.0, 2, 3]), [0, 2, 1], [0, 2, 2, 3]), shape=(3, 3))
+    kept = keep_entries(matrix, np.array([True, False, True]))
+    assert kept.nnz == 2
+    assert kept.tocoo().row.tolist() == [0, 2]
+    assert kept.indices.tolist() == [0, 1]

@@ -47,7 +47,15 @@ def test_each_setting_shows_its_runs_their_mean_and_how_far_other_users_reach():
 
 def test_a_setting_without_errors_has_no_bar():
     ax = plots.plot_settings(RUNS.assign(se=np.nan), xlabel="rmse")
-    assert [len(line.get_xdata()) for line in ax.lines if line.get_linewidth() == 9] == [0]
+    assert not [line for line in ax.lines if line.get_linewidth() == 9]
+
+
+def test_differences_that_are_none_are_not_blown_up():
+    table = pd.DataFrame({"behind": [3e-8], "low": [-1e-6], "high": [1e-6]}, index=["16"])
+    ax = plots.plot_behind(table.assign(distinguishable=False), best="8", xlabel="behind")
+    assert ax.get_xlim() == pytest.approx((-0.01, 0.01))
+    assert any("the others are alike" in text.get_text() for text in ax.texts)
+    assert "there is no difference" in plots.describe(ax.figure)
 
 
 def test_only_what_can_be_told_from_the_best_is_filled():

@@ -13,6 +13,7 @@ from scipy import sparse, stats
 
 from recsys_lib import plots
 from recsys_lib.plots import style
+from recsys_lib.plots.data import rating_shares
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def test_bars_are_the_shares_of_each_rating_and_rings_those_of_the_rounded_norma
 
 
 def test_a_rating_that_nobody_gave_keeps_its_place_with_an_empty_bar() -> None:
-    table = plots.rating_shares([0.5, 1.0, 2.0], mean=1, sd=1)
+    table = rating_shares([0.5, 1.0, 2.0], mean=1, sd=1)
     assert table.index.tolist() == [0.5, 1.0, 1.5, 2.0]
     assert table["count"].tolist() == [1, 1, 0, 1]
 
@@ -67,7 +68,7 @@ def test_a_rating_that_nobody_gave_keeps_its_place_with_an_empty_bar() -> None:
     ],
 )
 def test_ratings_that_are_no_even_ladder_are_counted_in_bins(ratings):
-    table = plots.rating_shares(np.float32(ratings), mean=3, sd=1)
+    table = rating_shares(np.float32(ratings), mean=3, sd=1)
     assert table["count"].sum() == len(ratings)
     assert len(table) <= 100
     assert table["expected"].sum() == pytest.approx(1)
@@ -75,7 +76,7 @@ def test_ratings_that_are_no_even_ladder_are_counted_in_bins(ratings):
 
 
 def test_ratings_in_tenths_keep_their_ladder_in_single_precision():
-    table = plots.rating_shares(np.float32([0.1, 0.2, 0.7]), mean=3, sd=1)
+    table = rating_shares(np.float32([0.1, 0.2, 0.7]), mean=3, sd=1)
     assert table.index.tolist() == pytest.approx(np.arange(1, 8) / 10, abs=1e-5)
 
 

@@ -94,8 +94,8 @@ def test_gains_are_held_against_nothing_and_against_the_promise() -> None:
     )
     ax = plots.plot_gains(table, xlabel="gain")
     points = [line for line in ax.lines if line.get_marker() == "o"]
-    assert [float(line.get_xdata()[0]) for line in points] == [0.1, 0.12, -0.01, 0.02]
-    certain, _, uncertain, _ = (line.get_color() for line in points)
+    assert [line.get_xdata().tolist() for line in points] == [[0.1], [-0.01], [0.12, 0.02]]
+    certain, uncertain, _ = (line.get_color() for line in points)
     assert certain != uncertain
     assert "0.200 → 0.300" in [text.get_text() for text in ax.texts]
     doubted = plots.plot_gains(table.assign(certain=False), xlabel="gain")

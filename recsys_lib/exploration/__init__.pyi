@@ -1,0 +1,15 @@
+from .counts import count_steps as count_steps
+from .counts import history as history
+from .counts import observed_means as observed_means
+from .counts import overview as overview
+from .counts import split_overview as split_overview
+from .groups import favorite_group as favorite_group
+from .groups import group_labels as group_labels
+from .groups import group_lift as group_lift
+from .groups import item_lift as item_lift
+from .groups import like_threshold as like_threshold
+from .groups import liking_by_group as liking_by_group
+from .groups import without_taste as without_taste
+from .vectors import flat_map as flat_map
+from .vectors import neighbor_agreement as neighbor_agreement
+from .vectors import spectrum as spectrum

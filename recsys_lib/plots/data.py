@@ -1,0 +1,599 @@
+"""What is in the data: ratings, activity, the long tail, who used what, groups and their tastes."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse, stats
+
+from recsys_lib.exploration import group_lift
+from recsys_lib.plots import style
+from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, PAPER, styled
+
+_MOST_LEVELS, _BINS, _MOST_TICKS = 100, 20, 12
+_STEPS = ("sky", "orange", "vermilion", "purple")
+_LEFT_OVER, _FAINT = ("none", "other"), "#bdb9ae"
+
+
+def rating_shares(
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: tuple[float, float] | None = None
+) -> pd.DataFrame:
+    """Count ratings beside the share that a rounded normal gives each of them.
+
+    Parameters
+    ----------
+    ratings : array of shape (n_ratings,)
+    mean, sd : float
+        Of the normal before rounding, in rating units.
+    bounds : tuple of float, optional
+        Where the normal is cut off before rounding. Without it the tails beyond the scale count
+        to its ends.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``rating``, the whole scale between the lowest and the highest; ``count``,
+        ``share`` and ``expected``, shares in [0, 1]. Ratings that are no even ladder of at most
+        100 levels are counted in 20 bins, each named by its middle.
+
+    Examples
+    --------
+    >>> rating_shares([1, 2, 2, 3], mean=2, sd=0.5).round(3)
+            count  share  expected
+    rating
+    1.0         1   0.25     0.159
+    2.0         2   0.50     0.683
+    3.0         1   0.25     0.159
+    """
+    values = np.asarray(ratings, dtype=float)
+    scale = _ladder(np.unique(values))
+    edges = np.concatenate([[-np.inf], (scale[1:] + scale[:-1]) / 2, [np.inf]])
+    expected = np.diff(_normal(mean, sd, bounds).cdf(edges))
+    counts = np.bincount(np.searchsorted(edges, values, side="right") - 1, minlength=len(scale))
+    shares = {"count": counts, "share": counts / counts.sum(), "expected": expected}
+    return pd.DataFrame(shares, index=pd.Index(scale, name="rating"))
+
+
+def _ladder(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The even ladder that the levels stand on, or the middles of bins where they stand on none."""
+    if len(levels) == 1:
+        return levels
+    step, width = float(np.diff(levels).min()), float(levels[-1] - levels[0])
+    rungs = (levels - levels[0]) / step
+    # Single precision keeps seven digits: 0.1 is not exactly a tenth.
+    if width / step < _MOST_LEVELS and np.allclose(rungs, np.round(rungs), atol=0.01):
+        return np.round(levels[0] + step * np.arange(round(width / step) + 1), 5)
+    return levels[0] + width / _BINS * (np.arange(_BINS) + 0.5)
+
+
+def _normal(mean: float, sd: float, bounds: tuple[float, float] | None) -> "stats.rv_frozen":
+    if bounds is None:
+        return stats.norm(mean, sd)
+    low, high = ((bound - mean) / sd for bound in bounds)
+    return stats.truncnorm(low, high, loc=mean, scale=sd)
+
+
+@styled
+def plot_ratings(
+    ratings: ArrayLike,
+    *,
+    mean: float,
+    sd: float,
+    bounds: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the histogram of ratings, a normal curve over it, and what rounding makes of the curve.
+
+    Parameters
+    ----------
+    ratings : array of shape (n_ratings,)
+    mean, sd : float
+        Of the normal, in rating units.
+    bounds : tuple of float, optional
+        Where the normal is cut off.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    Axes
+        Bars are observed shares, the line is the density times one step of the scale, rings are
+        the shares of the rounded normal: a bar that reaches its ring is a bar that fits.
+    """
+    ax = style.new_axes(ax)
+    table = rating_shares(ratings, mean=mean, sd=sd, bounds=bounds)
+    scale = table.index.to_numpy(float)
+    step = scale[1] - scale[0] if len(scale) > 1 else 1.0
+    ax.bar(scale, table["share"], width=0.86 * step, color=COLORS["sky"], label="ratings")
+    grid = np.linspace(scale[0] - step, scale[-1] + step, 400)
+    words = f"normal curve, mean {mean:.3g}, sd {sd:.3g}"
+    ax.plot(grid, _normal(mean, sd, bounds).pdf(grid) * step, color=INK, label=words)
+    rings: dict[str, Any] = {"mfc": "none", "mec": COLORS["vermilion"], "mew": 2, "ms": 8}
+    ax.plot(scale, table["expected"], "o", label="that curve, rounded", **rings)
+    if len(scale) <= _MOST_TICKS:
+        ax.set_xticks(scale)
+    ax.grid(axis="x", visible=False)
+    ax.legend()
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    style.tell(ax, table["share"], ax.yaxis)
+    return style.write_words(ax, "Are the ratings normal?", "rating", "share of ratings")
+
+
+@styled
+def plot_quantiles(
+    ratings: ArrayLike,
+    *,
+    mean: float,
+    sd: float,
+    bounds: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a Q-Q plot of ratings against a normal: on the diagonal, they agree.
+
+    Parameters
+    ----------
+    ratings, mean, sd, bounds, ax
+        As of `plot_ratings`.
+
+    Returns
+    -------
+    Axes
+        The stairs are all quantiles; each tread is one rating. Its dot stands at the mean of the
+        normal between the quantiles where the tread begins and ends, so the dots of a rounded
+        normal lie on the diagonal, except where the scale cuts a tail.
+    """
+    ax = style.new_axes(ax, width=4.6, height=4.2)
+    normal = _normal(mean, sd, bounds)
+    values = np.asarray(ratings, dtype=float)
+    levels, edges = _treads(values)
+    n = len(values)
+    at = normal.ppf(np.clip(edges, 1 / (2 * n), 1 - 1 / (2 * n)))
+    ax.plot(np.repeat(at, 2)[1:-1], np.repeat(levels, 2), color=COLORS["sky"], label="quantiles")
+    low, high = min(at[0], levels[0]), max(at[-1], levels[-1])
+    ax.plot([low, high], [low, high], "--", color=MUTED, lw=1.2, label="the same distribution")
+    ax.plot(_centers(normal, edges), levels, "o", color=COLORS["blue"], ms=6, label="one rating")
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.legend(loc="upper left")
+    return style.write_words(ax, "Quantile against quantile", "quantile of the normal", "rating")
+
+
+def _treads(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Levels of a discrete sample and the probabilities between which each lies."""
+    levels, counts = np.unique(ratings, return_counts=True)
+    return levels, np.concatenate([[0.0], np.cumsum(counts) / len(ratings)])
+
+
+def _centers(normal: "stats.rv_frozen", edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean quantile of the normal between neighboring probabilities."""
+    middle = np.linspace(edges[:-1], edges[1:], 201)
+    inside = (middle[1:] + middle[:-1]) / 2
+    return np.asarray(normal.ppf(inside).mean(axis=0))
+
+
+@styled
+def plot_long_tail(
+    counts: ArrayLike, *, head_share: float = 1 / 3, noun: str = "items", ax: Axes | None = None
+) -> Axes:
+    """Draw interactions by popularity rank, the short head apart from the long tail.
+
+    Parameters
+    ----------
+    counts : array of shape (n_items,)
+        Interactions of each item, in any order.
+    head_share : float
+        Share of all interactions that the head holds.
+    noun : str
+        What is counted, in the plural.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = style.new_axes(ax)
+    ordered = np.sort(np.asarray(counts, dtype=float))[::-1]
+    head = int(np.searchsorted(np.cumsum(ordered), head_share * ordered.sum())) + 1
+    ink = COLORS["vermilion"]
+    colors = np.where(np.arange(len(ordered)) < head, ink, COLORS["sky"])
+    ax.bar(np.arange(1, len(ordered) + 1), ordered, width=1.0, color=list(colors), linewidth=0)
+    words = f"{head} of {len(ordered):,} {noun} hold {head_share:.0%} of the interactions"
+    arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
+    place: dict[str, Any] = {"xytext": (0.30, 0.72), "textcoords": "axes fraction", "color": ink}
+    ax.annotate(words, xy=(head, ordered[head - 1]), arrowprops=arrow, **place)
+    ax.grid(axis="x", visible=False)
+    ax.set_xlim(0, len(ordered) + 1)
+    style.tell(
+        ax, f"{words}; the most popular has {ordered[0]:,.0f}, the least {ordered[-1]:,.0f}."
+    )
+    return style.write_words(ax, "How long is the tail?", f"{noun} by popularity", "interactions")
+
+
+@styled
+def plot_activity(
+    counts: ArrayLike,
+    *,
+    noun: str = "users",
+    title: str = "How active are the users?",
+    xlabel: str = "interactions of a user (log)",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how many users have just so many interactions, on a logarithmic axis, with the median.
+
+    Parameters
+    ----------
+    counts : array of shape (n_users,)
+        Interactions of each user; what is below 1 is counted in the title, not drawn.
+    noun : str
+        Who is counted, in the plural.
+    title, xlabel : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = style.new_axes(ax)
+    values = np.asarray(counts, dtype=float)
+    active = values[values >= 1]
+    # Whole edges, and heights per whole number: on a logarithmic axis bins hold one number here and
+    # many there, and bare counts would go up and down for no reason but that.
+    edges = np.unique(np.round(np.geomspace(active.min(), active.max() + 1, 32))) - 0.5
+    heights = np.histogram(active, bins=edges)[0] / np.diff(edges)
+    ax.bar(edges[:-1], heights, width=np.diff(edges), align="edge", color=COLORS["sky"])
+    median = float(np.median(active))
+    ax.axvline(median, color=COLORS["vermilion"])
+    ax.text(median, ax.get_ylim()[1], f" median {median:g}", color=COLORS["vermilion"], va="top")
+    ax.set_xscale("log")
+    style.log_ticks(ax.xaxis, active.max() / active.min())
+    style.tell(ax, f"The median is {median:,g}, the range {active.min():,g} to {active.max():,g}.")
+    silent = len(values) - len(active)
+    aside = f" ({silent:,} have none)" if silent else ""
+    return style.write_words(ax, f"{title}{aside}", xlabel, f"{noun} with just so many")
+
+
+@styled
+def plot_user_items(
+    user_items: sparse.csr_array, *, n_users: int = 200, n_items: int = 200, ax: Axes | None = None
+) -> Axes:
+    """Draw the observed cells of the matrix: popular items to the left, active users on top.
+
+    Parameters
+    ----------
+    user_items : csr_array of shape (n_users, n_items)
+    n_users, n_items : int
+        At most so many rows and columns, evenly spaced along the order.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        One mark for each stored pair of the rows and columns shown.
+    """
+    ax = style.new_axes(ax, height=4.4)
+    rows = _evenly(np.diff(user_items.indptr), n_users)
+    cols = _evenly(np.bincount(user_items.indices, minlength=user_items.shape[1]), n_items)
+    seen = user_items[rows][:, cols].tocoo()
+    ax.scatter(seen.col, seen.row, s=3, marker="s", color=COLORS["blue"], linewidths=0)
+    ax.set(xlim=(-1, len(cols)), ylim=(len(rows), -1), xticks=[], yticks=[])
+    ax.grid(visible=False)
+    style.tell(ax, f"{seen.nnz:,} of the {len(rows) * len(cols):,} pairs shown are known.")
+    share = user_items.nnz / max(1, user_items.shape[0] * user_items.shape[1])
+    return style.write_words(
+        ax,
+        f"Who used what? {share:.1%} of all pairs are known",
+        f"{len(cols)} of {user_items.shape[1]:,} items, popular first",
+        f"{len(rows)} of {user_items.shape[0]:,} users, active first",
+    )
+
+
+def _evenly(counts: ArrayLike, n: int) -> Any:
+    """At most `n` positions, largest count first, evenly spaced along that order."""
+    order = np.argsort(-np.asarray(counts), kind="stable")
+    return order[np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).astype(int))]
+
+
+@styled
+def plot_heatmap(
+    table: pd.DataFrame,
+    *,
+    title: str,
+    label: str,
+    center: float | None = None,
+    fmt: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a table of numbers as colored cells with the numbers in them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Names of index and columns become the axes' words; NaN stays blank.
+    title, label : str
+        Of the figure; of the colors, with the unit.
+    center : float, optional
+        Neutral value of a scale of two colors; without it light is low and dark is high.
+    fmt : str, optional
+        Format of the numbers; by default one decimal, with a sign where there is a `center`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = style.new_axes(ax, height=1.2 + 0.36 * len(table))
+    # Blue to brown, not red to green: the two ends stay apart for every kind of color vision.
+    colors = "crest" if center is None else sns.diverging_palette(30, 250, s=85, as_cmap=True)
+    sns.heatmap(
+        table,
+        ax=ax,
+        cmap=colors,
+        center=center,
+        annot=True,
+        fmt=fmt or (".1f" if center is None else "+.1f"),
+        annot_kws={"size": 9},
+        linewidths=1,
+        linecolor=PAPER,
+        cbar_kws={"label": label},
+    )
+    ax.tick_params(length=0)
+    ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
+    names = [textwrap.fill(label.get_text(), 14) for label in ax.get_xticklabels()]
+    ax.set_xticks(ax.get_xticks(), names, rotation=0)
+    return style.write_words(ax, title, str(table.columns.name or ""), str(table.index.name or ""))
+
+
+@styled
+def plot_cooccurrence(
+    lift: ArrayLike, groups: pd.Series, *, noun: str = "items", ax: Axes | None = None
+) -> Axes:
+    """Draw how much more often two items meet in one user than by chance, ordered by group.
+
+    Parameters
+    ----------
+    lift : array of shape (n_items, n_items)
+        Users who have both over what independence predicts: 1 is chance; NaN stays blank.
+    groups : Series of length n_items
+        Group of each item; lines separate the groups.
+    noun : str
+        What the rows are, in the plural.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        Logarithmic colors, so that twice as often and half as often are equally strong.
+    """
+    ax = style.new_axes(ax, width=6.4, height=5.4)
+    order = np.argsort(groups.astype(str).to_numpy(), kind="stable")
+    # A pair that never met has no logarithm; the color scale ends at a quarter anyway.
+    strength = np.log2(np.maximum(np.asarray(lift, dtype=float), 2.0**-8))[np.ix_(order, order)]
+    colors = sns.diverging_palette(30, 250, s=85, as_cmap=True)
+    image = ax.imshow(strength, cmap=colors, vmin=-2, vmax=2, interpolation="nearest")
+    names, starts = np.unique(groups.astype(str).to_numpy()[order], return_index=True)
+    ends = np.append(starts[1:], len(order))
+    for start in starts[1:]:
+        ax.axhline(start - 0.5, color=INK, lw=0.5)
+        ax.axvline(start - 0.5, color=INK, lw=0.5)
+    ax.set_xticks((starts + ends - 1) / 2, names, rotation=90)
+    ax.set_yticks((starts + ends - 1) / 2, names)
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.7, ticks=[-2, -1, 0, 1, 2])
+    bar.set_ticklabels(["¼ x", "½ x", "chance", "2 x", "4 x"])
+    within, between = group_lift(np.asarray(lift, dtype=float), groups)
+    style.tell(
+        ax,
+        f"Two {noun} of one group meet {within:.2f} times as often as by chance, "
+        f"of two groups {between:.2f} times.",
+    )
+    return style.write_words(ax, f"Which {noun} meet in the same user?")
+
+
+@styled
+def plot_two_views(
+    ratings: pd.DataFrame,
+    events: pd.DataFrame,
+    *,
+    user: str,
+    scale: tuple[float, float],
+    steps: Sequence[str] = ("view", "start", "complete"),
+) -> list[Axes]:
+    """Draw the same user twice: what they said of each item, and what they did with it.
+
+    Parameters
+    ----------
+    ratings : DataFrame
+        ``item_id, value`` of one user, one row an item; with a ``title`` that is what is written.
+    events : DataFrame
+        ``item_id, event, timestamp`` of the same user.
+    user : str
+        Their name, for the titles.
+    scale : tuple of float
+        Lowest and highest rating.
+    steps : sequence of str
+        The values of ``event`` to draw, weakest first.
+
+    Returns
+    -------
+    list of Axes
+        Explicit ratings and clickstream; the items are the same rows in both, best rated on top.
+    """
+    ordered = ratings.sort_values("value", kind="stable")
+    row = pd.Series(np.arange(len(ordered)), index=ordered["item_id"].to_numpy())
+    size: dict[str, Any] = {"width": 10.2, "height": 1.4 + 0.24 * len(row)}
+    _, (said, did) = style.new_figure(2, **size, sharey=True, width_ratios=[2, 3])
+    said.hlines(row, scale[0], ordered["value"], color=COLORS["sky"], lw=2)
+    said.plot(ordered["value"], row, "o", color=COLORS["blue"], ms=6)
+    titles = [style.shorten(title, 40) for title in ordered.get("title", ordered["item_id"])]
+    said.set_yticks(row, titles)
+    said.set_xlim(scale[0], scale[1] + 0.5)
+    style.tell(said, ordered["value"].set_axis(pd.Index(titles)))
+    style.write_words(said, f"What {user} said", "rating")
+    known = events[events["item_id"].isin(row.index)]
+    for place, name in enumerate(steps):
+        done = known[known["event"] == name]
+        look: dict[str, Any] = {"color": COLORS[_STEPS[place % 3]], "ms": 5 + place, "label": name}
+        look |= {"mec": INK if place else "none", "mew": 0.5}
+        did.plot(done["timestamp"], row[done["item_id"]], MARKERS[place], **look)
+    did.xaxis.set_major_formatter(ConciseDateFormatter(did.xaxis.get_major_locator()))
+    counts = known["event"].value_counts()
+    style.tell(did, f"Events: {', '.join(f'{counts.get(name, 0):,} {name}' for name in steps)}.")
+    style.write_words(did, f"What {user} did", legend=True)
+    said.set_title(f"What {user} said", pad=26)
+    return [said, did]
+
+
+@styled
+def plot_funnel(steps: pd.Series, *, title: str, noun: str, ax: Axes | None = None) -> Axes:
+    """Draw a funnel: how many are left after each step.
+
+    Parameters
+    ----------
+    steps : Series of int
+        Indexed by the name of the step, first step first, not increasing.
+    title, noun : str
+        Of the figure; what is counted, in the plural.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        Each bar says its count, and after the first its share of the step before.
+    """
+    ax = style.new_axes(ax, height=1.3 + 0.55 * len(steps))
+    counts = steps.astype(float)
+    style.bars(ax, counts, color=[COLORS[_STEPS[place % 4]] for place in range(len(steps))])
+    shares = (counts / counts.shift()).to_list()
+    for row, (count, share) in enumerate(zip(counts, shares, strict=True)):
+        words = f"{count:,.0f}" + (f", {share:.0%} of the step before" if row else "")
+        inside = count > 0.6 * counts.iloc[0]
+        place = count + (-0.01 if inside else 0.01) * counts.iloc[0]
+        ax.text(place, row, words, va="center", ha="right" if inside else "left", color=INK)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    return style.write_words(ax, title, noun)
+
+
+@styled
+def plot_selection(
+    observed: ArrayLike,
+    true: ArrayLike,
+    counts: ArrayLike,
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the mean of the ratings one sees against the mean over everybody.
+
+    Parameters
+    ----------
+    observed, true : array of shape (n_items,)
+        Mean observed rating, and mean expected rating over all users, in rating units.
+    counts : array of shape (n_items,)
+        Ratings behind each observed mean; they size the dots.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        On the diagonal the observed mean is the truth; above it those who rate like it more.
+    """
+    ax = style.new_axes(ax, width=5.6, height=4.6)
+    x, y, n = (np.asarray(values, dtype=float) for values in (true, observed, counts))
+    ax.scatter(x, y, s=8 + 90 * n / max(1.0, n.max()), color=COLORS["blue"], alpha=0.55, lw=0)
+    ends = np.array([np.nanmin([x, y]), np.nanmax([x, y])])
+    ax.plot(ends, ends, "--", color=MUTED, lw=1.2, label="observed = true")
+    ax.legend(loc="lower right")
+    above = f"{np.nanmean(y > x):.0%} of {len(x):,} items"
+    style.tell(
+        ax, f"{above} look better than they are; the mean difference is {np.nanmean(y - x):+.2f}."
+    )
+    title, xlabel = "What do observed means hide?", "true mean over all users (rating units)"
+    return style.write_words(ax, title, xlabel, "mean of the observed ratings")
+
+
+@styled
+def plot_item_map(
+    places: ArrayLike,
+    groups: pd.Series,
+    *,
+    title: str = "What has it learned about the items?",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw items as points, colored and shaped by group.
+
+    Parameters
+    ----------
+    places : array of shape (n_items, 2)
+        As of `recsys_lib.exploration.flat_map`: the axes mean nothing and carry no numbers.
+    groups : Series of length n_items
+        A group that the model was never told, such as the track.
+    title : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        With a legend at the right: a group may stand in several islands, so that a name at its
+        middle would stand where none of it is.
+    """
+    ax = style.new_axes(ax, width=7.4, height=5.0)
+    points = np.asarray(places, dtype=float)
+    colors = list(COLORS.values())
+    # What is left over is drawn below the groups and takes no color from them.
+    left_over = [name for name in _LEFT_OVER if name in set(groups)]
+    named = sorted(set(groups) - set(left_over), key=str)
+    for name in [*left_over, *named]:
+        mine = points[(groups == name).to_numpy()]
+        look: dict[str, Any] = {"color": _FAINT, "marker": "o", "s": 14}
+        if name not in left_over:
+            turn, place = divmod(named.index(name), len(colors))
+            look = {"color": colors[place], "s": 34}
+            look["marker"] = MARKERS[(named.index(name) + turn) % len(MARKERS)]
+        ax.scatter(mine[:, 0], mine[:, 1], lw=0, label=str(name), **look)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=str(groups.name or ""))
+    ax.set(xticks=[], yticks=[])
+    ax.spines[["left", "bottom"]].set_visible(False)
+    sizes = [f"{name} {n:,}" for name, n in groups.value_counts().items()]
+    style.tell(ax, f"{len(points):,} points by {groups.name or 'group'}: {', '.join(sizes)}.")
+    return style.write_words(ax, title)
+
+
+@styled
+def plot_spectrum(
+    shares: ArrayLike, *, true: int | None = None, n: int = 24, ax: Axes | None = None
+) -> Axes:
+    """Draw the share of the variance along each principal direction.
+
+    Parameters
+    ----------
+    shares : array of shape (n_dims,)
+        Largest first, in [0, 1].
+    true : int, optional
+        Number of dimensions that the world was made with; a line stands behind as many bars.
+    n : int
+        At most so many bars.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = style.new_axes(ax, height=3.2)
+    drawn = np.asarray(shares, dtype=float)[:n]
+    ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLORS["sky"])
+    if true is not None:
+        ax.axvline(true + 0.5, color=COLORS["vermilion"], ls="--")
+        words = f" the world has {true}"
+        ax.text(true + 0.5, drawn.max(), words, color=COLORS["vermilion"], va="top")
+    ax.grid(axis="x", visible=False)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    first = f"the first {true or len(drawn)} together {drawn[:true].sum():.0%}"
+    style.tell(ax, f"The first direction has {drawn[0]:.0%} of the variance, {first}.")
+    title = "How many directions do tastes have?"
+    return style.write_words(ax, title, "principal direction", "share of the variance")
