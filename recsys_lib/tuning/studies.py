@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys_lib.errors import ArtifactError, ConfigError
-from recsys_lib.sources.secrets import PASSWORD, find_password, plain_reason, shown_url, split_url
+from recsys_lib.sources.sql import PASSWORD, find_password, plain_reason, shown_url, split_url
 from recsys_lib.tuning.facts import check_same
 
 __all__ = ["open_study", "quiet"]
