@@ -32,6 +32,13 @@ _YEARS = (1900, 2100)
 _SERIALS = (20_000, 60_000)  # days of 1954 to 2064, counted from the end of 1899
 _SERIAL_ZERO = 25_569  # the serial number of 1970-01-01
 
+# What pandas doesn't take for ISO 8601: signs of it, what is replaced, and by what.
+_REWRITTEN = (
+    (r"UTC$|GMT$", r"\s*(?:UTC|GMT)$", "Z"),
+    (r"^\d{4}-\d\d-\d\dZ$", r"^(\d{4}-\d\d-\d\d)Z$", r"\1"),
+    (r"^\d{4}/", r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3"),
+)
+
 # A time of the day, and one that says its zone.
 _CLOCK = r"^\d{4}[-/]?\d\d[-/]?\d\d[T ]\d\d"
 _ZONE = _CLOCK + r".*(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)$"
@@ -111,7 +118,9 @@ def format_of_numbers(numbers: NDArray[np.float64]) -> tuple[str, list[str]]:
 
 def _format_of_text(values: pd.Series) -> tuple[str | None, list[str]]:
     """Return the one format that reads dates such as 31/01/2024, or both where two do."""
-    texts = values[values.map(lambda one: isinstance(one, str))].astype("str").str.strip()
+    if not isinstance(values.dtype, pd.StringDtype):
+        values = values[values.map(lambda one: isinstance(one, str))].astype("str")
+    texts = values.str.strip()
     found = _DAY_AND_MONTH.fullmatch(texts.iloc[0]) if len(texts) else None
     if found is None:
         return None, []
@@ -168,9 +177,10 @@ def _parsed(
     text = text.astype("str").str.strip().where(~missing, None)
     if read_as is not None:
         return pd.to_datetime(text, format=read_as, utc=True, errors="coerce")
-    text = text.str.replace(r"\s*(?:UTC|GMT)$", "Z", regex=True)
-    text = text.str.replace(r"^(\d{4}-\d\d-\d\d)Z$", r"\1", regex=True)
-    text = text.str.replace(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", regex=True)
+    for found, sign, written in _REWRITTEN:
+        # Replacing takes ten times as long as looking whether there is anything to replace.
+        if text.str.contains(found, regex=True).any():
+            text = text.str.replace(sign, written, regex=True)
     return pd.to_datetime(text.astype(object), format="ISO8601", utc=True, errors="coerce")
 
 
