@@ -187,7 +187,10 @@ def _fetch(archive: Path, place: Path, release: _Release) -> None:
     )
     try:
         store.fetch(archive.name, downloader=pooch.HTTPDownloader(timeout=_TIMEOUT_S))
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        why = f"what was fetched lacks the MD5 that GroupLens publishes, {release.md5}"
+        raise _absent(place, release, why) from error
+    except OSError as error:
         root: BaseException = error
         while root.__context__ is not None:  # requests wraps it three times
             root = root.__context__
