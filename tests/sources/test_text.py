@@ -130,6 +130,10 @@ def test_options_of_reading_are_the_same_everywhere_and_checked(reader: object) 
     shown = inspect.signature(reader).parameters  # type: ignore[arg-type]
     assert set(_TEXT.split()) < set(shown)
     assert "options" not in shown
+    with pytest.raises(
+        TypeError, match=r"\(\) has no option 'delimeter'. Did you mean 'delimiter'"
+    ):
+        reader(pd.DataFrame(), *["folder"] * ("folder" in shown), delimeter=";")  # type: ignore[operator]
     with pytest.raises(ConfigError, match="`quoting` must be True, False or None"):
         ReadOptions(quoting="no")  # type: ignore[arg-type]
 
