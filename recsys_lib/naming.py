@@ -1,4 +1,4 @@
-"""Look up ids as people type them, and suggest near ones."""
+"""Look up ids as people type them, suggest near ones, and shorten what other libraries say."""
 
 import difflib
 import re
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys_lib.errors import DataError
 
-__all__ = ["did_you_mean", "find_id", "find_ids"]
+__all__ = ["did_you_mean", "find_id", "find_ids", "first_line"]
 
 _COMPARED = 20_000
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
@@ -29,6 +29,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)
     near = [folded[name] for name in close]
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error's message without a final period, or else its type.
+
+    Examples
+    --------
+    >>> first_line(OSError("no room\nat line 3")), first_line(KeyError())
+    ('no room', 'KeyError')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0].rstrip(".")
 
 
 def find_id(ids: pd.Index, wanted: Any, what: str) -> int:

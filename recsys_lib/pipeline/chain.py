@@ -16,7 +16,7 @@ from recsys_lib.pipeline.parameters import (
     parse_text,
 )
 from recsys_lib.pipeline.project import Project, did_you_mean
-from recsys_lib.sources.secrets import split_url
+from recsys_lib.sources.sql import split_url
 
 __all__ = ["Step", "load_steps", "resolve", "select"]
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +16,10 @@ from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.notebook import Session
 from recsys_lib.sources import load_dataset, validate_interactions
-from recsys_lib.sources.columns import AUTO, matches
-from recsys_lib.sources.doors import find_roles, open_source
-from recsys_lib.sources.options import TextOptions
-from recsys_lib.sources.secrets import split_url
+from recsys_lib.sources.columns import find_roles, matches
+from recsys_lib.sources.open import open_source
+from recsys_lib.sources.options import AUTO, ReadOptions
+from recsys_lib.sources.sql import split_url
 from recsys_lib.sources.tables import Table
 
 __all__ = [
@@ -228,7 +228,7 @@ def inspect_table(session: Session, source: Path | str | None = None, **reading:
         value = _value_column(table.columns, given)
         time = None if given["TIMESTAMP_COLUMN"] == "none" else given["TIMESTAMP_COLUMN"]
         asked = {"user": given["USER_COLUMN"], "item": given["ITEM_COLUMN"]}
-        roles = find_roles(table, (*asked.values(), value, time))
+        roles = find_roles(table, ReadOptions(**asked, value=value, timestamp=time))
         known = inspect.signature(validate_interactions).parameters
         options = {name: option for name, option in reading.items() if name in known}
         problems = validate_interactions(source, **asked, value=value, timestamp=time, **options)
@@ -276,9 +276,7 @@ def _options(reading: dict[str, Any]) -> dict[str, Any]:
 
 
 def _opened(source: Path | str, reading: dict[str, Any]) -> Table:
-    names = {field.name for field in fields(TextOptions)}
-    text = TextOptions(**{name: value for name, value in reading.items() if name in names})
-    return open_source(source, reading.get("table"), reading.get("query"), text)
+    return open_source(source, ReadOptions(**reading))
 
 
 def _value_column(columns: list[str], given: dict[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ import os
 import re
 from typing import Any
 
-from recsys_lib.sources.secrets import PASSWORD
+from recsys_lib.sources.sql import PASSWORD
 
 __all__ = ["without_secrets"]
 

@@ -2,14 +2,20 @@
 
 from recsys_lib.sources.feedback import to_likes
 from recsys_lib.sources.grouplens import movielens
-from recsys_lib.sources.interactions import read_interactions, validate_interactions
-from recsys_lib.sources.loading import load_dataset
-from recsys_lib.sources.profiles import read_catalog, read_users
+from recsys_lib.sources.options import ReadOptions
+from recsys_lib.sources.read import (
+    load_dataset,
+    read_catalog,
+    read_interactions,
+    read_users,
+    validate_interactions,
+)
 from recsys_lib.sources.reduction import Reduction
 from recsys_lib.sources.snapshots import Snapshot, read_facts, snapshot
-from recsys_lib.sources.statements import show_sql
+from recsys_lib.sources.sql import show_sql
 
 __all__ = [
+    "ReadOptions",
     "Reduction",
     "Snapshot",
     "load_dataset",

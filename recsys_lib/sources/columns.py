@@ -5,84 +5,26 @@ from collections.abc import Collection, Sequence
 
 from recsys_lib.errors import DataError
 from recsys_lib.naming import did_you_mean
-
-#: Says that a column is to be recognized by its name.
-AUTO = "auto"
+from recsys_lib.sources.options import AUTO, ReadOptions
+from recsys_lib.sources.tables import Table
 
 # Names without case, spaces and underscores; the nearer to the front, the plainer.
 _NAMES: dict[str, tuple[str, ...]] = {
-    "user": (
-        "userid",
-        "user",
-        "username",
-        "uid",
-        "customerid",
-        "customer",
-        "visitorid",
-        "memberid",
-        "accountid",
-        "reviewerid",
-        "login",
-        "personid",
-        "clientid",
-        "playerid",
-        "steamid",
-    ),
-    "item": (
-        "itemid",
-        "item",
-        "iid",
-        "movieid",
-        "productid",
-        "labid",
-        "lab",
-        "courseid",
-        "bookid",
-        "articleid",
-        "trackid",
-        "artistid",
-        "songid",
-        "asin",
-        "sku",
-        "isbn",
-        "gameid",
-        "animeid",
-        "businessid",
-        "recipeid",
-        "stockcode",
-    ),
-    "value": (
-        *("value", "rating", "ratings", "score", "stars", "weight", "overall"),
-        *("bookrating", "userrating", "reviewrating"),
-    ),
-    "count": (
-        "plays",
-        "playcount",
-        "count",
-        "counts",
-        "clicks",
-        "views",
-        "listens",
-        "visits",
-        "purchases",
-        "quantity",
-        "qty",
-    ),
-    "timestamp": (
-        "timestamp",
-        "time",
-        "ts",
-        "datetime",
-        "date",
-        "eventtime",
-        "createdat",
-        "unixtime",
-        "unixreviewtime",
-        "invoicedate",
-    ),
-    "event": ("event", "eventtype", "action", "behavior", "behaviour"),
-    "dwell": ("dwell", "dwellseconds", "duration", "dwelltime"),
-    "title": ("title", "movietitle", "itemtitle", "booktitle", "name", "itemname", "labtitle"),
+    role: tuple(names.split())
+    for role, names in {
+        "user": """userid user username uid customerid customer visitorid memberid accountid
+            reviewerid login personid clientid playerid steamid""",
+        "item": """itemid item iid movieid productid labid lab courseid bookid articleid trackid
+            artistid songid asin sku isbn gameid animeid businessid recipeid stockcode""",
+        "value": """value rating ratings score stars weight overall bookrating userrating
+            reviewrating""",
+        "count": "plays playcount count counts clicks views listens visits purchases quantity qty",
+        "timestamp": """timestamp time ts datetime date eventtime createdat unixtime
+            unixreviewtime invoicedate""",
+        "event": "event eventtype action behavior behaviour",
+        "dwell": "dwell dwellseconds duration dwelltime",
+        "title": "title movietitle itemtitle booktitle name itemname labtitle",
+    }.items()
 }
 # What an item is called; ids only where no column of the names above stands beside them: else they
 # are titles.
@@ -175,18 +117,41 @@ def _named(role: str, columns: Sequence[str], given: str, table: str) -> str:
     )
 
 
-def distinct(roles: dict[str, str | None], table: str) -> None:
-    """Raise `DataError` if one column was named for two roles."""
-    taken: dict[str, str] = {}
-    for role, column in roles.items():
+def find_roles(table: Table, options: ReadOptions) -> dict[str, str]:
+    """Return the columns that play a role, as ``user_id``, ``item_id`` and so on.
+
+    Raises
+    ------
+    DataError
+        As `find_column`, and where one column was named for two roles.
+    """
+    asked: dict[str, tuple[str, str | None, bool]] = {
+        "user_id": ("user", options.user, True),
+        "item_id": ("item", options.item, True),
+        "value": ("value", options.value, False),
+        "timestamp": ("timestamp", options.timestamp, False),
+    }
+    rule = options.reduce
+    if rule is not None:
+        if rule.weights is not None:
+            asked["event"] = ("event", rule.event, True)
+        if rule.dwell_cap is not None:
+            asked["dwell"] = ("dwell", rule.dwell, True)
+        if rule.half_life is not None:
+            asked["timestamp"] = ("timestamp", options.timestamp or AUTO, True)
+    found: dict[str, str] = {}
+    for name, (role, given, required) in asked.items():
+        column = find_column(role, table.columns, given, table.name, required=required)
         if column is None:
             continue
-        if column in taken:
+        taken = [asked[other][0] for other, one in found.items() if one == column]
+        if taken:
             raise DataError(
-                f"Each role must have a column of its own in {table}; {column!r} was named for "
-                f"`{taken[column]}` and `{role}`. Name another, or None where there is none."
+                f"Each role must have a column of its own in {table.name}; {column!r} was named "
+                f"for `{taken[0]}` and `{role}`. Name another, or None where there is none."
             )
-        taken[column] = role
+        found[name] = column
+    return found
 
 
 def looks_like_header(cells: Sequence[str]) -> bool:

@@ -1,30 +1,25 @@
-"""Compressed files and formats, recognized by their first bytes rather than by their names."""
+"""Compressed files, formats and encodings, recognized by first bytes rather than by names."""
 
 import bz2
+import codecs
 import gzip
+import io
 import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TextIO
 
 import pyarrow as pa
 
 from recsys_lib.errors import DataError
+from recsys_lib.naming import first_line
 
-__all__ = ["binary_format", "file_suffix", "unpacked", "unreadable"]
-
-_PACKED = {
-    rb"\x1f\x8b": "gzip",
-    rb"BZh[1-9](?:1AY&SY|\x17rE8P)": "bzip2",
-    rb"\xfd7zXZ\0": "xz",
-    rb"\x28\xb5\x2f\xfd": "zstd",
-    rb"\x04\x22\x4d\x18": "lz4",
-    rb"PK(?:\x03\x04|\x05\x06)": "zip",
-}
 _FORMATS = {
     rb"PAR1": "Parquet",
     rb"SQLite format 3\0": "SQLite",
@@ -42,7 +37,6 @@ _FORMATS = {
     rb"\s*<(?:!doctype|html|\?xml)": "a web page or XML",
 }
 _SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
-_OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
 _START = 512
 _BROKEN = (
     *(OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile),
@@ -64,28 +58,49 @@ def binary_format(path: Path) -> str | None:
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, compressed or not; errors of opening and reading it are a `DataError`."""
+    """Open a file, compressed (gzip, bzip2, xz, zstd, lz4, zip with one file) or not.
+
+    Errors of opening and reading it are a `DataError`.
+    """
     try:
-        with _opened(path) as file:
+        with path.open("rb") as raw:
+            opened = _match(_OPENERS, raw.read(_START)) or _as_it_is
+        with opened(path) as file:
             yield file
     except _BROKEN as error:
         raise unreadable(path.name, error) from error
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, compressed (gzip, bzip2, xz, zstd, lz4, zip with one file) or not."""
-    with path.open("rb") as raw:
-        packed = _match(_PACKED, raw.read(_START))
-    if packed in ("zstd", "lz4"):
-        with pa.input_stream(str(path), compression=packed) as stream:
-            yield cast("BinaryIO", stream)
-    elif packed == "zip":
-        with zipfile.ZipFile(path) as archive, archive.open(_member(archive, path)) as file:
-            yield cast("BinaryIO", file)
-    else:
-        with _OPENERS.get(packed or "", open)(path, "rb") as file:
+def reading(path: Path, encoding: str, *, newline: str | None = None) -> Iterator[TextIO]:
+    """Open a text file, compressed or not; what goes wrong is a `DataError`."""
+    try:
+        with (
+            unpacked(path) as raw,
+            io.TextIOWrapper(raw, encoding=encoding, newline=newline) as file,
+        ):
             yield file
+    except (UnicodeError, LookupError) as error:
+        raise undecodable(path.name, encoding, error) from error
+
+
+def first_lines(path: Path, encoding: str, count: int) -> list[str]:
+    """Return the first lines of a text file, as many as can be read."""
+    lines: list[str] = []
+    with suppress(DataError), reading(path, encoding) as file:
+        for line in islice(file, count):
+            lines.append(line)
+    return lines
+
+
+def told_encoding(path: Path, given: str | None) -> str:
+    """Return the encoding given, else UTF-8; a byte-order mark is never part of the text."""
+    with unpacked(path) as file:
+        start = file.read(4)
+    family = (given or "utf").lower().replace("_", "-")
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and family.startswith("utf"):
+        return "utf-16"
+    return "utf-8-sig" if family in ("utf", "utf-8", "utf8") else str(given)
 
 
 def file_suffix(path: Path) -> str:
@@ -99,21 +114,38 @@ def file_suffix(path: Path) -> str:
 
 def unreadable(name: str, error: Exception) -> DataError:
     """Return the error for a file that cannot be opened or is cut off."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, PermissionError):
         return DataError(
             f"'{name}' must be readable; you lack the permission. Ask its owner for it, or name "
             "another file."
         )
     return DataError(
-        f"{name} must be readable; {lines[0].rstrip('.')}. Check that it is whole and its "
-        "permissions."
+        f"{name} must be readable; {first_line(error)}. Check that it is whole and its permissions."
     )
 
 
-def _match(patterns: dict[bytes, str], start: bytes) -> str | None:
-    found = (name for sign, name in patterns.items() if re.match(sign, start, re.DOTALL | re.I))
+def undecodable(name: str, encoding: str, error: Exception) -> DataError:
+    """Return the error for text that is in another encoding."""
+    return DataError(
+        f"{name} must be text in the encoding '{encoding.removesuffix('-sig')}'; "
+        f'{first_line(error)}. Give the right one, such as encoding="latin-1", or save the file as '
+        "UTF-8."
+    )
+
+
+def _match(patterns: dict[bytes, Any], start: bytes) -> Any:
+    found = (what for sign, what in patterns.items() if re.match(sign, start, re.DOTALL | re.I))
     return next(found, None)
+
+
+def _as_it_is(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+@contextmanager
+def _unzipped(path: Path) -> Iterator[Any]:
+    with zipfile.ZipFile(path) as archive, archive.open(_member(archive, path)) as file:
+        yield file
 
 
 def _member(archive: zipfile.ZipFile, path: Path) -> str:
@@ -123,16 +155,12 @@ def _member(archive: zipfile.ZipFile, path: Path) -> str:
         for name in archive.namelist()
         if not name.endswith("/") and not re.search(r"(^|/)(__MACOSX/|\.)", name)
     ]
-    if any(name.startswith(("xl/", "word/", "content.xml")) for name in names):
-        raise DataError(
-            f"'{path.name}' must be text, JSON lines or Parquet; it is an Excel or Office file. "
-            "Save it as CSV."
-        )
-    if any(name.endswith(".npy") for name in names):
-        raise DataError(
-            f"'{path.name}' must be text, JSON lines or Parquet; it holds NumPy arrays. Make a "
-            "DataFrame of them."
-        )
+    for signs, what, remedy in (
+        (("xl/", "word/", "content.xml"), "it is an Excel or Office file", "Save it as CSV."),
+        ((".npy",), "it holds NumPy arrays", "Make a DataFrame of them."),
+    ):
+        if any(name.startswith(signs) or name.endswith(signs) for name in names):
+            raise DataError(f"'{path.name}' must be text, JSON lines or Parquet; {what}. {remedy}")
     if len(names) != 1:
         some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         raise DataError(
@@ -140,3 +168,13 @@ def _member(archive: zipfile.ZipFile, path: Path) -> str:
             f"{': ' + some if names else ''}. Unpack it and name one of them."
         )
     return names[0]
+
+
+_OPENERS: dict[bytes, Callable[[Path], Any]] = {
+    rb"\x1f\x8b": gzip.open,
+    rb"BZh[1-9](?:1AY&SY|\x17rE8P)": bz2.open,
+    rb"\xfd7zXZ\0": lzma.open,
+    rb"\x28\xb5\x2f\xfd": partial(pa.input_stream, compression="zstd"),
+    rb"\x04\x22\x4d\x18": partial(pa.input_stream, compression="lz4"),
+    rb"PK(?:\x03\x04|\x05\x06)": _unzipped,
+}

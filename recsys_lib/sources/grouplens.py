@@ -1,32 +1,48 @@
 """MovieLens, from local files or downloaded once: the data on which papers are compared."""
 
-import hashlib
-import os
-import urllib.error
-import urllib.request
+import logging
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from recsys_lib.artifacts import atomic_folder
 from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
-from recsys_lib.sources.loading import load_dataset
-from recsys_lib.sources.profiles import read_catalog, read_users
-
-__all__ = ["movielens"]
+from recsys_lib.naming import first_line
+from recsys_lib.sources.read import load_dataset, read_catalog, read_users
 
 _HOST = "https://files.grouplens.org/datasets/movielens"
-_CHUNK = 1 << 20
 _TIMEOUT_S = 60
-_RATING_COLUMNS = ("user_id", "item_id", "rating", "timestamp")
+_RETRIES = 2
 # The genre flags of u.item, in the order of u.genre.
 _GENRES = [
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
     *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
     *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 ]
+_RATINGS = ["user_id", "item_id", "rating", "timestamp"]
+# How the files without a header are read, by the name of the one with the ratings.
+_LAYOUTS: dict[str, dict[str, dict[str, Any]]] = {
+    "u.data": {
+        "ratings": {"columns": _RATINGS, "delimiter": "\t"},
+        "items": {
+            "columns": ["item_id", "title", "release_date", "video_release_date", "url", *_GENRES],
+            "encoding": "latin-1",
+            "delimiter": "|",
+        },
+        "users": {
+            "columns": ["user_id", "age", "gender", "occupation", "zip_code"],
+            "delimiter": "|",
+        },
+    },
+    "ratings.dat": {
+        "ratings": {"columns": _RATINGS},
+        "items": {"columns": ["item_id", "title", "genres"], "encoding": "latin-1"},
+        "users": {"columns": ["user_id", "gender", "age", "occupation", "zip_code"]},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -114,56 +130,37 @@ def _files(place: Path, release: _Release) -> dict[str, Path]:
 def _read(files: dict[str, Path], release: _Release) -> Dataset:
     """Read a release in the layout of its files; only those of GroupLens lack a header."""
     ratings = files["ratings"]
-    headless = ratings.suffix in (".dat", ".data")
+    rule: dict[str, dict[str, Any]] = _LAYOUTS.get(ratings.name, {})
     items = users = None
     if "items" in files:
-        items = read_catalog(
-            files["items"],
-            item="auto" if not headless else "item_id",
-            columns=_item_columns(ratings) if headless else None,
-            encoding="latin-1" if headless else None,
-            delimiter="|" if ratings.name == "u.data" else None,
-        )
+        items = read_catalog(files["items"], **rule.get("items", {}))
         if ratings.name == "u.data":
             flags = items[_GENRES].astype(int).astype(bool)
             genres = flags.apply(lambda row: "|".join(flags.columns[row]), axis=1)
             items = items[["title", "release_date"]].assign(genres=genres)
     if "users" in files:
-        users = read_users(
-            files["users"],
-            columns=_user_columns(ratings) if headless else None,
-            delimiter="|" if ratings.name == "u.data" else None,
-        )
+        users = read_users(files["users"], **rule.get("users", {}))
     return load_dataset(
-        ratings,
-        items=items,
-        users=users,
-        rating_scale=release.scale,
-        columns=_RATING_COLUMNS if headless else None,
-        delimiter="\t" if ratings.name == "u.data" else None,
+        ratings, items, users, rating_scale=release.scale, **rule.get("ratings", {})
     )
-
-
-def _item_columns(ratings: Path) -> list[str]:
-    if ratings.name == "u.data":
-        return ["item_id", "title", "release_date", "video_release_date", "url", *_GENRES]
-    return ["item_id", "title", "genres"]
-
-
-def _user_columns(ratings: Path) -> list[str]:
-    if ratings.name == "u.data":
-        return ["user_id", "age", "gender", "occupation", "zip_code"]
-    return ["user_id", "gender", "age", "occupation", "zip_code"]
 
 
 def _obtain(place: Path, release: _Release, download: bool) -> None:
     """Unpack the archive, after downloading it if it is missing."""
+    import pooch
+
     archive = place.parent / f"{release.folder}.zip"
     if not archive.is_file():
         if not download:
             raise _absent(place, release, "it may not be fetched (download=False)")
         _fetch(archive, place, release)
-    _verify(archive, release)
+    # MD5 is what GroupLens publishes; it guards against a broken copy, not against an attacker.
+    md5 = pooch.file_hash(str(archive), alg="md5")
+    if release.md5 not in (None, md5):
+        raise DataError(
+            f"{archive} must have the MD5 that GroupLens publishes, {release.md5}; it has {md5}. "
+            "Remove it and try again."
+        )
     try:
         with atomic_folder(place) as part, zipfile.ZipFile(archive) as packed:
             for member in packed.infolist():
@@ -178,37 +175,26 @@ def _obtain(place: Path, release: _Release, download: bool) -> None:
 
 
 def _fetch(archive: Path, place: Path, release: _Release) -> None:
-    """Download an archive under a temporary name, so that a partial one is never used."""
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    part = archive.with_name(f".{archive.name}.{os.getpid()}.part")
+    """Download an archive; one that is cut off or broken is fetched again, and never kept."""
+    import pooch
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    store = pooch.create(
+        path=archive.parent,
+        base_url=f"{_HOST}/",
+        registry={archive.name: f"md5:{release.md5}" if release.md5 else None},
+        retry_if_failed=_RETRIES,
+    )
     try:
-        with (
-            urllib.request.urlopen(f"{_HOST}/{archive.name}", timeout=_TIMEOUT_S) as answer,
-            part.open("wb") as file,
-        ):
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-        part.replace(archive)
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise _absent(place, release, f"fetching it failed: {reason}") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _verify(archive: Path, release: _Release) -> None:
-    if release.md5 is None:
-        return
-    # MD5 is what GroupLens publishes; it guards against a broken copy, not against an attacker.
-    digest = hashlib.md5(usedforsecurity=False)
-    with archive.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != release.md5:
-        raise DataError(
-            f"{archive} must have the MD5 that GroupLens publishes, {release.md5}; it has "
-            f"{digest.hexdigest()}. Remove it and try again."
-        )
+        store.fetch(archive.name, downloader=pooch.HTTPDownloader(timeout=_TIMEOUT_S))
+    except ValueError as error:
+        why = f"what was fetched lacks the MD5 that GroupLens publishes, {release.md5}"
+        raise _absent(place, release, why) from error
+    except OSError as error:
+        root: BaseException = error
+        while root.__context__ is not None:  # requests wraps it three times
+            root = root.__context__
+        raise _absent(place, release, f"fetching it failed: {first_line(root)}") from error
 
 
 def _absent(place: Path, release: _Release, why: str) -> DataError:

@@ -10,8 +10,6 @@ import pandas as pd
 from recsys_lib.checks import check_choice, check_integer, check_positive
 from recsys_lib.errors import DataError
 
-__all__ = ["Reduction"]
-
 _DAY = 86_400.0
 _HEX = 16**8
 

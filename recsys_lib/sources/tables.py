@@ -1,34 +1,26 @@
-"""Tables in any format: one small reader each, all with the same interface.
+"""Tables in any format but delimited text: one small reader each, all with the same interface.
 
 A table knows its column names without being read, reads only the columns asked for, and can say
 where a row is ("line 17 of ratings.csv"), so that an error can point at it.
 """
 
+import json
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import dataset
 
-from recsys_lib.artifacts import read_manifest
 from recsys_lib.errors import DataError
-from recsys_lib.sources.containers import binary_format, file_suffix, unreadable
-from recsys_lib.sources.json_lines import JsonTable, holds_json, is_broken
-from recsys_lib.sources.listings import ListedItems, ListedUsers, lists_items, lists_users
-from recsys_lib.sources.options import TextOptions
-from recsys_lib.sources.parquet import ParquetTable
-from recsys_lib.sources.text import TextFile, is_text
+from recsys_lib.naming import first_line
+from recsys_lib.sources.containers import file_suffix, reading, unreadable
 
-Source: TypeAlias = pd.DataFrame | str | Path
-
-_PARQUET = (".parquet", ".pq", ".parq")
-_JSON = (".jsonl", ".ndjson", ".json")
-_ELSEWHERE = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.I)
 _LISTED = 5
 
 
@@ -47,85 +39,13 @@ class Table(Protocol):
         ...
 
 
-def open_table(source: Source, options: TextOptions | None = None) -> Table:
-    """Open a table, a file, a folder of files or a glob, without reading its rows.
-
-    Parameters
-    ----------
-    source : DataFrame, str or Path
-        A DataFrame, or any table that Arrow can take (polars, pyarrow); a CSV, TSV, RecBole, JSON
-        or Parquet file, compressed or not; lists of items without a header (a count and that
-        many ids in line u, of user u); a folder of Parquet or text files, partitioned
-        ``key=value`` folders included; or a glob.
-    options : TextOptions, optional
-        Delimiter, encoding and column names of text files, where they are not to be recognized.
-
-    Returns
-    -------
-    Table
-
-    Raises
-    ------
-    DataError
-        Where nothing is at the path, the format is not known, or the file cannot be read.
-    TypeError
-        Where ``source`` is none of the kinds above.
-    """
-    options = options or TextOptions()
-    source = as_frame(source)
-    if isinstance(source, pd.DataFrame):
-        return FrameTable(source)
-    if not str(source).strip():
-        raise DataError("`source` must name a file, folder or glob; it is empty. Give a path.")
-    path = Path(source).expanduser()
-    try:
-        if path.is_dir():
-            next(path.iterdir(), None)  # says now that the folder may not be read
-            return _open_folder(path, options)
-        if path.is_file():
-            return _open_file(path, options)
-    except OSError as error:
-        raise unreadable(str(path), error) from error
-    if any(sign in str(source) for sign in "*?["):
-        return _open_glob(path, options)
-    elsewhere = _ELSEWHERE.match(str(source))
-    if elsewhere and len(elsewhere[1]) > 1:
-        raise DataError(
-            f"`source` must be on this machine; {str(source)!r} is an address "
-            f"({elsewhere[1].lower()}). Download it and give the path of the copy."
-        )
-    raise DataError(
-        f"`source` must be a file, folder or glob that exists; nothing is at '{path}'. "
-        f"Check the path; it is taken from the working folder '{Path.cwd()}'."
-    )
-
-
-def as_frame(source: Any) -> Any:
-    """Return a table of polars, pyarrow or the like as a DataFrame; a path as it is.
-
-    Raises
-    ------
-    TypeError
-        Where it is neither.
-    """
-    if isinstance(source, (pd.DataFrame, str, Path)):
-        return source
-    if hasattr(source, "__arrow_c_stream__") and not isinstance(source, pd.Series):
-        import pyarrow as pa
-
-        with suppress(pa.ArrowException):  # one column exports a stream of no table
-            return pa.table(source).to_pandas(integer_object_nulls=True)
-    kind = type(source)
-    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-    remedy = next(
-        (
-            f"Give the result of its .{method}()"
-            for method in ("collect", "to_pandas", "toPandas", "compute", "to_frame")
-            if hasattr(source, method)
-        ),
-        "Wrap it with pandas.DataFrame(..., columns=[...])",
-    )
-    raise TypeError(f"`source` must be a DataFrame or a path; got {name}. {remedy}.")
+def list_places(table: Table, positions: NDArray[np.int64]) -> str:
+    """Return the first places and how many more there are: ``"line 3, line 9 and 4 more"``."""
+    shown = table.where(positions[:_LISTED])
+    more = len(positions) - len(shown)
+    if more:
+        return f"{', '.join(shown)} and {more:,} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 @dataclass
@@ -137,11 +57,12 @@ class FrameTable:
     columns: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.columns = [str(column) for column in self.frame.columns]
-        repeated = _repeated(self.columns)
-        if repeated:
+        names = pd.Series([str(column) for column in self.frame.columns], dtype=object)
+        self.columns = names.tolist()
+        if not names.is_unique:
             raise DataError(
-                f"Columns of the DataFrame must have one name each; {repeated} occur twice. "
+                "Columns of the DataFrame must have one name each; "
+                f"{names[names.duplicated()].unique().tolist()} occur twice. "
                 "Rename or drop the copies."
             )
 
@@ -157,11 +78,10 @@ class FrameTable:
 
     def where(self, positions: NDArray[np.int64]) -> list[str]:
         """Return index labels, ``"index 17"``."""
-        labels = self.frame.index.take(positions).tolist()
-        return [f"index {label!r}" for label in labels]
+        return [f"index {label!r}" for label in self.frame.index.take(positions).tolist()]
 
     def _refuse_broken(self, column: str, values: pd.Series) -> None:
-        broken = np.flatnonzero(values.map(is_broken).to_numpy(dtype=bool))
+        broken = np.flatnonzero(values.map(_is_broken).to_numpy(dtype=bool))
         if len(broken):
             raise DataError(
                 f"Text of {self.name} must be whole Unicode characters; column {column!r}, "
@@ -197,100 +117,293 @@ class StackedTable:
 
     def where(self, positions: NDArray[np.int64]) -> list[str]:
         """Return file and line."""
-        return [self._where(int(position)) for position in positions]
-
-    def _where(self, position: int) -> str:
-        part = int(np.searchsorted(self._starts, position, side="right")) - 1
-        table = self.tables[part]
-        local = np.array([position - self._starts[part]], dtype=np.int64)
-        return f"{table.where(local)[0]} of {table.name}"
-
-
-def list_places(table: Table, positions: NDArray[np.int64]) -> str:
-    """Return the first places and how many more there are: ``"line 3, line 9 and 4 more"``."""
-    shown = table.where(positions[:_LISTED])
-    more = len(positions) - len(shown)
-    if more:
-        return f"{', '.join(shown)} and {more:,} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+        places = []
+        for position in positions:
+            part = int(np.searchsorted(self._starts, position, side="right")) - 1
+            table, local = self.tables[part], np.array([position - self._starts[part]])
+            places.append(f"{table.where(local)[0]} of {table.name}")
+        return places
 
 
-def _open_file(path: Path, options: TextOptions) -> Table:
-    """Open one file by what it holds, and by its suffix where that cannot be told."""
-    suffix = file_suffix(path)
-    found = "Parquet" if suffix in _PARQUET else binary_format(path)
-    if found == "Parquet" and file_suffix(path) == path.suffix.lower():
-        return ParquetTable([path], path.name)
-    if found or suffix in (".xlsx", ".xls", ".pkl", ".pickle", ".feather", ".h5", ".npz"):
-        what = f"it holds {found}" if found else f"its suffix is '{suffix}'"
-        raise DataError(
-            f"'{path.name}' must be CSV, TSV, JSON lines (.jsonl) or Parquet; {what}. Read it with "
-            "pandas and give the DataFrame, or convert it to CSV."
-        )
-    encoding = options.encoding or "utf-8-sig"
-    if suffix in _JSON or holds_json(path, encoding):
-        return JsonTable(path, encoding)
-    if options == TextOptions(encoding=options.encoding) and lists_items(path, encoding):
-        return ListedItems(path, encoding)
-    if lists_users(path, encoding):
-        return ListedUsers(path, encoding)
-    return TextFile(path, options)
+class _LinesTable:
+    """A text file of which each row is known by its line."""
+
+    names: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, path: Path, encoding: str = "utf-8-sig") -> None:
+        self.path, self.encoding = path, encoding
+        self.name = path.name
+        self.columns = list(self.names)
+        self._lines: Sequence[int] | NDArray[np.int64] = []
+
+    def where(self, positions: NDArray[np.int64]) -> list[str]:
+        """Return line numbers, counted from 1 in the file."""
+        return [f"line {self._lines[position]}" for position in positions]
+
+    def _numbered(self) -> Iterator[tuple[int, str]]:
+        with reading(self.path, self.encoding) as lines:
+            yield from enumerate(lines, start=1)
 
 
-def _open_folder(path: Path, options: TextOptions) -> Table:
-    """Open a folder: a snapshot, Parquet where it holds any, else its text files."""
-    if (path / "manifest.json").is_file():
-        read_manifest(path, kind="snapshot")
-        return ParquetTable([path / "interactions.parquet"], path.name)
-    files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
-    parquet = [file for file in files if _is_parquet(file)]
-    if parquet:
-        others = [file for file in files if file not in parquet and file_suffix(file) != ".txt"]
-        texts = [file.name for file in others if _known_text(file)]
-        if texts:
+def lists_items(lines: Sequence[str]) -> bool:
+    r"""Say whether the first lines each begin with the count of the integers that follow.
+
+    A table has as many fields in every line, so lines of one length are taken for a table.
+
+    Examples
+    --------
+    >>> lists_items(["2 7 9\n", "1 7\n"])
+    True
+    """
+    rows = [line.split() for line in lines]
+    counted = all(row and row[0].isdecimal() and int(row[0]) == len(row) - 1 for row in rows)
+    return counted and len({len(row) for row in rows}) > 1
+
+
+class ListedItems(_LinesTable):
+    """One line a user with all items, as CiteULike-a and Amazon-Book are distributed [1]_.
+
+    The user's id is the line number, counted from 0, as in the files that come with them.
+
+    References
+    ----------
+    .. [1] H. Wang, B. Chen, W.-J. Li. Collaborative Topic Regression with Social Regularization
+       for Tag Recommendation. IJCAI 2013; the file ``users.dat``.
+    """
+
+    names = ("user_id", "item_id")
+
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return one row for each user and item, as strings."""
+        rows = [self._items(number, line) for number, line in self._numbered()]
+        users = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+        self._lines = users + 1
+        items = np.array([item for row in rows for item in row], dtype=str)
+        table = {"user_id": users.astype(str), "item_id": items}
+        return pd.DataFrame({name: pd.array(table[name], dtype="str") for name in columns})
+
+    def _items(self, number: int, line: str) -> list[str]:
+        count, *items = line.split() or ["0"]
+        if not count.isdecimal() or int(count) != len(items):
             raise DataError(
-                f"'{path}' must hold Parquet files or text files; it holds both, such as "
-                f"{texts[0]}. Name a file, or give a glob such as '{path / '*.parquet'}'."
+                f"Each line of {self.name} must hold a count and that many item ids; line "
+                f"{number} says {count} and holds {len(items)}. Correct the line."
             )
-        return ParquetTable(parquet, path.name)
-    return _open_files([file for file in files if _known_text(file)], str(path), options)
+        return items
 
 
-def _is_parquet(file: Path) -> bool:
-    """Say whether a file is Parquet by its suffix, or by its bytes, as Hive names no suffix."""
-    with suppress(DataError):  # a stranger in the folder
-        return file_suffix(file) in _PARQUET or binary_format(file) == "Parquet"
-    return False
+def lists_users(lines: Sequence[str]) -> bool:
+    r"""Say whether a file is in blocks of users, each under its item: ``7:``, then ``ann,4``.
+
+    Examples
+    --------
+    >>> lists_users(["7:\n", "ann,4,2005-09-06\n"])
+    True
+    """
+    first, second = (line.strip() for line in [*lines, "", ""][:2])
+    return re.fullmatch(r"\d+:", first) is not None and "," in second
 
 
-def _open_glob(pattern: Path, options: TextOptions) -> Table:
-    """Open the files a glob finds, in the order of their names."""
-    base = Path(pattern.anchor)
-    found = sorted(base.glob(str(pattern.relative_to(base))))
-    return _open_files([path for path in found if path.is_file()], str(pattern), options)
+class ListedUsers(_LinesTable):
+    """Users with ratings and dates under a line with their item, as Netflix published them."""
 
+    names = ("user_id", "item_id", "rating", "timestamp")
 
-def _open_files(files: list[Path], name: str, options: TextOptions) -> Table:
-    if not files:
-        raise DataError(
-            f"`source` must hold CSV, TSV, JSON-lines or Parquet files; none is in '{name}'. "
-            "Check the path and the suffixes."
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return one row for each user and item, as strings."""
+        lines, rows, item = [], [], ""
+        for number, line in self._numbered():
+            fields = line.strip().split(",")
+            if len(fields) > 3:
+                raise DataError(
+                    f"Each line of {self.name} must hold user, rating and date; line {number} "
+                    f"has {len(fields)} fields. Correct the line."
+                )
+            if len(fields) == 1:
+                item = fields[0].removesuffix(":")
+            else:
+                lines.append(number)
+                rows.append([fields[0], item, *fields[1:], *[""] * (3 - len(fields))])
+        self._lines = lines
+        return pd.DataFrame(rows, columns=self.columns, dtype="str")[list(columns)].replace(
+            "", None
         )
-    if all(file_suffix(file) in _PARQUET for file in files):
-        return ParquetTable(files, name)
-    tables = [_open_file(file, options) for file in files]
-    return tables[0] if len(tables) == 1 else StackedTable(tables, name)
 
 
-def _known_text(path: Path) -> bool:
-    return file_suffix(path) in _JSON or is_text(file_suffix(path))
+class JsonTable(_LinesTable):
+    """One JSON object a line, or a list of objects; numbers and strings keep their types."""
+
+    def __init__(self, path: Path, encoding: str = "utf-8-sig") -> None:
+        super().__init__(path, encoding)
+        self._places: list[str] = []
+        records = list(self._records())
+        # The union of the keys, in order of appearance: an object may leave a null key out.
+        self.columns = list(dict.fromkeys(key for record in records for key in record))
+        if len(records) == 1 and all(isinstance(one, dict | list) for one in records[0].values()):
+            raise self._one_object()
+        try:
+            # Column by column, because pandas makes floats of whole numbers beside a null.
+            self._frame = pd.DataFrame(
+                {name: _column([record.get(name) for record in records]) for name in self.columns}
+            )
+        except UnicodeEncodeError as error:  # such as "\ud800" alone
+            pairs = zip(self._places, records, strict=True)
+            place = next(place for place, record in pairs if _is_broken(record))
+            raise DataError(
+                f"Text of {self.name} must be whole Unicode characters; {place} holds half of one, "
+                "a lone surrogate. Write the file again from its source."
+            ) from error
+
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the columns; an object without the key has a null there."""
+        return self._frame[list(columns)]
+
+    def where(self, positions: NDArray[np.int64]) -> list[str]:
+        """Return line numbers, counted from 1 in the file, or numbers in the list."""
+        return [self._places[position] for position in positions]
+
+    def _records(self) -> Iterator[dict[str, object]]:
+        lines = self._numbered()
+        listed = file_suffix(self.path) == ".json"
+        for number, line in lines:
+            if not self._places and listed and line[:1] in "[{":
+                yield from self._listed(line, (rest for _, rest in lines))
+            elif line.strip():
+                yield self._record(line, f"line {number}")
+
+    def _listed(self, line: str, rest: Iterable[str]) -> Iterator[dict[str, object]]:
+        """Yield the objects of a list, or the first of JSON lines."""
+        try:
+            yield self._record(line, "line 1")
+            return
+        except DataError as error:
+            refused = error
+        try:
+            found = json.loads(line + "".join(rest))
+        except (ValueError, RecursionError):
+            raise refused from None
+        if not isinstance(found, list):
+            raise self._one_object()
+        for number, record in enumerate(found, start=1):
+            yield self._record(record, f"object {number}")
+
+    def _one_object(self) -> DataError:
+        return DataError(
+            f"{self.name} must hold one JSON object a line, or a list of objects; it holds one "
+            'object. Write it with orient="records", lines=True.'
+        )
+
+    def _record(self, found: Any, place: str) -> dict[str, object]:
+        try:
+            record = json.loads(found) if isinstance(found, str) else found
+            what = "" if isinstance(record, dict) else f"holds a {type(record).__name__}"
+        except (ValueError, RecursionError) as error:
+            what = f"is not JSON ({error})"
+        if what:
+            raise DataError(
+                f"Each line of {self.name} must be one JSON object; {place} {what}. Write one "
+                "object a line (JSON lines)."
+            )
+        self._places.append(place)
+        return record
 
 
-def _hidden(file: Path, folder: Path) -> bool:
-    """Say whether a file is a marker such as ``_SUCCESS`` or ``.part.crc``."""
-    return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+def _is_broken(value: object) -> bool:
+    """Say whether a text, or any text in it, has a lone surrogate, which no file can hold."""
+    if isinstance(value, dict | list):
+        return any(map(_is_broken, value.values() if isinstance(value, dict) else value))
+    if not isinstance(value, str) or value.isascii():
+        return False
+    return value != value.encode(errors="ignore").decode()
 
 
-def _repeated(names: Iterable[str]) -> list[str]:
-    counts = pd.Series(list(names), dtype=object).value_counts()
-    return [str(name) for name in counts.index[counts > 1]]
+def _column(values: list[Any]) -> pd.Series:
+    """Return a column as pandas infers it, but whole numbers beside a null as objects."""
+    column = pd.Series(values, dtype=object)
+    inferred = column.infer_objects()
+    whole = {type(one) for one in values} == {int, type(None)}
+    return column if whole else pd.Series(values) if inferred.dtype == object else inferred
+
+
+@dataclass
+class ParquetTable:
+    """A Parquet file or a folder of them, ``key=value`` partitions read as columns.
+
+    The columns are those that any file has; whole numbers and floats of one column become floats.
+    """
+
+    paths: list[Path]
+    name: str
+    columns: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        paths = [str(path) for path in self.paths]
+        where = paths[0] if len(paths) == 1 else paths
+        how = {"format": "parquet", "partitioning": "hive"}
+        try:
+            found = dataset.dataset(where, **how)
+            self._dataset = dataset.dataset(where, schema=self._union(found), **how)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+        self.columns = list(self._dataset.schema.names)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, in their order."""
+        return [Path(file) for file in self._dataset.files]
+
+    def has_numbers(self, column: str) -> bool:
+        """Say whether a column holds something else than times."""
+        return not pa.types.is_temporal(self._dataset.schema.field(column).type)
+
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the columns; the others are not read from the disk."""
+        try:
+            table = self._dataset.to_table(columns=list(columns))
+            # Floats would merge whole numbers beyond 2**53 beside a null.
+            frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            raise self._unreadable(error) from error
+        return frame.reset_index(drop=True)
+
+    def where(self, positions: NDArray[np.int64]) -> list[str]:
+        """Return row numbers, counted from 1 over all files in their order."""
+        return [f"row {position + 1}" for position in positions]
+
+    def _union(self, found: Any) -> Any:
+        """Return the columns of all files, each with the type that holds what any of them has."""
+        known = {one.name: one.with_type(_decoded(one.type)) for one in found.schema}
+        for fragment in found.get_fragments():
+            for one in fragment.physical_schema:
+                one = one.with_type(_decoded(one.type))
+                both = [pa.schema([known.setdefault(one.name, one)]), pa.schema([one])]
+                try:
+                    joined = pa.unify_schemas(both, promote_options="permissive")
+                except pa.ArrowException as error:
+                    raise DataError(
+                        f"Column {one.name!r} must have one type in all files of '{self.name}'; it "
+                        f"is {one.type} in {Path(fragment.path).name} and {known[one.name].type} "
+                        "in others. Write the files again with one type."
+                    ) from error
+                known[one.name] = joined.field(0)
+        return pa.schema(list(known.values()))
+
+    def _unreadable(self, error: Exception) -> DataError:
+        if isinstance(error, DataError):
+            return error
+        if isinstance(error, PermissionError):
+            return unreadable(self.name, error)
+        if isinstance(error, UnicodeEncodeError):
+            return DataError(
+                f"'{self.name}' must have a path that Arrow can write as UTF-8; {error}. Set "
+                "PYTHONUTF8=1, or move the file."
+            )
+        return DataError(
+            f"'{self.name}' must be readable as Parquet; pyarrow says: {first_line(error)}. "
+            "The file may be half-written or of another format: write it again."
+        )
+
+
+def _decoded(kind: Any) -> Any:
+    """Return the type of categories as that of what they stand for."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -1,13 +1,12 @@
-"""Delimited text: encoding, delimiter and header recognized, and lines found again for errors."""
+"""Delimited text: delimiter and header recognized, and lines found again for errors."""
 
-import codecs
 import csv
 import io
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,11 +17,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys_lib.errors import DataError
+from recsys_lib.naming import first_line
 from recsys_lib.sources.columns import looks_like_header, plain_name
-from recsys_lib.sources.containers import unpacked, unreadable
-from recsys_lib.sources.options import TextOptions
+from recsys_lib.sources.containers import (
+    reading,
+    told_encoding,
+    undecodable,
+    unpacked,
+    unreadable,
+)
+from recsys_lib.sources.options import ReadOptions
 
-_TEXT = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data", ".inter", ".item", ".user", ".psv")
 _DELIMITERS = ("\t", "::", ",", ";", "|")
 _BLANKS = r"\s+"
 _RECBOLE_TYPES = ("token", "token_seq", "float", "float_seq")
@@ -41,13 +46,13 @@ class TextFile:
     """
 
     path: Path
-    options: TextOptions = field(default_factory=TextOptions)
+    options: ReadOptions = field(default_factory=ReadOptions)
     name: str = field(init=False)
     columns: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.name = self.path.name
-        self._encoding = _encoding(self.path, self.options.encoding)
+        self._encoding = told_encoding(self.path, self.options.encoding)
         self._skipped = 0
         sample, declared = self._sample()
         self._delimiter = self.options.delimiter or declared or _delimiter(sample)
@@ -74,7 +79,7 @@ class TextFile:
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 frame = self._parse(columns)
         except (UnicodeError, LookupError) as error:
-            raise _undecodable(self.name, self._encoding, error) from error
+            raise undecodable(self.name, self._encoding, error) from error
         except pd.errors.EmptyDataError as error:
             raise _empty(self.name) from error
         except DataError:
@@ -242,34 +247,6 @@ class TextFile:
         return found
 
 
-def is_text(suffix: str) -> bool:
-    """Say whether a suffix is one of delimited text."""
-    return suffix in _TEXT
-
-
-@contextmanager
-def reading(path: Path, encoding: str, *, newline: str | None = None) -> Iterator[TextIO]:
-    """Open a text file, compressed or not; what goes wrong is a `DataError`."""
-    try:
-        with (
-            unpacked(path) as raw,
-            io.TextIOWrapper(raw, encoding=encoding, newline=newline) as file,
-        ):
-            yield file
-    except (UnicodeError, LookupError) as error:
-        raise _undecodable(path.name, encoding, error) from error
-
-
-def _encoding(path: Path, given: str | None) -> str:
-    """Return the encoding given, else UTF-8; a byte-order mark is never part of the text."""
-    with unpacked(path) as file:
-        start = file.read(4)
-    family = (given or "utf").lower().replace("_", "-")
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and family.startswith("utf"):
-        return "utf-16"
-    return "utf-8-sig" if family in ("utf", "utf-8", "utf8") else str(given)
-
-
 def _delimiter(lines: Sequence[str]) -> str:
     """Return the delimiter that cuts the header into most fields, and other lines alike."""
     header = {sign: len(_split(lines[0], sign)) for sign in _DELIMITERS}
@@ -301,14 +278,5 @@ def _empty(name: str) -> DataError:
     return DataError(f"{name} must hold a header and rows; it is empty. Check the export.")
 
 
-def _undecodable(name: str, encoding: str, error: Exception) -> DataError:
-    return DataError(
-        f"{name} must be text in the encoding '{encoding.removesuffix('-sig')}'; {_reason(error)}. "
-        'Give the right one, such as encoding="latin-1", or save the file as UTF-8.'
-    )
-
-
 def _reason(error: Exception) -> str:
-    """Return the first line of another library's message, without its prefix."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].removeprefix("Error tokenizing data. C error: ").strip().rstrip(".")
+    return first_line(error).removeprefix("Error tokenizing data. C error: ").strip()

@@ -1,7 +1,6 @@
 """The settings of a world, their units, and the presets."""
 
 import dataclasses
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from recsys_lib.checks import (
     check_positive,
 )
 from recsys_lib.errors import ConfigError
+from recsys_lib.naming import did_you_mean
 
 __all__ = ["PRESETS", "WorldSettings", "settings_from"]
 
@@ -209,7 +209,6 @@ def settings_from(preset: str = "default", *, seed: int = 0, **changes: Any) -> 
     known = [field.name for field in dataclasses.fields(WorldSettings)]
     for name in changes:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, known)
             raise ConfigError(f"Unknown setting {name!r}.{hint} Known: {', '.join(known)}.")
     return WorldSettings(**{**PRESETS[preset], **changes, "seed": seed})

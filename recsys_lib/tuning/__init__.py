@@ -1,17 +1,18 @@
 """Choosing settings, on validation only."""
 
-from recsys_lib.tuning.approach import (
+from recsys_lib.tuning.catalog import Options, Range
+from recsys_lib.tuning.method import (
+    Choice,
     approach_by_setting,
     approach_ceiling,
     approach_in_world,
+    candidate_families,
+    choose,
     contest,
     fit_and_evaluate,
+    leave_out_costly,
 )
-from recsys_lib.tuning.choosing import Choice, choose
-from recsys_lib.tuning.families import candidate_families, leave_out_costly
-from recsys_lib.tuning.gains import measure_gains, summarize
-from recsys_lib.tuning.parameters import as_call, write_best
-from recsys_lib.tuning.ranges import Options, Range
+from recsys_lib.tuning.results import as_call, measure_gains, summarize, write_best
 from recsys_lib.tuning.search import search, search_all
 from recsys_lib.tuning.spaces import Space
 

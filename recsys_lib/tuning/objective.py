@@ -7,19 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate, parse_metric
 from recsys_lib.models.epochs import EpochRecommender
 from recsys_lib.training import resuming
-from recsys_lib.tuning.candidates import recommender_of, settings_of, with_settings
-from recsys_lib.tuning.spaces import Space
-from recsys_lib.tuning.workers import ERROR, VOID, WORKER, myself, rank_of
-
-__all__ = ["SECONDS", "Failed", "Objective", "Void"]
-
-#: Attribute of a trial: seconds from settings to metric.
-SECONDS = "seconds"
+from recsys_lib.tuning.spaces import Space, recommender_of, settings_of, with_settings
+from recsys_lib.tuning.studies import ERROR, SECONDS, VOID, WORKER, myself, rank_of
 
 # What models measure after an epoch, and whether more of it is better.
 _WATCHED = {"ndcg@100": True, "validation_rmse": False}
@@ -33,6 +28,14 @@ class Failed(Exception):
 
 class Void(Exception):
     """The trial ended for reasons other than its settings; it does not count."""
+
+
+def _suggest(trial: optuna.Trial, name: str, asked: BaseDistribution) -> Any:
+    """Ask a trial for a value, as a study stores it."""
+    if isinstance(asked, CategoricalDistribution):
+        return trial.suggest_categorical(name, asked.choices)
+    suggest = trial.suggest_int if isinstance(asked, IntDistribution) else trial.suggest_float
+    return suggest(name, asked.low, asked.high, log=asked.log)
 
 
 class Objective:
@@ -83,7 +86,8 @@ class Objective:
             trial.set_user_attr(VOID, "beyond the budget")
             raise Void
         settings = {
-            name: one.decode(one.suggest(trial, name)) for name, one in self._space.ranges.items()
+            name: one.decode(_suggest(trial, name, one.distribution()))
+            for name, one in self._space.ranges.items()
         }
         began = time.perf_counter()
         with self._told_to(trial, rank):

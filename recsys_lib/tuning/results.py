@@ -1,27 +1,19 @@
-"""The result of a search: best settings, model, all trials, and parameter importance."""
+"""The result of a search: its trials, its call and parameter file, and what is left on the test."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+import yaml
 
-from recsys_lib.tuning.objective import SECONDS
-from recsys_lib.tuning.spaces import Space
-from recsys_lib.tuning.workers import ERROR, counted
-
-__all__ = ["SearchResult", "best_of", "finished_trials", "importance_of", "trials_of"]
-
-_STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
-_DIED = "The process died of these settings, again and again."
-# Two trials make a difference; an importance takes some more.
-_ENOUGH = 5
+from recsys_lib.artifacts import check_replaceable, write_atomic
+from recsys_lib.dataset import Split
+from recsys_lib.errors import ConfigError
+from recsys_lib.evaluation import compare, evaluate, holm, parse_metric
+from recsys_lib.progress import track
+from recsys_lib.tuning.spaces import Space, settings_of, with_settings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,75 +70,218 @@ class SearchResult:
         )
 
 
-def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the finished trials that count, by number."""
-    return [one for one in counted(study.get_trials(deepcopy=False)) if one.state.is_finished()]
-
-
-def trials_of(study: optuna.Study, space: Space, metric: str) -> pd.DataFrame:
-    """Return the table of the finished trials of a study that count."""
-    found = finished_trials(study)
-    table = pd.DataFrame(
-        [{"trial": place, **_row(one, space, metric)} for place, one in enumerate(found)]
-    )
-    running_best = table[metric].cummax() if _maximizes(study) else table[metric].cummin()
-    table.insert(table.columns.get_loc(metric) + 1, "best", running_best.ffill())
-    return table
-
-
-def _row(trial: FrozenTrial, space: Space, metric: str) -> dict[str, Any]:
-    died = _DIED if trial.state == TrialState.FAIL else ""
-    return {
-        "state": _STATES[trial.state],
-        metric: trial.value if trial.state == TrialState.COMPLETE else np.nan,
-        "epochs_run": max(trial.intermediate_values, default=np.nan),
-        "seconds": trial.user_attrs.get(SECONDS, np.nan),
-        "error": trial.user_attrs.get(ERROR, died),
-        **_settings(trial, space),
+#: Model -> hyper-parameter -> parameter of the notebook that trains it.
+NOTEBOOK_PARAMETERS: dict[str, dict[str, str]] = {
+    # 03_train_autoencoder
+    "Autoencoder": {
+        "hidden_dims": "HIDDEN_DIMS",
+        "input_dropout": "INPUT_DROPOUT",
+        "dropout": "DROPOUT",
+        "l2": "L2",
+        "learning_rate": "LEARNING_RATE",
+        "batch_size": "BATCH_SIZE",
+        "epochs": "EPOCHS",
     }
+}
 
 
-def best_of(study: optuna.Study, space: Space) -> tuple[int, dict[str, Any]]:
-    """Return the row of the best trial in `trials_of` and its settings; ties go to the first.
+def notebook_parameters(model: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings under the parameter names of the notebook that trains the model.
 
     Raises
     ------
-    ValueError
-        If no trial was complete.
+    ConfigError
+        If no notebook trains the model, or a setting has no parameter there.
+
+    Examples
+    --------
+    >>> notebook_parameters("Autoencoder", {"hidden_dims": (64,), "learning_rate": 0.001})
+    {'HIDDEN_DIMS': [64], 'LEARNING_RATE': 0.001}
     """
-    finished = finished_trials(study)
-    complete = [one for one in finished if one.state == TrialState.COMPLETE]
-    if not complete:
-        raise ValueError(
-            f"At least one trial must complete; all {len(finished)} of the study failed. "
-            "Narrow the space, or begin with a smaller model."
+    names = NOTEBOOK_PARAMETERS.get(model)
+    if names is None:
+        raise ConfigError(
+            f"A parameter file must be for a model that a notebook trains, "
+            f"{', '.join(NOTEBOOK_PARAMETERS)}; got {model}. Give its settings in Python, as "
+            f"{model}(...)."
         )
-    values = [one.value for one in complete]
-    best = complete[values.index(max(values) if _maximizes(study) else min(values))]
-    return finished.index(best), _settings(best, space)
+    homeless = sorted(settings.keys() - names.keys())
+    if homeless:
+        raise ConfigError(
+            f"A parameter file of {model} must hold {', '.join(names)}; {homeless[0]!r} is no "
+            "parameter of its notebook. Search without it: Space.of(...).only(...)."
+        )
+    plain = {key: list(one) if isinstance(one, tuple) else one for key, one in settings.items()}
+    return {names[key]: plain[key] for key in names if key in plain}
 
 
-def _settings(trial: FrozenTrial, space: Space) -> dict[str, Any]:
-    # A trial that died may have got some of its settings only.
-    return {
-        name: one.decode(trial.params[name]) if name in trial.params else None
-        for name, one in space.ranges.items()
-    }
+def write_best(result: SearchResult, path: Path | str) -> dict[str, Any]:
+    """Write the best settings as a parameter file, atomically: ``recsys run -f best.yaml``.
+
+    What was not searched but is a parameter, such as the epochs, is written as it was in the
+    search: the notebook then trains the very model that was found.
+
+    Parameters
+    ----------
+    result : SearchResult
+    path : Path or str
+
+    Returns
+    -------
+    dict
+        The parameters written.
+
+    Raises
+    ------
+    ConfigError
+        As `notebook_parameters`.
+    ArtifactError
+        If `path` holds something else than an earlier result.
+    """
+    model = result.space.model
+    notebook_parameters(model, result.settings)
+    own = settings_of(result.model)
+    wanted = {key: own[key] for key in NOTEBOOK_PARAMETERS[model]}
+    parameters = notebook_parameters(model, wanted)
+    said = (
+        f"# {model}: {result.metric} {result.value:.6g} on validation, {result.first_value:.6g} as "
+        f"given; best of {len(result.trials)} trials of study {result.study}.\n"
+    )
+    check_replaceable(path, ours=is_best)
+    with write_atomic(path) as part:
+        part.write_text(said + yaml.safe_dump(parameters, sort_keys=False), encoding="utf-8")
+    return parameters
 
 
-def importance_of(study: optuna.Study) -> pd.Series:
-    """Return the share of the metric's variance that each hyper-parameter explains."""
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-
-    empty = pd.Series(dtype=float, name="importance")
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < _ENOUGH:
-        return empty
-    try:
-        found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-    except RuntimeError:  # all trials alike: nothing to explain
-        return empty
-    return pd.Series(found, name="importance", dtype=float)
+def is_best(file: Path) -> bool:
+    """Whether `write_best` wrote this file."""
+    return " trials of study " in file.read_text(encoding="utf-8").partition("\n")[0]
 
 
-def _maximizes(study: optuna.Study) -> bool:
-    return study.direction == optuna.study.StudyDirection.MAXIMIZE
+def as_call(model: str, settings: Mapping[str, Any], *, digits: int | None = None) -> str:
+    """Return the Python call that creates a model with these settings.
+
+    Parameters
+    ----------
+    model : str
+        Name of its class.
+    settings : mapping
+        By name.
+    digits : int, optional
+        Significant digits of the numbers, for reading; all by default.
+
+    Examples
+    --------
+    >>> as_call("EASE", {"l2": 120.512})
+    'EASE(l2=120.512)'
+    >>> as_call("EASE", {"l2": 120.512}, digits=3)
+    'EASE(l2=121.0)'
+    """
+    if digits is not None:
+        settings = {
+            name: float(f"{value:.{digits}g}") if isinstance(value, float) else value
+            for name, value in settings.items()
+        }
+    return f"{model}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
+
+
+_BEFORE, _AFTER = "as given", "tuned"
+_ENDS = ("complete", "pruned", "failed")
+
+
+def summarize(results: Mapping[str, SearchResult]) -> pd.DataFrame:
+    """Return one row for each search: the metric as given and at best, and its trials by state.
+
+    Parameters
+    ----------
+    results : mapping of str to SearchResult
+        By name in the table, as `search_all` returns them.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``as given``, ``best``, ``complete``, ``pruned`` and ``failed``.
+    """
+    rows = {}
+    for name, result in results.items():
+        states = result.trials["state"].value_counts().reindex(_ENDS, fill_value=0)
+        rows[name] = {_BEFORE: result.first_value, "best": result.value, **states}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.astype(dict.fromkeys(_ENDS, int))
+
+
+def measure_gains(
+    results: Mapping[str, SearchResult],
+    split: Split,
+    metric: str,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2_000,
+    seed: int = 0,
+    **options: Any,
+) -> pd.DataFrame:
+    """Compare each tuned model on the test part with the same model before tuning.
+
+    This is where the test is looked at: once, after everything is chosen.
+
+    Parameters
+    ----------
+    results : mapping of str to SearchResult
+        By name in the table.
+    split : Split
+        The one that was searched on.
+    metric : str
+        The one that was searched for.
+    confidence : float
+        Of the intervals.
+    n_resamples, seed : int
+        Of the paired bootstrap over users.
+    **options
+        Passed on to `evaluate`: ``min_value``, ``rating_scale``.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``model``: ``as given`` and ``tuned``, the metric on the test; ``gain``, by how
+        much tuning made it better (positive also where lower is better), with its interval ``low``
+        and ``high``; ``p_holm``, corrected for the number of models; ``certain``, whether it is
+        below 1 - `confidence`; ``promised``, the gain on the validation part.
+
+    Notes
+    -----
+    The validation part flatters what was chosen by it, so what is promised is more than what is
+    kept. One more fit for each model, of the settings it came with.
+    """
+    sign = -1.0 if parse_metric(metric).higher_is_better is False else 1.0
+    rows = {}
+    with track("measure gains", len(results), "models") as task:
+        for name, result in results.items():
+            given = with_settings(result.model, result.first)
+            given.fit(split.train, validation=split.validation)
+            reports = [
+                evaluate(model, split.test, [metric], name=label, **options)
+                for label, model in ((_BEFORE, given), (_AFTER, result.model))
+            ]
+            found = compare(
+                reports, [metric], confidence=confidence, n_resamples=n_resamples, seed=seed
+            )
+            promised = sign * (result.value - result.first_value) + 0.0
+            rows[name] = _gain(found.table.iloc[0], sign) | {"promised": promised}
+            task.step()
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    table.insert(5, "p_holm", holm(table.pop("p_value")))
+    table.insert(6, "certain", table["p_holm"] < 1 - confidence)
+    return table
+
+
+def _gain(pair: pd.Series, sign: float) -> dict[str, float]:
+    """Turn a comparison, which lists the better model first, into a gain from before to after."""
+    if pair["a"] == _BEFORE:
+        before, after, sign = pair["value_a"], pair["value_b"], -sign
+    else:
+        before, after = pair["value_b"], pair["value_a"]
+    # Adding nothing turns a negative zero into a plain one.
+    low, high = sorted((sign * pair["low"] + 0.0, sign * pair["high"] + 0.0))
+    gain = sign * pair["difference"] + 0.0
+    values = {"gain": gain, "low": low, "high": high, "p_value": pair["p_value"]}
+    return {_BEFORE: before, _AFTER: after, **values}

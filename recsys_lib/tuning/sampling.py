@@ -9,9 +9,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from recsys_lib.seeding import seed_from
-from recsys_lib.tuning.workers import rank_of
-
-__all__ = ["RankedTPE"]
+from recsys_lib.tuning.studies import rank_of
 
 
 class RankedTPE(BaseSampler):  # type: ignore[misc]

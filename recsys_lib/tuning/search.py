@@ -10,18 +10,15 @@ from recsys_lib.dataset import Split
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import parse_metric
 from recsys_lib.progress import Task, clear, track
-from recsys_lib.tuning.candidates import as_model, settings_of, with_settings
-from recsys_lib.tuning.facts import describe
-from recsys_lib.tuning.sealing import sealed
-from recsys_lib.tuning.spaces import Space
+from recsys_lib.tuning.results import SearchResult
+from recsys_lib.tuning.seal import describe, sealed
+from recsys_lib.tuning.spaces import Space, as_model, settings_of, with_settings
 
 if TYPE_CHECKING:
     import optuna
 
     from recsys_lib.tuning.objective import Objective
-    from recsys_lib.tuning.results import SearchResult
 
-__all__ = ["search", "search_all"]
 
 OnTrial = Callable[[dict[str, Any]], object]
 
@@ -42,7 +39,7 @@ def search(
     prune: bool = True,
     on_trial: OnTrial | None = None,
     **options: Any,
-) -> "SearchResult":
+) -> SearchResult:
     """Search for the settings of a model that score best on the validation part.
 
     Parameters
@@ -153,7 +150,7 @@ def search_all(
     study: str | None = None,
     on_trial: OnTrial | None = None,
     **options: Any,
-) -> "dict[str, SearchResult]":
+) -> dict[str, SearchResult]:
     """Search several models with the same budget each, for a fair comparison.
 
     Parameters
@@ -248,8 +245,7 @@ def _use_up(
     tell: Callable[[int], None],
 ) -> None:
     """Run trials until the budget of the study is used up by all its workers."""
-    from recsys_lib.tuning.objective import SECONDS
-    from recsys_lib.tuning.workers import Watch, counted
+    from recsys_lib.tuning.studies import SECONDS, Watch, counted
 
     watch = Watch(study)
     watch.settle()
@@ -289,7 +285,7 @@ def _teller(
     study: "optuna.Study", space: Space, metric: str, on_trial: OnTrial | None, task: Task
 ) -> Callable[[int], None]:
     """Return the callback that reports a finished trial, if it counts."""
-    from recsys_lib.tuning.results import finished_trials, trials_of
+    from recsys_lib.tuning.studies import finished_trials, trials_of
 
     def tell(number: int) -> None:
         places = [one.number for one in finished_trials(study)]
@@ -304,8 +300,8 @@ def _teller(
 
 def _result(
     study: "optuna.Study", place: str, model: Any, space: Space, split: Split, metric: str
-) -> "SearchResult":
-    from recsys_lib.tuning.results import SearchResult, best_of, importance_of, trials_of
+) -> SearchResult:
+    from recsys_lib.tuning.studies import best_of, importance_of, trials_of
 
     table = trials_of(study, space, metric)
     row, settings = best_of(study, space)

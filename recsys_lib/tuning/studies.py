@@ -1,23 +1,37 @@
-"""Study storage: in memory, in a file, or in a database shared by machines."""
+"""Studies: a storage that outlives its workers, the trials that count, and what they found."""
 
 import contextlib
+import os
+import socket
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
+import pandas as pd
+import psutil
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys_lib.errors import ArtifactError, ConfigError
-from recsys_lib.sources.secrets import PASSWORD, find_password, plain_reason, shown_url, split_url
-from recsys_lib.tuning.facts import check_same
-
-__all__ = ["open_study", "quiet"]
+from recsys_lib.sources.sql import PASSWORD, find_password, plain_reason, shown_url, split_url
+from recsys_lib.tuning.seal import check_same
+from recsys_lib.tuning.spaces import Space
 
 FACTS = "search"
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+_DIED = "The process died of these settings, again and again."
+# Two trials make a difference; an importance takes some more.
+_ENOUGH = 5
 # A worker on another machine that has said nothing for so long is dead.
 _HEARTBEAT_S, _GRACE_S = 20, 90
 # SQLite lets one write at a time; the others wait their turn.
@@ -140,3 +154,179 @@ def _address(storage: Path | str) -> tuple[str, dict[str, Any]]:
         )
     secret = find_password(parts)
     return text, {} if secret is None else {"password": secret}
+
+
+#: Attribute of a trial whose settings could not be fitted: it counts, as failed.
+ERROR = "error"
+#: Attribute of a trial: seconds from settings to metric.
+SECONDS = "seconds"
+#: Attribute of a trial that ended for no fault of its settings: it does not count.
+VOID = "void"
+#: Attribute of a trial: who works on it.
+WORKER = "worker"
+
+# A process that dies over the same settings this often dies of them, of memory most likely.
+_DEATHS = 3
+# Seconds after which a trial that nobody has put a name to is given up.
+_NAMELESS_S = 15.0
+
+
+def counted(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count toward the budget, by number.
+
+    Left out are those that ended for no fault of their settings: interrupted, beyond the budget,
+    or with the death of their process. Who dies three times of the same settings has failed.
+    """
+    deaths: Counter[str] = Counter()
+    found = []
+    for trial in sorted(trials, key=lambda one: one.number):
+        if trial.state != TrialState.FAIL or ERROR in trial.user_attrs:
+            found.append(trial)
+        elif VOID not in trial.user_attrs and trial.params:
+            settings = repr(sorted(trial.params.items()))
+            deaths[settings] += 1
+            if deaths[settings] == _DEATHS:
+                found.append(trial)
+    return found
+
+
+def rank_of(study: optuna.Study, number: int) -> int:
+    """Return the rank of a trial in the budget: how many counted trials precede it.
+
+    The number itself will not do: a trial repeated after a death has another number, and must be
+    the same trial all the same.
+    """
+    before = [one for one in study.get_trials(deepcopy=False) if one.number < number]
+    return len(counted(before))
+
+
+def myself() -> dict[str, Any]:
+    """Return an identity of this process, as plain data."""
+    born = psutil.Process().create_time()
+    return {"host": socket.gethostname(), "pid": os.getpid(), "born": born}
+
+
+class Watch:
+    """Monitors the trials of other workers in a study, and releases those of dead ones.
+
+    Of a worker on this machine the system knows whether it lives. Of one on another machine the
+    heartbeat in the storage tells.
+
+    Parameters
+    ----------
+    study : optuna.Study
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+        self._seen: dict[int, float] = {}
+
+    def settle(self) -> None:
+        """Wait until each running trial has a known worker or is released.
+
+        A process may die between the beginning of a trial and the moment it puts its name to it.
+        """
+        while self.release_dead():
+            time.sleep(0.2)
+
+    def release_dead(self) -> bool:
+        """Release the trials of dead workers; return whether any trial has no known worker yet."""
+        optuna.storages.fail_stale_trials(self._study)
+        nameless = False
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            worker = trial.user_attrs.get(WORKER)
+            since = self._seen.setdefault(trial.number, time.monotonic())
+            if worker is None and time.monotonic() - since < _NAMELESS_S:
+                nameless = True
+            elif worker is None or _is_dead(worker):
+                self._give_up(trial.number)
+        return nameless
+
+    def _give_up(self, number: int) -> None:
+        try:
+            self._study.tell(number, state=TrialState.FAIL)
+        except ValueError:  # somebody else was quicker
+            return
+
+
+def _is_dead(worker: dict[str, Any]) -> bool:
+    if worker["host"] != socket.gethostname():
+        return False
+    try:
+        return bool(abs(psutil.Process(worker["pid"]).create_time() - worker["born"]) > 1)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the finished trials that count, by number."""
+    return [one for one in counted(study.get_trials(deepcopy=False)) if one.state.is_finished()]
+
+
+def trials_of(study: optuna.Study, space: Space, metric: str) -> pd.DataFrame:
+    """Return the table of the finished trials of a study that count."""
+    found = finished_trials(study)
+    table = pd.DataFrame(
+        [{"trial": place, **_row(one, space, metric)} for place, one in enumerate(found)]
+    )
+    running_best = table[metric].cummax() if _maximizes(study) else table[metric].cummin()
+    table.insert(table.columns.get_loc(metric) + 1, "best", running_best.ffill())
+    return table
+
+
+def _row(trial: FrozenTrial, space: Space, metric: str) -> dict[str, Any]:
+    died = _DIED if trial.state == TrialState.FAIL else ""
+    return {
+        "state": _STATES[trial.state],
+        metric: trial.value if trial.state == TrialState.COMPLETE else np.nan,
+        "epochs_run": max(trial.intermediate_values, default=np.nan),
+        "seconds": trial.user_attrs.get(SECONDS, np.nan),
+        "error": trial.user_attrs.get(ERROR, died),
+        **_settings(trial, space),
+    }
+
+
+def best_of(study: optuna.Study, space: Space) -> tuple[int, dict[str, Any]]:
+    """Return the row of the best trial in `trials_of` and its settings; ties go to the first.
+
+    Raises
+    ------
+    ValueError
+        If no trial was complete.
+    """
+    finished = finished_trials(study)
+    complete = [one for one in finished if one.state == TrialState.COMPLETE]
+    if not complete:
+        raise ValueError(
+            f"At least one trial must complete; all {len(finished)} of the study failed. "
+            "Narrow the space, or begin with a smaller model."
+        )
+    values = [one.value for one in complete]
+    best = complete[values.index(max(values) if _maximizes(study) else min(values))]
+    return finished.index(best), _settings(best, space)
+
+
+def _settings(trial: FrozenTrial, space: Space) -> dict[str, Any]:
+    # A trial that died may have got some of its settings only.
+    return {
+        name: one.decode(trial.params[name]) if name in trial.params else None
+        for name, one in space.ranges.items()
+    }
+
+
+def importance_of(study: optuna.Study) -> pd.Series:
+    """Return the share of the metric's variance that each hyper-parameter explains."""
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    empty = pd.Series(dtype=float, name="importance")
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < _ENOUGH:
+        return empty
+    try:
+        found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    except RuntimeError:  # all trials alike: nothing to explain
+        return empty
+    return pd.Series(found, name="importance", dtype=float)
+
+
+def _maximizes(study: optuna.Study) -> bool:
+    return study.direction == optuna.study.StudyDirection.MAXIMIZE

@@ -16,7 +16,7 @@ from recsys_lib.pipeline.chain import load_steps, resolve
 from recsys_lib.pipeline.parameters import read_file
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.tuning import Range, Space
-from recsys_lib.tuning.parameters import NOTEBOOK_PARAMETERS, notebook_parameters
+from recsys_lib.tuning.results import NOTEBOOK_PARAMETERS, notebook_parameters
 
 REAL = Project.find(Path(__file__))
 

@@ -102,6 +102,16 @@ def test_another_archive_is_refused(checksums: None, tmp_path: Path) -> None:
     assert not (tmp_path / "ml-1m").exists()
 
 
+def test_a_broken_download_is_tried_again_and_never_kept(host: None, tmp_path: Path) -> None:
+    served = tmp_path / "packed" / "ml-1m.zip"
+    served.write_bytes(served.read_bytes()[:-5])
+    with pytest.raises(DataError, match="what was fetched lacks the MD5 that GroupLens publishes"):
+        movielens("1m", folder=tmp_path / "raw")
+    assert list((tmp_path / "raw").iterdir()) == []
+    pack(tmp_path / "packed", "1m")
+    check(movielens("1m", folder=tmp_path / "raw"), "1m")
+
+
 def test_without_a_network_the_error_says_what_to_put_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

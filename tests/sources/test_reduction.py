@@ -14,7 +14,7 @@ import pytest
 
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.sources import Reduction, load_dataset, read_interactions
-from recsys_lib.sources.secrets import find_password
+from recsys_lib.sources.sql import find_password
 
 pytest.importorskip("ibis", reason="the extra [sql] is not installed")
 
@@ -193,7 +193,7 @@ def test_databases_that_cannot_be_read_say_why(
 
 
 def test_only_columns_with_a_role_are_asked_for(tmp_path: Path, events: pd.DataFrame) -> None:
-    from recsys_lib.sources.engines import over_frame
+    from recsys_lib.sources.sql import over_frame
 
     table = over_frame(events, "events")
     roles = {"user_id": "user", "item_id": "item", "event": "event"}

@@ -12,7 +12,7 @@ import pytest
 from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.sources import Reduction, load_dataset, read_facts, read_interactions, snapshot
-from recsys_lib.sources.engines import EngineTable
+from recsys_lib.sources.sql import EngineTable
 
 pytest.importorskip("ibis", reason="the extra [sql] is not installed")
 

@@ -15,7 +15,7 @@ from recsys_lib.sources import (
     snapshot,
     validate_interactions,
 )
-from recsys_lib.sources.options import TextOptions
+from recsys_lib.sources.options import _TEXT, ReadOptions
 
 PLAYS = (
     "user\tartist_id\tname\tplays\nu1\ta1\tAir\t10\nu1\ta2\t{}unbalanced\t20\nu2\ta1\tAir\t30\n"
@@ -128,10 +128,14 @@ def test_a_decimal_comma_is_asked_for_and_read(tmp_path: Path) -> None:
 )
 def test_options_of_reading_are_the_same_everywhere_and_checked(reader: object) -> None:
     shown = inspect.signature(reader).parameters  # type: ignore[arg-type]
-    assert set(TextOptions.__dataclass_fields__) < set(shown)
-    assert "reading" not in shown
+    assert set(_TEXT.split()) < set(shown)
+    assert "options" not in shown
+    with pytest.raises(
+        TypeError, match=r"\(\) has no option 'delimeter'. Did you mean 'delimiter'"
+    ):
+        reader(pd.DataFrame(), *["folder"] * ("folder" in shown), delimeter=";")  # type: ignore[operator]
     with pytest.raises(ConfigError, match="`quoting` must be True, False or None"):
-        TextOptions(quoting="no")  # type: ignore[arg-type]
+        ReadOptions(quoting="no")  # type: ignore[arg-type]
 
 
 def test_titles_are_recognized_named_or_missed_in_a_sentence(tmp_path: Path) -> None:

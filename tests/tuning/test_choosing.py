@@ -9,7 +9,7 @@ from recsys_lib.dataset import Split
 from recsys_lib.models import Bias, ItemKNN
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import choose
-from recsys_lib.tuning.sealing import sealed
+from recsys_lib.tuning.seal import sealed
 
 
 def damped() -> list[Bias]:

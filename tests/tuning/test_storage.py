@@ -24,8 +24,7 @@ from recsys_lib.models import EASE, EDLAE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Range, Space, search
 from recsys_lib.tuning.objective import Objective, Void
-from recsys_lib.tuning.studies import quiet
-from recsys_lib.tuning.workers import Watch, counted, myself
+from recsys_lib.tuning.studies import Watch, counted, myself, quiet
 
 BUDGET = 8
 PAUSE = 0.1
@@ -258,7 +257,7 @@ def test_a_trial_without_a_name_is_given_up_in_the_end(
     likes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process may die after a trial has begun and before it says whose it is."""
-    monkeypatch.setattr("recsys_lib.tuning.workers._NAMELESS_S", 0.5)
+    monkeypatch.setattr("recsys_lib.tuning.studies._NAMELESS_S", 0.5)
     file = tmp_path / "studies.sqlite"
     search(EASE(), likes, "ndcg@10", trials=2, storage=file)
     optuna.load_study(study_name="EASE", storage=f"sqlite:///{file}").ask()

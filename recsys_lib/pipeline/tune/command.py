@@ -54,7 +54,7 @@ def _tune(options: argparse.Namespace) -> int:
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.tune.question import pose
     from recsys_lib.tuning import Space, search
-    from recsys_lib.tuning.parameters import is_best, notebook_parameters, write_best
+    from recsys_lib.tuning.results import is_best, notebook_parameters, write_best
 
     project = Project.find()
     asked = pose(
@@ -110,7 +110,7 @@ def _short(value: Any) -> str:
 
 
 def _closing(found: "SearchResult") -> str:
-    from recsys_lib.tuning.parameters import as_call
+    from recsys_lib.tuning.results import as_call
 
     counts = found.trials["state"].value_counts()
     how = ", ".join(f"{counts[state]} {state}" for state in counts.index)

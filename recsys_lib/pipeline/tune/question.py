@@ -15,8 +15,8 @@ from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import load_steps
 from recsys_lib.pipeline.parameters import Parameter, parse_text
 from recsys_lib.pipeline.project import Project
-from recsys_lib.tuning.candidates import with_settings
-from recsys_lib.tuning.parameters import NOTEBOOK_PARAMETERS
+from recsys_lib.tuning.results import NOTEBOOK_PARAMETERS
+from recsys_lib.tuning.spaces import with_settings
 
 __all__ = ["Question", "pose"]
 

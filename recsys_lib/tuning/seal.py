@@ -1,17 +1,41 @@
-"""The identity of a study: its data and question, so that different ones never mix."""
+"""Seal the test while settings are chosen, and tell different searches apart."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from recsys_lib import __version__
 from recsys_lib.dataset import Fold, Split
-from recsys_lib.errors import ConfigError
+from recsys_lib.errors import ConfigError, LeakError
 from recsys_lib.evaluation.evaluate import fold_fingerprint
-from recsys_lib.tuning.candidates import settings_of, wrapping_of
-from recsys_lib.tuning.spaces import Space
+from recsys_lib.tuning.spaces import Space, settings_of, wrapping_of
 
-__all__ = ["check_same", "describe"]
+
+class _SealedFold(Fold):
+    def __getattribute__(self, name: str) -> Any:
+        raise LeakError(
+            f"The test must not be looked at while settings are chosen; its {name!r} was asked "
+            "for. Choose by the validation part, and evaluate the chosen model once."
+        )
+
+
+def sealed(split: Split) -> Split:
+    """Return the split with a test part that raises `LeakError` on any access.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> rows = sparse.csr_array(np.eye(2))
+    >>> fold = Fold(fold_in=rows, targets=rows, users=np.arange(2))
+    >>> split = Split(train=rows, validation=fold, test=fold, train_users=np.arange(2))
+    >>> sealed(split).test.targets
+    Traceback (most recent call last):
+    recsys_lib.errors.LeakError: The test must not be looked at while settings are chosen; its
+    'targets' was asked for. Choose by the validation part, and evaluate the chosen model once.
+    """
+    return dataclasses.replace(split, test=object.__new__(_SealedFold))
 
 
 def describe(model: Any, space: Space, split: Split, metric: str, **how: Any) -> dict[str, Any]:

@@ -1,0 +1,606 @@
+"""Databases: connected without secrets in a URL, read or reduced where the rows are."""
+
+import copy
+import hashlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from recsys_lib.checks import check_choice
+from recsys_lib.errors import ConfigError, DataError
+from recsys_lib.naming import first_line
+from recsys_lib.sources.reduction import Reduction
+from recsys_lib.sources.times import FACTORS, format_of_numbers
+
+#: Environment variable with the password of a database.
+PASSWORD = "RECSYS_DB_PASSWORD"
+
+_EXTRAS = {
+    "duckdb": "sql",
+    "sqlite": "sql",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "trino": "trino",
+    "impala": "impala",
+    "pyspark": "spark",
+}
+# Addresses of files, which are no databases.
+_ELSEWHERE = (
+    *("http", "https", "ftp", "sftp", "file"),
+    *("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hdfs", "dbfs"),
+)
+# What sqlglot calls the SQL of a backend, where it is not its name.
+_DIALECTS = {"impala": "hive", "pyspark": "spark"}
+_SHOWN = ("duckdb", "postgres", "trino", "impala")
+_TYPES = {
+    "user_id": "string",
+    "item_id": "string",
+    "value": "float64",
+    "event": "string",
+    "dwell": "float64",
+    "timestamp": "timestamp",
+}
+_MAX_ROUNDS = 100
+_BATCH = 100_000
+
+Result = TypeVar("Result")
+
+
+def split_url(url: str) -> SplitResult:
+    """Return the parts of a database URL that holds no password.
+
+    Raises
+    ------
+    ConfigError
+        If it holds one; the message shows the URL without it.
+
+    Examples
+    --------
+    >>> split_url("postgresql://ann:pa55@host/db")
+    Traceback (most recent call last):
+    recsys_lib.errors.ConfigError: A database URL must hold no password, because parameters end up
+    in notebooks and manifests; postgresql://ann@host/db does. Put it into the environment variable
+    RECSYS_DB_PASSWORD.
+    """
+    parts = urlsplit(url)
+    options = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if parts.password is not None or options & {"password", "passwd", "pwd"}:
+        raise ConfigError(
+            "A database URL must hold no password, because parameters end up in notebooks and "
+            f"manifests; {shown_url(parts)} does. Put it into the environment variable {PASSWORD}."
+        )
+    return parts
+
+
+def shown_url(parts: SplitResult) -> str:
+    """Return the URL without password and options.
+
+    Examples
+    --------
+    >>> shown_url(urlsplit("postgresql://ann:pa55@host:5432/db?sslkey=pa55"))
+    'postgresql://ann@host:5432/db'
+    """
+    if parts.scheme in ("duckdb", "sqlite"):
+        return f"{parts.scheme}://{parts.netloc}{parts.path}"
+    user = f"{parts.username}@" if parts.username else ""
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, "", ""))
+
+
+def find_password(parts: SplitResult) -> str | None:
+    """Return the password for a URL: ``RECSYS_DB_PASSWORD``, else that of the keyring, else None.
+
+    In the keyring it is that of the service ``recsys-lib`` under the name ``user@host``.
+    """
+    if PASSWORD in os.environ:
+        return os.environ[PASSWORD]
+    try:
+        import keyring
+    except ImportError:
+        return None
+    try:
+        found: str | None = keyring.get_password("recsys-lib", f"{parts.username}@{parts.hostname}")
+    except keyring.errors.KeyringError:  # a machine without a desktop has no store
+        return None
+    return found
+
+
+def plain_reason(error: Exception) -> str:
+    """Return the first line of what a driver says, without the password."""
+    text, secret = first_line(error), os.environ.get(PASSWORD)
+    return text.replace(secret, "***") if secret else text
+
+
+def is_engine(source: object) -> bool:
+    """Say whether a source is a database: a URL, a file of SQLite or DuckDB, or an Ibis backend."""
+    if isinstance(source, (str, Path)):
+        scheme, sign, _ = str(source).partition("://")
+        if sign:
+            return scheme.lower() not in _ELSEWHERE
+        return _engine_of(Path(source).expanduser()) is not None
+    return hasattr(source, "list_tables") and hasattr(source, "compile")
+
+
+def open_engine(
+    source: Any, *, table: str | None = None, query: str | None = None
+) -> "EngineTable":
+    """Open a table or query of a database.
+
+    Parameters
+    ----------
+    source : str, Path or ibis backend
+        A file of SQLite or DuckDB, also as ``sqlite:///path/file.db`` or ``duckdb:///file.duckdb``,
+        ``postgresql://user@host:5432/database``, ``trino://user@host:8080/catalog/schema``,
+        ``impala://host:21050/database``, or a backend that `ibis` has connected (Spark, Kerberos).
+    table, query : str, optional
+        One of them: a table, ``schema.table`` included, or a SELECT in the engine's SQL. Not needed
+        for a file with a single table.
+
+    Returns
+    -------
+    EngineTable
+
+    Raises
+    ------
+    ConfigError
+        If the URL holds a password, the engine is not known, or its driver is not installed.
+    DataError
+        If the engine cannot be reached, or the table or query fails.
+
+    Notes
+    -----
+    A password is taken from the environment variable ``RECSYS_DB_PASSWORD``, else from the keyring
+    (service ``recsys-lib``, name ``user@host``) where the package `keyring` is installed, else it
+    is left to the driver: PostgreSQL reads ``PGPASSWORD`` and ``~/.pgpass``. It is never part of a
+    name, a message or a manifest.
+    """
+    if isinstance(source, (str, Path)):
+        connection, name = _connect(str(source))
+    else:
+        connection, name = source, f"{source.name} (connected by the caller)"
+    if table is None and query is None and connection.name in ("sqlite", "duckdb"):
+        tables = list(connection.list_tables())
+        if len(tables) != 1:
+            some = tables[0] if tables else "ratings"
+            raise ConfigError(
+                f"{name} needs either `table` or `query`; it has the tables {tables}. Name one, "
+                f'such as table="{some}", or write a SELECT as the query.'
+            )
+        table = str(tables[0])
+    if (table is None) == (query is None):
+        raise ConfigError(
+            "A database source needs either `table` or `query`; got "
+            f"{'neither' if table is None else 'both'}. Name a table, or write a SELECT."
+        )
+    return EngineTable(connection, name, table=table, query=query)
+
+
+def over_frame(frame: pd.DataFrame, name: str) -> "EngineTable":
+    """Return a DataFrame as a table of an embedded DuckDB."""
+    connection = _embedded_duckdb()
+    connection.con.register("source", pa.Table.from_pandas(frame, preserve_index=False))
+    return EngineTable(connection, "memory", table="source", name=name)
+
+
+def over_parquet(paths: Sequence[Path], name: str) -> "EngineTable":
+    """Return Parquet files, partitioned folders included, as a table of an embedded DuckDB."""
+    connection = _embedded_duckdb()
+    patterns = [str(path / "**" / "*.parquet") if path.is_dir() else str(path) for path in paths]
+    try:
+        connection.read_parquet(
+            patterns, table_name="source", hive_partitioning=True, union_by_name=True
+        )
+    except Exception as error:
+        raise DataError(f"{name} must be readable as Parquet; {plain_reason(error)}.") from None
+    return EngineTable(connection, "memory", table="source", name=name)
+
+
+@dataclass
+class EngineTable:
+    """A table or query of a database, with the interface of `Table`."""
+
+    connection: Any
+    location: str
+    table: str | None = None
+    query: str | None = None
+    name: str = ""
+    columns: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        what = f"table {self.table}" if self.table else "the query"
+        self.name = self.name or f"{what} of {self.location}"
+        self.engine: str = self.connection.name
+        self.expression: Any = None
+        #: The SQL that made pairs of events, before the rounds of the k-core.
+        self.statement = ""
+        self.columns = list(self._attempt(self._schema, "be readable"))
+
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the columns; only these are asked for."""
+        if self.expression is not None:
+            events = self.expression.select(list(columns))
+        else:
+            events = self._select({column: column for column in columns}, None)
+        frame: pd.DataFrame = self._attempt(lambda: _exactly(events), "answer")
+        return frame.reset_index(drop=True)
+
+    def where(self, positions: NDArray[np.int64]) -> list[str]:
+        """Return row numbers of the answer, counted from 1."""
+        return [f"row {position + 1}" for position in positions]
+
+    def reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
+        """Return the expression of the reduced pairs, k-core included.
+
+        Parameters
+        ----------
+        roles : mapping of str to str
+            ``user_id, item_id, value, timestamp, event, dwell`` to columns, those that there are.
+        reduction : Reduction
+
+        Returns
+        -------
+        ibis Table
+        """
+        return self._attempt(lambda: self._reduced(roles, reduction), "answer")
+
+    def holding(self, expression: Any) -> "EngineTable":
+        """Return an expression of this engine as a table of its own."""
+        other = copy.copy(self)
+        other.expression = expression
+        other.columns = list(expression.columns)
+        return other
+
+    def write(self, expression: Any, file: Path) -> None:
+        """Write the rows of an expression as Parquet, without holding all of them in memory."""
+        self._attempt(lambda: self._write(expression, file), "answer")
+
+    def sql(self, expression: Any) -> str:
+        """Return the SQL of an expression in the engine's dialect."""
+        return str(self.connection.compile(expression))
+
+    def select_sql(self, roles: Mapping[str, str], where: str | None) -> str:
+        """Return the innermost SELECT: the columns with a role, and the predicate."""
+        return _select_sql(self.engine, roles, where, table=self.table, query=self.query)
+
+    def limit(self, memory: str | None, threads: int | None) -> None:
+        """Cap the memory and threads of an embedded DuckDB; beyond that it spills to disk."""
+        if self.engine != "duckdb":
+            return
+        try:
+            if memory is not None:
+                self.connection.raw_sql(f"SET memory_limit = '{memory}'")
+            if threads is not None:
+                self.connection.raw_sql(f"SET threads = {int(threads)}")
+        except Exception as error:
+            raise ConfigError(
+                f"`memory` must be a size such as '2GB'; got {memory!r} ({plain_reason(error)})."
+            ) from None
+
+    def _write(self, expression: Any, file: Path) -> None:
+        if self.engine == "duckdb":
+            self.connection.to_parquet(expression, str(file))
+            return
+        batches = expression.to_pyarrow_batches(chunk_size=_BATCH)
+        with parquet.ParquetWriter(file, batches.schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+
+    def _reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
+        events = self._select(roles, reduction.where)
+        if reduction.half_life is not None:
+            events = self._in_seconds(events)
+        pairs = reduction.pairs(events, self.engine)
+        self.statement = self.sql(pairs)
+        return self._core(pairs, reduction) if reduction.has_core else pairs
+
+    def _core(self, pairs: Any, reduction: Reduction) -> Any:
+        """Leave rare users and items out, round by round, until none remains."""
+        keeps = self.engine in ("duckdb", "postgres", "pyspark", "sqlite")
+        pairs = pairs.cache() if keeps else pairs
+        all_pairs = before = int(pairs.count().execute())
+        for _ in range(_MAX_ROUNDS):
+            pairs = reduction.core(pairs)
+            pairs = pairs.cache() if keeps else pairs
+            after = int(pairs.count().execute())
+            if after == 0 < before:
+                raise DataError(
+                    f"The k-core of {self.name} must keep a pair of user and item; none of "
+                    f"{all_pairs:,} is left. Lower `min_user_items` and `min_item_users`."
+                )
+            if after == before:
+                return pairs
+            before = after
+        raise DataError(
+            f"The k-core of {self.name} must be reached in {_MAX_ROUNDS} rounds; it was not. "
+            "Lower `min_user_items` and `min_item_users`."
+        )
+
+    def _in_seconds(self, events: Any) -> Any:
+        """Return events whose numeric times are seconds; their size tells the unit."""
+        if not events.timestamp.type().is_numeric():
+            return events
+        ends = events.aggregate(low=events.timestamp.min(), high=events.timestamp.max()).execute()
+        numbers = ends.to_numpy(np.float64, na_value=np.nan).ravel()
+        if not np.isfinite(numbers).all():
+            return events
+        unit, choices = format_of_numbers(numbers)
+        if choices or unit not in ("s", "ms", "us", "ns"):
+            raise DataError(
+                f"Times of {self.name} must be times or numbers since 1970 for a half-life; "
+                f"{ends.iloc[0, 0]} looks like a date. Convert it in `query`."
+            )
+        seconds = events.timestamp.cast("float64") * (FACTORS[unit] / 1e9)
+        return events.mutate(timestamp=seconds)
+
+    def _select(self, roles: Mapping[str, str], where: str | None) -> Any:
+        """Return the columns under the names of their roles, restricted by a predicate."""
+        return self.connection.sql(self.select_sql(roles, where), dialect=_dialect(self.engine))
+
+    def _schema(self) -> Any:
+        if self.query is not None:
+            return self.connection.sql(self.query, dialect=_dialect(self.engine)).schema().names
+        *space, name = str(self.table).split(".")
+        place = {"database": tuple(space)} if space else {}
+        return self.connection.table(name, **place).schema().names
+
+    def _attempt(self, action: Callable[[], Result], must: str) -> Result:
+        """Run something on the engine; its errors become a `DataError` without secrets."""
+        try:
+            return action()
+        except (DataError, ConfigError):
+            raise
+        except Exception as error:  # each driver has a family of exceptions of its own
+            raise DataError(
+                f"{self.name} must {must}; {plain_reason(error)}. Check its name and the SQL."
+            ) from None
+
+
+def _exactly(events: Any) -> pd.DataFrame:
+    """Return rows of an expression; whole numbers beside a null are objects, never floats."""
+    frame: pd.DataFrame = events.execute()
+    kinds = events.schema()
+    rounded = [name for name in frame if kinds[name].is_integer() and frame[name].dtype.kind == "f"]
+    if rounded:
+        texts = {name: events[name].cast("string") for name in rounded}
+        frame = events.mutate(**texts).execute()
+        for name in rounded:
+            whole = [None if pd.isna(one) else int(one) for one in frame[name]]
+            frame[name] = pd.Series(whole, index=frame.index, dtype=object)
+    return frame
+
+
+def _dialect(engine: str) -> str:
+    return _DIALECTS.get(engine, engine)
+
+
+def _select_sql(
+    engine: str,
+    roles: Mapping[str, str],
+    where: str | None,
+    *,
+    table: str | None = None,
+    query: str | None = None,
+) -> str:
+    """Return the innermost SELECT: the columns with a role, and the predicate.
+
+    Examples
+    --------
+    >>> _select_sql("postgres", {"user_id": "login"}, "n > 3", table="shop.sales")
+    'SELECT "login" AS "user_id" FROM "shop"."sales" WHERE n > 3'
+    """
+    import sqlglot
+    from sqlglot import exp
+
+    dialect = _dialect(engine)
+    if table is not None:
+        origin: Any = exp.to_table(table, dialect=dialect)
+        for part in origin.parts:
+            part.set("quoted", True)
+    else:
+        origin = sqlglot.parse_one(str(query), read=dialect).subquery("source")
+    named = [
+        exp.alias_(exp.column(column, quoted=True), role, quoted=True)
+        for role, column in roles.items()
+    ]
+    select = sqlglot.select(*named).from_(origin)
+    if where is not None:
+        select = select.where(sqlglot.condition(where, dialect=dialect))
+    return select.sql(dialect=dialect)
+
+
+def show_sql(reduce: Reduction, engine: str, table: str, columns: Mapping[str, str]) -> str:
+    """Return the SQL with which an engine would reduce a table, without contacting the engine.
+
+    Parameters
+    ----------
+    reduce : Reduction
+        Needs `now` if it has a half-life, because the latest time is not known here.
+    engine : {"duckdb", "postgres", "trino", "impala"}
+    table : str
+        Such as ``"labs.events"``.
+    columns : mapping of str to str
+        Which column is what: ``user_id``, ``item_id`` and, as needed, ``value``, ``event``,
+        ``dwell``, ``timestamp``.
+
+    Returns
+    -------
+    str
+        One statement, indented. The rounds of a k-core, which the engine is sent one by one
+        afterwards, are not part of it.
+
+    Raises
+    ------
+    ConfigError
+        If a role is unknown or lacks its column, or `now` is missing.
+
+    Examples
+    --------
+    >>> rule = Reduction(where="day >= 7")
+    >>> print(show_sql(rule, "postgres", "labs.visits", {"user_id": "login", "item_id": "lab"}))
+    SELECT
+      "t1"."user_id",
+      "t1"."item_id",
+      SUM("t1"."value") AS "value"
+    FROM (
+      SELECT
+        "t0"."user_id",
+        "t0"."item_id",
+        COALESCE(1.0, CAST('NaN' AS DOUBLE PRECISION)) AS "value"
+      FROM (
+        SELECT
+          "login" AS "user_id",
+          "lab" AS "item_id"
+        FROM "labs"."visits"
+        WHERE
+          day >= 7
+      ) AS "t0"
+    ) AS "t1"
+    GROUP BY
+      1,
+      2
+    """
+    import ibis
+    import sqlglot
+    from sqlglot import exp
+
+    check_choice("engine", engine, _SHOWN)
+    _check_roles(reduce, columns)
+    events = ibis.table({role: _TYPES[role] for role in columns}, name="\0events")
+    dialect = _dialect(engine)
+    tree = sqlglot.parse_one(
+        str(ibis.to_sql(reduce.pairs(events, engine), dialect=engine)), read=dialect
+    )
+    inner = _select_sql(engine, columns, reduce.where, table=table)
+    for leaf in list(tree.find_all(exp.Table)):
+        alias = exp.TableAlias(this=exp.to_identifier(leaf.alias, quoted=True))
+        leaf.replace(exp.Subquery(this=sqlglot.parse_one(inner, read=dialect), alias=alias))
+    return str(tree.sql(dialect=dialect, pretty=True))
+
+
+def _check_roles(reduce: Reduction, columns: Mapping[str, str]) -> None:
+    needed = {"user_id", "item_id"}
+    needed |= {"event"} if reduce.weights is not None else set()
+    needed |= {"dwell"} if reduce.dwell_cap is not None else set()
+    timed = reduce.half_life is not None or reduce.combine == "last"
+    needed |= {"timestamp"} if timed else set()
+    if not needed <= columns.keys() <= _TYPES.keys():
+        raise ConfigError(
+            f"`columns` must name those of {', '.join(sorted(needed))}, and may name others of "
+            f"{', '.join(_TYPES)}; got {', '.join(columns)}. Say which column is what."
+        )
+    if reduce.half_life is not None and reduce.now is None:
+        raise ConfigError(
+            "A rule with a half-life must say `now` to be shown; it would ask the engine for the "
+            'latest time first. Give now="2024-12-31".'
+        )
+
+
+def _connect(source: str) -> tuple[Any, str]:
+    """Connect by URL; return the connection and a name that shows no secret."""
+    if "://" not in source:
+        path = Path(source).expanduser().resolve()
+        source = f"{_engine_of(path)}://{path.as_posix()}"
+    parts = split_url(source)
+    scheme, shown = parts.scheme, shown_url(parts)
+    if scheme not in _EXTRAS:
+        raise ConfigError(
+            f"A database URL must begin with one of {', '.join(sorted(set(_EXTRAS)))}; got "
+            f"{scheme!r}. Connect with ibis yourself and give the backend."
+        )
+    ibis = _ibis(scheme)
+    secret = find_password(parts)
+    remedy = f"host, port, user and {PASSWORD}"
+    if scheme in ("sqlite", "duckdb"):
+        remedy = "the file and its permissions"
+    try:
+        if scheme == "sqlite":
+            return _sqlite(ibis, _database_file(parts)), shown
+        if scheme == "duckdb":
+            path = _database_file(parts)
+            return _spilling_aside(ibis.duckdb.connect(path, read_only=True)), shown
+        options = {} if secret is None else {"password": secret}
+        return ibis.connect(source, **options), shown
+    except ImportError as error:
+        raise _absent(scheme) from error
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{shown} must be reachable; {plain_reason(error)}. Check {remedy}."
+        ) from None
+
+
+def _engine_of(path: Path) -> str | None:
+    """Return which engine reads a file, by its first bytes, or its suffix where there is none."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError:
+        start = b""
+    if start.startswith(b"SQLite format 3"):
+        return "sqlite"
+    return "duckdb" if start[8:12] == b"DUCK" or path.suffix in (".duckdb", ".ddb") else None
+
+
+def _database_file(parts: SplitResult) -> Path:
+    """Return the file that a URL names, absolute or from the working folder."""
+    named = parts.netloc + unquote(parts.path)
+    found = [path for path in (Path(named), Path(named.lstrip("/"))) if path.is_file()]
+    if not found:
+        raise DataError(
+            f"The database file must exist; nothing is at '{named}'. Check the path; it is taken "
+            f"from the working folder '{Path.cwd()}' where it is not absolute."
+        )
+    return found[0]
+
+
+def _sqlite(ibis: Any, path: Path) -> Any:
+    """Return a connection to SQLite, which lacks the hash that draws the sample."""
+    connection = ibis.sqlite.connect(path)
+    connection.con.create_function(
+        "md5", 1, lambda text: hashlib.md5(str(text).encode()).hexdigest(), deterministic=True
+    )
+    return connection
+
+
+def _embedded_duckdb() -> Any:
+    return _spilling_aside(_ibis("duckdb").duckdb.connect())
+
+
+def _spilling_aside(connection: Any) -> Any:
+    """Let a DuckDB that runs out of memory write to a folder of its own that goes with it.
+
+    By default it writes to ``.tmp`` of the working directory, or beside the database file.
+    """
+    spill = tempfile.mkdtemp(prefix="recsys-duckdb-")
+    weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
+    quoted = spill.replace("'", "''")
+    connection.raw_sql(f"SET temp_directory = '{quoted}'")
+    return connection
+
+
+def _ibis(scheme: str) -> Any:
+    try:
+        import ibis
+    except ImportError as error:
+        raise _absent(scheme) from error
+    return ibis
+
+
+def _absent(scheme: str) -> ConfigError:
+    return ConfigError(
+        f"The engine {scheme!r} needs packages that are not installed. "
+        f"Install them with: pip install 'recsys-lib[{_EXTRAS[scheme]}]'."
+    )
