@@ -5,12 +5,13 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
+LOCK := requirements.lock
 BIN := $(VENV)/bin
 # Stamps of the two installations: what a run needs, and on top of it what tests need.
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 
-.PHONY: help run test lint lab notebooks pins bench clean
+.PHONY: help run test lint lab notebooks pins oldest bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +38,11 @@ notebooks: $(INSTALLED) ## Run the notebooks and rewrite their committed outputs
 pins: $(INSTALLED) ## Measure the pinned numbers again, over five seeds
 	@$(BIN)/recsys pins
 
+oldest: ## Test with the oldest versions that pyproject.toml promises, in an environment of their own
+	@python3 tests/oldest.py > .oldest.txt
+	@$(MAKE) VENV=.venv-oldest LOCK=.oldest.txt .venv-oldest/.tools
+	.venv-oldest/bin/python -m pytest -q -rs -n 2 --dist loadfile --ignore tests/browser
+
 bench: $(TOOLS) ## Measure speed and memory, as ratios to a reference
 	$(BIN)/python -m pytest -q -s $(wildcard tests/benchmarks/bench_*.py)
 
@@ -46,19 +52,19 @@ clean: ## Remove caches, prepared data and the runs made by make; runs with othe
 	find data/prepared -mindepth 1 -not -name .gitkeep -delete
 	find recsys_lib tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Installs only when the pinned versions or the package's own list have changed. requirements.lock
-# holds every version; pyproject.toml says which packages. uv does it where there is one, else pip.
+# Installs only when the pinned versions or the package's own list have changed. $(LOCK)
+# holds the versions; pyproject.toml says which packages. uv does it where there is one, else pip.
 # Modules are compiled when they are first imported: most of what is installed never is.
 define install
 	@if ! { command -v uv > /dev/null && \
-	        uv pip install -q --python $(BIN)/python -c requirements.lock -e '.[$(1)]'; }; then \
+	        uv pip install -q --python $(BIN)/python -c $(LOCK) -e '.[$(1)]'; }; then \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile \
-	    -c requirements.lock -e '.[$(1)]'; \
+	    -c $(LOCK) -e '.[$(1)]'; \
 	fi
 	@touch $@
 endef
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): $(LOCK) pyproject.toml
 	@for python in $${PYTHON:-python3 python3.13 python3.12 python3.11}; do \
 	  if command -v $$python > /dev/null && \
 	     $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then found=$$python; break; fi; \

@@ -13,7 +13,7 @@ import types
 from typing import Any
 
 # What Python's documentation calls unavailable there.
-_MISSING: dict[str, dict[str, set[str]]] = {
+MISSING: dict[str, dict[str, set[str]]] = {
     "darwin": {"os": {"sched_getaffinity", "sched_setaffinity", "pidfd_open"}, "signal": set()},
     "win32": {
         "os": {
@@ -30,7 +30,7 @@ _MISSING: dict[str, dict[str, set[str]]] = {
         },
     },
 }
-_MODULES = {
+MODULES = {
     "darwin": set(),
     "win32": {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog"},
 }
@@ -97,9 +97,9 @@ def _hide_folders() -> None:
 
 def disguise(system: str) -> None:
     """Let recsys_lib see `system` in this process."""
-    missing = _MISSING[system]
+    missing = MISSING[system]
     _hide_folders()
-    _hide_imports(_MODULES[system])
+    _hide_imports(MODULES[system])
     _disguise_module(os, missing["os"], name="nt" if system == "win32" else "posix")
     _disguise_module(signal, missing["signal"])
     _disguise_module(sys, set(), platform=system)

@@ -73,7 +73,8 @@ def test_make_installs_the_run_first_and_the_tools_of_tests_on_top() -> None:
     assert rules["run"].split() == rules["lab"].split() == ["$(INSTALLED)"]
     assert rules["test"].split()[0] == rules["lint"].strip() == "$(TOOLS)"
     assert rules["$(TOOLS)"].strip() == "$(INSTALLED)"
-    assert make.count("-c requirements.lock -e '.[$(1)]'") == 2
+    assert make.count("-c $(LOCK) -e '.[$(1)]'") == 2
+    assert re.search(r"^LOCK := requirements\.lock$", make, re.M)
     assert set(re.findall(r"call install,(\w+)", make)) == {"sql", "dev"}
 
 

@@ -13,6 +13,8 @@ import pytest
 
 import recsys_lib
 
+from .disguise import MISSING, MODULES
+
 DISGUISE = Path(__file__).with_name("disguise.py")
 LIBRARY = Path(recsys_lib.__file__).parent
 
@@ -162,3 +164,30 @@ def test_every_text_file_says_its_encoding(tmp_path):
     assert [one.partition(":")[2] for one in text_files_without_encoding(example)] == list("1234")
     found = [name for path in LIBRARY.rglob("*.py") for name in text_files_without_encoding(path)]
     assert found == []
+
+
+def posix_only(code: str) -> list[str]:
+    """Name what Windows lacks and the code uses without asking for the system first."""
+    nodes = list(ast.walk(ast.parse(code)))
+    branches = [one for one in nodes if isinstance(one, ast.If | ast.IfExp)]
+    behind = [one for one in branches if "sys.platform" in ast.unparse(one.test)]
+    guarded = {node for branch in behind for node in ast.walk(branch)}
+    found = []
+    for node in nodes:
+        if node in guarded:
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [getattr(node, "module", None) or node.names[0].name]
+            found += MODULES["win32"].intersection(names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found += {node.attr} & MISSING["win32"].get(node.value.id, set())
+    return found
+
+
+def test_what_windows_lacks_stands_behind_a_question_for_the_system():
+    assert posix_only("import fcntl\nos.fork()\nif sys.platform == 'linux': os.setsid()") == [
+        "fcntl",
+        "fork",
+    ]
+    sources = [path.read_text(encoding="utf-8") for path in LIBRARY.rglob("*.py")]
+    assert [name for code in sources for name in posix_only(code)] == []
