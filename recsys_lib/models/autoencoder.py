@@ -155,11 +155,9 @@ class Autoencoder(EpochRecommender):
     @property
     def item_vectors_(self) -> NDArray[np.float32]:
         """The decoder's vector of each item, of shape (n_items, hidden_dims[0])."""
-        from recsys_lib.training.weights import copy_weights
-
         check_is_fitted(self, "n_items_")
         tail = self.network_.network.get_layer("tail")
-        return copy_weights([tail.get_layer("ratings_out").kernel])[0].T
+        return np.array(tail.get_layer("ratings_out").kernel.numpy()).T
 
     def encode(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
         """Return the code of each row.
@@ -212,8 +210,7 @@ class Autoencoder(EpochRecommender):
     def _trainer(self, x: sparse.csr_array) -> Any:
         """Build the network and its trainer."""
         from recsys_lib.models.networks.rating import build
-        from recsys_lib.training.phases import Phase
-        from recsys_lib.training.trainer import Trainer
+        from recsys_lib.training.trainer import Phase, Trainer
 
         network = build(x.shape[1], self.hidden_dims, activation=self.activation, seed=self.seed)
         self._use(network, self._base_arrays(x))
@@ -233,8 +230,8 @@ class Autoencoder(EpochRecommender):
 
     def _monitor(self, x: sparse.csr_array, validation: Fold | None) -> Any:
         from recsys_lib.training.passes import Measure
-        from recsys_lib.training.phases import Monitor
         from recsys_lib.training.rows import Rows
+        from recsys_lib.training.trainer import Monitor
 
         state, sample = self.network_.state, x
         if x.shape[0] > RECONSTRUCTED:
@@ -340,7 +337,7 @@ class Autoencoder(EpochRecommender):
 
 def _optimizer(name: str, learning_rate: float) -> Any:
     """Return the Keras optimizer called `name`."""
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     config = {"class_name": name, "config": {"learning_rate": learning_rate}}
     return keras.optimizers.get(config)
@@ -348,7 +345,7 @@ def _optimizer(name: str, learning_rate: float) -> Any:
 
 def _check_names(activation: str, optimizer: str) -> None:
     """Raise `ValueError` where Keras does not know a name."""
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     known = {
         "activation": (activation, keras.activations.get),

@@ -15,7 +15,7 @@ from recsys_lib.checks import check_is_fitted, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, check_rows
 from recsys_lib.progress import clear, track
-from recsys_lib.training import resuming
+from recsys_lib.training import checkpoints
 from recsys_lib.training.checkpoints import Checkpoints, Keeper
 
 __all__ = ["EpochRecommender", "OnEpoch"]
@@ -98,7 +98,7 @@ class EpochRecommender(Recommender):
                     keeper.write()
                 reached = f"{name} was stopped after epoch {task.done} of {epochs}"
                 # Without the frames of the backend, which fill three screens.
-                raise KeyboardInterrupt(f"{reached}. {resuming.advice(keeper)}") from None
+                raise KeyboardInterrupt(f"{reached}. {checkpoints.advice(keeper)}") from None
             from recsys_lib.training.device import in_use
 
             self.trained_on_ = in_use()
@@ -157,7 +157,7 @@ class EpochRecommender(Recommender):
         >>> bool(np.allclose(plain(likes.toarray()), model.score(likes), atol=1e-5))
         True
         """
-        from recsys_lib.training.exporting import export_scores
+        from recsys_lib.training.scoring import export_scores
 
         check_is_fitted(self, "n_items_")
         export_scores(self.network_.score, self.n_items_, path)
@@ -179,17 +179,17 @@ class EpochRecommender(Recommender):
         checkpoint: Checkpoints | Path | str | None,
     ) -> Keeper | None:
         """Return what keeps the checkpoints, if there are any."""
-        if checkpoint is None and not resuming.is_on():
+        if checkpoint is None and not checkpoints.is_on():
             return None
         identity = self._identity(x, validation)
         if checkpoint is None:
-            checkpoint = resuming.checkpoints_of({**identity, **self.config()})
+            checkpoint = checkpoints.checkpoints_of({**identity, **self.config()})
         return Keeper(Checkpoints.of(checkpoint), identity)
 
     def _identity(self, x: sparse.csr_array, validation: Fold | None) -> dict[str, Any]:
         """Return what must be the same for a fit to resume, by name."""
         from recsys_lib.training import backend
-        from recsys_lib.training.quiet import keras
+        from recsys_lib.training._keras import keras
 
         settings = {name: value for name, value in self.config().items() if name not in _LENGTH}
         parts = None if validation is None else (validation.fold_in, validation.targets)

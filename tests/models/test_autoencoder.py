@@ -134,7 +134,7 @@ def test_any_depth_trains_scores_and_encodes(world, hidden_dims, tmp_path) -> No
 
 
 def test_files_are_a_keras_network_arrays_and_json_without_pickle(fitted, tmp_path) -> None:
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     fitted.save(tmp_path / "model")
     network = keras.saving.load_model(tmp_path / "model" / "network.keras", safe_mode=True)

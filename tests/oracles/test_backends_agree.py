@@ -15,8 +15,8 @@ import tempfile
 import numpy as np
 from scipy import sparse
 from recsys_lib.training import Rows, Trainer
-from recsys_lib.training.exporting import export_scores
-from recsys_lib.training.quiet import keras
+from recsys_lib.training.scoring import export_scores
+from recsys_lib.training._keras import keras
 from recsys_lib.training.rows import bucket, expand
 from recsys_lib.models.networks import mult, rec, vasp
 from recsys_lib.models.networks.mult import DenoisingNetwork, VariationalNetwork

@@ -22,7 +22,7 @@ from scipy import sparse
 from recsys_lib.models.networks import rating
 from recsys_lib.training import noise
 from recsys_lib.models.networks.rating import Base, Noise, RatingNetwork, build
-from recsys_lib.training.quiet import keras
+from recsys_lib.training._keras import keras
 from recsys_lib.training.rows import Rows, expand
 
 facts = json.loads(sys.argv[1])

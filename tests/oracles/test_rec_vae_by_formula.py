@@ -80,10 +80,10 @@ def test_the_prior_integrates_to_1():
 
 
 def test_with_the_standard_normal_alone_the_divergence_is_the_closed_form():
+    from recsys_lib.models.networks.losses import gaussian_kl
     from recsys_lib.models.networks.parts import sample
     from recsys_lib.models.networks.rec import log_composite_prior, sampled_divergence
-    from recsys_lib.training.losses import gaussian_kl
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     n = 20_000
     mean = np.tile(np.array([[0.5, -1.0, 0.1]], dtype=np.float32), (n, 1))
@@ -100,7 +100,7 @@ def test_with_the_standard_normal_alone_the_divergence_is_the_closed_form():
 def test_the_divergence_vanishes_where_the_encoder_stays_and_the_prior_is_the_old_one(batch_of):
     from recsys_lib.models.networks.parts import sample, unit_rows
     from recsys_lib.models.networks.rec import log_composite_prior, sampled_divergence
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     built = network()
     batch = batch_of(X)

@@ -55,7 +55,7 @@ def test_what_is_left_out_of_the_focal_loss_is_no_negative_either(batch_of):
 
 
 def test_a_shallow_path_never_predicts_an_item_from_itself(batch_of):
-    from recsys_lib.training.quiet import ops
+    from recsys_lib.training._keras import ops
 
     built = network(n_popular=5)
     shallow = built.shallow

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lib.models.networks.losses import gaussian_kl, linear_anneal, mean_over_users
 from recsys_lib.models.networks.parts import (
     Decoder,
     Encoder,
@@ -19,10 +20,8 @@ from recsys_lib.models.networks.parts import (
     weights_of,
 )
 from recsys_lib.seeding import seed_from
-from recsys_lib.training.losses import gaussian_kl, mean_over_users
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
-from recsys_lib.training.schedules import linear_anneal
 from recsys_lib.training.trainer import Phase
 
 __all__ = ["DenoisingNetwork", "VariationalNetwork"]

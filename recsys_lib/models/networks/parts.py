@@ -9,30 +9,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.seeding import seed_from
-from recsys_lib.training.layers import apply_first, dense
-from recsys_lib.training.losses import (
+from recsys_lib.models.networks.losses import (
     gaussian_nll,
     hidden_nll,
     logistic_nll,
     mean_over_users,
     multinomial_nll,
 )
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.seeding import seed_from
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 
 __all__ = [
     "Decoder",
     "DenselyConnected",
     "Encoder",
+    "apply_first",
+    "dense",
     "dense_layer",
     "dense_stack",
     "has_entries",
     "keep",
+    "keep_mask",
     "penalty",
     "popular_scores",
     "reconstruction",
     "sample",
+    "uniform",
     "unit_rows",
     "weights_of",
 ]
@@ -92,6 +95,33 @@ def sample(
     """Draw ``z = mean + exp(log_variance / 2) * noise`` with unit noise; return (z, noise)."""
     noise = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=seeds)
     return mean + ops.exp(0.5 * log_variance) * noise, noise
+
+
+def dense(units: int, activation: str | None, *, seed: int, name: str, **options: Any) -> Any:
+    """Return a Dense layer with a seeded Glorot-uniform kernel."""
+    kernel = keras.initializers.GlorotUniform(seed)
+    settings: dict[str, Any] = {"kernel_initializer": kernel, **options}
+    return keras.layers.Dense(units, activation=activation, name=name, **settings)
+
+
+def apply_first(layer: Any, batch: Batch, values: Tensor | None = None) -> Tensor:
+    """Return ``layer(rows)`` without making the rows dense where gathering is cheaper.
+
+    Parameters
+    ----------
+    layer : keras.layers.Dense
+        Built for `n_items` inputs.
+    batch : Batch
+    values : tensor of shape (n_slots,), optional
+        What the slots hold; the stored values by default.
+
+    Returns
+    -------
+    tensor of shape (n_rows, units)
+    """
+    dtype = layer.compute_dtype
+    product = batch.project(ops.cast(layer.kernel, dtype), values)
+    return layer.activation(product + ops.cast(layer.bias, dtype))
 
 
 def dense_layer(n_inputs: int, units: int, *, seed: int, part: str, depth: int) -> Any:
@@ -189,3 +219,63 @@ def _layer_norm(width: int, name: str) -> Any:
     layer = keras.layers.LayerNormalization(epsilon=0.1, name=name)
     layer.build((None, width))
     return layer
+
+
+def uniform(shape: tuple[Any, ...], *, seed: int, update: Tensor) -> Tensor:
+    """Return float32 numbers, uniform on [0, 1), of the given shape.
+
+    Parameters
+    ----------
+    shape : tuple of int or scalar tensor
+        Fewer than 2**31 numbers.
+    seed : int
+        In [0, 2**31); streams with different seeds are independent.
+    update : tensor, float32
+        The number of the update, as a loss receives it; below 2**24.
+
+    Returns
+    -------
+    tensor of shape `shape`, float32
+        Multiples of 2**-24.
+
+    Notes
+    -----
+    Two rounds of a 32-bit mixer [1]_ over the place, each with a key of its own from seed and
+    update. Good enough for masks; not for cryptography.
+
+    References
+    ----------
+    .. [1] C. Wellons, "Prospecting for Hash Functions", 2018, `lowbias32`.
+       https://nullprogram.com/blog/2018/07/31/
+
+    Examples
+    --------
+    >>> draw = uniform((2, 3), seed=1, update=0.0)
+    >>> tuple(draw.shape), bool(ops.all(draw >= 0)), bool(ops.all(draw < 1))
+    ((2, 3), True, True)
+    """
+    count = 1
+    for size in shape:
+        count = count * size
+    key = _mix(ops.cast(update, "uint32") + _mix(_word(seed)))
+    place = ops.cast(ops.arange(count, dtype="int32"), "uint32")
+    words = _mix(_mix(place + key) ^ _mix(key + _word(0x9E3779B9)))
+    high = ops.cast(ops.right_shift(words, _word(8)), "float32")
+    return ops.reshape(high * 2.0**-24, shape)
+
+
+def keep_mask(shape: tuple[Any, ...], rate: float, *, seed: int, update: Tensor) -> Tensor:
+    """Return 1 / (1 - rate) with chance 1 - rate, else 0: the factor of inverted dropout."""
+    kept = ops.cast(uniform(shape, seed=seed, update=update) >= rate, "float32")
+    return kept / (1.0 - rate)
+
+
+def _word(value: int) -> Tensor:
+    return ops.convert_to_tensor(value, dtype="uint32")
+
+
+def _mix(words: Tensor) -> Tensor:
+    """Spread every bit of a 32-bit word over all bits."""
+    words = (words ^ ops.right_shift(words, _word(16))) * _word(0x7FEB352D)
+    words = (words ^ ops.right_shift(words, _word(15))) * _word(0x846CA68B)
+    return words ^ ops.right_shift(words, _word(16))

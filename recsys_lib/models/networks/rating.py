@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lib.models.networks.parts import dense, keep_mask, uniform
 from recsys_lib.seeding import seed_from
-from recsys_lib.training.layers import dense
-from recsys_lib.training.noise import keep_mask, uniform
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 
 __all__ = ["Base", "Noise", "RatingNetwork", "build"]
@@ -117,7 +116,7 @@ class RatingNetwork:
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the objective, as a share of the squared scale, and the squared error in it."""
         n_slots = ops.shape(batch.used)[0]
-        draws = uniform((n_slots,), seed=self._stream("hidden entries", batch), update=update)
+        draws = uniform((n_slots,), seed=self._seeds["hidden entries"], update=update)
         shown = batch.used * ops.cast(draws >= self.noise.hidden_share, "float32")
         change, user = self._run(batch, shown, self._kept_units(batch, update))
         if self.all_cells:
@@ -197,16 +196,12 @@ class RatingNetwork:
     def _items(self) -> Tensor:
         return ops.convert_to_tensor(self.base.items)
 
-    def _stream(self, name: str, batch: Batch) -> int:
-        """Return the seed of a stream of noise, another one for each part of a step."""
-        return (self._seeds[name] + batch.part) % 2**31
-
     def _kept_units(self, batch: Batch, update: Tensor) -> list[Tensor] | None:
         """Draw dropout masks for the hidden layers, all at once."""
         if self.noise.dropout == 0:
             return None
         widths = [layer.output.shape[-1] for layer in self._tail if layer.name.startswith("active")]
-        shape, seed = (batch.n_rows, sum(widths)), self._stream("dropout", batch)
+        shape, seed = (batch.n_rows, sum(widths)), self._seeds["dropout"]
         mask = keep_mask(shape, self.noise.dropout, seed=seed, update=update)
         ends = np.cumsum(widths)
         parts = zip(ends - widths, ends, strict=True)

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.models.networks.losses import mean_over_users
 from recsys_lib.models.networks.parts import (
     Decoder,
     DenselyConnected,
+    apply_first,
     dense_layer,
     has_entries,
     keep,
@@ -22,9 +24,7 @@ from recsys_lib.models.networks.parts import (
 )
 from recsys_lib.seeding import seed_from
 from recsys_lib.training import backend
-from recsys_lib.training.layers import apply_first
-from recsys_lib.training.losses import mean_over_users
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import Scorer
 from recsys_lib.training.trainer import Phase

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lib.models.networks.losses import gaussian_kl, mean_over_users
 from recsys_lib.models.networks.parts import (
     DenselyConnected,
     dense_layer,
@@ -16,8 +17,7 @@ from recsys_lib.models.networks.parts import (
 )
 from recsys_lib.models.networks.rec import DenselyConnectedEncoder
 from recsys_lib.seeding import seed_from
-from recsys_lib.training.losses import gaussian_kl, mean_over_users
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.trainer import Phase
 

@@ -16,7 +16,7 @@ def interrupt_while_loading():
 signal.signal(signal.SIGINT, signal.default_int_handler)
 threading.Thread(target=interrupt_while_loading, daemon=True).start()
 try:
-    import recsys_lib.training.quiet
+    import recsys_lib.training._keras
 except KeyboardInterrupt:
     print("stopped when whole:", hasattr(sys.modules.get("keras"), "layers"))
 """

@@ -1,15 +1,16 @@
-"""Loss terms of autoencoders as pure functions of tensors, sparse where possible."""
+"""Loss terms and their weights as pure functions of tensors, sparse where possible."""
 
 from dataclasses import replace
 from typing import Any
 
-from recsys_lib.training.quiet import ops
+from recsys_lib.training._keras import ops
 from recsys_lib.training.rows import Batch
 
 __all__ = [
     "gaussian_kl",
     "gaussian_nll",
     "hidden_nll",
+    "linear_anneal",
     "logistic_nll",
     "mean_over_users",
     "multinomial_nll",
@@ -149,3 +150,34 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 def mean_over_users(batch: Batch, per_row: Tensor) -> Tensor:
     """Average `per_row` of shape (n_rows,) over the users of the batch, padding left out."""
     return ops.sum(per_row * batch.present) / ops.maximum(ops.sum(batch.present), 1.0)
+
+
+def linear_anneal(update: Any, *, n_updates: int, cap: float) -> Any:
+    """Return ``min(cap, update / n_updates)``, the KL weight of Mult-VAE.
+
+    Parameters
+    ----------
+    update : tensor, float32
+        Updates made so far, over all epochs.
+    n_updates : int
+        Updates until the weight would reach 1; 0 starts at the cap.
+    cap : float
+        Upper limit, in [0, 1].
+
+    Returns
+    -------
+    tensor, scalar float32
+
+    References
+    ----------
+    .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018,
+       section 2.2.2.
+
+    Examples
+    --------
+    >>> [float(linear_anneal(float(t), n_updates=10, cap=0.25)) for t in (0, 2, 9)]
+    [0.0, 0.2..., 0.25]
+    """
+    if n_updates <= 0:
+        return ops.convert_to_tensor(float(cap))
+    return ops.minimum(ops.convert_to_tensor(update, dtype="float32") / n_updates, cap)

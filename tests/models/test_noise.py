@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from recsys_lib.models.networks.parts import keep_mask, uniform
 from recsys_lib.training import backend
-from recsys_lib.training.noise import keep_mask, uniform
 
 
 def draw(shape=(40_000,), seed=5, update=3.0) -> np.ndarray:
