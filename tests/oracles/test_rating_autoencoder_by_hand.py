@@ -20,7 +20,7 @@ import json, sys
 import numpy as np
 from scipy import sparse
 from recsys_lib.models.networks import rating
-from recsys_lib.training import noise
+from recsys_lib.models.networks import parts
 from recsys_lib.models.networks.rating import Base, Noise, RatingNetwork, build
 from recsys_lib.training._keras import keras
 from recsys_lib.training.rows import Rows, expand
@@ -54,7 +54,7 @@ for cells in ("observed", "all"):
 from recsys_lib.dataset import Fold
 from recsys_lib.models.autoencoder import Autoencoder
 
-rating.uniform = noise.uniform
+rating.uniform = parts.uniform
 rng = np.random.default_rng(2)
 shown = (rng.integers(1, 6, (20, 9)) * (rng.random((20, 9)) < 0.5)).astype(np.float32)
 asked = np.where((shown == 0) & (rng.random((20, 9)) < 0.3), 3, 0).astype(np.float32)
