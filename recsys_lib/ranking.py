@@ -253,3 +253,27 @@ def tie_share(
     descending = -np.partition(-values, (k - 1, k), axis=1)
     at_cut, below = descending[:, k - 1], descending[:, k]
     return float(np.mean((at_cut == below) & ~np.isneginf(at_cut)))
+
+
+def ndcg_of_lists(top: TopK, targets: sparse.csr_array) -> NDArray[np.float64]:
+    """Return ndcg of each list, over the ideal of min(k, number of targets).
+
+    Parameters
+    ----------
+    top : TopK
+        Lists of shape (n_rows, k).
+    targets : csr_array of shape (n_rows, n_items)
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN for a row without targets.
+    """
+    n_rows, k = top.items.shape
+    counts = np.diff(targets.indptr)
+    wanted = np.repeat(np.arange(n_rows), counts) * targets.shape[1] + targets.indices
+    listed = np.arange(n_rows)[:, None] * targets.shape[1] + top.items
+    hits = np.isin(listed, wanted) & (top.items >= 0)
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.append(np.nan, np.cumsum(discounts))[np.minimum(counts, k)]
+    return (hits * discounts).sum(axis=1) / ideal

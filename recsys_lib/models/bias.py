@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_nonnegative, check_ratings
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
 
@@ -115,17 +114,10 @@ class GlobalMean(Recommender):
     mean_: float = field(init=False, repr=False, compare=False)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        check_ratings(x)
         self.mean_ = float(np.mean(x.data, dtype=np.float64))
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         return np.full(x.shape, self.mean_, dtype=np.float32)
-
-    def _arrays(self) -> Arrays:
-        return {"mean": np.array(self.mean_)}
-
-    def _restore(self, arrays: Arrays) -> None:
-        self.mean_ = float(arrays["mean"])
 
 
 @dataclass(kw_only=True)
@@ -174,16 +166,10 @@ class Bias(Recommender):
     biases_: Biases = field(init=False, repr=False, compare=False)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        check_nonnegative("user_damping", self.user_damping)
-        check_nonnegative("item_damping", self.item_damping)
-        check_ratings(x)
         self.biases_ = fit_biases(x, user_damping=self.user_damping, item_damping=self.item_damping)
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         return self.biases_.predict(x)
-
-    def _arrays(self) -> Arrays:
-        return self.biases_.arrays()
 
     def _restore(self, arrays: Arrays) -> None:
         self.biases_ = Biases.from_arrays(arrays)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from recsys_lib.checks import check_integer, check_positive, check_ratings
+from recsys_lib.checks import check_positive
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.base import RULES, Arrays, Recommender, Rules
 from recsys_lib.models.bias import Biases, fit_biases
 from recsys_lib.seeding import rng_from
 
@@ -139,6 +139,11 @@ class BiasedSVD(Recommender):
     """
 
     predicts: ClassVar[Literal["rating", "rank"]] = "rating"
+    _rules: ClassVar[Rules] = {
+        **RULES,
+        "user_damping": check_positive,
+        "item_damping": check_positive,
+    }
 
     latent_dim: int = 40
     l2: float = 15.0
@@ -151,8 +156,6 @@ class BiasedSVD(Recommender):
     item_factors_: Floats = field(init=False, repr=False, compare=False)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        self._check()
-        check_ratings(x)
         self.biases_ = fit_biases(x, user_damping=self.user_damping, item_damping=self.item_damping)
         self.item_factors_ = self._start(x)
         columns = x.T.tocsr()
@@ -164,13 +167,6 @@ class BiasedSVD(Recommender):
             items = ridge_rows(rest, features, self._penalty(self.item_damping))
             self.biases_ = self.biases_._replace(items=items[:, 0])
             self.item_factors_ = items[:, 1:]
-
-    def _check(self) -> None:
-        check_integer("latent_dim", self.latent_dim, minimum=1)
-        check_integer("epochs", self.epochs, minimum=1)
-        check_positive("l2", self.l2)
-        check_positive("user_damping", self.user_damping)
-        check_positive("item_damping", self.item_damping)
 
     def _start(self, x: sparse.csr_array) -> Floats:
         """Item factors at the start: the deviations of random groups of users, scaled to 0.1."""
@@ -194,12 +190,9 @@ class BiasedSVD(Recommender):
         scores += users[:, :1] + (self.biases_.mean + self.biases_.items)
         return scores.astype(np.float32)
 
-    def _arrays(self) -> Arrays:
-        return self.biases_.arrays() | {"item_factors": self.item_factors_}
-
     def _restore(self, arrays: Arrays) -> None:
+        super()._restore(arrays)
         self.biases_ = Biases.from_arrays(arrays)
-        self.item_factors_ = arrays["item_factors"]
 
 
 def _without(x: sparse.csr_array, mean: float, column_bias: Floats) -> sparse.csr_array:

@@ -26,7 +26,7 @@ from scipy.linalg import lapack
 from recsys_lib._system import cores
 from recsys_lib.checks import check_memory
 from recsys_lib.models.base import Arrays
-from recsys_lib.models.neighbors import scale_rows
+from recsys_lib.models.knn import scale_rows
 
 __all__ = ["Dual", "Primal", "Solver", "gram", "invert", "restore", "solve"]
 

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_choice, check_fraction, check_nonnegative, check_positive
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.closed_form import Dual, Primal, Solver, restore, solve
@@ -61,14 +60,9 @@ class EASE(Recommender):
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        self._check()
         self.item_shares_ = item_shares(x)
         weights = self._weights(x)
         self.solution_ = solve(x, self._ridge(x, weights), weights, solver=self.solver)
-
-    def _check(self) -> None:
-        check_positive("l2", self.l2)
-        check_choice("solver", self.solver, ("auto", "items", "users"))
 
     def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
         """The weight of each user in the error; None for equal weights."""
@@ -91,11 +85,8 @@ class EASE(Recommender):
             scores *= scale
         return answer_empty_rows(scores, x, self.item_shares_)
 
-    def _arrays(self) -> Arrays:
-        return self.solution_.arrays() | {"item_shares": self.item_shares_}
-
     def _restore(self, arrays: Arrays) -> None:
-        self.item_shares_ = arrays["item_shares"]
+        super()._restore(arrays)
         self.solution_ = restore(arrays)
 
 
@@ -144,12 +135,6 @@ class EDLAE(EASE):
     dropout: float = 0.5
     activity_power: float = 0.0
     popularity_discount: float = 0.0
-
-    def _check(self) -> None:
-        super()._check()
-        check_fraction("dropout", self.dropout, closed=True)
-        check_nonnegative("activity_power", self.activity_power)
-        check_nonnegative("popularity_discount", self.popularity_discount)
 
     def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
         if self.activity_power == 0:

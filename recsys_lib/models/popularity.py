@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_nonnegative
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.base import Recommender
 from recsys_lib.seeding import rng_from
 
 __all__ = ["Popularity", "Random", "answer_empty_rows", "item_shares"]
@@ -94,17 +93,10 @@ class Popularity(Recommender):
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        check_nonnegative("damping", self.damping)
         self.item_shares_ = item_shares(x, damping=self.damping)
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         return np.tile(self.item_shares_, (x.shape[0], 1))
-
-    def _arrays(self) -> Arrays:
-        return {"item_shares": self.item_shares_}
-
-    def _restore(self, arrays: Arrays) -> None:
-        self.item_shares_ = arrays["item_shares"]
 
 
 @dataclass(kw_only=True)
@@ -145,9 +137,3 @@ class Random(Recommender):
                 x.shape[1], dtype=np.float32
             )
         return scores
-
-    def _arrays(self) -> Arrays:
-        return {}
-
-    def _restore(self, arrays: Arrays) -> None:
-        pass

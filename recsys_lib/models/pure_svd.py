@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import linalg
 
-from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.base import Recommender
 from recsys_lib.models.popularity import answer_empty_rows, item_shares
 from recsys_lib.seeding import rng_from
 
@@ -62,7 +61,6 @@ class PureSVD(Recommender):
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        check_integer("latent_dim", self.latent_dim, minimum=1)
         smaller = min(x.shape)
         latent_dim = self.latent_dim if self.latent_dim <= smaller else max(1, smaller // 2)
         self.item_shares_ = item_shares(x)
@@ -76,10 +74,3 @@ class PureSVD(Recommender):
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         scores = np.asarray(x @ self.item_factors_) @ self.item_factors_.T
         return answer_empty_rows(scores, x, self.item_shares_)
-
-    def _arrays(self) -> Arrays:
-        return {"item_factors": self.item_factors_, "item_shares": self.item_shares_}
-
-    def _restore(self, arrays: Arrays) -> None:
-        self.item_factors_ = arrays["item_factors"]
-        self.item_shares_ = arrays["item_shares"]

@@ -10,7 +10,7 @@ from recsys_lib import models
 from recsys_lib._system import available_memory
 from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.neural import NeuralRecommender
+from recsys_lib.models.neural import LikelihoodRecommender
 
 __all__ = ["candidate_families", "leave_out_costly"]
 
@@ -75,8 +75,8 @@ def candidate_families(
     deep = {"hidden_dim": hidden_dim, "learning_rate": 1e-3, "epochs": -(-epochs // 4)}
     fast = {"learning_rate": 1e-2}  # the focal loss has small gradients
     families: dict[str, list[Recommender]] = {
-        "item KNN": [models.ItemKNN(neighbours=n) for n in (100, 200, 50, 400)],
-        "user KNN": [models.UserKNN(neighbours=n) for n in (200, 100, 400, 50)],
+        "item KNN": [models.ItemKNN(n_neighbors=n) for n in (100, 200, 50, 400)],
+        "user KNN": [models.UserKNN(n_neighbors=n) for n in (200, 100, 400, 50)],
         "SVD": [models.PureSVD(latent_dim=dim, seed=seed) for dim in dims],
         "ALS": [models.ALS(latent_dim=d, l2=per_item * s, seed=seed) for d, s in factors],
         "EASE": [models.EASE(l2=l2) for l2 in penalties],
@@ -150,7 +150,7 @@ def _cost(model: Recommender, n_users: int, n_items: int) -> tuple[float, float]
     if isinstance(model, models.KernelAE):
         m = min(n_users, model.landmarks)
         return m**2 * (m / 3 + n_items + (n_users if m < n_users else 0)), 16 * m * (m + n_items)
-    if not isinstance(model, NeuralRecommender):
+    if not isinstance(model, LikelihoodRecommender):
         return 0.0, 0.0
     return _network_cost(model, n_users, n_items)
 

@@ -18,7 +18,7 @@ from recsys_lib.evaluation import (
 )
 from recsys_lib.models.biased_svd import BiasedSVD
 from recsys_lib.models.ease import EASE
-from recsys_lib.models.item_knn import ItemKNN
+from recsys_lib.models.knn import ItemKNN
 from recsys_lib.models.pure_svd import PureSVD
 from recsys_lib.splitting import split_ratings, strong_generalization
 from recsys_lib.synthesis import FoldInOracle, OmniscientOracle, World, make_world

@@ -37,7 +37,7 @@ def variational(**settings):
         "anneal_cap": 0.5,
         "anneal_steps": 10,
     }
-    return VariationalNetwork(np.zeros(4, dtype=np.float32), **(given | settings))
+    return VariationalNetwork(MultVAE(**given | settings), np.zeros(4, dtype=np.float32))
 
 
 @pytest.mark.parametrize("gather", [False, True])

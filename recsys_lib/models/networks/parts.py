@@ -1,4 +1,4 @@
-"""Parts of networks over sparse rows: first layer, input noise, latent noise, towers.
+"""Parts of networks over sparse rows: their base, first layer, noise, towers.
 
 Importing this module starts Keras; models import it where they build a network.
 """
@@ -19,11 +19,14 @@ from recsys_lib.models.networks.losses import (
 from recsys_lib.seeding import seed_from
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
+from recsys_lib.training.trainer import Phase
 
 __all__ = [
     "Decoder",
     "DenselyConnected",
     "Encoder",
+    "GaussianNetwork",
+    "Network",
     "apply_first",
     "dense",
     "dense_layer",
@@ -41,6 +44,91 @@ __all__ = [
 ]
 
 Tensor = Any
+
+
+class Network:
+    """Base of the networks: layers, losses and one score, as pure tensors.
+
+    Parameters
+    ----------
+    settings : Recommender
+        The model that the network belongs to, whose hyper-parameters it reads.
+    n_items : int
+        Columns of the rows.
+
+    Attributes
+    ----------
+    layers : list of keras.layers.Layer
+        Those whose weights make the model, in a fixed order.
+    """
+
+    #: The names of what `loss` returns.
+    terms: tuple[str, ...] = ("reconstruction",)
+    layers: list[Any]
+
+    def __init__(self, settings: Any, n_items: int) -> None:
+        self.settings, self.n_items = settings, n_items
+        self.seeds = keras.random.SeedGenerator(seed_from(settings.seed, "noise"))
+
+    @property
+    def state(self) -> list[Any]:
+        """Everything that the losses read or write."""
+        return [self.layers, self.seeds]
+
+    def phases(self) -> list[Phase]:
+        """Return the phases of one epoch: one that trains everything."""
+        return [self.phase(self.loss, self.terms, self.layers)]
+
+    def phase(self, loss: Any, terms: tuple[str, ...], layers: list[Any], **options: Any) -> Phase:
+        """Return a phase that moves `layers`, with an optimizer of its own."""
+        variables, optimizer = weights_of(layers), self.optimizer()
+        return Phase(loss=loss, terms=terms, variables=variables, optimizer=optimizer, **options)
+
+    def optimizer(self) -> Any:
+        """Return a fresh optimizer."""
+        return keras.optimizers.Adam(self.settings.learning_rate)
+
+    def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Return the objective and its named terms."""
+        raise NotImplementedError
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return scores of shape (n_rows, n_items), without noise."""
+        raise NotImplementedError
+
+    def keep(self, batch: Batch) -> Tensor:
+        """Draw which slots the encoder sees."""
+        return keep(batch, self.settings.dropout, self.seeds)
+
+    def noisy(self, batch: Batch, kept: Tensor) -> Tensor:
+        """Return the unit rows after dropout."""
+        return unit_rows(batch) * kept / (1.0 - self.settings.dropout)
+
+    def penalty(self, layers: Sequence[Any]) -> Tensor:
+        """Return the penalty of the kernels of `layers`."""
+        return penalty(layers, self.settings.l2)
+
+
+class GaussianNetwork(Network):
+    """Base of the networks whose code is a normal distribution for each row."""
+
+    encoder: Any
+    decoder: Any
+
+    def posterior(self, batch: Batch, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the code of each row; 0 and 0 for an empty one."""
+        both = self.encoder(batch, unit_rows(batch) if values is None else values)
+        both = both * has_entries(batch)
+        latent_dim = self.settings.latent_dim
+        return both[:, :latent_dim], both[:, latent_dim:]
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return logits of shape (n_rows, n_items) at the mean code."""
+        return self.decoder(self.posterior(batch)[0])
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Return mean and log variance side by side, (n_rows, 2 latent_dim), without noise."""
+        return ops.concatenate(self.posterior(batch), axis=1)
 
 
 def unit_rows(batch: Batch) -> Tensor:
