@@ -9,6 +9,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.ranking import entry_rows
 
 __all__ = ["Bias", "Biases", "GlobalMean", "fit_biases"]
 
@@ -37,14 +38,13 @@ class Biases(NamedTuple):
         """Return the user bias of each row, (n_rows,) float64; 0 for an empty row."""
         counts = np.diff(x.indptr)
         residuals = x.data - self.mean - self.items[x.indices]
-        sums = np.bincount(np.repeat(np.arange(len(counts)), counts), residuals, len(counts))
+        sums = np.bincount(entry_rows(x), residuals, len(counts))
         # Without damping an empty row would be 0 / 0.
         return np.asarray(sums / np.maximum(counts + self.user_damping, 1e-12))
 
     def deviations(self, x: sparse.csr_array) -> sparse.csr_array:
         """Return what the biases leave unexplained, with the entries of `x`, float32."""
-        rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
-        rest = x.data - self.mean - self.items[x.indices] - self.of_users(x)[rows]
+        rest = x.data - self.mean - self.items[x.indices] - self.of_users(x)[entry_rows(x)]
         return sparse.csr_array((rest.astype(np.float32), x.indices, x.indptr), shape=x.shape)
 
     def predict(self, x: sparse.csr_array) -> NDArray[np.float32]:
@@ -84,7 +84,7 @@ def fit_biases(
     Biases
     """
     counts = np.bincount(x.indices, minlength=x.shape[1])
-    rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+    rows = entry_rows(x)
     biases = Biases(float(np.mean(x.data, dtype=np.float64)), np.zeros(x.shape[1]), user_damping)
     for _ in range(_SWEEPS):
         residuals = x.data - biases.mean - biases.of_users(x)[rows]

@@ -13,7 +13,7 @@ from recsys_lib.checks import check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.popularity import answer_empty_rows, item_shares
-from recsys_lib.ranking import ndcg_of_lists, top_k
+from recsys_lib.ranking import entry_rows, ndcg_of_lists, top_k
 
 __all__ = ["Blend", "greedy_weights", "linear_library", "standardize"]
 
@@ -329,5 +329,5 @@ def _contenders(
 
 def _dense(rows: sparse.csr_array) -> NDArray[np.bool_]:
     out = np.zeros(rows.shape, dtype=bool)
-    out[np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices] = True
+    out[entry_rows(rows), rows.indices] = True
     return out

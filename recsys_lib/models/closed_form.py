@@ -27,6 +27,7 @@ from recsys_lib._system import cores
 from recsys_lib.checks import check_memory
 from recsys_lib.models.base import Arrays
 from recsys_lib.models.knn import scale_rows
+from recsys_lib.ranking import entry_rows
 
 __all__ = ["Dual", "Primal", "Solver", "gram", "invert", "restore", "solve"]
 
@@ -190,8 +191,9 @@ class Dual:
         through_users = (x @ self.rows.T).toarray() @ self.kernel
         scores = (self.rows.T @ through_users.T).T / self.diagonal
         # What is left of x P on the entries of the row, where B has its zero diagonal.
-        rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
-        scores[rows, x.indices] += x.data * (1 - 1 / (self.ridge * self.diagonal)[x.indices])
+        scores[entry_rows(x), x.indices] += x.data * (
+            1 - 1 / (self.ridge * self.diagonal)[x.indices]
+        )
         return np.ascontiguousarray(scores)
 
     def arrays(self) -> Arrays:

@@ -10,7 +10,6 @@ from scipy import linalg, sparse
 from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.knn import scale_rows
 from recsys_lib.models.popularity import answer_empty_rows, item_shares
 from recsys_lib.seeding import rng_from
 
@@ -145,10 +144,10 @@ class KernelAE(Recommender):
         return max(l2 * self.sharpness * math.exp(-self.sharpness), 1e-4)
 
     def _unit_rows(self, x: sparse.csr_array) -> sparse.csr_array:
+        from sklearn.preprocessing import normalize
+
         data = x.data * self.item_weights_[x.indices]
-        weighted = sparse.csr_array((data, x.indices, x.indptr), shape=x.shape)
-        squares = np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel()
-        return scale_rows(weighted, 1 / np.sqrt(np.where(squares > 0, squares, 1)))
+        return normalize(sparse.csr_array((data, x.indices, x.indptr), shape=x.shape))
 
     def _kernel(self, rows: sparse.csr_array) -> Floats:
         """Kernel between rows of length 1 and the landmarks, (n_rows, n_landmarks)."""

@@ -12,6 +12,7 @@ from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender, renamed
 from recsys_lib.models.bias import Biases, fit_biases
 from recsys_lib.models.popularity import answer_empty_rows, item_shares
+from recsys_lib.ranking import entry_rows
 
 __all__ = ["ItemKNN", "UserKNN", "nearest_rows", "pattern", "scale_rows"]
 
@@ -234,7 +235,7 @@ def pattern(x: sparse.csr_array) -> sparse.csr_array:
 
 def scale_rows(x: sparse.csr_array, factors: NDArray[np.floating]) -> sparse.csr_array:
     """Return `x` with row ``r`` multiplied by ``factors[r]``, float32; shares the index arrays."""
-    data = x.data * np.repeat(factors, np.diff(x.indptr))
+    data = x.data * factors[entry_rows(x)]
     return sparse.csr_array((data.astype(np.float32), x.indices, x.indptr), shape=x.shape)
 
 
@@ -274,7 +275,9 @@ def nearest_rows(
     Computed in blocks of rows; about 64 MB are dense at any time. Where a row of `left` is compared
     with itself, of a wide catalog with few users only pairs with something in common are looked at.
     """
-    left_unit, right_unit = _unit_rows(left), _unit_rows(right).T.tocsr()
+    from sklearn.preprocessing import normalize
+
+    left_unit, right_unit = normalize(left), normalize(right).T.tocsr()
     left_seen, right_seen = pattern(left), pattern(right).T.tocsr()
     parts = []
     for rows in _row_blocks(left.shape[0], right.shape[0]):
@@ -295,11 +298,6 @@ def nearest_rows(
     if not parts:
         return sparse.csr_array((left.shape[0], right.shape[0]), dtype=np.float32)
     return sparse.csr_array(sparse.vstack(parts, format="csr"))
-
-
-def _unit_rows(x: sparse.csr_array) -> sparse.csr_array:
-    norms = np.sqrt(np.asarray(x.multiply(x).sum(axis=1)).ravel())
-    return scale_rows(x, 1.0 / np.where(norms > 0, norms, 1.0))
 
 
 def _row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
@@ -325,7 +323,7 @@ def _largest(block: NDArray[np.float32], k: int) -> sparse.csr_array:
 
 def _largest_stored(block: sparse.csr_array, start: int, k: int) -> sparse.csr_array:
     """As `_largest`, of few stored entries; row 0 is row `start` of the whole, itself left out."""
-    row = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    row = entry_rows(block)
     order = np.lexsort((block.indices, -block.data, row))
     order = order[(block.data[order] > 0) & (block.indices[order] != row[order] + start)]
     counts = np.bincount(row[order], minlength=block.shape[0])

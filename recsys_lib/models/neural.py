@@ -1,7 +1,6 @@
 """Base of the recommenders that train a network in epochs."""
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from recsys_lib.artifacts import read_table, write_table
+from recsys_lib.artifacts import fingerprint_arrays, read_table, write_table
 from recsys_lib.checks import check_integer, check_is_fitted, check_nonnegative, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import RULES, Arrays, Recommender, Rules
@@ -579,14 +578,8 @@ def _all_of(show: OnEpoch, on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEp
 
 def _fingerprint(*matrices: sparse.csr_array) -> str:
     """Return the SHA-256 of matrices as they are read: shapes, positions and float32 values."""
-    digest = hashlib.sha256()
-    for matrix in matrices:
-        x = check_user_items(matrix)
-        digest.update(repr(tuple(int(size) for size in x.shape)).encode())
-        for part in (x.indptr, x.indices):
-            digest.update(part.astype(np.int64).tobytes())
-        digest.update(x.data.tobytes())
-    return f"sha256:{digest.hexdigest()}"
+    read = [check_user_items(matrix) for matrix in matrices]
+    return fingerprint_arrays(*(part for x in read for part in (x.shape, x)))
 
 
 def _check_counts(x: sparse.csr_array) -> None:

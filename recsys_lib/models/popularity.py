@@ -8,6 +8,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender
+from recsys_lib.ranking import entry_rows
 from recsys_lib.seeding import rng_from
 
 __all__ = ["Popularity", "Random", "answer_empty_rows", "item_shares"]
@@ -53,11 +54,7 @@ def answer_empty_rows(
     ndarray of shape (n_rows, n_items), float32
         `scores` itself.
     """
-    said = np.bincount(
-        np.repeat(np.arange(x.shape[0]), np.diff(x.indptr)),
-        weights=np.abs(x.data),
-        minlength=x.shape[0],
-    )
+    said = np.bincount(entry_rows(x), weights=np.abs(x.data), minlength=x.shape[0])
     scores[said == 0] = answer
     return scores
 
