@@ -3,9 +3,10 @@ from .autoencoder import Autoencoder as Autoencoder
 from .base import MODELS as MODELS
 from .base import load as load
 from .base import model_class as model_class
-from .bias import Bias as Bias
-from .bias import GlobalMean as GlobalMean
-from .biased_svd import BiasedSVD as BiasedSVD
+from .baselines import Bias as Bias
+from .baselines import GlobalMean as GlobalMean
+from .baselines import Popularity as Popularity
+from .baselines import Random as Random
 from .blend import Blend as Blend
 from .ease import EASE as EASE
 from .ease import EDLAE as EDLAE
@@ -14,8 +15,7 @@ from .knn import ItemKNN as ItemKNN
 from .knn import UserKNN as UserKNN
 from .mult import MultDAE as MultDAE
 from .mult import MultVAE as MultVAE
-from .popularity import Popularity as Popularity
-from .popularity import Random as Random
-from .pure_svd import PureSVD as PureSVD
 from .rec_vae import RecVAE as RecVAE
+from .svd import BiasedSVD as BiasedSVD
+from .svd import PureSVD as PureSVD
 from .vasp import VASP as VASP

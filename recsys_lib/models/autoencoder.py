@@ -19,7 +19,7 @@ from recsys_lib.checks import (
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.models.base import Arrays, Rules, check_widths, renamed
-from recsys_lib.models.bias import fit_biases
+from recsys_lib.models.baselines import fit_biases
 from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.seeding import rng_from
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from recsys_lib.checks import check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, load, model_class
-from recsys_lib.models.popularity import answer_empty_rows, item_shares
+from recsys_lib.models.baselines import answer_empty_rows, item_shares
 from recsys_lib.ranking import entry_rows, ndcg_of_lists, top_k
 
 __all__ = ["Blend", "greedy_weights", "linear_library", "standardize"]

@@ -10,7 +10,7 @@ from scipy import linalg, sparse
 from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.popularity import answer_empty_rows, item_shares
+from recsys_lib.models.baselines import answer_empty_rows, item_shares
 from recsys_lib.seeding import rng_from
 
 __all__ = ["KernelAE"]

@@ -10,8 +10,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender, renamed
-from recsys_lib.models.bias import Biases, fit_biases
-from recsys_lib.models.popularity import answer_empty_rows, item_shares
+from recsys_lib.models.baselines import Biases, answer_empty_rows, fit_biases, item_shares
 from recsys_lib.ranking import entry_rows
 
 __all__ = ["ItemKNN", "UserKNN", "nearest_rows", "pattern", "scale_rows"]

@@ -12,7 +12,7 @@ from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.models import load
 from recsys_lib.models.autoencoder import Autoencoder
-from recsys_lib.models.bias import Bias
+from recsys_lib.models.baselines import Bias
 
 SMALL = {"hidden_dims": (16, 8), "batch_size": 32, "learning_rate": 0.01, "epochs": 12}
 

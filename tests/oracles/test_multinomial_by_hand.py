@@ -42,7 +42,7 @@ def variational(**settings):
 
 @pytest.mark.parametrize("gather", [False, True])
 def test_the_likelihood_of_a_3_by_4_matrix_is_the_one_by_hand(batch_of, gather):
-    from recsys_lib.models.networks.losses import mean_over_users, multinomial_nll
+    from recsys_lib.models.networks.parts import mean_over_users, multinomial_nll
 
     batch = batch_of(X, gather=gather, batch_size=5)
     padded = np.vstack([LOGITS, np.full((2, 4), 7.0, dtype=np.float32)])
@@ -53,7 +53,7 @@ def test_the_likelihood_of_a_3_by_4_matrix_is_the_one_by_hand(batch_of, gather):
 
 @pytest.mark.parametrize("gather", [False, True])
 def test_the_other_likelihoods_are_those_of_a_dense_row(batch_of, gather):
-    from recsys_lib.models.networks.losses import gaussian_nll, logistic_nll
+    from recsys_lib.models.networks.parts import gaussian_nll, logistic_nll
 
     batch = batch_of(X, gather=gather)
     yes = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
@@ -78,7 +78,7 @@ def test_each_likelihood_starts_from_popularity(likelihood):
 
 
 def test_the_gradient_of_the_likelihood_is_softmax_times_length_less_the_row(batch_of, gradient_of):
-    from recsys_lib.models.networks.losses import multinomial_nll
+    from recsys_lib.models.networks.parts import multinomial_nll
     from recsys_lib.training._keras import ops
 
     batch = batch_of(X)
@@ -88,7 +88,7 @@ def test_the_gradient_of_the_likelihood_is_softmax_times_length_less_the_row(bat
 
 
 def test_a_constant_added_to_the_logits_changes_nothing(batch_of):
-    from recsys_lib.models.networks.losses import multinomial_nll
+    from recsys_lib.models.networks.parts import multinomial_nll
 
     batch = batch_of(X)
     moved = multinomial_nll(batch, LOGITS + np.float32(100))
@@ -96,7 +96,7 @@ def test_a_constant_added_to_the_logits_changes_nothing(batch_of):
 
 
 def test_the_divergence_is_the_integral_summed_over_dimensions():
-    from recsys_lib.models.networks.losses import gaussian_kl
+    from recsys_lib.models.networks.parts import gaussian_kl
 
     mean = np.array([[0.5, -1.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
     log_variance = np.array([[0.3, -1.2, 0.7], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -159,7 +159,7 @@ def test_the_encoder_is_shown_what_dropout_leaves(batch_of):
 
 
 def test_hidden_targets_compete_with_what_is_not_shown_only(batch_of):
-    from recsys_lib.models.networks.losses import hidden_nll
+    from recsys_lib.models.networks.parts import hidden_nll
 
     batch = batch_of(X)
     # The first user shows item 0 and hides item 2; the second shows all it has.
@@ -171,7 +171,7 @@ def test_hidden_targets_compete_with_what_is_not_shown_only(batch_of):
 
 
 def test_what_is_shown_gets_no_gradient_from_hidden_targets(batch_of, gradient_of):
-    from recsys_lib.models.networks.losses import hidden_nll
+    from recsys_lib.models.networks.parts import hidden_nll
     from recsys_lib.training._keras import ops
 
     batch = batch_of(X)
@@ -183,7 +183,7 @@ def test_what_is_shown_gets_no_gradient_from_hidden_targets(batch_of, gradient_o
 
 
 def test_the_divergence_is_annealed_by_updates_up_to_the_cap():
-    from recsys_lib.models.networks.losses import linear_anneal
+    from recsys_lib.models.networks.parts import linear_anneal
 
     weights = [float(linear_anneal(float(t), n_updates=20, cap=0.2)) for t in (0, 1, 3, 4, 10**6)]
     assert_allclose(weights, [0, 0.05, 0.15, 0.2, 0.2], rtol=1e-6)

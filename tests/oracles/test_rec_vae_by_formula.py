@@ -81,8 +81,7 @@ def test_the_prior_integrates_to_1():
 
 
 def test_with_the_standard_normal_alone_the_divergence_is_the_closed_form():
-    from recsys_lib.models.networks.losses import gaussian_kl
-    from recsys_lib.models.networks.parts import sample
+    from recsys_lib.models.networks.parts import gaussian_kl, sample
     from recsys_lib.models.networks.rec import log_composite_prior, sampled_divergence
     from recsys_lib.training._keras import keras
 

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.models.networks.losses import gaussian_kl, linear_anneal, mean_over_users
 from recsys_lib.models.networks.parts import (
     Decoder,
     Encoder,
     GaussianNetwork,
     Network,
+    gaussian_kl,
     has_entries,
+    linear_anneal,
+    mean_over_users,
     popular_scores,
     reconstruction,
     sample,

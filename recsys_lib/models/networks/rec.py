@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.models.networks.losses import mean_over_users
 from recsys_lib.models.networks.parts import (
     Decoder,
     DenselyConnected,
     GaussianNetwork,
     apply_first,
     dense_layer,
+    mean_over_users,
     reconstruction,
     sample,
     weights_of,

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.models.networks.losses import gaussian_kl, mean_over_users
 from recsys_lib.models.networks.parts import (
     DenselyConnected,
     GaussianNetwork,
     dense_layer,
+    gaussian_kl,
+    mean_over_users,
     sample,
     unit_rows,
 )
