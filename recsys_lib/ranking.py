@@ -11,7 +11,16 @@ from recsys_lib.cards import card
 from recsys_lib.checks import check_integer
 from recsys_lib.seeding import rng_from
 
-__all__ = ["TopK", "mask_seen", "negative_log_likelihood", "tie_share", "top_k"]
+__all__ = [
+    "TopK",
+    "entry_rows",
+    "mask_seen",
+    "ndcg",
+    "ndcg_of_lists",
+    "negative_log_likelihood",
+    "tie_share",
+    "top_k",
+]
 
 
 class TopK(NamedTuple):
@@ -71,6 +80,17 @@ class TopK(NamedTuple):
         return card(title, frame) + "Ids: <code>table(dataset.item_ids)</code>"
 
 
+def entry_rows(x: sparse.csr_array) -> NDArray[np.intp]:
+    """Return the row of each stored entry, in the order of ``x.indices`` and ``x.data``.
+
+    Examples
+    --------
+    >>> entry_rows(sparse.csr_array([[0, 1], [0, 0], [1, 1]]))
+    array([0, 2, 2])
+    """
+    return np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+
+
 def mask_seen(scores: NDArray[np.float32], seen: sparse.csr_array) -> NDArray[np.float32]:
     """Set the scores of the entries stored in `seen` to -inf, in place, and return them.
 
@@ -81,7 +101,7 @@ def mask_seen(scores: NDArray[np.float32], seen: sparse.csr_array) -> NDArray[np
     scores : ndarray of shape (n_rows, n_items), float32
     seen : csr_array of shape (n_rows, n_items)
     """
-    rows = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
+    rows = entry_rows(seen)
     scores[rows, seen.indices] = -np.inf
     return scores
 
@@ -217,7 +237,7 @@ def negative_log_likelihood(
         return float("nan")
     logits = mask_seen(np.array(scores, dtype=np.float64), seen)
     logits -= logits.max(axis=1, keepdims=True)
-    chosen = np.repeat(np.arange(targets.shape[0]), np.diff(targets.indptr)), targets.indices
+    chosen = entry_rows(targets), targets.indices
     log_sums = np.log(np.exp(logits).sum(axis=1))
     return float((log_sums[chosen[0]] - logits[chosen]).mean())
 
@@ -253,3 +273,52 @@ def tie_share(
     descending = -np.partition(-values, (k - 1, k), axis=1)
     at_cut, below = descending[:, k - 1], descending[:, k]
     return float(np.mean((at_cut == below) & ~np.isneginf(at_cut)))
+
+
+def ndcg(hit: NDArray[np.bool_], n_targets: NDArray[np.integer]) -> NDArray[np.float64]:
+    r"""Return the discounted gain of lists over that of the best lists.
+
+    Gains are binary, discounted by 1 / log2(place + 1); the best list holds min(k, \|targets\|)
+    targets first.
+
+    Parameters
+    ----------
+    hit : ndarray of shape (n_rows, k), bool
+        Whether the item in a place is a target.
+    n_targets : ndarray of shape (n_rows,), int
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        In [0, 1]; NaN without targets.
+
+    Examples
+    --------
+    >>> ndcg(np.array([[False, True, False]]), np.array([1])).round(4)
+    array([0.6309])
+    """
+    k = hit.shape[1]
+    discount = 1.0 / np.log2(np.arange(2.0, k + 2.0))
+    best = np.append(np.nan, np.cumsum(discount))
+    # Added place by place, as `best` is, so that a perfect list is 1 to the last bit.
+    gain = np.cumsum(hit * discount, axis=1)[:, -1]
+    return np.asarray(gain / best[np.minimum(k, n_targets)])
+
+
+def ndcg_of_lists(top: TopK, targets: sparse.csr_array) -> NDArray[np.float64]:
+    """Return the `ndcg` of each list; NaN for a row without targets.
+
+    Parameters
+    ----------
+    top : TopK
+        Lists of shape (n_rows, k).
+    targets : csr_array of shape (n_rows, n_items)
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+    """
+    n_rows, n_items = targets.shape
+    wanted = entry_rows(targets) * n_items + targets.indices
+    listed = np.arange(n_rows)[:, None] * n_items + top.items
+    return ndcg(np.isin(listed, wanted) & (top.items >= 0), np.diff(targets.indptr))

@@ -15,7 +15,7 @@ from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models import Popularity
 from recsys_lib.sources import snapshot
-from recsys_lib.training.exporting import export_scores
+from recsys_lib.training.scoring import export_scores
 from recsys_lib.tuning import Space
 
 

@@ -17,7 +17,7 @@ from recsys_lib.bundle import RUNGS, Bundle
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.evaluation.calibration import Calibrator
-from recsys_lib.models import registry
+from recsys_lib.models import base
 from recsys_lib.models.base import Recommender
 
 
@@ -75,7 +75,7 @@ def dataset() -> Dataset:
 @pytest.fixture
 def bundle(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     monkeypatch.setitem(models.MODELS, "CoOccurrence", __name__)
-    monkeypatch.setattr(registry, "model_class", lambda name: CoOccurrence)
+    monkeypatch.setattr(base, "model_class", lambda name: CoOccurrence)
     calibrator = Calibrator(
         method="platt", arrays={"slope": np.array([0.1]), "intercept": np.array([-1.0])}
     )

@@ -18,6 +18,7 @@ from scipy import sparse
 from recsys_lib.checks import check_fraction, check_integer
 from recsys_lib.errors import ConfigError
 from recsys_lib.folds import keep_entries
+from recsys_lib.ranking import ndcg
 
 
 @dataclass(frozen=True)
@@ -286,11 +287,7 @@ def ndcg_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     >>> ndcg_at_k(find_hits([[0, 1, 2]], sparse.csr_array([[0, 1, 0]])), k=3).round(4)
     array([0.6309])
     """
-    discount = 1.0 / np.log2(np.arange(2.0, k + 2.0))
-    best = np.concatenate([[0.0], np.cumsum(discount)])
-    # Added place by place, as `best` is, so that a perfect list is 1 to the last bit.
-    gain = np.cumsum(hits.until(k) * discount, axis=1)[:, -1]
-    return hits.per_target(gain, best[np.minimum(k, hits.n_targets)])
+    return ndcg(hits.until(k), hits.n_targets)
 
 
 def exposure(items: NDArray[np.integer], n_items: int) -> NDArray[np.int64]:

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
-from recsys_lib.models.popularity import answer_empty_rows, item_shares
+from recsys_lib.models.base import Recommender
+from recsys_lib.models.baselines import answer_empty_rows, item_shares
 from recsys_lib.seeding import rng_from
 
 __all__ = ["ALS"]
@@ -74,10 +73,6 @@ class ALS(Recommender):
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        check_integer("latent_dim", self.latent_dim, minimum=1)
-        check_integer("epochs", self.epochs, minimum=1)
-        check_positive("alpha", self.alpha)
-        check_positive("l2", self.l2)
         self.item_shares_ = item_shares(x)
         rng = rng_from(self.seed, "factors")
         directions = rng.normal(size=(x.shape[0], self.latent_dim)).astype(np.float32)
@@ -110,13 +105,6 @@ class ALS(Recommender):
             users = model.recalculate_user(np.arange(x.shape[0]), _matrix(x))
             scores = users @ self.item_factors_.T
         return answer_empty_rows(scores, x, self.item_shares_)
-
-    def _arrays(self) -> Arrays:
-        return {"item_factors": self.item_factors_, "item_shares": self.item_shares_}
-
-    def _restore(self, arrays: Arrays) -> None:
-        self.item_factors_ = arrays["item_factors"]
-        self.item_shares_ = arrays["item_shares"]
 
 
 def _single_blas_thread() -> Any:

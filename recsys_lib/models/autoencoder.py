@@ -1,37 +1,32 @@
 """The rating autoencoder: predicts the ratings of a row from the part it sees."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.artifacts import read_table, write_table
 from recsys_lib.checks import (
-    check_choice,
-    check_fraction,
-    check_integer,
     check_is_fitted,
-    check_nonnegative,
-    check_positive,
     check_rating_scale,
     check_ratings,
     check_user_items,
 )
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays
-from recsys_lib.models.bias import fit_biases
-from recsys_lib.models.epochs import EpochRecommender, OnEpoch
-from recsys_lib.models.neural import check_widths
+from recsys_lib.errors import ArtifactError
+from recsys_lib.models.base import Arrays, Rules, check_widths, renamed
+from recsys_lib.models.baselines import fit_biases
+from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.seeding import rng_from
-from recsys_lib.training.checkpoints import Keeper
 
 __all__ = ["Autoencoder"]
 
-NETWORK_FILE = "network.keras"
+# Where the weights were until arrays held those of every network.
+OLD_NETWORK_FILE = "network.keras"
 # Training users whose reconstruction error is measured after each epoch; all of them would take as
 # long as half an epoch of training.
 RECONSTRUCTED = 2000
@@ -39,8 +34,9 @@ RECONSTRUCTED = 2000
 ITEM_DAMPING = 10.0
 
 
+@renamed(averaging="average")
 @dataclass(kw_only=True)
-class Autoencoder(EpochRecommender):
+class Autoencoder(NeuralRecommender):
     r"""Denoising autoencoder of rating rows, with a sigmoid output scaled to the ratings [1]_.
 
     .. math:: \hat r_{ui} = lo + (hi - lo)\,
@@ -85,9 +81,9 @@ class Autoencoder(EpochRecommender):
     patience : int, optional
         Epochs without a new best validation error before training stops, >= 1. By default it
         makes all epochs; the best weights are kept in any case.
-    averaging : float
+    average : float, optional
         Share of the past in the running average over epochs of the weights that are measured and
-        kept, in [0, 1); 0 takes the weights as they are.
+        kept, in [0, 1); None, or 0, takes the weights as they are.
     seed : int
         Of the weights, of what is hidden and dropped, and of the order of the users.
 
@@ -102,7 +98,7 @@ class Autoencoder(EpochRecommender):
     best_epoch_ : int
         The epoch whose weights were kept.
     network_ : RatingNetwork
-        ``network_.network`` is the Keras model.
+        The layers.
 
     Notes
     -----
@@ -142,10 +138,13 @@ class Autoencoder(EpochRecommender):
     batch_size: int = 64
     epochs: int = 50
     patience: int | None = None
-    averaging: float = 0.9
-    seed: int = 0
+    average: float | None = 0.9
 
-    best_epoch_: int = field(init=False, repr=False, compare=False)
+    _rules: ClassVar[Rules] = {
+        **NeuralRecommender._rules,
+        "hidden_dims": partial(check_widths, least=1),
+    }
+    _watch = ("validation_rmse", "min")
 
     @property
     def predicts(self) -> str:  # type: ignore[override]
@@ -155,11 +154,8 @@ class Autoencoder(EpochRecommender):
     @property
     def item_vectors_(self) -> NDArray[np.float32]:
         """The decoder's vector of each item, of shape (n_items, hidden_dims[0])."""
-        from recsys_lib.training.weights import copy_weights
-
         check_is_fitted(self, "n_items_")
-        tail = self.network_.network.get_layer("tail")
-        return copy_weights([tail.get_layer("ratings_out").kernel])[0].T
+        return np.asarray(self.network_.layers[-1].kernel, dtype=np.float32).T
 
     def encode(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
         """Return the code of each row.
@@ -172,77 +168,20 @@ class Autoencoder(EpochRecommender):
         -------
         ndarray of shape (n_rows, hidden_dims[-1]), float32
         """
-        from recsys_lib.training.scoring import Scorer
-
         check_is_fitted(self, "n_items_")
         x = check_user_items(user_items, n_items=self.n_items_)
-        network = self.network_
-        encode = Scorer(
-            network.encode,
-            n_items=self.n_items_,
-            n_out=self.hidden_dims[-1],
-            state=network.network.variables,
-        )
-        return encode(x)
-
-    def _fit(
-        self,
-        x: sparse.csr_array,
-        validation: Fold | None,
-        *,
-        on_epoch: OnEpoch | None = None,
-        keeper: Keeper | None = None,
-    ) -> None:
-        from recsys_lib.training.rows import Rows
-
-        self._check(x)
-        rows = Rows(x)
-        trainer = self._trainer(x)
-        report = None if on_epoch is None else lambda mse: on_epoch(_in_rating_units(mse))
-        trainer.fit(
-            rows,
-            epochs=self.epochs,
-            monitor=self._monitor(x, validation),
-            on_epoch=report,
-            keeper=keeper,
-        )
-        self.history_ = pd.DataFrame([_in_rating_units(record) for record in trainer.history])
-        self.best_epoch_ = trainer.best_epoch or trainer.epoch
-
-    def _trainer(self, x: sparse.csr_array) -> Any:
-        """Build the network and its trainer."""
-        from recsys_lib.models.networks.rating import build
-        from recsys_lib.training.phases import Phase
-        from recsys_lib.training.trainer import Trainer
-
-        network = build(x.shape[1], self.hidden_dims, activation=self.activation, seed=self.seed)
-        self._use(network, self._base_arrays(x))
-        phase = Phase(
-            loss=self.network_.loss,
-            terms=("error",),
-            variables=network.trainable_variables,
-            optimizer=_optimizer(self.optimizer, self.learning_rate),
-        )
-        return Trainer(
-            [phase],
-            state=self.network_.state,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            average=self.averaging,
-        )
+        return self._apply("encode", x, self.hidden_dims[-1])
 
     def _monitor(self, x: sparse.csr_array, validation: Fold | None) -> Any:
         from recsys_lib.training.passes import Measure
-        from recsys_lib.training.phases import Monitor
-        from recsys_lib.training.rows import Rows
+        from recsys_lib.training.trainer import Monitor
 
-        state, sample = self.network_.state, x
+        sample = x
         if x.shape[0] > RECONSTRUCTED:
             rng = rng_from(self.seed, "reconstruction")
             sample = x[np.sort(rng.choice(x.shape[0], RECONSTRUCTED, replace=False))]
-        passes = {
-            "reconstruction": Measure(self.network_.measure, ["error"], Rows(sample), state=state)
-        }
+        error = partial(Measure, self.network_.measure, ["error"], state=self.network_.state)
+        passes = {"reconstruction": error(self._rows(sample))}
         if validation is not None:
             targets = sparse.csr_array(validation.targets)
             if targets.nnz == 0:
@@ -250,21 +189,17 @@ class Autoencoder(EpochRecommender):
                     "`validation` must hold target ratings; it holds none. "
                     "Leave it out to train a fixed number of epochs."
                 )
-            passes["validation"] = Measure(
-                self.network_.measure,
-                ["error"],
-                Rows(sparse.csr_array(validation.fold_in)),
-                targets=Rows(targets),
-                state=state,
-            )
+            shown = sparse.csr_array(validation.fold_in)
+            passes["validation"] = error(self._rows(shown), targets=self._rows(targets))
         return Monitor(
             measure=lambda: {name: walk.run()["error"] for name, walk in passes.items()},
             watch=None if validation is None else "validation",
             patience=self.patience,
         )
 
-    def _base_arrays(self, x: sparse.csr_array) -> Arrays:
+    def _start(self, x: sparse.csr_array) -> Arrays:
         """Return the baseline predictions that the network corrects, as arrays."""
+        _check_scale(x, self.rating_scale if self.loss_on == "observed" else (0.0, np.inf))
         if self.loss_on == "all":
             highest = float(x.data.max())
             means = np.bincount(x.indices, x.data, x.shape[1]) / x.shape[0]
@@ -278,77 +213,57 @@ class Autoencoder(EpochRecommender):
         numbers = [mean, damping, lo, hi, float(x.data.std()) or 1.0, 0.02]
         return {"base_items": items.astype(np.float32), "base_numbers": np.array(numbers)}
 
-    def _use(self, network: Any, arrays: Arrays) -> None:
-        """Use `network` for scoring."""
-        from recsys_lib.models.networks.rating import Base, Noise, RatingNetwork
-        from recsys_lib.training.scoring import Scorer
+    def _network(self, start: Arrays) -> Any:
+        from recsys_lib.models.networks.rating import Base, RatingNetwork
 
-        mean, damping, lo, hi, spread, margin = (float(n) for n in arrays["base_numbers"])
-        self._base = arrays
-        self.network_ = RatingNetwork(
-            network,
-            Base(mean, arrays["base_items"], damping, (lo, hi), spread, margin),
-            noise=Noise(self.input_dropout, self.shown_weight, self.dropout),
-            all_cells=self.loss_on == "all",
-            l2=self.l2,
-            n_encoder=len(self.hidden_dims),
-            seed=self.seed,
-        )
-        self._scorer = Scorer(
-            self.network_.score, n_items=len(arrays["base_items"]), state=network.variables
-        )
-
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
-        return self._scorer(x)
-
-    def _arrays(self) -> Arrays:
-        return {**self._base, "best_epoch": np.array(self.best_epoch_)}
+        mean, damping, lo, hi, spread, margin = (float(n) for n in start["base_numbers"])
+        base = Base(mean, start["base_items"], damping, (lo, hi), spread, margin)
+        return RatingNetwork(self._settings(), base)
 
     def _restore(self, arrays: Arrays) -> None:
-        self._base = {name: arrays[name] for name in ("base_items", "base_numbers")}
-        self.best_epoch_ = int(arrays["best_epoch"])
-
-    def _save_extra(self, folder: Path) -> None:
-        from recsys_lib.training.layers import save_network
-
-        save_network(self.network_.network, folder / NETWORK_FILE)
-        write_table(folder / "history.parquet", self.history_)
+        if "density" in arrays:
+            super()._restore(arrays)
+            return
+        # Written before all networks had one form: the weights stand in a file of their own.
+        self._use({name: arrays[name] for name in ("base_items", "base_numbers")}, density=1.0)
 
     def _load_extra(self, folder: Path) -> None:
-        from recsys_lib.training.layers import load_network
+        super()._load_extra(folder)
+        if (folder / OLD_NETWORK_FILE).exists():
+            self._assign(_old_weights(folder / OLD_NETWORK_FILE))
 
-        self._use(load_network(folder / NETWORK_FILE), self._base)
-        self.history_ = read_table(folder / "history.parquet")
+    def _record(self, record: Mapping[str, float]) -> dict[str, float]:
+        """Turn the mean squared errors of an epoch into named root mean squared errors."""
+        names = {"error": "train_rmse"}
+        names |= {name: f"{name}_rmse" for name in ("reconstruction", "validation")}
+        return {
+            names.get(name, name): float(np.sqrt(value)) if name in names else value
+            for name, value in record.items()
+        }
 
-    def _check(self, x: sparse.csr_array) -> None:
-        check_widths("hidden_dims", self.hidden_dims, least=1)
-        check_choice("loss_on", self.loss_on, ("observed", "all"))
-        check_choice("base", self.base, ("biases", "mean"))
-        for name in ("input_dropout", "dropout", "averaging"):
-            check_fraction(name, getattr(self, name), closed=True)
-        for name in ("shown_weight", "l2"):
-            check_nonnegative(name, getattr(self, name))
-        check_positive("learning_rate", self.learning_rate)
-        for name in ("batch_size", "epochs"):
-            check_integer(name, getattr(self, name), minimum=1)
-        if self.patience is not None:
-            check_integer("patience", self.patience, minimum=1)
+    def _checked(self, user_items: Any, validation: Fold | None) -> sparse.csr_array:
+        x = super()._checked(user_items, validation)
         _check_names(self.activation, self.optimizer)
         check_ratings(x)
-        _check_scale(x, self.rating_scale if self.loss_on == "observed" else (0.0, np.inf))
+        return x
 
 
-def _optimizer(name: str, learning_rate: float) -> Any:
-    """Return the Keras optimizer called `name`."""
-    from recsys_lib.training.quiet import keras
+def _old_weights(path: Path) -> list[NDArray[Any]]:
+    """Return the weights in a ``.keras`` file, read in safe mode: no pickle, no code from it."""
+    from recsys_lib.training._keras import keras
 
-    config = {"class_name": name, "config": {"learning_rate": learning_rate}}
-    return keras.optimizers.get(config)
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path} must be a network written by this workbench; {error}. Fit the model again."
+        ) from error
+    return [np.asarray(weight) for weight in network.get_weights()]
 
 
 def _check_names(activation: str, optimizer: str) -> None:
     """Raise `ValueError` where Keras does not know a name."""
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     known = {
         "activation": (activation, keras.activations.get),
@@ -385,13 +300,3 @@ def _check_scale(x: sparse.csr_array, scale: tuple[float, float] | None) -> None
             f"`user_items` must hold ratings from {low:g} to {high:g}; row {row} holds "
             f"{x.data[outside[0]]:g}. Repair the data, or widen `rating_scale`."
         )
-
-
-def _in_rating_units(record: dict[str, float]) -> dict[str, float]:
-    """Turn the mean squared errors of an epoch into named root mean squared errors."""
-    names = {"error": "train_rmse"}
-    names |= {name: f"{name}_rmse" for name in ("reconstruction", "validation")}
-    return {
-        names.get(name, name): float(np.sqrt(value)) if name in names else value
-        for name, value in record.items()
-    }

@@ -1,26 +1,109 @@
 """The contract of a model: hyper-parameters declared once, rows in, scores out."""
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.artifacts import atomic_folder, read_arrays, write_arrays, write_manifest
+from recsys_lib.artifacts import (
+    atomic_folder,
+    read_arrays,
+    read_manifest,
+    write_arrays,
+    write_manifest,
+)
 from recsys_lib.cards import Shown
-from recsys_lib.checks import check_integer, check_is_fitted, check_user_items
+from recsys_lib.checks import (
+    check_choice,
+    check_fraction,
+    check_integer,
+    check_is_fitted,
+    check_nonnegative,
+    check_positive,
+    check_ratings,
+    check_user_items,
+)
 from recsys_lib.dataset import Fold
-from recsys_lib.errors import ArtifactError
+from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.progress import track
 from recsys_lib.ranking import TopK, top_k
 
-__all__ = ["Recommender", "check_rows"]
+__all__ = ["MODELS", "Recommender", "check_rows", "check_widths", "load", "model_class", "renamed"]
 
 Arrays = dict[str, NDArray[Any]]
+Rules = Mapping[str, Callable[[str, Any], None]]
+Kind = TypeVar("Kind", bound="type[Recommender]")
+
+# Class name -> module. The contract tests, `load` and the documentation go through this table.
+MODELS: dict[str, str] = {
+    "ALS": "recsys_lib.models.als",
+    "Autoencoder": "recsys_lib.models.autoencoder",
+    "Bias": "recsys_lib.models.baselines",
+    "BiasedSVD": "recsys_lib.models.svd",
+    "Blend": "recsys_lib.models.blend",
+    "EASE": "recsys_lib.models.ease",
+    "EDLAE": "recsys_lib.models.ease",
+    "GlobalMean": "recsys_lib.models.baselines",
+    "ItemKNN": "recsys_lib.models.knn",
+    "KernelAE": "recsys_lib.models.kernel_ae",
+    "MultDAE": "recsys_lib.models.mult",
+    "MultVAE": "recsys_lib.models.mult",
+    "Popularity": "recsys_lib.models.baselines",
+    "PureSVD": "recsys_lib.models.svd",
+    "Random": "recsys_lib.models.baselines",
+    "RecVAE": "recsys_lib.models.rec_vae",
+    "UserKNN": "recsys_lib.models.knn",
+    "VASP": "recsys_lib.models.vasp",
+}
+
+
+def check_widths(name: str, widths: Sequence[int], *, least: int = 0) -> None:
+    """Raise unless `widths` is a tuple (or list) of at least so many integers >= 1.
+
+    Examples
+    --------
+    >>> check_widths("hidden_dims", 600)
+    Traceback (most recent call last):
+    TypeError: `hidden_dims` must be a tuple of layer widths; got 600. Try (600,).
+    """
+    if not isinstance(widths, tuple | list):
+        raise TypeError(f"`{name}` must be a tuple of layer widths; got {widths!r}. Try (600,).")
+    if len(widths) < least:
+        raise ValueError(f"`{name}` must have a hidden layer; got {widths!r}. Try (600,).")
+    for place, width in enumerate(widths):
+        check_integer(f"{name}[{place}]", width, minimum=1)
+
+
+_check_width = partial(check_integer, minimum=1)
+_check_share = partial(check_fraction, closed=True)
+
+# What a setting must be, by its name: one word means one thing in every model.
+RULES: Rules = {
+    **dict.fromkeys(("alpha", "l2", "learning_rate", "sharpness"), check_positive),
+    **dict.fromkeys(("activity_power", "damping", "popularity_discount"), check_nonnegative),
+    **dict.fromkeys(("item_damping", "popularity_power", "shrinkage"), check_nonnegative),
+    **dict.fromkeys(("anneal_cap", "focal_gamma", "gamma", "kl_weight"), check_nonnegative),
+    **dict.fromkeys(("shown_weight", "user_damping"), check_nonnegative),
+    **dict.fromkeys(("average", "dropout", "input_dropout"), _check_share),
+    **dict.fromkeys(("batch_size", "epochs", "hidden_dim", "k", "landmarks"), _check_width),
+    **dict.fromkeys(("latent_dim", "n_neighbors", "patience", "rounds"), _check_width),
+    **dict.fromkeys(("decoder_layers", "decoder_passes"), _check_width),
+    **dict.fromkeys(("encoder_layers", "encoder_passes"), _check_width),
+    "anneal_steps": check_integer,
+    "focal_alpha": check_fraction,
+    "hidden_dims": check_widths,
+}
+# The arrays of a CSR, as they are saved.
+_CSR = ("data", "indices", "indptr")
 
 
 @dataclass(kw_only=True)
@@ -29,7 +112,9 @@ class Recommender(Shown):
 
     A model scores *rows*, not user ids: users seen in training, unseen users, evaluated, served
     and what-if users all take the same path. Subclasses are keyword-only dataclasses whose fields
-    are the hyper-parameters, and implement `_fit`, `_score`, `_arrays` and `_restore`.
+    are the hyper-parameters, and implement `_fit` and `_score`. What they learn is a field whose
+    name ends in ``_``; arrays, CSR arrays and numbers among them are saved without more
+    ado, and so is what has ``arrays()``, which `_restore` then has to read.
 
     Attributes
     ----------
@@ -39,6 +124,11 @@ class Recommender(Shown):
 
     #: "rating": scores are in rating units, so a rating error has a meaning. "rank": order only.
     predicts: ClassVar[Literal["rating", "rank"]] = "rank"
+
+    #: What a setting must be, by its name.
+    _rules: ClassVar[Rules] = RULES
+    #: Names that settings had before, each with the name of today; see `renamed`.
+    _renamed: ClassVar[Mapping[str, str]] = {}
 
     n_items_: int = field(init=False, repr=False, compare=False)
 
@@ -62,7 +152,7 @@ class Recommender(Shown):
         TypeError, ValueError
             If the matrix or a hyper-parameter is invalid.
         """
-        x = check_rows(user_items, validation)
+        x = self._checked(user_items, validation)
         with track(type(self).__name__):
             self._fit(x, validation)
         self.n_items_ = int(x.shape[1])
@@ -160,12 +250,21 @@ class Recommender(Shown):
             )
 
     @classmethod
+    def _from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return an unfitted model from what `config` said, be it in the names of before."""
+        # JSON knows lists only; tuples keep dataclasses comparable.
+        return cls(
+            **{
+                cls._renamed.get(name, name): tuple(value) if isinstance(value, list) else value
+                for name, value in config.items()
+            }
+        )
+
+    @classmethod
     def _load(cls, folder: Path, record: dict[str, Any]) -> Self:
         """Rebuild a fitted model from a verified folder."""
-        # JSON knows lists only; tuples keep dataclasses comparable.
-        config = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
         try:
-            model = cls(**config)
+            model = cls._from_config(record["config"])
         except TypeError as error:
             raise ArtifactError(
                 f"{folder} must hold a {cls.__name__} of this version; {error}. Fit it again."
@@ -174,6 +273,27 @@ class Recommender(Shown):
         model._restore(read_arrays(folder / "arrays.npz"))
         model._load_extra(folder)
         return model
+
+    def _checked(self, user_items: Any, validation: Fold | None) -> sparse.csr_array:
+        """Return the training rows; raise where they, the fold or a setting cannot be used."""
+        x = check_rows(user_items, validation)
+        self._check()
+        if self.predicts == "rating":
+            check_ratings(x)
+        return x
+
+    def _check(self) -> None:
+        """Raise unless each setting is what its name and its type ask for."""
+        for setting in dataclasses.fields(self):
+            if not setting.init:
+                continue
+            value = getattr(self, setting.name)
+            if get_origin(setting.type) is Literal:
+                check_choice(setting.name, value, get_args(setting.type))
+            elif setting.name in self._rules and not (
+                value is None and type(None) in get_args(setting.type)
+            ):
+                self._rules[setting.name](setting.name, value)
 
     def _facts(self) -> dict[str, Any]:
         n_items = getattr(self, "n_items_", None)
@@ -190,17 +310,108 @@ class Recommender(Shown):
 
     def _arrays(self) -> Arrays:
         """Return what `_restore` needs, as arrays without objects."""
-        raise NotImplementedError
+        arrays: Arrays = {}
+        for name in self._learned():
+            value = getattr(self, f"{name}_")
+            if isinstance(value, sparse.csr_array):
+                arrays |= {f"{name}_{part}": getattr(value, part) for part in _CSR}
+            elif isinstance(value, np.ndarray | float):
+                arrays[name] = np.asarray(value)
+            elif hasattr(value, "arrays"):
+                arrays |= value.arrays()
+        return arrays
 
     def _restore(self, arrays: Arrays) -> None:
         """Set the learned attributes from `_arrays`."""
-        raise NotImplementedError
+        for name in self._learned():
+            if name in arrays:
+                value = arrays[name]
+                setattr(self, f"{name}_", value if value.ndim else float(value))
+            elif f"{name}_indptr" in arrays:
+                data, indices, indptr = (arrays[f"{name}_{part}"] for part in _CSR)
+                shape = (len(indptr) - 1, self.n_items_)
+                setattr(self, f"{name}_", sparse.csr_array((data, indices, indptr), shape=shape))
+
+    def _learned(self) -> list[str]:
+        """Return the names of the learned attributes, without their ``_``."""
+        fields = [f.name for f in dataclasses.fields(self) if not f.init]
+        return [name[:-1] for name in fields if name.endswith("_") and name != "n_items_"]
 
     def _save_extra(self, folder: Path) -> None:
         """Write files beside the arrays, such as Keras weights."""
 
     def _load_extra(self, folder: Path) -> None:
         """Read what `_save_extra` wrote."""
+
+
+def model_class(name: str) -> type[Recommender]:
+    """Return the class of the model called `name`; `ConfigError` lists the known names.
+
+    Examples
+    --------
+    >>> model_class("Popularity").__name__
+    'Popularity'
+    """
+    if name not in MODELS:
+        raise ConfigError(f"A model must be one of {', '.join(sorted(MODELS))}; got {name!r}.")
+    found: type[Recommender] = getattr(import_module(MODELS[name]), name)
+    return found
+
+
+def load(folder: Path | str) -> Recommender:
+    """Load the model that `Recommender.save` wrote to `folder`.
+
+    Parameters
+    ----------
+    folder : Path or str
+
+    Returns
+    -------
+    Recommender
+        Fitted; it gives the same lists as the model that was saved.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder is missing, damaged, or holds something else.
+    """
+    record = read_manifest(folder, kind="model")
+    return model_class(record["model"])._load(Path(folder), record)
+
+
+def renamed(**names: str) -> Callable[[Kind], Kind]:
+    """Accept settings of a model by the names that they had before, with a warning.
+
+    Parameters
+    ----------
+    **names
+        Old name -> name of today.
+
+    Examples
+    --------
+    >>> from recsys_lib.models import ItemKNN
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     print(ItemKNN(neighbours=5), caught[0].message)
+    ItemKNN(n_neighbors=5) `neighbours` is now called `n_neighbors`; use that name.
+    """
+
+    def decorate(kind: Kind) -> Kind:
+        create = kind.__init__
+
+        @functools.wraps(create)
+        def create_by_either_name(self: Any, **settings: Any) -> None:
+            for old in names.keys() & settings.keys():
+                message = f"`{old}` is now called `{names[old]}`; use that name."
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
+                settings[names[old]] = settings.pop(old)
+            create(self, **settings)
+
+        kind.__init__ = create_by_either_name  # type: ignore[misc]
+        kind._renamed = names
+        return kind
+
+    return decorate
 
 
 def check_rows(user_items: Any, validation: Fold | None) -> sparse.csr_array:

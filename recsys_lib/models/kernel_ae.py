@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from recsys_lib.checks import check_integer, check_memory, check_nonnegative, check_positive
+from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
-from recsys_lib.models.neighbors import scale_rows
-from recsys_lib.models.popularity import answer_empty_rows, item_shares
+from recsys_lib.models.base import Recommender
+from recsys_lib.models.baselines import answer_empty_rows, item_shares
 from recsys_lib.seeding import rng_from
 
 __all__ = ["KernelAE"]
@@ -119,7 +118,6 @@ class KernelAE(Recommender):
     item_shares_: Floats = field(init=False, repr=False, compare=False)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
-        self._check()
         n_users, n_items = x.shape
         m = min(n_users, self.landmarks)
         exact = m == n_users
@@ -140,23 +138,16 @@ class KernelAE(Recommender):
             self.users_ = rows[np.sort(chosen)]
             self.coefficients_ = self._solve_landmarks(x, rows)
 
-    def _check(self) -> None:
-        check_positive("sharpness", self.sharpness)
-        if self.l2 is not None:
-            check_positive("l2", self.l2)
-        check_nonnegative("popularity_power", self.popularity_power)
-        check_integer("landmarks", self.landmarks, minimum=1)
-
     def _ridge(self, x: sparse.csr_array) -> float:
         l2 = _USERS_PER_ITEM * x.shape[0] / x.shape[1] if self.l2 is None else self.l2
         # Below 1e-4 the kernel is not positive definite in float32.
         return max(l2 * self.sharpness * math.exp(-self.sharpness), 1e-4)
 
     def _unit_rows(self, x: sparse.csr_array) -> sparse.csr_array:
+        from sklearn.preprocessing import normalize
+
         data = x.data * self.item_weights_[x.indices]
-        weighted = sparse.csr_array((data, x.indices, x.indptr), shape=x.shape)
-        squares = np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel()
-        return scale_rows(weighted, 1 / np.sqrt(np.where(squares > 0, squares, 1)))
+        return normalize(sparse.csr_array((data, x.indices, x.indptr), shape=x.shape))
 
     def _kernel(self, rows: sparse.csr_array) -> Floats:
         """Kernel between rows of length 1 and the landmarks, (n_rows, n_landmarks)."""
@@ -191,20 +182,3 @@ class KernelAE(Recommender):
     def _score(self, x: sparse.csr_array) -> Floats:
         scores = self._kernel(self._unit_rows(x)) @ self.coefficients_
         return answer_empty_rows(scores, x, self.item_shares_)
-
-    def _arrays(self) -> Arrays:
-        return {
-            "users_data": self.users_.data,
-            "users_indices": self.users_.indices,
-            "users_indptr": self.users_.indptr,
-            "coefficients": self.coefficients_,
-            "item_weights": self.item_weights_,
-            "item_shares": self.item_shares_,
-        }
-
-    def _restore(self, arrays: Arrays) -> None:
-        self.coefficients_ = arrays["coefficients"]
-        self.item_weights_ = arrays["item_weights"]
-        self.item_shares_ = arrays["item_shares"]
-        parts = (arrays["users_data"], arrays["users_indices"], arrays["users_indptr"])
-        self.users_ = sparse.csr_array(parts, shape=self.coefficients_.shape)

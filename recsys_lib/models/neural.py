@@ -1,146 +1,381 @@
-"""Base of recommenders with a trained network: fitting, scoring, early stopping, persistence."""
+"""Base of the recommenders that train a network in epochs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from recsys_lib.artifacts import read_table, write_table
-from recsys_lib.checks import (
-    check_choice,
-    check_fraction,
-    check_integer,
-    check_nonnegative,
-    check_positive,
-)
+from recsys_lib.artifacts import fingerprint_arrays, read_table, write_table
+from recsys_lib.checks import check_integer, check_is_fitted, check_nonnegative, check_user_items
 from recsys_lib.dataset import Fold
-from recsys_lib.models._validation import mean_ndcg
-from recsys_lib.models.base import Arrays
-from recsys_lib.models.epochs import EpochRecommender, OnEpoch
-from recsys_lib.training.checkpoints import Keeper
+from recsys_lib.models.base import RULES, Arrays, Recommender, Rules
+from recsys_lib.progress import clear, track
+from recsys_lib.ranking import ndcg_of_lists, negative_log_likelihood, top_k
+from recsys_lib.seeding import rng_from
+from recsys_lib.training.checkpoints import Checkpoints, Keeper, advice, checkpoints_of, is_on
 
 __all__ = [
-    "Likelihood",
-    "Network",
+    "Code",
+    "LikelihoodRecommender",
     "NeuralRecommender",
-    "check_likelihood",
-    "check_widths",
+    "VariationalRecommender",
     "log_popularity",
+    "mean_ndcg",
+    "mean_nll",
 ]
 
-WATCH = "ndcg@100"
-
+Floats = NDArray[np.float32]
 Likelihood = Literal["multinomial", "logistic", "gaussian"]
+#: Receives the history record of the epoch that has just ended.
+OnEpoch = Callable[[dict[str, float]], object]
+Score = Callable[[sparse.csr_array], Floats]
 
-
-class Network(Protocol):
-    """Interface of the networks in `recsys_lib.models.networks`."""
-
-    #: Columns of the rows.
-    n_items: int
-    #: Layers whose weights make the model, in a fixed order.
-    layers: list[Any]
-
-    @property
-    def state(self) -> list[Any]:
-        """Everything that the losses read or write."""
-
-    def phases(self) -> list[Any]:
-        """Return the phases of one epoch (`recsys_lib.training.Phase`)."""
-
-    def score(self, batch: Any) -> Any:
-        """Return scores of shape (n_rows, n_items), without noise."""
+# How long to train: a fit goes on with more of either from where it has come to.
+_LENGTH = {"epochs", "patience"}
+_ROWS = 4096  # codes that are decoded at once where a caller brings many
 
 
 @dataclass(kw_only=True)
-class NeuralRecommender(EpochRecommender):
-    """Base of the models that learn a network from rows by a likelihood.
+class NeuralRecommender(Recommender):
+    """Base of the models that train a network in epochs.
 
-    Subclasses implement `_network`. With a validation fold, training keeps the weights of the epoch
-    with the best ndcg@100 of the validation users and stops after `patience` epochs without a new
-    best; without one it makes `epochs` epochs.
+    Subclasses say what a network starts from (`_start`), build it (`_network`) and say what is
+    measured after an epoch (`_monitor`). With a validation fold, training keeps the weights of the
+    epoch that is best there and stops after `patience` epochs without a new best; without one it
+    makes `epochs` epochs.
 
     Attributes
     ----------
     history_ : DataFrame
-        One row an epoch: the terms of the objective, ndcg@100 of the validation users, seconds.
+        One row an epoch.
     network_ : Network
-        The layers.
+        The layers, with ``score(batch)``.
+    trained_on_ : dict
+        What made the seconds of `history_`: ``device``, ``devices``, ``backend``, ``precision``.
     """
 
-    latent_dim: int = 200
     dropout: float = 0.5
     l2: float = 0.0
     learning_rate: float = 1e-3
     batch_size: int = 500
     epochs: int = 100
-    patience: int = 20
-    targets: Literal["all", "hidden"] = "all"
+    patience: int | None = 20
     average: float | None = None
     seed: int = 0
 
-    def _network(self, item_bias: NDArray[np.float32]) -> Network:
-        """Build the network; `item_bias` is the logarithm of each item's share of users."""
+    history_: pd.DataFrame = field(init=False, repr=False, compare=False)
+    network_: Any = field(init=False, repr=False, compare=False)
+    trained_on_: dict[str, str | int] = field(init=False, repr=False, compare=False)
+    _scorers: dict[str, Any] = field(init=False, repr=False, compare=False)
+
+    _rules: ClassVar[Rules] = {**RULES, "l2": check_nonnegative}
+    #: What is best on the validation fold: a column of `history_`, and which way it is better.
+    _watch: ClassVar[tuple[str, Literal["min", "max"]]] = ("ndcg@100", "max")
+
+    def fit(
+        self,
+        user_items: sparse.csr_array,
+        *,
+        validation: Fold | None = None,
+        checkpoint: Checkpoints | Path | str | None = None,
+        on_epoch: OnEpoch | Sequence[OnEpoch] | None = None,
+    ) -> Self:
+        """Fit from scratch, or resume from the checkpoints of the same fit.
+
+        Parameters
+        ----------
+        user_items : csr_array of shape (n_users, n_items), float32
+            Stored entries are observations. Not modified.
+        validation : Fold, optional
+            Held-out users or ratings, by which the best weights are kept and training stops.
+        checkpoint : Checkpoints, Path or str, optional
+            A folder for what training goes on from, or how often to write there as well
+            (`training.Checkpoints`). A fit that was killed goes on after the last epoch written and
+            ends with the weights of one that was not; a fit that had ended returns at once. All but
+            `epochs` and `patience` must be as it was.
+        on_epoch : callable or sequence of callables, optional
+            Each is called after every epoch with its record, a row of `history_` as a dict:
+            ``epoch``, the terms of the objective, what was measured on the validation fold,
+            ``seconds``. An exception that it raises leaves `fit`.
+
+        Returns
+        -------
+        Self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the matrix or a hyper-parameter is invalid.
+        ArtifactError
+            If the folder of `checkpoint` belongs to another fit, is in use or cannot be written.
+        KeyboardInterrupt
+            If it is interrupted; the message says how to go on.
+        """
+        x = self._checked(user_items, validation)
+        name = type(self).__name__
+        with track(name, self.epochs, "epochs") as task, contextlib.ExitStack() as stack:
+            keeper = self._keeper(x, validation, checkpoint)
+            if keeper is not None:
+                stack.enter_context(keeper)
+            show = partial(task.epoch, users=x.shape[0])
+            try:
+                self._train(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
+            except KeyboardInterrupt:
+                if keeper is not None:
+                    keeper.write()
+                reached = f"{name} was stopped after epoch {task.done} of {self.epochs}"
+                # Without the frames of the backend, which fill three screens.
+                raise KeyboardInterrupt(f"{reached}. {advice(keeper)}") from None
+            from recsys_lib.training.device import in_use
+
+            self.trained_on_ = in_use()
+        self.n_items_ = int(x.shape[1])
+        return self
+
+    @property
+    def best_epoch_(self) -> int:
+        """The epoch that was best on the validation fold, kept; without validation the last."""
+        name, way = self._watch
+        epochs = self.history_["epoch"]
+        if name not in self.history_:
+            return int(epochs.iloc[-1])
+        watched = self.history_[name]
+        return int(epochs[watched.idxmin() if way == "min" else watched.idxmax()])
+
+    def export_keras(self, path: Path | str) -> None:
+        """Write what `score` does as a plain Keras model, for programs without this library.
+
+        ``keras.models.load_model(path)``, in safe mode and on any backend, returns a model of
+        stock layers: dense rows of shape (n_rows, n_items) in, their scores out.
+
+        Parameters
+        ----------
+        path : Path or str
+            Ends in ``.keras``; an older file is replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has not been fitted.
+        ValueError
+            If `path` ends in something else.
+        ArtifactError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Equal to `score` but for rounding: to 1e-5 for a model of float32. A dense row has no stored
+        zeros: a 0 is an item that the user has not rated. Seen items are scored like all others;
+        leaving them out is up to the program. `save` keeps what `models.load` needs, this keeps the
+        scores only.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from recsys_lib.models import MultDAE
+        >>> from recsys_lib.training import keras
+        >>> likes = sparse.csr_array([[1, 1, 0], [0, 1, 1]], dtype="float32")
+        >>> model = MultDAE(latent_dim=2, epochs=1).fit(likes)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export_keras(f"{folder}/scores.keras")
+        ...     plain = keras.models.load_model(f"{folder}/scores.keras")
+        >>> bool(np.allclose(plain(likes.toarray()), model.score(likes), atol=1e-5))
+        True
+        """
+        from recsys_lib.training.scoring import export_scores
+
+        check_is_fitted(self, "n_items_")
+        export_scores(self.network_.score, self.n_items_, path)
+
+    def save(self, folder: Path | str, **facts: Any) -> None:
+        """Write the fitted model as a folder; as of every model, with what it was trained on."""
+        check_is_fitted(self, "n_items_")
+        super().save(folder, trained_on=self.trained_on_, **facts)
+
+    @classmethod
+    def _load(cls, folder: Path, record: dict[str, Any]) -> Self:
+        model = super()._load(folder, record)
+        model.trained_on_ = record.get("trained_on", {})
+        return model
+
+    def _start(self, x: sparse.csr_array) -> Arrays:
+        """Return what the network starts from, as arrays that are saved beside its weights."""
         raise NotImplementedError
 
-    def _fit(
+    def _network(self, start: Arrays) -> Any:
+        """Build a fresh network (`models.networks`)."""
+        raise NotImplementedError
+
+    def _monitor(self, x: sparse.csr_array, validation: Fold | None) -> Any:
+        """Return what is measured after an epoch (`training.Monitor`), if anything."""
+        raise NotImplementedError
+
+    def _settings(self) -> Any:
+        """Return the settings for the network: without the network, which would hold itself."""
+        return replace(self)
+
+    def _record(self, record: Mapping[str, float]) -> dict[str, float]:
+        """Return the record of an epoch in the names and units of `history_`."""
+        return dict(record)
+
+    def _train(
         self,
         x: sparse.csr_array,
         validation: Fold | None,
         *,
-        on_epoch: OnEpoch | None = None,
-        keeper: Keeper | None = None,
+        on_epoch: OnEpoch,
+        keeper: Keeper | None,
     ) -> None:
-        from recsys_lib.training.rows import Rows
+        trainer = self._begin(x)
+        trainer.fit(
+            self._rows(x),
+            epochs=self.epochs,
+            monitor=self._monitor(x, validation),
+            on_epoch=lambda record: on_epoch(self._record(record)),
+            keeper=keeper,
+        )
+        self.history_ = pd.DataFrame([self._record(record) for record in trainer.history])
+
+    def _begin(self, x: sparse.csr_array) -> Any:
+        """Build a fresh network for rows, and return its trainer."""
         from recsys_lib.training.trainer import Trainer
 
-        self._begin(x)
-        trainer = Trainer(
+        self._use(self._start(x), density=x.nnz / (x.shape[0] * x.shape[1]))
+        self._prepare(x)
+        return Trainer(
             self.network_.phases(),
             state=self.network_.state,
             batch_size=self.batch_size,
             seed=self.seed,
             average=self.average,
         )
-        trainer.fit(
-            Rows(x, gather=self._gather),
-            epochs=self.epochs,
-            monitor=self._monitor(validation),
-            on_epoch=on_epoch,
-            keeper=keeper,
-        )
-        self.history_ = pd.DataFrame(trainer.history)
-
-    def _begin(self, x: sparse.csr_array) -> None:
-        """Check settings and rows, and build a fresh network for them."""
-        self._check()
-        _check_counts(x)
-        self._use(log_popularity(x), density=x.nnz / (x.shape[0] * x.shape[1]))
-        self._prepare(x)
-
-    def _check(self) -> None:
-        check_fraction("dropout", self.dropout, closed=True)
-        check_nonnegative("l2", self.l2)
-        check_positive("learning_rate", self.learning_rate)
-        check_choice("targets", self.targets, ("all", "hidden"))
-        if self.targets == "hidden" and self.dropout == 0:
-            raise ValueError(
-                "`dropout` must be > 0 with targets='hidden'; got 0, which hides nothing. Try 0.3."
-            )
-        if self.average is not None:
-            check_fraction("average", self.average, closed=True)
-        for name in ("latent_dim", "batch_size", "epochs", "patience"):
-            check_integer(name, getattr(self, name), minimum=1)
 
     def _prepare(self, x: sparse.csr_array) -> None:
         """Do what a network needs before its first epoch."""
 
-    def _monitor(self, validation: Fold | None) -> Any:
+    def _rows(self, x: sparse.csr_array) -> Any:
+        from recsys_lib.training.rows import Rows
+
+        return Rows(x, gather=self._gather)
+
+    def _use(self, start: Arrays, *, density: float) -> None:
+        """Build a fresh network for scoring."""
+        self._started, self._density, self._scorers = start, density, {}
+        # By the density of the training rows, so that every block is scored the same way.
+        self._gather = self._pays_to_gather(density)
+        self.network_ = self._network(start)
+
+    def _pays_to_gather(self, density: float) -> bool:
+        from recsys_lib.training import backend
+
+        return density < backend.GATHER_DENSITY
+
+    def _apply(self, name: str, x: sparse.csr_array, n_out: int | None = None) -> Floats:
+        """Return what a function of the network makes of rows; it is compiled once."""
+        from recsys_lib.training.scoring import Scorer
+
+        if name not in self._scorers:
+            function, n_items = getattr(self.network_, name), self.network_.n_items
+            options = {"state": self._weights(), "gather": self._gather}
+            self._scorers[name] = Scorer(function, n_items=n_items, n_out=n_out, **options)
+        scores: Floats = self._scorers[name](x)
+        return scores
+
+    def _score(self, x: sparse.csr_array) -> Floats:
+        return self._apply("score", x)
+
+    def _weights(self) -> list[Any]:
+        return [variable for layer in self.network_.layers for variable in layer.weights]
+
+    def _arrays(self) -> Arrays:
+        weights = [weight.numpy() for weight in self._weights()]
+        named = {f"weight_{index}": weight for index, weight in enumerate(weights)}
+        return named | self._started | {"density": np.array(self._density)}
+
+    def _restore(self, arrays: Arrays) -> None:
+        weights = {name for name in arrays if name.startswith("weight_")}
+        start = {name: arrays[name] for name in arrays.keys() - weights - {"density"}}
+        self._use(start, density=float(arrays["density"]))
+        self._assign([arrays[f"weight_{index}"] for index in range(len(weights))])
+
+    def _assign(self, weights: Sequence[NDArray[Any]]) -> None:
+        """Set the weights of the network."""
+        for variable, weight in zip(self._weights(), weights, strict=True):
+            variable.assign(weight)
+
+    def _save_extra(self, folder: Path) -> None:
+        write_table(folder / "history.parquet", self.history_)
+
+    def _load_extra(self, folder: Path) -> None:
+        self.history_ = read_table(folder / "history.parquet")
+
+    def _keeper(
+        self,
+        x: sparse.csr_array,
+        validation: Fold | None,
+        checkpoint: Checkpoints | Path | str | None,
+    ) -> Keeper | None:
+        """Return what keeps the checkpoints, if there are any."""
+        if checkpoint is None and not is_on():
+            return None
+        identity = self._identity(x, validation)
+        if checkpoint is None:
+            checkpoint = checkpoints_of({**identity, **self.config()})
+        return Keeper(Checkpoints.of(checkpoint), identity)
+
+    def _identity(self, x: sparse.csr_array, validation: Fold | None) -> dict[str, Any]:
+        """Return what must be the same for a fit to resume, by name."""
+        from recsys_lib.training import backend
+        from recsys_lib.training._keras import keras
+
+        settings = {name: value for name, value in self.config().items() if name not in _LENGTH}
+        parts = None if validation is None else (validation.fold_in, validation.targets)
+        return {
+            "model": type(self).__name__,
+            "backend": backend.NAME,
+            "precision": keras.config.dtype_policy().name,
+            "user_items": _fingerprint(x),
+            "validation": None if parts is None else _fingerprint(*parts),
+            **settings,
+        }
+
+
+@dataclass(kw_only=True)
+class LikelihoodRecommender(NeuralRecommender):
+    """Base of the models that learn a network from rows of counts by a likelihood.
+
+    Subclasses implement `_network`, whose start is ``item_bias``, the logarithm of each item's
+    share of users. The best epoch is that with the best ndcg@100 of the validation users.
+    """
+
+    latent_dim: int = 200
+    targets: Literal["all", "hidden"] = "all"
+
+    def _check(self) -> None:
+        super()._check()
+        if self.targets == "hidden" and self.dropout == 0:
+            raise ValueError(
+                "`dropout` must be > 0 with targets='hidden'; got 0, which hides nothing. Try 0.3."
+            )
+        likelihood = self.config().get("likelihood", "multinomial")
+        if self.targets == "hidden" and likelihood != "multinomial":
+            raise ValueError(
+                f"`likelihood` must be 'multinomial' with targets='hidden'; got {likelihood!r}. "
+                "Try targets='all'."
+            )
+
+    def _start(self, x: sparse.csr_array) -> Arrays:
+        _check_counts(x)
+        return {"item_bias": log_popularity(x)}
+
+    def _monitor(self, x: sparse.csr_array, validation: Fold | None) -> Any:
         from recsys_lib.training.trainer import Monitor
 
         if validation is None:
@@ -150,51 +385,126 @@ class NeuralRecommender(EpochRecommender):
                 "`validation` must hold targets, which ndcg@100 is measured on; it holds none. "
                 "Leave it out to train a fixed number of epochs."
             )
-        return Monitor(
-            measure=lambda: self._measure(validation),
-            watch=WATCH,
-            goal="max",
-            patience=self.patience,
-        )
+        watch, goal = self._watch
+        measure = partial(self._measure, validation)
+        return Monitor(measure=measure, watch=watch, goal=goal, patience=self.patience)
 
     def _measure(self, validation: Fold) -> dict[str, float]:
         """Return what is measured on the validation users after each epoch."""
-        return {WATCH: mean_ndcg(self._score, validation)}
+        return {self._watch[0]: mean_ndcg(self._score, validation)}
 
-    def _use(self, item_bias: NDArray[np.float32], *, density: float) -> None:
-        """Build a fresh network for scoring."""
-        from recsys_lib.training import backend
-        from recsys_lib.training.scoring import Scorer
 
-        self._item_bias, self._density = item_bias, density
-        # By the density of the training rows, so that every block is scored the same way.
-        self._gather = density < backend.GATHER_DENSITY
-        self.network_ = network = self._network(item_bias)
-        self._scorer = Scorer(
-            network.score, n_items=network.n_items, state=self._weights(), gather=self._gather
-        )
+class Code(NamedTuple):
+    """The encoding of each row: a normal distribution over codes.
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
-        return self._scorer(x)
+    Attributes
+    ----------
+    mean, log_variance : ndarray of shape (n_rows, latent_dim), float32
+        Of independent dimensions.
+    """
 
-    def _weights(self) -> list[Any]:
-        return [variable for layer in self.network_.layers for variable in layer.weights]
+    mean: Floats
+    log_variance: Floats
 
-    def _arrays(self) -> Arrays:
-        weights = [weight.numpy() for weight in self._weights()]
-        named = {f"weight_{index}": weight for index, weight in enumerate(weights)}
-        return named | {"item_bias": self._item_bias, "density": np.array(self._density)}
+    def sample(self, n: int = 1, *, seed: int = 0) -> Floats:
+        """Draw codes.
 
-    def _restore(self, arrays: Arrays) -> None:
-        self._use(arrays["item_bias"], density=float(arrays["density"]))
-        for index, weight in enumerate(self._weights()):
-            weight.assign(arrays[f"weight_{index}"])
+        Parameters
+        ----------
+        n : int
+            Draws for each row, >= 1.
+        seed : int
 
-    def _save_extra(self, folder: Path) -> None:
-        write_table(folder / "history.parquet", self.history_)
+        Returns
+        -------
+        ndarray of shape (n, n_rows, latent_dim), float32
 
-    def _load_extra(self, folder: Path) -> None:
-        self.history_ = read_table(folder / "history.parquet")
+        Examples
+        --------
+        >>> code = Code(np.zeros((1, 2), "float32"), np.log([[4.0, 1.0]]).astype("float32"))
+        >>> code.sample(50_000).std(axis=0).round(1)
+        array([[2., 1.]], dtype=float32)
+        """
+        check_integer("n", n, minimum=1)
+        rng = rng_from(seed, "models", "code")
+        noise = rng.standard_normal((n, *self.mean.shape), dtype=np.float32)
+        return self.mean + np.exp(0.5 * self.log_variance) * noise
+
+
+@dataclass(kw_only=True)
+class VariationalRecommender(LikelihoodRecommender):
+    """Base of the models whose code is a distribution.
+
+    Scores are those of the mean code: `encode` and `decode` are the two halves of `score`, and
+    drawing codes between them shows what the model leaves open about a user. Nothing is drawn
+    unless asked for.
+    """
+
+    def encode(self, user_items: sparse.csr_array) -> Code:
+        """Return the distribution of each row's code.
+
+        Parameters
+        ----------
+        user_items : csr_array of shape (n_rows, n_items), float32
+            As for `score`.
+
+        Returns
+        -------
+        Code
+            Mean and log variance, (n_rows, latent_dim) each; of an empty row 0 and 0, the prior.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has not been fitted.
+        ValueError
+            If the number of columns differs from the one in `fit`.
+
+        Examples
+        --------
+        >>> from recsys_lib.models import MultVAE
+        >>> likes = sparse.csr_array([[1, 1, 0], [0, 1, 1], [0, 0, 0]], dtype="float32")
+        >>> model = MultVAE(hidden_dims=(), latent_dim=2, epochs=1).fit(likes)
+        >>> code = model.encode(likes)
+        >>> code.mean.shape, bool(code.log_variance[2].any())
+        ((3, 2), False)
+        >>> bool(np.allclose(model.decode(code.mean), model.score(likes), atol=1e-5))
+        True
+        """
+        check_is_fitted(self, "n_items_")
+        x = check_user_items(user_items, n_items=self.n_items_)
+        both = self._apply("encode", x, 2 * self.latent_dim)
+        return Code(both[:, : self.latent_dim], both[:, self.latent_dim :])
+
+    def decode(self, codes: ArrayLike) -> Floats:
+        """Return the scores of codes.
+
+        Parameters
+        ----------
+        codes : array of shape (n_rows, latent_dim)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_items), float32
+            Logits.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has not been fitted.
+        ValueError
+            If the codes have another width than the model's.
+        """
+        check_is_fitted(self, "n_items_")
+        z = np.asarray(codes, dtype=np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(
+                f"`codes` must have shape (n_rows, {self.latent_dim}); got {z.shape}. Pass one "
+                "row a code, as of `encode`."
+            )
+        blocks = [z[start : start + _ROWS] for start in range(0, max(1, len(z)), _ROWS)]
+        scores = [np.asarray(self.network_.decoder(block), dtype=np.float32) for block in blocks]
+        return np.concatenate(scores)
 
 
 def log_popularity(x: sparse.csr_array) -> NDArray[np.float32]:
@@ -203,38 +513,73 @@ def log_popularity(x: sparse.csr_array) -> NDArray[np.float32]:
     return np.log((counts + 0.5) / (x.shape[0] + 1)).astype(np.float32)
 
 
-def check_widths(name: str, widths: Sequence[int], *, least: int = 0) -> None:
-    """Raise unless `widths` is a tuple (or list) of at least so many integers >= 1.
+def mean_ndcg(score: Score, fold: Fold, *, k: int = 100, batch_size: int = 512) -> float:
+    """Return ndcg@k of `score` over the users of `fold` that have targets.
+
+    Parameters
+    ----------
+    score : callable
+        ``score(user_items) -> ndarray of shape (n_rows, n_items), float32``.
+    fold : Fold
+        What the model sees of each user, and what it must find.
+    k : int
+        List length, >= 1.
+    batch_size : int
+        Rows scored at once.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN where no user has a target.
 
     Examples
     --------
-    >>> check_widths("hidden_dims", 600)
-    Traceback (most recent call last):
-    TypeError: `hidden_dims` must be a tuple of layer widths; got 600. Try (600,).
+    >>> rows = sparse.csr_array([[1, 0, 0]]), sparse.csr_array([[0, 0, 1]])
+    >>> fold = Fold(fold_in=rows[0], targets=rows[1], users=np.array([0]))
+    >>> round(mean_ndcg(lambda x: np.array([[9, 2, 1]], dtype="float32"), fold), 4)
+    0.6309
     """
-    if not isinstance(widths, tuple | list):
-        raise TypeError(f"`{name}` must be a tuple of layer widths; got {widths!r}. Try (600,).")
-    if len(widths) < least:
-        raise ValueError(f"`{name}` must have a hidden layer; got {widths!r}. Try (600,).")
-    for place, width in enumerate(widths):
-        check_integer(f"{name}[{place}]", width, minimum=1)
+    fold_in, targets = sparse.csr_array(fold.fold_in), sparse.csr_array(fold.targets)
+    values = []
+    for start in range(0, fold_in.shape[0], batch_size):
+        rows = slice(start, start + batch_size)
+        seen = fold_in[rows]
+        values.append(ndcg_of_lists(top_k(score(seen), k, exclude=seen), targets[rows]))
+    every = np.concatenate(values) if values else np.empty(0)
+    every = every[~np.isnan(every)]
+    return float(every.mean()) if len(every) else float("nan")
 
 
-def check_likelihood(likelihood: str, targets: str) -> None:
-    """Raise unless the likelihood is known and goes with the targets.
+def mean_nll(score: Score, fold: Fold, *, batch_size: int = 512) -> float:
+    """Return the negative log-likelihood of one target, in nats; see `negative_log_likelihood`."""
+    fold_in, targets = sparse.csr_array(fold.fold_in), sparse.csr_array(fold.targets)
+    total = 0.0
+    for start in range(0, fold_in.shape[0], batch_size):
+        rows = slice(start, start + batch_size)
+        if targets[rows].nnz:
+            mean = negative_log_likelihood(score(fold_in[rows]), fold_in[rows], targets[rows])
+            total += mean * targets[rows].nnz
+    return total / targets.nnz if targets.nnz else float("nan")
 
-    Examples
-    --------
-    >>> check_likelihood("logistic", "hidden")
-    Traceback (most recent call last):
-    ValueError: `likelihood` must be 'multinomial' with targets='hidden'; got 'logistic'. ...
-    """
-    check_choice("likelihood", likelihood, ("multinomial", "logistic", "gaussian"))
-    if targets == "hidden" and likelihood != "multinomial":
-        raise ValueError(
-            f"`likelihood` must be 'multinomial' with targets='hidden'; got {likelihood!r}. "
-            "Try targets='all'."
-        )
+
+def _all_of(show: OnEpoch, on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEpoch:
+    """Return one callable that calls all."""
+    calls = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
+
+    def call_all(record: dict[str, float]) -> None:
+        show(record)
+        if calls:
+            clear()  # they may write to the same terminal
+        for call in calls:
+            call(record)
+
+    return call_all
+
+
+def _fingerprint(*matrices: sparse.csr_array) -> str:
+    """Return the SHA-256 of matrices as they are read: shapes, positions and float32 values."""
+    read = [check_user_items(matrix) for matrix in matrices]
+    return fingerprint_arrays(*(part for x in read for part in (x.shape, x)))
 
 
 def _check_counts(x: sparse.csr_array) -> None:

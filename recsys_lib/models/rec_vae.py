@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_integer, check_nonnegative
-from recsys_lib.models.neural import Network
-from recsys_lib.models.variational import VariationalRecommender
+from recsys_lib.models.base import Arrays
+from recsys_lib.models.neural import VariationalRecommender
 
 __all__ = ["RecVAE"]
 
@@ -110,9 +108,6 @@ class RecVAE(VariationalRecommender):
 
     def _check(self) -> None:
         super()._check()
-        for name in ("hidden_dim", "encoder_passes", "decoder_passes"):
-            check_integer(name, getattr(self, name), minimum=1)
-        check_nonnegative("gamma", self.gamma)
         weights = tuple(self.prior_weights) if isinstance(self.prior_weights, Sequence) else ()
         if len(weights) != 3 or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
             raise ValueError(
@@ -120,22 +115,10 @@ class RecVAE(VariationalRecommender):
                 f"got {self.prior_weights!r}. Try (0.15, 0.75, 0.1)."
             )
 
-    def _network(self, item_bias: NDArray[np.float32]) -> Network:
+    def _network(self, start: Arrays) -> Any:
         from recsys_lib.models.networks.rec import CompositeNetwork
 
-        return CompositeNetwork(
-            item_bias,
-            hidden_dim=self.hidden_dim,
-            latent_dim=self.latent_dim,
-            gamma=self.gamma,
-            prior_weights=tuple(self.prior_weights),
-            dropout=self.dropout,
-            l2=self.l2,
-            learning_rate=self.learning_rate,
-            passes=(self.encoder_passes, self.decoder_passes),
-            seed=self.seed,
-            targets=self.targets,
-        )
+        return CompositeNetwork(self._settings(), start["item_bias"])
 
     def _prepare(self, x: sparse.csr_array) -> None:
         self.network_.remember(x, gather=self._gather)

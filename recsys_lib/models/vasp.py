@@ -2,18 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from recsys_lib.checks import check_fraction, check_integer, check_memory, check_nonnegative
-from recsys_lib.models.neural import Network, NeuralRecommender
+from recsys_lib.checks import check_fraction, check_memory
+from recsys_lib.models.base import Arrays
+from recsys_lib.models.neural import LikelihoodRecommender
 
 __all__ = ["VASP"]
 
 
 @dataclass(kw_only=True)
-class VASP(NeuralRecommender):
+class VASP(LikelihoodRecommender):
     r"""Product of a deep variational path and a shallow item-item path under a focal loss [1]_.
 
     .. math:: p_{ui} = \sigma(g_i(z_u))\; \sigma\Big(\sum_{j \ne i} \tilde x_{uj} B_{ji} + b_i\Big)
@@ -111,34 +110,20 @@ class VASP(NeuralRecommender):
 
     def _check(self) -> None:
         super()._check()
-        for name in ("hidden_dim", "encoder_layers", "decoder_layers"):
-            check_integer(name, getattr(self, name), minimum=1)
-        check_fraction("focal_alpha", self.focal_alpha)
-        check_nonnegative("focal_gamma", self.focal_gamma)
-        check_nonnegative("kl_weight", self.kl_weight)
         if self.shallow_share != 1:
             check_fraction("shallow_share", self.shallow_share)
 
-    def _network(self, item_bias: NDArray[np.float32]) -> Network:
+    def n_popular(self, n_items: int) -> int:
+        """Return how many items of a catalog the shallow path knows."""
+        return max(1, math.ceil(self.shallow_share * n_items))
+
+    def _network(self, start: Arrays) -> Any:
         from recsys_lib.models.networks.vasp import JointNetwork
 
-        n_popular = max(1, math.ceil(self.shallow_share * len(item_bias)))
+        n_popular = self.n_popular(len(start["item_bias"]))
         check_memory(
             5 * 4 * n_popular**2,
             f"The shallow path of VASP among {n_popular} items",
             "Lower `shallow_share`.",
         )
-        return JointNetwork(
-            item_bias,
-            hidden_dim=self.hidden_dim,
-            latent_dim=self.latent_dim,
-            depths=(self.encoder_layers, self.decoder_layers),
-            n_popular=n_popular,
-            dropout=self.dropout,
-            l2=self.l2,
-            kl_weight=self.kl_weight,
-            focal=(self.focal_alpha, self.focal_gamma),
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-            targets=self.targets,
-        )
+        return JointNetwork(self._settings(), start["item_bias"])

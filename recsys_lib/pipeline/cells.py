@@ -6,7 +6,7 @@ from typing import Any
 
 from recsys_lib.front_end import has_front_end
 from recsys_lib.progress import track
-from recsys_lib.training import resuming
+from recsys_lib.training.checkpoints import cell_is_over, keep_in
 
 __all__ = ["accompany"]
 
@@ -27,7 +27,7 @@ def accompany(checkpoints: Path) -> None:
     shell: Any = get_ipython()
     if shell is None or not has_front_end():
         return
-    resuming.keep_in(checkpoints)
+    keep_in(checkpoints)
     if _hooks is None:
         _hooks = _Hooks()
         shell.events.register("pre_run_cell", _hooks.begin)
@@ -54,4 +54,4 @@ class _Hooks:
 
     def end(self, result: Any) -> None:
         self._open.close()
-        resuming.cell_is_over(success=result.success)
+        cell_is_over(success=result.success)

@@ -6,7 +6,7 @@ Keras runs on. Nothing else in the library names TensorFlow or JAX.
 
 from importlib import import_module
 
-from recsys_lib.training.quiet import keras
+from recsys_lib.training._keras import keras
 
 __all__ = [
     "GATHER_DENSITY",
@@ -18,7 +18,6 @@ __all__ = [
     "device_in_use",
     "limit_to_cpu",
     "n_devices",
-    "n_parts",
     "set_memory_growth",
     "sparse_matmul",
     "to_device",
@@ -40,7 +39,6 @@ describe_devices = _module.describe_devices
 device_in_use = _module.device_in_use
 limit_to_cpu = _module.limit_to_cpu
 n_devices = _module.n_devices
-n_parts = _module.n_parts
 set_memory_growth = _module.set_memory_growth
 sparse_matmul = _module.sparse_matmul
 to_device = _module.to_device

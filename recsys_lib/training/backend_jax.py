@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.training.quiet import keras
+from recsys_lib.training._keras import keras
 
 Tensor = Any
 Arrays = tuple[Mapping[str, Tensor], ...]
@@ -43,7 +43,7 @@ def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:
 
 
 def compile_pass(
-    step: Callable[[Arrays, Tensor, Tensor, int], tuple[Tensor, Tensor]],
+    step: Callable[[Arrays, Tensor, Tensor], tuple[Tensor, Tensor]],
     *,
     n_terms: int,
     count: Callable[[], None],
@@ -55,7 +55,7 @@ def compile_pass(
     """Compile a loop over steps; as in `backend_tensorflow`, but `state` must be complete.
 
     On several devices the users of a step are sharded and XLA divides the program: it is the same
-    step, draws included, in one part.
+    step, draws included.
     """
     del jit, n_terms  # JAX always compiles with XLA, and knows shapes
     moving = {id(variable) for variable in variables}
@@ -67,7 +67,7 @@ def compile_pass(
     ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
         mapping = [*zip(variables, values, strict=True), *zip(others, kept, strict=True)]
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            loss, totals = step(arrays, users, slots, 0)
+            loss, totals = step(arrays, users, slots)
             count()
         return loss, (totals, [scope.get_current_value(variable) for variable in others])
 
@@ -167,11 +167,6 @@ def use_devices(n: int, *, kind: str) -> None:
 def n_devices() -> int:
     """Return among how many devices steps are shared."""
     return 1 if _mesh is None else int(_mesh.size)
-
-
-def n_parts() -> int:
-    """Return into how many parts the users of a step are cut before they are expanded."""
-    return 1  # XLA cuts the program, not we
 
 
 def be_deterministic() -> None:

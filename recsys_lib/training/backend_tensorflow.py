@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from recsys_lib.training.quiet import keras
+from recsys_lib.errors import DeviceError
+from recsys_lib.training._keras import keras
 
 Tensor = Any
 Arrays = tuple[Mapping[str, Tensor], ...]
@@ -34,9 +35,6 @@ HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
 GATHER_DENSITY = 0.008 if HAS_GPU else 0.1
 # XLA has no sparse kernels; up to here its dense product beats gathering rows.
 XLA_DENSE_ITEMS = 4096
-
-# The devices that share a step, where there is more than one.
-_places: tuple[str, ...] = ()
 
 # Whether the graph being traced goes to XLA, which has no sparse kernels.
 _for_xla: ContextVar[bool] = ContextVar("for_xla", default=False)
@@ -103,7 +101,7 @@ def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:
 
 
 def compile_pass(
-    step: Callable[[Arrays, Tensor, Slots, int], tuple[Tensor, Tensor]],
+    step: Callable[[Arrays, Tensor, Slots], tuple[Tensor, Tensor]],
     *,
     n_terms: int,
     count: Callable[[], None],
@@ -117,7 +115,7 @@ def compile_pass(
     Parameters
     ----------
     step : callable
-        ``step(arrays, users, slots, part) -> (objective, totals)``; `arrays` and `slots` have one
+        ``step(arrays, users, slots) -> (objective, totals)``; `arrays` and `slots` have one
         entry for each matrix, `totals` has shape (n_terms, 2).
     n_terms : int
         Rows of `totals`, which are summed over the steps.
@@ -137,70 +135,32 @@ def compile_pass(
     callable
         ``run(arrays, orders, slots, (start, stop), totals) -> totals``: the steps from `start` to
         before `stop`, their terms added to `totals`.
-
-    Notes
-    -----
-    On several devices each takes its part of the users of a step, and the gradients are averaged by
-    the weight of the first term in each part, which makes it the gradient of the whole step. All
-    read and write one set of variables. A tf.distribute.MirroredStrategy would keep a copy for each
-    device, also of what steps write (states of generators, RecVAE's memory), and let them drift.
     """
     del state
     watched = [variable.value for variable in variables]
-    places = _places or (None,)
 
-    def learn(arrays: Arrays, users: Tensor, slots: Slots, part: int) -> tuple[Any, Tensor]:
+    def take_step(arrays: Arrays, users: Tensor, slots: Slots) -> Tensor:
         if optimizer is None:
-            return (), step(arrays, users, slots, part)[1]
+            return step(arrays, users, slots)[1]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(watched)
-            objective, totals = step(arrays, users, slots, part)
-        return _checked(tape.gradient(objective, watched), variables), totals
-
-    def take_step(copies: Sequence[Arrays], users: Tensor, slots: Slots) -> Tensor:
-        learned = []
-        for part, shard in enumerate(tf.split(users, len(places))):
-            with tf.device(places[part]):
-                learned.append(learn(copies[part], shard, slots, part))
+            objective, totals = step(arrays, users, slots)
+        gradients = tape.gradient(objective, watched)
         count()
-        gradients, totals = learned[0] if len(learned) == 1 else _averaged(learned)
-        if optimizer is not None:
-            _descend(optimizer, gradients, variables)
+        _descend(optimizer, _checked(gradients, variables), variables)
         return totals
 
     def run(
         arrays: Arrays, orders: Tensor, slots: Slots, steps: tuple[Tensor, Tensor], totals: Tensor
     ) -> Tensor:
-        copies = [_copied(arrays, place) for place in places]
-
         def body(index: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
-            return index + 1, totals + take_step(copies, orders[index], slots)
+            return index + 1, totals + take_step(arrays, orders[index], slots)
 
         with _tracing(jit):
             begin = (steps[0], tf.ensure_shape(totals, (n_terms, 2)))
             return tf.while_loop(lambda i, _: i < steps[1], body, begin, parallel_iterations=1)[1]
 
     return _Traced(run, jit=jit)
-
-
-def _copied(arrays: Arrays, place: str | None) -> Arrays:
-    """Return the arrays on a device, copied there once and not in every step."""
-    if place is None:
-        return arrays
-    with tf.device(place):
-        return tf.nest.map_structure(tf.identity, arrays)
-
-
-def _averaged(learned: Sequence[tuple[Any, Tensor]]) -> tuple[list[Tensor], Tensor]:
-    """Return the gradients and totals of a step from those of its parts."""
-    weights = tf.stack([totals[0, 1] for _, totals in learned])
-    shares = tf.unstack(weights / tf.maximum(tf.reduce_sum(weights), 1e-12))
-    parts = zip(*(gradients for gradients, _ in learned), strict=True)
-    gradients = [
-        tf.add_n([share * part for share, part in zip(shares, of_one, strict=True)])
-        for of_one in parts
-    ]
-    return gradients, tf.add_n([totals for _, totals in learned])
 
 
 def compile_function(
@@ -298,26 +258,17 @@ def _name_of(device: Any) -> str:
 
 
 def use_devices(n: int, *, kind: str) -> None:
-    """Share steps among `n` devices of a kind from now on; a CPU is divided into `n`.
-
-    `RuntimeError` if a CPU would have to be divided after TensorFlow has started.
-    """
-    global _places
-    if n > 1 and kind == "cpu" and len(_places) != n:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        parts = [tf.config.LogicalDeviceConfiguration() for _ in range(n)]
-        tf.config.set_logical_device_configuration(cpu, parts)
-    _places = tuple(f"{kind.upper()}:{index}" for index in range(n)) if n > 1 else ()
+    """Raise `DeviceError` unless `n` is 1: several devices share a step on JAX only."""
+    if n > 1:
+        raise DeviceError(
+            f"`devices={n}` must have JAX, which divides a step by itself; TensorFlow trains on "
+            f"one {kind.upper()} here. Set KERAS_BACKEND=jax, or leave `devices` out."
+        )
 
 
 def n_devices() -> int:
     """Return among how many devices steps are shared."""
-    return max(1, len(_places))
-
-
-def n_parts() -> int:
-    """Return into how many parts the users of a step are cut before they are expanded."""
-    return n_devices()
+    return 1
 
 
 def be_deterministic() -> None:

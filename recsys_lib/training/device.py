@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from recsys_lib.checks import check_choice, check_integer
 from recsys_lib.errors import DeviceError
 from recsys_lib.training import backend
-from recsys_lib.training.quiet import keras
+from recsys_lib.training._keras import keras
 
 __all__ = ["DeviceReport", "configure", "configured", "in_use"]
 
@@ -68,8 +68,8 @@ def configure(
     precision : {"float32", "mixed_bfloat16"}
         "mixed_bfloat16" multiplies in bfloat16 and keeps weights and losses in float32.
     devices : int
-        Share the users of each step among so many GPUs of this machine, >= 1. A CPU is divided into
-        so many, which is of use for trying it out only.
+        Share the users of each step among so many GPUs of this machine, >= 1; on JAX only. A CPU
+        is divided into so many, which is of use for trying it out only.
     deterministic : bool
         Have a GPU give the same bits each time, at some cost in speed; on a CPU two runs are equal
         anyway. It lasts as long as the process.
@@ -81,17 +81,16 @@ def configure(
     Raises
     ------
     DeviceError
-        If a GPU is asked for and none is seen, if there are fewer than `devices`, or if the backend
-        already runs on another device.
+        If a GPU is asked for and none is seen, if there are fewer than `devices`, if TensorFlow is
+        asked for several, or if the backend already runs on another device.
     TypeError, ValueError
         If an argument is none of its choices.
 
     Notes
     -----
-    With several devices the gradient is that of the whole step, averaged over its parts. On JAX the
-    result is that of one device but for rounding; on TensorFlow each part draws noise of its own,
-    so it is that only where nothing is drawn. Small networks do not gain from a second device:
-    what it costs to bring the gradients together is more than what a part of a step saves.
+    With several devices JAX divides the program: the result is that of one device but for rounding.
+    Small networks do not gain from a second device: what it costs to bring the gradients together
+    is more than what a part of a step saves.
 
     Examples
     --------

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lib.training import backend
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch, Rows, bucket, expand
-from recsys_lib.training.weights import variables_of
 
-__all__ = ["Measure", "Pass", "Terms"]
+__all__ = ["Measure", "Pass", "variables_of"]
 
 Tensor = Any
 #: Named values of one batch: a mean over its users, or a pair (sum, weight).
@@ -76,9 +75,8 @@ class Pass:
         n_devices = backend.n_devices()
         # What devices share must come out even; the rest is padding.
         self._batch_size = -(-min(batch_size, rows.n_rows) // n_devices) * n_devices
-        self._part_size = self._batch_size // backend.n_parts()
         self._updates = updates if optimizer is not None else None
-        self.slots = [bucket(matrix.usual_slots(self._part_size)) for matrix in self._matrices]
+        self.slots = [bucket(matrix.usual_slots(self._batch_size)) for matrix in self._matrices]
         # Steps in the next call. The first one is compiled, which tells nothing of its length.
         self._pace = 1
         counters = [] if updates is None else [updates]
@@ -103,9 +101,8 @@ class Pass:
         rows = self._matrices[0]
         order = np.arange(rows.n_rows) if order is None else order
         orders = self._in_steps(order, rows.n_rows)
-        parts = orders.reshape(-1, self._part_size)
         for index, matrix in enumerate(self._matrices):
-            self.slots[index] = max(self.slots[index], bucket(matrix.slots_for(parts)))
+            self.slots[index] = max(self.slots[index], bucket(matrix.slots_for(orders)))
         slots = tuple(np.arange(size, dtype=np.int32) for size in self.slots)
         arrays = tuple(matrix.arrays for matrix in self._matrices)
         totals = np.zeros((len(self._terms), 2), dtype=np.float64)
@@ -136,10 +133,10 @@ class Pass:
         steps[: len(order)] = order
         return steps.reshape(n_steps, self._batch_size)
 
-    def _step(self, arrays: Any, users: Tensor, slots: Any, part: int) -> tuple[Tensor, Tensor]:
+    def _step(self, arrays: Any, users: Tensor, slots: Any) -> tuple[Tensor, Tensor]:
         matrices = zip(arrays, slots, self._matrices, strict=True)
         batches = [
-            expand(array, users, slot, n_items=matrix.n_items, gather=matrix.gather, part=part)
+            expand(array, users, slot, n_items=matrix.n_items, gather=matrix.gather)
             for array, slot, matrix in matrices
         ]
         batch = batches[0] if len(batches) == 1 else replace(batches[0], targets=batches[1])
@@ -187,3 +184,19 @@ class Measure(Pass):
             targets=targets,
             state=state,
         )
+
+
+def variables_of(parts: Sequence[Any]) -> list[Any]:
+    """Flatten models, layers, seed generators, variables and lists of them; each once."""
+    found: dict[int, Any] = {}
+    for part in parts:
+        if isinstance(part, keras.Variable):
+            inner = [part]
+        elif isinstance(part, keras.random.SeedGenerator):
+            inner = [part.state]
+        elif isinstance(part, keras.Layer):
+            inner = part.variables
+        else:
+            inner = variables_of(list(part))
+        found |= {id(variable): variable for variable in inner}
+    return list(found.values())

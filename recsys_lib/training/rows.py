@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.training import backend
-from recsys_lib.training.quiet import ops
+from recsys_lib.training._keras import ops
 
 __all__ = ["Batch", "Rows", "bucket", "expand", "host_arrays"]
 
@@ -48,8 +48,6 @@ class Batch:
         Whether `project` gathers kernel rows or makes the batch dense.
     targets : Batch or None
         The same users' rows of a second matrix, where a pass has one.
-    part : int
-        Which part of a step that devices share; parts must not draw the same noise.
     """
 
     rows: Tensor
@@ -62,7 +60,6 @@ class Batch:
     n_items: int
     gather: bool = False
     targets: "Batch | None" = None
-    part: int = 0
 
     def dense(self, values: Tensor | None = None) -> Tensor:
         """Return slot `values` (the stored ones by default) as a dense (n_rows, n_items) tensor."""
@@ -214,7 +211,6 @@ def expand(
     *,
     n_items: int,
     gather: bool,
-    part: int = 0,
 ) -> Batch:
     """Find the stored entries of `users`, inside a compiled function.
 
@@ -230,8 +226,6 @@ def expand(
         Columns of the matrix.
     gather : bool
         As `Batch.gather`.
-    part : int
-        As `Batch.part`.
 
     Returns
     -------
@@ -255,5 +249,4 @@ def expand(
         n_rows=n_rows,
         n_items=n_items,
         gather=gather,
-        part=part,
     )

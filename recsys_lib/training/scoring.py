@@ -1,23 +1,30 @@
-"""Dense scores of sparse rows, in blocks of fixed shape, independent of the batch size."""
+"""Scores of sparse rows in blocks of fixed shape, and scoring functions as plain Keras models."""
 
+import json
+import zipfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.artifacts import check_replaceable, write_atomic
 from recsys_lib.training import backend
+from recsys_lib.training._keras import keras, ops
+from recsys_lib.training.passes import variables_of
 from recsys_lib.training.rows import SPARSE_DENSITY, Batch, bucket, expand, host_arrays
-from recsys_lib.training.weights import variables_of
 
-__all__ = ["Scorer"]
+__all__ = ["DenseRows", "Scorer", "export_scores"]
 
 Tensor = Any
 
 # A product of fewer rows takes other kernels, whose rounding differs in the last bit; from 64 rows
 # on, TensorFlow and JAX gave equal bits for a row in every block measured.
 SMALL_BLOCK, BLOCK = 64, 512
+# The name of an exported model, by which it is known for ours.
+_EXPORT = "scores"
 
 
 class Scorer:
@@ -94,3 +101,74 @@ class Scorer:
 
             self._compiled[key] = backend.compile_function(run, state=self._state)
         return self._compiled[key]
+
+
+class DenseRows:
+    """The part of `training.Batch` that scoring needs, for symbolic dense rows.
+
+    A slot is a cell: `values` and `used` have shape (n_rows, n_items), and a stored 0 cannot be
+    told from a missing entry. Networks that score a `Batch` score this as well, which gives the
+    graph of a functional model made of stock layers and operations.
+
+    Parameters
+    ----------
+    values : KerasTensor of shape (None, n_items)
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+        self.used = ops.cast(ops.not_equal(values, 0.0), "float32")
+
+    def row_sum(self, values: Tensor) -> Tensor:
+        """Sum within each row; shape (n_rows,)."""
+        return ops.sum(values, axis=1)
+
+    def spread(self, per_row: Tensor) -> Tensor:
+        """Return `per_row` at each cell, ready to be broadcast."""
+        return ops.expand_dims(per_row, 1)
+
+    def at(self, per_item: NDArray[np.float32]) -> Tensor:
+        """Return `per_item` at each cell, ready to be broadcast."""
+        return ops.convert_to_tensor(per_item[None, :])
+
+    def among(
+        self, place: NDArray[np.int32], n_items: int, values: Tensor
+    ) -> tuple["DenseRows", Tensor]:
+        """Return the rows and the cells of the items whose place is below `n_items`, in order."""
+        columns = np.argsort(place, kind="stable")[:n_items]
+        return self, ops.take(values, columns, axis=1)
+
+    def project(self, kernel: Tensor, values: Tensor | None = None) -> Tensor:
+        """Return (rows of `values`) @ `kernel`, by a layer of its own."""
+        weights = np.asarray(ops.cast(kernel, "float32"))
+        policy = "float32" if keras.backend.standardize_dtype(kernel.dtype) == "float32" else None
+        layer = keras.layers.Dense(weights.shape[1], use_bias=False, dtype=policy)
+        layer.build((None, weights.shape[0]))
+        layer.kernel.assign(weights)
+        return layer(self.values if values is None else values)
+
+
+def export_scores(score: Callable[[Any], Tensor], n_items: int, path: Path | str) -> None:
+    """Write a scoring function as a ``.keras`` file that Keras reads without this library.
+
+    Parameters
+    ----------
+    score : callable
+        ``score(batch) -> tensor (n_rows, n_items)`` in `keras.ops`, without noise.
+    n_items : int
+    path : Path or str
+        Ends in ``.keras``; written atomically. Only another export is replaced.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ValueError(f"`path` must end in .keras, by which Keras knows the format; got {path}.")
+    check_replaceable(path, ours=_is_export)
+    rows = keras.Input((n_items,), name="user_items")
+    scores = ops.cast(score(DenseRows(rows)), "float32")
+    with write_atomic(path) as part:
+        keras.Model(rows, scores, name=_EXPORT).save(part)
+
+
+def _is_export(file: Path) -> bool:
+    with zipfile.ZipFile(file) as archive:
+        return bool(json.loads(archive.read("config.json"))["config"]["name"] == _EXPORT)

@@ -2,33 +2,85 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lib.seeding import rng_from
 from recsys_lib.training import backend
+from recsys_lib.training._keras import keras
 from recsys_lib.training.checkpoints import Keeper
-from recsys_lib.training.passes import Pass
-from recsys_lib.training.phases import Monitor, Phase, check_disjoint
-from recsys_lib.training.quiet import keras
+from recsys_lib.training.passes import Loss, Pass, variables_of
 from recsys_lib.training.rows import Rows
-from recsys_lib.training.weights import (
-    RunningAverage,
-    assign_weights,
-    copy_weights,
-    variables_of,
-)
 
 __all__ = ["Monitor", "Phase", "Trainer"]
 
 Record = dict[str, float]
+Weights = list[NDArray[Any]]
 
 # XLA takes about a second to compile a small network and then saves 0.3 to 0.4 ms a step.
 JIT_STEPS = 3000
 JIT_PARAMETERS = 500_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """What one optimizer minimizes, over which variables.
+
+    Attributes
+    ----------
+    loss : callable
+        ``loss(batch, update) -> (objective, terms)`` in `keras.ops`; see `training.passes.Pass`.
+    terms : tuple of str
+        The names of `terms`, as they appear in the history.
+    variables : sequence of keras.Variable
+        What the optimizer moves; phases share none.
+    optimizer : keras.optimizers.Optimizer
+        Its own for each phase, not yet built for other variables.
+    passes : int
+        Walks over all users in one epoch.
+    name : str
+        Prefix of the terms in the history, where there are several phases.
+    before : callable, optional
+        Called on the host at the start of the phase in every epoch, such as copying weights.
+    """
+
+    loss: Loss
+    terms: tuple[str, ...]
+    variables: Sequence[Any]
+    optimizer: Any
+    passes: int = 1
+    name: str = ""
+    before: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor:
+    """What is measured after an epoch, and when to stop by it.
+
+    Attributes
+    ----------
+    measure : callable
+        ``measure() -> {name: value}``, on the host, with the weights as they would be kept now.
+        Training knows no metric: this is where validation RMSE or ndcg@100 comes from.
+    watch : str, optional
+        The name that decides on best weights and stopping. None records only.
+    goal : {"min", "max"}
+        Which way `watch` is better.
+    patience : int, optional
+        Epochs without a new best before training stops. None never stops early.
+    every : int
+        Epochs between measurements; the last epoch is always measured.
+    """
+
+    measure: Callable[[], Mapping[str, float]]
+    watch: str | None = None
+    goal: Literal["min", "max"] = "min"
+    patience: int | None = None
+    every: int = 1
 
 
 class Trainer:
@@ -47,7 +99,7 @@ class Trainer:
         Of the order of the users; every pass has its own.
     average : float, optional
         Keep and measure a running average of the weights, with this share for the past epochs
-        (`training.weights.RunningAverage`). By default the weights themselves.
+        [1]_. By default, and at 0, the weights themselves.
     jit : bool, optional
         Compile with XLA. By default where it pays: on a GPU, or for a small network that makes
         many steps.
@@ -80,7 +132,7 @@ class Trainer:
         average: float | None = None,
         jit: bool | None = None,
     ) -> None:
-        check_disjoint(phases)
+        _check_disjoint(phases)
         self.phases = list(phases)
         self.batch_size, self.seed, self.jit = batch_size, seed, jit
         self.updates = keras.Variable(0, dtype="int32", trainable=False, name="updates")
@@ -89,7 +141,7 @@ class Trainer:
         self.epoch = 0
         self.best_epoch: int | None = None
         self.history: list[Record] = []
-        self._average = None if average is None else RunningAverage(moving, average)
+        self._average = _RunningAverage(moving, average) if average else None
         self._n_passes = 0
         self._passes: list[Pass] = []
         self._slots: NDArray[np.int64] = np.zeros((0, 0), dtype=np.int64)
@@ -159,7 +211,7 @@ class Trainer:
 
         The history is not part of it: it is a table of its own.
         """
-        arrays = _numbered("state", copy_weights(self._everything()))
+        arrays = _numbered("state", _copy_weights(self._everything()))
         arrays |= _numbered("best", self._best)
         best_epoch = -1 if self.best_epoch is None else self.best_epoch
         if self._average is not None:
@@ -173,7 +225,7 @@ class Trainer:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take up from a `checkpoint` of a trainer with the same phases and state."""
-        assign_weights(self._everything(), _unnumbered("state", arrays))
+        _assign_weights(self._everything(), _unnumbered("state", arrays))
         self._best = _unnumbered("best", arrays)
         self.epoch, self._n_passes, best_epoch = (int(n) for n in arrays["counters"])
         self.best_epoch = None if best_epoch < 0 else best_epoch
@@ -197,8 +249,6 @@ class Trainer:
         )
 
     def _pays_to_jit(self, phase: Phase, rows: Rows, epochs: int) -> bool:
-        if backend.n_parts() > 1:
-            return False  # XLA compiles for one device
         if len(backend.describe_devices()) > 1:
             return True
         n_steps = epochs * phase.passes * -(-rows.n_rows // self.batch_size)
@@ -230,7 +280,7 @@ class Trainer:
         sign = 1.0 if monitor.goal == "min" else -1.0
         if self.best_epoch is None or sign * value < sign * self._best_value:
             self.best_epoch, self._best_value = self.epoch, value
-            self._best = copy_weights(self.state)
+            self._best = _copy_weights(self.state)
 
     def _is_over(self, epochs: int, monitor: Monitor | None) -> bool:
         """Say whether all epochs are made, or too many without a new best."""
@@ -244,9 +294,9 @@ class Trainer:
     def _settle(self) -> None:
         """Leave the weights that are kept in the variables."""
         if self._best:
-            assign_weights(self.state, self._best)
+            _assign_weights(self.state, self._best)
         elif self._average is not None and self._average.values:
-            assign_weights(self._average.variables, self._average.values)
+            _assign_weights(self._average.variables, self._average.values)
 
     def _everything(self) -> list[Any]:
         optimizers = [variable for phase in self.phases for variable in phase.optimizer.variables]
@@ -260,3 +310,72 @@ def _numbered(name: str, values: Sequence[NDArray[Any]]) -> dict[str, NDArray[An
 def _unnumbered(name: str, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
     keys = [key for key in arrays if key.startswith(f"{name}_") and key != "best_value"]
     return [arrays[f"{name}_{index}"] for index in range(len(keys))]
+
+
+def _check_disjoint(phases: Sequence[Phase]) -> None:
+    """Raise `ValueError` where two phases move the same variable."""
+    seen: set[int] = set()
+    for phase in phases:
+        mine = {id(variable) for variable in phase.variables}
+        if seen & mine:
+            raise ValueError(
+                "`phases` must move disjoint variables; "
+                f"phase {phase.name!r} shares some with an earlier one. Split them."
+            )
+        seen |= mine
+
+
+def _copy_weights(variables: Sequence[Any]) -> Weights:
+    """Return the values of `variables` as arrays that later updates don't touch."""
+    # Not np.array(...): TensorFlow does not know its copy keyword, of which NumPy 2 warns.
+    return [np.asarray(variable.value).copy() for variable in variables]
+
+
+def _assign_weights(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
+    """Set each variable to its value."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+class _RunningAverage:
+    """An exponential average of weights, one term an epoch.
+
+    Averaging steps back from the noise of the last updates, which a constant learning rate never
+    settles: with dropout it is worth more than any single regularizer.
+
+    Parameters
+    ----------
+    variables : sequence of keras.Variable
+        What is averaged.
+    share : float
+        Weight of the past, in [0, 1). The average starts from the weights after the first epoch.
+
+    References
+    ----------
+    .. [1] B. Polyak, A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM
+       Journal on Control and Optimization 30(4), 1992.
+    """
+
+    def __init__(self, variables: Sequence[Any], share: float) -> None:
+        self.variables, self.share = list(variables), share
+        self.values: Weights = []
+
+    def update(self) -> None:
+        """Take in the weights as they are now."""
+        current = _copy_weights(self.variables)
+        if not self.values:
+            self.values = current
+        self.values = [
+            self.share * past + (1.0 - self.share) * value
+            for past, value in zip(self.values, current, strict=True)
+        ]
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the average in the place of the weights for the length of the block."""
+        current = _copy_weights(self.variables)
+        _assign_weights(self.variables, self.values)
+        try:
+            yield
+        finally:
+            _assign_weights(self.variables, current)

@@ -207,7 +207,7 @@ _BIASES: _Ranges = {
     "item_damping": Range(0.5, 50.0, log=True, source=_KOREN),
 }
 _NEIGHBORS: _Ranges = {
-    "neighbours": Range(5, 1000, log=True, source=_DACREMA),
+    "n_neighbors": Range(5, 1000, log=True, source=_DACREMA),
     "shrinkage": Range(0.1, 1000.0, log=True, source=_DACREMA),
     "damping": Range(0.01, 3.0, log=True, source=_OWN),
 }

@@ -17,7 +17,7 @@ from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import Report, evaluate, parse_metric, share_of_gap_closed
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.neural import NeuralRecommender
+from recsys_lib.models.neural import LikelihoodRecommender
 from recsys_lib.progress import Task, track
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.synthesis import make_world, oracles_of_likes
@@ -85,8 +85,8 @@ def candidate_families(
     deep = {"hidden_dim": hidden_dim, "learning_rate": 1e-3, "epochs": -(-epochs // 4)}
     fast = {"learning_rate": 1e-2}  # the focal loss has small gradients
     families: dict[str, list[Recommender]] = {
-        "item KNN": [models.ItemKNN(neighbours=n) for n in (100, 200, 50, 400)],
-        "user KNN": [models.UserKNN(neighbours=n) for n in (200, 100, 400, 50)],
+        "item KNN": [models.ItemKNN(n_neighbors=n) for n in (100, 200, 50, 400)],
+        "user KNN": [models.UserKNN(n_neighbors=n) for n in (200, 100, 400, 50)],
         "SVD": [models.PureSVD(latent_dim=dim, seed=seed) for dim in dims],
         "ALS": [models.ALS(latent_dim=d, l2=per_item * s, seed=seed) for d, s in factors],
         "EASE": [models.EASE(l2=l2) for l2 in penalties],
@@ -160,7 +160,7 @@ def _cost(model: Recommender, n_users: int, n_items: int) -> tuple[float, float]
     if isinstance(model, models.KernelAE):
         m = min(n_users, model.landmarks)
         return m**2 * (m / 3 + n_items + (n_users if m < n_users else 0)), 16 * m * (m + n_items)
-    if not isinstance(model, NeuralRecommender):
+    if not isinstance(model, LikelihoodRecommender):
         return 0.0, 0.0
     return _network_cost(model, n_users, n_items)
 

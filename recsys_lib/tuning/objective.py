@@ -11,8 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate, parse_metric
-from recsys_lib.models.epochs import EpochRecommender
-from recsys_lib.training import resuming
+from recsys_lib.models.neural import NeuralRecommender
+from recsys_lib.training import checkpoints
 from recsys_lib.tuning.spaces import Space, recommender_of, settings_of, with_settings
 from recsys_lib.tuning.studies import ERROR, SECONDS, VOID, WORKER, myself, rank_of
 
@@ -114,9 +114,9 @@ class Objective:
         self, settings: Mapping[str, Any], on_epoch: Callable[[dict[str, float]], None]
     ) -> float:
         model = with_settings(self._model, settings)
-        in_epochs = isinstance(recommender_of(model), EpochRecommender)
+        in_epochs = isinstance(recommender_of(model), NeuralRecommender)
         hooks = {"on_epoch": on_epoch} if in_epochs else {}
-        with resuming.switched_off():
+        with checkpoints.switched_off():
             model.fit(self._split.train, validation=self._split.validation, **hooks)
         report = evaluate(model, self._split.validation, [self._metric], **self._options)
         value = float(report[self._metric])

@@ -112,13 +112,12 @@ def test_a_whole_default_fit_takes_a_few_seconds(matrix) -> None:
 def work(path: str) -> None:
     """Our side of the comparison."""
     from recsys_lib.models import Autoencoder
-    from recsys_lib.training import Rows
 
     parts = np.load(path)
     arrays = (parts["data"], parts["indices"], parts["indptr"])
     x = sparse.csr_array(arrays, shape=(N_USERS, N_ITEMS))
-    model, rows = Autoencoder(), Rows(x)
-    trainer = model._trainer(x)
+    model = Autoencoder()
+    trainer = model._begin(x)
 
     def report(record: dict[str, float]) -> None:
         print(record["seconds"], flush=True)
@@ -126,7 +125,7 @@ def work(path: str) -> None:
 
     print("ready", flush=True)
     sys.stdin.readline()
-    trainer.fit(rows, epochs=10**6, monitor=model._monitor(x, None), on_epoch=report)
+    trainer.fit(model._rows(x), epochs=10**6, monitor=model._monitor(x, None), on_epoch=report)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def compare(label, bar, name, settings, parts, options):
 
 def to_best(validation, parts, n_epochs, options, folder):
     """Epochs in which ours passes the peer's best, and how long each takes in turns."""
-    from recsys_lib.models._validation import mean_ndcg
+    from recsys_lib.models.neural import mean_ndcg
 
     def curve(side):
         values = []
@@ -170,7 +170,6 @@ def work(name, path, settings):
     import ast
 
     from recsys_lib.models import MultVAE, RecVAE
-    from recsys_lib.training import Rows, Trainer
 
     parts = np.load(path)
 
@@ -183,10 +182,7 @@ def work(name, path, settings):
 
     train = matrix("train")
     model = {"mult_vae": MultVAE, "rec_vae": RecVAE}[name](**ast.literal_eval(settings))
-    model._begin(train)
-    trainer = Trainer(
-        model.network_.phases(), state=model.network_.state, batch_size=model.batch_size, seed=0
-    )
+    trainer = model._begin(train)
 
     def wait():
         for line in sys.stdin:
@@ -202,7 +198,7 @@ def work(name, path, settings):
 
     print("ready", flush=True)
     wait()
-    trainer.fit(Rows(train, gather=model._gather), epochs=10**6, on_epoch=report)
+    trainer.fit(model._rows(train), epochs=10**6, on_epoch=report)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from recsys_lib.training import Checkpoints
 from recsys_lib.training.trainer import Trainer  # noqa: F401
 
 SETTINGS = {
-    "Autoencoder": {"hidden_dims": (16,), "averaging": 0.8},
+    "Autoencoder": {"hidden_dims": (16,), "average": 0.8},
     "MultDAE": {"latent_dim": 8, "average": 0.8},
     "MultVAE": {"latent_dim": 8, "hidden_dims": (16,), "average": 0.8, "anneal_steps": 500},
     "RecVAE": {"latent_dim": 8, "hidden_dim": 16, "average": 0.8},

@@ -6,9 +6,8 @@ from scipy import sparse
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import EASE, Blend, Popularity, PureSVD, Random, load
-from recsys_lib.models._validation import mean_ndcg
-from recsys_lib.models.blend import linear_library, standardize
-from recsys_lib.models.selection import greedy_weights
+from recsys_lib.models.blend import greedy_weights, linear_library, standardize
+from recsys_lib.models.neural import mean_ndcg
 
 
 def world(n_users=300, n_items=40, seed=0):

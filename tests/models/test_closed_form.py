@@ -6,8 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from recsys_lib import checks
-from recsys_lib.models import EASE, EDLAE, closed_form
-from recsys_lib.models.closed_form import gram, invert, solve
+from recsys_lib.models import EASE, EDLAE
+from recsys_lib.models import ease as closed_form
+from recsys_lib.models.ease import gram, invert, solve
 
 RNG = np.random.default_rng(0)
 

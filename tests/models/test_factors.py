@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from recsys_lib.models import ALS, BiasedSVD, ItemKNN, PureSVD
-from recsys_lib.models import biased_svd as module
-from recsys_lib.models.biased_svd import ridge_rows
+from recsys_lib.models import svd as module
+from recsys_lib.models.svd import ridge_rows
 
 RNG = np.random.default_rng(0)
 LIKES = sparse.csr_array((RNG.random((30, 8)) < 0.4).astype(np.float32))

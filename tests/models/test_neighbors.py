@@ -3,8 +3,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from recsys_lib.models import ItemKNN, UserKNN, neighbors
-from recsys_lib.models.neighbors import nearest_rows
+from recsys_lib.models import ItemKNN, UserKNN, knn
+from recsys_lib.models.knn import nearest_rows
 
 RNG = np.random.default_rng(0)
 RATINGS = sparse.csr_array(
@@ -13,9 +13,9 @@ RATINGS = sparse.csr_array(
 
 
 def test_similarities_do_not_depend_on_the_blocks_they_are_computed_in(monkeypatch):
-    whole = nearest_rows(RATINGS, RATINGS, neighbours=3, shrinkage=1.0, skip_self=True)
-    monkeypatch.setattr(neighbors, "_BLOCK_NUMBERS", 60)  # two rows at a time
-    parts = nearest_rows(RATINGS, RATINGS, neighbours=3, shrinkage=1.0, skip_self=True)
+    whole = nearest_rows(RATINGS, RATINGS, n_neighbors=3, shrinkage=1.0, skip_self=True)
+    monkeypatch.setattr(knn, "_BLOCK_NUMBERS", 60)  # two rows at a time
+    parts = nearest_rows(RATINGS, RATINGS, n_neighbors=3, shrinkage=1.0, skip_self=True)
     assert_allclose(parts.toarray(), whole.toarray(), rtol=1e-6)
     assert whole.diagonal().max() == 0
     assert np.diff(whole.indptr).max() == 3
@@ -23,7 +23,7 @@ def test_similarities_do_not_depend_on_the_blocks_they_are_computed_in(monkeypat
 
 def test_negative_similarities_are_not_kept():
     rows = sparse.csr_array(np.array([[1, -1], [-1, 1]], dtype="float32"))
-    assert nearest_rows(rows, rows, neighbours=2, shrinkage=0, skip_self=True).nnz == 0
+    assert nearest_rows(rows, rows, n_neighbors=2, shrinkage=0, skip_self=True).nnz == 0
 
 
 @pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
@@ -45,7 +45,7 @@ def test_without_any_neighbor_the_prediction_is_the_bias(kind):
     ("wrong", "message"),
     [
         ({"feedback": "stars"}, "`feedback` must be one of 'explicit', 'implicit'; got 'stars'"),
-        ({"neighbours": 0}, "`neighbours` must be >= 1; got 0"),
+        ({"n_neighbors": 0}, "`n_neighbors` must be >= 1; got 0"),
         ({"shrinkage": -1.0}, "`shrinkage` must be >= 0"),
         ({"damping": -1.0}, "`damping` must be >= 0"),
     ],
@@ -75,8 +75,8 @@ def test_someone_who_used_everything_says_less_about_what_belongs_together():
 
 
 def test_a_trained_row_finds_itself_without_changing_what_it_does_not_hold():
-    model = UserKNN(feedback="implicit", neighbours=25, shrinkage=0).fit(RATINGS)
-    others = UserKNN(feedback="implicit", neighbours=25, shrinkage=0).fit(RATINGS[1:])
+    model = UserKNN(feedback="implicit", n_neighbors=25, shrinkage=0).fit(RATINGS)
+    others = UserKNN(feedback="implicit", n_neighbors=25, shrinkage=0).fit(RATINGS[1:])
     unseen = np.setdiff1d(np.arange(9), RATINGS[[0]].indices)
     assert_array_equal(model.score(RATINGS[[0]])[0, unseen] > 0, True)
     assert_allclose(

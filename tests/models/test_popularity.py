@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from recsys_lib.models import Popularity, Random
-from recsys_lib.models.popularity import answer_empty_rows
+from recsys_lib.models.baselines import answer_empty_rows
 
 LIKES = sparse.csr_array(np.array([[1, 1, 0], [0, 3, 0], [0, 1, 1], [0, 1, 0]], dtype="float32"))
 

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models import VASP, MultDAE, MultVAE, RecVAE, load
-from recsys_lib.models.mult_vae import annealing_steps
+from recsys_lib.models.mult import annealing_steps
 
 COMMON = {"batch_size": 25, "learning_rate": 0.02, "latent_dim": 4}
 MODELS = {
@@ -71,7 +71,7 @@ def test_mult_dae_names_its_error_its_best_epoch_and_its_item_vectors():
 
 
 def test_the_weights_of_the_best_epoch_of_the_validation_users_are_kept(watched):
-    from recsys_lib.models._validation import mean_ndcg
+    from recsys_lib.models.neural import mean_ndcg
 
     best = watched.history_["ndcg@100"].max()
     assert mean_ndcg(watched.score, fold(2)) == pytest.approx(best, abs=1e-9)
@@ -114,7 +114,7 @@ def test_a_code_is_what_the_score_goes_through(kind, tmp_path):
 
 
 def test_drawn_codes_have_the_spread_that_the_encoder_says_and_one_seed_draws_alike():
-    from recsys_lib.models.variational import Code
+    from recsys_lib.models.neural import Code
 
     spread = np.array([[0.1, 1.0], [2.0, 3.0]], dtype=np.float32)
     code = Code(np.array([[1, -1], [0, 5]], dtype=np.float32), 2 * np.log(spread))
@@ -207,7 +207,7 @@ def test_a_shallow_path_that_does_not_fit_says_so_before_it_is_allocated():
 def test_ndcg_of_the_validation_users_is_the_one_that_is_reported():
     from recsys_lib.evaluation import evaluate
     from recsys_lib.models import Popularity
-    from recsys_lib.models._validation import mean_ndcg
+    from recsys_lib.models.neural import mean_ndcg
 
     x, held = tastes(80, 1), fold(2)
     # A user without targets counts in neither.

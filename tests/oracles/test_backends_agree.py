@@ -15,9 +15,10 @@ import tempfile
 import numpy as np
 from scipy import sparse
 from recsys_lib.training import Rows, Trainer
-from recsys_lib.training.exporting import export_scores
-from recsys_lib.training.quiet import keras
+from recsys_lib.training.scoring import export_scores
+from recsys_lib.training._keras import keras
 from recsys_lib.training.rows import bucket, expand
+from recsys_lib.models import MultDAE, MultVAE, RecVAE, VASP
 from recsys_lib.models.networks import mult, rec, vasp
 from recsys_lib.models.networks.mult import DenoisingNetwork, VariationalNetwork
 from recsys_lib.models.networks.rec import CompositeNetwork
@@ -34,15 +35,15 @@ for module in (mult, rec, vasp):
 bias = rng.normal(size=9).astype(np.float32) - 2
 plain = {"dropout": 0.0, "l2": 0.001, "learning_rate": 0.01, "seed": 0, "latent_dim": 4}
 networks = {
-    "MultDAE": DenoisingNetwork(bias, hidden_dims=(6,), **plain),
+    "MultDAE": DenoisingNetwork(MultDAE(hidden_dims=(6,), **plain), bias),
     "MultVAE": VariationalNetwork(
-        bias, hidden_dims=(6,), anneal_cap=0.3, anneal_steps=0, **plain
+        MultVAE(hidden_dims=(6,), anneal_cap=0.3, anneal_steps=0, **plain), bias
     ),
-    "RecVAE": CompositeNetwork(
-        bias, hidden_dim=6, gamma=0.02, prior_weights=(0.15, 0.75, 0.1), passes=(1, 1), **plain
-    ),
+    "RecVAE": CompositeNetwork(RecVAE(hidden_dim=6, gamma=0.02, **plain), bias),
     "VASP": JointNetwork(
-        bias, hidden_dim=6, depths=(2, 2), n_popular=5, kl_weight=0.1, focal=(0.25, 2.0), **plain
+        VASP(hidden_dim=6, encoder_layers=2, decoder_layers=2, shallow_share=0.55,
+             kl_weight=0.1, **plain),
+        bias,
     ),
 }
 found = {"backend": keras.backend.backend()}

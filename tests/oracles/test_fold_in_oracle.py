@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from recsys_lib.dataset import Fold, Split
-from recsys_lib.models.biased_svd import BiasedSVD
+from recsys_lib.models.svd import BiasedSVD
 from recsys_lib.splitting import split_ratings
 from recsys_lib.synthesis import (
     FoldInOracle,

@@ -16,10 +16,9 @@ from recsys_lib.evaluation import (
     reference_reports,
     share_of_gap_closed,
 )
-from recsys_lib.models.biased_svd import BiasedSVD
 from recsys_lib.models.ease import EASE
-from recsys_lib.models.item_knn import ItemKNN
-from recsys_lib.models.pure_svd import PureSVD
+from recsys_lib.models.knn import ItemKNN
+from recsys_lib.models.svd import BiasedSVD, PureSVD
 from recsys_lib.splitting import split_ratings, strong_generalization
 from recsys_lib.synthesis import FoldInOracle, OmniscientOracle, World, make_world
 

@@ -122,7 +122,7 @@ def test_explicit_item_neighbors_vote_as_in_the_loops():
         for user in range(30):
             expected[user, item] = weighted_mean(similar, rest[user], 0.5)
     model = ItemKNN(
-        feedback="explicit", neighbours=4, shrinkage=2.0, damping=0.5, activity_power=0.5
+        feedback="explicit", n_neighbors=4, shrinkage=2.0, damping=0.5, activity_power=0.5
     )
     assert_allclose(model.fit(x).score(x), baseline + expected, atol=1e-4)
 
@@ -137,7 +137,7 @@ def test_explicit_user_neighbors_vote_as_in_the_loops():
         similar[np.argsort(-similar)[6:]] = 0
         for item in range(12):
             expected[user, item] = weighted_mean(similar, rest[:, item], 0.5)
-    model = UserKNN(feedback="explicit", neighbours=6, shrinkage=2.0, damping=0.5)
+    model = UserKNN(feedback="explicit", n_neighbors=6, shrinkage=2.0, damping=0.5)
     assert_allclose(model.fit(x).score(x), baseline + expected, atol=1e-4)
 
 
@@ -146,10 +146,10 @@ def test_implicit_neighbors_vote_as_in_the_loops():
     dense = x.toarray()
     items = np.array([[shrunk_cosine(a, b, 2.0) for b in dense.T] for a in dense.T])
     np.fill_diagonal(items, 0)
-    model = ItemKNN(feedback="implicit", neighbours=12, shrinkage=2.0, activity_power=0)
+    model = ItemKNN(feedback="implicit", n_neighbors=12, shrinkage=2.0, activity_power=0)
     assert_allclose(model.fit(x).score(x), dense @ items, atol=1e-5)
     users = np.array([[shrunk_cosine(a, b, 2.0) for b in dense] for a in dense])
-    model = UserKNN(feedback="implicit", neighbours=30, shrinkage=2.0)
+    model = UserKNN(feedback="implicit", n_neighbors=30, shrinkage=2.0)
     assert_allclose(model.fit(x).score(x), users @ dense, atol=1e-5)
 
 

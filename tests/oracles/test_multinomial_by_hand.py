@@ -37,12 +37,12 @@ def variational(**settings):
         "anneal_cap": 0.5,
         "anneal_steps": 10,
     }
-    return VariationalNetwork(np.zeros(4, dtype=np.float32), **(given | settings))
+    return VariationalNetwork(MultVAE(**given | settings), np.zeros(4, dtype=np.float32))
 
 
 @pytest.mark.parametrize("gather", [False, True])
 def test_the_likelihood_of_a_3_by_4_matrix_is_the_one_by_hand(batch_of, gather):
-    from recsys_lib.training.losses import mean_over_users, multinomial_nll
+    from recsys_lib.models.networks.parts import mean_over_users, multinomial_nll
 
     batch = batch_of(X, gather=gather, batch_size=5)
     padded = np.vstack([LOGITS, np.full((2, 4), 7.0, dtype=np.float32)])
@@ -53,7 +53,7 @@ def test_the_likelihood_of_a_3_by_4_matrix_is_the_one_by_hand(batch_of, gather):
 
 @pytest.mark.parametrize("gather", [False, True])
 def test_the_other_likelihoods_are_those_of_a_dense_row(batch_of, gather):
-    from recsys_lib.training.losses import gaussian_nll, logistic_nll
+    from recsys_lib.models.networks.parts import gaussian_nll, logistic_nll
 
     batch = batch_of(X, gather=gather)
     yes = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
@@ -78,8 +78,8 @@ def test_each_likelihood_starts_from_popularity(likelihood):
 
 
 def test_the_gradient_of_the_likelihood_is_softmax_times_length_less_the_row(batch_of, gradient_of):
-    from recsys_lib.training.losses import multinomial_nll
-    from recsys_lib.training.quiet import ops
+    from recsys_lib.models.networks.parts import multinomial_nll
+    from recsys_lib.training._keras import ops
 
     batch = batch_of(X)
     found = gradient_of(lambda logits: ops.sum(multinomial_nll(batch, logits)), LOGITS)
@@ -88,7 +88,7 @@ def test_the_gradient_of_the_likelihood_is_softmax_times_length_less_the_row(bat
 
 
 def test_a_constant_added_to_the_logits_changes_nothing(batch_of):
-    from recsys_lib.training.losses import multinomial_nll
+    from recsys_lib.models.networks.parts import multinomial_nll
 
     batch = batch_of(X)
     moved = multinomial_nll(batch, LOGITS + np.float32(100))
@@ -96,7 +96,7 @@ def test_a_constant_added_to_the_logits_changes_nothing(batch_of):
 
 
 def test_the_divergence_is_the_integral_summed_over_dimensions():
-    from recsys_lib.training.losses import gaussian_kl
+    from recsys_lib.models.networks.parts import gaussian_kl
 
     mean = np.array([[0.5, -1.0, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
     log_variance = np.array([[0.3, -1.2, 0.7], [0.0, 0.0, 0.0]], dtype=np.float32)
@@ -118,7 +118,7 @@ def test_the_divergence_is_the_integral_summed_over_dimensions():
 
 def test_the_noise_of_the_code_has_unit_scale():
     from recsys_lib.models.networks.parts import sample
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     n = 200_000
     mean, log_variance = np.full((n, 1), 2.0, "float32"), np.full((n, 1), math.log(9), "float32")
@@ -132,7 +132,7 @@ def test_the_noise_of_the_code_has_unit_scale():
 
 def test_dropout_keeps_the_expectation_and_the_target_is_the_whole_row(batch_of):
     from recsys_lib.models.networks.parts import keep
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     batch = batch_of(np.ones((400, 64)))
     network = variational(dropout=0.25)
@@ -159,7 +159,7 @@ def test_the_encoder_is_shown_what_dropout_leaves(batch_of):
 
 
 def test_hidden_targets_compete_with_what_is_not_shown_only(batch_of):
-    from recsys_lib.training.losses import hidden_nll
+    from recsys_lib.models.networks.parts import hidden_nll
 
     batch = batch_of(X)
     # The first user shows item 0 and hides item 2; the second shows all it has.
@@ -171,8 +171,8 @@ def test_hidden_targets_compete_with_what_is_not_shown_only(batch_of):
 
 
 def test_what_is_shown_gets_no_gradient_from_hidden_targets(batch_of, gradient_of):
-    from recsys_lib.training.losses import hidden_nll
-    from recsys_lib.training.quiet import ops
+    from recsys_lib.models.networks.parts import hidden_nll
+    from recsys_lib.training._keras import ops
 
     batch = batch_of(X)
     shown = np.ones(np.asarray(batch.used).shape, dtype=np.float32)
@@ -183,7 +183,7 @@ def test_what_is_shown_gets_no_gradient_from_hidden_targets(batch_of, gradient_o
 
 
 def test_the_divergence_is_annealed_by_updates_up_to_the_cap():
-    from recsys_lib.training.schedules import linear_anneal
+    from recsys_lib.models.networks.parts import linear_anneal
 
     weights = [float(linear_anneal(float(t), n_updates=20, cap=0.2)) for t in (0, 1, 3, 4, 10**6)]
     assert_allclose(weights, [0, 0.05, 0.15, 0.2, 0.2], rtol=1e-6)
@@ -256,7 +256,7 @@ def numpy_adam(weights, noises, *, learning_rate, **objective):
 
 
 def test_optimizer_steps_are_those_in_numpy():
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
     from recsys_lib.training.rows import Rows
     from recsys_lib.training.trainer import Trainer
 

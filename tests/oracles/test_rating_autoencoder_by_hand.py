@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recsys_lib.models import Autoencoder
+
 RATINGS = np.array([[5, 1, 0, 2], [0, 0, 0, 0], [4, 0, 3, 0]], dtype=np.float64)
 SHOWN = np.array([[1, 0, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]], dtype=np.float64)
 ITEMS = np.array([0.5, -0.4, 0.1, 0.0])
@@ -20,9 +22,10 @@ import json, sys
 import numpy as np
 from scipy import sparse
 from recsys_lib.models.networks import rating
-from recsys_lib.training import noise
-from recsys_lib.models.networks.rating import Base, Noise, RatingNetwork, build
-from recsys_lib.training.quiet import keras
+from recsys_lib.models.autoencoder import Autoencoder
+from recsys_lib.models.networks import parts
+from recsys_lib.models.networks.rating import Base, RatingNetwork
+from recsys_lib.training._keras import keras
 from recsys_lib.training.rows import Rows, expand
 
 facts = json.loads(sys.argv[1])
@@ -31,11 +34,12 @@ base = Base(facts["mean"], np.array(facts["items"], np.float32), facts["damping"
 found = {"backend": keras.backend.backend()}
 for cells in ("observed", "all"):
     for gather in (False, True):
-        model = build(4, (3, 2), activation="tanh", seed=0)
-        network = RatingNetwork(model, base, noise=Noise(0.5, facts["shown_weight"], 0.0),
-                                all_cells=cells == "all", l2=facts["l2"], n_encoder=2, seed=0)
+        settings = Autoencoder(hidden_dims=(3, 2), input_dropout=0.5, dropout=0.0, loss_on=cells,
+                               shown_weight=facts["shown_weight"], l2=facts["l2"], seed=0)
+        network = RatingNetwork(settings, base)
+        weights = [weight for layer in network.layers for weight in layer.weights]
         rng = np.random.default_rng(1)
-        for weight in model.trainable_variables:
+        for weight in weights:
             weight.assign(rng.normal(size=weight.shape).astype(np.float32) / 2)
         rows = Rows(sparse.csr_array(np.array(facts["ratings"], np.float32)), gather=gather)
         slots, users = np.arange(16, dtype=np.int32), np.array([0, 1, 2, 3], np.int32)
@@ -49,23 +53,21 @@ for cells in ("observed", "all"):
         found[key] = [float(loss), *(float(part) for part in terms["error"])]
         found[key + ", scores"] = np.asarray(network.score(batch))[:3].tolist()
         found[key + ", code"] = np.asarray(network.encode(batch))[:3].tolist()
-        found["weights"] = {w.path: np.asarray(w.value).tolist() for w in model.trainable_variables}
+        found["weights"] = {w.path: np.asarray(w.value).tolist() for w in weights}
 
 from recsys_lib.dataset import Fold
-from recsys_lib.models.autoencoder import Autoencoder
 
-rating.uniform = noise.uniform
+rating.uniform = parts.uniform
 rng = np.random.default_rng(2)
 shown = (rng.integers(1, 6, (20, 9)) * (rng.random((20, 9)) < 0.5)).astype(np.float32)
 asked = np.where((shown == 0) & (rng.random((20, 9)) < 0.3), 3, 0).astype(np.float32)
 x = sparse.csr_array(shown)
 fold = Fold(fold_in=x, targets=sparse.csr_array(asked), users=np.arange(20))
 model = Autoencoder(hidden_dims=(6, 4), batch_size=8, learning_rate=0.01)
-model._check(x)
-trainer = model._trainer(x)
-for weight in model.network_.network.trainable_variables:
+trainer = model._begin(x)
+for weight in model._weights():
     weight.assign(rng.normal(size=weight.shape).astype(np.float32) / 2)
-trainer.fit(Rows(x), epochs=4, monitor=model._monitor(x, fold))
+trainer.fit(model._rows(x), epochs=4, monitor=model._monitor(x, fold))
 found["trained"] = [[r["error"], r["reconstruction"], r["validation"]] for r in trainer.history]
 print(json.dumps(found))
 """
@@ -107,10 +109,7 @@ def answer(request: pytest.FixtureRequest, answers) -> dict[str, object]:
 
 def by_hand(weights: dict[str, list], shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return expected ratings (3, 4) and codes (3, 2), with loops where they help reading."""
-    w = {
-        path.split("/", 1)[-1] if "tail" in path else path: np.array(v)
-        for path, v in weights.items()
-    }
+    w = {path: np.array(v) for path, v in weights.items()}
     ratings, codes = np.zeros((3, 4)), np.zeros((3, 2))
     for user in range(3):
         seen = [item for item in range(4) if shown[user, item]]
@@ -168,7 +167,7 @@ def test_both_backends_train_alike_with_what_is_hidden_and_dropped(answers) -> N
 
 
 def test_what_is_measured_on_targets_leaves_out_what_was_shown() -> None:
-    from recsys_lib.models.networks.rating import Base, Noise, RatingNetwork, build
+    from recsys_lib.models.networks.rating import Base, RatingNetwork
     from recsys_lib.training.passes import Measure
     from recsys_lib.training.rows import Rows
 
@@ -177,15 +176,8 @@ def test_what_is_measured_on_targets_leaves_out_what_was_shown() -> None:
     shown, asked = (sparse.csr_array(part.astype(np.float32)) for part in (fold_in, targets))
     for all_cells, cells in ((False, targets > 0), (True, fold_in == 0)):
         base = Base(3.0, np.zeros(4, np.float32), 5.0, (0.0, 5.0), 1.0, 0.02)
-        network = RatingNetwork(
-            build(4, (3,), activation="tanh", seed=0),
-            base,
-            noise=Noise(0.5, 0.2, 0.5),
-            all_cells=all_cells,
-            l2=0.0,
-            n_encoder=1,
-            seed=0,
-        )
+        settings = Autoencoder(hidden_dims=(3,), loss_on="all" if all_cells else "observed", l2=0.0)
+        network = RatingNetwork(settings, base)
         walk = Measure(
             network.measure, ["error"], Rows(shown), targets=Rows(asked), state=network.state
         )

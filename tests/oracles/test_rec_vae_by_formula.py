@@ -7,6 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, sparse, stats
 
+from recsys_lib.models import RecVAE
+
 X = sparse.csr_array(
     np.array(
         [[1, 1, 0, 0, 1, 0], [0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]],
@@ -27,10 +29,9 @@ def network(**settings):
         "dropout": 0.5,
         "l2": 0.0,
         "learning_rate": 0.01,
-        "passes": (3, 1),
         "seed": 0,
     }
-    built = CompositeNetwork(np.zeros(6, dtype=np.float32), **(given | settings))
+    built = CompositeNetwork(RecVAE(**given | settings), np.zeros(6, dtype=np.float32))
     built.remember(X)
     return built
 
@@ -80,10 +81,9 @@ def test_the_prior_integrates_to_1():
 
 
 def test_with_the_standard_normal_alone_the_divergence_is_the_closed_form():
-    from recsys_lib.models.networks.parts import sample
+    from recsys_lib.models.networks.parts import gaussian_kl, sample
     from recsys_lib.models.networks.rec import log_composite_prior, sampled_divergence
-    from recsys_lib.training.losses import gaussian_kl
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     n = 20_000
     mean = np.tile(np.array([[0.5, -1.0, 0.1]], dtype=np.float32), (n, 1))
@@ -98,13 +98,13 @@ def test_with_the_standard_normal_alone_the_divergence_is_the_closed_form():
 
 
 def test_the_divergence_vanishes_where_the_encoder_stays_and_the_prior_is_the_old_one(batch_of):
-    from recsys_lib.models.networks.parts import sample, unit_rows
+    from recsys_lib.models.networks.parts import sample
     from recsys_lib.models.networks.rec import log_composite_prior, sampled_divergence
-    from recsys_lib.training.quiet import keras
+    from recsys_lib.training._keras import keras
 
     built = network()
     batch = batch_of(X)
-    mean, log_variance = built.encoder(batch, unit_rows(batch))
+    mean, log_variance = built.posterior(batch)
     z, noise = sample(mean, log_variance, keras.random.SeedGenerator(3))
     log_p = log_composite_prior(z, *built.remembered(batch), (0.0, 1.0, 0.0))
     assert_allclose(np.asarray(sampled_divergence(log_p, noise, log_variance)), 0, atol=1e-5)
@@ -133,13 +133,11 @@ def test_the_encoder_moves_three_times_as_often_as_the_decoder_each_with_its_own
 
 
 def test_the_prior_remembers_the_encoder_at_the_end_of_its_passes_without_dropout(batch_of):
-    from recsys_lib.models.networks.parts import unit_rows
-
     built = network()
     encoder, decoder = built.phases()
     train(built, [encoder])
     batch = batch_of(X)
-    now = np.hstack([np.asarray(part) for part in built.encoder(batch, unit_rows(batch))])
+    now = np.hstack([np.asarray(part) for part in built.posterior(batch)])
     assert np.abs(built.old.numpy()[:4] - now).max() > 0.01
     train(built, [decoder])
     # The decoder's pass leaves the encoder alone, so `now` is what a frozen copy would say.

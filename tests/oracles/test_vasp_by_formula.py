@@ -5,27 +5,29 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
+from recsys_lib.models import VASP
+
 X = np.array([[1, 0, 1, 0, 0], [0, 1, 1, 0, 1], [0, 0, 0, 0, 0]], dtype=np.float32)
 # Popularity of the items: the third, the first two equal, ...
 SHARES = np.array([0.3, 0.3, 0.6, 0.05, 0.2])
 
 
-def network(n_popular=3, **settings):
+def network(shallow_share=0.6, **settings):
     from recsys_lib.models.networks.vasp import JointNetwork
 
     given = {
         "hidden_dim": 6,
         "latent_dim": 4,
-        "depths": (2, 2),
-        "n_popular": n_popular,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "shallow_share": shallow_share,
         "dropout": 0.5,
         "l2": 0.0,
         "kl_weight": 0.1,
-        "focal": (0.25, 2.0),
         "learning_rate": 0.01,
         "seed": 0,
     }
-    return JointNetwork(np.log(SHARES).astype(np.float32), **(given | settings))
+    return JointNetwork(VASP(**given | settings), np.log(SHARES).astype(np.float32))
 
 
 @pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (0.5, 0.0)])
@@ -55,9 +57,9 @@ def test_what_is_left_out_of_the_focal_loss_is_no_negative_either(batch_of):
 
 
 def test_a_shallow_path_never_predicts_an_item_from_itself(batch_of):
-    from recsys_lib.training.quiet import ops
+    from recsys_lib.training._keras import ops
 
-    built = network(n_popular=5)
+    built = network(shallow_share=1)
     shallow = built.shallow
     values = np.random.default_rng(1).normal(size=(5, 5)).astype(np.float32)
     shallow.layer.kernel.assign(values)
@@ -86,7 +88,7 @@ def test_the_diagonal_stays_out_while_the_network_learns():
 
 
 def test_the_shallow_path_is_silent_about_items_it_does_not_know(batch_of):
-    built = network(n_popular=3)
+    built = network()
     said = np.exp(np.asarray(built.shallow(batch_of(X), X[X > 0].repeat(4)[:16])))
     # The three most popular items are 2, 0 and 1.
     assert_allclose(said[:, [3, 4]], 1.0)

@@ -45,14 +45,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_line_a_trial_and_the_same_command_goes_on(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["tune", "ItemKNN", "--trials", "3", "-p", "neighbours", "5"]) == 0
+    assert main(["tune", "ItemKNN", "--trials", "3", "-p", "n_neighbors", "5"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "ItemKNN on ranking_split of run default: ndcg@10"
     assert [line.split()[0] for line in said[1:4]] == ["0", "1", "2"]
-    assert "neighbours=5" in said[1]
-    assert said[-2].startswith("ItemKNN(neighbours=")
+    assert "n_neighbors=5" in said[1]
+    assert said[-2].startswith("ItemKNN(n_neighbors=")
     assert (run / "studies.sqlite").exists()
-    assert main(["tune", "ItemKNN", "--trials", "5", "-p", "neighbours", "5"]) == 0
+    assert main(["tune", "ItemKNN", "--trials", "5", "-p", "n_neighbors", "5"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said[1:3]] == ["3", "4"]
     assert "5 trials (5 complete) in study ItemKNN-ndcg@10" in said[-1]
@@ -102,7 +102,7 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
         (["Popularity"], "there is none for Popularity"),
         (["EASE", "--run", "other"], "recsys run --only 01-02 --name other"),
         (["EASE", "-p", "lambda", "3"], "'lambda' must be a hyper-parameter of EASE"),
-        (["ItemKNN", "-p", "neighbor", "3"], "Did you mean 'neighbours'"),
+        (["ItemKNN", "-p", "neighbor", "3"], "Did you mean 'n_neighbors'"),
         (["EASE", "-p", "l2", "much"], "must be a finite number"),
         (["EASE", "--metric", "ndgc@10"], "ndgc"),
         (["EASE", "--metric", "rmse"], "must hold no rating error"),
@@ -125,10 +125,10 @@ def test_what_is_wrong_is_one_line(
 def test_a_setting_without_a_parameter_is_refused_before_the_search(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    space = Space.of("Autoencoder").only("l2").replace(averaging=Range(0.0, 0.99))
+    space = Space.of("Autoencoder").only("l2").replace(average=Range(0.0, 0.99))
     space.write("space.yaml")
     assert main(["tune", "Autoencoder", "--space", "space.yaml", "-o", "best.yaml"]) == 2
-    assert "'averaging' is no parameter of its notebook" in capsys.readouterr().err
+    assert "'average' is no parameter of its notebook" in capsys.readouterr().err
 
 
 def test_yaml_has_no_tuples() -> None:

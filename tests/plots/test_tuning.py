@@ -59,7 +59,7 @@ def test_each_search_has_its_trials_its_start_its_best_and_what_was_lost() -> No
 def test_bars_of_importance_stand_at_their_settings() -> None:
     shares = {
         "EDLAE": pd.Series({"l2": 0.7, "dropout": 0.2, "power": 0.1}),
-        "KNN": pd.Series({"neighbours": 1.0}),
+        "KNN": pd.Series({"n_neighbors": 1.0}),
     }
     one, two = plots.plot_importance(shares)
     assert [bar.get_width() for bar in one.patches] == pytest.approx([0.7, 0.2, 0.1])

@@ -11,11 +11,10 @@ from scipy import sparse
 
 from recsys_lib.errors import ArtifactError
 from recsys_lib.training import checkpoints
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.checkpoints import Checkpoints, Keeper
-from recsys_lib.training.phases import Monitor, Phase
-from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Rows
-from recsys_lib.training.trainer import Trainer
+from recsys_lib.training.trainer import Monitor, Phase, Trainer
 
 FIT = {"model": "Line", "user_items": "sha256:1", "hidden_dims": (8, 4), "l2": np.float32(0.5)}
 

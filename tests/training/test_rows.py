@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys_lib.training.phases import Phase
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Rows, bucket, expand
-from recsys_lib.training.trainer import Trainer
+from recsys_lib.training.trainer import Phase, Trainer
 
 
 def matrix() -> sparse.csr_array:

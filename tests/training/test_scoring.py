@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys_lib.training.quiet import keras
+from recsys_lib.training._keras import keras
 from recsys_lib.training.scoring import Scorer
 
 

@@ -6,11 +6,10 @@ import pytest
 from scipy import sparse
 
 from recsys_lib.training import backend
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.passes import STEPS_PER_CALL, Measure, Pass
-from recsys_lib.training.phases import Monitor, Phase
-from recsys_lib.training.quiet import keras, ops
 from recsys_lib.training.rows import Rows
-from recsys_lib.training.trainer import Trainer
+from recsys_lib.training.trainer import Monitor, Phase, Trainer
 
 N_USERS = 11
 

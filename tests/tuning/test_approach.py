@@ -11,7 +11,7 @@ from recsys_lib.models import EASE, ItemKNN, Popularity
 from recsys_lib.synthesis import oracles_of_likes
 from recsys_lib.tuning import approach_by_setting, approach_ceiling, contest
 
-FAMILIES = {"EASE": [EASE(l2=1.0), EASE(l2=200.0)], "item KNN": [ItemKNN(neighbours=40)]}
+FAMILIES = {"EASE": [EASE(l2=1.0), EASE(l2=200.0)], "item KNN": [ItemKNN(n_neighbors=40)]}
 
 
 def likes_of(world, **options) -> Split:

@@ -31,10 +31,10 @@ def test_the_lowest_error_is_chosen_and_all_trials_are_told(ratings: Split) -> N
 
 
 def test_the_highest_value_is_chosen_where_higher_is_better(ratings: Split) -> None:
-    rankers = [OnLikes(model=ItemKNN(neighbours=n), min_value=7.0) for n in (1, 15)]
+    rankers = [OnLikes(model=ItemKNN(n_neighbors=n), min_value=7.0) for n in (1, 15)]
     choice = choose({"knn": rankers}, ratings, "ndcg@5", min_value=7.0)
     assert choice.trials.set_index("chosen").loc[True, "ndcg@5"] == choice.trials["ndcg@5"].max()
-    assert choice.trials["settings"].tolist() == ["neighbours=1", "neighbours=15"]
+    assert choice.trials["settings"].tolist() == ["n_neighbors=1", "n_neighbors=15"]
 
 
 def test_candidates_stay_unfitted_and_losers_leave_their_memory(

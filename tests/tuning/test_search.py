@@ -14,7 +14,7 @@ from recsys_lib.dataset import Split
 from recsys_lib.errors import ConfigError, LeakError
 from recsys_lib.evaluation import evaluate
 from recsys_lib.models import EASE, EDLAE, Bias, ItemKNN, PureSVD
-from recsys_lib.models.epochs import EpochRecommender
+from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Options, Range, Space, search, search_all
 from recsys_lib.tuning.seal import sealed
@@ -22,7 +22,7 @@ from recsys_lib.tuning.studies import counted
 
 
 @dataclass(kw_only=True)
-class Learner(EpochRecommender):
+class Learner(NeuralRecommender):
     """Reports a curve of which `level` is the height; its lists are better for it, too."""
 
     predicts: ClassVar[Any] = "rank"
@@ -73,11 +73,11 @@ def test_lower_is_better_for_an_error(ratings: Split) -> None:
 
 
 def test_a_model_in_a_wrapper_keeps_it(ratings: Split) -> None:
-    model = OnLikes(model=ItemKNN(neighbours=5), min_value=7.0)
+    model = OnLikes(model=ItemKNN(n_neighbors=5), min_value=7.0)
     found = search(model, ratings, "ndcg@5", trials=4, min_value=7.0)
     assert isinstance(found.model, OnLikes)
-    assert found.model.model.neighbours == found.settings["neighbours"]
-    assert found.trials["neighbours"].iloc[0] == 5
+    assert found.model.model.n_neighbors == found.settings["n_neighbors"]
+    assert found.trials["n_neighbors"].iloc[0] == 5
 
 
 def test_the_test_is_sealed(likes: Split) -> None:
@@ -226,11 +226,11 @@ def test_several_models_get_the_same_budget(likes: Split) -> None:
         likes,
         "ndcg@10",
         trials=3,
-        spaces={"knn": Space.of("ItemKNN").only("neighbours")},
+        spaces={"knn": Space.of("ItemKNN").only("n_neighbors")},
         on_trial=rows.append,
     )
     assert [len(one.trials) for one in found.values()] == [3, 3]
-    assert list(found["knn"].settings) == ["neighbours"]
+    assert list(found["knn"].settings) == ["n_neighbors"]
     assert [(row["model"], row["trial"]) for row in rows] == [
         (name, trial) for name in ("ease", "knn") for trial in range(3)
     ]

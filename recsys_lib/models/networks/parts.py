@@ -1,43 +1,135 @@
-"""Parts of networks over sparse rows: first layer, input noise, latent noise, towers.
+"""Parts of networks over sparse rows: their base, layers, noise and losses.
 
 Importing this module starts Keras; models import it where they build a network.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lib.seeding import seed_from
-from recsys_lib.training.layers import apply_first, dense
-from recsys_lib.training.losses import (
-    gaussian_nll,
-    hidden_nll,
-    logistic_nll,
-    mean_over_users,
-    multinomial_nll,
-)
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
+from recsys_lib.training.trainer import Phase
 
 __all__ = [
     "Decoder",
     "DenselyConnected",
     "Encoder",
+    "GaussianNetwork",
+    "Network",
+    "apply_first",
+    "dense",
     "dense_layer",
     "dense_stack",
+    "gaussian_kl",
+    "gaussian_nll",
     "has_entries",
+    "hidden_nll",
     "keep",
+    "keep_mask",
+    "linear_anneal",
+    "logistic_nll",
+    "mean_over_users",
+    "multinomial_nll",
     "penalty",
     "popular_scores",
     "reconstruction",
     "sample",
+    "uniform",
     "unit_rows",
     "weights_of",
 ]
 
 Tensor = Any
+
+
+class Network:
+    """Base of the networks: layers, losses and one score, as pure tensors.
+
+    Parameters
+    ----------
+    settings : Recommender
+        The model that the network belongs to, whose hyper-parameters it reads.
+    n_items : int
+        Columns of the rows.
+
+    Attributes
+    ----------
+    layers : list of keras.layers.Layer
+        Those whose weights make the model, in a fixed order.
+    """
+
+    #: The names of what `loss` returns.
+    terms: tuple[str, ...] = ("reconstruction",)
+    layers: list[Any]
+
+    def __init__(self, settings: Any, n_items: int) -> None:
+        self.settings, self.n_items = settings, n_items
+        self.seeds = keras.random.SeedGenerator(seed_from(settings.seed, "noise"))
+
+    @property
+    def state(self) -> list[Any]:
+        """Everything that the losses read or write."""
+        return [self.layers, self.seeds]
+
+    def phases(self) -> list[Phase]:
+        """Return the phases of one epoch: one that trains everything."""
+        return [self.phase(self.loss, self.terms, self.layers)]
+
+    def phase(self, loss: Any, terms: tuple[str, ...], layers: list[Any], **options: Any) -> Phase:
+        """Return a phase that moves `layers`, with an optimizer of its own."""
+        variables, optimizer = weights_of(layers), self.optimizer()
+        return Phase(loss=loss, terms=terms, variables=variables, optimizer=optimizer, **options)
+
+    def optimizer(self) -> Any:
+        """Return a fresh optimizer."""
+        return keras.optimizers.Adam(self.settings.learning_rate)
+
+    def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Return the objective and its named terms."""
+        raise NotImplementedError
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return scores of shape (n_rows, n_items), without noise."""
+        raise NotImplementedError
+
+    def keep(self, batch: Batch) -> Tensor:
+        """Draw which slots the encoder sees."""
+        return keep(batch, self.settings.dropout, self.seeds)
+
+    def noisy(self, batch: Batch, kept: Tensor) -> Tensor:
+        """Return the unit rows after dropout."""
+        return unit_rows(batch) * kept / (1.0 - self.settings.dropout)
+
+    def penalty(self, layers: Sequence[Any]) -> Tensor:
+        """Return the penalty of the kernels of `layers`."""
+        return penalty(layers, self.settings.l2)
+
+
+class GaussianNetwork(Network):
+    """Base of the networks whose code is a normal distribution for each row."""
+
+    encoder: Any
+    decoder: Any
+
+    def posterior(self, batch: Batch, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the code of each row; 0 and 0 for an empty one."""
+        both = self.encoder(batch, unit_rows(batch) if values is None else values)
+        both = both * has_entries(batch)
+        latent_dim = self.settings.latent_dim
+        return both[:, :latent_dim], both[:, latent_dim:]
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return logits of shape (n_rows, n_items) at the mean code."""
+        return self.decoder(self.posterior(batch)[0])
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Return mean and log variance side by side, (n_rows, 2 latent_dim), without noise."""
+        return ops.concatenate(self.posterior(batch), axis=1)
 
 
 def unit_rows(batch: Batch) -> Tensor:
@@ -60,22 +152,6 @@ def keep(batch: Batch, rate: float, seeds: keras.random.SeedGenerator) -> Tensor
     return ops.cast(drawn >= rate, "float32")
 
 
-_LIKELIHOODS = {
-    "multinomial": multinomial_nll,
-    "logistic": logistic_nll,
-    "gaussian": gaussian_nll,
-}
-
-
-def reconstruction(
-    batch: Batch, logits: Tensor, kept: Tensor, targets: str, likelihood: str = "multinomial"
-) -> Tensor:
-    """Return the mean negative log-likelihood of the `targets`, "all" or the "hidden" ones."""
-    if targets == "all":
-        return mean_over_users(batch, _LIKELIHOODS[likelihood](batch, logits))
-    return mean_over_users(batch, hidden_nll(batch, logits, kept))
-
-
 def popular_scores(item_bias: NDArray[np.float32], likelihood: str) -> NDArray[np.float32]:
     """Return the scores of a popularity model, given the logarithms of the items' shares."""
     if likelihood == "multinomial":
@@ -92,6 +168,33 @@ def sample(
     """Draw ``z = mean + exp(log_variance / 2) * noise`` with unit noise; return (z, noise)."""
     noise = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=seeds)
     return mean + ops.exp(0.5 * log_variance) * noise, noise
+
+
+def dense(units: int, activation: str | None, *, seed: int, name: str, **options: Any) -> Any:
+    """Return a Dense layer with a seeded Glorot-uniform kernel."""
+    kernel = keras.initializers.GlorotUniform(seed)
+    settings: dict[str, Any] = {"kernel_initializer": kernel, **options}
+    return keras.layers.Dense(units, activation=activation, name=name, **settings)
+
+
+def apply_first(layer: Any, batch: Batch, values: Tensor | None = None) -> Tensor:
+    """Return ``layer(rows)`` without making the rows dense where gathering is cheaper.
+
+    Parameters
+    ----------
+    layer : keras.layers.Dense
+        Built for `n_items` inputs.
+    batch : Batch
+    values : tensor of shape (n_slots,), optional
+        What the slots hold; the stored values by default.
+
+    Returns
+    -------
+    tensor of shape (n_rows, units)
+    """
+    dtype = layer.compute_dtype
+    product = batch.project(ops.cast(layer.kernel, dtype), values)
+    return layer.activation(product + ops.cast(layer.bias, dtype))
 
 
 def dense_layer(n_inputs: int, units: int, *, seed: int, part: str, depth: int) -> Any:
@@ -189,3 +292,246 @@ def _layer_norm(width: int, name: str) -> Any:
     layer = keras.layers.LayerNormalization(epsilon=0.1, name=name)
     layer.build((None, width))
     return layer
+
+
+def uniform(shape: tuple[Any, ...], *, seed: int, update: Tensor) -> Tensor:
+    """Return float32 numbers, uniform on [0, 1), of the given shape.
+
+    Parameters
+    ----------
+    shape : tuple of int or scalar tensor
+        Fewer than 2**31 numbers.
+    seed : int
+        In [0, 2**31); streams with different seeds are independent.
+    update : tensor, float32
+        The number of the update, as a loss receives it; below 2**24.
+
+    Returns
+    -------
+    tensor of shape `shape`, float32
+        Multiples of 2**-24.
+
+    Notes
+    -----
+    Two rounds of a 32-bit mixer [1]_ over the place, each with a key of its own from seed and
+    update. Good enough for masks; not for cryptography.
+
+    References
+    ----------
+    .. [1] C. Wellons, "Prospecting for Hash Functions", 2018, `lowbias32`.
+       https://nullprogram.com/blog/2018/07/31/
+
+    Examples
+    --------
+    >>> draw = uniform((2, 3), seed=1, update=0.0)
+    >>> tuple(draw.shape), bool(ops.all(draw >= 0)), bool(ops.all(draw < 1))
+    ((2, 3), True, True)
+    """
+    count = 1
+    for size in shape:
+        count = count * size
+    key = _mix(ops.cast(update, "uint32") + _mix(_word(seed)))
+    place = ops.cast(ops.arange(count, dtype="int32"), "uint32")
+    words = _mix(_mix(place + key) ^ _mix(key + _word(0x9E3779B9)))
+    high = ops.cast(ops.right_shift(words, _word(8)), "float32")
+    return ops.reshape(high * 2.0**-24, shape)
+
+
+def keep_mask(shape: tuple[Any, ...], rate: float, *, seed: int, update: Tensor) -> Tensor:
+    """Return 1 / (1 - rate) with chance 1 - rate, else 0: the factor of inverted dropout."""
+    kept = ops.cast(uniform(shape, seed=seed, update=update) >= rate, "float32")
+    return kept / (1.0 - rate)
+
+
+def _word(value: int) -> Tensor:
+    return ops.convert_to_tensor(value, dtype="uint32")
+
+
+def _mix(words: Tensor) -> Tensor:
+    """Spread every bit of a 32-bit word over all bits."""
+    words = (words ^ ops.right_shift(words, _word(16))) * _word(0x7FEB352D)
+    words = (words ^ ops.right_shift(words, _word(15))) * _word(0x846CA68B)
+    return words ^ ops.right_shift(words, _word(16))
+
+
+Tensor = Any
+
+
+def multinomial_nll(batch: Batch, logits: Tensor) -> Tensor:
+    """Return the multinomial negative log-likelihood of each row, of shape (n_rows,).
+
+    Parameters
+    ----------
+    batch : Batch
+        Its values are the counts, usually 1.
+    logits : tensor of shape (n_rows, n_items)
+
+    Returns
+    -------
+    tensor of shape (n_rows,), float32
+        ``n_u * logsumexp(logits) - sum of count * logit``; 0 for an empty row.
+
+    Notes
+    -----
+    No dense target and no dense log-softmax: one pass over the logits and a gather.
+
+    References
+    ----------
+    .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018, eq. 2.
+    """
+    logits = ops.cast(logits, "float32")
+    picked = batch.row_sum(batch.pick(logits) * batch.values)
+    return batch.row_sum(batch.values) * ops.logsumexp(logits, axis=1) - picked
+
+
+def logistic_nll(batch: Batch, logits: Tensor) -> Tensor:
+    """Return the Bernoulli negative log-likelihood over all items, of shape (n_rows,).
+
+    Parameters
+    ----------
+    batch : Batch
+        Its values are the answers, 1 for yes; items without an entry are a no.
+    logits : tensor of shape (n_rows, n_items)
+
+    Returns
+    -------
+    tensor of shape (n_rows,), float32
+        ``sum log(1 + exp(logit)) - sum of value * logit``, the first over all items.
+
+    References
+    ----------
+    .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018, eq. 4.
+    """
+    logits = ops.cast(logits, "float32")
+    return ops.sum(ops.softplus(logits), axis=1) - batch.row_sum(batch.pick(logits) * batch.values)
+
+
+def gaussian_nll(batch: Batch, scores: Tensor) -> Tensor:
+    """Return half the squared error of each row over all items, of shape (n_rows,).
+
+    Parameters
+    ----------
+    batch : Batch
+        Items without an entry count as 0.
+    scores : tensor of shape (n_rows, n_items)
+
+    Returns
+    -------
+    tensor of shape (n_rows,), float32
+        ``1/2 sum (value - score)**2``: the negative log-likelihood of normal noise of scale 1, but
+        for a constant. No dense target is built.
+
+    References
+    ----------
+    .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018, eq. 3,
+       with all confidences 1.
+    """
+    scores = ops.cast(scores, "float32")
+    crossed = batch.row_sum((batch.values - 2.0 * batch.pick(scores)) * batch.values)
+    return 0.5 * (ops.sum(ops.square(scores), axis=1) + crossed)
+
+
+def hidden_nll(batch: Batch, logits: Tensor, shown: Tensor) -> Tensor:
+    """Return the multinomial negative log-likelihood of hidden items among those not shown.
+
+    Parameters
+    ----------
+    batch : Batch
+    logits : tensor of shape (n_rows, n_items)
+    shown : tensor of shape (n_slots,)
+        1 where the encoder sees the slot, else 0.
+
+    Returns
+    -------
+    tensor of shape (n_rows,), float32
+        ``n_u`` times the mean over the hidden items of ``log sum_{j not shown} exp(logit_j) -
+        logit_i``; 0 for a row without hidden items. The factor keeps it on the scale of
+        `multinomial_nll`.
+
+    Notes
+    -----
+    This is the question of a recommender: which of the items that the user does not show yet comes
+    next? `multinomial_nll` also pays for the items shown, which no list will hold. The squared
+    error of the same task has the closed form of EDLAE [1]_.
+
+    References
+    ----------
+    .. [1] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020.
+    """
+    seen = shown * batch.used
+    # Far below any logit, so that exp() gives 0; not -inf, whose gradient is NaN.
+    logits = ops.cast(logits, "float32") - 1e9 * batch.dense(seen)
+    hidden = replace(batch, values=batch.values * (1.0 - seen))
+    length, n_hidden = batch.row_sum(batch.values), batch.row_sum(hidden.values)
+    scale = ops.where(n_hidden > 0, length / ops.maximum(n_hidden, 1e-6), 0.0)
+    return scale * multinomial_nll(hidden, logits)
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(mean, exp(log_variance)) || N(0, 1)) of each row, summed over dimensions.
+
+    Parameters
+    ----------
+    mean, log_variance : tensor of shape (n_rows, latent_dim)
+
+    Returns
+    -------
+    tensor of shape (n_rows,)
+
+    References
+    ----------
+    .. [1] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", 2014, appendix B.
+    """
+    return 0.5 * ops.sum(ops.exp(log_variance) + ops.square(mean) - 1.0 - log_variance, axis=1)
+
+
+def mean_over_users(batch: Batch, per_row: Tensor) -> Tensor:
+    """Average `per_row` of shape (n_rows,) over the users of the batch, padding left out."""
+    return ops.sum(per_row * batch.present) / ops.maximum(ops.sum(batch.present), 1.0)
+
+
+def linear_anneal(update: Any, *, n_updates: int, cap: float) -> Any:
+    """Return ``min(cap, update / n_updates)``, the KL weight of Mult-VAE.
+
+    Parameters
+    ----------
+    update : tensor, float32
+        Updates made so far, over all epochs.
+    n_updates : int
+        Updates until the weight would reach 1; 0 starts at the cap.
+    cap : float
+        Upper limit, in [0, 1].
+
+    Returns
+    -------
+    tensor, scalar float32
+
+    References
+    ----------
+    .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018,
+       section 2.2.2.
+
+    Examples
+    --------
+    >>> [float(linear_anneal(float(t), n_updates=10, cap=0.25)) for t in (0, 2, 9)]
+    [0.0, 0.2..., 0.25]
+    """
+    if n_updates <= 0:
+        return ops.convert_to_tensor(float(cap))
+    return ops.minimum(ops.convert_to_tensor(update, dtype="float32") / n_updates, cap)
+
+
+_LIKELIHOODS = {
+    "multinomial": multinomial_nll,
+    "logistic": logistic_nll,
+    "gaussian": gaussian_nll,
+}
+
+
+def reconstruction(
+    batch: Batch, logits: Tensor, kept: Tensor, targets: str, likelihood: str = "multinomial"
+) -> Tensor:
+    """Return the mean negative log-likelihood of the `targets`, "all" or the "hidden" ones."""
+    if targets == "all":
+        return mean_over_users(batch, _LIKELIHOODS[likelihood](batch, logits))
+    return mean_over_users(batch, hidden_nll(batch, logits, kept))

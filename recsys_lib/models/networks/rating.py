@@ -4,19 +4,17 @@ Importing this module starts Keras; the model imports it where it builds a netwo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lib.models.networks.parts import Network, dense, keep_mask, uniform
 from recsys_lib.seeding import seed_from
-from recsys_lib.training.layers import dense
-from recsys_lib.training.noise import keep_mask, uniform
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 
-__all__ = ["Base", "Noise", "RatingNetwork", "build"]
+__all__ = ["Base", "RatingNetwork"]
 
 Tensor = Any
 
@@ -25,8 +23,7 @@ Tensor = Any
 HISTORY = 20.0
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(NamedTuple):
     """What is expected of a rating before the network has looked at the row.
 
     Attributes
@@ -53,88 +50,63 @@ class Base:
     margin: float
 
 
-@dataclass(frozen=True)
-class Noise:
-    """What training hides.
-
-    Attributes
-    ----------
-    hidden_share : float
-        Share of the entries of a row that the encoder does not see.
-    shown_weight : float
-        Weight of the error on an entry that it does see; 1 on the others.
-    dropout : float
-        Share of each hidden layer that is dropped.
-    """
-
-    hidden_share: float
-    shown_weight: float
-    dropout: float
-
-
-class RatingNetwork:
-    """The loss, the measures and the scores around a network that `build` made.
+class RatingNetwork(Network):
+    """The layers ``n_items - hidden_dims - reversed - n_items``, their loss, measure and scores.
 
     Parameters
     ----------
-    network : keras.Model
-        From `build`, or read from a file.
+    settings : Autoencoder
     base : Base
-    noise : Noise
-    all_cells : bool
-        Whether the loss is about all cells, with 0 where nothing is stored, or about the ratings.
-    l2 : float
-        Penalty of the kernels.
-    n_encoder : int
-        Layers of the encoder.
-    seed : int
-        Of what is hidden and dropped.
     """
 
-    def __init__(
-        self,
-        network: Any,
-        base: Base,
-        *,
-        noise: Noise,
-        all_cells: bool,
-        l2: float,
-        n_encoder: int,
-        seed: int,
-    ) -> None:
-        self.network, self.base, self.noise = network, base, noise
-        self.all_cells, self.l2, self.n_encoder = all_cells, l2, n_encoder
-        self._seeds = {name: seed_from(seed, name) for name in ("hidden entries", "dropout")}
-        self._first = network.get_layer("deviations_in")
-        self._mask = network.get_layer("mask_in")
-        self._tail = network.get_layer("tail").layers
+    terms = ("error",)
 
-    @property
-    def state(self) -> list[Any]:
-        """Everything that the loss reads or writes."""
-        return [self.network]
+    def __init__(self, settings: Any, base: Base) -> None:
+        super().__init__(settings, len(base.items))
+        self.base, self.all_cells = base, settings.loss_on == "all"
+        self.activation = keras.activations.get(settings.activation)
+        names = ("hidden entries", "dropout")
+        self._seeds = {name: seed_from(settings.seed, name) for name in names}
+        encoder = tuple(settings.hidden_dims)
+        #: Of the hidden layers.
+        self.widths = [*encoder, *reversed(encoder[:-1])]
+        n_items, first = self.n_items, self.widths[0]
+        self.deviations_in = self._linear("deviations_in", n_items, first)
+        self.mask_in = self._linear("mask_in", n_items, first, use_bias=False)
+        pairs = enumerate(zip(self.widths[:-1], self.widths[1:], strict=True), start=1)
+        hidden = [self._linear(f"hidden_{place}", *widths) for place, widths in pairs]
+        # Small weights let training start from the base.
+        seed = seed_from(settings.seed, "ratings_out")
+        small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        last = self._linear("ratings_out", self.widths[-1], n_items, kernel_initializer=small)
+        self.later = [*hidden, last]
+        self.layers = [self.deviations_in, self.mask_in, *self.later]
+
+    def _linear(self, name: str, n_inputs: int, units: int, **options: Any) -> Any:
+        seed = seed_from(self.settings.seed, name)
+        layer = dense(units, None, seed=seed, name=name, **options)
+        layer.build((None, n_inputs))
+        return layer
+
+    def optimizer(self) -> Any:
+        """Return a fresh optimizer of the kind that the settings name."""
+        config = {"learning_rate": self.settings.learning_rate}
+        return keras.optimizers.get({"class_name": self.settings.optimizer, "config": config})
 
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the objective, as a share of the squared scale, and the squared error in it."""
         n_slots = ops.shape(batch.used)[0]
-        draws = uniform((n_slots,), seed=self._stream("hidden entries", batch), update=update)
-        shown = batch.used * ops.cast(draws >= self.noise.hidden_share, "float32")
+        draws = uniform((n_slots,), seed=self._seeds["hidden entries"], update=update)
+        shown = batch.used * ops.cast(draws >= self.settings.input_dropout, "float32")
         change, user = self._run(batch, shown, self._kept_units(batch, update))
         if self.all_cells:
             error, weight = _error_of_all_cells(batch, self._everywhere(change, user))
         else:
-            weights = batch.used - (1.0 - self.noise.shown_weight) * shown
+            weights = batch.used - (1.0 - self.settings.shown_weight) * shown
             error, weight = self._error_at(batch, change, user, weights), ops.sum(weights)
         span = self.base.scale[1] - self.base.scale[0]
-        objective = error / ops.maximum(weight, 1.0) / span**2 + self.penalty()
+        objective = error / ops.maximum(weight, 1.0) / span**2 + self.penalty(self.layers)
         return objective, {"error": (error, weight)}
-
-    def penalty(self) -> Tensor:
-        """Return l2 times the squared norm of the kernels."""
-        if self.l2 == 0:
-            return ops.zeros(())
-        kernels = [weight for weight in self.network.trainable_variables if len(weight.shape) == 2]
-        return self.l2 * sum(ops.sum(ops.square(kernel)) for kernel in kernels)
 
     def score(self, batch: Batch) -> Tensor:
         """Return expected ratings of shape (n_rows, n_items), without noise."""
@@ -143,10 +115,9 @@ class RatingNetwork:
     def encode(self, batch: Batch) -> Tensor:
         """Return the code of each row, of shape (n_rows, hidden_dims[-1]), without noise."""
         code, _ = self._enter(batch, batch.used)
-        for layer in self._tail:
-            code = layer(code)
-            if layer.name == f"active_{self.n_encoder - 1}":
-                break
+        code = self.activation(code)
+        for layer in self.later[: len(self.settings.hidden_dims) - 1]:
+            code = self.activation(layer(code))
         return ops.cast(code, "float32")
 
     def measure(self, batch: Batch) -> dict[str, Any]:
@@ -168,12 +139,11 @@ class RatingNetwork:
     ) -> tuple[Tensor, Tensor]:
         """Return the change of every logit, and the user bias, from what is `shown`."""
         change, user = self._enter(batch, shown)
-        place = 0
-        for layer in self._tail:
-            change = layer(change)
-            if kept is not None and layer.name.startswith("active_"):
+        for place, layer in enumerate(self.later):
+            change = self.activation(change)
+            if kept is not None:
                 change = change * ops.cast(kept[place], change.dtype)
-                place += 1
+            change = layer(change)
         # Of a row that shows nothing the base is all that can be said.
         known = ops.cast(batch.row_sum(shown) > 0, "float32")
         return ops.cast(change, "float32") * known[:, None], user
@@ -197,19 +167,15 @@ class RatingNetwork:
     def _items(self) -> Tensor:
         return ops.convert_to_tensor(self.base.items)
 
-    def _stream(self, name: str, batch: Batch) -> int:
-        """Return the seed of a stream of noise, another one for each part of a step."""
-        return (self._seeds[name] + batch.part) % 2**31
-
     def _kept_units(self, batch: Batch, update: Tensor) -> list[Tensor] | None:
         """Draw dropout masks for the hidden layers, all at once."""
-        if self.noise.dropout == 0:
+        rate = self.settings.dropout
+        if rate == 0:
             return None
-        widths = [layer.output.shape[-1] for layer in self._tail if layer.name.startswith("active")]
-        shape, seed = (batch.n_rows, sum(widths)), self._stream("dropout", batch)
-        mask = keep_mask(shape, self.noise.dropout, seed=seed, update=update)
-        ends = np.cumsum(widths)
-        parts = zip(ends - widths, ends, strict=True)
+        shape = (batch.n_rows, sum(self.widths))
+        mask = keep_mask(shape, rate, seed=self._seeds["dropout"], update=update)
+        ends = np.cumsum(self.widths)
+        parts = zip(ends - self.widths, ends, strict=True)
         return [mask[:, start:end] for start, end in parts]
 
     def _enter(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
@@ -219,48 +185,10 @@ class RatingNetwork:
         user = batch.row_sum(rest) / ops.maximum(n_shown + self.base.user_damping, 1e-12)
         deviations = (rest - batch.spread(user) * shown) / self.base.spread
         shrink = batch.spread(ops.rsqrt(1.0 + n_shown / HISTORY))
-        dtype = self._first.compute_dtype
-        values = batch.project(ops.cast(self._first.kernel, dtype), deviations * shrink)
-        mask = batch.project(ops.cast(self._mask.kernel, dtype), shown * shrink)
-        return values + mask + ops.cast(self._first.bias, dtype), user
-
-
-def build(n_items: int, hidden_dims: Sequence[int], *, activation: str, seed: int) -> Any:
-    """Return the functional model (deviations, mask) -> change of the logits.
-
-    Parameters
-    ----------
-    n_items : int
-    hidden_dims : sequence of int
-        Widths of the encoder; the decoder mirrors them.
-    activation : str
-        Of every hidden layer.
-    seed : int
-
-    Returns
-    -------
-    keras.Model
-    """
-
-    def linear(name: str, units: int, **options: Any) -> Any:
-        return dense(units, None, seed=seed_from(seed, name), name=name, **options)
-
-    widths = [*hidden_dims, *reversed(hidden_dims[:-1])]
-    parts: list[Any] = []
-    for place, width in enumerate(widths):
-        if place > 0:
-            parts.append(linear(f"hidden_{place}", width))
-        parts.append(keras.layers.Activation(activation, name=f"active_{place}"))
-    # Small weights let training start from the base.
-    small = keras.initializers.RandomNormal(stddev=0.01, seed=seed_from(seed, "ratings_out"))
-    parts.append(linear("ratings_out", n_items, kernel_initializer=small))
-    tail = keras.Sequential([keras.Input((widths[0],)), *parts], name="tail")
-    inputs = [keras.Input((n_items,), name=name) for name in ("deviations", "mask")]
-    entered = [
-        linear("deviations_in", widths[0])(inputs[0]),
-        linear("mask_in", widths[0], use_bias=False)(inputs[1]),
-    ]
-    return keras.Model(inputs, tail(keras.layers.Add(name="both")(entered)), name="autoencoder")
+        dtype = self.deviations_in.compute_dtype
+        values = batch.project(ops.cast(self.deviations_in.kernel, dtype), deviations * shrink)
+        mask = batch.project(ops.cast(self.mask_in.kernel, dtype), shown * shrink)
+        return values + mask + ops.cast(self.deviations_in.bias, dtype), user
 
 
 def _error_of_all_cells(batch: Batch, ratings: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,20 +11,16 @@ from scipy import sparse
 from recsys_lib.models.networks.parts import (
     Decoder,
     DenselyConnected,
+    GaussianNetwork,
+    apply_first,
     dense_layer,
-    has_entries,
-    keep,
-    penalty,
+    mean_over_users,
     reconstruction,
     sample,
-    unit_rows,
     weights_of,
 )
-from recsys_lib.seeding import seed_from
 from recsys_lib.training import backend
-from recsys_lib.training.layers import apply_first
-from recsys_lib.training.losses import mean_over_users
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import Scorer
 from recsys_lib.training.trainer import Phase
@@ -92,47 +88,27 @@ def sampled_divergence(log_p: Tensor, noise: Tensor, log_variance: Tensor) -> Te
 class DenselyConnectedEncoder:
     """Rows to mean and log variance through `DenselyConnected` layers and a linear head."""
 
-    def __init__(
-        self, n_items: int, hidden_dim: int, latent_dim: int, *, depth: int = 5, seed: int
-    ) -> None:
-        self.latent_dim = latent_dim
-        self.body = DenselyConnected(n_items, hidden_dim, depth, seed=seed, part="encoder")
-        self.head = dense_layer(hidden_dim, 2 * latent_dim, seed=seed, part="encoder", depth=depth)
+    def __init__(self, settings: Any, n_items: int, *, depth: int = 5) -> None:
+        width, seed = settings.hidden_dim, settings.seed
+        self.body = DenselyConnected(n_items, width, depth, seed=seed, part="encoder")
+        units = 2 * settings.latent_dim
+        self.head = dense_layer(width, units, seed=seed, part="encoder", depth=depth)
         self.layers = [*self.body.layers, self.head]
 
-    def __call__(self, batch: Batch, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance of shape (n_rows, latent_dim), 0 for an empty row."""
+    def __call__(self, batch: Batch, values: Tensor) -> Tensor:
+        """Return mean and log variance side by side, (n_rows, 2 latent_dim)."""
         hidden = self.body(apply_first(self.body.hidden[0], batch, values))
-        both = ops.cast(self.head(hidden), "float32") * has_entries(batch)
-        return both[:, : self.latent_dim], both[:, self.latent_dim :]
+        return ops.cast(self.head(hidden), "float32")
 
 
-class CompositeNetwork:
+class CompositeNetwork(GaussianNetwork):
     """RecVAE: encoder and decoder move in turns; the prior remembers the encoder before."""
 
-    def __init__(
-        self,
-        item_bias: NDArray[np.float32],
-        *,
-        hidden_dim: int,
-        latent_dim: int,
-        gamma: float,
-        prior_weights: Sequence[float],
-        dropout: float,
-        l2: float,
-        learning_rate: float,
-        passes: tuple[int, int],
-        seed: int,
-        targets: str = "all",
-    ) -> None:
-        self.n_items, self.latent_dim = len(item_bias), latent_dim
-        self.gamma, self.prior_weights = gamma, tuple(prior_weights)
-        self.dropout, self.l2, self.learning_rate = dropout, l2, learning_rate
-        self.passes, self.targets = passes, targets
-        self.encoder = DenselyConnectedEncoder(self.n_items, hidden_dim, latent_dim, seed=seed)
-        self.decoder = Decoder(latent_dim, (), item_bias, seed=seed)
+    def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
+        super().__init__(settings, len(item_bias))
+        self.encoder = DenselyConnectedEncoder(settings, self.n_items)
+        self.decoder = Decoder(settings.latent_dim, (), item_bias, seed=settings.seed)
         self.layers = [*self.encoder.layers, *self.decoder.layers]
-        self.seeds = keras.random.SeedGenerator(seed_from(seed, "noise"))
         self.old: Any = None
 
     @property
@@ -142,11 +118,10 @@ class CompositeNetwork:
 
     def remember(self, user_items: sparse.csr_array, *, gather: bool | None = None) -> None:
         """Keep what the encoder says now of each training user, as the old encoder's answer."""
-        n_out = 2 * self.latent_dim
         encode = Scorer(
             self.encode,
             n_items=self.n_items,
-            n_out=n_out,
+            n_out=2 * self.settings.latent_dim,
             state=weights_of(self.layers),
             gather=gather,
         )
@@ -156,48 +131,34 @@ class CompositeNetwork:
 
     def phases(self) -> list[Phase]:
         """Return the encoder's and the decoder's phase, each with its own optimizer."""
-        encoder, decoder = self.passes
+        both, one = ("reconstruction", "kl"), ("reconstruction",)
+        halves = [
+            ("encoder", self.encoder_loss, both, self.encoder, self.settings.encoder_passes),
+            ("decoder", self.decoder_loss, one, self.decoder, self.settings.decoder_passes),
+        ]
         return [
-            Phase(
-                name="encoder",
-                loss=self.encoder_loss,
-                terms=("reconstruction", "kl"),
-                variables=weights_of(self.encoder.layers),
-                optimizer=keras.optimizers.Adam(self.learning_rate),
-                passes=encoder,
-            ),
-            Phase(
-                name="decoder",
-                loss=self.decoder_loss,
-                terms=("reconstruction",),
-                variables=weights_of(self.decoder.layers),
-                optimizer=keras.optimizers.Adam(self.learning_rate),
-                passes=decoder,
-            ),
+            self.phase(loss, terms, half.layers, name=name, passes=passes)
+            for name, loss, terms, half, passes in halves
         ]
 
     def encoder_loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return likelihood and weighted divergence from the prior, with noise on the input."""
         del update
-        kept = keep(batch, self.dropout, self.seeds)
-        mean, log_variance = self.encoder(batch, self.noisy(batch, kept))
+        kept = self.keep(batch)
+        mean, log_variance = self.posterior(batch, self.noisy(batch, kept))
         z, noise = sample(mean, log_variance, self.seeds)
-        nll = reconstruction(batch, self.decoder(z), kept, self.targets)
-        old_mean, old_log_variance = self.remembered(batch)
-        log_p = log_composite_prior(z, old_mean, old_log_variance, self.prior_weights)
+        nll = reconstruction(batch, self.decoder(z), kept, self.settings.targets)
+        log_p = log_composite_prior(z, *self.remembered(batch), self.settings.prior_weights)
         kl = sampled_divergence(log_p, noise, log_variance)
-        weighted = mean_over_users(batch, self.gamma * batch.row_sum(batch.values) * kl)
+        weighted = mean_over_users(batch, self.settings.gamma * batch.row_sum(batch.values) * kl)
         terms = {"reconstruction": nll, "kl": mean_over_users(batch, kl)}
-        return nll + weighted + penalty(self.encoder.layers, self.l2), terms
-
-    def noisy(self, batch: Batch, kept: Tensor) -> Tensor:
-        """Return the unit rows after dropout."""
-        return unit_rows(batch) * kept / (1.0 - self.dropout)
+        return nll + weighted + self.penalty(self.encoder.layers), terms
 
     def remembered(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the old encoder, a constant of the objective."""
         both = ops.stop_gradient(ops.take(self.old, batch.users, axis=0))
-        return both[:, : self.latent_dim], both[:, self.latent_dim :]
+        latent_dim = self.settings.latent_dim
+        return both[:, :latent_dim], both[:, latent_dim:]
 
     def decoder_loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the likelihood without noise on the input, and remember what the encoder says.
@@ -206,20 +167,12 @@ class CompositeNetwork:
         on every user without dropout: its answers are kept, so that no second encoder is needed.
         """
         del update
-        mean, log_variance = self.encoder(batch, unit_rows(batch))
+        mean, log_variance = self.posterior(batch)
         backend.write_rows(self.old, batch.users, ops.concatenate([mean, log_variance], axis=1))
         kept = ops.ones_like(batch.used)
-        if self.targets == "hidden":
-            kept = keep(batch, self.dropout, self.seeds)
-            mean, log_variance = self.encoder(batch, self.noisy(batch, kept))
+        if self.settings.targets == "hidden":
+            kept = self.keep(batch)
+            mean, log_variance = self.posterior(batch, self.noisy(batch, kept))
         z, _ = sample(ops.stop_gradient(mean), ops.stop_gradient(log_variance), self.seeds)
-        nll = reconstruction(batch, self.decoder(z), kept, self.targets)
-        return nll + penalty(self.decoder.layers, self.l2), {"reconstruction": nll}
-
-    def score(self, batch: Batch) -> Tensor:
-        """Return logits of shape (n_rows, n_items) at the mean code."""
-        return self.decoder(self.encoder(batch, unit_rows(batch))[0])
-
-    def encode(self, batch: Batch) -> Tensor:
-        """Return mean and log variance side by side, (n_rows, 2 latent_dim), without noise."""
-        return ops.concatenate(self.encoder(batch, unit_rows(batch)), axis=1)
+        nll = reconstruction(batch, self.decoder(z), kept, self.settings.targets)
+        return nll + self.penalty(self.decoder.layers), {"reconstruction": nll}

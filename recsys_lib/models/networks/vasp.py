@@ -7,19 +7,16 @@ from numpy.typing import NDArray
 
 from recsys_lib.models.networks.parts import (
     DenselyConnected,
+    GaussianNetwork,
     dense_layer,
-    keep,
-    penalty,
+    gaussian_kl,
+    mean_over_users,
     sample,
     unit_rows,
-    weights_of,
 )
 from recsys_lib.models.networks.rec import DenselyConnectedEncoder
-from recsys_lib.seeding import seed_from
-from recsys_lib.training.losses import gaussian_kl, mean_over_users
-from recsys_lib.training.quiet import keras, ops
+from recsys_lib.training._keras import ops
 from recsys_lib.training.rows import Batch
-from recsys_lib.training.trainer import Phase
 
 __all__ = ["JointNetwork", "ShallowPath", "focal_loss"]
 
@@ -97,73 +94,43 @@ class ShallowPath:
         return ops.take(said, self.place, axis=1)
 
 
-class JointNetwork:
+class JointNetwork(GaussianNetwork):
     """Variational path and shallow path; an item must score high on both."""
 
-    def __init__(
-        self,
-        item_bias: NDArray[np.float32],
-        *,
-        hidden_dim: int,
-        latent_dim: int,
-        depths: tuple[int, int],
-        n_popular: int,
-        dropout: float,
-        l2: float,
-        kl_weight: float,
-        focal: tuple[float, float],
-        learning_rate: float,
-        seed: int,
-        targets: str = "all",
-    ) -> None:
-        self.n_items, self.latent_dim = len(item_bias), latent_dim
-        self.dropout, self.l2, self.learning_rate = dropout, l2, learning_rate
-        self.kl_weight, self.focal, self.targets = kl_weight, focal, targets
-        n_encoder, n_decoder = depths
+    terms = ("reconstruction", "kl")
+
+    def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
+        super().__init__(settings, len(item_bias))
+        width, depth, seed = settings.hidden_dim, settings.decoder_layers, settings.seed
         self.encoder = DenselyConnectedEncoder(
-            self.n_items, hidden_dim, latent_dim, depth=n_encoder, seed=seed
+            settings, self.n_items, depth=settings.encoder_layers
         )
-        self.body = DenselyConnected(latent_dim, hidden_dim, n_decoder, seed=seed, part="decoder")
-        self.head = dense_layer(
-            hidden_dim, self.n_items, seed=seed, part="decoder", depth=n_decoder
-        )
-        self.shallow = ShallowPath(item_bias, n_popular, seed=seed)
+        self.body = DenselyConnected(settings.latent_dim, width, depth, seed=seed, part="decoder")
+        self.head = dense_layer(width, self.n_items, seed=seed, part="decoder", depth=depth)
+        self.shallow = ShallowPath(item_bias, settings.n_popular(self.n_items), seed=seed)
         self.head.bias.assign(_agreeing_bias(item_bias, self.shallow.known))
         self.layers = [*self.encoder.layers, *self.body.layers, self.head, self.shallow.layer]
-        self.seeds = keras.random.SeedGenerator(seed_from(seed, "noise"))
-
-    @property
-    def state(self) -> list[Any]:
-        """Everything that the loss reads or writes."""
-        return [self.layers, self.seeds]
-
-    def phases(self) -> list[Phase]:
-        """Return the one phase that trains both paths together."""
-        return [
-            Phase(
-                loss=self.loss,
-                terms=("reconstruction", "kl"),
-                variables=weights_of(self.layers),
-                optimizer=keras.optimizers.Adam(self.learning_rate),
-            )
-        ]
 
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return focal loss of the whole row given the noisy one, and weighted divergence."""
         del update
-        kept = keep(batch, self.dropout, self.seeds)
-        scaled = kept / (1.0 - self.dropout)
-        mean, log_variance = self.encoder(batch, unit_rows(batch) * scaled)
+        settings, kept = self.settings, self.keep(batch)
+        scaled = kept / (1.0 - settings.dropout)
+        mean, log_variance = self.posterior(batch, unit_rows(batch) * scaled)
         code, _ = sample(mean, log_variance, self.seeds)
         log_p, log_not_p = self.log_probabilities(batch, code, batch.values * scaled)
-        left_out = kept if self.targets == "hidden" else None
-        reconstruction = mean_over_users(
-            batch, focal_loss(batch, log_p, log_not_p, *self.focal, left_out=left_out)
+        focal = focal_loss(
+            batch,
+            log_p,
+            log_not_p,
+            settings.focal_alpha,
+            settings.focal_gamma,
+            left_out=kept if settings.targets == "hidden" else None,
         )
+        reconstruction = mean_over_users(batch, focal)
         kl = mean_over_users(batch, gaussian_kl(mean, log_variance))
-        terms = {"reconstruction": reconstruction, "kl": kl}
-        objective = reconstruction + self.kl_weight * kl + penalty(self.layers, self.l2)
-        return objective, terms
+        objective = reconstruction + settings.kl_weight * kl + self.penalty(self.layers)
+        return objective, {"reconstruction": reconstruction, "kl": kl}
 
     def log_probabilities(
         self, batch: Batch, code: Tensor, values: Tensor
@@ -179,8 +146,7 @@ class JointNetwork:
 
     def score(self, batch: Batch) -> Tensor:
         """Return log p of shape (n_rows, n_items) at the mean code."""
-        mean, _ = self.encoder(batch, unit_rows(batch))
-        return self.log_probabilities(batch, mean, batch.values)[0]
+        return self.log_probabilities(batch, self.posterior(batch)[0], batch.values)[0]
 
 
 def _agreeing_bias(item_bias: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
