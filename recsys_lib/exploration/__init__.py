@@ -8,13 +8,9 @@ from recsys_lib.exploration.counts import (
     split_overview,
 )
 from recsys_lib.exploration.groups import favorite_group, group_labels, liking_by_group
-from recsys_lib.exploration.pairs import (
-    group_lift,
-    item_lift,
-    like_threshold,
-    without_taste,
-)
+from recsys_lib.exploration.pairs import group_lift, item_lift, without_taste
 from recsys_lib.exploration.vectors import flat_map, neighbor_agreement, spectrum
+from recsys_lib.renamed import old_names
 
 __all__ = [
     "count_steps",
@@ -24,7 +20,6 @@ __all__ = [
     "group_lift",
     "history",
     "item_lift",
-    "like_threshold",
     "liking_by_group",
     "neighbor_agreement",
     "observed_means",
@@ -33,6 +28,10 @@ __all__ = [
     "split_overview",
     "without_taste",
 ]
+
+__getattr__ = old_names(
+    __name__, {"like_threshold": "recsys_lib.dataset:Dataset.like_threshold"}
+)
 
 
 def __dir__() -> list[str]:
