@@ -45,11 +45,11 @@ class Fold(Shown):
 
     fold_in: sparse.csr_array
     targets: sparse.csr_array
-    users: NDArray[np.int64] = None  # type: ignore[assignment]
+    users: NDArray[np.int64] = None  # type: ignore[assignment]  # an array from here on
 
     def __post_init__(self) -> None:
         if self.users is None:
-            object.__setattr__(self, "users", np.arange(self.n_rows))
+            object.__setattr__(self, "users", np.arange(self.n_rows))  # type: ignore[unreachable]
 
     @property
     def n_rows(self) -> int:

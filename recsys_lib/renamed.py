@@ -43,7 +43,7 @@ def renamed(**names: str) -> Callable[[T], T]:
         construct = kind.__init__  # type: ignore[misc]
 
         @functools.wraps(construct)
-        def __init__(self: Any, *args: Any, **options: Any) -> None:  # noqa: N807
+        def __init__(self: Any, *args: Any, **options: Any) -> None:
             for old in [name for name in options if name in names]:
                 _warn(f"The argument {old!r} of {kind.__name__}", names[old])
                 _put(kind, options, names[old], options.pop(old))
@@ -66,7 +66,8 @@ def _put(kind: Any, options: dict[str, Any], new: str, value: Any) -> None:
 
 
 def _default(kind: Any, name: str) -> Any:
-    return next(one for one in dataclasses.fields(kind) if one.name == name).default_factory()
+    part: Any = next(one for one in dataclasses.fields(kind) if one.name == name)
+    return part.default_factory()
 
 
 def _old_attribute(shown: str, new: str) -> property:
@@ -98,7 +99,7 @@ def old_names(
         The ``__getattr__`` that finds other names.
     """
 
-    def __getattr__(name: str) -> Any:  # noqa: N807
+    def __getattr__(name: str) -> Any:
         if name not in names and others is not None:
             return others(name)
         if name not in names:

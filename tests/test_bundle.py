@@ -144,7 +144,12 @@ def test_a_user_without_history_is_answered_by_the_profile_in_the_database(bundl
 
 
 def test_users_are_no_neighbors_of_their_own(bundle: Bundle) -> None:
-    one = Bundle(model=bundle.model, dataset=bundle.dataset, like=7.0, ladder=Ladder(n_neighbors=1, prior=1.0))
+    one = Bundle(
+        model=bundle.model,
+        dataset=bundle.dataset,
+        like=7.0,
+        ladder=Ladder(n_neighbors=1, prior=1.0),
+    )
     asked = one.recommend("new", k=99).set_index("item_id")["probability"]
     # Told the same profile as a stranger's, the nearest user is "new", who has used nothing.
     told = one.recommend(profile=USERS.loc["new"].to_dict(), k=99).set_index("item_id")

@@ -5,7 +5,7 @@ Everyone gets an answer, and each row of it names the rung of the ladder that ga
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -248,8 +248,8 @@ class Bundle(Shown):
         if record.get("format") not in (1, _FORMAT):
             raise ArtifactError(
                 f"{folder} must be a bundle of format 1 or {_FORMAT}; it has "
-                f"{record.get('format')!r}. Read it with the version of recsys_lib that wrote it, or "
-                "write it again."
+                f"{record.get('format')!r}. Read it with the version of recsys_lib that wrote it, "
+                "or write it again."
             )
         calibrator = None
         if record["has_calibrator"]:

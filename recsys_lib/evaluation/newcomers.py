@@ -221,7 +221,7 @@ def measure_handover(
     Returns
     -------
     Series
-        The metric, a mean over the lengths, indexed by ``handover``: ``.idxmax()`` is the one to take.
+        The metric, a mean over the lengths, indexed by ``handover``; take its ``.idxmax()``.
     """
     scorers = {str(value): replace(scorer, handover=value) for value in handovers}
     table = newcomer_curve(scorers, fold, lengths=lengths, metrics=(metric,), seed=seed, **options)

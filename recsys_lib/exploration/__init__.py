@@ -29,9 +29,7 @@ __all__ = [
     "without_taste",
 ]
 
-__getattr__ = old_names(
-    __name__, {"like_threshold": "recsys_lib.dataset:Dataset.like_threshold"}
-)
+__getattr__ = old_names(__name__, {"like_threshold": "recsys_lib.dataset:Dataset.like_threshold"})
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.models.base import Recommender

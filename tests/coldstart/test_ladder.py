@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys_lib.errors import DataError
 from recsys_lib.coldstart.ladder import (
     LikeRates,
     ProfileNeighbors,
@@ -15,6 +14,7 @@ from recsys_lib.coldstart.ladder import (
     SegmentPopularity,
 )
 from recsys_lib.coldstart.profile import ProfileSpace
+from recsys_lib.errors import DataError
 
 RATINGS = sparse.csr_array(np.array([[9, 0, 3], [8, 2, 0], [0, 9, 9], [0, 8, 0]], dtype=np.float32))
 USERS = pd.DataFrame(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from recsys_lib.coldstart import Handover, ItemContent, Ladder, Rung, stack_content
 from recsys_lib.dataset import Dataset, Fold
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation import evaluate
@@ -24,7 +25,6 @@ from recsys_lib.evaluation.newcomers import (
     reached_lengths,
 )
 from recsys_lib.models import EASE, Popularity
-from recsys_lib.coldstart import Handover, ItemContent, Ladder, Rung, stack_content
 from recsys_lib.sources import load_dataset
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.synthesis import make_world
@@ -141,7 +141,7 @@ def test_hidden_items_are_empty_columns_and_only_targets() -> None:
 
 
 def curve(data: Dataset, segment: str, l2: float, n_held: int) -> tuple[pd.DataFrame, Fold]:
-    """ndcg@100 of each rung and of the whole ladder, for users held out, as their histories grow."""
+    """ndcg@100 of each rung and of the ladder, for users held out, as their histories grow."""
     split = strong_generalization(data, validation_users=10, test_users=n_held, fold_in=0.5, seed=0)
     assert data.users is not None
     ladder = Ladder(segment=[segment]).fit(split.train, data.users.iloc[split.train_users])
