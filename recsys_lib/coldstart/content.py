@@ -16,8 +16,6 @@ from sklearn.preprocessing import normalize
 from recsys_lib.checks import check_nonnegative, check_positive, check_user_items
 from recsys_lib.coldstart.profile import is_null, is_tags, label_matrix, tags_of
 
-__all__ = ["ContentRidge", "ItemContent", "stack_content"]
-
 _WORD = re.compile(r"[^\W_]{2,}")
 # Words that stand in more than this share of the items tell none of them apart.
 _MAX_SHARE = 0.5

@@ -14,8 +14,6 @@ from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.models.base import Recommender
 from recsys_lib.renamed import renamed
 
-__all__ = ["Handover", "Rung", "mix_scores", "rungs_of"]
-
 _RUNGS = ("profile neighbors", "segment popularity", "popularity")
 
 

@@ -26,15 +26,6 @@ from recsys_lib.checks import (
 )
 from recsys_lib.coldstart.profile import ProfileSpace, is_null
 
-__all__ = [
-    "Ladder",
-    "LikeRates",
-    "ProfileNeighbors",
-    "ProfileRegression",
-    "RungAnswer",
-    "SegmentPopularity",
-]
-
 _MAX_SEGMENTS = 50
 
 

@@ -14,8 +14,6 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 from recsys_lib.errors import DataError
 
-__all__ = ["ProfileSpace", "is_null", "is_tags", "label_matrix", "tags_of"]
-
 # A column of names or postal codes says nothing by being equal: with fewer users a value than
 # this on average, or more values than that, it is left out of the comparison.
 _MIN_USERS_PER_VALUE = 5.0
