@@ -88,10 +88,9 @@ class Bundle(Shown):
         Interactions after which the model and the next rung weigh the same (see `mix_scores`), so
         that a first click moves the list but does not overturn it. 0 leaves the answer to the
         model, which is right where hardly any two people use the same items;
-        `evaluation.measure_handover` finds out. With a
-        calibrator, the average of the probabilities orders the list; without one, that of the
-        standardized scores. The rung is called ``"history + ..."`` as long as the next one has a
-        quarter of the weight or more.
+        `evaluation.measure_handover` finds out. With a calibrator, the average of the
+        probabilities orders the list; without one, that of the standardized scores. The rung is
+        called ``"history + ..."`` as long as the next one has a quarter of the weight or more.
     new_items : bool
         Whether to list items that nobody in the dataset has used, if they resemble the person's
         own items and the recommended ones (``"item content"``: words, tags and categories of the
