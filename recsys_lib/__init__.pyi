@@ -1,4 +1,5 @@
 from . import bundle as bundle
+from . import coldstart as coldstart
 from . import errors as errors
 from . import evaluation as evaluation
 from . import exploration as exploration

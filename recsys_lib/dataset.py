@@ -22,7 +22,8 @@ from recsys_lib.artifacts import (
 )
 from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice, check_rating_scale
-from recsys_lib.folds import Fold, Split, csr_arrays, csr_from
+from recsys_lib.errors import DataError
+from recsys_lib.folds import Fold, Split, csr_arrays, csr_from, likes_of
 from recsys_lib.tables import (
     Duplicates,
     check_frame,
@@ -34,7 +35,7 @@ from recsys_lib.tables import (
     storable,
 )
 
-__all__ = ["Dataset", "Fold", "Split"]
+__all__ = ["Dataset", "Fold", "Split", "likes_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,29 +174,78 @@ class Dataset(Shown):
         """Share of user-item pairs that are stored, in [0, 1]."""
         return self.n_interactions / max(1, self.n_users * self.n_items)
 
-    def implicit(self, min_value: float = 4.0) -> Self:
+    def like_threshold(self, wanted: float | None = None) -> float:
+        """Return the rating from which on an item counts as liked.
+
+        Parameters
+        ----------
+        wanted : float, optional
+            The threshold, in rating units. None takes the lowest rating in the upper third of the
+            scale: 7 of 1 to 10, 4 of 1 to 5.
+
+        Returns
+        -------
+        float
+            1 where the dataset holds likes, not ratings: each of them counts.
+
+        Raises
+        ------
+        DataError
+            If `wanted` lies outside the scale.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "value": [1, 4, 5]})
+        >>> Dataset.from_frame(frame).like_threshold()
+        4.0
+        """
+        if self.rating_scale is None:
+            return 1.0
+        low, high = self.rating_scale
+        if wanted is None:
+            levels = np.unique(self.user_items.data)
+            # A hair lower: 2/3 of a scale from 1 to 10 may be 7.000001 in floats.
+            return float(levels[levels >= low + 2 / 3 * (high - low) - 1e-6].min(initial=high))
+        if not low < wanted <= high:
+            raise DataError(
+                f"A like must be a rating above {low:g} and up to {high:g}; got {wanted:g}. "
+                f"Try {low + 2 / 3 * (high - low):g}."
+            )
+        return float(wanted)
+
+    def likes(self, min_value: float | None = None) -> Self:
         """Return the likes: pairs with a value of at least `min_value`, each as a 1.
 
         Users and items that lose all their pairs stay, as empty rows and columns.
 
         Parameters
         ----------
-        min_value : float
-            Lowest rating that counts as a like.
+        min_value : float, optional
+            Lowest rating that counts as a like; by default that of `like_threshold`.
 
         Returns
         -------
         Dataset
             Without a rating scale.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "value": [1, 4, 5]})
+        >>> Dataset.from_frame(frame).likes()
+        Dataset(3 users x 3 items, 2 interactions, density 22.22 %)
         """
-        keep = self.user_items.data >= min_value
-        coo = self.user_items.tocoo()
-        likes = sparse.csr_array(
-            (np.ones(int(keep.sum()), np.float32), (coo.row[keep], coo.col[keep])),
-            shape=self.user_items.shape,
+        min_value = self.like_threshold() if min_value is None else min_value
+        times = self.timestamps
+        return dataclasses.replace(
+            self,
+            user_items=likes_of(self.user_items, min_value),
+            timestamps=None if times is None else times[self.user_items.data >= min_value],
+            rating_scale=None,
         )
-        times = None if self.timestamps is None else self.timestamps[keep]
-        return dataclasses.replace(self, user_items=likes, timestamps=times, rating_scale=None)
+
+    def implicit(self, min_value: float = 4.0) -> Self:
+        """Return `likes` of at least `min_value`, which are implicit feedback."""
+        return self.likes(min_value)
 
     def take_users(self, users: NDArray[np.integer]) -> Self:
         """Return the dataset of some users, by position; the items stay as they are."""

@@ -17,9 +17,10 @@ from recsys_lib.artifacts import (
     write_manifest,
 )
 from recsys_lib.cards import Shown
+from recsys_lib.checks import check_user_items
 from recsys_lib.errors import ArtifactError
 
-__all__ = ["Fold", "Split", "csr_arrays", "csr_from", "keep_entries"]
+__all__ = ["Fold", "Split", "csr_arrays", "csr_from", "keep_entries", "likes_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,22 @@ class Fold(Shown):
     targets : csr_array of shape (n_rows, n_items), float32
         What it must find; shares no entry with `fold_in`.
     users : ndarray of shape (n_rows,), int64
-        The row of each user in the dataset.
+        The row of each user in the dataset; by default 0, 1, ...
+
+    Examples
+    --------
+    >>> rows = sparse.csr_array([[1.0, 0.0], [0.0, 1.0]])
+    >>> Fold(fold_in=rows, targets=rows[::-1]).users
+    array([0, 1])
     """
 
     fold_in: sparse.csr_array
     targets: sparse.csr_array
-    users: NDArray[np.int64]
+    users: NDArray[np.int64] = None  # type: ignore[assignment]  # an array from here on
+
+    def __post_init__(self) -> None:
+        if self.users is None:
+            object.__setattr__(self, "users", np.arange(self.n_rows))  # type: ignore[unreachable]
 
     @property
     def n_rows(self) -> int:
@@ -62,6 +73,19 @@ class Fold(Shown):
     def take(self, rows: NDArray[np.int64]) -> "Fold":
         """Return the fold of some of its rows, by position."""
         return Fold(fold_in=self.fold_in[rows], targets=self.targets[rows], users=self.users[rows])
+
+    def likes(self, min_value: float | None = None) -> "Fold":
+        """Return the users with a like among their targets, with only their likes; see `likes_of`.
+
+        Examples
+        --------
+        >>> rated = sparse.csr_array([[9.0, 2.0], [3.0, 4.0]])
+        >>> Fold(fold_in=sparse.csr_array((2, 2)), targets=rated).likes(7.0).users
+        array([0])
+        """
+        targets = likes_of(self.targets, min_value)
+        likes = Fold(fold_in=likes_of(self.fold_in, min_value), targets=targets, users=self.users)
+        return likes.take(np.flatnonzero(np.diff(targets.indptr)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,3 +189,28 @@ def keep_entries(matrix: sparse.csr_array, keep: NDArray[np.bool_]) -> sparse.cs
     before = np.concatenate([[0], np.cumsum(keep)])
     parts = (matrix.data[keep], matrix.indices[keep], before[matrix.indptr])
     return sparse.csr_array(parts, shape=matrix.shape)
+
+
+def likes_of(user_items: sparse.csr_array, min_value: float | None = None) -> sparse.csr_array:
+    """Return the entries that count as likes, each as a 1.
+
+    Parameters
+    ----------
+    user_items : csr_array of shape (n_users, n_items)
+        Ratings. Not modified.
+    min_value : float, optional
+        Lowest rating that counts as a like; None takes every stored entry.
+
+    Returns
+    -------
+    csr_array of shape (n_users, n_items), float32
+
+    Examples
+    --------
+    >>> likes_of(sparse.csr_array([[7.0, 3.0]]), 7.0).toarray()
+    array([[1., 0.]], dtype=float32)
+    """
+    x = check_user_items(user_items)
+    likes = keep_entries(x, x.data >= (-np.inf if min_value is None else min_value))
+    likes.data = np.ones(likes.nnz, dtype=np.float32)
+    return likes

@@ -23,7 +23,8 @@ __all__ = [
     "storable",
 ]
 
-Duplicates = Literal["error", "last", "mean", "sum"]
+#: What becomes of rows that repeat a pair of user and item; "keep" is for tables, not for matrices.
+Duplicates = Literal["keep", "error", "last", "mean", "sum"]
 
 
 def check_frame(name: str, frame: Any) -> None:
@@ -177,11 +178,12 @@ def merge_duplicates(
 ) -> pd.DataFrame:
     """Return one row a pair, with its latest time, in the order in which the pairs first appear.
 
-    Its value is the latest, the mean or the sum; "error" raises `DataError` for a repeated pair.
+    Its value is the latest, the mean or the sum; "error" raises `DataError` for a repeated pair,
+    "keep" returns the table as it is.
     """
     names = list(pair)
     repeated = table.duplicated(names).to_numpy()
-    if not repeated.any():
+    if duplicates == "keep" or not repeated.any():
         return table
     if duplicates == "error":
         row = int(np.flatnonzero(repeated)[0])

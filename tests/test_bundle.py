@@ -14,6 +14,7 @@ from scipy import sparse
 
 from recsys_lib import models
 from recsys_lib.bundle import RUNGS, Bundle
+from recsys_lib.coldstart import Ladder
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.evaluation.calibration import Calibrator
@@ -84,9 +85,8 @@ def bundle(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Bundle:
         dataset=dataset,
         calibrator=calibrator,
         like=7.0,
-        blend=0.0,
-        n_neighbors=2,
-        prior=1.0,
+        handover=0.0,
+        ladder=Ladder(n_neighbors=2, prior=1.0),
     )
 
 
@@ -115,7 +115,7 @@ def test_every_rung_answers_when_it_is_its_turn(bundle: Bundle) -> None:
         "history": bundle.recommend(history=["a"]),
         "profile neighbors": bundle.recommend(profile={"role": "dev", "years": 9}),
         "segment popularity": Bundle(
-            model=bundle.model, dataset=bundle.dataset, like=7.0, min_similarity=0.9
+            model=bundle.model, dataset=bundle.dataset, like=7.0, ladder=Ladder(min_similarity=0.9)
         ).recommend(profile={"role": "dev"}),
         "popularity": bundle.recommend(),
     }
@@ -144,7 +144,12 @@ def test_a_user_without_history_is_answered_by_the_profile_in_the_database(bundl
 
 
 def test_users_are_no_neighbors_of_their_own(bundle: Bundle) -> None:
-    one = Bundle(model=bundle.model, dataset=bundle.dataset, like=7.0, n_neighbors=1, prior=1.0)
+    one = Bundle(
+        model=bundle.model,
+        dataset=bundle.dataset,
+        like=7.0,
+        ladder=Ladder(n_neighbors=1, prior=1.0),
+    )
     asked = one.recommend("new", k=99).set_index("item_id")["probability"]
     # Told the same profile as a stranger's, the nearest user is "new", who has used nothing.
     told = one.recommend(profile=USERS.loc["new"].to_dict(), k=99).set_index("item_id")
@@ -152,7 +157,7 @@ def test_users_are_no_neighbors_of_their_own(bundle: Bundle) -> None:
 
 
 def test_the_first_clicks_move_the_list_from_the_profile_to_the_model(bundle: Bundle) -> None:
-    mixed = dataclasses.replace(bundle, blend=2.0)
+    mixed = dataclasses.replace(bundle, handover=2.0)
     profile = {"role": "dev", "years": 9}
     rungs, shares = [], []
     items = ["a", "b", "d", "e"]
@@ -168,12 +173,12 @@ def test_the_first_clicks_move_the_list_from_the_profile_to_the_model(bundle: Bu
     assert rungs == ["history + profile neighbors"] * 4
     long = mixed.recommend(history=list("abcdef"), profile=profile)
     assert long.empty
-    assert set(dataclasses.replace(mixed, blend=0.5).recommend("bob")["rung"]) == {"history"}
+    assert set(dataclasses.replace(mixed, handover=0.5).recommend("bob")["rung"]) == {"history"}
 
 
-@pytest.mark.parametrize("blend", [0.5, 2.0, 8.0])
-def test_probabilities_do_not_increase_down_a_blended_list(bundle: Bundle, blend: float) -> None:
-    mixed = dataclasses.replace(bundle, blend=blend)
+@pytest.mark.parametrize("handover", [0.5, 2.0, 8.0])
+def test_probabilities_do_not_increase_down_a_blended_list(bundle: Bundle, handover: float) -> None:
+    mixed = dataclasses.replace(bundle, handover=handover)
     for user in ("ann", "bob", "cyd", "nle"):
         found = mixed.recommend(user, profile={"role": "dev", "years": 9}, k=99)
         assert (found["probability"].diff().dropna() <= 1e-12).all()
@@ -182,7 +187,7 @@ def test_probabilities_do_not_increase_down_a_blended_list(bundle: Bundle, blend
 def test_without_probabilities_the_blended_order_is_that_of_the_standardized_sum(
     bundle: Bundle,
 ) -> None:
-    mixed = dataclasses.replace(bundle, blend=2.0, calibrator=None)
+    mixed = dataclasses.replace(bundle, handover=2.0, calibrator=None)
     profile = {"role": "dev", "years": 9}
     row = bundle.dataset.user_items[[bundle.dataset.user_ids.get_loc("nle")]]
     scores = bundle.model.score(row)[0]
@@ -271,7 +276,7 @@ def test_new_items_are_listed_for_being_like_the_history(dataset: Dataset) -> No
         index=list("abcdefgh"),
     )
     data = Dataset.from_frame(RATINGS, users=USERS, items=items)
-    bundle = Bundle(model=CoOccurrence().fit(data.user_items), dataset=data, like=7.0, blend=0.0)
+    bundle = Bundle(model=CoOccurrence().fit(data.user_items), dataset=data, like=7.0, handover=0.0)
     top = bundle.recommend("nle", k=99).set_index("item_id")
     new = top.loc[["f", "g", "h"]]
     assert set(new["rung"]) == {"item content"}
@@ -314,7 +319,7 @@ def test_interests_and_near_profiles_place_new_items_for_a_newcomer() -> None:
     people = USERS.assign(interests=["NET", "NET", "SEC", "SEC", "NET", "SEC"])
     data = Dataset.from_frame(RATINGS, users=people, items=TRACKS)
     model = CoOccurrence().fit(data.user_items)
-    bundle = Bundle(model=model, dataset=data, like=7.0, n_neighbors=2, prior=1.0)
+    bundle = Bundle(model=model, dataset=data, like=7.0, ladder=Ladder(n_neighbors=2, prior=1.0))
     ahead = {}
     for track, role in {"NET": "ops", "SEC": "dev"}.items():
         asked = {"role": role, "years": 1, "interests": track}
@@ -382,7 +387,7 @@ def test_other_artifacts_and_later_formats_are_refused(
     monkeypatch.setattr("recsys_lib.bundle.bundle._FORMAT", 99)
     bundle.save(tmp_path / "bundle")
     monkeypatch.undo()
-    with pytest.raises(ArtifactError, match="must be a bundle of format 1; it has 99"):
+    with pytest.raises(ArtifactError, match="must be a bundle of format 1 or 2; it has 99"):
         Bundle.load(tmp_path / "bundle")
     with pytest.raises(ArtifactError, match="nothing is there"):
         Bundle.load(tmp_path / "none")
@@ -392,3 +397,22 @@ def test_a_model_of_another_run_is_refused(bundle: Bundle) -> None:
     other = Dataset.from_frame(RATINGS)
     with pytest.raises(ValueError, match="it knows 6 items and the dataset has 5"):
         Bundle(model=bundle.model, dataset=other)
+
+
+def test_a_bundle_of_version_0_1_answers_as_it_did() -> None:
+    folder = Path(__file__).parent / "data"
+    old = Bundle.load(folder / "bundle_0_1")
+    assert old.handover == 2.0
+    assert old.ladder == Ladder(n_neighbors=2, min_similarity=0.4, prior=1.0, segment=["role"])
+    for case in json.loads((folder / "bundle_0_1.json").read_text(encoding="utf-8")):
+        found = old.recommend(**case["asked"])
+        wanted = pd.DataFrame(case["list"])
+        pd.testing.assert_frame_equal(found, wanted, check_dtype=False, rtol=1e-5)
+
+
+def test_a_bundle_of_before_is_saved_in_todays_form(tmp_path: Path) -> None:
+    old = Bundle.load(Path(__file__).parent / "data" / "bundle_0_1")
+    old.save(tmp_path / "bundle")
+    again = Bundle.load(tmp_path / "bundle")
+    assert (again.handover, again.ladder) == (old.handover, old.ladder)
+    pd.testing.assert_frame_equal(again.recommend("nle"), old.recommend("nle"))

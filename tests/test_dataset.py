@@ -9,9 +9,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
-from recsys_lib.dataset import Dataset, Fold, Split
+from recsys_lib.dataset import Dataset, Fold, Split, likes_of
 from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.evaluation import evaluate
+from recsys_lib.models import Popularity
 from recsys_lib.splitting import split_ratings
 
 FRAME = pd.DataFrame(
@@ -252,3 +255,56 @@ def test_whole_floats_are_ids_and_a_catalog_has_ids_of_one_kind() -> None:
     assert Dataset.from_frame(F.assign(**ids)).item_ids.tolist() == [1, 2, 3, 4]
     with pytest.raises(DataError, match="'item_id' must be all text .*got int and str"):
         Dataset.from_frame(F, items=pd.DataFrame({"title": ["X", "Y"]}, index=["x", 1]))
+
+
+@pytest.mark.parametrize(("scale", "like"), [((1, 10), 7), ((1, 5), 4), ((0.5, 5), 3.5)])
+def test_a_like_is_by_default_a_rating_in_the_upper_third_of_the_scale(scale, like) -> None:
+    levels = np.arange(scale[0], scale[1] + 0.1, 0.5 if scale[0] < 1 else 1.0)
+    frame = pd.DataFrame({"user_id": 1, "item_id": np.arange(len(levels)), "value": levels})
+    dataset = Dataset.from_frame(frame, rating_scale=scale)
+    assert dataset.like_threshold() == like
+    assert dataset.like_threshold(4.5) == 4.5
+    assert dataset.likes().n_interactions == (levels >= like).sum()
+
+
+def test_a_like_outside_the_scale_is_refused() -> None:
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "value": [1, 5]})
+    dataset = Dataset.from_frame(frame)
+    with pytest.raises(DataError, match=r"above 1 and up to 5; got 7\. Try 3\.66667"):
+        dataset.like_threshold(7.0)
+
+
+def test_without_a_scale_every_interaction_is_a_like() -> None:
+    likes = Dataset.from_frame(FRAME).likes(2)
+    assert likes.like_threshold() == 1.0
+    assert likes.like_threshold(7.0) == 1.0
+    np.testing.assert_array_equal(likes.likes().user_items.toarray(), likes.user_items.toarray())
+
+
+def test_likes_are_ones_and_leave_the_ratings_as_they_are() -> None:
+    ratings = sparse.csr_array([[9.0, 2.0, 0.0], [8.0, 0.0, 3.0]], dtype=np.float32)
+    before = ratings.toarray()
+    np.testing.assert_array_equal(likes_of(ratings, 7.0).toarray(), [[1, 0, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(likes_of(ratings).toarray(), before > 0)
+    assert likes_of(ratings, 7.0).nnz == 2
+    np.testing.assert_array_equal(ratings.toarray(), before)
+    stored_zero = sparse.csr_array((np.zeros(1, np.float32), ([0], [1])), shape=(1, 2))
+    assert likes_of(stored_zero).toarray().tolist() == [[0.0, 1.0]]
+
+
+def test_users_of_a_fold_are_positions_unless_they_are_named() -> None:
+    rows = sparse.csr_array(np.eye(3, dtype=np.float32))
+    fold = Fold(fold_in=rows, targets=rows[[1, 2, 0]])
+    assert fold.users.tolist() == [0, 1, 2]
+    assert fold.take(np.array([2, 0])).users.tolist() == [2, 0]
+    assert Fold(fold_in=rows, targets=rows, users=np.array([7, 5, 3])).users.tolist() == [7, 5, 3]
+    report = evaluate(Popularity().fit(rows), fold, ["recall@3"])
+    assert report.protocol["n_users"] == 3
+
+
+def test_likes_of_a_fold_keep_the_users_who_have_some_to_find() -> None:
+    seen = sparse.csr_array([[9.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
+    fold = Fold(fold_in=seen, targets=sparse.csr_array([[0, 2.0, 8.0], [0, 5.0, 0]])).likes(7.0)
+    assert fold.users.tolist() == [0]
+    assert fold.fold_in.toarray().tolist() == [[1.0, 0.0, 0.0]]
+    assert fold.targets.toarray().tolist() == [[0.0, 0.0, 1.0]]

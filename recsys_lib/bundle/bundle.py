@@ -4,8 +4,9 @@ Everyone gets an answer, and each row of it names the rung of the ladder that ga
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,25 +17,27 @@ from numpy.typing import NDArray
 
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
-from recsys_lib.bundle.desk import Desk, History, Person
+from recsys_lib.bundle.request import History, Person, RequestReader
 from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice, check_integer, check_is_fitted, check_number
+from recsys_lib.coldstart.content import ItemContent
+from recsys_lib.coldstart.handover import mix_scores
+from recsys_lib.coldstart.ladder import Ladder, RungAnswer
+from recsys_lib.coldstart.new_items import NewItems, says_something
+from recsys_lib.coldstart.reasons import leave_one_out_gains
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.content import ItemContent
-from recsys_lib.models.ladder import Ladder, RungAnswer, blend
-from recsys_lib.models.new_items import NewItems, says_something
-from recsys_lib.models.reasons import leave_one_out_gains
 from recsys_lib.ranking import top_k
+from recsys_lib.renamed import renamed
 
 __all__ = ["RUNGS", "Bundle"]
 
 #: The rungs of the ladder, from the most personal answer to the least.
 RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
 
-_FORMAT = 1
+_FORMAT = 2
 _REASONS = 2
 _QUARTER = 0.25
 # Without a history, similarity and popularity get equal weight.
@@ -54,6 +57,13 @@ class _Answer:
     because: str | None = None
 
 
+@renamed(
+    blend="handover",
+    n_neighbors="ladder.n_neighbors",
+    min_similarity="ladder.min_similarity",
+    prior="ladder.prior",
+    segment="ladder.segment",
+)
 @dataclass(kw_only=True)
 class Bundle(Shown):
     """A fitted model with everything needed to recommend for a person.
@@ -72,23 +82,22 @@ class Bundle(Shown):
         Lowest rating that counts as a like. Without it, every interaction is a like.
     inputs : {"values", "likes"}
         What the model sees: the ratings themselves, or a 1 for each like and nothing else.
-    segment : sequence of str, optional
-        Profile columns that define a segment; by default the first column with few values.
     min_history : int
         Fewest interactions for the model to answer; with fewer, the next rung does.
-    blend : float
-        Weight of the next rung, in interactions (see `ladder.blend`), so that a first click moves
-        the list but does not overturn it. 0 leaves the answer to the model, which is right where
-        hardly any two people use the same items; `evaluation.measure_blends` finds out. With a
-        calibrator, the average of the probabilities orders the list; without one, that of the
-        standardized scores. The rung is called ``"history + ..."`` as long as the next one has a
-        quarter of the weight or more.
+    handover : float
+        Interactions after which the model and the next rung weigh the same (see `mix_scores`), so
+        that a first click moves the list but does not overturn it. 0 leaves the answer to the
+        model, which is right where hardly any two people use the same items;
+        `evaluation.measure_handover` finds out. With a calibrator, the average of the
+        probabilities orders the list; without one, that of the standardized scores. The rung is
+        called ``"history + ..."`` as long as the next one has a quarter of the weight or more.
     new_items : bool
         Whether to list items that nobody in the dataset has used, if they resemble the person's
         own items and the recommended ones (``"item content"``: words, tags and categories of the
         catalog; see `NewItems`). Their probability is unknown.
-    n_neighbors, min_similarity, prior : int, float, float
-        As in `Ladder`.
+    ladder : Ladder
+        Settings of the rungs below the history, such as ``Ladder(segment=["role"])``; it is fitted
+        on `dataset`, and its `like` follows from that of the bundle.
 
     Examples
     --------
@@ -106,13 +115,10 @@ class Bundle(Shown):
     calibrator: Calibrator | None = None
     like: float | None = None
     inputs: Literal["values", "likes"] = "values"
-    segment: Sequence[str] | None = None
     min_history: int = 1
-    blend: float = 4.0
+    handover: float = 4.0
     new_items: bool = True
-    n_neighbors: int = 100
-    min_similarity: float = 0.5
-    prior: float = 10.0
+    ladder: Ladder = field(default_factory=Ladder)
 
     def __post_init__(self) -> None:
         check_is_fitted(self.model, "n_items_")
@@ -120,11 +126,9 @@ class Bundle(Shown):
             raise TypeError(f"`calibrator` must be a Calibrator; got {self.calibrator!r}.")
         check_choice("inputs", self.inputs, ("values", "likes"))
         check_integer("min_history", self.min_history, minimum=1)
-        check_number("blend", self.blend, least=0)
+        check_number("handover", self.handover, least=0)
         if self.like is not None:
             check_number("like", self.like)
-        if isinstance(self.segment, str):
-            self.segment = (self.segment,)
         if self.model.n_items_ != self.dataset.n_items:
             raise ValueError(
                 "`model` must be fitted on the items of `dataset`; it knows "
@@ -178,8 +182,8 @@ class Bundle(Shown):
         The model scores one row, plus one for each item of the history to find the reasons.
         """
         check_integer("k", k, minimum=1)
-        person = self._desk.person(user, history, profile)
-        allowed = self._desk.allowed(person, exclude, only)
+        person = self._requests.person(user, history, profile)
+        allowed = self._requests.allowed(person, exclude, only)
         answer = self._answer(person)
         scores = np.where(allowed, answer.order, -np.inf)[None, :].astype(np.float32)
         items = top_k(scores, k).items[0]
@@ -240,25 +244,30 @@ class Bundle(Shown):
         """
         folder = Path(folder)
         record = read_manifest(folder, kind="bundle")
-        if record.get("format") != _FORMAT:
+        if record.get("format") not in (1, _FORMAT):
             raise ArtifactError(
-                f"{folder} must be a bundle of format {_FORMAT}; it has {record.get('format')!r}. "
-                "Read it with the version of recsys_lib that wrote it, or write it again."
+                f"{folder} must be a bundle of format 1 or {_FORMAT}; it has "
+                f"{record.get('format')!r}. Read it with the version of recsys_lib that wrote it, "
+                "or write it again."
             )
         calibrator = None
         if record["has_calibrator"]:
             calibrator = Calibrator.load(folder / "calibrator.json")
-        return cls(
-            model=models.load(folder / "model"),
-            dataset=Dataset.load(folder / "dataset"),
-            calibrator=calibrator,
-            **record["config"],
-        )
+        settings = record["config"]
+        if "ladder" in settings:
+            settings["ladder"] = Ladder(**settings["ladder"])
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # names of format 1
+            return cls(
+                model=models.load(folder / "model"),
+                dataset=Dataset.load(folder / "dataset"),
+                calibrator=calibrator,
+                **settings,
+            )
 
     def _config(self) -> dict[str, Any]:
         parts = ("model", "dataset", "calibrator")
         names = [one.name for one in dataclasses.fields(self) if one.name not in parts]
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"ladder": self.ladder.config()}
 
     @cached_property
     def _titles(self) -> pd.Index:
@@ -273,22 +282,18 @@ class Bundle(Shown):
     def _ladder(self) -> Ladder:
         # A model of ratings predicts whether a person would like an item once used; a model of
         # likes, whether they will use and like it. The lower rungs answer the model's question.
-        return Ladder(
-            like=self.like if self.inputs == "values" else None,
-            prior=self.prior,
-            n_neighbors=self.n_neighbors,
-            min_similarity=self.min_similarity,
-            segment=self.segment,
-        ).fit(self._desk.seen(self.dataset.user_items), self.dataset.users)
+        like = self.like if self.inputs == "values" else None
+        seen = self._requests.seen(self.dataset.user_items)
+        return dataclasses.replace(self.ladder, like=like).fit(seen, self.dataset.users)
 
     @cached_property
-    def _desk(self) -> Desk:
-        return Desk(dataset=self.dataset, inputs=self.inputs, like=self.like)
+    def _requests(self) -> RequestReader:
+        return RequestReader(dataset=self.dataset, inputs=self.inputs, like=self.like)
 
     def _answer(self, person: Person) -> _Answer:
         """Answer from the first rung that has something to say."""
         n = int((~self._is_new[person.seen.indices]).sum())
-        weight = n / (n + self.blend) if n >= self.min_history else 0.0
+        weight = n / (n + self.handover) if n >= self.min_history else 0.0
         if weight == 1.0:
             scores = self._placed(self.model.score(person.seen)[0], person)
             return self._said(RUNGS[0], scores, self._calibrated(scores))
@@ -298,7 +303,7 @@ class Bundle(Shown):
         if weight == 0.0:
             alike = self._alike(person, below.rung)
             if alike is not None:
-                order = blend(alike, below.rates, _EVEN, unused)
+                order = mix_scores(alike, below.rates, _EVEN, unused)
                 unknown = np.full(len(order), np.nan)
                 return self._said(RUNGS[2], order, unknown, self._shared_terms(person))
             rates = self._placed(below.rates, person)
@@ -306,7 +311,7 @@ class Bundle(Shown):
         scores = self._placed(self.model.score(person.seen)[0], person)
         rates = self._placed(below.rates, person)
         rung = f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]
-        order = blend(scores, rates, weight, unused)
+        order = mix_scores(scores, rates, weight, unused)
         probability = weight * self._calibrated(scores) + (1 - weight) * rates
         if self.calibrator is not None:
             # Probabilities must fall down the list; scores break ties.

@@ -26,7 +26,7 @@ from .metrics import parse_metric as parse_metric
 from .newcomers import OnlyItems as OnlyItems
 from .newcomers import hide_items as hide_items
 from .newcomers import list_stability as list_stability
-from .newcomers import measure_blends as measure_blends
+from .newcomers import measure_handover as measure_handover
 from .newcomers import newcomer_curve as newcomer_curve
 from .newcomers import newcomer_verdict as newcomer_verdict
 from .newcomers import reached_lengths as reached_lengths

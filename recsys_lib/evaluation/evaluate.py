@@ -11,10 +11,9 @@ from scipy import sparse
 
 from recsys_lib.artifacts import fingerprint_arrays
 from recsys_lib.checks import check_integer, check_rating_scale
-from recsys_lib.dataset import Fold
+from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.evaluation.metrics import Metric, View, parse_metrics
 from recsys_lib.evaluation.report import Report
-from recsys_lib.folds import keep_entries
 from recsys_lib.progress import track
 from recsys_lib.ranking import top_k
 
@@ -107,7 +106,7 @@ def evaluate(
             f"`metrics` must hold no rating error for a model whose scores are no ratings; "
             f"{type(model).__name__} ranks. Leave out rmse and mae."
         )
-    targets = likes(fold.targets, min_value)
+    targets = likes_of(fold.targets, min_value)
     kept = _rows_with_targets(fold.targets if rated else targets, min_value, rated)
     part, targets = fold.take(kept), targets[kept]
     ranks = np.diff(targets.indptr) > 0
@@ -258,17 +257,6 @@ def count_items(item_counts: ArrayLike | None, fold: Fold) -> NDArray[np.int64]:
             f"{counts.dtype} of shape {counts.shape}. Count with numpy.diff(train.tocsc().indptr)."
         )
     return counts.astype(np.int64)
-
-
-def likes(targets: sparse.csr_array, min_value: float | None) -> sparse.csr_array:
-    """Return the targets of at least `min_value`; None keeps every stored entry.
-
-    Examples
-    --------
-    >>> likes(sparse.csr_array([[5.0, 2.0], [0.0, 1.0]]), 4.0).toarray()
-    array([[5., 0.], [0., 0.]])
-    """
-    return targets if min_value is None else keep_entries(targets, targets.data >= min_value)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_fraction, check_integer
-from recsys_lib.dataset import Fold, Split
+from recsys_lib.dataset import Fold, Split, likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.evaluate import count_items, evaluate
 from recsys_lib.evaluation.metrics import parse_metric, parse_metrics
@@ -371,8 +371,8 @@ def evaluate_all(
     >>> evaluate_all({"four stars": GlobalMean().fit(wanted)}, split, ["rmse"])
     [Report('mean rating', rmse 1.0000, 1 users), Report('four stars', rmse 0.0000, 1 users)]
     """
-    kept = split.train.data >= (-np.inf if min_value is None else min_value)
-    counts = np.bincount(split.train.indices[kept], minlength=split.train.shape[1])
+    liked = likes_of(split.train, min_value)
+    counts = np.bincount(liked.indices, minlength=liked.shape[1])
     floors = reference_reports(
         split.test, metrics, oracles=oracles, item_counts=counts, min_value=min_value, **options
     )

@@ -179,11 +179,11 @@ def newcomer_verdict(table: pd.DataFrame, *, ladder: str, floor: str = "populari
     )
 
 
-def measure_blends(
+def measure_handover(
     scorer: Any,
     fold: Fold,
     *,
-    blends: Sequence[float] = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0),
+    handovers: Sequence[float] = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0),
     lengths: Sequence[int] = (1, 2, 5),
     metric: str = "ndcg@100",
     seed: int = 0,
@@ -196,11 +196,11 @@ def measure_blends(
 
     Parameters
     ----------
-    scorer : Blended
-        Any scorer that is a dataclass with the field ``blend``.
+    scorer : Handover
+        Any scorer that is a dataclass with the field ``handover``.
     fold : Fold
         Of validation users.
-    blends : sequence of float
+    handovers : sequence of float
         What to try.
     lengths, metric, seed, **options
         As of `newcomer_curve`.
@@ -208,13 +208,15 @@ def measure_blends(
     Returns
     -------
     Series
-        The metric, a mean over the lengths, indexed by ``blend``: ``.idxmax()`` is the one to take.
+        The metric, a mean over the lengths, indexed by ``handover``; take its ``.idxmax()``.
     """
-    scorers = {str(value): replace(scorer, blend=value) for value in blends}
+    scorers = {str(value): replace(scorer, handover=value) for value in handovers}
     table = newcomer_curve(scorers, fold, lengths=lengths, metrics=(metric,), seed=seed, **options)
     means = table.groupby("model")["value"].mean()
     return pd.Series(
-        [means[str(value)] for value in blends], pd.Index(blends, name="blend"), name=metric
+        [means[str(value)] for value in handovers],
+        pd.Index(handovers, name="handover"),
+        name=metric,
     )
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from recsys_lib.checks import check_integer
-from recsys_lib.dataset import Fold
-from recsys_lib.evaluation.evaluate import fold_fingerprint, likes
+from recsys_lib.dataset import Fold, likes_of
+from recsys_lib.evaluation.evaluate import fold_fingerprint
 from recsys_lib.evaluation.metrics import find_hits, parse_metric, recall_at_k
 from recsys_lib.evaluation.report import Report
 from recsys_lib.evaluation.statistics import Sample, summarize
@@ -355,7 +355,7 @@ def by_item_popularity(
     """
     counts = np.asarray(item_counts)
     part = fold.take(_evaluated(report, fold))
-    targets = likes(part.targets, report.protocol["min_value"])
+    targets = likes_of(part.targets, report.protocol["min_value"])
     bucket = popularity_buckets(counts, n_buckets=n_buckets)
     listed = report.items[:, :k]
     shown = bucket[listed[listed >= 0]]

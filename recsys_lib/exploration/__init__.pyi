@@ -7,7 +7,6 @@ from .groups import favorite_group as favorite_group
 from .groups import group_labels as group_labels
 from .groups import group_lift as group_lift
 from .groups import item_lift as item_lift
-from .groups import like_threshold as like_threshold
 from .groups import liking_by_group as liking_by_group
 from .groups import without_taste as without_taste
 from .vectors import flat_map as flat_map

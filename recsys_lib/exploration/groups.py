@@ -228,48 +228,6 @@ def group_lift(lift: NDArray[np.float64], groups: pd.Series) -> tuple[float, flo
     return means[0], means[1]
 
 
-def like_threshold(dataset: Dataset, wanted: float | None = None) -> float:
-    """Return the rating from which on an item counts as liked.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    wanted : float, optional
-        The threshold, in rating units. None takes the lowest rating in the upper third of the
-        scale: 7 of 1 to 10, 4 of 1 to 5.
-
-    Returns
-    -------
-    float
-        1 where the data set holds likes, not ratings: each of them counts.
-
-    Raises
-    ------
-    DataError
-        If `wanted` lies outside the scale.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> frame = pd.DataFrame({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "value": [1, 4, 5]})
-    >>> like_threshold(Dataset.from_frame(frame))
-    4.0
-    """
-    if dataset.rating_scale is None:
-        return 1.0
-    low, high = dataset.rating_scale
-    if wanted is None:
-        levels = np.unique(dataset.user_items.data)
-        # A hair lower: 2/3 of a scale from 1 to 10 is 7 on paper and may be 7.000001 in floats.
-        return float(levels[levels >= low + 2 / 3 * (high - low) - 1e-6].min(initial=high))
-    if not low < wanted <= high:
-        raise DataError(
-            f"A like must be a rating above {low:g} and up to {high:g}; got {wanted:g}. "
-            f"Try {low + 2 / 3 * (high - low):g}."
-        )
-    return float(wanted)
-
-
 def without_taste(dataset: Dataset, *, seed: int = 0) -> Dataset:
     """Return the data set with its taste taken out: the leak test for data of unknown truth.
 

@@ -18,9 +18,10 @@ from recsys_lib.checks import (
 )
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
-from recsys_lib.models.base import Arrays, Rules, check_widths, renamed
+from recsys_lib.models.base import Arrays, Rules, check_widths
 from recsys_lib.models.baselines import fit_biases
 from recsys_lib.models.neural import NeuralRecommender
+from recsys_lib.renamed import renamed
 from recsys_lib.seeding import rng_from
 
 __all__ = ["Autoencoder"]

@@ -1,8 +1,6 @@
 """The contract of a model: hyper-parameters declared once, rows in, scores out."""
 
 import dataclasses
-import functools
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,7 +35,7 @@ from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.progress import track
 from recsys_lib.ranking import TopK, top_k
 
-__all__ = ["MODELS", "Recommender", "check_rows", "check_widths", "load", "model_class", "renamed"]
+__all__ = ["MODELS", "Recommender", "check_rows", "check_widths", "load", "model_class"]
 
 Arrays = dict[str, NDArray[Any]]
 Rules = Mapping[str, Callable[[str, Any], None]]
@@ -377,41 +375,6 @@ def load(folder: Path | str) -> Recommender:
     """
     record = read_manifest(folder, kind="model")
     return model_class(record["model"])._load(Path(folder), record)
-
-
-def renamed(**names: str) -> Callable[[Kind], Kind]:
-    """Accept settings of a model by the names that they had before, with a warning.
-
-    Parameters
-    ----------
-    **names
-        Old name -> name of today.
-
-    Examples
-    --------
-    >>> from recsys_lib.models import ItemKNN
-    >>> with warnings.catch_warnings(record=True) as caught:
-    ...     warnings.simplefilter("always")
-    ...     print(ItemKNN(neighbours=5), caught[0].message)
-    ItemKNN(n_neighbors=5) `neighbours` is now called `n_neighbors`; use that name.
-    """
-
-    def decorate(kind: Kind) -> Kind:
-        create = kind.__init__
-
-        @functools.wraps(create)
-        def create_by_either_name(self: Any, **settings: Any) -> None:
-            for old in names.keys() & settings.keys():
-                message = f"`{old}` is now called `{names[old]}`; use that name."
-                warnings.warn(message, DeprecationWarning, stacklevel=2)
-                settings[names[old]] = settings.pop(old)
-            create(self, **settings)
-
-        kind.__init__ = create_by_either_name  # type: ignore[misc]
-        kind._renamed = names
-        return kind
-
-    return decorate
 
 
 def check_rows(user_items: Any, validation: Fold | None) -> sparse.csr_array:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender, renamed
+from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.baselines import Biases, answer_empty_rows, fit_biases, item_shares
 from recsys_lib.ranking import entry_rows
+from recsys_lib.renamed import renamed
 
 __all__ = ["ItemKNN", "UserKNN", "nearest_rows", "pattern", "scale_rows"]
 

@@ -6,35 +6,15 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from recsys_lib.checks import check_user_items
-from recsys_lib.dataset import Fold
+from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.models.base import Recommender
+from recsys_lib.renamed import old_names
 
-__all__ = ["OnLikes", "likes_fold", "likes_of", "on_likes"]
-
-
-def likes_of(user_items: sparse.csr_array, min_value: float) -> sparse.csr_array:
-    """Return the entries of at least `min_value`, each as a 1.
-
-    Examples
-    --------
-    >>> likes_of(sparse.csr_array([[7.0, 3.0]]), 7.0).toarray()
-    array([[1., 0.]], dtype=float32)
-    """
-    x = check_user_items(user_items).tocoo()
-    liked = x.data >= min_value
-    ones = np.ones(int(liked.sum()), dtype=np.float32)
-    return sparse.csr_array((ones, (x.row[liked], x.col[liked])), shape=x.shape)
+__all__ = ["OnLikes", "likes_of", "on_likes"]
 
 
-def likes_fold(fold: Fold, min_value: float) -> Fold:
-    """Return the users of `fold` with a like among their targets, with only their likes."""
-    targets = likes_of(fold.targets, min_value)
-    kept = np.flatnonzero(np.diff(targets.indptr))
-    fold_in = likes_of(fold.fold_in, min_value)
-    return Fold(fold_in=fold_in[kept], targets=targets[kept], users=fold.users[kept])
+__getattr__ = old_names(__name__, {"likes_fold": "recsys_lib.dataset:Fold.likes"})
 
 
 def on_likes(
@@ -88,7 +68,7 @@ class OnLikes:
             Passed on to the model's own `fit`, such as `on_epoch`.
         """
         if validation is not None:
-            validation = likes_fold(validation, self.min_value)
+            validation = validation.likes(self.min_value)
         self.model.fit(likes_of(user_items, self.min_value), validation=validation, **options)
         return self
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from recsys_lib.coldstart import Handover, ItemContent, Ladder, Rung, stack_content
 from recsys_lib.dataset import Dataset, Fold
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation import evaluate
@@ -18,15 +19,12 @@ from recsys_lib.evaluation.newcomers import (
     cut_history,
     hide_items,
     list_stability,
-    measure_blends,
+    measure_handover,
     newcomer_curve,
     newcomer_verdict,
     reached_lengths,
 )
 from recsys_lib.models import EASE, Popularity
-from recsys_lib.models.blended import Blended, Rung
-from recsys_lib.models.content import ItemContent, stack_content
-from recsys_lib.models.ladder import Ladder
 from recsys_lib.sources import load_dataset
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.synthesis import make_world
@@ -77,7 +75,7 @@ def test_the_curve_speaks_of_the_same_people_at_each_point() -> None:
 class TwoSigns:
     """Scores by a sign that finds the targets and one that does not, mixed as a ladder mixes."""
 
-    blend: float
+    handover: float
     good_is_model: bool
 
     def score_users(self, users: Any, fold_in: Any) -> Any:
@@ -85,13 +83,13 @@ class TwoSigns:
         bad = np.random.default_rng(1).random(targets.shape)
         model, below = (targets, bad) if self.good_is_model else (bad, targets)
         n = np.diff(fold_in.indptr)[:, None]
-        return (n * model + self.blend * below) / (n + self.blend)
+        return (n * model + self.handover * below) / (n + self.handover)
 
 
-def test_the_blend_that_is_measured_best_trusts_who_is_right() -> None:
+def test_the_handover_that_is_measured_best_trusts_who_is_right() -> None:
     fold = make_fold()
     model, below = (
-        measure_blends(TwoSigns(1.0, right), fold, blends=(0.0, 1.0, 50.0), metric="ndcg@5")
+        measure_handover(TwoSigns(1.0, right), fold, handovers=(0.0, 1.0, 50.0), metric="ndcg@5")
         for right in (True, False)
     )
     assert model.index.tolist() == [0.0, 1.0, 50.0]
@@ -143,7 +141,7 @@ def test_hidden_items_are_empty_columns_and_only_targets() -> None:
 
 
 def curve(data: Dataset, segment: str, l2: float, n_held: int) -> tuple[pd.DataFrame, Fold]:
-    """ndcg@100 of each rung and of the blend, for users held out, as their histories grow."""
+    """ndcg@100 of each rung and of the ladder, for users held out, as their histories grow."""
     split = strong_generalization(data, validation_users=10, test_users=n_held, fold_in=0.5, seed=0)
     assert data.users is not None
     ladder = Ladder(segment=[segment]).fit(split.train, data.users.iloc[split.train_users])
@@ -153,7 +151,7 @@ def curve(data: Dataset, segment: str, l2: float, n_held: int) -> tuple[pd.DataF
     scorers: dict[str, Any] = {
         name: Rung(name=name, ladder=ladder, users=data.users) for name in names
     }
-    scorers |= {"model": model, "blend": Blended(model=model, ladder=ladder, users=data.users)}
+    scorers |= {"model": model, "ladder": Handover(model=model, ladder=ladder, users=data.users)}
     table = newcomer_curve(scorers, split.test, lengths=LENGTHS, metrics=("ndcg@100",))
     return table, split.test
 
@@ -161,11 +159,11 @@ def curve(data: Dataset, segment: str, l2: float, n_held: int) -> tuple[pd.DataF
 def check_law(table: pd.DataFrame) -> None:
     values = table.pivot(index="n_history", columns="model", values="value")
     errors = table.pivot(index="n_history", columns="model", values="se")
-    rungs = values.drop(columns="blend")
-    assert (values["blend"] > values["popularity"]).all(), values
+    rungs = values.drop(columns="ladder")
+    assert (values["ladder"] > values["popularity"]).all(), values
     # Within the noise of the best rung; in fact it is above each where there is a history.
-    assert (values["blend"] > rungs.max(axis=1) - errors["blend"]).all(), values
-    assert (values["blend"] > rungs.max(axis=1)).loc[[2, 5]].all(), values
+    assert (values["ladder"] > rungs.max(axis=1) - errors["ladder"]).all(), values
+    assert (values["ladder"] > rungs.max(axis=1)).loc[[2, 5]].all(), values
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ from recsys_lib.exploration import (
     group_labels,
     history,
     item_lift,
-    like_threshold,
     liking_by_group,
     neighbor_agreement,
     observed_means,
@@ -137,25 +136,6 @@ def test_the_first_column_that_makes_groups_is_taken_where_none_is_named() -> No
     assert set(labels) == {"Drama", "Comedy"}
     assert set(group_labels(films[["title"]], films.index)) == {"all"}
     assert group_labels(None, films.index).tolist() == ["all"] * 60
-
-
-@pytest.mark.parametrize(("scale", "like"), [((1, 10), 7), ((1, 5), 4), ((0.5, 5), 3.5)])
-def test_a_like_is_by_default_a_rating_in_the_upper_third_of_the_scale(scale, like) -> None:
-    levels = np.arange(scale[0], scale[1] + 0.1, 0.5 if scale[0] < 1 else 1.0)
-    frame = pd.DataFrame({"user_id": 1, "item_id": np.arange(len(levels)), "value": levels})
-    dataset = Dataset.from_frame(frame, rating_scale=scale)
-    assert like_threshold(dataset) == like
-    assert like_threshold(dataset, 4.5) == 4.5
-
-
-def test_a_like_outside_the_scale_is_refused(dataset: Dataset) -> None:
-    with pytest.raises(DataError, match=r"above 1 and up to 5; got 7\. Try 3\.66667"):
-        like_threshold(dataset, 7.0)
-
-
-def test_without_a_scale_every_interaction_is_a_like(dataset: Dataset) -> None:
-    assert like_threshold(dataset.implicit(3)) == 1.0
-    assert like_threshold(dataset.implicit(3), 7.0) == 1.0
 
 
 def test_shuffling_keeps_pairs_and_histogram_and_nothing_else() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from recsys_lib.dataset import Dataset, Split
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import parse_metric
-from recsys_lib.exploration import like_threshold
 from recsys_lib.models import model_class
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.naming import did_you_mean
@@ -89,7 +88,7 @@ def pose(
         if getattr(model, "feedback", "") == "implicit":  # the neighbors answer both questions
             model = with_settings(model, {"feedback": "explicit"})
         return Question(model, split, part, metric, {"rating_scale": dataset.rating_scale})
-    like = like_threshold(dataset, like_from)
+    like = dataset.like_threshold(like_from)
     shown = model if model.predicts == "rating" else OnLikes(model=model, min_value=like)
     return Question(shown, split, part, metric, {"min_value": like})
 

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from recsys_lib.coldstart import ItemContent, NewItems, WithNewItems, stack_content
+from recsys_lib.coldstart.content import ContentRidge
 from recsys_lib.evaluation import OnlyItems, evaluate, hide_items
 from recsys_lib.models import EASE
-from recsys_lib.models.content import ItemContent, stack_content
-from recsys_lib.models.content_ridge import ContentRidge
-from recsys_lib.models.new_items import NewItems, WithNewItems
 from recsys_lib.sources import load_dataset
 
 ITEMS = pd.DataFrame(

@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_user_items
+from recsys_lib.coldstart.content import ContentRidge, ItemContent
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.content import ItemContent
-from recsys_lib.models.content_ridge import ContentRidge
-
-__all__ = ["NewItems", "WithNewItems"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.dataset import Dataset
+from recsys_lib.coldstart.profile import is_null, tags_of
+from recsys_lib.dataset import Dataset, likes_of
 from recsys_lib.errors import DataError
-from recsys_lib.models.profile_columns import is_null, tags_of
 from recsys_lib.naming import find_id, find_ids
 
-__all__ = ["Desk", "History", "Person"]
+__all__ = ["History", "Person", "RequestReader"]
 
 #: Item ids, or ratings by item id.
 History: TypeAlias = Sequence[Any] | Mapping[Any, float] | pd.Series
@@ -50,7 +50,7 @@ class Person:
 
 
 @dataclass(kw_only=True)
-class Desk:
+class RequestReader:
     """Turns requests into rows of a dataset.
 
     Parameters
@@ -142,14 +142,7 @@ class Desk:
 
     def seen(self, used: sparse.csr_array) -> sparse.csr_array:
         """Return the part of a row that the model sees."""
-        if self.inputs == "values":
-            return used
-        liked = used.data >= (-np.inf if self.like is None else self.like)
-        kept = used.tocoo()
-        return sparse.csr_array(
-            (np.ones(int(liked.sum()), np.float32), (kept.row[liked], kept.col[liked])),
-            shape=used.shape,
-        )
+        return used if self.inputs == "values" else likes_of(used, self.like)
 
     def allowed(
         self, person: Person, exclude: Iterable[Any], only: Iterable[Any] | None

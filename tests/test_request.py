@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib.bundle import Bundle
+from recsys_lib.coldstart import Ladder
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError, NotFittedError
 from recsys_lib.models import EASE, BiasedSVD, Blend, ItemKNN
@@ -104,7 +105,7 @@ def test_a_profile_is_a_mapping_or_a_series_and_a_year_is_no_date(bundle: Bundle
     since = pd.to_datetime(["2020-01-01", "2020-01-01", "2021-01-01"])
     users = pd.DataFrame({"role": ["dev", "ops", "dev"], "since": since}, index=[1, 2, 3])
     dataset = Dataset.from_frame(FRAME, users=users)
-    known = dataclasses.replace(bundle, dataset=dataset, segment="role")
+    known = dataclasses.replace(bundle, dataset=dataset, ladder=Ladder(segment="role"))
     wanted = known.recommend(profile={"role": "dev"})
     pd.testing.assert_frame_equal(known.recommend(profile=pd.Series({"role": "dev"})), wanted)
     with pytest.raises(DataError, match=r"`profile\['since'\]` must be a value that some user"):

@@ -1,4 +1,4 @@
-"""The cold-start ladder as scorers, whole and rung by rung, for evaluation."""
+"""From the ladder to the model: scorers whose lists move with the first interactions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_choice, check_nonnegative, check_user_items
+from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.ladder import Ladder, blend, each_profile_once
-
-__all__ = ["Blended", "Rung", "rungs_of"]
+from recsys_lib.renamed import renamed
 
 _RUNGS = ("profile neighbors", "segment popularity", "popularity")
 
 
+@renamed(blend="handover")
 @dataclass(kw_only=True)
-class Blended:
+class Handover:
     """Score users by their history, backed by their profile while the history is short.
 
     Parameters
@@ -30,9 +30,9 @@ class Blended:
         Fitted on training users only, where it is to be measured.
     users : DataFrame, optional
         Profiles of all users of the dataset, in the order of its positions.
-    blend : float
-        How many interactions the ladder counts for; see `ladder.blend`. 0 leaves it to the model
-        as soon as there is an interaction.
+    handover : float
+        Interactions after which the model and the ladder weigh the same; see `mix_scores`. 0 leaves
+        it to the model as soon as there is an interaction.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class Blended:
     >>> likes = sparse.csr_array([[1, 0, 0], [1, 0, 0], [0, 1, 1]], dtype="float32")
     >>> users = pd.DataFrame({"role": ["ops", "ops", "dev", "dev"]})
     >>> ladder = Ladder(n_neighbors=1).fit(likes, users[:3])
-    >>> scorer = Blended(model=Popularity().fit(likes), ladder=ladder, users=users)
+    >>> scorer = Handover(model=Popularity().fit(likes), ladder=ladder, users=users)
     >>> scorer.score_users(np.array([3]), sparse.csr_array((1, 3))).shape
     (1, 3)
     """
@@ -48,7 +48,7 @@ class Blended:
     model: Recommender
     ladder: Ladder
     users: pd.DataFrame | None = field(default=None, repr=False)
-    blend: float = 4.0
+    handover: float = 4.0
 
     def score_users(
         self, users: NDArray[np.integer], fold_in: sparse.csr_array
@@ -66,19 +66,19 @@ class Blended:
         -------
         ndarray of shape (n_rows, n_items), float32
         """
-        check_nonnegative("blend", self.blend)
+        check_nonnegative("handover", self.handover)
         x = check_user_items(fold_in, n_items=self.model.n_items_)
         scores = self.model.score(x)
-        rates = each_profile_once(lambda one: self.ladder.answer(one).rates, self.users, users)
+        rates = _each_profile_once(lambda one: self.ladder.answer(one).rates, self.users, users)
         for row, below in enumerate(rates):
             used = x.indices[x.indptr[row] : x.indptr[row + 1]]
             n = len(used)
-            weight = n / (n + self.blend) if n else 0.0
+            weight = n / (n + self.handover) if n else 0.0
             if weight == 1.0:
                 continue
             unused = np.ones(x.shape[1], dtype=bool)
             unused[used] = False
-            scores[row] = blend(scores[row], below, weight, unused)
+            scores[row] = mix_scores(scores[row], below, weight, unused)
         return scores
 
 
@@ -114,18 +114,15 @@ class Rung:
     ) -> NDArray[np.float32]:
         """Return the rates of the rung, of shape (n_rows, n_items), float32."""
         check_choice("name", self.name, _RUNGS)
-        return np.array(each_profile_once(self._rates, self.users, users), dtype=np.float32)
+        return np.array(_each_profile_once(self._rates, self.users, users), dtype=np.float32)
 
     def _rates(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
+        if self.name == "profile neighbors":
+            return self.ladder.answer(profile).rates
         segments = self.ladder.segments_
-        rungs: dict[str, Callable[[], NDArray[np.float64]]] = {
-            "profile neighbors": lambda: self.ladder.answer(profile).rates,
-            "segment popularity": lambda: (
-                self.ladder.rates_.overall_ if segments is None else segments.score(profile)
-            ),
-            "popularity": lambda: self.ladder.rates_.overall_,
-        }
-        return rungs[self.name]()
+        if self.name == "popularity" or segments is None:
+            return self.ladder.rates_.overall_
+        return segments.score(profile)
 
 
 def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Rung]:
@@ -145,7 +142,65 @@ def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Run
     there = {
         "popularity": ladder.rates_,
         "segment popularity": ladder.segments_,
-        "profile neighbors": ladder.neighbours_,
+        "profile neighbors": ladder.neighbors_,
     }
     names: list[Any] = [name for name, rung in there.items() if rung is not None]
     return {name: Rung(name=name, ladder=ladder, users=users) for name in names}
+
+
+def _each_profile_once(
+    answer: Callable[[Mapping[str, Any]], NDArray[np.float64]],
+    users: pd.DataFrame | None,
+    positions: NDArray[np.integer[Any]],
+) -> list[NDArray[np.float64]]:
+    """Return `answer` for each user's profile, computed once per distinct profile."""
+    if users is None:
+        return [answer({})] * len(positions)
+    profiles = users.iloc[np.asarray(positions, dtype=np.int64)].to_dict("records")
+    keys = [repr(profile) for profile in profiles]
+    known = {
+        key: answer(profile) for key, profile in dict(zip(keys, profiles, strict=True)).items()
+    }
+    return [known[key] for key in keys]
+
+
+def mix_scores(
+    scores: NDArray[np.floating[Any]],
+    rates: NDArray[np.floating[Any]],
+    weight: float,
+    candidates: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Return one order from a model's scores and a rung's rates, each standardized.
+
+    Parameters
+    ----------
+    scores, rates : ndarray of shape (n_items,), float
+        On scales of their own.
+    weight : float
+        Of the scores, in [0, 1].
+    candidates : ndarray of shape (n_items,), bool
+        Items that may be listed; mean and standard deviation are taken over these.
+
+    Returns
+    -------
+    ndarray of shape (n_items,), float32
+
+    Notes
+    -----
+    The weight n / (n + h) after n interactions counts the rung as h interactions, so that the list
+    moves smoothly from one to the other. With h = 4 the mix was better than either at 1, 2, 5
+    and 10 interactions, for EASE on likes, on MovieLens 100K and on the default world.
+
+    Examples
+    --------
+    >>> scores, rates = np.array([9.0, 0.0, 3.0]), np.array([0.1, 0.3, 0.2])
+    >>> mix_scores(scores, rates, 0.5, np.ones(3, dtype=bool)).round(2)
+    array([ 0.06,  0.08, -0.13], dtype=float32)
+    """
+    parts = []
+    for values in (scores, rates):
+        among = np.asarray(values, dtype=np.float64)[candidates]
+        spread = among.std() if among.size else 0.0
+        center = among.mean() if among.size else 0.0
+        parts.append((values - center) / spread if spread > 0 else np.zeros(len(values)))
+    return np.asarray(weight * parts[0] + (1 - weight) * parts[1], dtype=np.float32)

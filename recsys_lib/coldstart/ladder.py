@@ -1,8 +1,8 @@
-"""Cold start: recommendations from similar profiles, a segment, or everyone.
+"""The cold-start ladder: rates of likes in the nearest group with enough evidence.
 
-These answer from a *profile*, not from a row of interactions, so they stand beside the contract of
-`Recommender` rather than under it. All three are the same estimate over ever wider groups, the
-weighted share of likes, each shrunk toward the next wider one:
+It answers from a *profile*, not from a row of interactions, so it stands beside the contract of
+`Recommender` rather than under it. Every rung is the same estimate over an ever wider group, the
+weighted share of likes, shrunk toward that of the next wider one:
 
     rate_i = (sum_u w_u likes_ui + m * parent_i) / (sum_u w_u trials_ui + m)
 
@@ -10,18 +10,120 @@ where w are the neighbors, the members of the segment, or everybody.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
-from recsys_lib.checks import check_integer, check_is_fitted, check_positive
-from recsys_lib.models.like_rates import LikeRates
-from recsys_lib.models.profile_space import ProfileSpace
+from recsys_lib.checks import (
+    check_integer,
+    check_is_fitted,
+    check_positive,
+    check_user_items,
+)
+from recsys_lib.coldstart.profile import ProfileSpace, is_null
 
-__all__ = ["LikeRates", "ProfileNeighbors", "ProfileRegression", "SegmentPopularity"]
+_MAX_SEGMENTS = 50
+
+
+@dataclass(kw_only=True)
+class LikeRates:
+    """Share of likes of each item among some users, shrunk toward a wider group.
+
+    Parameters
+    ----------
+    like : float or None
+        Ratings of at least this are likes, and only those who rated an item count as its trials:
+        the rate estimates whether somebody would like the item once they use it. None for implicit
+        feedback: every stored entry is a like and every user a trial, so that the rate estimates
+        whether somebody uses the item.
+    prior : float
+        Strength m of the shrinkage, in users; must be positive.
+
+    Attributes
+    ----------
+    likes_, trials_ : csr_array of shape (n_users, n_items), float32
+        Indicators of likes, and of ratings (of nothing where `like` is None).
+    overall_ : ndarray of shape (n_items,), float64
+        Rates among all users.
+
+    Examples
+    --------
+    >>> ratings = sparse.csr_array([[5.0, 2.0], [4.0, 0.0], [5.0, 5.0]], dtype="float32")
+    >>> LikeRates(like=4.0, prior=1.0).fit(ratings).overall_.round(2)
+    array([0.95, 0.6 ])
+    """
+
+    like: float | None = None
+    prior: float = 10.0
+    likes_: sparse.csr_array = field(init=False, repr=False, compare=False)
+    trials_: sparse.csr_array = field(init=False, repr=False, compare=False)
+    overall_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+
+    def fit(self, user_items: sparse.csr_array) -> Self:
+        """Count likes and trials.
+
+        Parameters
+        ----------
+        user_items : csr_array of shape (n_users, n_items)
+
+        Returns
+        -------
+        Self
+        """
+        check_positive("prior", self.prior)
+        x = check_user_items(user_items)
+        ones = np.ones(x.nnz, dtype=np.float32)
+        self.trials_ = sparse.csr_array((ones, x.indices, x.indptr), shape=x.shape)
+        liked = ones if self.like is None else (x.data >= self.like).astype(np.float32)
+        self.likes_ = sparse.csr_array((liked, x.indices, x.indptr), shape=x.shape)
+        everybody = np.ones(x.shape[0])
+        likes = self._sum(self.likes_, everybody)
+        trials = self._trials(everybody)
+        mean = likes.sum() / max(trials.sum(), 1.0)
+        self.overall_ = (likes + self.prior * mean) / (trials + self.prior)
+        return self
+
+    def rates(
+        self,
+        weights: NDArray[np.float64],
+        parent: NDArray[np.float64] | None = None,
+        prior: float | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the rates among users weighted by `weights`, shrunk toward `parent`.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_users,)
+            Not negative; 0 leaves a user out.
+        parent : ndarray of shape (n_items,), optional
+            Rates of the wider group; by default those of everybody.
+        prior : float, optional
+            Strength of the shrinkage; by default that of the class.
+
+        Returns
+        -------
+        ndarray of shape (n_items,), float64
+            In [0, 1].
+        """
+        check_is_fitted(self, "overall_")
+        parent = self.overall_ if parent is None else parent
+        prior = self.prior if prior is None else prior
+        likes = self._sum(self.likes_, weights) + prior * parent
+        return np.asarray(likes / (self._trials(weights) + prior), dtype=np.float64)
+
+    def _trials(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.like is None:
+            return np.full(self.trials_.shape[1], weights.sum())
+        return self._sum(self.trials_, weights)
+
+    @staticmethod
+    def _sum(matrix: sparse.csr_array, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        chosen = np.flatnonzero(weights)
+        return np.asarray(matrix[chosen].T @ weights[chosen], dtype=np.float64)
 
 
 @dataclass(kw_only=True)
@@ -92,7 +194,7 @@ class ProfileNeighbors:
         self.space_ = ProfileSpace.of(users, self.columns)
         return self
 
-    def neighbours(
+    def neighbors(
         self, profile: Mapping[str, Any], *, leave_out: int | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the positions of the users nearest to `profile` and their similarities.
@@ -133,7 +235,7 @@ class ProfileNeighbors:
         ----------
         profile : mapping of column name to value
         leave_out : int, optional
-            As of `neighbours`.
+            As of `neighbors`.
         parent : ndarray of shape (n_items,), optional
             What few neighbors are shrunk toward; by default the rates of everybody.
 
@@ -142,7 +244,7 @@ class ProfileNeighbors:
         ndarray of shape (n_items,), float64
             In [0, 1]; without neighbors the `parent`.
         """
-        return self.rates_among(*self.neighbours(profile, leave_out=leave_out), parent)
+        return self.rates_among(*self.neighbors(profile, leave_out=leave_out), parent)
 
     def rates_among(
         self,
@@ -150,7 +252,7 @@ class ProfileNeighbors:
         similarity: NDArray[np.float64],
         parent: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """Return the rates among users that `neighbours` found; see `score`."""
+        """Return the rates among users that `neighbors` found; see `score`."""
         return self.rates.rates(_scatter(near, similarity, self.rates), parent, self.prior)
 
 
@@ -319,7 +421,7 @@ class SegmentPopularity:
         same = np.ones(len(self.users_), dtype=bool)
         for column in self.columns:
             value = profile.get(column)
-            if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+            if is_null(value):
                 return np.empty(0, dtype=np.int64)
             same &= (self.users_[column] == value).fillna(False).to_numpy(dtype=bool)
         return np.flatnonzero(same)
@@ -338,6 +440,156 @@ class SegmentPopularity:
         """
         members = self.members(profile)
         return self.rates.rates(_scatter(members, np.ones(len(members)), self.rates))
+
+
+class RungAnswer(NamedTuple):
+    """The answer of a rung.
+
+    Attributes
+    ----------
+    rung : str
+        ``"profile neighbors"``, ``"segment popularity"`` or ``"popularity"``.
+    rates : ndarray of shape (n_items,), float64
+        Estimated probability of a like, in [0, 1].
+    because : str
+        What the group shares with the person, such as ``"role=ops"``.
+    """
+
+    rung: str
+    rates: NDArray[np.float64]
+    because: str
+
+
+@dataclass(kw_only=True)
+class Ladder:
+    """Similar profiles, else the segment, else everyone.
+
+    Each rung is shrunk toward the next, so that a small group moves the list a little and a large
+    one decides it; neighbors toward a regression on the profile, in which everybody speaks who
+    shares a part of it.
+
+    Parameters
+    ----------
+    like : float, optional
+        Of `LikeRates`.
+    prior : float
+        Of `LikeRates`.
+    n_neighbors, min_similarity : int, float
+        Of `ProfileNeighbors`; with no user as near as that the segment answers.
+    segment : sequence of str, optional
+        Of `SegmentPopularity`; by default the first column of text with 2 to 50 values.
+    l2 : float
+        Of `ProfileRegression`.
+
+    Attributes
+    ----------
+    rates_ : LikeRates
+    neighbors_ : ProfileNeighbors or None
+        None where there are no profiles, or none that can be compared.
+    regression_ : ProfileRegression or None
+        None where there are no neighbors.
+    segments_ : SegmentPopularity or None
+        None where there are no profiles, or no column makes a segment.
+
+    Examples
+    --------
+    >>> users = pd.DataFrame({"role": ["ops", "ops", "dev"], "years": [1, 2, 9]})
+    >>> likes = sparse.csr_array([[1, 0], [1, 0], [0, 1]], dtype="float32")
+    >>> ladder = Ladder(n_neighbors=1, min_similarity=0.6).fit(likes, users)
+    >>> [ladder.answer(p).rung for p in ({"role": "dev", "years": 8}, {"role": "dev"}, {})]
+    ['profile neighbors', 'segment popularity', 'popularity']
+    """
+
+    like: float | None = None
+    prior: float = 10.0
+    n_neighbors: int = 100
+    min_similarity: float = 0.5
+    segment: Sequence[str] | None = None
+    l2: float = 20.0
+    rates_: LikeRates = field(init=False, repr=False, compare=False)
+    neighbors_: ProfileNeighbors | None = field(init=False, repr=False, compare=False)
+    regression_: ProfileRegression | None = field(init=False, repr=False, compare=False)
+    segments_: SegmentPopularity | None = field(init=False, repr=False, compare=False)
+
+    def config(self) -> dict[str, Any]:
+        """Return the settings by name, without those that `fit` learns."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.init}
+
+    def fit(self, user_items: sparse.csr_array, users: pd.DataFrame | None = None) -> Self:
+        """Fit on users with known profiles.
+
+        Parameters
+        ----------
+        user_items : csr_array of shape (n_users, n_items)
+        users : DataFrame of n_users rows, optional
+            Profiles, in the order of the rows.
+
+        Returns
+        -------
+        Self
+        """
+        self.rates_ = LikeRates(like=self.like, prior=self.prior).fit(user_items)
+        self.neighbors_ = self.regression_ = self.segments_ = None
+        if users is None or users.columns.empty:
+            return self
+        columns = [self.segment] if isinstance(self.segment, str) else self.segment
+        columns = _segment_columns(users) if columns is None else columns
+        if len(columns):
+            self.segments_ = SegmentPopularity(rates=self.rates_, columns=columns).fit(users)
+        found = ProfileNeighbors(
+            rates=self.rates_, n_neighbors=self.n_neighbors, min_similarity=self.min_similarity
+        )
+        try:
+            self.neighbors_ = found.fit(users)
+        except ValueError:  # no column can be compared: this ladder lacks the rung
+            return self
+        space = self.neighbors_.space_
+        self.regression_ = ProfileRegression(rates=self.rates_, space=space, l2=self.l2).fit()
+        return self
+
+    def answer(self, profile: Mapping[str, Any], *, leave_out: int | None = None) -> RungAnswer:
+        """Return the answer of the first rung that has evidence for this profile.
+
+        Parameters
+        ----------
+        profile : mapping of column name to value
+            May be incomplete or empty.
+        leave_out : int, optional
+            Position of the user whose profile it is; they are not their own neighbor.
+
+        Returns
+        -------
+        RungAnswer
+
+        Raises
+        ------
+        DataError
+            If a value is of the wrong kind, or a category that no user has.
+        """
+        check_is_fitted(self, "rates_")
+        if self.neighbors_ is not None and self.regression_ is not None and profile:
+            near, similarity = self.neighbors_.neighbors(profile, leave_out=leave_out)
+            if len(near):
+                parent = self.regression_.score(profile)
+                rates = self.neighbors_.rates_among(near, similarity, parent)
+                shared = self.neighbors_.space_.shared(profile, near)
+                return RungAnswer("profile neighbors", rates, shared)
+        if self.segments_ is None or not len(self.segments_.members(profile)):
+            return RungAnswer("popularity", self.rates_.overall_, "")
+        shared = ", ".join(f"{name}={profile[name]}" for name in self.segments_.columns)
+        return RungAnswer("segment popularity", self.segments_.score(profile), shared)
+
+
+def _segment_columns(users: pd.DataFrame) -> list[str]:
+    """Return the first column of text with few values, and enough users for each."""
+    for name in users.select_dtypes(exclude=["number"]).columns:
+        values = users[name].dropna()
+        n_values = values.astype(str).nunique()
+        if not values.map(pd.api.types.is_scalar).all():
+            continue  # lists of tags make no segment
+        if 2 <= n_values <= min(_MAX_SEGMENTS, max(2, len(users) // 5)):
+            return [str(name)]
+    return []
 
 
 def _scatter(

@@ -10,17 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import normalize
 
-from recsys_lib.checks import check_positive, check_user_items
-from recsys_lib.models.profile_columns import is_null, is_tags, tags_of
-
-__all__ = ["ItemContent", "stack_content"]
+from recsys_lib.checks import check_nonnegative, check_positive, check_user_items
+from recsys_lib.coldstart.profile import is_null, is_tags, label_matrix, tags_of
 
 _WORD = re.compile(r"[^\W_]{2,}")
 # Words that stand in more than this share of the items tell none of them apart.
 _MAX_SHARE = 0.5
 # Commas in these part no tags.
 _TEXT = ("title", "description", "abstract", "text")
+# Of the conjugate gradients: relative to the length of the right-hand side.
+_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,21 +185,114 @@ def stack_content(
     return sparse.csr_array(sparse.vstack([x, users], format="csr"))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ContentRidge:
+    r"""Predict a model's scores of unused items from its scores of similar ones.
+
+    The scores s of a person, less their mean, are regressed on the content F of the items in use,
+
+    .. math:: \min_w \|F w - s\|^2 + \lambda \|w - a t\|^2,
+
+    and every item, new ones included, gets F w. A map from content to the latent factors of a model
+    [1]_ is the same thing from the other side: where scores are linear in it, as :math:`x B`
+    of EASE in the columns of B, or the output of a decoder in its rows, regressing the columns and
+    then scoring with what comes out is regressing the scores. So nothing is learned in advance, and
+    it works with every model.
+
+    Terms with little support are shrunk not to zero but to similarity: t is the content of what the
+    person used, and a how much the scores go with it, by least squares, times `trust`.
+
+    Parameters
+    ----------
+    content : ItemContent
+        Of all items.
+    known : ndarray of shape (n_items,), bool
+        Items in use, whose scores are meaningful.
+    l2 : float
+        The penalty, in items; must be positive.
+    trust : float
+        In likeness, >= 0. Scores are noisy, which makes least squares give it too little.
+
+    Notes
+    -----
+    By conjugate gradients: about 20 products with F for a row, 20 ms for 17,000 items with 200,000
+    terms in all.
+
+    References
+    ----------
+    .. [1] Z. Gantner, L. Drumond, C. Freudenthaler, S. Rendle, L. Schmidt-Thieme, "Learning
+       Attribute-to-Feature Mappings for Cold-Start Recommendations", ICDM 2010.
+
+    Examples
+    --------
+    >>> content = ItemContent.of(pd.DataFrame({"track": ["A", "A", "B", "B", "A", "B"]}))
+    >>> known = np.array([True, True, True, True, False, False])
+    >>> ridge = ContentRidge(content=content, known=known, l2=1.0)
+    >>> ridge.score(np.array([[3.0, 5.0, 1.0, 1.0, 0.0, 0.0]], dtype="float32")).round(1)
+    array([[3.5, 3.5, 1.5, 1.5, 3.5, 1.5]], dtype=float32)
+    """
+
+    content: ItemContent
+    known: NDArray[np.bool_]
+    l2: float = 3.0
+    trust: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_positive("l2", self.l2)
+        check_nonnegative("trust", self.trust)
+        n_items = self.content.features.shape[0]
+        if np.shape(self.known) != (n_items,):
+            raise ValueError(
+                f"`known` must mark which of the {n_items} items are in use; got shape "
+                f"{np.shape(self.known)}. Take both from one catalog."
+            )
+
+    def score(
+        self, scores: NDArray[np.floating], alike: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the scores that the content predicts for every item.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_rows, n_items)
+            Of a model; those of new items are ignored.
+        alike : ndarray of shape (n_rows, n_items), optional
+            Similarity to each person's history (`ItemContent.score`); zeros if unknown.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_items), float32
+        """
+        in_use = np.flatnonzero(self.known)
+        said = np.array(scores, dtype=np.float32)
+        leaning = np.zeros_like(said)
+        if alike is not None:
+            leaning = self._slope(said[:, in_use], alike[:, in_use]) * alike
+        features = self.content.features[in_use]
+        rest = (said - leaning)[:, in_use].T
+        mean = rest.mean(axis=0)
+        ridge = Ridge(alpha=self.l2, fit_intercept=False, solver="sparse_cg", tol=_TOLERANCE)
+        weights = ridge.fit(features, rest - mean).coef_.reshape(rest.shape[1], -1).T
+        mapped = (self.content.features @ weights + mean).T
+        return np.asarray(mapped + leaning, dtype=np.float32)
+
+    def _slope(self, said: NDArray[np.float32], alike: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return how much the scores go with likeness, not below zero, one number a row."""
+        alike = alike - alike.mean(axis=1, keepdims=True)
+        spread = (alike**2).sum(axis=1)
+        together = ((said - said.mean(axis=1, keepdims=True)) * alike).sum(axis=1)
+        slope = np.divide(together, spread, out=np.zeros_like(spread), where=spread > 0)
+        return np.asarray(self.trust * np.maximum(slope, 0.0), dtype=np.float32)[:, None]
+
+
 def _weighed_terms(values: pd.Series, name: str) -> tuple[sparse.csr_array, pd.Index]:
     """Return the terms of one column, those that link items and no more, weighed by rarity."""
-    lists = _terms_of(values, name)
-    rows = np.repeat(np.arange(len(values)), [len(one) for one in lists])
-    terms = pd.Series([term for one in lists for term in one], dtype=object)
-    codes, known = pd.factorize(terms)
-    shape = (len(values), len(known))
-    counts = sparse.csr_array((np.ones(len(codes), dtype=np.float32), (rows, codes)), shape=shape)
-    counts.sum_duplicates()
-    counts.data[:] = 1.0
-    spread = np.bincount(counts.indices, minlength=shape[1])
+    counts, terms = label_matrix(_terms_of(values, name))
+    spread = np.bincount(counts.indices, minlength=len(terms))
     # A term of one item links it to nothing; one of most items, to everything.
     kept = np.flatnonzero((spread > 1) & (spread <= max(_MAX_SHARE * len(values), 2)))
     weights = np.log1p(len(values) / spread[kept]).astype(np.float32)
-    return sparse.csr_array(counts[:, kept] @ sparse.diags_array(weights)), pd.Index(known)[kept]
+    return sparse.csr_array(counts[:, kept] @ sparse.diags_array(weights)), terms[kept]
 
 
 def _terms_of(values: pd.Series, name: str) -> list[list[str]]:
@@ -217,6 +312,6 @@ def _terms_of(values: pd.Series, name: str) -> list[list[str]]:
 
 
 def _unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
-    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    return sparse.csr_array(sparse.diags_array(scale.astype(np.float32)) @ matrix, dtype=np.float32)
+    """Return rows of length one, float32; `normalize` takes no empty matrix."""
+    matrix = matrix.astype(np.float32)
+    return normalize(matrix) if min(matrix.shape) else matrix

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys_lib.errors import DataError
-from recsys_lib.models.cold_start import (
+from recsys_lib.coldstart.ladder import (
     LikeRates,
     ProfileNeighbors,
     ProfileRegression,
     SegmentPopularity,
 )
-from recsys_lib.models.profile_space import ProfileSpace
+from recsys_lib.coldstart.profile import ProfileSpace
+from recsys_lib.errors import DataError
 
 RATINGS = sparse.csr_array(np.array([[9, 0, 3], [8, 2, 0], [0, 9, 9], [0, 8, 0]], dtype=np.float32))
 USERS = pd.DataFrame(
@@ -102,7 +102,7 @@ def test_users_as_near_as_the_last_neighbor_count_too_in_any_order() -> None:
     for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
         rates = LikeRates().fit(RATINGS[order])
         model = ProfileNeighbors(rates=rates, n_neighbors=1).fit(users.iloc[order])
-        near, similarity = model.neighbours({"role": "ops"})
+        near, similarity = model.neighbors({"role": "ops"})
         assert sorted(np.array(order)[near]) == [0, 2, 3]
         assert similarity.tolist() == [1.0, 1.0, 1.0]
 
@@ -110,9 +110,9 @@ def test_users_as_near_as_the_last_neighbor_count_too_in_any_order() -> None:
 def test_a_user_is_no_neighbor_of_their_own_and_far_ones_are_none() -> None:
     rates = LikeRates().fit(RATINGS)
     model = ProfileNeighbors(rates=rates, columns=["role", "years"]).fit(USERS)
-    near, _ = model.neighbours({"role": "ops", "years": 0.0}, leave_out=0)
+    near, _ = model.neighbors({"role": "ops", "years": 0.0}, leave_out=0)
     assert near.tolist() == [1]
-    assert len(model.neighbours({"role": "dev"}, leave_out=2)[0]) == 0
+    assert len(model.neighbors({"role": "dev"}, leave_out=2)[0]) == 0
 
 
 def test_a_segment_is_everybody_with_the_same_values() -> None:

@@ -9,8 +9,6 @@ from scipy import sparse
 from recsys_lib.checks import check_user_items
 from recsys_lib.models.base import Recommender
 
-__all__ = ["leave_one_out_gains"]
-
 
 def leave_one_out_gains(
     model: Recommender,

@@ -1,0 +1,338 @@
+"""Profiles: numbers, categories and tags, compared by Gower's coefficient and coded as numbers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from recsys_lib.errors import DataError
+
+# A column of names or postal codes says nothing by being equal: with fewer users a value than
+# this on average, or more values than that, it is left out of the comparison.
+_MIN_USERS_PER_VALUE = 5.0
+_MAX_VALUES = 1000
+# Each value coded is a number for every user: a column with more values is only compared.
+_MAX_CODED = 100
+_SEPARATORS = ("|", ";", ", ")
+# What users share: the columns in which they are on average at least this similar.
+_SHARED = 0.75
+
+
+class _Column(Protocol):
+    """The interface of a profile column of any kind."""
+
+    def similarity(self, value: Any) -> NDArray[np.float64]:
+        """Return the similarity of each user to a value, in [0, 1]; 0 where it is unknown."""
+        ...
+
+    def features(self) -> NDArray[np.float64]:
+        """Return the users coded, as deviations from the mean; 0 where a value is unknown."""
+        ...
+
+    def encode(self, value: Any) -> NDArray[np.float64]:
+        """Return one value coded as `features`; null is the mean, 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Number:
+    name: str
+    values: NDArray[np.float64]
+    span: float
+
+    def similarity(self, value: Any) -> NDArray[np.float64]:
+        near = 1.0 - np.minimum(np.abs(self.values - self._number(value)) / self.span, 1.0)
+        return np.nan_to_num(near, nan=0.0)
+
+    def features(self) -> NDArray[np.float64]:
+        return np.nan_to_num(self._scaled(self.values), nan=0.0)[:, None]
+
+    def encode(self, value: Any) -> NDArray[np.float64]:
+        number = np.nan if is_null(value) else self._number(value)
+        # Nobody is farther than the farthest user, so a slip of a digit cannot run away.
+        inside = np.clip(number, np.nanmin(self.values), np.nanmax(self.values))
+        return np.nan_to_num(self._scaled(np.array([inside])), nan=0.0)
+
+    def _scaled(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((numbers - np.nanmean(self.values)) / np.nanstd(self.values))
+
+    def _number(self, value: Any) -> float:
+        try:
+            return float(value)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"`profile[{self.name!r}]` must be a number, as in the profiles; got {value!r}."
+            ) from error
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """A category, of which each user has one at most, or a set of tags."""
+
+    name: str
+    members: sparse.csr_array
+    levels: pd.Index
+    labels_of: Callable[[Any], list[Any]]
+
+    def similarity(self, value: Any) -> NDArray[np.float64]:
+        query = self._query(value)
+        shared = self.members @ query
+        either = np.diff(self.members.indptr) + query.sum() - shared
+        return np.asarray(shared / np.maximum(either, 1.0), dtype=np.float64)
+
+    @cached_property
+    def _positions(self) -> dict[Any, int]:
+        return {level: position for position, level in enumerate(self.levels)}
+
+    @cached_property
+    def _known(self) -> NDArray[np.bool_]:
+        return np.asarray(np.diff(self.members.indptr) > 0)
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        return np.asarray(self.members.sum(axis=0) / max(int(self._known.sum()), 1))
+
+    @property
+    def _n_coded(self) -> int:
+        return len(self.levels) if len(self.levels) <= _MAX_CODED else 0
+
+    def features(self) -> NDArray[np.float64]:
+        if not self._n_coded:
+            return np.zeros((self.members.shape[0], 0))
+        coded: NDArray[np.float64] = self.members.toarray()
+        coded[self._known] -= self._shares
+        return coded
+
+    def encode(self, value: Any) -> NDArray[np.float64]:
+        if is_null(value) or not self._n_coded:
+            return np.zeros(self._n_coded)
+        return self._query(value) - self._shares
+
+    def _query(self, value: Any) -> NDArray[np.float64]:
+        query = np.zeros(len(self.levels))
+        for label in self.labels_of(value):
+            if not pd.api.types.is_scalar(label) or label not in self._positions:
+                raise self._unknown(label)
+            query[self._positions[label]] = 1.0
+        return query
+
+    def _unknown(self, value: Any) -> DataError:
+        shown = ", ".join(repr(level) for level in self.levels[:10])
+        more = f" and {len(self.levels) - 10} more" if len(self.levels) > 10 else ""
+        return DataError(
+            f"`profile[{self.name!r}]` must be a value that some user has; got {value!r}. Known: "
+            f"{shown}{more}. Leave the column out where it is not known."
+        )
+
+
+@dataclass(frozen=True)
+class ProfileSpace:
+    """The profiles of users, ready for similarity queries.
+
+    The similarity is the mean over the columns of a similarity in [0, 1] for each [1]_: of numbers
+    one minus the difference over the range, of categories whether they are equal, of sets of tags
+    the shared ones over all of either (Jaccard). A column unknown on either side adds nothing, so
+    that half a profile has a similarity of at most one half.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The columns compared.
+    n_users : int
+
+    References
+    ----------
+    .. [1] J. C. Gower, "A general coefficient of similarity and some of its properties",
+       Biometrics 27(4), 1971, section 3.
+
+    Examples
+    --------
+    >>> users = pd.DataFrame({"role": ["ops", "dev"], "years": [2, 10], "tags": ["a|b", "b"]})
+    >>> ProfileSpace.of(users).similarity({"role": "ops", "years": 6, "tags": ["b"]}).round(2)
+    array([0.67, 0.5 ])
+    """
+
+    columns: tuple[str, ...]
+    n_users: int
+    _parts: tuple[_Column, ...]
+
+    @classmethod
+    def of(cls, users: pd.DataFrame, columns: Sequence[str] | None = None) -> Self:
+        """Prepare the columns of a table of profiles.
+
+        Parameters
+        ----------
+        users : DataFrame of n_users rows
+            Numbers; text or categories; tags as lists or as text with ``|``, ``;`` or ``, ``.
+        columns : sequence of str, optional
+            Which to compare; by default all but those that nearly identify the user.
+
+        Returns
+        -------
+        ProfileSpace
+
+        Raises
+        ------
+        ValueError
+            If a column is unknown, or none can be compared.
+        """
+        absent = [column for column in columns or () if column not in users.columns]
+        if absent:
+            raise ValueError(
+                f"`columns` must be among those of the profiles, {list(users.columns)}; got "
+                f"{absent}. Name some of these."
+            )
+        names = [str(column) for column in (users.columns if columns is None else columns)]
+        parts = {name: _prepare(users[name], name, forced=columns is not None) for name in names}
+        kept = {name: part for name, part in parts.items() if part is not None}
+        if not kept:
+            raise ValueError(
+                f"`users` must have a column that can be compared; {list(users.columns)} are empty "
+                "or nearly name the user. Name columns with `columns`."
+            )
+        return cls(columns=tuple(kept), n_users=len(users), _parts=tuple(kept.values()))
+
+    def similarity(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Return the similarity of each user to one profile.
+
+        Parameters
+        ----------
+        profile : mapping of column name to value
+            Columns that are not compared are ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_users,), float64
+            In [0, 1].
+
+        Raises
+        ------
+        DataError
+            If a value is of the wrong kind, or a category that no user has.
+        """
+        total = np.zeros(self.n_users)
+        for name, part in zip(self.columns, self._parts, strict=True):
+            value = profile.get(name)
+            if not is_null(value):
+                total += part.similarity(value)
+        return np.asarray(total / len(self.columns), dtype=np.float64)
+
+    def features(self) -> NDArray[np.float64]:
+        """Return the profiles as numbers: deviations from the mean, 0 where a value is unknown.
+
+        Returns
+        -------
+        ndarray of shape (n_users, n_features), float64
+            Numbers in standard deviations; an indicator for each category and tag, less its share.
+        """
+        return np.hstack([part.features() for part in self._parts])
+
+    def encode(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Return one profile as `features` has them.
+
+        Parameters
+        ----------
+        profile : mapping of column name to value
+
+        Returns
+        -------
+        ndarray of shape (n_features,), float64
+
+        Raises
+        ------
+        DataError
+            As of `similarity`.
+        """
+        values = [profile.get(name) for name in self.columns]
+        pairs = zip(self._parts, values, strict=True)
+        return np.concatenate([part.encode(value) for part, value in pairs])
+
+    def shared(self, profile: Mapping[str, Any], users: NDArray[np.int64]) -> str:
+        """Describe what most of some users share with a profile: ``"role=ops, years=6"``.
+
+        Parameters
+        ----------
+        profile : mapping of column name to value
+        users : ndarray of int64
+            Positions.
+
+        Returns
+        -------
+        str
+            The columns in which these users are on average at least three quarters similar.
+        """
+        said = []
+        for name, part in zip(self.columns, self._parts, strict=True):
+            value = profile.get(name)
+            if not is_null(value) and part.similarity(value)[users].mean() >= _SHARED:
+                said.append(f"{name}={_plain_text(value)}")
+        return ", ".join(said)
+
+
+def _prepare(values: pd.Series, name: str, *, forced: bool) -> _Column | None:
+    """Return a column ready for comparison; None if it carries no information."""
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
+        numbers = values.to_numpy(np.float64, na_value=np.nan)
+        present = numbers[np.isfinite(numbers)]
+        span = float(np.ptp(present)) if len(present) else 0.0
+        return _Number(name, numbers, span) if span > 0 else None
+    labels_of = tags_of
+    if not is_tags(values):
+        few = values.nunique() <= min(_MAX_VALUES, max(2.0, len(values) / _MIN_USERS_PER_VALUE))
+        if not (few or forced):
+            return None
+        labels_of = _only_label
+    members, levels = label_matrix([[] if is_null(one) else labels_of(one) for one in values])
+    return _Labels(name, members, levels, labels_of) if len(levels) else None
+
+
+def label_matrix(lists: Sequence[list[Any]]) -> tuple[sparse.csr_array, pd.Index]:
+    """Return which row has which label, as ones, and the labels as they first appear."""
+    levels = list(dict.fromkeys(chain.from_iterable(lists)))
+    encoder = MultiLabelBinarizer(classes=levels, sparse_output=True)
+    members = sparse.csr_array(encoder.fit_transform(lists), dtype=np.float64)
+    members.sort_indices()
+    # As objects: an index of times would also find a year that is typed as text.
+    return members, pd.Index(levels, dtype=object)
+
+
+def _only_label(value: Any) -> list[Any]:
+    return [value]
+
+
+def is_tags(values: pd.Series) -> bool:
+    """Return whether a column holds several tags per row: lists, or text with separators."""
+    present = values.dropna()
+    if present.empty:
+        return False
+    if present.dtype == object and present.map(lambda one: not pd.api.types.is_scalar(one)).all():
+        return True
+    if not isinstance(present.dtype, pd.StringDtype):
+        return False
+    return any(present.str.contains(sign, regex=False).mean() > 0.1 for sign in _SEPARATORS)
+
+
+def tags_of(value: Any) -> list[Any]:
+    """Return the tags of one cell: the elements of a list, or the parts of a text."""
+    if not isinstance(value, str):
+        tags = [value] if pd.api.types.is_scalar(value) else list(value)
+        return [tag for tag in tags if not is_null(tag)]
+    sign = next((sign for sign in _SEPARATORS if sign in value), None)
+    return [tag.strip() for tag in value.split(sign)] if sign else [value.strip()]
+
+
+def is_null(value: Any) -> bool:
+    """Return whether a value is unknown; a list of tags, even an empty one, is known."""
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def _plain_text(value: Any) -> str:
+    """Return a value as a person would write it: tags with bars between them."""
+    return str(value) if pd.api.types.is_scalar(value) else "|".join(str(one) for one in value)
