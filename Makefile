@@ -6,11 +6,12 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Stamps of the two installations: what a run needs, and on top of it what tests need.
+# Stamps of the installations: what a run needs, and on top of it what tests and the site need.
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
+SITE := $(VENV)/.site
 
-.PHONY: help run test lint lab notebooks pins bench clean
+.PHONY: help run test lint lab notebooks pins bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +41,11 @@ pins: $(INSTALLED) ## Measure the pinned numbers again, over five seeds
 bench: $(TOOLS) ## Measure speed and memory, as ratios to a reference
 	$(BIN)/python -m pytest -q -s $(wildcard tests/benchmarks/bench_*.py)
 
+docs: $(SITE) ## Build the site with guides, notebooks and reference into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs -d docs/_build/doctrees . docs/_build/html
+
 clean: ## Remove caches, prepared data and the runs made by make; runs with other names stay
-	rm -rf runs/lab runs/default runs/bench* runs/pins-* build dist *.egg-info
+	rm -rf runs/lab runs/default runs/bench* runs/pins-* build dist *.egg-info docs/_build docs/api
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find data/prepared -mindepth 1 -not -name .gitkeep -delete
 	find recsys_lib tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -76,3 +80,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 $(TOOLS): $(INSTALLED)
 	@echo "Installing what tests need into $(VENV)"
 	$(call install,dev)
+
+$(SITE): $(INSTALLED)
+	@echo "Installing what the site needs into $(VENV)"
+	$(call install,docs)
