@@ -7,11 +7,12 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 LOCK := requirements.lock
 BIN := $(VENV)/bin
-# Stamps of the two installations: what a run needs, and on top of it what tests need.
+# Stamps of the installations: what a run needs, and on top of it what tests and the site need.
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
+SITE := $(VENV)/.site
 
-.PHONY: help run test lint lab notebooks pins oldest bench clean
+.PHONY: help run test lint lab notebooks pins oldest bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +47,11 @@ oldest: ## Test with the oldest versions that pyproject.toml promises, in an env
 bench: $(TOOLS) ## Measure speed and memory, as ratios to a reference
 	$(BIN)/python -m pytest -q -s $(wildcard tests/benchmarks/bench_*.py)
 
+docs: $(SITE) ## Build the site with guides, notebooks and reference into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs -d docs/_build/doctrees . docs/_build/html
+
 clean: ## Remove caches, prepared data and the runs made by make; runs with other names stay
-	rm -rf runs/lab runs/default runs/bench* runs/pins-* build dist *.egg-info
+	rm -rf runs/lab runs/default runs/bench* runs/pins-* build dist *.egg-info docs/_build docs/api
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find data/prepared -mindepth 1 -not -name .gitkeep -delete
 	find recsys_lib tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -82,3 +86,7 @@ $(INSTALLED): $(LOCK) pyproject.toml
 $(TOOLS): $(INSTALLED)
 	@echo "Installing what tests need into $(VENV)"
 	$(call install,dev)
+
+$(SITE): $(INSTALLED)
+	@echo "Installing what the site needs into $(VENV)"
+	$(call install,docs)

@@ -31,7 +31,7 @@ def asked(extra: str | None) -> list[Requirement]:
 
 
 def test_the_lock_pins_every_package_at_a_version_that_the_project_admits() -> None:
-    for requirement in asked("dev"):
+    for requirement in [*asked("dev"), *asked("docs")]:
         version = PINNED.get(canonicalize_name(requirement.name))
         assert version, f"{requirement.name} is not in requirements.lock"
         assert requirement.specifier.contains(version), f"{requirement} but {version} is pinned"
@@ -75,7 +75,7 @@ def test_make_installs_the_run_first_and_the_tools_of_tests_on_top() -> None:
     assert rules["$(TOOLS)"].strip() == "$(INSTALLED)"
     assert make.count("-c $(LOCK) -e '.[$(1)]'") == 2
     assert re.search(r"^LOCK := requirements\.lock$", make, re.M)
-    assert set(re.findall(r"call install,(\w+)", make)) == {"sql", "dev"}
+    assert set(re.findall(r"call install,(\w+)", make)) == {"sql", "dev", "docs"}
 
 
 def test_conda_makes_the_environment_that_make_test_makes() -> None:
@@ -87,3 +87,14 @@ def test_conda_makes_the_environment_that_make_test_makes() -> None:
     assert tuple(map(int, python.split("=")[1].split("."))) >= tuple(map(int, lowest.split(".")))
     assert "pip" in plain
     assert pip == ["-c requirements.lock", "-e .[dev]"]
+
+
+def test_one_version_in_the_package_the_project_and_the_citation() -> None:
+    package = (ROOT / "recsys_lib" / "__init__.py").read_text(encoding="utf-8")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    latest = re.search(r"^## \[(\d[\d.]+)\] - (\S+)$", changes, re.M)
+    assert latest is not None
+    assert f'__version__ = "{PROJECT["version"]}"' in package
+    assert (citation["version"], str(citation["date-released"])) == latest.groups()
+    assert PROJECT["version"] == latest[1]

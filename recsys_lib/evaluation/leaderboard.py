@@ -26,7 +26,7 @@ from recsys_lib.models import GlobalMean, Popularity
 from recsys_lib.ranking import negative_log_likelihood, top_k
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis import Truth
-from recsys_lib.synthesis.prediction import hidden_chance
+from recsys_lib.synthesis.oracle import hidden_chance
 
 #: Names of the rows that need no model, and of those that know the truth; see `reference_reports`.
 FLOORS = ("random", "popularity", "mean rating")

@@ -24,8 +24,8 @@ _WELCOME = """# Start here
 The notebooks are run in order, for each reads what earlier ones have written. Open one and choose
 *Run › Run All Cells*. What it writes goes to the folder `runs/{run}`.
 
-[README](../README.md) · [Your own data](../docs/doors.md) · [How a notebook is
-written](../docs/notebooks.md)
+[README](../README.md) · [Your own data](../docs/loading.md) · [How a notebook is
+written](../docs/writing_notebooks.md)
 """
 _CODE = """from recsys_lib.pipeline.lab import overview
 

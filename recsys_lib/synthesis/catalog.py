@@ -1,6 +1,7 @@
 """The catalog of labs: latent factors, popularity, and what people see of a lab."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,72 @@ from numpy.typing import NDArray
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.settings import WorldSettings
 from recsys_lib.synthesis.taste import LEVELS, TRACKS, item_level, item_track
-from recsys_lib.synthesis.titles import lab_titles
 
 __all__ = ["Catalog", "make_catalog"]
 
 _VARIANTS = (0.30, 0.30, 0.20, 0.12, 0.08)  # share of lab numbers with 1, 2, ... 5 variants
 _MINUTES = ((45, 60, 60, 90), (60, 90, 90, 120), (90, 120, 120, 180))  # by level
+_DATA = Path(__file__).with_name("data")
+
+
+def _texts(file: str) -> dict[str, list[str]]:
+    """Return the texts under each key of a data file, which has a key, a tab and a text a line."""
+    found: dict[str, list[str]] = {}
+    for line in (_DATA / file).read_text(encoding="utf-8").splitlines():
+        key, text = line.split("\t")
+        found.setdefault(key, []).append(text)
+    return found
+
+
+# Topics by track, and forms of a title by level; made up, and no product of anybody.
+_TOPICS, _FORMS = _texts("topics.txt"), _texts("title_forms.txt")
+
+
+def lab_titles(
+    tracks: list[str], levels: list[int], numbers: list[int], rng: np.random.Generator
+) -> list[str]:
+    """Return one distinct title per lab; labs of one number share their topic.
+
+    Parameters
+    ----------
+    tracks : list of str
+        Track of each lab.
+    levels : list of int
+        Position of each lab's level, 0 to 2.
+    numbers : list of int
+        Which labs are variants of one another; a number belongs to one track.
+    rng : numpy.random.Generator
+        Shuffles topics and forms.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> len(set(lab_titles(["NET"] * 3, [0, 0, 2], [1, 1, 2], rng)))
+    3
+    """
+    topic_of: dict[int, str] = {}
+    left = {track: list(rng.permutation(topics)) for track, topics in _TOPICS.items()}
+    used: dict[str, int] = {}
+    titles = []
+    for track, level, number in zip(tracks, levels, numbers, strict=True):
+        if number not in topic_of:
+            if not left[track]:  # more labs than topics: a second edition of the track
+                left[track] = list(rng.permutation(_TOPICS[track]))
+            topic_of[number] = left[track].pop()
+        titles.append(_fresh_title(topic_of[number], level, used, rng))
+    return titles
+
+
+def _fresh_title(topic: str, level: int, used: dict[str, int], rng: np.random.Generator) -> str:
+    """Return a title form of this level that is new for the topic, or a numbered part."""
+    forms = [form.format(topic) for form in rng.permutation(np.array(_FORMS[LEVELS[level]]))]
+    title = min(forms, key=lambda form: used.get(form, 0))
+    used[title] = used.get(title, 0) + 1
+    return title if used[title] == 1 else f"{title}, Part {used[title]}"
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,81 @@
 """Draw users in blocks, each with its own random streams, so that adding users changes no one."""
 
+import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lib.seeding import rng_from
-from recsys_lib.synthesis.catalog import Catalog
-from recsys_lib.synthesis.exposure import arrival_keys, chosen, draw_counts
-from recsys_lib.synthesis.profiles import Profiles
+from recsys_lib.synthesis.catalog import Catalog, make_catalog
 from recsys_lib.synthesis.settings import WorldSettings
-from recsys_lib.synthesis.taste import affinity, on_sphere
+from recsys_lib.synthesis.taste import Profiles, affinity, all_profiles, on_sphere
 
-__all__ = ["BLOCK", "Crowd", "Taken", "draw_crowd", "latent_ratings", "true_signal"]
+__all__ = ["BLOCK", "Blueprint", "Crowd"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 BLOCK = 1024
 """Users per block. Blocks are always drawn whole and then cut, so that a world's last people are
 the same whether or not others follow."""
 
-Floats = NDArray[np.float64]
+DEMO_USER = "nle"
+"""The login of the demonstration's user: position 0 of every world."""
+
+# A name is an initial, a consonant, a vowel (three letters, always) and one of a list of distinct
+# endings: so each pair (head, ending) is another string. The letters avoid words one would not
+# like to be called, and no ending is empty, so that the demo user is the only one of three letters.
+_INITIALS = tuple("bcdefgjklmnprstvyz")
+_CONSONANTS = tuple("bdgklmnrvz")
+_VOWELS = tuple("aeiou")
+_SYLLABLES = tuple(c + v for c in "bdgklmnrsvz" for v in _VOWELS)
+_CODAS = tuple("klmnrs")
+_HEADS = [
+    i + c + v
+    for i in _INITIALS
+    for c in _CONSONANTS
+    for v in _VOWELS
+    if i != c and c + v != "ni" and i + c + v not in ("kla", "sla")
+]
+_COMMON = [
+    *_CODAS,
+    *_SYLLABLES[::2],
+    *(a + b for a in _SYLLABLES[::3] for b in ("n", "r", "s")),
+]
+_RARE = sorted({a + b for a in _SYLLABLES for b in (*_CODAS, *_SYLLABLES)} - set(_COMMON))
+CAPACITY = 1 + len(_HEADS) * (len(_COMMON) + len(_RARE))
+"""How many users can have a name."""
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What the people of a world are drawn from: its settings, and what follows from them."""
+
+    settings: WorldSettings
+    catalog: Catalog
+    profiles: Profiles
+
+    @classmethod
+    def of(cls, settings: WorldSettings) -> Self:
+        """Return the blueprint of some settings; it does not depend on the number of users."""
+        profiles = all_profiles(settings.latent_dim, settings.profile_strength)
+        return cls(settings, make_catalog(settings), profiles)
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks hold all users."""
+        return -(-self.settings.n_users // BLOCK)
+
+    def in_world(self, block: int) -> int:
+        """Return how many users of a block are in the world: all, except in the last block."""
+        return min(BLOCK, self.settings.n_users - block * BLOCK)
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """One block of users.
+    """One block of users, with the labs they took, by user and in order of arrival.
 
     Attributes
     ----------
@@ -34,44 +86,31 @@ class Crowd:
         How generous each one is, N(0, 1).
     n_taken : ndarray of shape (BLOCK,), int64
         How many labs each one takes.
-    """
-
-    profile: NDArray[np.int64]
-    tastes: Floats
-    bias: Floats
-    n_taken: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Taken:
-    """The labs that a block of users took, in order.
-
-    Attributes
-    ----------
-    rows, items : ndarray of shape (n_taken,), int64
-        Row in the block, ascending, and position in the catalog.
-    signal, latent : ndarray of shape (n_taken,)
+    rows, items : ndarray of shape (sum of n_taken,), int64
+        Row in the block, ascending, and position in the catalog, of each lab taken.
+    signal, latent : ndarray of shape (sum of n_taken,)
         The true signal of each pair, and the latent rating (signal and noise).
     keys : ndarray of shape (BLOCK, n_items)
         Arrival of every lab; the rest of the order tells what was looked at next.
     """
 
-    rows: NDArray[np.int64]
-    items: NDArray[np.int64]
+    profile: Ints
+    tastes: Floats
+    bias: Floats
+    n_taken: Ints
+    rows: Ints
+    items: Ints
     signal: Floats
     latent: Floats
     keys: Floats
 
 
-def draw_crowd(
-    settings: WorldSettings, profiles: Profiles, block: int, stream: str = "users"
-) -> Crowd:
-    """Draw the users of a block.
+def draw_crowd(plan: Blueprint, block: int, stream: str = "users") -> Crowd:
+    """Draw the users of a block, the labs they take and their latent ratings.
 
     Parameters
     ----------
-    settings : WorldSettings
-    profiles : Profiles
+    plan : Blueprint
     block : int
         Which block.
     stream : str
@@ -81,34 +120,46 @@ def draw_crowd(
     Returns
     -------
     Crowd
+
+    Notes
+    -----
+    The noise of every pair is drawn, taken or not: worlds that differ in selection alone then
+    hold the same opinions, differently observed.
     """
-    seed, part = settings.seed, str(block)
-    profile = profiles.draw(rng_from(seed, stream, "profile", part).random(BLOCK))
-    spread = rng_from(seed, stream, "taste", part).standard_normal((BLOCK, settings.latent_dim))
-    counts = draw_counts(
-        rng_from(seed, stream, "activity", part).standard_normal(BLOCK),
-        settings.ratings_per_user,
-        settings.activity_spread,
-        settings.min_ratings,
-        settings.max_ratings,
-    )
-    if block == 0 and stream == "users":
-        counts[0] = _demo_count(settings)
-    return Crowd(
-        profile=profile,
-        tastes=on_sphere(profiles.means[profile] + spread),
-        bias=rng_from(seed, stream, "bias", part).standard_normal(BLOCK),
-        n_taken=counts,
-    )
+    settings, catalog, profiles = plan.settings, plan.catalog, plan.profiles
+
+    def rng(what: str) -> np.random.Generator:
+        return rng_from(settings.seed, stream, what, str(block))
+
+    profile = profiles.draw(rng("profile").random(BLOCK))
+    spread = rng("taste").standard_normal((BLOCK, settings.latent_dim))
+    tastes = on_sphere(profiles.means[profile] + spread)
+    bias = rng("bias").standard_normal(BLOCK)
+    n_taken = _counts(settings, rng("activity").standard_normal(BLOCK))
+    if block == 0 and stream == "users":  # the demo user: a little above the mean
+        wanted = max(8, round(1.5 * settings.ratings_per_user))
+        n_taken[0] = min(max(wanted, settings.min_ratings), settings.max_ratings)
+    signal = _true_signal(settings, catalog, tastes, bias)
+    latent = rng("noise").standard_normal(signal.shape)
+    latent *= settings.noise_sd
+    latent += signal
+    log_rates = catalog.log_weight + settings.selection * signal
+    if settings.selection_on_rating:
+        log_rates += settings.selection_on_rating * latent
+    keys = arrival_keys(log_rates, rng("arrival"))
+    rows, items = chosen(keys, n_taken)
+    pairs = rows, items
+    return Crowd(profile, tastes, bias, n_taken, *pairs, signal[pairs], latent[pairs], keys)
 
 
-def _demo_count(settings: WorldSettings) -> int:
-    """Return the history length of the demo user: a little above the mean."""
-    wanted = max(8, round(1.5 * settings.ratings_per_user))
-    return min(max(wanted, settings.min_ratings), settings.max_ratings)
+def _counts(settings: WorldSettings, normals: Floats) -> Ints:
+    """Return log-normal numbers of labs, with the mean of the settings before they are clipped."""
+    spread = settings.activity_spread
+    counts = np.exp(np.log(settings.ratings_per_user) - 0.5 * spread**2 + spread * normals)
+    return np.clip(np.rint(counts), settings.min_ratings, settings.max_ratings).astype(np.int64)
 
 
-def true_signal(settings: WorldSettings, catalog: Catalog, tastes: Floats, bias: Floats) -> Floats:
+def _true_signal(settings: WorldSettings, catalog: Catalog, tastes: Floats, bias: Floats) -> Floats:
     r"""Return the signal of every pair.
 
     .. math:: s_{ui} = \sqrt{v_b}\,(b_u + b_i)/\sqrt2 + \sqrt{v_f}\,\langle p_u, q_i\rangle/\sqrt K
@@ -133,30 +184,144 @@ def true_signal(settings: WorldSettings, catalog: Catalog, tastes: Floats, bias:
     return signal
 
 
-def latent_ratings(
-    settings: WorldSettings, catalog: Catalog, crowd: Crowd, block: int, stream: str = "users"
-) -> Taken:
-    """Draw which labs the users of a block take, and their latent ratings.
+def arrival_keys(log_rates: Floats, rng: np.random.Generator) -> Floats:
+    r"""Return when each lab would be taken: the smallest keys of a row come first.
+
+    Parameters
+    ----------
+    log_rates : ndarray of shape (n_users, n_items)
+        Log propensities; a constant per row changes nothing.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of shape (n_users, n_items), float64
+        Logarithms of exponential arrival times with these rates, that is minus
+        :math:`\eta + \mathrm{Gumbel}`.
 
     Notes
     -----
-    The noise of every pair is drawn, taken or not: worlds that differ in selection alone then
-    hold the same opinions, differently observed.
+    The first to arrive is ``i`` with probability :math:`e^{\eta_i}/\sum_j e^{\eta_j}`, and so on
+    among the rest: sorting the keys is a Plackett-Luce draw without replacement [1]_.
+
+    References
+    ----------
+    .. [1] J. I. Yellott, "The Relationship between Luce's Choice Axiom, Thurstone's Theory of
+       Comparative Judgment, and the Double Exponential Distribution", J. Math. Psych. 15 (1977);
+       W. Kool et al., "Stochastic Beams and Where to Find Them", ICML 2019, eq. 5-7.
     """
-    seed, part = settings.seed, str(block)
-    signal = true_signal(settings, catalog, crowd.tastes, crowd.bias)
-    latent = rng_from(seed, stream, "noise", part).standard_normal(signal.shape)
-    latent *= settings.noise_sd
-    latent += signal
-    log_rates = catalog.log_weight + settings.selection * signal
-    if settings.selection_on_rating:
-        log_rates += settings.selection_on_rating * latent
-    keys = arrival_keys(log_rates, rng_from(seed, stream, "arrival", part))
-    rows, items = chosen(keys, crowd.n_taken)
-    return Taken(
-        rows=rows,
-        items=items,
-        signal=signal[rows, items],
-        latent=latent[rows, items],
-        keys=keys,
-    )
+    keys = rng.standard_exponential(log_rates.shape)
+    np.log(keys, out=keys)
+    keys -= log_rates
+    return keys
+
+
+def chosen(keys: Floats, counts: Ints) -> tuple[Ints, Ints]:
+    """Return the cells with the ``counts[u]`` smallest keys of each row, in order of arrival.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_users, n_items)
+    counts : ndarray of shape (n_users,), int
+        At most n_items each.
+
+    Returns
+    -------
+    rows, items : ndarray of shape (sum of counts,), int64
+        Rows ascend; within a row the first item arrived first.
+
+    Examples
+    --------
+    >>> chosen(np.array([[0.3, 0.1, 0.2]]), np.array([2]))
+    (array([0, 0]), array([1, 2]))
+    """
+    order = np.argsort(keys, axis=1)
+    rows, places = np.nonzero(np.arange(keys.shape[1]) < counts[:, None])
+    return rows, order[rows, places]
+
+
+def inclusion_probabilities(log_rates: Floats, counts: NDArray[np.integer]) -> Floats:
+    r"""Return how likely each item is among the first ``counts[u]`` arrivals of its row.
+
+    Parameters
+    ----------
+    log_rates : ndarray of shape (n_users, n_items)
+        Log propensities.
+    counts : ndarray of shape (n_users,), int
+        At most n_items each.
+
+    Returns
+    -------
+    ndarray of shape (n_users, n_items)
+        Each row sums to its count.
+
+    Notes
+    -----
+    Arrivals until a time :math:`\tau` are independent, :math:`1 - e^{-w_i\tau}`, and :math:`\tau`
+    is solved for so that the expected number is the count. Against the exact draw the error is of
+    the order of 1 over the count; 40 bisections of n_users x n_items exponentials.
+
+    Examples
+    --------
+    >>> inclusion_probabilities(np.zeros((1, 4)), np.array([2])).round(3)
+    array([[0.5, 0.5, 0.5, 0.5]])
+    """
+    rates = np.exp(log_rates - log_rates.max(axis=1, keepdims=True))
+    wanted = np.asarray(counts, dtype=float)[:, None]
+    low, high = np.full_like(wanted, -20.0), np.full_like(wanted, 60.0)
+    for _ in range(40):
+        middle = (low + high) / 2
+        few = (-np.expm1(-rates * np.exp(middle))).sum(axis=1, keepdims=True) < wanted
+        low, high = np.where(few, middle, low), np.where(few, high, middle)
+    return np.asarray(-np.expm1(-rates * np.exp((low + high) / 2)))
+
+
+def login_names(n_users: int, seed: int = 0) -> NDArray[np.object_]:
+    """Return one login name per user; the first is the demo user, ``nle``.
+
+    Parameters
+    ----------
+    n_users : int
+        At most `CAPACITY`.
+    seed : int
+        Names of the same seed agree as far as both lists reach.
+
+    Returns
+    -------
+    ndarray of shape (n_users,), object
+        Distinct lower-case strings of 3 to 7 letters. Like their people they are made up.
+
+    Raises
+    ------
+    ValueError
+        If there are more users than names.
+
+    Examples
+    --------
+    >>> login_names(3)[0], len(set(login_names(5000)))
+    ('nle', 5000)
+    """
+    if n_users > CAPACITY:
+        raise ValueError(
+            f"`n_users` must be at most {CAPACITY:,}, the number of login names; got {n_users:,}."
+        )
+    rng = rng_from(seed, "users", "names")
+    heads, common, rare = (np.array(part, dtype=object) for part in (_HEADS, _COMMON, _RARE))
+    names = np.empty(n_users, dtype=object)
+    names[:1] = DEMO_USER
+    start = 1
+    for endings in (common, rare):  # short names first, long ones where those run out
+        codes = _scattered(len(heads) * len(endings), n_users - start, rng)
+        picked = heads[codes % len(heads)] + endings[codes // len(heads)]
+        names[start : start + len(codes)] = picked
+        start += len(codes)
+    return names
+
+
+def _scattered(size: int, count: int, rng: np.random.Generator) -> Ints:
+    """Return the first `count` terms of a walk over `size` codes that repeats none."""
+    step = int(size * 0.618) + int(rng.integers(0, size // 10))
+    while math.gcd(step, size) != 1:
+        step += 1
+    offset = int(rng.integers(size))
+    return (offset + step * np.arange(max(0, min(count, size)), dtype=np.int64)) % size

@@ -1,18 +1,24 @@
 """Oracles: the best possible scores, given the full truth or only a user's history."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_choice, check_positive, check_user_items
 from recsys_lib.dataset import Fold
-from recsys_lib.synthesis.evidence import Evidence, Predictors, predictors
-from recsys_lib.synthesis.posterior import taste_posterior
-from recsys_lib.synthesis.prediction import hidden_chance, predict
-from recsys_lib.synthesis.sphere import Gaussian, mixture_moments, sphere_moments
+from recsys_lib.synthesis.posterior import (
+    Evidence,
+    Gaussian,
+    Likelihood,
+    mixture_moments,
+    sphere_moments,
+    taste_posterior,
+)
 from recsys_lib.synthesis.truth import Among, Truth
 
 __all__ = [
@@ -25,26 +31,146 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+
+_NODES, _WEIGHTS = hermegauss(7)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_MOST = 4.0  # log rate from which on a lab has been taken for sure
+
+
+class Predictive(NamedTuple):
+    """Posterior predictive quantities of each user and lab; arrays of shape (n_rows, n_items).
+
+    Attributes
+    ----------
+    signal, variance : ndarray
+        Of the signal, as for a lab that the user is told to try.
+    hidden : ndarray
+        About the probability that the lab was taken, given that it is not among those shown.
+    taken_signal, taken_variance : ndarray
+        Of the signal, given that the lab was taken all the same.
+    rate : ndarray
+        Expected arrivals by the time of the user's clock, at the posterior's mean.
+    """
+
+    signal: Floats
+    variance: Floats
+    hidden: Floats
+    taken_signal: Floats
+    taken_variance: Floats
+    rate: Floats
+
+
+def hidden_chance(rate: Floats, share: float) -> Floats:
+    """Return P(taken | not shown) at a known rate.
+
+    Parameters
+    ----------
+    rate : ndarray
+        Expected arrivals by the time of the user's clock.
+    share : float
+        Share of each history that is shown, in (0, 1]. Where that is all of it, what counts is
+        what comes next, and the rate itself is returned.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> hidden_chance(np.array([0.1, 50.0]), 0.8).round(3)
+    array([0.021, 1.   ])
+    """
+    if share == 1:
+        return rate
+    taken = -np.expm1(-rate)
+    return np.asarray((1 - share) * taken / (1 - share * taken))
+
+
+def predict(found: Gaussian, likelihood: Likelihood) -> Predictive:
+    r"""Integrate over a posterior of users.
+
+    Parameters
+    ----------
+    found : Gaussian
+        Posterior of n rows.
+    likelihood : Likelihood
+
+    Returns
+    -------
+    Predictive
+
+    Notes
+    -----
+    Signal and log rate of a lab are jointly Gaussian under the posterior. That a lab was taken
+    speaks for a high rate, and so for a high signal: the log rate is weighted by the chance of
+    being taken and hidden (7 Gauss-Hermite nodes), and the signal follows by regression on it.
+    Ratings that are held out are ratings of labs that were taken, so this, and not the plain
+    posterior, is what they are distributed by.
+    """
+    signals, rates = likelihood.signal.rows, likelihood.log_rate.rows
+    signal, log_rate = likelihood.signal.at(found.mean), likelihood.log_rate.at(found.mean)
+    variance = _quadratic(found.covariance, signals, signals)
+    spread = np.sqrt(_quadratic(found.covariance, rates, rates))
+    hidden, first, second = (np.zeros_like(signal) for _ in range(3))
+    for node, weight in zip(_NODES, _WEIGHTS, strict=True):
+        rate = np.exp(np.minimum(log_rate + node * spread, _MOST))
+        chance = weight * hidden_chance(rate, likelihood.share)
+        hidden += chance
+        first += node * chance
+        second += node**2 * chance
+    first /= hidden
+    second = second / hidden - first**2
+    slope = _quadratic(found.covariance, signals, rates) / spread
+    left = variance + slope**2 * (second - 1.0)
+    return Predictive(
+        signal=signal,
+        variance=variance,
+        hidden=hidden,
+        taken_signal=signal + slope * first,
+        taken_variance=np.maximum(left, 0.0),
+        rate=np.exp(np.minimum(log_rate, _MOST)),
+    )
+
+
+def _quadratic(covariance: Floats, left: Floats, right: Floats) -> Floats:
+    """``left_i' C_u right_i`` for each user and item."""
+    products = (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
+    return np.asarray(covariance.reshape(len(covariance), -1) @ products.T)
+
+
 By = Literal["rating", "like", "exposure", "liked_exposure"]
 
 # Of a like, for who has shown none yet: the oracles need a share of the history above 0.
 _NOT_YET = 0.2
-_BY = ("rating", "like", "exposure", "liked_exposure")
 _ROWS = 1024
 
 
-def _check(oracle: Any) -> None:
-    check_choice("by", oracle.by, _BY)
-    check_choice("among", oracle.among, ("all", "taken"))
-    check_positive("share", oracle.share)
-    if oracle.share > 1:
-        raise ValueError(f"`share` must be at most 1; got {oracle.share!r}.")
-    if hasattr(oracle, "evidence"):
-        check_choice("evidence", oracle.evidence, ("ratings", "likes", "interactions"))
+@dataclass(frozen=True)
+class _Oracle:
+    """What all oracles are asked for."""
+
+    truth: Truth
+    by: By = "rating"
+    _: KW_ONLY
+    share: float = 0.8
+    min_value: float = 7.0
+    among: Among = "taken"
+
+    def __post_init__(self) -> None:
+        check_choice("by", self.by, ("rating", "like", "exposure", "liked_exposure"))
+        check_choice("among", self.among, ("all", "taken"))
+        check_positive("share", self.share)
+        if self.share > 1:
+            raise ValueError(f"`share` must be at most 1; got {self.share!r}.")
+
+    @property
+    def predicts(self) -> str:
+        """Whether the scores are in rating units."""
+        return "rating" if self.by == "rating" else "rank"
 
 
 @dataclass(frozen=True)
-class OmniscientOracle:
+class OmniscientOracle(_Oracle):
     r"""The best possible scores when every user's taste is known.
 
     Parameters
@@ -79,20 +205,6 @@ class OmniscientOracle:
     (3, 20)
     """
 
-    truth: Truth
-    by: By = "rating"
-    share: float = 0.8
-    min_value: float = 7.0
-    among: Among = "taken"
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    @property
-    def predicts(self) -> str:
-        """Whether the scores are in rating units."""
-        return "rating" if self.by == "rating" else "rank"
-
     def score_users(self, users: ArrayLike, fold_in: Any = None) -> NDArray[np.float32]:
         """Return the scores of some users.
 
@@ -122,7 +234,7 @@ class OmniscientOracle:
 
 
 @dataclass(frozen=True)
-class FoldInOracle:
+class FoldInOracle(_Oracle):
     """The best possible scores from a user's history when everything about the labs is known.
 
     It is the ceiling of trained models: they see the same row, and have yet to learn the labs.
@@ -165,20 +277,11 @@ class FoldInOracle:
     (3, 20)
     """
 
-    truth: Truth
-    by: By = "rating"
-    evidence: Evidence = "ratings"
-    share: float = 0.8
-    min_value: float = 7.0
-    among: Among = "taken"
+    evidence: Evidence = field(default="ratings", kw_only=True)
 
     def __post_init__(self) -> None:
-        _check(self)
-
-    @property
-    def predicts(self) -> str:
-        """Whether the scores are in rating units."""
-        return "rating" if self.by == "rating" else "rank"
+        super().__post_init__()
+        check_choice("evidence", self.evidence, ("ratings", "likes", "interactions"))
 
     def posterior(self, user_items: Any) -> Gaussian:
         """Return mean and covariance of each row's (taste, bias, log clock).
@@ -193,7 +296,7 @@ class FoldInOracle:
             Of shape (n_rows, K + 2) and (n_rows, K + 2, K + 2).
         """
         shown = check_user_items(user_items, n_items=self.truth.n_items)
-        return self._posterior(shown, _population(self.truth, shown.shape[0]))
+        return taste_posterior(self._likelihood, shown, _population(self.truth, shown.shape[0]))
 
     def encode(self, user_items: Any) -> tuple[Floats, Floats]:
         """Return the mean and log variance of each row's taste, as an encoder does for its code.
@@ -226,25 +329,17 @@ class FoldInOracle:
         shown = check_user_items(user_items, n_items=self.truth.n_items)
         return self._scores(shown, _population(self.truth, shown.shape[0]))
 
-    def _posterior(self, shown: sparse.csr_array, prior: Gaussian) -> Gaussian:
-        return taste_posterior(
-            shown,
-            prior,
-            self.truth,
-            predictors(self.truth),
-            evidence=self.evidence,
-            share=self.share,
-            min_value=self.min_value,
-        )
+    @cached_property
+    def _likelihood(self) -> Likelihood:
+        return Likelihood(self.truth, self.evidence, self.share, self.min_value)
 
     def _scores(self, shown: sparse.csr_array, prior: Gaussian) -> NDArray[np.float32]:
         self._check_values(shown)
-        linear = predictors(self.truth)
         scores = np.empty(shown.shape, dtype=np.float32)
         for start in range(0, shown.shape[0], _ROWS):
             rows = slice(start, start + _ROWS)
             part = Gaussian(prior.mean[rows], prior.covariance[rows])
-            scores[rows] = self._integrate(self._posterior(shown[rows], part), linear)
+            scores[rows] = self._integrate(taste_posterior(self._likelihood, shown[rows], part))
         return scores
 
     def _check_values(self, shown: sparse.csr_array) -> None:
@@ -259,13 +354,11 @@ class FoldInOracle:
                 "Say evidence='likes' or 'interactions' for rows of ones."
             )
 
-    def _integrate(self, found: Gaussian, linear: Predictors) -> Floats:
+    def _integrate(self, found: Gaussian) -> Floats:
         """Return the posterior expectation of the requested quantity."""
-        probit, seen = self.truth.probit, predict(found, linear, self.share)
-        taken = (
-            seen.taken_signal + self.truth.shift_when_taken(seen.rate),
-            seen.taken_variance,
-        )
+        probit, seen = self.truth.probit, predict(found, self._likelihood)
+        shift = self.truth.shift_when_taken(seen.rate)
+        taken = seen.taken_signal + shift, seen.taken_variance
         asked = taken if self.among == "taken" else (seen.signal, seen.variance)
         if self.by == "rating":
             return probit.expected(*asked)

@@ -7,9 +7,13 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
-__all__ = ["OrdinalProbit", "exact_thresholds", "target_cdf", "target_pmf"]
+from recsys_lib.synthesis.crowd import Blueprint, draw_crowd
+
+__all__ = ["OrdinalProbit"]
 
 Floats = NDArray[np.float64]
+
+_PILOT_BLOCKS = 12  # about 12,000 people
 
 
 def target_cdf(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
@@ -35,11 +39,6 @@ def target_cdf(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
     ends = ndtr((np.array([low, high], dtype=float) - mean) / sd)
     cuts = ndtr((np.arange(low, high) + 0.5 - mean) / sd)
     return np.asarray((cuts - ends[0]) / (ends[1] - ends[0]))
-
-
-def target_pmf(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
-    """Return the probability of each level of the rounded truncated normal."""
-    return np.diff(target_cdf(mean, sd, scale), prepend=0.0, append=1.0)
 
 
 def exact_thresholds(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
@@ -151,3 +150,34 @@ class OrdinalProbit:
         nodes, weights = hermegauss(64)
         weights = weights / weights.sum()
         return float(np.sqrt(weights @ self.variance(signal_sd * nodes)))
+
+
+def rating_thresholds(plan: Blueprint) -> Floats:
+    r"""Return the cuts between the levels of a rating.
+
+    Parameters
+    ----------
+    plan : Blueprint
+
+    Returns
+    -------
+    ndarray of shape (n_levels - 1,), float64
+
+    Notes
+    -----
+    Without selection the latent rating of an observed pair is N(0, 1) over the worlds that could
+    have been drawn, and :math:`t_k = \Phi^{-1}(F(k + 1/2))` gives the target marginal exactly. (In
+    one world of few labs, the labs drawn move the histogram a little, as they should.)
+
+    With selection people rate what they tend to like, which tilts the latent rating among observed
+    pairs. The cuts are then the quantiles of the latent rating among the pairs that a *pilot*
+    population observes: people drawn alike, from streams of their own, who face the same labs. So
+    the cuts depend neither on how many people the world has nor on what these people rated, and
+    P(r | s) keeps its form.
+    """
+    settings = plan.settings
+    target = settings.rating_mean, settings.rating_sd, settings.rating_scale
+    if settings.selection * settings.rho2 == 0 and settings.selection_on_rating == 0:
+        return exact_thresholds(*target)
+    latent = [draw_crowd(plan, block, "pilot").latent for block in range(_PILOT_BLOCKS)]
+    return np.asarray(np.quantile(np.concatenate(latent), target_cdf(*target)))

@@ -4,12 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from recsys_lib.checks import (
-    check_fraction,
-    check_integer,
-    check_nonnegative,
-    check_positive,
-)
+from recsys_lib.checks import check_fraction, check_integer, check_nonnegative, check_positive
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 
@@ -102,19 +97,11 @@ class WorldSettings:
         for name, least in (("n_users", 1), ("n_items", 4), ("latent_dim", 3), ("min_ratings", 1)):
             check_integer(name, getattr(self, name), minimum=least)
         check_fraction("rho2", self.rho2, closed=True)
-        for name in (
-            "bias_share",
-            "profile_strength",
-            "activity_spread",
-            "popularity_exponent",
-            "selection",
-            "selection_on_rating",
-            "browse_ratio",
-            "revisit_rate",
-        ):
-            check_nonnegative(name, getattr(self, name))
         for name in ("ratings_per_user", "rating_sd"):
             check_positive(name, getattr(self, name))
+        for field in dataclasses.fields(self):
+            if isinstance(field.default, float) and field.name != "rating_mean":
+                check_nonnegative(field.name, getattr(self, field.name))
         if self.n_events is not None:
             check_integer("n_events", self.n_events, minimum=1)
         check_integer("year", self.year, minimum=1970)
@@ -132,9 +119,9 @@ class WorldSettings:
         check_integer("rating_scale", low)
         check_integer("rating_scale", high, minimum=low + 1)
         if not low < self.rating_mean < high:
+            value = repr(self.rating_mean)
             raise ValueError(
-                f"`rating_mean` must lie inside the scale {low} to {high}; got "
-                f"{self.rating_mean!r}."
+                f"`rating_mean` must lie inside the scale {low} to {high}; got {value}."
             )
 
     @property
@@ -203,12 +190,11 @@ def settings_from(preset: str = "default", *, seed: int = 0, **changes: Any) -> 
     recsys_lib.errors.ConfigError: Unknown setting 'ro2'. Did you mean 'rho2'? ...
     """
     if preset not in PRESETS:
-        raise ConfigError(
-            f"`preset` must be one of {', '.join(map(repr, PRESETS))}; got {preset!r}."
-        )
-    known = [field.name for field in dataclasses.fields(WorldSettings)]
+        known = ", ".join(map(repr, PRESETS))
+        raise ConfigError(f"`preset` must be one of {known}; got {preset!r}.")
+    names = [field.name for field in dataclasses.fields(WorldSettings)]
     for name in changes:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise ConfigError(f"Unknown setting {name!r}.{hint} Known: {', '.join(known)}.")
+        if name not in names:
+            hint = did_you_mean(name, names)
+            raise ConfigError(f"Unknown setting {name!r}.{hint} Known: {', '.join(names)}.")
     return WorldSettings(**{**PRESETS[preset], **changes, "seed": seed})

@@ -14,7 +14,7 @@ from recsys_lib.artifacts import check_replaceable, read_arrays, write_arrays
 from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
-from recsys_lib.synthesis.exposure import inclusion_probabilities
+from recsys_lib.synthesis.crowd import inclusion_probabilities
 from recsys_lib.synthesis.scale import OrdinalProbit
 from recsys_lib.synthesis.settings import WorldSettings
 

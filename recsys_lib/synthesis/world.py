@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -21,27 +21,65 @@ from recsys_lib.artifacts import (
 from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Dataset
-from recsys_lib.synthesis.calibration import rating_thresholds
-from recsys_lib.synthesis.catalog import Catalog, make_catalog
-from recsys_lib.synthesis.crowd import BLOCK
-from recsys_lib.synthesis.events import EventLog, draw_events, draw_visits
-from recsys_lib.synthesis.names import login_names
-from recsys_lib.synthesis.profiles import Profiles, all_profiles
-from recsys_lib.synthesis.scale import OrdinalProbit
+from recsys_lib.synthesis.crowd import BLOCK, Blueprint, login_names
+from recsys_lib.synthesis.events import EVENTS, EventLog, draw_events, draw_visits, first_monday
+from recsys_lib.synthesis.scale import OrdinalProbit, rating_thresholds
 from recsys_lib.synthesis.settings import WorldSettings, settings_from
-from recsys_lib.synthesis.tables import (
-    RatingLog,
-    events_log,
-    events_table,
-    ratings_log,
-    ratings_table,
-)
 from recsys_lib.synthesis.truth import Truth
-from recsys_lib.synthesis.workweek import first_monday
 
 __all__ = ["World", "load_world", "make_world"]
 
+
+@dataclass(frozen=True)
+class RatingLog:
+    """Ratings as columns of equal length, by user and time.
+
+    Attributes
+    ----------
+    users, items : ndarray of int32
+        Positions.
+    value : ndarray of int8
+        On the scale of the world.
+    seconds : ndarray of int64
+        Since the first Monday of the year.
+    """
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    value: NDArray[np.int8]
+    seconds: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
 Kind = Literal["ratings", "clicks"]
+
+_TABLES = ("ratings", "events", "users", "items")
+_PEOPLE = {"tastes": np.float32, "user_bias": np.float32, "profile": np.int32, "n_taken": np.int32}
+
+
+class _Axes(NamedTuple):
+    """What turns positions and seconds into ids and dates, and back."""
+
+    users: pd.Index
+    items: pd.Index
+    year: int
+
+    def dates(self, seconds: NDArray[np.int64]) -> pd.DatetimeIndex:
+        stamps = (first_monday(self.year) + seconds).astype("datetime64[s]")
+        return pd.DatetimeIndex(stamps.astype("datetime64[ns]"), tz="UTC")
+
+    def pairs(self, log: "RatingLog | EventLog") -> dict[str, pd.Index]:
+        return {"user_id": self.users.take(log.users), "item_id": self.items.take(log.items)}
+
+    def places(self, table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+        stamps = table["timestamp"].dt.tz_convert(None).to_numpy("datetime64[s]")
+        return {
+            "users": self.users.get_indexer(table["user_id"]).astype(np.int32),
+            "items": self.items.get_indexer(table["item_id"]).astype(np.int32),
+            "seconds": stamps.astype(np.int64) - first_monday(self.year),
+        }
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -83,28 +121,34 @@ class World(Shown):
         """The settings it was made with."""
         return self.truth.settings
 
-    def _ids(self) -> tuple[pd.Index, pd.Index, int]:
-        return (
-            pd.Index(self.users["user_id"]),
-            pd.Index(self.items["item_id"]),
-            self.settings.year,
-        )
+    @cached_property
+    def _axes(self) -> _Axes:
+        ids = pd.Index(self.users["user_id"]), pd.Index(self.items["item_id"])
+        return _Axes(*ids, self.settings.year)
 
     @cached_property
     def ratings(self) -> pd.DataFrame:
         """The ratings, by user and time."""
-        return ratings_table(self.rating_log, *self._ids())
+        log = self.rating_log
+        rest = {"value": log.value.astype(np.int64), "timestamp": self._axes.dates(log.seconds)}
+        return pd.DataFrame(self._axes.pairs(log) | rest)
 
     @cached_property
     def event_log(self) -> EventLog:
         """`events` as positions and numbers."""
-        settings = self.settings
-        return draw_events(settings, make_catalog(settings), _profiles(settings))
+        return draw_events(Blueprint.of(self.settings))
 
     @cached_property
     def events(self) -> pd.DataFrame:
         """The clickstream, by user and time."""
-        return events_table(self.event_log, *self._ids())
+        log = self.event_log
+        rest = {
+            "event": pd.Index(EVENTS).take(log.kind),
+            "session_id": log.session,
+            "timestamp": self._axes.dates(log.seconds),
+            "dwell_seconds": log.dwell,
+        }
+        return pd.DataFrame(self._axes.pairs(log) | rest)
 
     def dataset(self, kind: Kind = "ratings") -> Dataset:
         """Return one of the two views of the world.
@@ -122,35 +166,30 @@ class World(Shown):
             With profiles and catalog.
         """
         check_choice("kind", kind, ("ratings", "clicks"))
-        if kind == "ratings":
-            log = self.rating_log
-            columns = log.users, log.items, log.value.astype(np.float32), log.seconds
+        log = self.rating_log if kind == "ratings" else self.event_log
+        if isinstance(log, RatingLog):
+            low, high = self.settings.rating_scale
+            scale, kept = (float(low), float(high)), np.arange(len(log))
+            values = log.value.astype(np.float32)
         else:
-            columns = _first_events(self.event_log, len(self.items))
-        return self._dataset(*columns, self.settings.rating_scale if kind == "ratings" else None)
-
-    def _dataset(
-        self,
-        rows: NDArray[np.int32],
-        cols: NDArray[np.int32],
-        values: NDArray[np.float32],
-        seconds: NDArray[np.int64],
-        scale: tuple[int, int] | None,
-    ) -> Dataset:
-        order = np.lexsort((cols, rows))
-        counts = np.bincount(rows, minlength=len(self.users))
-        starts = np.concatenate([[0], np.cumsum(counts)])
+            # Events of a user are in time order, and the first occurrence is what unique returns.
+            pair = log.users.astype(np.int64) * len(self.items) + log.items
+            scale, kept = None, np.unique(pair, return_index=True)[1]
+            values = np.ones(len(log), np.float32)
+        kept = kept[np.lexsort((log.items[kept], log.users[kept]))]
         users, items = self.users.set_index("user_id"), self.items.set_index("item_id")
+        counts = np.bincount(log.users[kept], minlength=len(users))
+        starts = np.concatenate([[0], np.cumsum(counts)])
         return Dataset(
             user_items=sparse.csr_array(
-                (values[order], cols[order], starts), shape=(len(users), len(items))
+                (values[kept], log.items[kept], starts), shape=(len(users), len(items))
             ),
             user_ids=users.index,
             item_ids=items.index,
             users=users,
             items=items,
-            timestamps=(first_monday(self.settings.year) + seconds[order]) * 10**9,
-            rating_scale=None if scale is None else (float(scale[0]), float(scale[1])),
+            timestamps=(first_monday(self.settings.year) + log.seconds[kept]) * 10**9,
+            rating_scale=scale,
         )
 
     def learnable(self) -> dict[str, float]:
@@ -185,7 +224,7 @@ class World(Shown):
             What else the manifest should record.
         """
         with atomic_folder(folder) as part:
-            for name in ("ratings", "events", "users", "items"):
+            for name in _TABLES:
                 write_table(part / f"{name}.parquet", getattr(self, name))
             self.truth.save(part / "truth.npz")
             settings = dataclasses.asdict(self.settings)
@@ -196,24 +235,23 @@ class World(Shown):
         """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
         folder = Path(folder)
         read_manifest(folder, kind="world")
-        tables = {
-            name: read_table(folder / f"{name}.parquet")
-            for name in ("ratings", "events", "users", "items")
-        }
+        tables = {name: read_table(folder / f"{name}.parquet") for name in _TABLES}
+        ratings, events = tables.pop("ratings"), tables.pop("events")
         truth = Truth.load(folder / "truth.npz")
-        ids = (
+        axes = _Axes(
             pd.Index(tables["users"]["user_id"]),
             pd.Index(tables["items"]["item_id"]),
             truth.settings.year,
         )
-        world = cls(
-            users=tables["users"],
-            items=tables["items"],
-            truth=truth,
-            rating_log=ratings_log(tables["ratings"], *ids),
-        )
+        log = RatingLog(value=ratings["value"].to_numpy(np.int8), **axes.places(ratings))
+        world = cls(**tables, truth=truth, rating_log=log)
         # A cached property is what stands in the instance's dictionary: no need to draw it again.
-        world.__dict__["event_log"] = events_log(tables["events"], *ids)
+        world.__dict__["event_log"] = EventLog(
+            kind=pd.Index(EVENTS).get_indexer(events["event"]).astype(np.int8),
+            session=events["session_id"].to_numpy(np.int64),
+            dwell=events["dwell_seconds"].to_numpy(np.int32),
+            **axes.places(events),
+        )
         return world
 
     def _facts(self) -> dict[str, Any]:
@@ -289,10 +327,10 @@ def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> Wor
     ['user_id', 'item_id', 'value', 'timestamp']
     """
     settings = settings_from(preset, seed=seed, **changes)
-    catalog, profiles = make_catalog(settings), _profiles(settings)
-    thresholds = rating_thresholds(settings, catalog, profiles)
+    plan = Blueprint.of(settings)
+    catalog, profiles, thresholds = plan.catalog, plan.profiles, rating_thresholds(plan)
     probit = OrdinalProbit(thresholds, settings.rating_scale[0], settings.noise_sd)
-    people, log = _draw_people(settings, catalog, profiles, probit)
+    people, log = _draw_people(plan, probit)
     users = pd.DataFrame({"user_id": login_names(settings.n_users, settings.seed).astype(str)})
     users = users.join(profiles.table.iloc[people["profile"]].reset_index(drop=True))
     truth = Truth(
@@ -308,44 +346,20 @@ def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> Wor
     return World(users=users, items=catalog.table, truth=truth, rating_log=log)
 
 
-def _profiles(settings: WorldSettings) -> Profiles:
-    return all_profiles(settings.latent_dim, settings.profile_strength)
-
-
 def _draw_people(
-    settings: WorldSettings, catalog: Catalog, profiles: Profiles, probit: OrdinalProbit
+    plan: Blueprint, probit: OrdinalProbit
 ) -> tuple[dict[str, NDArray[Any]], RatingLog]:
     """Draw the users' part of the truth, and their ratings."""
-    people: dict[str, list[NDArray[Any]]] = {
-        name: [] for name in ("tastes", "user_bias", "profile", "n_taken")
-    }
-    ratings: list[tuple[NDArray[Any], ...]] = []
-    for block in range(-(-settings.n_users // BLOCK)):
-        crowd, taken, visits = draw_visits(settings, catalog, profiles, block)
-        kept = min(BLOCK, settings.n_users - block * BLOCK)
-        people["tastes"].append(crowd.tastes[:kept].astype(np.float32))
-        people["user_bias"].append(crowd.bias[:kept].astype(np.float32))
-        people["profile"].append(crowd.profile[:kept].astype(np.int32))
-        people["n_taken"].append(crowd.n_taken[:kept].astype(np.int32))
-        inside = slice(0, int(np.searchsorted(taken.rows, kept)))
-        ratings.append(
-            (
-                (block * BLOCK + taken.rows[inside]).astype(np.int32),
-                taken.items[inside].astype(np.int32),
-                probit.rate(taken.latent[inside]),
-                visits.rated[inside],
-            )
-        )
-    log = RatingLog(*(np.concatenate(column) for column in zip(*ratings, strict=True)))
-    return {name: np.concatenate(parts) for name, parts in people.items()}, log
-
-
-def _first_events(
-    log: EventLog, n_items: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
-    """Return each user-item pair of the clickstream once, with the time of its first event."""
-    pair = log.users.astype(np.int64) * n_items + log.items
-    # Events of a user are in time order, and the first occurrence is what unique returns.
-    _, first = np.unique(pair, return_index=True)
-    ones = np.ones(len(first), np.float32)
-    return log.users[first], log.items[first], ones, log.seconds[first]
+    people, ratings = [], []
+    for block in range(plan.n_blocks):
+        crowd, visits = draw_visits(plan, block)
+        kept = plan.in_world(block)
+        of_user = crowd.tastes, crowd.bias, crowd.profile, crowd.n_taken
+        people.append([column[:kept] for column in of_user])
+        taken = slice(0, int(np.searchsorted(crowd.rows, kept)))
+        users = (block * BLOCK + crowd.rows[taken]).astype(np.int32)
+        items, value = crowd.items[taken].astype(np.int32), probit.rate(crowd.latent[taken])
+        ratings.append((users, items, value, visits.rated[taken]))
+    log = RatingLog(*(np.concatenate(parts) for parts in zip(*ratings, strict=True)))
+    columns = zip(_PEOPLE.items(), zip(*people, strict=True), strict=True)
+    return {name: np.concatenate(parts).astype(kind) for (name, kind), parts in columns}, log

@@ -19,8 +19,7 @@ from recsys_lib.synthesis import (
     newcomer_oracle,
     oracles_of_likes,
 )
-from recsys_lib.synthesis.evidence import predictors
-from recsys_lib.synthesis.posterior import usual_clock
+from recsys_lib.synthesis.posterior import Likelihood
 
 SHARE = 0.8
 
@@ -54,7 +53,8 @@ class ByHand:
         self.rate -= own * (bias - truth.item_bias)  # the user's bias is in the clock
         self.clock = rng.standard_normal(n_draws)
         self.settings, self.cuts = settings, np.r_[-np.inf, truth.thresholds, np.inf]
-        self.usual = usual_clock(truth, predictors(truth))  # a convention, as its spread of 1
+        likelihood = Likelihood(truth, "ratings", SHARE, 7.0)
+        self.usual = likelihood.usual_clock  # a convention, as its spread of 1
         self.liked = ndtr((self.signal - truth.thresholds[5]) / settings.noise_sd)
         self.mean = 10.0 - sum(
             ndtr((cut - self.signal) / settings.noise_sd) for cut in truth.thresholds

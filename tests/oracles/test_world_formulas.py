@@ -8,10 +8,14 @@ from scipy import stats
 from scipy.special import log_ndtr
 
 from recsys_lib.synthesis import OmniscientOracle, make_world
-from recsys_lib.synthesis.evidence import probit_derivatives
-from recsys_lib.synthesis.exposure import arrival_keys, chosen, inclusion_probabilities
+from recsys_lib.synthesis.crowd import arrival_keys, chosen, inclusion_probabilities
+from recsys_lib.synthesis.posterior import (
+    Gaussian,
+    held_to_sphere,
+    probit_derivatives,
+    sphere_moments,
+)
 from recsys_lib.synthesis.scale import OrdinalProbit, exact_thresholds
-from recsys_lib.synthesis.sphere import Gaussian, held_to_sphere, sphere_moments
 
 CUTS = exact_thresholds(6, 2, (1, 10))
 

@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from recsys_lib.synthesis import make_world
-from recsys_lib.synthesis.scale import OrdinalProbit, exact_thresholds, target_pmf
+from recsys_lib.synthesis.scale import OrdinalProbit, exact_thresholds, target_cdf
 
-TARGET = target_pmf(6, 2, (1, 10))
+TARGET = np.diff(target_cdf(6, 2, (1, 10)), prepend=0.0, append=1.0)
 
 
 def test_the_target_is_the_rounded_truncated_normal():

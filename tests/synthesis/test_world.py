@@ -9,7 +9,7 @@ import pytest
 
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.synthesis import World, make_world
-from recsys_lib.synthesis.names import login_names
+from recsys_lib.synthesis.crowd import login_names
 from recsys_lib.synthesis.taste import TRACKS
 
 

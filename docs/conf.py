@@ -1,0 +1,150 @@
+"""Settings of the site that `make docs` builds; the repository itself is the source folder.
+
+So a link from one file to another works on the site as it does in JupyterLab and on GitHub.
+"""
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import recsys_lib
+
+ROOT = Path(__file__).parents[1]
+API = ROOT / "docs" / "api"
+
+project = "recsys_lib"
+author = "The recsys_lib developers"
+version = release = recsys_lib.__version__
+root_doc = "docs/index"
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_nb",
+]
+include_patterns = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/*.md",
+    "docs/api/*.rst",
+    "notebooks/*.ipynb",
+]
+# Folders that are not even looked into.
+exclude_patterns = [".*", "docs/_*", "data", "figures", "recsys_lib", "runs", "tests"]
+
+nb_execution_mode = "off"  # the notebooks are shown as committed
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+default_role = "py:obj"
+autodoc_typehints = "none"  # numpydoc says the types
+autosummary_generate = False  # `write_api` writes one page per package
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "recsys_lib"
+html_extra_path = ["_extra"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "header_links_before_dropdown": 6,
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+
+# Public names that notebooks import from a module rather than from its package.
+BESIDE = {
+    "recsys_lib": ["ranking.TopK", "ranking.top_k"],
+    "recsys_lib.models": ["base.Recommender"],
+    "recsys_lib.synthesis": ["files.write_files"],
+}
+
+
+def packages() -> list[str]:
+    """Return the packages of the library, the library itself first."""
+    names = (f"recsys_lib.{name}" for name in recsys_lib.__all__)
+    found = (name for name in names if inspect.ismodule(_object(name)))
+    return ["recsys_lib", *(name for name in found if name != "recsys_lib.notebook")]
+
+
+def public_names(package: str) -> list[str]:
+    """Return the public names of a package that are no modules, the classes first."""
+    module = importlib.import_module(package)
+    names = [*module.__all__, *BESIDE.get(package, [])]
+    kept = [name for name in names if not inspect.ismodule(_object(f"{package}.{name}"))]
+    return sorted(kept, key=lambda name: (not _is_class(package, name), name.lower()))
+
+
+def documented(package: str) -> list[str]:
+    """Return the names that the page of a package describes: its own, not those of another page."""
+    names = public_names(package)
+    if package != "recsys_lib":
+        return names
+    elsewhere = {name for other in packages()[1:] for name in public_names(other)}
+    return [name for name in names if name not in elsewhere]
+
+
+def write_api(_app: Any = None) -> None:
+    """Write the pages of the API, one for each package."""
+    API.mkdir(exist_ok=True)
+    pages = {f"{package.replace('.', '_')}.rst": _page(package) for package in packages()}
+    entries = "".join(f"   {name.removesuffix('.rst')}\n" for name in pages)
+    pages["index.rst"] = (
+        "API reference\n=============\n\n"
+        "Every public name, by package. Whatever a page lists can be imported from its package.\n\n"
+        f".. toctree::\n   :maxdepth: 1\n\n{entries}"
+    )
+    for name, text in pages.items():
+        file = API / name
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+    for file in API.glob("*.rst"):
+        if file.name not in pages:
+            file.unlink()
+
+
+def _object(path: str) -> Any:
+    """Return the object at a dotted path, importing as far as modules go."""
+    package, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(package), name)
+
+
+def _is_class(package: str, name: str) -> bool:
+    return inspect.isclass(_object(f"{package}.{name}"))
+
+
+def _page(package: str) -> str:
+    module = importlib.import_module(package)
+    lines = [package, "=" * len(package), ""]
+    lines += [(module.__doc__ or "").split("\n\n")[0].strip(), ""]
+    if package == "recsys_lib":
+        homes = {name: other for other in packages()[1:] for name in public_names(other)}
+        lines += ["Also importable from here:", ""]
+        named = sorted(name for name in public_names(package) if name in homes)
+        lines += [", ".join(f":py:obj:`~{homes[name]}.{name}`" for name in named) + ".", ""]
+    names = documented(package)
+    lines += [".. autosummary::", "", *(f"   ~{package}.{name}" for name in names), ""]
+    for name in names:
+        found = _object(f"{package}.{name}")
+        kind = "data"
+        if inspect.isclass(found):
+            kind = "class"
+        elif callable(found):
+            kind = "function"
+        lines += [f".. auto{kind}:: {package}.{name}"]
+        lines += ["   :members:"] if kind == "class" else []
+        lines += ["   :no-value:"] if kind == "data" else []
+        lines += [""]
+    return "\n".join(lines)
+
+
+def setup(app: Any) -> None:
+    """Write the pages of the API before the sources are read."""
+    app.connect("builder-inited", write_api)

@@ -1,0 +1,99 @@
+"""What the site shows: every link leads somewhere, every public name is described, words are told.
+
+The site is not built here: `make docs` does that, and takes every warning for an error.
+"""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import recsys_lib
+
+ROOT = Path(recsys_lib.__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LINK = re.compile(r"\]\(([^()\s]+)\)")
+CODE = re.compile(r"^(```+|~~~+).*?^\1[ \t]*$", re.M | re.S)
+
+
+def prose(path: Path) -> str:
+    """Return the text of a page or notebook without its code."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    # The words of the glossary stand in a fenced block, and are prose all the same.
+    return CODE.sub(lambda block: block[0] if block[0].startswith("```{glossary}") else "", text)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and MyST make them."""
+    heads = re.findall(r"^#+ (.*)$", prose(path), re.M)
+    plain = (re.sub(r"[^\w\- ]", "", head.lower()).strip() for head in heads)
+    return {head.replace(" ", "-") for head in plain}
+
+
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for target in LINK.findall(prose(path)):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
+        if file == "api/index.rst":  # written when the site is built
+            continue
+        assert found.exists(), f"{path.name} links to {target}"
+        assert found.is_relative_to(ROOT), f"{path.name} links out of the project: {target}"
+        if anchor:
+            assert anchor in anchors(found), f"{path.name} links to {target}"
+
+
+def test_every_page_and_notebook_is_in_the_navigation() -> None:
+    text = "".join(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))
+    trees = re.findall(r"```\{toctree\}(.*?)```", text, re.S)
+    lines = {line.strip() for tree in trees for line in tree.splitlines()}
+    named = {re.sub(r"^.* <(.*)>$", r"\1", line) for line in lines}
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    outside = {f"../{path.stem}" for path in ROOT.glob("*.md")}
+    assert pages | outside | {"api/index", "../notebooks/*"} <= named
+
+
+def test_the_glossary_tells_thirty_words_in_two_sentences_with_a_link_each() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    block = text.split("```{glossary}\n")[1].split("```")[0]
+    terms = re.findall(r"^(\S.*)\n((?:  .*\n)+)", block, re.M)
+    assert len(terms) >= 30
+    assert [term.lower() for term, _ in terms] == sorted(term.lower() for term, _ in terms)
+    for term, told in terms:
+        assert LINK.search(told), f"{term} links to nowhere"
+        sentences = re.split(r"[.:](?:\s|$)", LINK.sub("]", told).strip())
+        assert len([one for one in sentences if len(one) > 12]) >= 2, term
+
+
+@pytest.fixture(scope="module")
+def settings() -> ModuleType:
+    """Return docs/conf.py as a module."""
+    for name in ("sphinx", "myst_nb", "numpydoc", "pydata_sphinx_theme"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"the site needs {name}: pip install -c requirements.lock -e .[docs]")
+    spec = importlib.util.spec_from_file_location("docs_conf", ROOT / "docs" / "conf.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_describes_every_public_name_once(settings: ModuleType) -> None:
+    pages = {package: set(settings.documented(package)) for package in settings.packages()}
+    assert {"recsys_lib", "recsys_lib.models", "recsys_lib.pipeline"} <= pages.keys()
+    described = [name.split(".")[-1] for names in pages.values() for name in names]
+    everything = {name for package in pages for name in settings.public_names(package)}
+    assert {name.split(".")[-1] for name in everything} == set(described)
+    for package, names in pages.items():
+        for name in names:
+            assert settings._object(f"{package}.{name}").__doc__, f"{package}.{name} says nothing"
