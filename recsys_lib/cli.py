@@ -1,36 +1,46 @@
 """The command line: ``recsys run``, ``sweep``, ``runs``, ``tune``, ``recommend``, ``doctor``.
 
-Exit codes: 0 all is well; 1 a notebook failed; 2 what was given is wrong; 130 interrupted.
+Exit codes: 0 success; 1 a notebook failed; 2 the input is wrong; 130 interrupted.
 """
 
-import argparse
+import contextlib
+import functools
+import logging
+import math
 import os
+import re
 import shlex
+import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import click
+from click import argument, option
+from click.shell_completion import CompletionItem, get_completion_class, shell_complete
+
 from recsys_lib import __version__
 from recsys_lib.errors import ConfigError, DataError, RecsysError
-from recsys_lib.pipeline.options import HOUR, seconds
-from recsys_lib.pipeline.runs import command as runs_command
-from recsys_lib.pipeline.sweeping import command as sweep_command
-from recsys_lib.pipeline.tune import command as tune_command
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from recsys_lib.pipeline.execution import Failure
+    from recsys_lib.pipeline.manifest import Manifest
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runner import RunResult
+    from recsys_lib.pipeline.sweeping.state import SweepState
 
 __all__ = ["main"]
 
 _FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
 _SHOWN_USER = "nle"
 _COMPARISON = "comparison_table"
+_COMPLETE = "_RECSYS_COMPLETE"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,24 +54,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal may not have all letters of a title
-    options = _parser().parse_args(runs_command.joined(given))
-    options.given = given
-    # A batch system stops a job with SIGTERM: that is to end like Ctrl-C, kernel included.
+            stream.reconfigure(errors="replace")  # a terminal may lack letters of a title
+    if instruction := os.environ.get(_COMPLETE):
+        return shell_complete(recsys, {}, "recsys", _COMPLETE, instruction)
+    # A batch system stops a job with SIGTERM, which must end it like Ctrl-C, kernel included.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return int(options.command(options))
+        with recsys.make_context("recsys", given, obj=given) as context:
+            return recsys.invoke(context) or 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return _BAD_INPUT
     except KeyboardInterrupt:
-        _say("Interrupted. What was finished is kept; the same command goes on from there.")
+        _tell("Interrupted. What was finished is kept; the same command goes on from there.")
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has gone; nothing is left to say.
+        # The reader, such as `head`, is gone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (RecsysError, ValueError, OSError, MemoryError) as error:
-        if options.debug:
+        if "--debug" in given:
             traceback.print_exc()
-        _say(f"recsys: {_text(error)}")
+        _tell(f"recsys: {_text(error)}")
         return _BAD_INPUT
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -71,7 +87,7 @@ def _interrupt(*_: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _say(text: str) -> None:
+def _tell(text: str) -> None:
     print(text, file=sys.stderr)
 
 
@@ -81,76 +97,116 @@ def _text(error: BaseException) -> str:
     return text if isinstance(error, RecsysError) else f"{type(error).__name__}: {text}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="recsys", description="Notebooks in order, recommendations, and the machine's health."
-    )
-    parser.add_argument("--version", action="version", version=f"recsys {__version__}")
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+class _Command(click.Command):
+    """A command with the option ``--debug``."""
 
-    run = commands.add_parser("run", parents=[shared], help="run the notebooks through papermill")
-    run.set_defaults(command=_run)
-    run.add_argument("--only", metavar="NN[-NN]", help="only these notebooks: 02, 01-03 or 01,04")
-    run.add_argument("--from", dest="first", metavar="NN", help="from this notebook on")
-    run.add_argument(
-        "-p",
-        dest="texts",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="set a parameter of the notebooks that declare it; may be repeated",
-    )
-    run.add_argument("-f", dest="file", type=Path, metavar="FILE", help="parameters from YAML")
-    run.add_argument("--name", default="default", help="name of the run (default: %(default)s)")
-    run.add_argument("--force", action="store_true", help="run also what is unchanged")
-    run.add_argument(
-        "--replace", action="store_true", help="replace a run that was made from another SOURCE"
-    )
-    run.add_argument(
-        "--timeout",
-        type=seconds,
-        default=4 * HOUR,
-        metavar="SECONDS",
-        help="limit for each notebook; 0 for none (default: 4 hours)",
-    )
-
-    sweep_command.add_parser(commands, shared)
-    runs_command.add_parsers(commands, shared)
-    tune_command.add_parser(commands, shared)
-
-    ask = commands.add_parser("recommend", parents=[shared], help="recommend for a user")
-    ask.set_defaults(command=_recommend)
-    ask.add_argument("user", nargs="?", metavar="USER", help="asked for where it is not given")
-    ask.add_argument("-k", type=int, default=10, help="length of the list (default: %(default)s)")
-    ask.add_argument("--run", default="default", metavar="NAME", help="run whose model answers")
-
-    lab = commands.add_parser("lab", parents=[shared], help="open JupyterLab on a start page")
-    lab.set_defaults(command=_lab)
-    lab.add_argument("--port", type=int, metavar="N", help="8888, or the next that is free")
-    lab.add_argument("--no-browser", action="store_true", help="only serve, and say where")
-
-    doctor = commands.add_parser("doctor", parents=[shared], help="report versions and machine")
-    doctor.set_defaults(command=_doctor)
-
-    author = commands.add_parser(
-        "notebooks", parents=[shared], help="for authors: rewrite the committed outputs"
-    )
-    author.set_defaults(command=_notebooks)
-    pins = commands.add_parser(
-        "pins", parents=[shared], help="for authors: measure the pinned numbers again"
-    )
-    pins.set_defaults(command=_pins)
-    pins.add_argument("--seeds", type=int, default=5, help="how many (default: %(default)s)")
-    pins.add_argument(
-        "--only", metavar="NN[-NN]", help="only these notebooks, on what the others left last time"
-    )
-    return parser
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        text = "show the traceback of an error"
+        self.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help=text))
 
 
-def _run(options: argparse.Namespace) -> int:
+class _Group(click.Group):
+    """Commands in the order in which they are declared."""
+
+    command_class = _Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+class _Runs(_Group):
+    """Lists runs, unless the first word is a command such as ``compare``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        incomplete = ctx.resilient_parsing and not args
+        if not incomplete and next(iter(args), "") not in self.commands:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        return super().shell_complete(ctx, incomplete) + [
+            CompletionItem(name) for name in _run_names(ctx, None, incomplete)
+        ]
+
+
+def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[str]:
+    """Return the runs whose name begins so, without loading pandas."""
+    here = Path.cwd()
+    roots = (folder for folder in (here, *here.parents) if (folder / "notebooks").is_dir())
+    runs = next(roots, here) / "runs"
+    files = [*runs.glob("*/manifest.json"), *runs.glob("*/*/manifest.json")]
+    names = (file.parent.relative_to(runs).as_posix() for file in files)
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _number(what: str, admits: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return the type of an option that is a finite number in a range."""
+
+    def convert(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if math.isfinite(float(text)) and admits(float(text)):
+                return float(text)
+        raise click.BadParameter(f"must be {what}; got {text!r}")
+
+    return convert
+
+
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_COUNT = _number("a whole number >= 1", lambda value: value >= 1 and value % 1 == 0)
+_GIGABYTES = _number("a number of gigabytes > 0", lambda value: value > 0)
+_SECONDS = _number("a number of seconds >= 0", lambda value: value >= 0)
+_FILE = click.Path(path_type=Path)
+
+_names = argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_run_names)
+_only = option("--only", metavar="NN[-NN]", help="only these notebooks: 02, 01-03 or 01,04")
+_form = option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table")
+_timeout = option(
+    "--timeout",
+    type=_SECONDS,
+    default=4 * 3600,
+    metavar="SECONDS",
+    help="limit for each notebook; 0 for none",
+)
+_where = option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="such as 'EPOCHS>=10' or 'status=failed or SEED=0'; all must hold",
+)
+
+
+def _run(text: str) -> _Decorator:
+    return option("--run", default="default", metavar="NAME", help=text, shell_complete=_run_names)
+
+
+def _texts(text: str) -> _Decorator:
+    return option("-p", "texts", type=(str, str), multiple=True, metavar="NAME VALUE", help=text)
+
+
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
+@click.version_option(__version__, prog_name="recsys", message="%(prog)s %(version)s")
+def recsys() -> None:
+    """Notebooks in order, recommendations, and the machine's health."""
+
+
+@recsys.command()
+@_only
+@option("--from", "first", metavar="NN", help="from this notebook on")
+@_texts("set a parameter of the notebooks that declare it; may be repeated")
+@option("-f", "file", type=_FILE, metavar="FILE", help="parameters from YAML")
+@option("--name", default="default", metavar="NAME", help="name of the run")
+@option("--force", is_flag=True, help="run also what is unchanged")
+@option("--replace", is_flag=True, help="replace a run that was made from another SOURCE")
+@_timeout
+@click.pass_obj
+def run(
+    given: list[str], /, *, name: str, file: Path | None, timeout: float, **options: Any
+) -> int:
+    """Run the notebooks through papermill."""
     from recsys_lib.pipeline.chain import load_steps, resolve, select
     from recsys_lib.pipeline.flow import makes_own_worlds
     from recsys_lib.pipeline.parameters import read_file
@@ -161,131 +217,301 @@ def _run(options: argparse.Namespace) -> int:
 
     project = Project.find()
     chain = load_steps(project)
-    steps = select(chain, only=options.only, first=options.first)
-    values = read_file(options.file) if options.file else {}
-    parameters = resolve(chain, texts=dict(options.texts), values=values)
-    if not options.replace:
-        check_run(project, options.name, chain, steps, parameters)
-    apart = [] if options.only else makes_own_worlds(chain, steps, parameters)
+    steps = select(chain, only=options["only"], first=options["first"])
+    values = read_file(file) if file else {}
+    parameters = resolve(chain, texts=dict(options["texts"]), values=values)
+    if not options["replace"]:
+        check_run(project, name, chain, steps, parameters)
+    apart = [] if options["only"] else makes_own_worlds(chain, steps, parameters)
     steps = [step for step in steps if step not in apart]
     for step in apart:
         print(f"{step.name}  skipped: makes its own worlds; --only {step.number} runs it")
-    result = run_chain(
-        project,
-        steps,
-        parameters,
-        ProgressLines(sys.stdout, [step.name for step in steps]),
-        name=options.name,
-        force=options.force,
-        timeout=options.timeout,
-    )
-    print(f"\n{closing_table(result.outcomes)}\n\n{_places(project, result)}")
+    how = {"name": name, "force": options["force"], "timeout": timeout or math.inf}
+    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
+        result = run_chain(project, steps, parameters, lines, **how)
+    folder = result.folder.relative_to(project.root)
+    figures = project.figures(name).relative_to(project.root)
+    places = f"artifacts: {folder}/artifacts   figures: {figures}"
+    print(f"\n{closing_table(result.outcomes)}\n\nExecuted notebooks: {folder}   {places}")
     if result.failed:
-        return _tell_failures(result, options)
-    written = {name for one in result.outcomes for name in one.artifacts}
-    if _COMPARISON in written:
-        _show_comparison(result.folder)
-    if "bundle" not in written:
-        return 0
+        return _tell_failures(result, given)
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
-    _show_list(result.folder, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
+    _show_results(result, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
     return 0
 
 
-def _tell_failures(result: "RunResult", options: argparse.Namespace) -> int:
+def _tell_failures(result: "RunResult", given: list[str]) -> int:
     from recsys_lib.pipeline.runner import BAD_INPUT
 
-    failed = result.ended("failed")
-    for outcome in failed:
+    code = _BAD_INPUT
+    for outcome in result.ended("failed"):
         failure = outcome.failure
         assert failure is not None
-        if options.debug and failure.traceback:
-            _say(failure.traceback)
+        if "--debug" in given and failure.traceback:
+            _tell(failure.traceback)
         reason = failure.message.strip() or "it gives no reason; see its last cell"
-        if failure.kind not in BAD_INPUT:
+        bad_input = failure.kind in BAD_INPUT or _is_argument_error(failure)
+        code = code if bad_input else _FAILED
+        if not bad_input:
             reason = f"{failure.kind}: {reason}"
-        _say(f"recsys: {outcome.name} stopped in cell {failure.cell} of {outcome.cells}: {reason}")
-        _say(f"Executed up to there: {outcome.copy}")
+        _tell(f"recsys: {outcome.name} stopped in cell {failure.cell} of {outcome.cells}: {reason}")
+        _tell(f"Executed up to there: {outcome.copy}")
     if held := result.ended("not run"):
-        _say(f"Not run, as they read from it: {', '.join(one.name for one in held)}")
-    command = shlex.join(["recsys", *(word for word in options.given if word != "--force")])
-    _say(f"Once that is mended, the same command goes on from there: {command}")
-    kinds = {outcome.failure.kind for outcome in failed if outcome.failure}
-    return _BAD_INPUT if kinds <= BAD_INPUT else _FAILED
+        _tell(f"Not run, as they read from it: {', '.join(one.name for one in held)}")
+    command = shlex.join(["recsys", *(word for word in given if word != "--force")])
+    _tell(f"Once that is mended, the same command goes on from there: {command}")
+    return code
 
 
-def _places(project: "Project", result: "RunResult") -> str:
-    folder = result.folder.relative_to(project.root)
-    figures = project.figures(result.name).relative_to(project.root)
-    return f"Executed notebooks: {folder}   artifacts: {folder}/artifacts   figures: {figures}"
+def _is_argument_error(failure: "Failure") -> bool:
+    """Whether the library refused an argument, such as a parameter of the notebook."""
+    files = re.findall(r"^File (.+?):\d+", failure.traceback, re.M)
+    inside = bool(files) and Path(files[-1]).expanduser().is_relative_to(Path(__file__).parent)
+    return failure.kind == "ValueError" and " must " in failure.message and inside
 
 
-def _show_comparison(folder: Path) -> None:
-    """Print the leaderboard that the notebook of the comparison left."""
+def _show_results(result: "RunResult", user: str) -> None:
+    """Print the leaderboard and the list for one user, if the run made them."""
     from recsys_lib.artifacts import read_table
-
-    table = read_table(folder / "artifacts" / f"{_COMPARISON}.parquet").set_index("model")
-    shown = table[::-1].drop(columns=["role", "metric"]).rename_axis(None)
-    text = shown.to_string(float_format="{:.4f}".format, na_rep="")
-    print(f"\nComparison of models, {table['metric'].iloc[0]}\n{text}")
-
-
-def _show_list(folder: Path, user: str) -> None:
-    """Print the top of the run's list for one user; other data than the world has other users."""
     from recsys_lib.bundle import Bundle
-    from recsys_lib.errors import DataError
 
-    bundle = Bundle.load(folder / "artifacts" / "bundle")
+    folder = result.folder / "artifacts"
+    written = {name for one in result.outcomes for name in one.artifacts}
+    if _COMPARISON in written:
+        table = read_table(folder / f"{_COMPARISON}.parquet").set_index("model")
+        shown = table[::-1].drop(columns=["role", "metric"]).rename_axis(None)
+        text = shown.to_string(float_format="{:.4f}".format, na_rep="")
+        print(f"\nComparison of models, {table['metric'].iloc[0]}\n{text}")
+    if "bundle" not in written:
+        return
+    bundle = Bundle.load(folder / "bundle")
     try:
         rows = bundle.recommend(user, k=10)
-    except DataError:
-        first = str(bundle.dataset.user_ids[0])
+    except DataError:  # other data than the world has other users
         if user:
             print(f"\nThese data have no user {user!r}; `recsys recommend USER` asks for another.")
-        user, rows = first, bundle.recommend(first, k=10)
+        user = str(bundle.dataset.user_ids[0])
+        rows = bundle.recommend(user, k=10)
     print(f"\nTop {len(rows)} for user {user!r}\n{_list_table(rows)}")
 
 
 def _list_table(rows: "pd.DataFrame") -> str:
-    shown = rows[["rank", "item_id", "title", "probability", "rung"]].copy()
-    # Pandas aligns every column to the right; text reads better from the left.
-    for column in ("item_id", "title", "rung"):
-        text = shown[column].astype(str)
-        width = max(int(text.str.len().max()) if len(text) else 0, len(column))
-        shown[column] = text.str.ljust(width)
-        shown = shown.rename(columns={column: column.ljust(width)})
-    text = shown.to_string(index=False, float_format="{:.3f}".format, na_rep="unknown")
-    return "\n".join(line.rstrip() for line in str(text).splitlines())
+    from recsys_lib.pipeline.progress import text_table
+
+    shown = rows[["rank", "item_id", "title", "probability", "rung"]]
+    shown = shown.assign(probability=shown["probability"].map("{:.3f}".format, "ignore"))
+    shown = shown.astype(object).fillna("unknown").astype(str)
+    return text_table(shown, right=["rank", "probability"])
 
 
-def _recommend(options: argparse.Namespace) -> int:
+@recsys.command()
+@option("-f", "file", type=_FILE, required=True, metavar="GRID", help="grid of settings, YAML")
+@option("--name", metavar="NAME", help="name of the sweep; that of the grid file by default")
+@option("--only", metavar="NN[-NN]", help="only these notebooks; wins over the grid")
+@option("--workers", type=_COUNT, metavar="N", help="settings at once; by cores and memory")
+@option("--memory", type=_GIGABYTES, metavar="GB", help="what one setting takes at least")
+@_timeout
+@option("--backend", type=click.Choice(["loky", "dask", "ray"]), default="loky")
+@option("--scheduler", metavar="ADDRESS", help="of a running Dask or Ray cluster")
+@option("--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix")
+def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
+    """Run the notebooks for every setting of a grid."""
+    from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.sweeping.display import SweepLines
+    from recsys_lib.pipeline.sweeping.driver import Options, run_sweep
+    from recsys_lib.pipeline.sweeping.grid import read_grid
+    from recsys_lib.pipeline.sweeping.planning import plan
+
+    planned = plan(Project.find(), read_grid(file), name or file.stem, only=only)
+    print(
+        f"Sweep {planned.name}: {len(planned.settings)} settings, {planned.n_steps} notebooks to "
+        f"run, {planned.n_different} of them different",
+        flush=True,
+    )
+    how["timeout"] = how["timeout"] or math.inf
+    how["workers"] = how["workers"] and int(how["workers"])
+    how["memory"] = how["memory"] and how["memory"] * 1e9
+    with SweepLines(sys.stdout) as lines:
+        state = run_sweep(planned, Options(**how), lines)
+    return _close_sweep(state)
+
+
+def _close_sweep(state: "SweepState") -> int:
+    from recsys_lib.pipeline.sweeping.display import closing_table
+    from recsys_lib.pipeline.sweeping.state import SWEEP_FILE
+
+    print(f"\n{closing_table(state)}\n\nAll of it: {state.folder / SWEEP_FILE}")
+    if not state.failed:
+        return 0
+    names = ", ".join(one.setting.name for one in state.failed)
+    _tell(
+        f"recsys: {len(state.failed)} of {len(state.entries)} settings failed: {names}. "
+        "The same command tries them again."
+    )
+    return _FAILED
+
+
+@recsys.group(cls=_Runs)
+def runs() -> None:
+    """List runs; compare, export or prune them."""
+
+
+@runs.command(
+    "list",
+    epilog="`list` may be left out. Also: recsys runs compare | export | prune.",
+)
+@_names
+@_form
+@_where
+@option("--sort", metavar="COLUMN", help="metrics from the best down, others upwards")
+@option("--columns", default="", metavar="A,B", help="show these beside the name")
+def list_(
+    names: tuple[str, ...], form: str, where: tuple[str, ...], sort: str, columns: str
+) -> None:
+    """List runs: filter, sort, export. A NAME is a run, a sweep or a pattern: 'lr/*'."""
+    from recsys_lib.pipeline.listing import listing, ordered
+
+    found, table = _select(names, where)
+    if not found and not where:
+        return
+    chosen = [name.strip() for name in columns.split(",") if name.strip()]
+    width = shutil.get_terminal_size().columns
+    print(listing(ordered(table, sort) if sort else table, columns=chosen, form=form, width=width))
+
+
+def _select(names: Sequence[str], where: Sequence[str]) -> "tuple[list[Manifest], pd.DataFrame]":
+    """Return the runs that meet the conditions, also as a table.
+
+    Damaged ones are left out; without names, also those that another run has made.
+    """
+    from recsys_lib.pipeline.listing import filtered, table_of
+    from recsys_lib.pipeline.manifest import find_runs
+    from recsys_lib.pipeline.project import Project
+
+    found, damaged = find_runs(Project.find(), names)
+    for error in damaged:
+        _tell(f"Left out: {error}")
+    if not found:
+        _tell("No run has left a manifest yet; `recsys run` leaves one.")
+    outer = {one.run: one.run.rpartition("/")[0] for one in found}
+    if not names:
+        found = [one for one in found if outer[one.run] not in outer]
+        for name, count in Counter(outer.values()).items():
+            if name in outer:
+                _tell(f"{count} more inside run {name!r}: `recsys runs {name}` lists them.")
+    table = filtered(table_of(found), where if found else ())
+    return [one for one in found if one.run in table.index], table
+
+
+@runs.command()
+@argument("a", metavar="A", shell_complete=_run_names)
+@argument("b", metavar="B", shell_complete=_run_names)
+@_form
+def compare(a: str, b: str, form: str) -> None:
+    """Compare run B with run A: what differs, what moved, and is it more than noise."""
+    from recsys_lib.pipeline.compare import compare_runs
+
+    print(compare_runs(a, b).text(form))
+
+
+@runs.command()
+@_names
+@option("--mlflow", is_flag=True, help="to a tracking store")
+@option("--to", metavar="URI", help="of the store (default: runs/mlflow.db)")
+def export(names: tuple[str, ...], mlflow: bool, to: str | None) -> None:
+    """Write runs to MLflow."""
+    from recsys_lib.pipeline.mlflow_export import export_runs, local_store
+    from recsys_lib.pipeline.project import Project
+
+    if not mlflow:
+        raise click.UsageError("Missing option '--mlflow'.", click.get_current_context())
+    # That it makes its tables is of no interest.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    project = Project.find()
+    for name, done in export_runs(names, to=to, project=project).items():
+        print(f"{name}  {done}")
+    print(f"Store: {to or local_store(project)}")
+
+
+@runs.command()
+@_names
+@_where
+@option("--yes", is_flag=True, help="remove them; without it nothing is removed")
+def prune(names: tuple[str, ...], where: tuple[str, ...], yes: bool) -> None:
+    """Remove runs, or say what that would free. Files that no run wrote stay."""
+    from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.prune import freed_bytes, remove_runs
+
+    if yes and not names and not where:
+        raise ConfigError(
+            "The runs to remove must be chosen; --yes alone chooses none. Name them, as in "
+            "`recsys runs prune 'lr/*' --yes`, or give --where."
+        )
+    project, (found, _) = Project.find(), _select(names, where)
+    sizes = freed_bytes(project, found)
+    for one, size in zip(found, sizes, strict=True):
+        print(f"{one.run}  {size / 1e6:.1f} MB")
+    total = f"{len(found)} run{'s' * (len(found) != 1)}, {sum(sizes) / 1e6:.1f} MB"
+    if not yes:
+        print(f"{total}. Nothing is removed without --yes.")
+        return
+    for path in remove_runs(project, found):
+        print(f"Kept, as no run wrote it: {path.relative_to(project.root)}")
+    print(f"Removed: {total}.")
+
+
+@recsys.command()
+@argument("model", metavar="MODEL")
+@_run("whose data")
+@option("--metric", metavar="METRIC", help="such as rmse or ndcg@10 (default: one of these)")
+@option("--trials", type=int, metavar="N", help="budget, of all workers (default: 30)")
+@option("--seconds", type=float, metavar="S", help="budget in seconds of work")
+@_texts("a hyper-parameter to begin with, or to hold fixed; may be repeated")
+@option("--space", type=_FILE, metavar="FILE", help="ranges from YAML")
+@option("--storage", metavar="PATH|URL", help="of the study (default: runs/NAME/studies.sqlite)")
+@option("--study", metavar="NAME", help="of the study (default: MODEL-METRIC)")
+@option("--seed", type=int, default=0, metavar="SEED", help="of the proposals")
+@option("--like-from", type=float, metavar="RATING", help="lowest rating liked")
+@option("-o", "output", type=_FILE, metavar="FILE", help="the best as notebook parameters")
+def tune(model: str, **options: Any) -> None:
+    """Search the settings of a model, such as EASE or MultVAE, on the data of a run."""
+    from recsys_lib.pipeline.tune import run_search
+
+    run_search(model, say=functools.partial(print, flush=True), **options)
+
+
+@recsys.command()
+@argument("user", required=False, metavar="[USER]")
+@option("-k", type=int, default=10, metavar="K", help="length of the list")
+@_run("run whose model answers")
+def recommend(user: str | None, k: int, run: str) -> None:
+    """Recommend for a user, who is asked for if not given."""
     from recsys_lib.pipeline.project import Project
 
     project = Project.find()
-    folder = project.artifacts(options.run) / "bundle"
-    if options.k < 1:
-        raise ConfigError(f"-k must be a whole number >= 1; got {options.k}. Try 10.")
+    folder = project.artifacts(run) / "bundle"
+    if k < 1:
+        raise ConfigError(f"-k must be a whole number >= 1; got {k}. Try 10.")
     if not folder.exists():
-        raise _no_bundle(project, options.run)
-    user = options.user if options.user is not None else _ask()
+        raise _no_bundle(project, run)
+    name = _ask() if user is None else user
     if sys.stderr.isatty():
-        _say("Loading the model ...")  # a network takes seconds
-    _tell_stale(project, options.run)
+        _tell("Loading the model ...")  # a network takes seconds
+    _tell_stale(project, run)
     from recsys_lib.bundle import Bundle
 
     bundle, rows = Bundle.load(folder), None
     while rows is None:
         try:
-            rows = bundle.recommend(user, k=options.k)
+            rows = bundle.recommend(name, k=k)
         except DataError as error:
-            if options.user is not None:
+            if user is not None:
                 raise
-            _say(_text(error))
-            user = _ask()
-    print(_list_table(rows) if len(rows) else f"User {user!r} has used every item already.")
-    if 0 < len(rows) < options.k:
-        print(f"These are all: no more than {len(rows)} items are left for user {user!r}.")
-    return 0
+            _tell(_text(error))
+            name = _ask()
+    print(_list_table(rows) if len(rows) else f"User {name!r} has used every item already.")
+    if 0 < len(rows) < k:
+        print(f"These are all: no more than {len(rows)} items are left for user {name!r}.")
 
 
 def _no_bundle(project: "Project", run: str) -> ConfigError:
@@ -306,7 +532,7 @@ def _tell_stale(project: "Project", run: str) -> None:
     records = records_of(project, run)
     for record in records:
         if "bundle" in record.writes and (changed := outdated(records, record)):
-            _say(f"Careful: {again('bundle', changed)}")
+            _tell(f"Careful: {again('bundle', changed)}")
 
 
 def _ask() -> str:
@@ -323,23 +549,39 @@ def _ask() -> str:
     return user
 
 
-def _lab(options: argparse.Namespace) -> int:
+@recsys.command()
+@option("--port", type=int, metavar="N", help="8888, or the next that is free")
+@option("--no-browser", is_flag=True, help="only serve, and say where")
+def lab(port: int | None, no_browser: bool) -> None:
+    """Open JupyterLab on a start page."""
     from recsys_lib.pipeline.lab import launch
     from recsys_lib.pipeline.project import Project
 
-    launch(Project.find(), port=options.port, browser=not options.no_browser)
-    return 0
+    launch(Project.find(), port=port, browser=not no_browser)
 
 
-def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command has one shape
+@recsys.command()
+def doctor() -> None:
+    """Report versions and machine."""
     from recsys_lib.pipeline.doctor import report
 
     for name, value in report():
         print(f"{name:<12} {value}")
-    return 0
 
 
-def _notebooks(options: argparse.Namespace) -> int:
+@recsys.command()
+@argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the shell's completion script: eval "$(recsys completion bash)"."""
+    found = get_completion_class(shell)
+    assert found is not None
+    print(found(recsys, {}, "recsys", _COMPLETE).source())
+
+
+@recsys.command()
+@click.pass_obj
+def notebooks(given: list[str], /) -> int:
+    """For authors: rewrite the committed outputs."""
     from recsys_lib.pipeline.chain import load_steps
     from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.project import LAB_RUN, Project
@@ -348,31 +590,33 @@ def _notebooks(options: argparse.Namespace) -> int:
 
     project = Project.find()
     steps = load_steps(project)
-    lines = ProgressLines(sys.stdout, [step.name for step in steps])
-    # All of them, always: the committed outputs must come from one and the same state.
-    result = run_chain(project, steps, {}, lines, name=LAB_RUN, force=True)
+    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
+        # All of them, always: the committed outputs must come from one and the same state.
+        result = run_chain(project, steps, {}, lines, name=LAB_RUN, force=True)
     if result.failed:
-        return _tell_failures(result, options)
+        return _tell_failures(result, given)
     changed = rewrite(project, result)
-    print("Rewritten: " + (", ".join(path.name for path in changed) or "none, all were the same"))
+    print(f"Rewritten: {', '.join(path.name for path in changed) or 'none, all were the same'}")
     return 0
 
 
-def _pins(options: argparse.Namespace) -> int:
+@recsys.command()
+@option("--seeds", type=int, default=5, metavar="N", help="how many")
+@option("--only", metavar="NN[-NN]", help="only these notebooks, on what the others left last time")
+def pins(seeds: int, only: str | None) -> None:
+    """For authors: measure the pinned numbers again."""
     from recsys_lib.pipeline.chain import load_steps, select
-    from recsys_lib.pipeline.measuring import measure
-    from recsys_lib.pipeline.pins import read_pins, write_pins
+    from recsys_lib.pipeline.pins import measure, read_pins, write_pins
     from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.project import Project
 
     project = Project.find()
     chain = load_steps(project)
-    steps = select(chain, only=options.only)
-    lines = ProgressLines(sys.stdout, [step.name for step in steps])
-    pins = measure(project, steps, lines, n_seeds=options.seeds)
+    steps = select(chain, only=only)
+    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
+        found = measure(project, steps, lines, n_seeds=seeds)
     kept = {step.name: read_pins(project.expected, step.name) for step in chain}
-    write_pins(project.expected, {book: its for book, its in (kept | pins).items() if its})
-    for book, its in pins.items():
+    write_pins(project.expected, {book: its for book, its in (kept | found).items() if its})
+    for book, its in found.items():
         for name, pin in its.items():
             print(f"{book}  {name:<32} {pin.value:>12.6g} within {pin.tolerance:.2g}")
-    return 0

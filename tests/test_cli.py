@@ -112,6 +112,84 @@ def test_bad_input_found_by_a_notebook_is_exit_2(project, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_an_argument_that_the_library_refuses_is_bad_input_and_other_value_errors_are_not(
+    project, capsys
+):
+    write(
+        project,
+        "01_rank",
+        "import numpy as np\nfrom recsys_lib.ranking import top_k",
+        "top_k(np.ones((1, 2)), SEED)",
+    )
+    assert main(["run", "-p", "SEED", "-1"]) == 2
+    said = capsys.readouterr().err
+    assert "01_rank stopped in cell 4 of 4: `k` must be" in said
+    assert "Traceback" not in said
+    write(project, "01_rank", "raise ValueError('x must be y')")
+    assert main(["run"]) == 1
+    assert "ValueError: x must be y" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recommned"], "No such command 'recommned'. Did you mean 'recommend'?"),
+        (["run", "--ony", "01"], "No such option '--ony'. Did you mean '--only'?"),
+        (["run", "--timeout", "-1"], "'--timeout': must be a number of seconds >= 0; got '-1'"),
+        (["sweep"], "Missing option '-f'"),
+        (["runs", "export"], "Missing option '--mlflow'"),
+        ([], "Usage: recsys [OPTIONS] COMMAND"),
+    ],
+)
+def test_a_wrong_command_or_option_is_exit_2_with_the_near_name(capsys, arguments, message):
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ""
+
+
+def test_every_command_has_help(capsys):
+    for words in (
+        [],
+        ["run"],
+        ["sweep"],
+        ["runs"],
+        ["runs", "compare"],
+        ["runs", "prune"],
+        ["tune"],
+    ):
+        assert main([*words, "--help"]) == 0
+        assert "Usage: recsys" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("recsys ")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("recsys r", {"run", "runs", "recommend"}),
+        ("recsys runs ", {"list", "compare", "export", "prune"}),
+        ("recsys runs compare sw", {"sweep/a", "sweep/b"}),
+        ("recsys runs --format ", {"table", "csv", "json"}),
+        ("recsys recommend --r", {"--run"}),
+        ("recsys recommend --run def", {"default"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_runs(project, capsys, monkeypatch, words, found):
+    for name in ("default", "sweep/a", "sweep/b"):
+        Manifest(run=name, status="done").save(project / "runs" / name)
+    for shell in ("bash", "zsh", "fish"):
+        assert main(["completion", shell]) == 0
+        assert "_RECSYS_COMPLETE" in capsys.readouterr().out
+    monkeypatch.setenv("_RECSYS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert main([]) == 0
+    completed = {line.partition(",")[2] for line in capsys.readouterr().out.splitlines()}
+    assert found <= completed
+    assert len(completed) <= len(found) + 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -353,7 +431,7 @@ def test_runs_inside_a_run_are_counted_and_not_listed(project, capsys):
         Manifest(run=name, status="done").save(project / "runs" / name)
     assert main(["runs"]) == 0
     said = capsys.readouterr()
-    assert [line.split()[0] for line in said.out.splitlines()[2:4]] == ["default", "sweep/c"]
+    assert [line.split()[0] for line in said.out.splitlines()[1:3]] == ["default", "sweep/c"]
     assert "2 more inside run 'default': `recsys runs default` lists them." in said.err
     assert main(["runs", "default"]) == 0
     assert "default/b" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What the machine and the environment are: versions, backend, devices, memory, disk."""
+"""Report the environment: versions, backend, devices, memory, disk."""
 
 import shutil
 from importlib import metadata
@@ -15,25 +15,26 @@ __all__ = ["report"]
 
 _GIB = 2**30
 _TOOLS = ("jax", "jupyterlab", "matplotlib", "papermill")
-# What a run of the default world takes at most, measured.
+# GiB that a run of the default world takes at most, measured.
 _NEEDED_MEMORY, _NEEDED_DISK = 2.5, 1.0
 
 
 def report() -> list[tuple[str, str]]:
-    """Return pairs of a name and what was found, in the order in which they are read.
+    """Return pairs of a name and what was found.
 
     Notes
     -----
     Starts the Keras backend, which takes some seconds.
     """
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
     return [
         *versions().items(),
         *((name, _version(name)) for name in _TOOLS),
         ("project", _project()),
         *_keras(),
-        ("memory", _memory()),
-        ("cores", f"{cores()}"),
-        ("disk", _disk()),
+        ("memory", _room(memory.available, memory.total, _NEEDED_MEMORY)),
+        ("cores", str(cores())),
+        ("disk", _room(disk.free, disk.total, _NEEDED_DISK)),
     ]
 
 
@@ -60,16 +61,6 @@ def _keras() -> list[tuple[str, str]]:
     return [("backend", backend.NAME), ("devices", ", ".join(map(str, backend.describe_devices())))]
 
 
-def _memory() -> str:
-    memory = psutil.virtual_memory()
-    free = memory.available / _GIB
-    said = f"{free:.1f} GiB free of {memory.total / _GIB:.1f} GiB"
-    low = f"; the default run needs {_NEEDED_MEMORY} GiB" if free < _NEEDED_MEMORY else ""
-    return said + low
-
-
-def _disk() -> str:
-    usage = shutil.disk_usage(Path.cwd())
-    free = usage.free / _GIB
-    said = f"{free:.1f} GiB free of {usage.total / _GIB:.1f} GiB"
-    return said + (f"; the default run needs {_NEEDED_DISK} GiB" if free < _NEEDED_DISK else "")
+def _room(free: int, total: int, needed: float) -> str:
+    text = f"{free / _GIB:.1f} GiB free of {total / _GIB:.1f} GiB"
+    return text if free >= needed * _GIB else f"{text}; the default run needs {needed} GiB"

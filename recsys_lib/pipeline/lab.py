@@ -1,4 +1,4 @@
-"""JupyterLab on the project: a start page, and notebooks that git finds as they were."""
+"""JupyterLab on the project: a start page, and saving that leaves git clean."""
 
 import os
 import sys
@@ -11,18 +11,18 @@ import nbformat
 
 from recsys_lib.pipeline.chain import Step, load_steps
 from recsys_lib.pipeline.flow import flow_of
+from recsys_lib.pipeline.lineage import outdated, records_of
 from recsys_lib.pipeline.project import LAB_RUN, Project
-from recsys_lib.pipeline.record import ABSENT, Record
+from recsys_lib.pipeline.record import Record
 from recsys_lib.pipeline.rewriting import METADATA, WIDGET
 
 __all__ = ["launch", "overview", "write_start_page"]
 
 _PAGE = "runs/start.ipynb"
-_STALE = "stale"
 _WELCOME = """# Start here
 
-The notebooks are run in order, for each reads what earlier ones have written. Open one and choose
-*Run › Run All Cells*. What it writes goes to the folder `runs/{run}`.
+Run the notebooks in order, because each reads what earlier ones wrote. Open one and choose
+*Run › Run All Cells*. Its results go to the folder `runs/{run}`.
 
 [README](../README.md) · [Your own data](../docs/loading.md) · [How a notebook is
 written](../docs/writing_notebooks.md)
@@ -41,7 +41,7 @@ def launch(project: Project, *, port: int | None = None, browser: bool = True) -
     port : int, optional
         8888 or the next free one by default.
     browser : bool
-        Whether a browser is opened.
+        Whether to open a browser.
     """
     from jupyterlab.labapp import LabApp
 
@@ -56,8 +56,8 @@ def launch(project: Project, *, port: int | None = None, browser: bool = True) -
     if not browser:
         options.append("--no-browser")
     if sys.platform == "linux":
-        # Sockets in a folder of one's own: no port to collide on or to listen in at. Jupyter's
-        # folder on macOS can be too long a path for them, and Windows has none.
+        # Sockets in a private folder: no ports to collide on or to eavesdrop on. Jupyter's folder
+        # on macOS can be too long a path for them, and Windows has none.
         options.append("--KernelManager.transport=ipc")
         if os.geteuid() == 0:  # in containers people are root
             options.append("--allow-root")
@@ -67,7 +67,7 @@ def launch(project: Project, *, port: int | None = None, browser: bool = True) -
 def write_start_page(project: Project, run: str = LAB_RUN) -> Path:
     """Write the notebook that JupyterLab opens with, and return its path.
 
-    It stands among the runs, where git does not look: running it changes nothing.
+    It is among the runs, which git ignores: running it changes nothing.
     """
     welcome = nbformat.v4.new_markdown_cell(_WELCOME.format(run=run), id="welcome")
     data = {"text/markdown": overview(run, project).data}
@@ -80,7 +80,7 @@ def write_start_page(project: Project, run: str = LAB_RUN) -> Path:
 
 
 def overview(run: str = LAB_RUN, project: Project | None = None) -> Any:
-    """Return the notebooks of the chain with their questions, and what is done and what is stale.
+    """Return the notebooks of the chain with their questions, and which are done or stale.
 
     Parameters
     ----------
@@ -97,49 +97,38 @@ def overview(run: str = LAB_RUN, project: Project | None = None) -> Any:
     project = project or Project.find()
     lines = [f"Run `{run}`, at {datetime.now():%H:%M}:", "", "| notebook | question | state |"]
     lines.append("|---|---|---|")
-    written: dict[str, str] = {}
+    records = records_of(project, run)
     for step in load_steps(project):
-        link = f"[{_title(step)}](../notebooks/{step.path.name})"
-        lines.append(f"| {link} | {_question(step)} | {_state(project, run, step, written)} |")
+        head = step.sources[0].splitlines() if step.sources else []
+        title = head[0].lstrip("# ") if head else step.name
+        question = " ".join(line[1:].strip() for line in head if line.startswith(">"))
+        question = question.replace("|", "\\|")
+        link = f"[{title}](../notebooks/{step.path.name})"
+        state = _state(project, run, step, records)
+        lines.append(f"| {link} | {question} | {state} |")
     return Markdown("\n".join(lines))
 
 
-def _title(step: Step) -> str:
-    return step.sources[0].splitlines()[0].lstrip("# ") if step.sources[0] else step.name
-
-
-def _question(step: Step) -> str:
-    lines = [line[1:].strip() for line in step.sources[0].splitlines() if line.startswith(">")]
-    return " ".join(lines).replace("|", "\\|")
-
-
-def _state(project: Project, run: str, step: Step, written: dict[str, str]) -> str:
-    """Say how far a notebook is; `written` gets its artifacts, stale ones as such."""
-    path = project.record(run, step.name)
-    record = Record.find(path)
+def _state(project: Project, run: str, step: Step, records: list[Record]) -> str:
+    """Return how far a notebook is."""
+    record = next((one for one in records if one.notebook == step.name), None)
     if record is None:
         return "not run yet"
-    changed = sorted(
-        name
-        for name, seen in record.reads.items()
-        if seen != ABSENT and written.get(name) != seen and name not in record.writes
-    )
-    for name, entry in record.writes.items():
-        written[name] = _STALE if changed else entry["fingerprint"]
-    if changed:
-        return f"**stale**: {', '.join(f'`{name}`' for name in changed)} changed; run it again"
+    if changed := outdated(records, record).get(step.name):
+        return f"**stale**: `{changed}` changed; run it again"
     if not flow_of(step).writes <= record.writes.keys():
         return "not finished"
-    return f"done, {datetime.fromtimestamp(path.stat().st_mtime):%d %b %H:%M}"
+    moment = datetime.fromtimestamp(project.record(run, step.name).stat().st_mtime)
+    return f"done, {moment:%d %b %H:%M}"
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
-    """Called by Jupyter's server as it starts: saving a notebook leaves git clean."""
+    """Called when Jupyter's server starts: saving a notebook leaves git clean."""
     server.contents_manager.register_pre_save_hook(_before_save)
 
 
 def _before_save(model: dict[str, Any], **_: Any) -> None:
-    """Keep the committed metadata, and leave out controls, which are dead once saved."""
+    """Keep the committed metadata, and drop controls, which are dead once saved."""
     if model["type"] != "notebook":
         return
     content = model["content"]

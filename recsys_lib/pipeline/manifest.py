@@ -1,24 +1,64 @@
-"""The manifest of a run: one file with all that a comparison of runs needs."""
+"""The record of a run: one ``manifest.json`` with all that a comparison of runs needs."""
 
+import contextlib
+import fnmatch
+import math
 import os
 import platform
-from collections.abc import Mapping
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
-from recsys_lib.artifacts import read_json, write_json
-from recsys_lib.errors import ArtifactError
-from recsys_lib.pipeline.redaction import without_secrets
+from recsys_lib._system import cores
+from recsys_lib.artifacts import (
+    MANIFEST,
+    atomic_folder,
+    fingerprint,
+    read_json,
+    versions,
+    write_json,
+)
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.naming import did_you_mean
+from recsys_lib.pipeline.freshness import library_fingerprint
+from recsys_lib.pipeline.lineage import outdated
+from recsys_lib.pipeline.lock import locked
+from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.record import Record
+from recsys_lib.sources.sql import PASSWORD
 
-__all__ = ["MANIFEST", "Manifest", "Metric", "Status", "seeds_of", "this_process"]
+if TYPE_CHECKING:
+    from recsys_lib.evaluation import Report
+    from recsys_lib.pipeline.runner import Outcome
 
-MANIFEST = "manifest.json"
-_FORMAT = 1
+__all__ = ["Manifest", "Metric", "RecordedRun", "find_runs", "logged", "read_run", "record_run"]
 
 Status = Literal["running", "done", "partial", "failed", "interrupted", "killed"]
+
+_FORMAT = 1
+_REPORTS = "reports"
+# Two runs that differ in one of these artifacts saw different data.
+_DATA = ("dataset", "world")
+# Notebooks that leave a run unfinished.
+_OPEN = {"failed", "not run", "unfinished", "stale"}
+_FAILURE = ("cell", "kind", "message")
+_PACKAGES = ("jax", "jaxlib", "optuna", "pyarrow", "papermill")
+_GIT_LIMIT = 5.0  # seconds; a network drive may be slow
+
+_SECRET = r"password|passwd|pwd|token|secret|api_?key|credential"
+_SECRET_NAME = re.compile(rf"(?:^|_)(?:{_SECRET})s?$", re.I)
+# A password of a URL may hold an @; the last one before the next / ends it.
+_IN_URL = re.compile(r"(?<=://)([^\s/:@]*):[^\s/]*@")
+_OPTION = re.compile(rf"((?:{_SECRET})\s*=\s*)[^\s&;,'\"]+", re.I)
 
 
 @dataclass(frozen=True)
@@ -33,7 +73,7 @@ class Metric:
     n_users : int, optional
         How many.
     higher_is_better : bool, optional
-        None where neither end is the better one, or nobody has said.
+        None if neither is better, or it is not known.
     """
 
     value: float
@@ -51,45 +91,46 @@ class Manifest:
     run : str
         Its name; ``"sweep/setting"`` for one of a sweep.
     status : {"running", "done", "partial", "failed", "interrupted", "killed"}
-        How it ended. "partial": all went well, but other notebooks of the run have failed before
-        or rest on what has changed. "killed" is never written: it is what a reader finds if the
-        process of a run has gone.
+        How it ended. "partial": no notebook failed, but others of the run failed before or are
+        stale. "killed" is never written: a reader finds it if the process of the run is gone.
     failure : dict, optional
         ``notebook, cell, kind, message`` of what failed first.
     begun, ended : str
         UTC, ISO 8601, of the last attempt in which anything ran. `ended` is `begun` plus the
-        time that passed, so a clock that is set back in between cannot make it the earlier one.
+        elapsed time, so it is never earlier, even if the clock is set back in between.
     attempts : int
-        How often it was begun until it was done.
+        How often it was started until it was done.
     seconds : float
-        Of all notebooks together, those kept from earlier attempts included.
+        Of all notebooks together, including those kept from earlier attempts.
     peak_memory : int
-        Bytes that the largest kernel took, with its child processes.
+        Bytes of the largest kernel, including its child processes.
     parameters : dict
-        Name -> value, where all notebooks that declare it had the same.
+        Name -> value, if all notebooks that declare it had the same.
     seeds : dict
         Those of them that are seeds.
     notebooks : dict
-        Name -> ``status`` ("ran", "skipped", "failed", "not run", or, of those that were not to
-        run this time, "kept", "stale" or "unfinished"), ``seconds``,
+        Name -> ``status`` ("ran", "skipped", "failed", "not run", or, if it was not selected this
+        time, "kept", "stale" or "unfinished"), ``seconds``,
         ``peak_memory``, ``cells``, ``source`` (fingerprint of its cells), ``device``, and
         ``parameters`` that differ from those of other notebooks.
     data : dict
-        Fingerprints: ``inputs`` by path, and of the artifacts that data is made into.
+        Fingerprints: ``inputs`` by path, and of the artifacts that hold the data.
     artifacts : dict
         Name -> fingerprint of everything that was written.
     code : dict
         ``commit`` and ``dirty`` of the git checkout (None outside one), ``library``, the
         fingerprint of the library with its versions.
-    versions, machine : dict
-        See `provenance`.
+    versions : dict
+        Of Python and of the packages that results rest on.
+    machine : dict
+        ``system``, the ``cores`` and ``threads`` that may be used, ``memory`` in bytes.
     device : list of str
         What networks were trained on, such as ``"cpu tensorflow float32"``.
     metrics : dict of str to Metric
         ``"03.test_rmse"`` from `Session.check` and `Session.note`, ``"03.autoencoder.rmse"`` from
         `Session.report`.
     process : dict
-        ``host`` and ``pid`` that worked on it last.
+        ``host`` and ``pid`` of the process that wrote it last.
     """
 
     run: str
@@ -157,7 +198,7 @@ class Manifest:
         return {**self.parameters, **apart}
 
     def _check_kinds(self) -> None:
-        """Raise `TypeError` where a value is not of the kind that is written."""
+        """Raise `TypeError` if a value is not of the type that is written."""
         example = Manifest(run="", status="done")
         kinds = {float: (int, float), type(None): (dict, type(None))}
         for one in fields(self):
@@ -166,7 +207,7 @@ class Manifest:
                 raise TypeError(f"{one.name} is {type(value).__name__}")
 
     def _is_orphan(self) -> bool:
-        """Whether it says to be running, and the process that did so is no more."""
+        """Whether it is recorded as running, but its process is gone."""
         here = self.process.get("host") == platform.node()
         return self.status == "running" and here and not psutil.pid_exists(self.process["pid"])
 
@@ -179,3 +220,534 @@ def seeds_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def this_process() -> dict[str, Any]:
     """Return the host and the number of this process."""
     return {"host": platform.node(), "pid": os.getpid()}
+
+
+def find_runs(
+    project: Project, names: Sequence[str] = ()
+) -> tuple[list[Manifest], list[ArtifactError]]:
+    """Return the manifests of runs, and an error for each that cannot be read.
+
+    Parameters
+    ----------
+    project : Project
+        Where the runs are.
+    names : sequence of str
+        Runs, sweeps (all of their settings), or patterns such as ``"sweep/*"``; all by default.
+
+    Returns
+    -------
+    list of Manifest
+        By name.
+    list of ArtifactError
+        Of damaged manifests.
+
+    Raises
+    ------
+    ConfigError
+        If no run has one of the names.
+    """
+    known = run_names(project)
+    wanted = set().union(*(_matching(name, known) for name in names)) if names else set(known)
+    found: list[Manifest] = []
+    damaged: list[ArtifactError] = []
+    for name in sorted(wanted, key=known.index):
+        try:
+            found.append(Manifest.load(project.run_folder(name)))
+        except ArtifactError as error:
+            damaged.append(error)
+    return found, damaged
+
+
+def read_run(project: Project, name: str) -> Manifest:
+    """Return the manifest of one run.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such run.
+    ArtifactError
+        If its manifest is damaged.
+    """
+    known = run_names(project)
+    if name not in known:
+        raise _unknown(name, known)
+    return Manifest.load(project.run_folder(name))
+
+
+def run_names(project: Project) -> list[str]:
+    """Return the names of all runs with a manifest: at the top, and one level down in sweeps."""
+    root = project.root / "runs"
+    names = []
+    for path in sorted([*root.glob(f"*/{MANIFEST}"), *root.glob(f"*/*/{MANIFEST}")]):
+        name = path.parent.relative_to(root).as_posix()
+        with contextlib.suppress(ConfigError):  # not a name of a run
+            if project.run_folder(name).is_dir() and path.is_file():
+                names.append(name)
+    return names
+
+
+def _matching(name: str, known: Sequence[str]) -> set[str]:
+    pattern = Path(name).as_posix()  # sweep/ is the sweep
+    found = {one for one in known if one.startswith(f"{pattern}/")}
+    found |= {one for one in known if fnmatch.fnmatchcase(one, pattern)}
+    if not found:
+        raise _unknown(name, known)
+    return found
+
+
+def _unknown(name: str, known: Sequence[str]) -> ConfigError:
+    sweeps = {one.partition("/")[0] for one in known if "/" in one}
+    few = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+    return ConfigError(
+        f"A run named {name!r} must have left a manifest; none has."
+        f"{did_you_mean(name, {*known, *sweeps})} There are: {few or 'none yet'}. A run from "
+        "before there were manifests gets one from `recsys run --name NAME`."
+    )
+
+
+def revision(folder: Path) -> dict[str, Any]:
+    """Return the ``commit`` of a git checkout and whether it is ``dirty``; None outside one."""
+    # Without optional locks it cannot get in the way of a commit at the same moment.
+    command = ["git", "--no-optional-locks", "-C", str(folder), "status"]
+    command += ["--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", check=True, timeout=_GIT_LIMIT
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+    lines = done.stdout.splitlines()
+    found = re.search(r"^# branch\.oid ([0-9a-f]+)$", done.stdout, re.M)
+    return {
+        "commit": found[1] if found else None,
+        "dirty": any(not line.startswith("#") for line in lines) if found else None,
+    }
+
+
+def device() -> dict[str, Any]:
+    """Return what networks are trained on in this process; empty if none was."""
+    # Only if the module is loaded: loading it starts the backend.
+    module = sys.modules.get("recsys_lib.training.device")
+    report = module.configured() if module else None
+    return asdict(report) if report else {}
+
+
+def _device_names(devices: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return devices as text, each once, such as ``"cpu tensorflow float32"``."""
+    names = ("device", "backend", "precision")
+    return sorted({" ".join(one[name] for name in names) for one in devices if one})
+
+
+def without_secrets(value: Any, name: str = "") -> Any:
+    """Return `value` with every password in it replaced by ``***``.
+
+    Parameters
+    ----------
+    value : object
+        Text, or lists and mappings of it; anything else is returned as it is.
+    name : str
+        Its name: a value named PASSWORD, TOKEN, SECRET or the like is a secret.
+
+    Examples
+    --------
+    >>> without_secrets("postgresql://ann:pa55@host/db?sslmode=require&password=pa55")
+    'postgresql://ann:***@host/db?sslmode=require&password=***'
+    >>> without_secrets({"API_TOKEN": "abc", "EPOCHS": 3})
+    {'API_TOKEN': '***', 'EPOCHS': 3}
+    """
+    if _SECRET_NAME.search(name) and value:
+        return "***"
+    if isinstance(value, str):
+        known = os.environ.get(PASSWORD)
+        text = value.replace(known, "***") if known else value
+        return _OPTION.sub(r"\1***", _IN_URL.sub(r"\1:***@", text))
+    if isinstance(value, dict):
+        return {key: without_secrets(one, str(key)) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(one) for one in value]
+    return value
+
+
+class _Recorder:
+    """Writes the manifest of a run: when it begins and how it ends."""
+
+    def __init__(self, project: Project, run: str, library: str, **content: Any) -> None:
+        self._project, self._folder = project, project.run_folder(run)
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+        packages = versions()
+        for name in _PACKAGES:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                packages[name] = metadata.version(name)
+        self._begun = Manifest(
+            run=run,
+            status="running",
+            begun=self._started.isoformat(timespec="seconds"),
+            code={**revision(project.root), "library": library},
+            versions=packages,
+            machine={
+                "system": f"{platform.system()} {platform.machine()}",
+                "cores": cores(),
+                "threads": os.environ.get("OMP_NUM_THREADS"),
+                "memory": psutil.virtual_memory().total,
+            },
+            process=this_process(),
+            **content,
+        )
+
+    def end(self, status: Status, failure: dict[str, Any] | None = None) -> None:
+        """Write how the run ended."""
+        raise NotImplementedError
+
+    def _describe(self, status: Status, failure: dict[str, Any] | None, **content: Any) -> Manifest:
+        # By a clock that only goes forward: the other one may be set in between.
+        ended = self._started + timedelta(seconds=time.monotonic() - self._clock)
+        return replace(
+            self._begun,
+            status=status,
+            failure=failure,
+            ended="" if status == "running" else ended.isoformat(timespec="seconds"),
+            **content,
+        )
+
+
+@contextlib.contextmanager
+def _until_its_end(recorder: _Recorder) -> Iterator[None]:
+    """Write how the block ends."""
+    try:
+        yield
+        recorder.end("done")
+    except BaseException as error:
+        status: Status = "failed" if isinstance(error, Exception) else "interrupted"
+        # The first error counts: on a full disk the manifest cannot be written either.
+        with contextlib.suppress(ArtifactError):
+            recorder.end(status, {"kind": type(error).__name__, "message": str(error)})
+        raise
+
+
+@contextlib.contextmanager
+def logged(project: Project, run: str, library: str) -> Iterator["RunLog"]:
+    """Keep the manifest of a run of notebooks up to date, and record how the block ends.
+
+    Parameters
+    ----------
+    project : Project
+        Where the run is.
+    run : str
+        Its name; its folder must exist and be locked.
+    library : str
+        Fingerprint of the library.
+
+    Yields
+    ------
+    RunLog
+        Call it for each notebook that starts and ends.
+    """
+    log = RunLog(project, run, library)
+    with _until_its_end(log):
+        yield log
+
+
+class RunLog(_Recorder):
+    """The manifest of a running chain; made by `logged`.
+
+    Attributes
+    ----------
+    outcomes : dict of str to Outcome
+        Of the notebooks that have ended, by name.
+    """
+
+    def __init__(self, project: Project, run: str, library: str) -> None:
+        super().__init__(project, run, library)
+        self.outcomes: dict[str, Outcome] = {}
+        self._running = ""
+        self._before: Manifest | None = None
+        with contextlib.suppress(ArtifactError):
+            self._before = Manifest.load(self._folder)
+
+    def begin(self, notebook: str) -> None:
+        """Record that `notebook` is running, before it can be killed."""
+        self._running = notebook
+        self._content("running").save(self._folder)
+
+    def note(self, outcome: "Outcome") -> None:
+        """Record how a notebook ended."""
+        self._running = ""
+        self.outcomes[outcome.name] = outcome
+
+    def end(self, status: Status, failure: dict[str, Any] | None = None) -> None:
+        """Write how the run ended; if there was nothing to do, the manifest stays as it was."""
+        if failure and self._running:
+            failure = {"notebook": self._running, **failure}
+        failed = next((one for one in self.outcomes.values() if one.failure), None)
+        if status == "done" and failed and failed.failure:
+            why = asdict(failed.failure)
+            failure = {"notebook": failed.name, **{key: why[key] for key in _FAILURE}}
+            status = "failed"
+        manifest = self._content(status, failure)
+        if status == "done":
+            if any(one["status"] in _OPEN for one in manifest.notebooks.values()):
+                manifest = replace(manifest, status="partial")
+            idle = all(one.status == "skipped" for one in self.outcomes.values())
+            if idle and self._before and self._before.status == manifest.status:
+                return
+        manifest.save(self._folder)
+
+    def _content(self, status: Status, failure: dict[str, Any] | None = None) -> Manifest:
+        records = self._records()
+        shared = _shared_parameters(records)
+        notebooks = {one.notebook: self._notebook(one, records, shared) for one in records}
+        tried = self._before.attempts if self._before and self._before.status != "done" else 0
+        written = {key: one["fingerprint"] for book in records for key, one in book.writes.items()}
+        inputs = {path: seen for one in records for path, seen in one.inputs.items()}
+        return self._describe(
+            status,
+            failure,
+            attempts=tried + 1,
+            seconds=round(sum(one["seconds"] for one in notebooks.values()), 3),
+            peak_memory=max((one["peak_memory"] for one in notebooks.values()), default=0),
+            parameters=shared,
+            seeds=seeds_of(shared),
+            notebooks=notebooks,
+            data={"inputs": inputs, **{name: written[name] for name in _DATA if name in written}},
+            artifacts=written,
+            device=_device_names(one.device for one in records),
+            metrics=_metrics(records),
+        )
+
+    def _records(self) -> list[Record]:
+        """Return the records of the run's notebooks, in order."""
+        records = []
+        before = self._before.notebooks if self._before else {}
+        expected = {self._running, *self.outcomes}
+        expected |= {name for name, one in before.items() if one["status"] in _OPEN}
+        for path in self._project.chain():
+            record = Record.find(self._project.record(self._begun.run, path.stem))
+            if record is None and path.stem in expected:
+                record = Record(path.stem, self._begun.run)  # it has not started a session yet
+            if record is not None:
+                records.append(record)
+        return records
+
+    def _notebook(
+        self, record: Record, records: list[Record], shared: dict[str, Any]
+    ) -> dict[str, Any]:
+        outcome = self.outcomes.get(record.notebook)
+        ended = outcome or record
+        status: str = outcome.status if outcome else "kept" if record.done else "unfinished"
+        if status == "kept" and not self._running and outdated(records, record):
+            status = "stale"
+        return {
+            "status": status,
+            "seconds": round(ended.seconds, 3),
+            "peak_memory": ended.peak_memory,
+            "cells": ended.cells,
+            "source": record.source,
+            "device": record.device,
+            "parameters": {
+                name: value
+                for name, value in record.parameters.items()
+                if name not in shared and name != "RUN"
+            },
+        }
+
+
+def _shared_parameters(records: Sequence[Record]) -> dict[str, Any]:
+    """Return the parameters on which all notebooks that declare them agree, without the name."""
+    found: dict[str, list[Any]] = {}
+    for record in records:
+        for name, value in record.parameters.items():
+            found.setdefault(name, []).append(value)
+    return {
+        name: values[0]
+        for name, values in sorted(found.items())
+        if name != "RUN" and all(value == values[0] for value in values)
+    }
+
+
+def _metrics(records: Sequence[Record]) -> dict[str, Metric]:
+    found = {}
+    for record in records:
+        checks = {name: {"value": value} for name, value in record.checks.items()}
+        for name, entry in {**checks, **record.metrics}.items():
+            found[f"{record.notebook[:2]}.{name}"] = Metric(**entry)
+    return found
+
+
+class RecordedRun(_Recorder):
+    """What a run has recorded so far; made by `record_run`.
+
+    Attributes
+    ----------
+    metrics : dict of str to Metric
+        ``"model.metric"`` of the reports, and the names of what was noted.
+    reports : list of Report
+        The reports handed in.
+    """
+
+    def __init__(self, project: Project, run: str, library: str, **content: Any) -> None:
+        super().__init__(project, run, library, **content)
+        self.metrics: dict[str, Metric] = {}
+        self.reports: list[Report] = []
+
+    def report(self, *reports: Any) -> None:
+        """Hand in what `evaluate` returned; see `Session.report`."""
+        self.reports += as_reports(reports)
+        found = metrics_of(self.reports)
+        self.metrics.update({name: Metric(**one) for name, one in found.items()})
+
+    def note(self, **values: float) -> None:
+        """Record numbers by name."""
+        self.metrics.update({name: Metric(float(value)) for name, value in values.items()})
+
+    def end(self, status: Status, failure: dict[str, Any] | None = None) -> None:
+        """Write how the run ended, and its reports if all is well."""
+        artifacts, path = {}, self._folder / "artifacts" / _REPORTS
+        if status == "done" and self.reports:
+            with atomic_folder(path) as part:
+                write_reports(part, self.reports)
+            artifacts[_REPORTS] = fingerprint(path)
+        self._describe(
+            status,
+            failure,
+            seconds=round(time.monotonic() - self._clock, 3),
+            peak_memory=psutil.Process().memory_info().rss,
+            device=_device_names([device()]),
+            metrics=self.metrics,
+            artifacts=artifacts,
+        ).save(self._folder)
+
+
+@contextlib.contextmanager
+def record_run(
+    name: str,
+    parameters: Mapping[str, Any],
+    *,
+    data: Mapping[str, str] | None = None,
+    project: Project | None = None,
+) -> Iterator[RecordedRun]:
+    """Record the block as a run with a manifest, comparable with any other run.
+
+    Parameters
+    ----------
+    name : str
+        Of the run; ``"batch/setting"`` for one of a batch. An earlier one is replaced.
+    parameters : mapping
+        By name, in capitals like those of notebooks; ``SEED`` is the seed.
+    data : mapping of str to str, optional
+        Fingerprints of what was read, such as ``session.record.reads``.
+    project : Project, optional
+        Found from the working directory by default.
+
+    Yields
+    ------
+    RecordedRun
+        Takes reports and numbers.
+
+    Raises
+    ------
+    ConfigError
+        If a run of this name is active, or consists of notebooks.
+
+    Notes
+    -----
+    ``peak_memory`` is the memory of the process when the block ends, including what it held
+    before.
+    """
+    project = project or Project.find()
+    if project.record(name, "any").parent.exists():
+        raise ConfigError(
+            f"The name of a recorded run must not be that of a run of notebooks; {name!r} is one. "
+            f"Try '{name.partition('/')[0]}/own'."
+        )
+    recorded = RecordedRun(
+        project,
+        name,
+        library_fingerprint(),
+        parameters=dict(parameters),
+        seeds=seeds_of(parameters),
+        data={"inputs": {}, **(data or {})},
+    )
+    folder = project.run_folder(name)
+    with locked(folder, name):
+        recorded._begun.save(folder)
+        with _until_its_end(recorded):
+            yield recorded
+
+
+def as_reports(given: Iterable[Any]) -> "list[Report]":
+    """Return the reports among the arguments of a call: reports, or lists of them.
+
+    Raises
+    ------
+    TypeError
+        If anything else is among them.
+    """
+    from recsys_lib.evaluation import Report
+
+    found: list[Report] = []
+    for one in given:
+        if isinstance(one, Report):
+            found.append(one)
+        elif isinstance(one, Iterable) and not isinstance(one, str | bytes):
+            found += as_reports(one)
+        else:
+            raise TypeError(
+                f"`reports` must be what `evaluate` returned; got {type(one).__name__}. "
+                "Give the report, not a number of it."
+            )
+    return found
+
+
+def metrics_of(reports: "Sequence[Report]") -> dict[str, dict[str, Any]]:
+    """Return each number of the reports with its standard error over users.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+        Each model and metric once.
+
+    Returns
+    -------
+    dict
+        ``"model.metric"`` -> the fields of `Metric`.
+
+    Raises
+    ------
+    ValueError
+        If a metric of a model occurs twice, because its name would be ambiguous.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for report in reports:
+        for metric in report.metrics:
+            name = f"{report.name}.{metric}"
+            if name in found:
+                raise ValueError(
+                    f"`reports` must hold each metric of a model once; {name!r} occurs twice. "
+                    "Name the reports apart, as evaluate(..., name='...')."
+                )
+            found[name] = asdict(_metric(report, metric))
+    return found
+
+
+def _metric(report: "Report", metric: str) -> Metric:
+    from recsys_lib.evaluation.metrics import parse_metric
+
+    better = parse_metric(metric).higher_is_better
+    if metric not in report.per_user_metrics:
+        return Metric(report[metric], higher_is_better=better)
+    sample = report.sample(metric)
+    error = sample.standard_error
+    return Metric(sample.mean, error if math.isfinite(error) else None, sample.n_users, better)
+
+
+def write_reports(folder: Path, reports: "Sequence[Report]") -> None:
+    """Write reports into an empty folder, in order, without the lists, which are the bulk."""
+    for place, report in enumerate(reports):
+        replace(report, items=report.items[:, :0]).save(folder / f"{place:02d}")
+
+
+def read_reports(folder: Path) -> "list[Report]":
+    """Read what `write_reports` wrote; `ArtifactError` if one is damaged."""
+    from recsys_lib.evaluation import Report
+
+    return [Report.load(path) for path in sorted(folder.iterdir()) if path.is_dir()]

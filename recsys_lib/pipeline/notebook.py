@@ -30,11 +30,11 @@ from recsys_lib.pipeline.lineage import (
     upstream_rows,
     writer_of,
 )
+from recsys_lib.pipeline.manifest import device
 from recsys_lib.pipeline.orphans import end_with_runner
 from recsys_lib.pipeline.parameters import check_value, declared
 from recsys_lib.pipeline.pins import Sentence, compare, read_pins
 from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
-from recsys_lib.pipeline.provenance import device
 from recsys_lib.pipeline.record import ABSENT, Record, settings_text
 
 __all__ = ["Session", "start", "table"]
@@ -94,7 +94,8 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
         as_committed=not changed and not values["RUN"].startswith(MEASURING),
         changed=changed,
     )
-    rows = {key: (_literal(values[key]), one.comment) for key, one in known.items()}
+    root = project.root
+    rows = {key: (_literal(values[key], root), one.comment) for key, one in known.items()}
     rows |= upstream_rows(project, record)
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
     resolved = table(resolved.rename_axis("parameter"))
@@ -104,8 +105,11 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     return session
 
 
-def _literal(value: Any) -> Any:
-    """Return text and None as they are written; numbers stay numbers."""
+def _literal(value: Any, root: Path) -> Any:
+    """Return text and None as they are written, long paths short; numbers stay numbers."""
+    if isinstance(value, str) and (path := Path(value)).is_absolute():
+        inside = path.is_relative_to(root)
+        value = path.relative_to(root).as_posix() if inside else f"…/{path.parent.name}/{path.name}"
     return repr(value) if value is None or isinstance(value, str) else value
 
 
@@ -342,7 +346,7 @@ class Session:
         ValueError
             If a metric of a model is handed in twice.
         """
-        from recsys_lib.pipeline.measured import as_reports, metrics_of, write_reports
+        from recsys_lib.pipeline.manifest import as_reports, metrics_of, write_reports
 
         handed_in = [*self._reports, *as_reports(reports)]
         found = metrics_of(handed_in)

@@ -1,20 +1,32 @@
-"""Pinned numbers: what a notebook's results are expected to be, and how far they may move."""
+"""Pinned numbers: the expected results of a notebook, and how far they may move."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from recsys_lib.artifacts import read_json, write_json
-from recsys_lib.errors import ArtifactError
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.pipeline.chain import Step
+from recsys_lib.pipeline.project import MEASURING, Project
+from recsys_lib.pipeline.record import Record
 
-__all__ = ["Pin", "Sentence", "compare", "read_pins", "write_pins"]
+if TYPE_CHECKING:
+    from recsys_lib.pipeline.runner import Progress
+
+__all__ = ["Pin", "Sentence", "compare", "measure", "pin", "read_pins", "write_pins"]
+
+_SPREADS = 3.0
+# How far summing in another order may move a number, relative to it.
+_ROUNDING = 1e-6
 
 
 class Sentence(str):
-    """Text that a notebook shows as text, without the quotation marks of a string."""
+    """Text that a notebook shows without quotation marks."""
 
     __slots__ = ()
 
@@ -40,7 +52,7 @@ class Pin:
     n : int
         How many seeds were run.
     measured : str
-        How, in words.
+        How it was measured, in words.
     """
 
     value: float
@@ -51,7 +63,7 @@ class Pin:
 
 
 def read_pins(path: Path, notebook: str) -> dict[str, Pin]:
-    """Return the pins of one notebook; none where the file or the notebook's entry is missing."""
+    """Return the pins of one notebook; none if the file or its entry is missing."""
     if not path.exists():
         return {}
     try:
@@ -77,9 +89,9 @@ def compare(values: Mapping[str, float], pins: Mapping[str, Pin]) -> pd.DataFram
     Parameters
     ----------
     values : mapping of str to float
-        What was computed.
+        The computed numbers.
     pins : mapping of str to Pin
-        What was expected.
+        The expected ones.
 
     Returns
     -------
@@ -89,7 +101,7 @@ def compare(values: Mapping[str, float], pins: Mapping[str, Pin]) -> pd.DataFram
     Raises
     ------
     AssertionError
-        If a number has no pin or lies outside its tolerance; every such number is named.
+        If a number has no pin or is outside its tolerance; every such number is named.
 
     Examples
     --------
@@ -115,3 +127,104 @@ def _verdict(name: str, value: float, pin: Pin | None) -> str:
         f"over {pin.n} seeds); it is {value:.6g}. If the change is meant, run `make pins` and say "
         "so in the changelog."
     )
+
+
+def measure(
+    project: Project, steps: Sequence[Step], progress: "Progress", *, n_seeds: int
+) -> dict[str, dict[str, Pin]]:
+    """Run the chain under the seeds 0 to `n_seeds` - 1 and return the pins of each notebook.
+
+    Parameters
+    ----------
+    project : Project
+        Where the notebooks are.
+    steps : sequence of Step
+        The whole chain, or a part of it whose inputs an earlier measurement has made.
+    progress : Progress
+        Called for each notebook and cell.
+    n_seeds : int
+        At least 3; the committed seed must be among them.
+
+    Raises
+    ------
+    ConfigError
+        If a notebook fails, or a number spreads so widely that no tolerance would mean anything.
+    """
+    from recsys_lib.pipeline.runner import run_chain  # papermill, which kernels do without
+
+    committed = {step.parameters["SEED"].default for step in steps if "SEED" in step.parameters}
+    if n_seeds < 3 or len(committed) != 1 or not committed <= set(range(n_seeds)):
+        raise ConfigError(
+            f"The number of seeds must be at least 3 and reach the committed seed; got {n_seeds} "
+            f"for seed {sorted(committed)}. Give more."
+        )
+    found: dict[str, dict[str, list[float]]] = {step.name: {} for step in steps}
+    for seed in range(n_seeds):
+        name = f"{MEASURING}{seed}"
+        result = run_chain(project, steps, {"SEED": seed}, progress, name=name)
+        if result.failed:
+            raise ConfigError(
+                f"Every notebook must run under seed {seed}; {result.failed.name} failed. "
+                f"See {result.failed.copy}."
+            )
+        for step in steps:
+            for number, value in Record.load(project.record(name, step.name)).checks.items():
+                found[step.name].setdefault(number, []).append(value)
+    for book, numbers in found.items():
+        for number, values in numbers.items():
+            if len(values) != n_seeds:
+                raise ConfigError(
+                    f"`{number}` of {book} must be computed under every seed; it was under "
+                    f"{len(values)} of {n_seeds}. Compute it always or not at all."
+                )
+    home = committed.pop()
+    return {
+        book: {number: pin(f"{book}: {number}", values, home) for number, values in its.items()}
+        for book, its in found.items()
+        if its
+    }
+
+
+def pin(name: str, values: Sequence[float], home: int) -> Pin:
+    """Return the pin of a number from its values under the seeds 0, 1, ...
+
+    Parameters
+    ----------
+    name : str
+        For the message.
+    values : sequence of float
+        One per seed.
+    home : int
+        The committed seed, whose value is the expected one.
+
+    Returns
+    -------
+    Pin
+        With a tolerance of three standard deviations, rounded up to two digits.
+
+    Raises
+    ------
+    ConfigError
+        If the tolerance reaches half the value.
+
+    Examples
+    --------
+    >>> pin("rmse", [1.50, 1.52, 1.48, 1.51, 1.49], home=0).tolerance
+    0.048
+    """
+    value, spread = float(values[home]), float(np.std(values, ddof=1))
+    tolerance = _rounded_up(_SPREADS * spread + _ROUNDING * abs(value))
+    if tolerance >= abs(value) / 2:
+        raise ConfigError(
+            f"A pinned number must be larger than twice its tolerance; {name} is {value:.4g} with "
+            f"a spread of {spread:.3g}. Show it in a table and check something firmer."
+        )
+    measured = f"three standard deviations over seeds 0 to {len(values) - 1}"
+    return Pin(float(f"{value:.9g}"), tolerance, float(f"{spread:.3g}"), len(values), measured)
+
+
+def _rounded_up(number: float) -> float:
+    if number <= 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return float(f"{math.ceil(round(number / unit, 6)) * unit:.2g}")

@@ -15,9 +15,9 @@ from recsys_lib.pipeline.execution import Conditions, Failure, execute
 from recsys_lib.pipeline.flow import sources_of
 from recsys_lib.pipeline.freshness import is_fresh, library_fingerprint, source_fingerprint
 from recsys_lib.pipeline.lock import locked
+from recsys_lib.pipeline.manifest import logged
 from recsys_lib.pipeline.project import LAB_RUN, Project
 from recsys_lib.pipeline.record import Record
-from recsys_lib.pipeline.runlog import logged
 
 __all__ = ["BAD_INPUT", "Claim", "Outcome", "Progress", "RunResult", "run_chain"]
 

@@ -11,11 +11,15 @@ from scipy import sparse
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation import RandomOrder, evaluate
-from recsys_lib.pipeline import notebook, provenance, runlog
-from recsys_lib.pipeline.manifest import Manifest
-from recsys_lib.pipeline.measured import read_reports
-from recsys_lib.pipeline.provenance import revision
-from recsys_lib.pipeline.redaction import without_secrets
+from recsys_lib.pipeline import manifest, notebook
+from recsys_lib.pipeline.manifest import (
+    Manifest,
+    logged,
+    read_reports,
+    revision,
+    this_process,
+    without_secrets,
+)
 
 MORE = """RUN = "lab"  # name of the run
 SEED = 0  # seed of every random stream
@@ -94,7 +98,7 @@ def test_a_parameter_that_differs_between_notebooks_is_told_for_each(project, wr
 def test_an_interrupted_run_says_so_and_what_it_was_at(project, write, run):
     write("01_make")
     (project.root / "runs/default").mkdir(parents=True)
-    with pytest.raises(KeyboardInterrupt), runlog.logged(project, "default", "library") as log:
+    with pytest.raises(KeyboardInterrupt), logged(project, "default", "library") as log:
         log.begin("01_make")
         running = Manifest.load(project.run_folder("default"))
         raise KeyboardInterrupt
@@ -107,7 +111,7 @@ def test_a_run_whose_process_is_gone_was_killed(project):
     folder = project.run_folder("default")
     with subprocess.Popen(["true"]) as gone:
         pass
-    here = Manifest(run="default", status="running", process=runlog.this_process())
+    here = Manifest(run="default", status="running", process=this_process())
     here.save(folder)
     assert Manifest.load(folder).status == "running"
     lost = {**here.process, "pid": gone.pid}
@@ -130,11 +134,11 @@ def test_a_clock_that_is_set_back_makes_no_time_negative(project, monkeypatch):
         def now(cls, zone=None):
             return cls(2026, 1, 1, next(cls.hours), tzinfo=zone)
 
-    monkeypatch.setattr(provenance, "datetime", Clock)
+    monkeypatch.setattr(manifest, "datetime", Clock)
     (project.notebooks / "01_make.ipynb").write_text("{}")
     folder = project.run_folder("default")
     folder.mkdir(parents=True)
-    with runlog.logged(project, "default", "library") as log:
+    with logged(project, "default", "library") as log:
         log.begin("01_make")
     found = Manifest.load(folder)
     assert found.begun == "2026-01-01T23:00:00+00:00"

@@ -6,7 +6,7 @@ import pytest
 
 from recsys_lib.cli import main
 from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline.measuring import pin
+from recsys_lib.pipeline.pins import pin
 
 
 def test_the_tolerance_is_three_standard_deviations():

@@ -1,7 +1,10 @@
 """What a run says: a line that lives on a terminal, a line that stays in a log."""
 
 import io
+import re
 from pathlib import Path
+
+import pytest
 
 from recsys_lib.pipeline.progress import ProgressLines, closing_table
 from recsys_lib.pipeline.runner import Outcome
@@ -12,12 +15,28 @@ class Terminal(io.StringIO):
         return True
 
 
+def screen(text):
+    """Return the lines that a terminal shows in the end."""
+    lines, row = [""], 0
+    for part in re.split(r"(\x1b\[[0-9;?]*[a-zA-Z]|\r|\n)", text):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part != "\r" and not part.startswith("\x1b"):
+            lines[row] += part
+    return [line for line in lines if line]
+
+
 def told(stream):
-    lines = ProgressLines(stream, ["01_make", "02_use_it"])
-    lines.begin("01_make", 9)
-    lines.cell(4)
-    lines.end(Outcome("01_make", "ran", 9, 9, 1.25))
-    lines.end(Outcome("02_use_it", "skipped", 20, 20, 7.0))
+    with ProgressLines(stream, ["01_make", "02_use_it"]) as lines:
+        lines.begin("01_make", 9)
+        lines.cell(4)
+        lines.end(Outcome("01_make", "ran", 9, 9, 1.25))
+        lines.end(Outcome("02_use_it", "skipped", 20, 20, 7.0))
     return stream.getvalue()
 
 
@@ -29,9 +48,34 @@ def test_a_log_gets_one_line_a_notebook_and_no_control_characters():
 
 def test_a_terminal_sees_the_cells_go_by_on_one_line():
     text = told(Terminal())
-    assert "\r\x1b[K01_make      4/9 cells     0 s" in text
-    assert text.count("\n") == 2
-    assert text.endswith("02_use_it     20 cells  unchanged, skipped\n")
+    assert "\r\x1b[2K01_make      4/9 cells     0 s" in text
+    assert screen(text) == [
+        "01_make        9 cells     1.2 s",
+        "02_use_it     20 cells  unchanged, skipped",
+    ]
+
+
+def test_a_narrow_terminal_shows_the_moving_line_on_one_line(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    text = told(Terminal())
+    assert "01_make      4/9 ce…" in text
+    assert screen(text) == [
+        "01_make        9 cells     1.2 s",
+        "02_use_it     20 cells  unchanged, skipped",
+    ]
+
+
+def test_a_terminal_gets_its_cursor_back_when_a_run_is_interrupted():
+    stream = Terminal()
+    with pytest.raises(KeyboardInterrupt), ProgressLines(stream, ["01_make"]) as lines:
+        lines.begin("01_make", 9)
+        raise KeyboardInterrupt
+    text = stream.getvalue()
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert screen(text) == []
+    before = stream.tell()
+    lines.stop()
+    assert stream.tell() == before
 
 
 def test_the_closing_table_marks_what_was_skipped_and_wraps_what_is_long():

@@ -14,12 +14,9 @@ from recsys_lib.dataset import Fold
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import evaluate
 from recsys_lib.pipeline import Manifest, compare_runs, list_runs, notebook
-from recsys_lib.pipeline.manifest import Metric
+from recsys_lib.pipeline.listing import listing, table_of
+from recsys_lib.pipeline.manifest import Metric, find_runs, logged
 from recsys_lib.pipeline.pins import Pin, write_pins
-from recsys_lib.pipeline.runlog import logged
-from recsys_lib.pipeline.runs.reading import find_runs
-from recsys_lib.pipeline.runs.table import table_of
-from recsys_lib.pipeline.runs.texts import listing
 
 N_USERS = 200
 
@@ -96,10 +93,23 @@ def test_runs_are_rows_with_parameters_and_metrics_as_columns(sweep):
         ((), "status!=done", []),
         ((), "begun>2001-01-01", ["alone", "sweep/five", "sweep/ten"]),
         ("sweep", "EPOCHS=20", []),
+        ((), "run=sweep/ten or EPOCHS=20", ["alone", "sweep/ten"]),
+        ((), "EPOCHS in [5, 20] and rmse < 1.25", ["sweep/five"]),
+        ((), "not (EPOCHS == 5)", ["alone", "sweep/ten"]),
+        ((), "`rmse` > 1.25", ["alone"]),
     ],
 )
 def test_runs_are_chosen_by_name_and_condition(sweep, names, where, runs):
     assert list_runs(names, where=where, project=sweep).index.tolist() == runs
+
+
+def test_a_list_is_compared_as_a_whole_and_missing_values_meet_no_condition(project):
+    for name, dims in (("a", [8, 4]), ("b", [8]), ("c", None)):
+        Manifest(run=name, status="done", parameters={"DIMS": dims} if dims else {}).save(
+            project.run_folder(name)
+        )
+    assert list_runs(where="DIMS=[8, 4]", project=project).index.tolist() == ["a"]
+    assert list_runs(where="DIMS!=[8, 4]", project=project).index.tolist() == ["b"]
 
 
 def test_a_metric_is_sorted_from_its_best_end_and_runs_without_it_come_last(sweep, keep):
@@ -120,7 +130,14 @@ def test_a_metric_is_sorted_from_its_best_end_and_runs_without_it_come_last(swee
         ({"names": "alone/x"}, "named 'alone/x' must have left a manifest"),
         ({"where": "EPOCH>3"}, "Did you mean 'EPOCHS'"),
         ({"where": "EPOCHS"}, "must be NAME OPERATOR VALUE"),
-        ({"where": "EPOCHS>many"}, "compare with a value of the column's kind"),
+        ({"where": "EPOCHS>many"}, "with a value of the column's kind, .* 'EPOCHS>many' is not"),
+        ({"where": "begun>soon"}, "with a value of the column's kind"),
+        ({"where": "EPOCH in [5]"}, "of DataFrame.query; .* not defined. Did you mean 'EPOCHS'?"),
+        (
+            {"where": "EPOCHS in ["},
+            "There are 7: .*, EPOCHS, SEED, 01.rmse",
+        ),
+        ({"where": "status=done and RATE>5"}, "'RATE' must be one of the table; none is called so"),
         ({"sort": "rms"}, "Did you mean 'rmse'"),
     ],
 )
@@ -229,7 +246,7 @@ def test_the_command_line_lists_compares_and_speaks_csv_and_json(sweep, monkeypa
 
     monkeypatch.chdir(sweep.root)
     lines = said("sweep", "--sort", "rmse", "--columns", "EPOCHS,rmse").splitlines()
-    assert [line.split()[-2:] for line in lines[2:]] == [["10", "1.1"], ["5", "1.2"]]
+    assert [line.split()[-2:] for line in lines[1:]] == [["10", "1.1"], ["5", "1.2"]]
     assert pd.read_csv(StringIO(said("--format", "csv"))).shape[0] == 3
     rows = json.loads(said("--format", "json", "--where", "EPOCHS=20"))
     assert [(row["run"], row["EPOCHS"], row["01.rmse"]) for row in rows] == [("alone", 20, 1.3)]
@@ -245,7 +262,8 @@ def test_a_line_shows_what_was_varied_and_what_came_out_before_anything_else(kee
     keep("a", epochs=5, rmse=1.0)
     keep("b", epochs=9, rmse=2.0)
     found, _ = find_runs(project)
-    head = listing(table_of(found)).splitlines()[0].split()
+    run, *head = listing(table_of(found)).splitlines()[0].split()
+    assert run == "run"
     assert head == ["status", "begun", "seconds", "memory_mb", "EPOCHS", "01.rmse"], "no SEED"
     narrow = listing(table_of(found), width=60)
     assert "01.rmse" not in narrow

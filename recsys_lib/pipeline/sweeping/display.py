@@ -1,11 +1,11 @@
-"""What a sweep says while it works, and the table at its end."""
+"""Progress of a sweep, and the table at its end."""
 
-import shutil
 import time
 from typing import TextIO
 
 import pandas as pd
 
+from recsys_lib.pipeline.progress import LiveLines, text_table
 from recsys_lib.pipeline.sweeping.pulse import heard, work_folder
 from recsys_lib.pipeline.sweeping.state import Entry, SweepState
 
@@ -15,7 +15,7 @@ _SHOWN_METRICS = 4
 _METRIC = "{:.4g}".format
 
 
-class SweepLines:
+class SweepLines(LiveLines):
     """One line for each setting that ended; on a terminal, a moving table of the others below.
 
     Parameters
@@ -25,60 +25,52 @@ class SweepLines:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
-        self._told: set[str] = set()
-        self._drawn = 0
+        super().__init__(stream)
+        self._shown: set[str] = set()
+        self._state: SweepState | None = None
 
     def __call__(self, state: SweepState) -> None:
-        """Show how the sweep stands."""
-        width = max((len(one.setting.name) for one in state.entries), default=0)
-        lines = [
-            f"[{len(self._told)}/{len(state.entries)}] {_ended(one, width)}"
-            for one in state.entries
-            if one.status in ("done", "failed", "interrupted") and self._tell_once(one)
-        ]
-        if not self._live:
-            self._stream.write("".join(f"{line}\n" for line in lines))
+        """Show the state of the sweep."""
+        self._state = state
+        for one in state.entries:
+            name = one.setting.name
+            if one.status in ("done", "failed", "interrupted") and name not in self._shown:
+                self._shown.add(name)
+                self.stay(f"[{len(self._shown)}/{len(state.entries)}] {_ended(one, _width(state))}")
+        if self.moving():
+            self.refresh()
         else:
-            self._redraw(lines, _table(state, width))
-        self._stream.flush()
+            self.stop()
 
-    def _tell_once(self, entry: Entry) -> bool:
-        new = entry.setting.name not in self._told
-        self._told.add(entry.setting.name)
-        return new
+    def moving(self) -> str:
+        """Return a line for each running setting, and the counts."""
+        state = self._state
+        if state is None:
+            return ""
+        running = [one for one in state.entries if one.status == "running"]
+        lines = [f"{one.setting.name:<{_width(state)}}  {_now(state, one)}" for one in running]
+        if state.status == "running" and (running or state.count("waiting")):
+            seconds = int(time.monotonic() - state.clock)
+            lines.append(
+                f"{state.count('done')} of {len(state.entries)} done, {len(state.failed)} failed, "
+                f"{state.count('waiting')} waiting; {state.workers} at once, "
+                f"{state.need / 1e9:.1f} GB each; {seconds // 60}:{seconds % 60:02d} min"
+            )
+        return "\n".join(lines)
 
-    def _redraw(self, ended: list[str], table: list[str]) -> None:
-        size = shutil.get_terminal_size()
-        table = [line[: size.columns - 1] for line in table[-(size.lines - 1) :]]
-        back = f"\x1b[{self._drawn}F" if self._drawn else ""
-        text = "".join(f"\x1b[K{line}\n" for line in (*ended, *table))
-        self._stream.write(f"{back}{text}\x1b[J")
-        self._drawn = len(table)
+
+def _width(state: SweepState) -> int:
+    return max((len(one.setting.name) for one in state.entries), default=0)
 
 
 def _ended(entry: Entry, width: int) -> str:
     again = f"  after {entry.attempts - 1} lost" if entry.attempts > 1 else ""
     if entry.status == "done":
-        said = f"{entry.seconds:7.1f} s  {entry.peak_memory / 1e9:4.2f} GB"
+        text = f"{entry.seconds:7.1f} s  {entry.peak_memory / 1e9:4.2f} GB"
         how = "done" if entry.ran else "unchanged"
     else:
-        said, how = entry.message, entry.status.upper()
-    return f"{entry.setting.name:<{width}}  {how:<11} {said}{again}".rstrip()
-
-
-def _table(state: SweepState, width: int) -> list[str]:
-    running = [one for one in state.entries if one.status == "running"]
-    lines = [f"{one.setting.name:<{width}}  {_now(state, one)}" for one in running]
-    if state.status == "running" and (running or state.count("waiting")):
-        counts = (
-            f"{state.count('done')} of {len(state.entries)} done, {len(state.failed)} failed, "
-            f"{state.count('waiting')} waiting; {state.workers} at once, {state.need / 1e9:.1f} GB "
-            f"each; {_clock(time.monotonic() - state.clock)}"
-        )
-        lines.append(counts)
-    return lines
+        text, how = entry.message, entry.status.upper()
+    return f"{entry.setting.name:<{width}}  {how:<11} {text}{again}".rstrip()
 
 
 def _now(state: SweepState, entry: Entry) -> str:
@@ -92,12 +84,8 @@ def _now(state: SweepState, entry: Entry) -> str:
     return f"{news['notebook']}  {done}/{cells} cells  {seconds:4.0f} s"
 
 
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
-
-
 def key_metrics(table: pd.DataFrame, names: list[str]) -> list[str]:
-    """Return the few metrics that tell most: those that differ between settings, in chain order.
+    """Return the first few metrics that differ between settings, in the order of the chain.
 
     Parameters
     ----------
@@ -106,24 +94,20 @@ def key_metrics(table: pd.DataFrame, names: list[str]) -> list[str]:
     names : list of str
         The columns that are metrics.
     """
-    # As they will be shown: what differs in the ninth digit has not moved.
+    # As they are shown: a difference in the ninth digit is none.
     moved = [name for name in names if len({_METRIC(one) for one in table[name].dropna()}) > 1]
     return (moved or names)[:_SHOWN_METRICS]
 
 
 def closing_table(state: SweepState) -> str:
-    """Return the table at the end of a sweep: parameters, status, cost and key metrics.
-
-    Parameters
-    ----------
-    state : SweepState
-    """
+    """Return the table at the end of a sweep: parameters, status, cost and key metrics."""
     table = state.table()
     metrics = list(dict.fromkeys(name for one in state.entries for name in one.metrics))
     varied = list(dict.fromkeys(name for one in state.entries for name in one.setting.varied))
-    shown = table[[*varied, "status", "seconds", "peak_gb", *key_metrics(table, metrics)]]
+    metrics = key_metrics(table, metrics)
+    shown = table[[*varied, "status", "seconds", "peak_gb", *metrics]].astype(object)
     formats = {"seconds": "{:.1f}".format, "peak_gb": "{:.2f}".format}
-    for name in metrics:
-        formats[name] = _METRIC
-    text = shown.to_string(formatters=formats, na_rep="", index_names=True)
-    return "\n".join(line.rstrip() for line in str(text).splitlines())
+    for name in ("seconds", "peak_gb", *metrics):
+        shown[name] = shown[name].map(formats.get(name, _METRIC), na_action="ignore")
+    right = table.select_dtypes("number").columns
+    return text_table(shown.reset_index().fillna("").astype(str), right=right)

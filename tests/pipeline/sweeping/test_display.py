@@ -54,13 +54,14 @@ def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
     assert "epochs-20  03_train  7/19 cells" in shown
     assert "1 of 4 done, 1 failed, 1 waiting; 2 at once, 1.5 GB each" in shown
     lines(state)
-    # The table of two lines is drawn over the one before.
-    assert "\x1b[2F" in terminal.getvalue()[len(shown) :]
+    # The table of two lines is drawn over the one before: up one line, both cleared.
+    assert "\r\x1b[2K\x1b[1A\x1b[2Kepochs-20" in terminal.getvalue()[len(shown) :]
     assert "epochs-5 " not in terminal.getvalue()[len(shown) :]
+    lines.stop()
 
 
 def test_the_closing_table_shows_what_varied_and_the_metrics_that_moved(state):
     rows = [line.split() for line in closing_table(state).splitlines()]
-    assert rows[0] == ["EPOCHS", "status", "seconds", "peak_gb", "03.rmse"]
-    assert rows[2] == ["epochs-5", "5", "done", "61.2", "1.21", "1.471"]
-    assert rows[3][:3] == ["epochs-10", "10", "failed"]
+    assert rows[0] == ["setting", "EPOCHS", "status", "seconds", "peak_gb", "03.rmse"]
+    assert rows[1] == ["epochs-5", "5", "done", "61.2", "1.21", "1.471"]
+    assert rows[2][:3] == ["epochs-10", "10", "failed"]

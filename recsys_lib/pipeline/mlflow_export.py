@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -12,9 +12,8 @@ from hashlib import sha256
 from typing import Any
 
 from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline.manifest import Manifest
+from recsys_lib.pipeline.manifest import Manifest, find_runs
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.runs.reading import find_runs
 
 __all__ = ["EXPERIMENT", "export_runs", "local_store"]
 
@@ -22,9 +21,7 @@ EXPERIMENT = "recsys-lib"
 
 _SEAL = "recsys.manifest"  # tag with the fingerprint of the manifest that was exported
 _STATUS = {"done": "FINISHED", "partial": "FAILED", "failed": "FAILED", "running": "RUNNING"}
-_FORBIDDEN = re.compile(r"[^\w\-. :/]")
 _LONGEST = 5_000  # characters of a value; MLflow refuses more than 6,000
-_BATCH = 100
 
 
 def local_store(project: Project) -> str:
@@ -77,15 +74,15 @@ def export_runs(
         raise damaged[0]
     address = to or local_store(project)
     with _client(address) as client:
-        place = _experiment(client, experiment)
+        known = client.get_experiment_by_name(experiment)
+        place = known.experiment_id if known else client.create_experiment(experiment)
         return {one.run: _export(client, place, one) for one in found}
 
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
-    # MLflow takes these from the environment only. Nothing is told to anybody but the store; one
-    # that does not answer is given up after seconds; and plain files, which MLflow no longer
-    # develops, are allowed where somebody asks for them.
+    # MLflow takes these from the environment only: no telemetry, seconds of patience for a store
+    # that does not answer, and plain files, which MLflow no longer develops, where asked for.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if address.startswith("file:") or "://" not in address:
@@ -107,19 +104,15 @@ def _client(address: str) -> Iterator[Any]:
         ) from error
 
 
-def _experiment(client: Any, name: str) -> str:
-    known = client.get_experiment_by_name(name)
-    return str(known.experiment_id if known else client.create_experiment(name))
-
-
 def _export(client: Any, experiment: str, manifest: Manifest) -> str:
     """Write one run, unless its manifest has been exported as it is."""
-    seal = _seal(manifest)
+    content = json.dumps(asdict(manifest), sort_keys=True, default=str)
+    seal = sha256(content.encode()).hexdigest()
     old = client.search_runs([experiment], f"tags.`recsys.run` = '{manifest.run}'")
     same = [one for one in old if one.data.tags.get(_SEAL) == seal]
     if not same:
         _write(client, experiment, manifest, seal)
-    # Only now: who is stopped in between leaves a run too many, which the next export removes.
+    # Only now: an interrupted export leaves a run too many, which the next one removes.
     for one in old:
         if one not in same[:1]:
             client.delete_run(one.info.run_id)
@@ -129,17 +122,15 @@ def _export(client: Any, experiment: str, manifest: Manifest) -> str:
 def _write(client: Any, experiment: str, manifest: Manifest, seal: str) -> None:
     from mlflow.entities import Metric, Param
 
-    begun, ended = (_milliseconds(text) for text in (manifest.begun, manifest.ended))
-    run = client.create_run(
-        experiment, start_time=begun, tags=_tags(manifest), run_name=manifest.run
+    begun, ended = (
+        int(datetime.fromisoformat(text).timestamp() * 1000) if text else None
+        for text in (manifest.begun, manifest.ended)
     )
-    params = [
-        Param(_name(name), str(value)[:_LONGEST]) for name, value in manifest.all_parameters.items()
-    ]
+    # Fluent calls know no start but now.
+    run = client.create_run(experiment, begun, _texts(_facts(manifest)), run_name=manifest.run)
+    params = [Param(*one) for one in _texts(manifest.all_parameters).items()]
     metrics = [Metric(_name(name), value, begun or 0, 0) for name, value in _numbers(manifest)]
-    for start in range(0, max(len(params), len(metrics)), _BATCH):
-        batch = slice(start, start + _BATCH)
-        client.log_batch(run.info.run_id, params=params[batch], metrics=metrics[batch])
+    client.log_batch(run.info.run_id, metrics, params)
     status = _STATUS.get(manifest.status, "KILLED")
     if status != "RUNNING":
         client.set_terminated(run.info.run_id, status, end_time=ended or begun)
@@ -147,13 +138,9 @@ def _write(client: Any, experiment: str, manifest: Manifest, seal: str) -> None:
     client.set_tag(run.info.run_id, _SEAL, seal)
 
 
-def _seal(manifest: Manifest) -> str:
-    return sha256(json.dumps(asdict(manifest), sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _tags(manifest: Manifest) -> dict[str, str]:
+def _facts(manifest: Manifest) -> dict[str, Any]:
     sweep, _, setting = manifest.run.partition("/")
-    facts: dict[str, Any] = {
+    facts = {
         "recsys.run": manifest.run,
         "recsys.sweep": sweep if setting else None,
         "recsys.status": manifest.status,
@@ -165,7 +152,7 @@ def _tags(manifest: Manifest) -> dict[str, str]:
         **{f"version.{name}": one for name, one in manifest.versions.items()},
         **{f"machine.{name}": one for name, one in manifest.machine.items()},
     }
-    return {_name(name): str(one)[:_LONGEST] for name, one in facts.items() if one}
+    return {name: one for name, one in facts.items() if one}
 
 
 def _numbers(manifest: Manifest) -> Iterator[tuple[str, float]]:
@@ -177,9 +164,9 @@ def _numbers(manifest: Manifest) -> Iterator[tuple[str, float]]:
                 yield f"{name}{suffix}", value
 
 
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {_name(name): str(one)[:_LONGEST] for name, one in values.items()}
+
+
 def _name(name: str) -> str:
-    return _FORBIDDEN.sub("_", name.replace("@", "_at_"))
-
-
-def _milliseconds(moment: str) -> int | None:
-    return int(datetime.fromisoformat(moment).timestamp() * 1000) if moment else None
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))

@@ -1,0 +1,496 @@
+"""Compare runs: two of them, or the settings of a batch, each under several seeds."""
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.evaluation import Report
+from recsys_lib.evaluation.report import group_runs
+from recsys_lib.evaluation.significance import holm
+from recsys_lib.evaluation.statistics import Estimate
+from recsys_lib.pipeline.listing import as_json, cells, find_column, table_of
+from recsys_lib.pipeline.manifest import Manifest, find_runs, read_reports, read_run, seeds_of
+from recsys_lib.pipeline.pins import read_pins
+from recsys_lib.pipeline.progress import text_table
+from recsys_lib.pipeline.project import Project
+
+__all__ = ["Batch", "RunComparison", "compare_runs", "read_batch"]
+
+_ALPHA = 0.05
+_MANY = 10**9  # degrees of freedom with which Student's t is normal
+_VERDICTS = {
+    "better": "moved by more than noise",
+    "worse": "moved by more than noise",
+    "moved": "moved by more than noise",
+    "within noise": "within noise",
+    "same": "the same",
+    "unknown": "without a known error",
+}
+
+
+class _Change(NamedTuple):
+    """The difference of two numbers, second minus first, and the source of its error.
+
+    The noise is "same users" (and how many seeds, if more than one), "other users", "seeds", or ""
+    if no error is known.
+    """
+
+    difference: Estimate
+    noise: str = ""
+
+
+def _change(value: float, noise: str = "", *errors: tuple[float, int]) -> _Change:
+    """Return a change with independent errors, each a standard error and its degrees of freedom."""
+    parts = tuple((error**2, degrees) for error, degrees in errors) or ((math.nan, 1),)
+    return _Change(Estimate(value, np.zeros(2), 2, parts, np.empty(0)), noise)
+
+
+def _on_one_fold(reports: Sequence[Report]) -> bool:
+    """Return whether reports are on the same users and targets, measured alike."""
+    try:
+        group_runs(reports)
+    except ValueError:
+        return False
+    return True
+
+
+def _paired_change(pairs: Sequence[tuple[Report, Report]], metric: str) -> _Change:
+    r"""Return the change of a metric from the first reports to the second ones.
+
+    Parameters
+    ----------
+    pairs : sequence of (Report, Report)
+        One for each seed; the two of a pair on one fold.
+    metric : str
+        A per-user metric of all of them.
+
+    Notes
+    -----
+    The squared error is the sum of what the users add, by their paired differences, and, with
+        m > 1 seeds, s\ :sup:`2` / m of the differences over the seeds. If each seed has its own
+        users, their luck is in both parts, so the sum errs on the wide side.
+    """
+    samples = [(one.sample(metric), other.sample(metric)) for one, other in pairs]
+    differences = np.array([other.mean - one.mean for one, other in samples])
+    influences = [other.influence - one.influence for one, other in samples]
+    counts = [min(one.n_users, other.n_users) for one, other in samples]
+    if _on_one_fold([one for one, _ in pairs]):
+        influence, n_users = np.mean(influences, axis=0), min(counts)
+    else:
+        # Each seed's mean counts the same, however many users it has.
+        n_users = sum(counts)
+        weights = [n_users / len(counts) / count for count in counts]
+        influence = np.concatenate([w * one for w, one in zip(weights, influences, strict=True)])
+    n_seeds = len(pairs)
+    seeds = ((float(differences.var(ddof=1)) / n_seeds, n_seeds - 1),) if n_seeds > 1 else ()
+    found = Estimate(float(differences.mean()), influence, n_users, seeds, np.empty(0))
+    return _Change(found, "same users" if n_seeds == 1 else f"same users, {n_seeds} seeds")
+
+
+def _reports_of(project: Project, run: Manifest) -> dict[str, Report]:
+    """Return the reports of a run by the names of its metrics, such as ``"03.SVD.rmse"``."""
+    found: dict[str, Report] = {}
+    for name in run.artifacts:
+        kind, _, notebook = name.partition("_")
+        if kind != "reports":
+            continue
+        with contextlib.suppress(ArtifactError, OSError):  # removed since, to save space
+            for report in read_reports(project.artifacts(run.run) / name):
+                model = f"{notebook}.{report.name}" if notebook else report.name
+                found |= {f"{model}.{metric}": report for metric in report.per_user_metrics}
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunComparison:
+    """The result of `compare_runs`.
+
+    Attributes
+    ----------
+    a, b : str
+        The runs.
+    differences : DataFrame
+        What went in: one row for each difference, ``kind, name, a, b``. Kinds are "parameter",
+        "data", "code", "version", "machine" and "status".
+    metrics : DataFrame
+        What came out, indexed by metric: ``a``, ``b``, ``change`` = b - a, its interval ``low,
+        high``, ``p_value`` corrected for the number of metrics (Holm), ``noise`` (what the change
+        is held against) and ``verdict``: "same", "better", "worse" or "moved" if it is more
+        than noise, "within noise", or "unknown" if no error is known.
+    """
+
+    a: str
+    b: str
+    differences: pd.DataFrame
+    metrics: pd.DataFrame
+
+    @property
+    def summary(self) -> str:
+        """The comparison in a sentence or two."""
+        kinds = self.differences["kind"].value_counts(sort=False)
+        counted = ", ".join(f"{kind} ({number})" for kind, number in kinds.items())
+        numbers = self.metrics["verdict"].map(_VERDICTS).value_counts()
+        words = dict.fromkeys(_VERDICTS.values())
+        moved = ", ".join(f"{numbers[one]} {one}" for one in words if one in numbers)
+        count = len(self.metrics)
+        return (
+            f"What differed: {counted or 'nothing that is recorded'}. From {self.a} to {self.b}, "
+            f"{count} metric{'s' * (count != 1)}: {moved or 'none to compare'}."
+        )
+
+    def text(self, form: str = "table") -> str:
+        """Return the comparison as a "table" of what differed and what moved, "csv" or "json"."""
+        if form == "csv":
+            return str(self.metrics.to_csv()).rstrip()
+        if form == "json":
+            tables = {"differences": self.differences, "metrics": self.metrics.reset_index()}
+            head = {"a": self.a, "b": self.b, "summary": self.summary}
+            parts = {name: json.loads(as_json(table)) for name, table in tables.items()}
+            return json.dumps({**head, **parts}, indent=2, ensure_ascii=False)
+        heads, blocks = {"a": self.a, "b": self.b}, []
+        if len(self.differences):
+            table = cells(self.differences).rename(columns=heads)
+            blocks.append(f"What differed\n{text_table(table)}")
+        moved = self.metrics[self.metrics["verdict"] != "same"]
+        if len(moved):
+            ends = zip(moved["low"], moved["high"], strict=True)
+            intervals = ["-" if low != low else f"{low:+.3g} to {high:+.3g}" for low, high in ends]
+            columns = ["metric", "a", "b", "change", "interval", "noise", "verdict"]
+            table = cells(moved.assign(interval=intervals).reset_index()[columns])
+            table = table.rename(columns=heads)
+            right = (self.a, self.b, "change")
+            blocks.append(f"What moved (95 % intervals)\n{text_table(table, right=right)}")
+        return "\n\n".join([*blocks, self.summary])
+
+
+def compare_runs(a: str, b: str, *, project: Project | None = None) -> RunComparison:
+    """Compare two runs: what differed, what moved, and whether it is more than noise.
+
+    Parameters
+    ----------
+    a, b : str
+        Names of runs; changes are those from `a` to `b`.
+    project : Project, optional
+        Found from the working directory by default.
+
+    Returns
+    -------
+    RunComparison
+
+    Raises
+    ------
+    ConfigError
+        If there is no run of one of the names.
+    ArtifactError
+        If a manifest is damaged.
+
+    Notes
+    -----
+    A change is held against the best error that is known, in this order. *Same users*: if both
+    runs reported on the same fold, the users' differences are paired (Student's t on the influence
+    of each user), which is more sensitive than two separate intervals. *Other users*: otherwise,
+    the standard errors of both are added. *Seeds*: a number without a standard error is held
+    against its pinned spread over seeds, with the few degrees of freedom of that measurement.
+
+    The first two are about these two trained models. Whether the same holds under another seed
+    takes several runs: sweep over seeds.
+    """
+    project = project or Project.find()
+    one, other = read_run(project, a), read_run(project, b)
+    return RunComparison(
+        a=a,
+        b=b,
+        differences=pd.DataFrame(_differences(one, other), columns=["kind", "name", "a", "b"]),
+        metrics=_moved(project, one, other),
+    )
+
+
+def _differences(a: Manifest, b: Manifest) -> list[tuple[str, str, Any, Any]]:
+    rows, after = [], _parts(b)
+    for kind, one in _parts(a).items():
+        other = after[kind]
+        for name in sorted({*one, *other}):
+            if one.get(name) != other.get(name):
+                rows.append((kind, name, one.get(name), other.get(name)))
+    return rows
+
+
+def _parts(run: Manifest) -> dict[str, dict[str, Any]]:
+    """Return what went into a run, by kind."""
+    sources = {name: one["source"] for name, one in run.notebooks.items() if one["source"]}
+    return {
+        "status": {"status": run.status},
+        "parameter": run.all_parameters,
+        "data": {**run.data, **run.data.get("inputs", {}), "inputs": None},
+        "code": {**run.code, **sources},
+        "version": run.versions,
+        "machine": {**run.machine, "device": ", ".join(run.device)},
+    }
+
+
+def _moved(project: Project, a: Manifest, b: Manifest) -> pd.DataFrame:
+    reports = _reports_of(project, a), _reports_of(project, b)
+    changes = {
+        name: _paired(name, *reports) or _unpaired(project, name, a, b)
+        for name in a.metrics
+        if name in b.metrics
+    }
+    # What did not move at all is not a test, and others need not be corrected for it.
+    found = [one for one, _ in changes.values()]
+    corrected = holm([one.p_value if one.value else math.nan for one in found])
+    ends = [one.student_interval() for one in found]
+    return pd.DataFrame(
+        {
+            "a": [a.metrics[name].value for name in changes],
+            "b": [b.metrics[name].value for name in changes],
+            "change": [one.value for one in found],
+            "low": [low for low, _ in ends],
+            "high": [high for _, high in ends],
+            "p_value": corrected,
+            "noise": [noise for _, noise in changes.values()],
+            "verdict": [
+                _verdict(one.value, p_value, b.metrics[name].higher_is_better)
+                for name, one, p_value in zip(changes, found, corrected, strict=True)
+            ],
+        },
+        index=pd.Index(changes, name="metric", dtype=object),
+    )
+
+
+def _paired(name: str, a: Mapping[str, Report], b: Mapping[str, Report]) -> _Change | None:
+    """Return the change over the users' differences, if they are the same users."""
+    if name not in a or name not in b or not _on_one_fold([a[name], b[name]]):
+        return None
+    return _paired_change([(a[name], b[name])], name.rpartition(".")[2])
+
+
+def _unpaired(project: Project, name: str, a: Manifest, b: Manifest) -> _Change:
+    """Return the change against both standard errors, or against the pinned spread over seeds."""
+    one, other = a.metrics[name], b.metrics[name]
+    value = other.value - one.value
+    if one.se is not None and other.se is not None:
+        degrees = min(one.n_users or 2, other.n_users or 2) - 1
+        return _change(value, "other users", (math.hypot(one.se, other.se), degrees))
+    number, _, check = name.partition(".")
+    notebooks = (notebook for notebook in a.notebooks if notebook[:2] == number)
+    pins = read_pins(project.expected, next(notebooks, ""))
+    if (pin := pins.get(check)) and pin.n > 1 and pin.spread > 0:
+        return _change(value, "seeds", (math.sqrt(2) * pin.spread, pin.n - 1))
+    return _change(value)
+
+
+def _verdict(change: float, p_value: float, higher_is_better: bool | None) -> str:
+    if change == 0:
+        return "same"
+    if math.isnan(p_value):
+        return "unknown"
+    if p_value >= _ALPHA:
+        return "within noise"
+    if higher_is_better is None:
+        return "moved"
+    return "better" if (change > 0) == higher_is_better else "worse"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """The finished runs of a batch, in one metric.
+
+    Attributes
+    ----------
+    metric : str
+        Its whole name, such as ``"03.autoencoder.rmse"``.
+    higher_is_better : bool
+        Which way is better.
+    varied : tuple of str
+        The parameters that tell the settings apart, without seeds.
+    runs : DataFrame
+        Indexed by run: ``setting`` (as text), ``seed``, ``value``, ``se`` (over users; NaN if
+        unknown), ``seconds``, ``memory_mb``, and a column for each varied parameter.
+    reports : dict of str to Report
+        Run -> the values of its users, if it handed them in.
+    """
+
+    metric: str
+    higher_is_better: bool
+    varied: tuple[str, ...]
+    runs: pd.DataFrame
+    reports: dict[str, Report]
+
+    @property
+    def best_run(self) -> str:
+        """The single best run, by its setting and by luck."""
+        values = self.runs["value"]
+        return str(values.idxmax() if self.higher_is_better else values.idxmin())
+
+    @cached_property
+    def settings(self) -> pd.DataFrame:
+        """The settings from the best to the worst, by the mean over their seeds.
+
+        Indexed by ``setting``: ``value``, ``seeds`` (how many), ``lowest`` and ``highest`` run,
+        ``seed_sd`` (NaN with one seed), ``se`` (of one run, over users), ``seconds`` and
+        ``memory_mb`` of one run.
+        """
+        table = self.runs.groupby("setting", sort=False).agg(
+            value=("value", "mean"),
+            seeds=("value", "size"),
+            lowest=("value", "min"),
+            highest=("value", "max"),
+            seed_sd=("value", "std"),
+            se=("se", "mean"),
+            seconds=("seconds", "mean"),
+            memory_mb=("memory_mb", "mean"),
+        )
+        return table.sort_values("value", ascending=not self.higher_is_better, kind="stable")
+
+    @cached_property
+    def behind_best(self) -> pd.DataFrame:
+        """How far each other setting is behind the best one, and whether that is more than luck.
+
+        Indexed by ``setting``: ``behind`` (positive: worse), its interval ``low, high``,
+        ``p_value``, ``noise`` (what it is held against) and ``distinguishable``. The interval is
+        that of the pair alone. The p-value is corrected for *all* pairs of settings (Bonferroni),
+        because the best was picked as the best: among many equal settings, the luckiest is far
+        from the unluckiest.
+        """
+        best, *others = self.settings.index
+        sign = -1 if self.higher_is_better else 1
+        pairs = len(self.settings) * len(others) / 2
+        rows = {}
+        for setting in others:
+            change, noise = self._change(best, setting)
+            p_value = min(1.0, pairs * change.p_value)
+            low, high = sorted(sign * end for end in change.student_interval())
+            rows[setting] = (sign * change.value, low, high, p_value, noise, p_value < _ALPHA)
+        columns = ["behind", "low", "high", "p_value", "noise", "distinguishable"]
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+        return table.rename_axis("setting")
+
+    @property
+    def verdict(self) -> str:
+        """Whether the batch taught anything, in a sentence or two."""
+        best, others = self.settings.index[0], self.behind_best
+        if not len(others):
+            return f"There is one setting, {best}: nothing was compared."
+        name = f"{self.varied[0]} = {best}" if len(self.varied) == 1 else best
+        close = others.index[~others["distinguishable"]].tolist()
+        if not close:
+            order = f"{name} is better than every other setting by more than luck."
+        elif len(close) == len(others):
+            order = f"Noise: {name} came out first, but no other setting can be told from it."
+        else:
+            order = (
+                f"{name} came out first. It cannot be told from {' or '.join(close)}, but is "
+                f"better than {len(others) - len(close)} of {len(others)} others by more than luck."
+            )
+        if self.settings["seeds"].max() > 1:
+            return order
+        return f"{order} With one seed each, this is about these models, not the settings."
+
+    def _change(self, a: str, b: str) -> _Change:
+        """Return the change from setting `a` to `b`, over the seeds that both have."""
+        one, other = (self.runs[self.runs["setting"] == name] for name in (a, b))
+        places = one.reset_index().merge(other.reset_index(), on="seed")
+        pairs = [
+            (self.reports[first], self.reports[second])
+            for first, second in zip(places["run_x"], places["run_y"], strict=True)
+            if first in self.reports and second in self.reports
+        ]
+        if pairs and all(map(_on_one_fold, pairs)):
+            return _paired_change(pairs, self.metric.rpartition(".")[2])
+        value = float(other["value"].mean() - one["value"].mean())
+        if len(one) > 1 and len(other) > 1:  # Welch's t over the spread of the seeds
+            errors = [(side["value"].sem(), len(side) - 1) for side in (one, other)]
+            return _change(value, "seeds", *errors)
+        error = math.hypot(one["se"].mean(), other["se"].mean())
+        return _change(value, "other users", (error, _MANY))
+
+
+def read_batch(
+    names: str | list[str],
+    metric: str,
+    *,
+    higher_is_better: bool | None = None,
+    project: Project | None = None,
+) -> Batch:
+    """Read the finished runs of a batch.
+
+    Parameters
+    ----------
+    names : str or list of str
+        Runs, a sweep, or patterns such as ``"sweep/*"``.
+    metric : str
+        What to judge by: its name, or the last parts of it, as `list_runs` takes them.
+    higher_is_better : bool, optional
+        Which way is better; reported metrics know it, numbers from `Session.check` don't.
+    project : Project, optional
+        Found from the working directory by default.
+
+    Returns
+    -------
+    Batch
+
+    Raises
+    ------
+    ConfigError
+        If no run has one of the names, no finished run has the metric, or it is not known which
+        way is better.
+    """
+    project = project or Project.find()
+    found, _ = find_runs(project, [names] if isinstance(names, str) else names)
+    done = [one for one in found if one.status == "done"]
+    name = find_column(table_of(done), metric)
+    done = [one for one in done if name in one.metrics]
+    if not done:
+        raise ConfigError(
+            f"`metric` must be one that runs have measured; {name!r} is a parameter or a fact. "
+            "Name a metric, such as 'autoencoder.rmse'."
+        )
+    if higher_is_better is None:
+        higher_is_better = done[0].metrics[name].higher_is_better
+    if higher_is_better is None:
+        raise ConfigError(
+            f"For `metric` it must be known which way is better; {name!r} does not say. "
+            "Give higher_is_better=True or False."
+        )
+    reports = {one.run: _reports_of(project, one) for one in done}
+    varied = _varied(done)
+    return Batch(
+        metric=name,
+        higher_is_better=higher_is_better,
+        varied=varied,
+        runs=pd.DataFrame([_row(one, name, varied) for one in done]).set_index("run"),
+        reports={run: known[name] for run, known in reports.items() if name in known},
+    )
+
+
+def _varied(runs: list[Manifest]) -> tuple[str, ...]:
+    """Return the parameters that runs differ in, without seeds, in order."""
+    seen: dict[str, set[str]] = {}
+    for one in runs:
+        for name, value in one.all_parameters.items():
+            seen.setdefault(name, set()).add(repr(value))
+    return tuple(sorted(name for name in seen if len(seen[name]) > 1 and not seeds_of({name: 0})))
+
+
+def _row(one: Manifest, metric: str, varied: tuple[str, ...]) -> dict[str, object]:
+    values = {name: one.all_parameters.get(name) for name in varied}
+    only = [str(value) for value in values.values()]
+    many = ", ".join(f"{name}={value}" for name, value in values.items())
+    return {
+        "run": one.run,
+        "setting": only[0] if len(only) == 1 else many,
+        "seed": ", ".join(map(str, seeds_of(one.all_parameters).values())),
+        "value": one.metrics[metric].value,
+        "se": math.nan if (error := one.metrics[metric].se) is None else error,
+        "seconds": one.seconds,
+        "memory_mb": one.peak_memory / 1e6,
+        **values,
+    }

@@ -1,1 +1,0 @@
-"""Runs side by side: listed and filtered, two compared, handed to MLflow."""

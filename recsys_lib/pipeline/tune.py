@@ -1,0 +1,186 @@
+"""Search the settings of one model on the data of a run, as the notebooks would pose it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from recsys_lib.artifacts import check_replaceable
+from recsys_lib.dataset import Dataset, Split
+from recsys_lib.errors import ConfigError
+from recsys_lib.evaluation import parse_metric
+from recsys_lib.models import model_class
+from recsys_lib.models.on_likes import OnLikes
+from recsys_lib.naming import did_you_mean
+from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.parameters import Parameter, parse_text
+from recsys_lib.pipeline.project import Project
+from recsys_lib.tuning import Space, search
+from recsys_lib.tuning.results import (
+    NOTEBOOK_PARAMETERS,
+    SearchResult,
+    as_call,
+    is_best,
+    notebook_parameters,
+    write_best,
+)
+from recsys_lib.tuning.spaces import with_settings
+
+__all__ = ["run_search"]
+
+_TRIALS = 30
+# In the folder of the run, beside its artifacts.
+_STUDIES = "studies.sqlite"
+
+
+class _Question(NamedTuple):
+    """A search on the data of a run: a model, on a split (and its name), by a metric and rules."""
+
+    model: Any
+    split: Split
+    part: str
+    metric: str
+    rules: dict[str, Any]
+
+
+def run_search(
+    name: str,
+    *,
+    say: Callable[[str], None],
+    run: str,
+    metric: str | None,
+    trials: int | None,
+    seconds: float | None,
+    texts: Sequence[tuple[str, str]],
+    space: Path | None,
+    storage: str | None,
+    study: str | None,
+    seed: int,
+    like_from: float | None,
+    output: Path | None,
+) -> None:
+    """Run ``recsys tune``: one line for each trial, and the best settings as a file.
+
+    Parameters
+    ----------
+    name : str
+        Of the model's class.
+    say : callable
+        Called with each line.
+    run, metric, trials, seconds, texts, space, storage, study, seed, like_from, output
+        The options of the command.
+
+    Raises
+    ------
+    ConfigError
+        If the run has not made the split, or a model, metric or setting is unknown.
+    ArtifactError
+        If the split or the data set is damaged.
+    """
+    project = Project.find()
+    asked = _pose(project, name, run, metric, dict(texts), like_from)
+    searched = Space.read(space) if space else Space.of(asked.model)
+    if output:  # before the search, not after it
+        notebook_parameters(name, dict.fromkeys(searched.ranges))
+        check_replaceable(output, ours=is_best)
+    say(f"{name} on {asked.part} of run {run}: {asked.metric}")
+    found = search(
+        asked.model,
+        asked.split,
+        asked.metric,
+        trials=_TRIALS if trials is None and seconds is None else trials,
+        seconds=seconds,
+        space=searched,
+        storage=storage or project.run_folder(run) / _STUDIES,
+        study=study or f"{name}-{asked.metric}",
+        seed=seed,
+        on_trial=lambda row: say(_line(row, asked.metric, list(searched.ranges))),
+        **asked.rules,
+    )
+    say(_closing(found))
+    if output:
+        write_best(found, output)
+        say(f"Written: {output}   use it: recsys run -f {output}")
+
+
+def _line(row: dict[str, Any], metric: str, names: list[str]) -> str:
+    """Return the line of a trial."""
+    if row["state"] == "complete":
+        how = f"{metric} {row[metric]:.4f}  best {row['best']:.4f}"
+    elif row["state"] == "pruned":
+        how = f"given up after epoch {row['epochs_run']:.0f}"
+    else:
+        how = f"failed: {row['error']}"
+    settings = ", ".join(f"{name}={_short(row[name])}" for name in names)
+    return f"{row['trial']:>4}  {how}  {row['seconds']:.1f} s  {settings}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _closing(found: SearchResult) -> str:
+    counts = found.trials["state"].value_counts()
+    how = ", ".join(f"{counts[state]} {state}" for state in counts.index)
+    return (
+        f"\n{as_call(found.space.model, found.settings)}\n"
+        f"{found.metric} {found.value:.4f} on validation, {found.first_value:.4f} as given; "
+        f"{len(found.trials)} trials ({how}) in study {found.study} of {found.place}"
+    )
+
+
+def _pose(
+    project: Project,
+    name: str,
+    run: str,
+    metric: str | None,
+    settings: Mapping[str, str],
+    like_from: float | None,
+) -> _Question:
+    """Return what the options mean: the model, its split, the metric and what counts as a like."""
+    model = _set(_as_trained(project, model_class(name)()), settings)
+    metric = metric or ("rmse" if model.predicts == "rating" else "ndcg@10")
+    rated = parse_metric(metric).kind == "rating"
+    part = "ratings_split" if rated else "ranking_split"
+    dataset = Dataset.load(_made(project, run, "dataset"))
+    split = Split.load(_made(project, run, part))
+    if rated:
+        if getattr(model, "feedback", "") == "implicit":  # the neighbors answer both questions
+            model = with_settings(model, {"feedback": "explicit"})
+        return _Question(model, split, part, metric, {"rating_scale": dataset.rating_scale})
+    like = dataset.like_threshold(like_from)
+    shown = model if model.predicts == "rating" else OnLikes(model=model, min_value=like)
+    return _Question(shown, split, part, metric, {"min_value": like})
+
+
+def _as_trained(project: Project, model: Any) -> Any:
+    """Return the model with the settings of the notebook that trains it, if there is one."""
+    names = NOTEBOOK_PARAMETERS.get(type(model).__name__, {})
+    for step in load_steps(project) if names else ():
+        if set(names.values()) <= step.parameters.keys():
+            settings = {key: step.parameters[name].default for key, name in names.items()}
+            return with_settings(model, settings)
+    return model
+
+
+def _made(project: Project, run: str, name: str) -> Path:
+    path = project.artifacts(run) / name
+    if not path.exists():
+        raise ConfigError(
+            f"Run {run!r} must have made {name!r}; {path} does not exist. Make it with "
+            f"`recsys run --only 01-02 --name {run}`."
+        )
+    return path
+
+
+def _set(model: Any, texts: Mapping[str, str]) -> Any:
+    """Return the model with settings as they are typed."""
+    own = model.config()
+    values = {}
+    for name, text in texts.items():
+        if name not in own:
+            raise ConfigError(
+                f"{name!r} must be a hyper-parameter of {type(model).__name__}."
+                f"{did_you_mean(name, own)} It has: {', '.join(own)}."
+            )
+        values[name] = parse_text(Parameter(name, own[name], ""), text)
+    return with_settings(model, values)
