@@ -1,8 +1,8 @@
 """Checkpoints that need no argument: an interrupted cell goes on when it is run again.
 
-A notebook with somebody in front of it switches them on (`recsys_lib.pipeline.cells`); a batch run
-never does. Each fit has a folder of its own, named for its data and settings, so another fit starts
-afresh. What a cell has used is deleted once the whole cell is done.
+A notebook with somebody in front of it switches them on (`recsys_lib.pipeline.notebook`); a batch
+run never does. Each fit has a folder of its own, named for its data and settings, so another fit
+starts afresh. What a cell has used is deleted once the whole cell is done.
 """
 
 import contextlib
