@@ -60,6 +60,15 @@ class Step:
         """The file's name without ``.ipynb``."""
         return self.path.stem
 
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that its results rest on: the given ones, or else its own.
+
+        The name of the run is one of them only where the cells use it.
+        """
+        uses = re.findall(r"\bRUN\b", "\n".join(self.sources))
+        found = {name: given.get(name, one.default) for name, one in self.parameters.items()}
+        return {name: value for name, value in found.items() if name != "RUN" or len(uses) > 1}
+
     @property
     def number(self) -> str:
         """The two digits that it begins with."""

@@ -374,7 +374,7 @@ class Store:
         # What is not read by its name may be any artifact.
         names = sorted(flow.needs | flow.asks if flow.plain else there)
         reads = {name: there.get(name, ABSENT) for name in names}
-        values = {name: value for name, value in parameters.items() if name != "RUN"}
+        values = step.values(parameters)
         computes = [os.environ.get(name) for name in _COMPUTES]
         # What is being measured cannot be judged, so its results are nobody else's.
         measuring = self.run.startswith(MEASURING)

@@ -98,6 +98,12 @@ def test_any_run_takes_over_what_any_other_has_made(two, run, monkeypatch):
     assert statuses(run("backend", SEED=1)) == ["01 ran", "02 ran"]
 
 
+def test_a_notebook_that_uses_the_name_of_its_run_is_made_in_each(project, write, run):
+    write("01_make", 'session.save("command", {"is": f"recsys recommend --run {RUN}"})')
+    assert statuses(run("one")) == statuses(run("other")) == ["01 ran"]
+    assert statuses(run("one")) == ["01 skipped"]
+
+
 def test_the_manifest_and_the_terminal_say_what_was_taken_over(two, run):
     run("other", SEED=2)
     other = run("other", SEED=1)

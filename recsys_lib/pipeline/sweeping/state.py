@@ -104,7 +104,10 @@ def plan(
             project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
     _check_complete(project, name, steps, chain, settings)
     keys = {
-        one.name: step_keys(steps_for(chain, only, one.parameters), one.parameters)
+        one.name: step_keys(
+            steps_for(chain, only, one.parameters),
+            {**one.parameters, "RUN": f"{name}/{one.name}"},
+        )
         for one in settings
     }
     return Plan(project, name, grid.content, only, settings, keys)
@@ -143,11 +146,7 @@ def step_keys(steps: Sequence[Step], parameters: Mapping[str, Any]) -> dict[str,
     keys: dict[str, str] = {}
     beneath = rests_on(steps)
     for step in steps:
-        values = {
-            name: parameters.get(name, one.default)
-            for name, one in step.parameters.items()
-            if name != "RUN"
-        }
+        values = step.values(parameters)
         before = [keys[name] for name in beneath[step.name]]
         keys[step.name] = digest([source_fingerprint(step), values, before], 16)
     return keys

@@ -23,7 +23,7 @@ session.check(rmse=facts["seed"] + 1 / EPOCHS)
 
 def note(number):
     """A cell that writes into the diary that it ran."""
-    return f'{OPEN}\n    file.write(f"{number} {{RUN}}\\n")'
+    return f'{OPEN}\n    file.write(f"{number} {{session.record.run}}\\n")'
 
 
 @pytest.fixture
