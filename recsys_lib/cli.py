@@ -207,13 +207,11 @@ def run(
     given: list[str], /, *, name: str, file: Path | None, timeout: float, **options: Any
 ) -> int:
     """Run the notebooks through papermill."""
-    from recsys_lib.pipeline.chain import load_steps, resolve, select
-    from recsys_lib.pipeline.flow import makes_own_worlds
+    from recsys_lib.pipeline.chain import load_steps, makes_own_worlds, resolve, select
     from recsys_lib.pipeline.parameters import read_file
     from recsys_lib.pipeline.progress import ProgressLines, closing_table
     from recsys_lib.pipeline.project import Project
-    from recsys_lib.pipeline.repeating import check_run
-    from recsys_lib.pipeline.runner import run_chain
+    from recsys_lib.pipeline.runner import check_run, run_chain
 
     project = Project.find()
     chain = load_steps(project)
@@ -311,8 +309,8 @@ def _list_table(rows: "pd.DataFrame") -> str:
 @option("--workers", type=_COUNT, metavar="N", help="settings at once; by cores and memory")
 @option("--memory", type=_GIGABYTES, metavar="GB", help="what one setting takes at least")
 @_timeout
-@option("--backend", type=click.Choice(["loky", "dask", "ray"]), default="loky")
-@option("--scheduler", metavar="ADDRESS", help="of a running Dask or Ray cluster")
+@option("--backend", type=click.Choice(["loky", "dask"]), default="loky")
+@option("--scheduler", metavar="ADDRESS", help="of a running Dask cluster")
 @option("--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix")
 def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
@@ -320,7 +318,7 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     from recsys_lib.pipeline.sweeping.display import SweepLines
     from recsys_lib.pipeline.sweeping.driver import Options, run_sweep
     from recsys_lib.pipeline.sweeping.grid import read_grid
-    from recsys_lib.pipeline.sweeping.planning import plan
+    from recsys_lib.pipeline.sweeping.state import plan
 
     planned = plan(Project.find(), read_grid(file), name or file.stem, only=only)
     print(
@@ -515,9 +513,9 @@ def recommend(user: str | None, k: int, run: str) -> None:
 
 
 def _no_bundle(project: "Project", run: str) -> ConfigError:
-    from recsys_lib.pipeline.lineage import records_of
     from recsys_lib.pipeline.project import LAB_RUN
-    from recsys_lib.pipeline.repeating import command_of
+    from recsys_lib.pipeline.record import records_of
+    from recsys_lib.pipeline.runner import command_of
 
     there = "it has not come so far" if records_of(project, run) else "there is no such run"
     how = f"Make it with `{command_of(project, run)}`"
@@ -527,7 +525,7 @@ def _no_bundle(project: "Project", run: str) -> ConfigError:
 
 
 def _tell_stale(project: "Project", run: str) -> None:
-    from recsys_lib.pipeline.lineage import again, outdated, records_of
+    from recsys_lib.pipeline.record import again, outdated, records_of
 
     records = records_of(project, run)
     for record in records:

@@ -40,7 +40,7 @@ def write(folder, name, *sources, parameters=PARAMETERS):
 def project(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: "the library")
+    monkeypatch.setattr("recsys_lib.pipeline.store.Library.fingerprint", lambda *_: "the library")
     return tmp_path
 
 
@@ -227,7 +227,7 @@ def test_a_killed_run_goes_on_where_it_stopped(project, capsys):
     # The killed run saw the real library; here it must be what it saw.
     record = json.loads((project / "runs/default/state/01_make.json").read_text())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: record["library"])
+        patch.setattr("recsys_lib.pipeline.store.Library.fingerprint", lambda *_: record["library"])
         assert main(["run"]) == 0
     out = capsys.readouterr().out
     assert "01_make   skipped" in out

@@ -9,4 +9,4 @@ from .manifest import record_run as record_run
 from .notebook import Session as Session
 from .notebook import start as start
 from .project import Project as Project
-from .sweeping.api import sweep as sweep
+from .sweeping.driver import sweep as sweep

@@ -1,8 +1,8 @@
-"""Which notebooks run, in which order, with which parameters: all settled before anything runs."""
+"""The notebooks: what each reads and writes, which run, in which order, with which parameters."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,23 @@ from recsys_lib.pipeline.parameters import (
 from recsys_lib.pipeline.project import Project, did_you_mean
 from recsys_lib.sources.sql import split_url
 
-__all__ = ["Step", "load_steps", "resolve", "select"]
+__all__ = [
+    "Flow",
+    "Step",
+    "flow_of",
+    "load_steps",
+    "makes_own_worlds",
+    "resolve",
+    "rests_on",
+    "select",
+    "sources_of",
+    "steps_for",
+]
+
+_READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
+_WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
+# Passed to a function, which may read whatever it likes; those that import read no artifacts.
+_PASSED = re.compile(r"(?<!import_dataset)(?<!import_table)[(,=]\s*session\s*[,)\n]")
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,15 @@ class Step:
     def name(self) -> str:
         """The file's name without ``.ipynb``."""
         return self.path.stem
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that its results rest on: the given ones, or else its own.
+
+        The name of the run is one of them only where the cells use it.
+        """
+        uses = re.findall(r"\bRUN\b", "\n".join(self.sources))
+        found = {name: given.get(name, one.default) for name, one in self.parameters.items()}
+        return {name: value for name, value in found.items() if name != "RUN" or len(uses) > 1}
 
     @property
     def number(self) -> str:
@@ -190,3 +215,111 @@ def _existing(name: str, value: str, step: Step, folder: Path | None) -> str:
         return Project(step.path.resolve().parents[1]).find_source(value, folder)
     except ConfigError as error:
         raise ConfigError(f"{name} = {error}") from error
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The artifacts of one notebook.
+
+    Attributes
+    ----------
+    needs, asks, writes : frozenset of str
+        What it reads, what it reads if it is there, what it writes.
+    plain : bool
+        Whether all names that it reads by are literals in its cells.
+    """
+
+    needs: frozenset[str]
+    asks: frozenset[str]
+    writes: frozenset[str]
+    plain: bool
+
+
+def flow_of(step: Step) -> Flow:
+    """Return what a notebook reads and writes, from the calls in its cells.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> cells = ('split = session.read("split")', 'session.save("model", fit(split))')
+    >>> flow = flow_of(Step(Path("03_train.ipynb"), cells, {}))
+    >>> sorted(flow.needs), sorted(flow.writes)
+    (['split'], ['model'])
+    """
+    text = "\n".join(step.sources)
+    calls = _READ.findall(text)
+    return Flow(
+        needs=frozenset(name for call, name in calls if call == "read" and name),
+        asks=frozenset(name for call, name in calls if call == "find" and name),
+        writes=frozenset(_WRITE.findall(text)),
+        plain=all(name for _, name in calls) and not _PASSED.search(text),
+    )
+
+
+def sources_of(
+    steps: Sequence[Step], *, hidden: Mapping[str, Collection[str]] | None = None
+) -> dict[str, dict[str, str]]:
+    """Return for each step the artifacts that it reads, each with the earlier step that writes it.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        Those of one run.
+    hidden : mapping of str to collection of str, optional
+        Step -> further artifacts that it reads, such as its record says.
+    """
+    found: dict[str, dict[str, str]] = {}
+    writers: dict[str, str] = {}
+    for step in sorted(steps, key=lambda one: one.name):
+        flow = flow_of(step)
+        names = flow.needs | flow.asks | set((hidden or {}).get(step.name, ()))
+        found[step.name] = {name: writers[name] for name in sorted(names & writers.keys())}
+        writers |= dict.fromkeys(flow.writes, step.name)
+    return found
+
+
+def rests_on(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """Return for each step the names of those before it that it may have read from."""
+    found: dict[str, list[str]] = {}
+    for step, its in sources_of(steps).items():
+        flow = flow_of(next(one for one in steps if one.name == step))
+        # What nobody is seen to write may come from any of those before.
+        known = flow.plain and flow.needs | flow.asks <= its.keys()
+        found[step] = sorted(set(its.values())) if known else list(found)
+    return found
+
+
+def makes_own_worlds(
+    chain: Sequence[Step], steps: Sequence[Step], parameters: Mapping[str, Any]
+) -> list[Step]:
+    """Return the steps that have nothing to say about the data in ``SOURCE``.
+
+    They neither read an artifact of the run nor declare ``SOURCE``; one of which a parameter is
+    set that no other notebook declares was asked for.
+
+    Parameters
+    ----------
+    chain : sequence of Step
+        All of the project.
+    steps : sequence of Step
+        Those that would run.
+    parameters : mapping
+        Overrides.
+    """
+    if not parameters.get("SOURCE"):
+        return []
+    found = []
+    for step in steps:
+        others = {name for one in chain if one.name != step.name for name in one.parameters}
+        flow = flow_of(step)
+        reads = flow.needs or flow.asks or not flow.plain or "SOURCE" in step.parameters
+        if not reads and not (step.parameters.keys() - others) & parameters.keys():
+            found.append(step)
+    return found
+
+
+def steps_for(chain: Sequence[Step], only: str | None, parameters: Mapping[str, Any]) -> list[Step]:
+    """Return the steps that `only` names, or else all that rest on the data."""
+    steps = select(chain, only=only)
+    apart = [] if only else makes_own_worlds(chain, steps, parameters)
+    return [step for step in steps if step not in apart]

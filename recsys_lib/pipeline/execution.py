@@ -1,13 +1,17 @@
 """Runs one notebook through papermill, with progress by cell, a time limit and a clear failure."""
 
 import contextlib
+import hashlib
 import logging
 import os
+import platform
 import re
+import shutil
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +28,11 @@ from traitlets.config import Config
 
 from recsys_lib._system import move, peak_memory
 from recsys_lib.errors import ArtifactError
-from recsys_lib.pipeline.orphans import RUNNER, socket_folder
+from recsys_lib.pipeline.notebook import RUNNER
+from recsys_lib.pipeline.record import Failure
+from recsys_lib.pipeline.store import Neighbors
 
-__all__ = ["Conditions", "Execution", "Failure", "execute", "part_of"]
+__all__ = ["Conditions", "Execution", "execute"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ENGINE = "recsys"
@@ -36,39 +42,19 @@ _LOOK_SECONDS = 0.5  # between two looks at the memory, and at whether to stop
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why a notebook stopped.
-
-    Attributes
-    ----------
-    cell : int
-        Number of the cell in the committed notebook, from 1.
-    kind, message : str
-        The exception's type and text.
-    traceback : str
-        As the notebook shows it, without colors; empty if the kernel died or was stopped.
-    """
-
-    cell: int
-    kind: str
-    message: str
-    traceback: str = ""
-
-
-@dataclass(frozen=True)
 class Conditions:
-    """Environment of a notebook that runs beside others.
+    """What is special about a notebook that runs beside others.
 
     Attributes
     ----------
     environment : mapping of str to str
         Variables for the kernel, in addition to those of this process.
-    stop : threading.Event, optional
-        Setting it ends the notebook as Ctrl-C does, which reaches only the main thread.
+    neighbors : Neighbors, optional
+        Setting their ``stop`` ends the notebook as Ctrl-C does, which reaches only the main thread.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    stop: threading.Event | None = None
+    neighbors: Neighbors | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +114,29 @@ class _Watch:
                 psutil.Process(self._pid).kill()
 
 
+@contextlib.contextmanager
+def _socket_folder() -> Iterator[str]:
+    """Yield a private folder for the sockets of a kernel; those of runs that died are removed."""
+    begin = f"recsys-{_here()}-"
+    for folder in Path(tempfile.gettempdir()).glob(f"{begin}*"):
+        runner = folder.name.removeprefix(begin).partition("-")[0]
+        if runner.isdecimal() and not psutil.pid_exists(int(runner)):
+            shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f"{begin}{os.getpid()}-", ignore_cleanup_errors=True
+    ) as folder_name:
+        yield folder_name
+
+
+def _here() -> str:
+    """Return where numbers of processes mean these processes: containers may share a folder."""
+    try:
+        space = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # another system than Linux
+        space = 0
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:6]
+
+
 class _Engine(NBClientEngine):  # type: ignore[misc]
     """Papermill's engine with hooks for cells and a limit for the whole notebook."""
 
@@ -144,7 +153,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
     ) -> None:
         logger = logging.getLogger("recsys_lib.pipeline.kernel")
         logger.setLevel(logging.CRITICAL)  # the caller reports a failure, once
-        with socket_folder() as sockets:
+        with _socket_folder() as sockets:
             manager = {"connection_file": f"{sockets}/kernel.json"}
             if sys.platform != "win32" and len(sockets) <= _LONGEST_FOLDER:
                 # Sockets in a private folder: no ports to collide on or to eavesdrop on.
@@ -181,7 +190,7 @@ class _Translator(PythonTranslator):  # type: ignore[misc]
 papermill_translators.register("python", _Translator)
 
 
-def part_of(copy: Path) -> Path:
+def _part_of(copy: Path) -> Path:
     """Return the path of an executed copy while the notebook runs."""
     return copy.with_name(f".{copy.stem}.part.ipynb")
 
@@ -193,7 +202,7 @@ def execute(
     *,
     timeout: float,
     on_cell: Callable[[int], None],
-    conditions: Conditions | None = None,
+    conditions: Conditions,
 ) -> Execution:
     """Run a notebook in a fresh kernel and leave the executed copy, whole or up to the failure.
 
@@ -209,7 +218,7 @@ def execute(
         Seconds that the whole notebook may take; infinite for no limit.
     on_cell : callable
         Called with the number of finished cells.
-    conditions : Conditions, optional
+    conditions : Conditions
 
     Returns
     -------
@@ -225,22 +234,21 @@ def execute(
     tagged = [i for i, cell in enumerate(node.cells) if "parameters" in _tags(cell)]
     injected = tagged[0] + 1 if parameters and tagged else None
     watch = _Watch(on_cell, time.monotonic() + timeout, injected)
-    conditions = conditions or Conditions()
     try:
-        part = part_of(copy)
+        part = _part_of(copy)
         with ThreadPoolExecutor(1) as pool:
             # In a thread of its own, because nbclient would take the signals from the main one.
             future = pool.submit(
                 _papermill, node, part, parameters, watch, source.parent, conditions.environment
             )
             try:
-                failure = _result(future, watch, conditions.stop)
+                failure = _result(future, watch, conditions.neighbors)
             except KeyboardInterrupt:
                 watch.kill()
                 raise
         move(part, copy)
     except OSError as error:
-        part_of(copy).unlink(missing_ok=True)
+        _part_of(copy).unlink(missing_ok=True)
         raise ArtifactError(
             f"{copy} must be writable; {error.strerror or error}. Free disk space or change its "
             "permissions, then run again: finished notebooks are kept."
@@ -249,14 +257,14 @@ def execute(
 
 
 def _result(
-    future: Future[Failure | None], watch: _Watch, stop: threading.Event | None
+    future: Future[Failure | None], watch: _Watch, neighbors: Neighbors | None
 ) -> Failure | None:
-    """Wait for the result; `KeyboardInterrupt` once `stop` is set."""
+    """Wait for the result; `KeyboardInterrupt` once the neighbors stop."""
     while not future.done():
         # Never without a limit: on Windows nothing else ends a wait, not even Ctrl-C.
         wait([future], timeout=_LOOK_SECONDS)
         watch.look()
-        if stop is not None and stop.is_set():
+        if neighbors and neighbors.stop.is_set():
             raise KeyboardInterrupt
     return future.result()
 

@@ -9,11 +9,9 @@ from typing import Any
 
 import nbformat
 
-from recsys_lib.pipeline.chain import Step, load_steps
-from recsys_lib.pipeline.flow import flow_of
-from recsys_lib.pipeline.lineage import outdated, records_of
+from recsys_lib.pipeline.chain import Step, flow_of, load_steps
 from recsys_lib.pipeline.project import LAB_RUN, Project
-from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.record import Record, outdated, records_of
 from recsys_lib.pipeline.rewriting import METADATA, WIDGET
 
 __all__ = ["launch", "overview", "write_start_page"]

@@ -29,11 +29,10 @@ from recsys_lib.artifacts import (
 )
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.freshness import library_fingerprint
-from recsys_lib.pipeline.lineage import outdated
 from recsys_lib.pipeline.lock import locked
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.record import Record, outdated
+from recsys_lib.pipeline.store import Library
 from recsys_lib.sources.sql import PASSWORD
 
 if TYPE_CHECKING:
@@ -487,7 +486,8 @@ class RunLog(_Recorder):
         if status == "done":
             if any(one["status"] in _OPEN for one in manifest.notebooks.values()):
                 manifest = replace(manifest, status="partial")
-            idle = all(one.status == "skipped" for one in self.outcomes.values())
+            ended = self.outcomes.values()
+            idle = all(one.status == "skipped" and not one.donor for one in ended)
             if idle and self._before and self._before.status == manifest.status:
                 return
         manifest.save(self._folder)
@@ -662,7 +662,7 @@ def record_run(
     recorded = RecordedRun(
         project,
         name,
-        library_fingerprint(),
+        Library().fingerprint(),
         parameters=dict(parameters),
         seeds=seeds_of(parameters),
         data={"inputs": {}, **(data or {})},

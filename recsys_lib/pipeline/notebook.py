@@ -1,13 +1,19 @@
 """What a notebook calls: its parameters, artifacts, figures, and the numbers it stands by."""
 
+import contextlib
+import ctypes
+import os
 import re
-from collections.abc import Iterator, Mapping
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 
 from recsys_lib.artifacts import (
     atomic_folder,
@@ -20,24 +26,34 @@ from recsys_lib.artifacts import (
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.formatting import table
+from recsys_lib.front_end import has_front_end
 from recsys_lib.naming import find_id
-from recsys_lib.pipeline.cells import accompany
-from recsys_lib.pipeline.lineage import (
+from recsys_lib.pipeline.manifest import device
+from recsys_lib.pipeline.parameters import check_value, declared
+from recsys_lib.pipeline.pins import Sentence, compare, read_pins
+from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
+from recsys_lib.pipeline.record import (
+    ABSENT,
+    Record,
     again,
+    loaded_modules,
     outdated,
     records_of,
+    settings_text,
     unwritten_error,
     upstream_rows,
     writer_of,
 )
-from recsys_lib.pipeline.manifest import device
-from recsys_lib.pipeline.orphans import end_with_runner
-from recsys_lib.pipeline.parameters import check_value, declared
-from recsys_lib.pipeline.pins import Sentence, compare, read_pins
-from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
-from recsys_lib.pipeline.record import ABSENT, Record, settings_text
+from recsys_lib.progress import track
+from recsys_lib.training.checkpoints import cell_is_over, keep_in
 
 __all__ = ["Session", "start", "table"]
+
+#: Environment variable of a kernel: the process that runs the notebook.
+RUNNER = "RECSYS_RUNNER"
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+_hooks: "_Hooks | None" = None
 
 
 def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = None) -> "Session":
@@ -66,7 +82,7 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
         If there is no such notebook, ``RUN`` is not declared, or a value is of another type than
         its literal.
     """
-    end_with_runner()
+    _end_with_runner()
     project = project or Project.find()
     names = [path.stem for path in project.chain()]
     if name not in names:
@@ -100,8 +116,10 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
     resolved = table(resolved.rename_axis("parameter"))
     session = Session(project=project, record=record, parameters=resolved)
+    if before := Record.find(project.record(record.run, name)):
+        before.seal(project.run_folder(record.run))
     session._save_record()
-    accompany(project.run_folder(record.run) / "checkpoints" / name)
+    _accompany(project.run_folder(record.run) / "checkpoints" / name, session._record_modules)
     return session
 
 
@@ -404,6 +422,85 @@ class Session:
             return self.record
         return writer_of(records, name, self.record.notebook)
 
+    def _record_modules(self) -> None:
+        """Record which code a cell has loaded: whatever it did, it may have asked no session."""
+        if self.record.modules != loaded_modules():
+            self._save_record()
+
     def _save_record(self) -> None:
         self.record.device = device()
+        self.record.modules = loaded_modules()
         self.record.save(self.project.record(self.record.run, self.record.notebook))
+
+
+def _end_with_runner() -> None:
+    """Have this kernel killed when its runner dies, or end at once where it is dead already.
+
+    As an orphan it would write beside its successor. Does nothing in a process that no runner has
+    started, and none of its children. Elsewhere than on Linux the kernel looks for its parent
+    itself, once a second.
+    """
+    runner = int(os.environ.get(RUNNER, 0))
+    if not runner:
+        return
+    if os.getppid() == runner and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not psutil.pid_exists(runner):
+        os._exit(1)
+
+
+def _accompany(checkpoints: Path, after_cell: Callable[[], None]) -> None:
+    """Have `after_cell` called after each cell from now on.
+
+    With somebody in front of the notebook, also show that a cell is running, and let interrupted
+    training go on.
+
+    Parameters
+    ----------
+    checkpoints : Path
+        Folder for training to go on from; deleted when the cell that trains is done.
+    after_cell : callable
+        It takes the place of that of an earlier call.
+    """
+    from IPython import get_ipython
+
+    global _hooks
+    shell: Any = get_ipython()
+    if shell is None:
+        return
+    if has_front_end():
+        keep_in(checkpoints)
+    if _hooks is None:
+        _hooks = _Hooks(has_front_end())
+        shell.events.register("pre_run_cell", _hooks.begin)
+        shell.events.register("post_run_cell", _hooks.end)
+        if has_front_end():
+            shell.set_custom_exc((KeyboardInterrupt,), _show_interrupt)
+    _hooks.after_cell = after_cell
+
+
+def _show_interrupt(
+    shell: Any, kind: type[BaseException], error: BaseException, *_: Any, **__: Any
+) -> None:
+    """Show one line: where a cell was when it was stopped helps nobody; %tb has the frames."""
+    shell.showtraceback((kind, error, error.__traceback__), exception_only=True)
+
+
+class _Hooks:
+    """What IPython calls around a cell."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._open = contextlib.ExitStack()
+        self.after_cell: Callable[[], None] = lambda: None
+
+    def begin(self, _: Any) -> None:
+        self._open.close()  # of a cell whose end nobody told
+        if self._shown:
+            self._open.enter_context(track(""))
+
+    def end(self, result: Any) -> None:
+        self._open.close()
+        self.after_cell()
+        if self._shown:
+            cell_is_over(success=result.success)

@@ -104,7 +104,7 @@ class ProgressLines(LiveLines):
         if outcome.status == "failed":
             cells = f"{outcome.cells_done}/{outcome.cells} cells"
         how = {
-            "skipped": "unchanged, skipped",
+            "skipped": f"taken from {outcome.donor}" if outcome.donor else "unchanged, skipped",
             "not run": f"not run: {outcome.reason}",
             "failed": f"{outcome.seconds:6.1f} s  FAILED",
         }.get(outcome.status, f"{outcome.seconds:6.1f} s")

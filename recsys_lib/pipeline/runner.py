@@ -1,25 +1,39 @@
 """Runs the chain through papermill: in order, without what is unchanged or rests on a failure."""
 
+import json
 import math
+import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from recsys_lib.errors import ArtifactError
-from recsys_lib.pipeline.chain import Step
-from recsys_lib.pipeline.execution import Conditions, Failure, execute
-from recsys_lib.pipeline.flow import sources_of
-from recsys_lib.pipeline.freshness import is_fresh, library_fingerprint, source_fingerprint
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.pipeline.chain import Step, rests_on, sources_of
+from recsys_lib.pipeline.execution import Conditions, execute
 from recsys_lib.pipeline.lock import locked
-from recsys_lib.pipeline.manifest import logged
-from recsys_lib.pipeline.project import LAB_RUN, Project
-from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.manifest import RunLog, logged
+from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, Project
+from recsys_lib.pipeline.record import Failure, Record, records_of
+from recsys_lib.pipeline.store import (
+    Library,
+    StepBusyError,
+    Store,
+    no_longer_written,
+    source_fingerprint,
+)
 
-__all__ = ["BAD_INPUT", "Claim", "Outcome", "Progress", "RunResult", "run_chain"]
+__all__ = [
+    "BAD_INPUT",
+    "Outcome",
+    "Progress",
+    "RunResult",
+    "check_run",
+    "command_of",
+    "run_chain",
+]
 
 # Exceptions which mean that the input is wrong, not the notebook.
 BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
@@ -36,7 +50,7 @@ class Outcome:
     name : str
         The notebook.
     status : {"ran", "skipped", "failed", "not run"}
-        "skipped" where nothing has changed, "not run" where it reads from one that failed.
+        "skipped" where it was made before, "not run" where it reads from one that failed.
     cells, cells_done : int
         How many it has, and how many ended.
     seconds : float
@@ -51,6 +65,8 @@ class Outcome:
         Most bytes that its kernel took; those of the earlier run if it was skipped.
     reason : str
         Why it was not run.
+    donor : str
+        The run from which it was taken over, if it was skipped for that.
     """
 
     name: str
@@ -64,6 +80,7 @@ class Outcome:
     copy: Path | None = None
     peak_memory: int = 0
     reason: str = ""
+    donor: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,10 +124,6 @@ class Progress(Protocol):
         """Called when it has ended."""
 
 
-# Entered before a step is looked at, left when it has ended; may yield a failure to adopt at once.
-Claim = Callable[[Step, dict[str, Any], str], AbstractContextManager[Failure | None]]
-
-
 def run_chain(
     project: Project,
     steps: Sequence[Step],
@@ -121,12 +134,12 @@ def run_chain(
     force: bool = False,
     timeout: float = math.inf,
     conditions: Conditions | None = None,
-    claim: Claim | None = None,
 ) -> RunResult:
     """Run the steps in order in the run `name`.
 
-    A step whose cells, parameters, inputs and library are unchanged is skipped, so a run that was
-    stopped goes on from there. Where a step fails, those that read from it are not run.
+    A step that would make the same again is skipped, so a run that was stopped goes on from there;
+    what another run has made the same is taken over (see `Store`). Where a step fails, those that
+    read from it are not run. What a neighbor is making just now waits until nothing else is left.
 
     Parameters
     ----------
@@ -145,11 +158,7 @@ def run_chain(
     timeout : float
         Seconds that one notebook may take.
     conditions : Conditions, optional
-        Environment of the notebooks.
-    claim : callable, optional
-        Called with a step, its parameters and the library's fingerprint; returns the context in
-        which the step is run or skipped. A sweep waits there for what another of its settings
-        makes, and takes it over.
+        Of a run beside others.
 
     Returns
     -------
@@ -163,35 +172,34 @@ def run_chain(
         If the disk is full or read-only.
     """
     folder = project.run_folder(name)
-    library = library_fingerprint()
+    conditions = conditions or Conditions()
+    library = Library()
+    store = Store(project, name, library, conditions.neighbors)
     outcomes: list[Outcome] = []
     broken: set[str] = set()
-    with locked(folder, name), logged(project, name, library) as log:
+    with locked(folder, name), logged(project, name, library.fingerprint()) as log:
         _sweep(project, name)
-        sources = _sources(project, name, steps)
-        for step in steps:
-            read = {key: writer for key, writer in sources[step.name].items() if writer in broken}
-            if read:
-                outcomes.append(_not_run(step, read))
-                broken.add(step.name)
-                log.note(outcomes[-1])
-                progress.end(outcomes[-1])
+        sources, beneath = _sources(project, name, steps), rests_on(steps)
+        todo = [
+            _Job(project, name, step, parameters, library, timeout, conditions) for step in steps
+        ]
+        while todo:
+            names = {job.step.name for job in todo}
+            ready = [job for job in todo if names.isdisjoint(beneath[job.step.name])]
+            for job in ready:
+                outcome = _not_run(job.step, sources[job.step.name], broken)
+                outcome = outcome or _made(job, store, log, progress, force=force)
+                if outcome:
+                    break
+            else:
+                store.wait(ready[0].step)
                 continue
-            # RUN comes first, and is not injected where it is the committed one: then the
-            # executed copy has the committed cells and nothing else.
-            overrides = {"RUN": name} if name != LAB_RUN and "RUN" in step.parameters else {}
-            overrides |= {key: value for key, value in parameters.items() if key in step.parameters}
-            job = _Job(project, name, step, overrides, library, timeout, conditions)
-            with claim(step, job.resolved, library) if claim else nullcontext() as failure:
-                outcome = job.skip(failure, force=force)
-                if outcome is None:
-                    log.begin(step.name)
-                    outcome = job.run(progress)
-                log.note(outcome)
-                progress.end(outcome)
+            todo.remove(job)
+            if outcome.status in ("failed", "not run"):
+                broken.add(outcome.name)
+            log.note(outcome)
+            progress.end(outcome)
             outcomes.append(outcome)
-            if outcome.status == "failed":
-                broken.add(step.name)
     return RunResult(name, folder, tuple(outcomes))
 
 
@@ -202,9 +210,30 @@ def _sources(project: Project, run: str, steps: Sequence[Step]) -> dict[str, dic
     return sources_of(steps, hidden=seen)
 
 
-def _not_run(step: Step, read: Mapping[str, str]) -> Outcome:
-    reason = "reads " + ", ".join(f"`{name}` of {writer}" for name, writer in read.items())
-    return Outcome(step.name, "not run", len(step.sources), 0, 0.0, reason=reason)
+def _not_run(step: Step, sources: Mapping[str, str], broken: Collection[str]) -> Outcome | None:
+    """Return the outcome of a step that reads from one that failed."""
+    read = [f"`{name}` of {writer}" for name, writer in sources.items() if writer in broken]
+    if not read:
+        return None
+    return Outcome(
+        step.name, "not run", len(step.sources), 0, 0.0, reason=f"reads {', '.join(read)}"
+    )
+
+
+def _made(
+    job: "_Job", store: Store, log: RunLog, progress: Progress, *, force: bool
+) -> Outcome | None:
+    """Make a step unless it is made already; None where a neighbor is making it just now."""
+    try:
+        with store.step(job.step, job.resolved, force=force) as made:
+            if made is not None:
+                return job.known(made, store.donor)
+            log.begin(job.step.name)
+            outcome = job.run(progress)
+            store.tell(outcome.failure)
+            return outcome
+    except StepBusyError:
+        return None
 
 
 def _outcome(
@@ -233,38 +262,47 @@ def _outcome(
 
 @dataclass(frozen=True)
 class _Job:
-    """One step that has to run."""
+    """One step of a run."""
 
     project: Project
     run_name: str
     step: Step
-    overrides: dict[str, Any]
-    library: str
+    parameters: Mapping[str, Any]
+    library: Library
     timeout: float
-    conditions: Conditions | None
+    conditions: Conditions
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What is injected: RUN comes first.
+
+        It is left out where it is the committed one: then the executed copy has the committed
+        cells and nothing else.
+        """
+        known = self.step.parameters
+        name = {"RUN": self.run_name} if self.run_name != LAB_RUN and "RUN" in known else {}
+        return {**name, **{key: one for key, one in self.parameters.items() if key in known}}
 
     @property
     def resolved(self) -> dict[str, Any]:
         defaults = {name: one.default for name, one in self.step.parameters.items()}
         return {**defaults, **self.overrides}
 
-    def skip(self, failure: Failure | None, *, force: bool) -> Outcome | None:
-        """Return the outcome if nothing has to run: it has failed already, or nothing changed."""
+    def known(self, made: Record | Failure, donor: str) -> Outcome:
+        """Return the outcome where nothing has to run: it is made, or has failed already."""
         folder = self.project.run_folder(self.run_name)
-        if failure is not None:
-            return _outcome(self.step, folder, None, "failed", 0.0, 0, failure)
-        place = self.project, self.run_name
-        record = None if force else is_fresh(*place, self.step, self.resolved, self.library)
-        if record is None:
-            return None
-        took = record.seconds, record.peak_memory
-        return _outcome(self.step, folder, record, "skipped", *took)
+        if isinstance(made, Failure):
+            return _outcome(self.step, folder, None, "failed", 0.0, 0, made)
+        outcome = _outcome(self.step, folder, made, "skipped", made.seconds, made.peak_memory)
+        return replace(outcome, donor=donor)
 
     def run(self, progress: Progress) -> Outcome:
         step, place = self.step, self.project.record(self.run_name, self.step.name)
         folder = self.project.run_folder(self.run_name)
         copy = folder / step.path.name
         before = Record.find(place)
+        if before:
+            before.seal(folder)
         # From here on the old record doesn't count.
         _remove(place, copy)
         progress.begin(step.name, len(step.sources))
@@ -285,18 +323,13 @@ class _Job:
         # A notebook without a session reads and writes nothing that others rely on.
         record = record or Record(step.name, self.run_name, self.resolved)
         if before is not None:
-            _remove(*self._no_longer_written(before, record))
+            _remove(*no_longer_written(self.project, self.run_name, before, record))
         self._complete(record, *took).save(place)
         return _outcome(step, folder, record, "ran", *took)
 
-    def _no_longer_written(self, before: Record, now: Record) -> list[Path]:
-        folder = self.project.run_folder(self.run_name)
-        gone = [folder / before.writes[name]["path"] for name in before.writes.keys() - now.writes]
-        return gone + [self.project.root / path for path in before.figures.keys() - now.figures]
-
     def _complete(self, record: Record, seconds: float, peak_memory: int) -> Record:
         record.source = source_fingerprint(self.step)
-        record.library = self.library
+        record.library = self.library.fingerprint(record.modules)
         record.cells = len(self.step.sources)
         record.seconds = round(seconds, 3)
         record.peak_memory = peak_memory
@@ -325,3 +358,72 @@ def _remove(*paths: Path) -> None:
                 f"{path} must be removable, to be made again; {error.strerror or error}. "
                 "Change its permissions."
             ) from error
+
+
+def command_of(project: Project, run: str) -> str:
+    """Return the command that makes a run with the parameters that it has had."""
+    words = ["recsys", "run", *([] if run == DEFAULT_RUN else ["--name", run])]
+    changed: dict[str, Any] = {}
+    for record in records_of(project, run):
+        for place, value in record.changed.items():
+            number, _, name = place.partition(".")
+            if number == record.notebook[:2]:
+                changed.setdefault(name, value)
+    for name, value in changed.items():
+        entries = {name: value}
+        if isinstance(value, dict):
+            entries = {f"{name}.{key}": one for key, one in value.items()}
+        for key, one in entries.items():
+            words += ["-p", key, one if isinstance(one, str) else json.dumps(one)]
+    return shlex.join(words)
+
+
+def check_run(
+    project: Project,
+    run: str,
+    chain: Sequence[Step],
+    steps: Sequence[Step],
+    parameters: Mapping[str, Any],
+) -> None:
+    """Refuse what would silently replace the data of a run, or have no effect on it.
+
+    Parameters
+    ----------
+    project : Project
+    run : str
+        Its name.
+    chain, steps : sequence of Step
+        All of the project, and those that would run.
+    parameters : mapping
+        Overrides.
+
+    Raises
+    ------
+    ConfigError
+        If the run was made from another ``SOURCE``, or a parameter is one of notebooks that would
+        not run and have run with another value.
+    """
+    records = {record.notebook: record for record in records_of(project, run)}
+    chosen = {step.name for step in steps}
+    set_here = {name for step in steps for name in step.parameters}
+    for step in chain:
+        if (record := records.get(step.name)) is None:
+            continue
+        made = record.parameters
+        if step.name in chosen and "SOURCE" in made and "dataset" in record.writes:
+            _check_source(run, made["SOURCE"], parameters.get("SOURCE", ""))
+        for name in step.parameters.keys() & parameters.keys() - set_here:
+            if made.get(name) != json.loads(json.dumps(parameters[name])):
+                raise ConfigError(
+                    f"{name} must be set where it is read; {step.name} is not to run, and ran with "
+                    f"{made.get(name)!r}. Begin there: --from {step.number}."
+                )
+
+
+def _check_source(run: str, before: str, now: str) -> None:
+    if before != now:
+        raise ConfigError(
+            f"Run {run!r} must keep its data; it was made from {before or 'the default world'}, "
+            f"and this command takes {now or 'the default world'}. Choose another --name, or give "
+            "--replace."
+        )

@@ -1,7 +1,7 @@
 """Checkpoints of a fit: written atomically, resumed after a kill.
 
 In a notebook with somebody in front of it they need no argument: `keep_in` switches them on
-(`recsys_lib.pipeline.cells`), and an interrupted cell goes on when it is run again; a batch run
+(`recsys_lib.pipeline.notebook`), and an interrupted cell goes on when it is run again; a batch run
 never does. Each fit then has a folder of its own, named for its data and settings, so another fit
 starts afresh. What a cell has used is deleted once the whole cell is done.
 """

@@ -18,7 +18,8 @@ import pytest
 
 from recsys_lib.pipeline import Project
 
-GRID = "EPOCHS: [10, 20, 30, 40]\nonly: 01-04\n"
+# No other run has this seed, so nothing is taken over.
+GRID = "SEED: 20261127\nEPOCHS: [10, 20, 30, 40]\nonly: 01-04\n"
 WORKERS = [int(one) for one in os.environ.get("RECSYS_BENCH_WORKERS", "1,2").split(",")]
 NAME = "bench-sweep"
 

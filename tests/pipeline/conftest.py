@@ -53,7 +53,7 @@ class Quiet:
 def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunResult]:
     """Run the project's chain, `parameters` by keyword."""
     # Who edits the library while the tests run shall not move them.
-    monkeypatch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: "the library")
+    monkeypatch.setattr("recsys_lib.pipeline.store.Library.fingerprint", lambda *_: "the library")
 
     def run_it(
         name: str = "default",

@@ -18,7 +18,7 @@ BIG = 'with session.writing("big") as folder:\n    (folder / "x").write_bytes(by
 def runs(project, monkeypatch):
     """Mount one megabyte where runs are written; only root may do so."""
     monkeypatch.chdir(project.root)
-    monkeypatch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: "the library")
+    monkeypatch.setattr("recsys_lib.pipeline.store.Library.fingerprint", lambda *_: "the library")
     runs = project.root / "runs"
     runs.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(runs)]

@@ -6,9 +6,11 @@ import os
 import nbformat
 import pytest
 
+from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError, ConfigError
-from recsys_lib.pipeline import Manifest
+from recsys_lib.pipeline import Manifest, notebook
 from recsys_lib.pipeline.lock import locked
+from recsys_lib.pipeline.record import Record
 
 ONLY_RUN = 'RUN = "lab"  # name of the run'
 MAKE = 'path = session.save("facts", {"seed": SEED})'
@@ -78,6 +80,31 @@ def test_a_parameter_arrives_in_the_type_of_its_literal(project, write, run):
     assert read(project, "seen") == {"all": "((), ['a'], 0.1)"}
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_folder_from_before_folders_had_manifests_is_replaced_if_it_is_unchanged(
+    project, write, run, by_hand
+):
+    write("01_make", 'with session.writing("parts") as folder:\n    (folder / "x").write_text("1")')
+    run("lab")
+    parts = project.artifacts("lab") / "parts"
+    (parts / "manifest.json").unlink()
+    place = project.record("lab", "01_make")
+    record = Record.load(place)
+    record.writes["parts"]["fingerprint"] = fingerprint(parts)
+    record.save(place)
+    if by_hand:
+        session = notebook.start("01_make", {"RUN": "lab", "SEED": 0}, project=project)
+        with session.writing("parts") as folder:
+            (folder / "x").write_text("2")
+    else:
+        assert statuses(run("lab", force=True)) == ["01 ran"]
+    assert (parts / "manifest.json").exists()
+    # What somebody has put there is theirs.
+    (parts / "mine.txt").write_text("mine")
+    assert run("lab", force=True).failed.failure.kind == "ArtifactError"
+    assert (parts / "mine.txt").exists()
+
+
 def test_what_the_clock_says_of_files_does_not_matter(chain, run):
     run()
     for years, path in enumerate(sorted(chain.root.rglob("*"))):
@@ -87,7 +114,7 @@ def test_what_the_clock_says_of_files_does_not_matter(chain, run):
 
 def test_a_changed_library_runs_everything_again(chain, run, monkeypatch):
     run(only="03")
-    monkeypatch.setattr("recsys_lib.pipeline.runner.library_fingerprint", lambda: "another")
+    monkeypatch.setattr("recsys_lib.pipeline.store.Library.fingerprint", lambda *_: "another")
     assert statuses(run(only="03")) == ["03 ran"]
 
 

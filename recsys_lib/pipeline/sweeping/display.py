@@ -6,8 +6,8 @@ from typing import TextIO
 import pandas as pd
 
 from recsys_lib.pipeline.progress import LiveLines, text_table
-from recsys_lib.pipeline.sweeping.pulse import heard, work_folder
 from recsys_lib.pipeline.sweeping.state import Entry, SweepState
+from recsys_lib.pipeline.sweeping.worker import news_of
 
 __all__ = ["SweepLines", "closing_table", "key_metrics"]
 
@@ -75,8 +75,8 @@ def _ended(entry: Entry, width: int) -> str:
 
 def _now(state: SweepState, entry: Entry) -> str:
     seconds = time.monotonic() - entry.begun
-    news = heard(work_folder(state.folder) / f"{entry.setting.name}.json")
-    if news.get("token") != state.token:
+    news = news_of(state.folder, entry.setting.name, state.token)
+    if not news:
         return f"starts      {seconds:4.0f} s"
     done, cells = news["cells"]
     if news["what"] == "waits":

@@ -1,24 +1,33 @@
-"""A grid file becomes settings; whatever is wrong in it is told before anything runs."""
+"""A grid file becomes settings with names; whatever is wrong is told before anything runs."""
 
+import hashlib
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
+
+import numpy as np
 
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, resolve
+from recsys_lib.pipeline.parameters import read_file
 from recsys_lib.pipeline.project import did_you_mean
-from recsys_lib.pipeline.sweeping.axes import MOST, Axis, cases_of_sources, cases_of_zip, values_of
-from recsys_lib.pipeline.sweeping.labels import setting_names
-from recsys_lib.pipeline.yaml_files import read_mapping
 
-__all__ = ["Grid", "Setting", "parse_grid", "read_grid", "settings_of"]
+__all__ = ["Grid", "Setting", "digest", "parse_grid", "read_grid", "settings_of", "told_of"]
 
 _KEYWORDS = ("only", "sources", "zip")
+_MOST = 10_000  # settings of a grid
+_RANGE = ("from", "to", "steps", "scale")
+_LONGEST = 60  # letters of a name; file systems take 255, tables and terminals do not
+_VALUE = 24
+
+# One axis: its cases, each what it sets. The key "" is the label of a source.
+Axis = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ def read_grid(path: Path) -> Grid:
     ConfigError
         If it cannot be read, or its form is wrong; the values are seen to by `settings_of`.
     """
-    return parse_grid(read_mapping(path, "grid"), str(path))
+    return parse_grid(read_file(path, "grid"), str(path))
 
 
 def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
@@ -109,13 +118,13 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
                 )
         # Sources come first: they change most, so the settings of one stand together.
         if "sources" in content:
-            axes["sources"] = cases_of_sources(content["sources"])
+            axes["sources"] = _cases_of_sources(content["sources"])
         axes |= _zips(content.get("zip", []))
         for name, given in content.items():
             if name in _KEYWORDS:
                 continue
             if isinstance(given, list | Mapping):
-                axes[name] = [{name: value} for value in values_of(name, given)]
+                axes[name] = [{name: value} for value in _values_of(name, given)]
             else:
                 fixed[name] = given
         _check_once(fixed, axes)
@@ -128,7 +137,7 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
 def _zips(given: Any) -> dict[str, Axis]:
     zips = given if isinstance(given, list) else [given]
     names = ["zip"] if len(zips) == 1 else [f"zip {i}" for i in range(1, len(zips) + 1)]
-    return {name: cases_of_zip(one) for name, one in zip(names, zips, strict=True)}
+    return {name: _cases_of_zip(one) for name, one in zip(names, zips, strict=True)}
 
 
 def _only(given: Any) -> str | None:
@@ -185,9 +194,9 @@ def settings_of(
     """
     with told_of(grid.origin):
         count = math.prod(len(axis) for axis in grid.axes.values())
-        if count > MOST:
+        if count > _MOST:
             raise ConfigError(
-                f"A grid must have {MOST:,} settings at most; this one has {count:,}. "
+                f"A grid must have {_MOST:,} settings at most; this one has {count:,}. "
                 "Vary fewer parameters at once, or search with Optuna (notebook 11)."
             )
         fixed = _resolved(grid.fixed, steps, folder)
@@ -196,7 +205,7 @@ def settings_of(
         ]
         combinations = list(itertools.product(*axes))
         varied = [_together(_told(case) for case, _ in one) for one in combinations]
-        names = setting_names(varied)
+        names = _setting_names(varied)
         return tuple(
             Setting(name, fixed | _together(set_ for _, set_ in one), _shown(its))
             for name, its, one in zip(names, varied, combinations, strict=True)
@@ -235,3 +244,202 @@ def _list_hint(name: str, value: Any, steps: Sequence[Step]) -> str:
     if not any(isinstance(one, list | tuple) for one in defaults) or isinstance(value, list):
         return ""
     return " Values that are lists stand in a list of lists: [[128, 64]]."
+
+
+def _values_of(name: str, given: Any) -> list[Any]:
+    """Return the values of one parameter, from a list or a range.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    given : list or mapping
+        The values, or ``from, to, steps`` and, unless it is linear, ``scale: log``.
+
+    Raises
+    ------
+    ConfigError
+        If a key or value of the range is not right, or the list is empty or names a value twice.
+
+    Examples
+    --------
+    >>> _values_of("LEARNING_RATE", {"from": 0.001, "to": 0.1, "steps": 3, "scale": "log"})
+    [0.001, 0.01, 0.1]
+    >>> _values_of("EPOCHS", {"from": 10, "to": 30, "steps": 3})
+    [10, 20, 30]
+    """
+    values = _range(name, given) if isinstance(given, Mapping) else list(given)
+    if not values:
+        raise ConfigError(f"{name} must have a value; its list is empty. Leave it out or fill it.")
+    seen = set()
+    for value in values:
+        # 1 and 1.0 are one value, True and 1 are not; lists cannot be kept in a set.
+        key = (repr(value) if isinstance(value, list) else value, isinstance(value, bool))
+        if key in seen:
+            raise ConfigError(f"{name} must name each value once; {value!r} is there twice.")
+        seen.add(key)
+    return values
+
+
+def _range(name: str, given: Mapping[str, Any]) -> list[Any]:
+    for key in given:
+        if key not in _RANGE:
+            raise ConfigError(
+                f"The range of {name} must have the keys {', '.join(_RANGE)}; got {key!r}."
+                f"{did_you_mean(str(key), _RANGE)}"
+            )
+    for key in ("from", "to", "steps"):
+        if key not in given:
+            raise ConfigError(f"The range of {name} must say `{key}`; it is missing. Add it.")
+    low, high, steps = given["from"], given["to"], given["steps"]
+    for key, end in (("from", low), ("to", high)):
+        if isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end):
+            raise ConfigError(f"`{key}` of {name} must be a number; got {end!r}.")
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= _MOST:
+        raise ConfigError(
+            f"`steps` of {name} must be a whole number from 2 to {_MOST:,}; got {steps!r}."
+        )
+    return _spaced(name, low, high, steps, given.get("scale", "linear"))
+
+
+def _spaced(name: str, low: float, high: float, steps: int, scale: Any) -> list[Any]:
+    if scale not in ("linear", "log"):
+        raise ConfigError(f"`scale` of {name} must be linear or log; got {scale!r}.")
+    if scale == "log" and min(low, high) <= 0:
+        raise ConfigError(
+            f"A logarithmic range of {name} must lie above 0; it goes from {low} to {high}. "
+            "Take `scale: linear`, or another end."
+        )
+    space = np.geomspace if scale == "log" else np.linspace
+    inner = space(low, high, steps)[1:-1]
+    whole = isinstance(low, int) and isinstance(high, int)
+    # Four digits are as fine as anybody varies a parameter, and can be read in a name.
+    between = [round(float(one)) if whole else float(f"{one:.4g}") for one in inner]
+    values = [low, *between, high]
+    return list(dict.fromkeys(values)) if whole else values
+
+
+def _cases_of_zip(given: Any) -> Axis:
+    """Return the cases of parameters that vary together.
+
+    Raises
+    ------
+    ConfigError
+        If it is no mapping of names to lists of one and the same length.
+
+    Examples
+    --------
+    >>> _cases_of_zip({"EPOCHS": [10, 20], "BATCH_SIZE": [32, 64]})
+    [{'EPOCHS': 10, 'BATCH_SIZE': 32}, {'EPOCHS': 20, 'BATCH_SIZE': 64}]
+    """
+    if not isinstance(given, Mapping) or not given:
+        raise ConfigError(f"`zip` must be a mapping of parameters to lists; got {given!r}.")
+    columns = {}
+    for name, values in given.items():
+        if not isinstance(values, list | Mapping):
+            raise ConfigError(f"{name} in `zip` must have a list of values; got {values!r}.")
+        # In company a value may come again: what must differ is the whole.
+        columns[name] = _range(name, values) if isinstance(values, Mapping) else values
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ConfigError(f"Lists in one `zip` must be of one length; got {said}.")
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for i, row in enumerate(rows):
+        if row in rows[:i]:
+            raise ConfigError(f"A `zip` must name each combination once; {row} is there twice.")
+    return rows
+
+
+def _cases_of_sources(given: Any) -> Axis:
+    """Return one case for each source of data, with its label under the key ``""``.
+
+    Raises
+    ------
+    ConfigError
+        If it is no mapping of labels to mappings of parameters.
+
+    Examples
+    --------
+    >>> _cases_of_sources({"world": {}, "films": {"SOURCE": "ratings.csv"}})
+    [{'': 'world'}, {'': 'films', 'SOURCE': 'ratings.csv'}]
+    """
+    if not isinstance(given, Mapping) or not given:
+        raise ConfigError(
+            f"`sources` must be a mapping of labels to mappings of parameters; got {given!r}."
+        )
+    cases = []
+    for name, parameters in given.items():
+        if not isinstance(parameters, Mapping):
+            raise ConfigError(
+                f"The source {name!r} must be a mapping of parameters; got {parameters!r}. "
+                "Write {SOURCE: path} or {} for the world."
+            )
+        cases.append({"": str(name), **parameters})
+    return cases
+
+
+def digest(value: Any, length: int = 8) -> str:
+    """Return some hexadecimal digits that stand for a value with a JSON form."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _label(value: Any) -> str:
+    """Return a value as part of a folder's name; what had to be left out becomes four digits.
+
+    Examples
+    --------
+    >>> [_label(one) for one in (0.001, (128, 64), True, "films")]
+    ['0.001', '128x64', 'true', 'films']
+    >>> _label("/data/ratings 2026.csv")
+    'ratings-2026-a9e5'
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        plain = "x".join(map(_label, value)) or "none"
+    elif isinstance(value, str):
+        plain = PureWindowsPath(value).stem if re.search(r"[/\\]", value) else value
+    else:
+        plain = str(value)
+    short = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:_VALUE]
+    if short != (value if isinstance(value, str) else plain):
+        short = f"{short}-{digest(value, 4)}".lstrip("-")
+    return short or "empty"
+
+
+def _setting_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a name for each setting from what varies in it.
+
+    Parameters
+    ----------
+    settings : sequence of mapping
+        What varies, name of the parameter -> value; the key ``""`` holds the label of a source.
+
+    Returns
+    -------
+    list of str
+        All different. A name depends on its own setting only, so a grid that grows keeps them.
+
+    Examples
+    --------
+    >>> _setting_names([{"": "films", "EPOCHS": 10}, {"": "films", "EPOCHS": 20}])
+    ['films_epochs-10', 'films_epochs-20']
+    """
+    names = [_name(one) for one in settings]
+    folders = [name.lower() for name in names]  # to Windows and macOS, case makes no difference
+    return [
+        f"{name}-{digest(dict(one))}" if folders.count(name.lower()) > 1 else name
+        for name, one in zip(names, settings, strict=True)
+    ]
+
+
+def _name(setting: Mapping[str, Any]) -> str:
+    parts = [
+        f"{key.lower()}-{_label(value)}" if key else _label(value) for key, value in setting.items()
+    ]
+    name = "_".join(parts) or "single"
+    if len(name) > _LONGEST:
+        name = f"{name[: _LONGEST - 9].rstrip('-_.')}-{digest(dict(setting))}"
+    return name

@@ -1,27 +1,51 @@
-"""What a worker does for one setting, wherever it runs."""
+"""Who works for a sweep, what a worker does for one setting, and how they hear of each other.
 
+The sweep holds a lock as long as it lives and wants to go on; its workers try it now and then.
+"""
+
+import contextlib
+import json
+import logging
+import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from recsys_lib.errors import RecsysError
-from recsys_lib.pipeline.chain import load_steps
+from recsys_lib._system import lock_file, move
+from recsys_lib.errors import ConfigError, RecsysError
+from recsys_lib.pipeline.chain import load_steps, steps_for
 from recsys_lib.pipeline.execution import Conditions
-from recsys_lib.pipeline.flow import steps_for
 from recsys_lib.pipeline.lock import RunBusyError
 from recsys_lib.pipeline.manifest import this_process
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import Outcome, RunResult, run_chain
-from recsys_lib.pipeline.sweeping.pulse import listening, tell, work_folder
-from recsys_lib.pipeline.sweeping.reading import working_order
-from recsys_lib.pipeline.sweeping.sharing import Sharing
+from recsys_lib.pipeline.store import Neighbors
 
-__all__ = ["Result", "Task", "work"]
+__all__ = [
+    "Engine",
+    "EngineName",
+    "Result",
+    "Task",
+    "alive",
+    "engine",
+    "news_of",
+    "stopped_with",
+    "work",
+]
 
+EngineName = Literal["loky", "dask"]
+
+_IDLE_SECONDS = 15  # a worker of a sweep that was killed ends by itself after this
+_CONNECT_SECONDS = 20
 # A setting that was just lost may still be held by a kernel or worker on its way out.
 _BUSY_SECONDS = 150.0
+_LOOK = 0.3  # seconds between two looks at whether the sweep is alive
+_UNSEEN = 120.0  # seconds after which a lock that was never seen is none; NFS may hide it for 60
 
 
 @dataclass(frozen=True)
@@ -38,10 +62,6 @@ class Task:
         Overrides.
     only : str, optional
         Which notebooks.
-    shared : dict
-        Notebook -> key, of the steps that other settings have as well.
-    turn : float
-        Where it begins with those; see `working_order`.
     timeout : float
         Seconds for each notebook.
     environment : dict
@@ -55,11 +75,14 @@ class Task:
     setting: str
     parameters: dict[str, Any]
     only: str | None
-    shared: dict[str, str]
-    turn: float
     timeout: float
     environment: dict[str, str]
     token: str
+
+    @property
+    def run(self) -> str:
+        """Name of its run."""
+        return f"{self.sweep}/{self.setting}"
 
 
 @dataclass(frozen=True)
@@ -82,12 +105,11 @@ class Result:
 
 def work(task: Task) -> Result:
     """Run the chain of one setting; what goes wrong in it is a result and not an exception."""
-    sweep = Project(Path(task.root)).run_folder(task.sweep)
+    project = Project(Path(task.root))
     stop = threading.Event()
-    news = _News(work_folder(sweep) / f"{task.setting}.json", task.token)
-    with listening(sweep, task.token, stop):
+    with stopped_with(project.run_folder(task.sweep), task.token, stop):
         try:
-            return _result(_run(task, stop, news))
+            return _result(_run(project, task, stop))
         except KeyboardInterrupt:
             return Result("interrupted")
         except (RecsysError, OSError, MemoryError) as error:
@@ -95,13 +117,10 @@ def work(task: Task) -> Result:
             return Result("failed", " ".join(f"{kind}{error}".split()))
 
 
-def _run(task: Task, stop: threading.Event, news: "_News") -> RunResult:
-    project = Project(Path(task.root))
+def _run(project: Project, task: Task, stop: threading.Event) -> RunResult:
     steps = steps_for(load_steps(project), task.only, task.parameters)
-    steps = working_order(steps, task.shared.keys(), task.turn)
-    run = f"{task.sweep}/{task.setting}"
-    sharing = Sharing(project, run, task.shared, task.token, stop, news.wait)
-    news.sharing = sharing
+    news = _News(_news_file(project.run_folder(task.sweep), task.setting), task.token)
+    neighbors = Neighbors(task.token, stop, news.wait)
     patience = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
@@ -110,10 +129,9 @@ def _run(task: Task, stop: threading.Event, news: "_News") -> RunResult:
                 steps,
                 task.parameters,
                 news,
-                name=run,
+                name=task.run,
                 timeout=task.timeout,
-                conditions=Conditions(task.environment, stop),
-                claim=sharing.claim,
+                conditions=Conditions(task.environment, neighbors),
             )
         except RunBusyError:
             if time.monotonic() > patience:
@@ -134,6 +152,88 @@ def _result(result: RunResult) -> Result:
     return Result("failed", f"{where}: {failure.kind}: {failure.message}{others}", ran)
 
 
+def _work_folder(sweep: Path) -> Path:
+    return sweep / ".sweep"
+
+
+@contextlib.contextmanager
+def alive(sweep: Path, token: str) -> Iterator[Callable[[], None]]:
+    """Hold the sign of life of a sweep: a lock that ends with this process, however that ends.
+
+    Parameters
+    ----------
+    sweep : Path
+        ``runs/<sweep>``.
+    token : str
+        Of this start of the sweep.
+
+    Yields
+    ------
+    callable
+        Gives it up, which tells all workers to stop their kernels and come to an end.
+    """
+    path = _work_folder(sweep) / f"{token}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("w", encoding="utf-8") as handle:
+            lock_file(handle)
+            yield handle.close
+    finally:
+        with contextlib.suppress(OSError):  # a worker may be looking at it
+            path.unlink()
+
+
+@contextlib.contextmanager
+def stopped_with(sweep: Path, token: str, stop: threading.Event) -> Iterator[None]:
+    """Set `stop` when the sweep gives up its sign of life or is gone, on whatever machine."""
+    path = _work_folder(sweep) / f"{token}.lock"
+    ended = threading.Event()
+
+    def look() -> None:
+        seen, limit = False, time.monotonic() + _UNSEEN
+        while not ended.wait(_LOOK):
+            try:
+                with path.open("r+", encoding="utf-8") as handle:
+                    seen, over = True, lock_file(handle)
+            except FileNotFoundError:
+                over = seen or time.monotonic() > limit
+            except OSError:
+                continue  # a network drive that is away for a moment
+            if over:
+                stop.set()
+                return
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _news_file(sweep: Path, setting: str) -> Path:
+    return _work_folder(sweep) / f"{setting}.json"
+
+
+def news_of(sweep: Path, setting: str, token: str) -> dict[str, Any]:
+    """Return what a setting is at: ``what, notebook, cells, host, pid``; empty if it is unknown.
+
+    Parameters
+    ----------
+    sweep : Path
+        ``runs/<sweep>``.
+    setting : str
+    token : str
+        Of this start of the sweep.
+    """
+    try:
+        found = json.loads(_news_file(sweep, setting).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and found.get("token") == token else {}
+
+
 class _News:
     """Progress of a setting, told to whoever shows the table."""
 
@@ -141,7 +241,6 @@ class _News:
         self._path, self._token = path, token
         self._cells = (0, 0)
         self._name = ""
-        self.sharing: Sharing | None = None
 
     def begin(self, name: str, cells: int) -> None:
         self._name, self._cells = name, (0, cells)
@@ -157,9 +256,167 @@ class _News:
             self._tell("waits")
 
     def end(self, outcome: Outcome) -> None:
-        if self.sharing:
-            self.sharing.hear(outcome)
+        pass
 
     def _tell(self, what: str) -> None:
-        news = {"what": what, "notebook": self._name, "cells": self._cells}
-        tell(self._path, token=self._token, **news, **this_process())
+        news = {"what": what, "notebook": self._name, "cells": self._cells, "token": self._token}
+        part = self._path.with_name(f".{self._path.name}.part")
+        with contextlib.suppress(OSError):  # on a full disk nothing is told
+            part.write_text(json.dumps({**news, **this_process()}), encoding="utf-8")
+            move(part, self._path)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a sweep needs to know of those who work for it.
+
+    Attributes
+    ----------
+    executor : Executor
+        Any of `concurrent.futures`, with picklable tasks.
+    workers : int
+        How many settings are worked on at once.
+    threads : int
+        Threads for each, where that is known; otherwise 0.
+    lost : tuple of exception types
+        What a future raises whose worker is gone.
+    """
+
+    executor: Executor
+    workers: int
+    threads: int = 0
+    lost: tuple[type[BaseException], ...] = (BrokenExecutor,)
+
+
+def engine(
+    name: EngineName, workers: int | None, address: str | None
+) -> AbstractContextManager[Engine]:
+    """Start or join an engine; all workers end with the context, also busy ones.
+
+    Parameters
+    ----------
+    name : {"loky", "dask"}
+    workers : int, optional
+        Settings at once; an engine with an address takes all that it has by default.
+    address : str, optional
+        Of a Dask scheduler that runs already; a local one is started otherwise.
+
+    Raises
+    ------
+    ConfigError
+        If the engine is unknown or not installed, takes no address, or does not answer.
+    """
+    if name == "dask":
+        return _dask(workers, address)
+    if name != "loky":
+        raise ConfigError(f"--backend must be loky or dask; got {name!r}. Leave it out for loky.")
+    if address:
+        raise ConfigError(
+            f"--scheduler must go with --backend dask; got {address!r} with loky. Leave it out, or "
+            "name the backend."
+        )
+    return _loky(workers or 1)
+
+
+@contextlib.contextmanager
+def _loky(workers: int) -> Iterator[Engine]:
+    executor = _Processes()
+    try:
+        yield Engine(executor, workers)
+    finally:
+        executor.shutdown()
+
+
+class _Processes(Executor):
+    """Processes of this machine, each an executor of its own.
+
+    One executor of many workers is broken as a whole when one of them is killed, and takes the
+    others' work along.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[Executor, Future[Any]] = {}  # of each executor, what it was given last
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **named: Any) -> "Future[Any]":
+        executor = self._idle() or _process()
+        future: Future[Any] = executor.submit(function, *args, **named)
+        self._last[executor] = future
+        return future
+
+    def _idle(self) -> Executor | None:
+        for executor, last in list(self._last.items()):
+            if last.done():
+                if not isinstance(last.exception(), BrokenExecutor):
+                    return executor
+                del self._last[executor]
+        return None
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for executor in self._last:
+            executor.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
+
+
+def _process() -> Executor:
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    one: Executor = ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, initializer=_ignore_ctrl_c)
+    return one
+
+
+def _ignore_ctrl_c() -> None:
+    """A terminal sends Ctrl-C to everybody; workers are told to stop by the sweep."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C meanwhile; processes that are begun by then go on doing so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    _ignore_ctrl_c()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _dask(workers: int | None, address: str | None) -> Iterator[Engine]:
+    """Join the Dask cluster at `address`, or make one of processes of this machine."""
+    try:
+        from distributed import Client, KilledWorker, LocalCluster
+    except ImportError as error:
+        raise ConfigError(
+            f"--backend dask must be installed; {error}. "
+            "Install it with: pip install 'recsys-lib[dask]'."
+        ) from error
+    with contextlib.ExitStack() as opened:
+        cluster: Any = address
+        if address is None:
+            # Kernels are processes of their own, so Dask's own count of memory means nothing.
+            with _ctrl_c_ignored():
+                cluster = LocalCluster(
+                    n_workers=workers or 1,
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
+            opened.callback(cluster.close)
+        try:
+            client = Client(cluster, timeout=_CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"--scheduler must be the address of a Dask scheduler; {address} does not answer "
+                f"({error}). Try tcp://host:8786."
+            ) from error
+        opened.callback(client.close)
+        threads = client.nthreads().values()
+        at_once = workers or max(len(threads), 1)
+        each = max(sum(threads) // at_once, 1) if address else 0
+        # Not pure: a setting that is tried again is to be worked on again.
+        executor = client.get_executor(pure=False)
+        opened.callback(executor.shutdown, wait=False)
+        yield Engine(executor, at_once, each, (KilledWorker,))

@@ -1,6 +1,5 @@
 """A chain of three small notebooks that keep a diary, and sweeps over it."""
 
-import json
 import os
 import time
 
@@ -8,7 +7,8 @@ import pytest
 
 from recsys_lib.pipeline.sweeping.driver import Options, run_sweep
 from recsys_lib.pipeline.sweeping.grid import parse_grid
-from recsys_lib.pipeline.sweeping.planning import plan
+from recsys_lib.pipeline.sweeping.state import plan
+from recsys_lib.pipeline.sweeping.worker import news_of
 
 SEED = 'RUN = "lab"  # name of the run\nSEED = 0  # seed of every random stream'
 EPOCHS = f"{SEED}\nEPOCHS = 99  # passes; no setting takes the default, which would ask for pins"
@@ -23,7 +23,7 @@ session.check(rmse=facts["seed"] + 1 / EPOCHS)
 
 def note(number):
     """A cell that writes into the diary that it ran."""
-    return f'{OPEN}\n    file.write(f"{number} {{RUN}}\\n")'
+    return f'{OPEN}\n    file.write(f"{number} {{session.record.run}}\\n")'
 
 
 @pytest.fixture
@@ -67,12 +67,9 @@ def statuses(state):
     return {one.setting.name: one.status for one in state.entries}
 
 
-def news(folder, setting):
+def news(state, setting):
     """What the worker of a setting told last."""
-    try:
-        return json.loads((folder / ".sweep" / f"{setting}.json").read_text())
-    except (OSError, ValueError):
-        return {}
+    return news_of(state.folder, setting, state.token)
 
 
 def gone(pid, seconds=10):

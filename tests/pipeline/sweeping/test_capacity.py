@@ -1,6 +1,6 @@
 """How many settings at once, on which machine."""
 
-from recsys_lib.pipeline.sweeping.capacity import Capacity
+from recsys_lib.pipeline.sweeping.driver import Capacity
 
 
 def test_memory_bounds_what_cores_would_allow_and_one_always_runs():

@@ -6,8 +6,8 @@ import pytest
 
 from recsys_lib.pipeline.sweeping.display import SweepLines, closing_table
 from recsys_lib.pipeline.sweeping.grid import Setting
-from recsys_lib.pipeline.sweeping.pulse import tell, work_folder
 from recsys_lib.pipeline.sweeping.state import Entry, SweepState
+from recsys_lib.pipeline.sweeping.worker import _News, _news_file
 
 
 @pytest.fixture
@@ -42,13 +42,11 @@ def test_in_a_log_each_setting_is_one_line_when_it_has_ended(state):
 def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
     terminal = Terminal()
     lines = SweepLines(terminal)
-    tell(
-        work_folder(state.folder) / "epochs-20.json",
-        token="token",
-        what="works",
-        notebook="03_train",
-        cells=(7, 19),
-    )
+    file = _news_file(state.folder, "epochs-20")
+    file.parent.mkdir()
+    news = _News(file, "token")
+    news.begin("03_train", 19)
+    news.cell(7)
     lines(state)
     shown = terminal.getvalue()
     assert "epochs-20  03_train  7/19 cells" in shown

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.sweeping.grid import _setting_names as setting_names
 from recsys_lib.pipeline.sweeping.grid import parse_grid, read_grid, settings_of
-from recsys_lib.pipeline.sweeping.labels import setting_names
 
 PARAMETERS = """RUN = "lab"  # name of the run
 SEED = 0  # seed

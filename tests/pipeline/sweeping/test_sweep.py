@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import pandas as pd
 import pytest
@@ -91,22 +93,20 @@ time.sleep(60 if first and EPOCHS == 10 else 0)
 """
 
 
-@pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
+@pytest.mark.parametrize("backend", ["loky", "dask"])
 def test_a_worker_killed_in_the_middle_loses_nothing(chain, write, sweep, diary, backend):
-    if backend == "ray":
-        pytest.importorskip("ray")
     write("02_train", "import json", HANG, TRAIN, note("02"), parameters=EPOCHS)
     killed = []
 
     def kill(state):
-        told = news(state.folder, "epochs-10")
+        told = news(state, "epochs-10")
         if not killed and (chain.root / "seen-10").exists() and state.count("done"):
             killed.append(told["pid"])
             os.kill(told["pid"], signal.SIGKILL)
 
     state = sweep({"EPOCHS": [5, 10, 20]}, watch=kill, backend=backend)
     assert len(killed) == 1
-    assert killed[0] != news(state.folder, "epochs-10")["pid"]
+    assert killed[0] != news(state, "epochs-10")["pid"]
     assert statuses(state) == dict.fromkeys(["epochs-5", "epochs-10", "epochs-20"], "done")
     # What was finished was not done again, by nobody.
     wrote = diary()
@@ -203,13 +203,20 @@ def test_a_sweep_from_python_is_a_table(chain, diary):
     assert list(table.index) == ["seed-1", "seed-2"]
     assert list(table["status"]) == ["done", "done"]
     assert sorted(diary()["01"]) == ["seed-1", "seed-2"]
+    # The same settings under another name are there already; only 3 is new.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as executor:
+        grid = {"SEED": [1, 2, 3]}
+        table = sweep_from_python(grid, name="more", only="01", workers=1, executor=executor)
+    assert list(table["status"]) == ["done"] * 3
+    assert sorted(diary()["01"]) == ["seed-1", "seed-2", "seed-3"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "grid", "message"),
     [
         (["--workers", "0"], "SEED: [1]", "'--workers': must be a whole number >= 1; got '0'"),
-        (["--scheduler", "tcp://x"], "SEED: [1]", "--scheduler must go with --backend dask or ray"),
+        (["--scheduler", "tcp://x"], "SEED: [1]", "--scheduler must go with --backend dask"),
         (["--name", "a/b"], "SEED: [1]", "'a/b' is a run"),
         (["--name", "plain"], "SEED: [1]", "'plain' is a run. Choose another with --name"),
         ([], "EPOCHS: [1]\nonly: 02", "02_train reads `facts`, which 01_make writes. Add 01"),

@@ -6,7 +6,7 @@ import pytest
 
 from recsys_lib.pipeline.chain import Step
 from recsys_lib.pipeline.parameters import Parameter
-from recsys_lib.pipeline.sweeping.reading import step_keys, unwritten, working_order
+from recsys_lib.pipeline.sweeping.state import step_keys, unwritten
 
 
 def step(name, *cells, **defaults):
@@ -56,23 +56,3 @@ def test_what_a_notebook_left_out_writes_is_missed():
     assert unwritten([MAKE, TRAIN, USE], CHAIN) == []
     # What is only asked for may be absent.
     assert unwritten([APART], CHAIN) == []
-
-
-def test_settings_begin_what_they_have_in_common_at_different_places():
-    more = step("05_more", 'session.read("facts")')
-    after = step("07_after", 'session.read("list"); session.find("late")')
-    late = step("06_late", 'session.save("late", 1)')
-    chain = [*CHAIN, more, late, after]
-    common = {"01_make", "04_apart", "05_more", "06_late"}
-
-    def numbers(turn):
-        return [one.number for one in working_order(chain, common, turn)]
-
-    # 02, 03 and 07 are this setting's own, and 06 writes what 07 asks for.
-    assert numbers(0) == ["01", "02", "03", "06", "07", "04", "05"]
-    assert numbers(0.5) == ["01", "02", "03", "06", "07", "05", "04"]
-    everything = {one.name for one in chain}
-    for turn in (0, 0.25, 0.5, 0.75):
-        order = [one.number for one in working_order(chain, everything, turn)]
-        assert sorted(order) == [one.number for one in chain]
-        assert order.index("01") < order.index("02") < order.index("03") < order.index("07")
