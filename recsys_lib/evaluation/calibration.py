@@ -400,11 +400,7 @@ def reliability_table(
 
 
 def expected_calibration_error(
-    probability: ArrayLike,
-    liked: ArrayLike,
-    *,
-    n_bins: int = 10,
-    binning: Binning = "quantile",
+    probability: ArrayLike, liked: ArrayLike, *, n_bins: int = 10, binning: Binning = "quantile"
 ) -> float:
     r"""Mean \|predicted - observed\| over bins, weighted by their size; 0 is perfect.
 

@@ -19,12 +19,7 @@ _TASTES = ("rare taste", "mixed taste", "usual taste")
 
 
 def audience_table(
-    reports: Sequence[Report],
-    fold: Fold,
-    item_counts: ArrayLike,
-    metric: str,
-    *,
-    n_groups: int = 3,
+    reports: Sequence[Report], fold: Fold, item_counts: ArrayLike, metric: str, *, n_groups: int = 3
 ) -> pd.DataFrame:
     """Return one metric of each model by history length and by how mainstream the users are.
 

@@ -23,11 +23,7 @@ _RING: dict[str, Any] = {"mfc": "none", "mec": COLORS["vermilion"], "mew": 1.8}
 
 @styled
 def plot_comparison(
-    table: pd.DataFrame,
-    *,
-    title: str,
-    xlabel: str,
-    ax: Axes | None = None,
+    table: pd.DataFrame, *, title: str, xlabel: str, ax: Axes | None = None
 ) -> Axes:
     """Draw one number per model with its interval, between the floor and the ceiling.
 

@@ -167,12 +167,7 @@ def plot_approach(
 
 @styled
 def plot_agreement(
-    panels: Mapping[str, pd.DataFrame],
-    *,
-    title: str,
-    xlabel: str,
-    ylabel: str,
-    height: float = 3.9,
+    panels: Mapping[str, pd.DataFrame], *, title: str, xlabel: str, ylabel: str, height: float = 3.9
 ) -> list[Axes]:
     """Draw each model as a point: what one measure says of it, and what another does.
 
@@ -259,7 +254,7 @@ def plot_history(
     Axes
     """
     ax = style.new_axes(ax, height=4.2)
-    for color, mark, name in zip(_ERROR_HUES, MARKERS, history, strict=False):
+    for name, color, mark in zip(history, cycle(_ERROR_HUES), cycle(MARKERS), strict=False):
         ax.plot(history[name], marker=mark, ms=4, color=COLORS[color], label=str(name))
     style.name_levels(ax, levels or {})
     if best is not None:
@@ -345,7 +340,7 @@ def plot_newcomers(
         The lengths stand at equal distances.
     """
     ax = style.new_axes(ax, height=4.4)
-    wide = table.pivot_table(index="n_history", columns="model", values=["value", "se"])
+    wide = table.pivot_table(["value", "se"], "n_history", "model", dropna=False)
     lengths = list(wide.index)
     values, errors = (wide.reset_index(drop=True)[column] for column in ("value", "se"))
     rungs = [name for name in table["model"].unique() if name not in (ladder, ceiling)]

@@ -482,11 +482,7 @@ def plot_funnel(steps: pd.Series, *, title: str, noun: str, ax: Axes | None = No
 
 @styled
 def plot_selection(
-    observed: ArrayLike,
-    true: ArrayLike,
-    counts: ArrayLike,
-    *,
-    ax: Axes | None = None,
+    observed: ArrayLike, true: ArrayLike, counts: ArrayLike, *, ax: Axes | None = None
 ) -> Axes:
     """Draw the mean of the ratings one sees against the mean over everybody.
 
