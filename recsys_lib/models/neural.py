@@ -126,7 +126,7 @@ class NeuralRecommender(Recommender):
                 stack.enter_context(keeper)
             show = partial(task.epoch, users=x.shape[0])
             try:
-                self._train(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
+                self._fit(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
             except KeyboardInterrupt:
                 if keeper is not None:
                     keeper.write()
@@ -225,13 +225,13 @@ class NeuralRecommender(Recommender):
         """Return the record of an epoch in the names and units of `history_`."""
         return dict(record)
 
-    def _train(
+    def _fit(
         self,
         x: sparse.csr_array,
         validation: Fold | None,
         *,
-        on_epoch: OnEpoch,
-        keeper: Keeper | None,
+        on_epoch: OnEpoch = lambda _: None,
+        keeper: Keeper | None = None,
     ) -> None:
         trainer = self._begin(x)
         trainer.fit(
