@@ -267,15 +267,13 @@ class NeuralRecommender(Recommender):
 
     def _use(self, start: Arrays, *, density: float) -> None:
         """Build a fresh network for scoring."""
+        from recsys_lib.training.rows import gathers
+
         self._started, self._density, self._scorers = start, density, {}
-        # By the density of the training rows, so that every block is scored the same way.
-        self._gather = self._pays_to_gather(density)
         self.network_ = self._network(start)
-
-    def _pays_to_gather(self, density: float) -> bool:
-        from recsys_lib.training import backend
-
-        return density < backend.GATHER_DENSITY
+        width = int(self.network_.layers[0].kernel.shape[1])
+        # By the density of the training rows, so that every block is scored the same way.
+        self._gather = gathers(density, width)
 
     def _apply(self, name: str, x: sparse.csr_array, n_out: int | None = None) -> Floats:
         """Return what a function of the network makes of rows; it is compiled once."""

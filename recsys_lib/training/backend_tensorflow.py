@@ -18,9 +18,6 @@ Arrays = tuple[Mapping[str, Tensor], ...]
 Slots = tuple[NDArray[np.int32], ...]
 
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
-# Share of stored entries below which gathering beats the dense product (2 CPU cores, width 200 to
-# 600, half of the entries dropped: 2.1 times faster at 4 %, equal at 20 %).
-GATHER_DENSITY = 0.008 if HAS_GPU else 0.1
 # XLA has no sparse kernels; up to here its dense product beats gathering rows.
 XLA_DENSE_ITEMS = 4096
 
@@ -35,6 +32,11 @@ def _tracing(jit: bool) -> Iterator[None]:
         yield
     finally:
         _for_xla.reset(token)
+
+
+def gather_density(width: int) -> float:
+    """Return the density below which gathering beats the dense product (`training.rows.gathers`)."""
+    return 0.008 if HAS_GPU else 0.1
 
 
 def to_device(array: NDArray[Any]) -> Tensor:
