@@ -29,9 +29,9 @@ from recsys_lib.errors import ConfigError, DataError, RecsysError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from recsys_lib.pipeline.execution import Failure
     from recsys_lib.pipeline.manifest import Manifest
     from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.record import Failure
     from recsys_lib.pipeline.runner import RunResult
     from recsys_lib.pipeline.sweeping.state import SweepState
 

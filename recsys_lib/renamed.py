@@ -50,7 +50,7 @@ def renamed(**names: str) -> Callable[[T], T]:
             construct(self, *args, **options)
 
         kind.__init__ = __init__  # type: ignore[misc]
-        kind._renamed = names  # for those that read what was saved under the old names
+        kind._renamed = names  # type: ignore[attr-defined] # read with what was saved before
         for old, new in names.items():
             setattr(kind, old, _old_attribute(f"{kind.__name__}.{old}", new))
         return kind

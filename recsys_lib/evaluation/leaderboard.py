@@ -110,7 +110,7 @@ def leaderboard(
     table["role"] = roles
     if low_ends and high_ends:
         last = {report.name: report for report in shared}
-        ends = {"floor": last[low_ends[-1]], "ceiling": last[high_ends[0]]}
+        ends: dict[str, Any] = {"floor": last[low_ends[-1]], "ceiling": last[high_ends[0]]}
         found = share_of_gap_closed(shared, metrics=[metric], **ends, **options)
         within = [low_ends[-1], *models, high_ends[0]]
         table["gap"] = found.set_index("model")["share"][within]

@@ -126,7 +126,7 @@ class NeuralRecommender(Recommender):
                 stack.enter_context(keeper)
             show = partial(task.epoch, users=x.shape[0])
             try:
-                self._train(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
+                self._fit(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
             except KeyboardInterrupt:
                 if keeper is not None:
                     keeper.write()
@@ -225,13 +225,13 @@ class NeuralRecommender(Recommender):
         """Return the record of an epoch in the names and units of `history_`."""
         return dict(record)
 
-    def _train(
+    def _fit(
         self,
         x: sparse.csr_array,
         validation: Fold | None,
         *,
-        on_epoch: OnEpoch,
-        keeper: Keeper | None,
+        on_epoch: OnEpoch = lambda _: None,
+        keeper: Keeper | None = None,
     ) -> None:
         trainer = self._begin(x)
         trainer.fit(
@@ -267,15 +267,13 @@ class NeuralRecommender(Recommender):
 
     def _use(self, start: Arrays, *, density: float) -> None:
         """Build a fresh network for scoring."""
+        from recsys_lib.training.rows import gathers
+
         self._started, self._density, self._scorers = start, density, {}
-        # By the density of the training rows, so that every block is scored the same way.
-        self._gather = self._pays_to_gather(density)
         self.network_ = self._network(start)
-
-    def _pays_to_gather(self, density: float) -> bool:
-        from recsys_lib.training import backend
-
-        return density < backend.GATHER_DENSITY
+        width = int(self.network_.layers[0].kernel.shape[1])
+        # By the density of the training rows, so that every block is scored the same way.
+        self._gather = gathers(density, width)
 
     def _apply(self, name: str, x: sparse.csr_array, n_out: int | None = None) -> Floats:
         """Return what a function of the network makes of rows; it is compiled once."""
@@ -283,7 +281,7 @@ class NeuralRecommender(Recommender):
 
         if name not in self._scorers:
             function, n_items = getattr(self.network_, name), self.network_.n_items
-            options = {"state": self._weights(), "gather": self._gather}
+            options: dict[str, Any] = {"state": self._weights(), "gather": self._gather}
             self._scorers[name] = Scorer(function, n_items=n_items, n_out=n_out, **options)
         scores: Floats = self._scorers[name](x)
         return scores

@@ -15,13 +15,9 @@ from scipy import sparse
 from recsys_lib.training import backend
 from recsys_lib.training._keras import ops
 
-__all__ = ["Batch", "Rows", "bucket", "expand", "host_arrays"]
+__all__ = ["Batch", "Rows", "bucket", "expand", "gathers", "host_arrays"]
 
 Tensor = Any
-
-# Below this share of stored entries, gathering kernel rows is faster than a dense product (two
-# CPU cores, TensorFlow and JAX: gathering wins at 0.3 %, loses at 1.5 %).
-SPARSE_DENSITY = 0.008
 
 
 @dataclass(frozen=True)
@@ -133,8 +129,8 @@ class Rows:
     ----------
     matrix : csr_array of shape (n_rows, n_items), float32
         At most 2**31 - 1 stored entries.
-    gather : bool, optional
-        Whether the first layer gathers kernel rows; by default it does at low density.
+    gather : bool
+        Whether the first layer gathers kernel rows; `gathers` says where that pays.
 
     Attributes
     ----------
@@ -150,7 +146,7 @@ class Rows:
     [1, 2, 0]
     """
 
-    def __init__(self, matrix: sparse.csr_array, *, gather: bool | None = None) -> None:
+    def __init__(self, matrix: sparse.csr_array, *, gather: bool = False) -> None:
         if matrix.nnz >= 2**31:
             raise ValueError(
                 f"`matrix` must have fewer than 2**31 stored entries; got {matrix.nnz}. "
@@ -158,8 +154,7 @@ class Rows:
             )
         self.n_rows, self.n_items = (int(size) for size in matrix.shape)
         self.lengths = np.append(np.diff(matrix.indptr), 0).astype(np.int64)
-        density = matrix.nnz / max(self.n_rows * self.n_items, 1)
-        self.gather = density < SPARSE_DENSITY if gather is None else gather
+        self.gather = gather
         host = host_arrays(matrix, n_rows=self.n_rows, n_slots=max(matrix.nnz, 1))
         self.arrays = {name: backend.to_device(array) for name, array in host.items()}
 
@@ -173,6 +168,23 @@ class Rows:
         fullest = np.sort(lengths)[::-1][:batch_size]
         usual = lengths.mean() * batch_size + 6 * lengths.std() * np.sqrt(batch_size)
         return int(min(max(usual, fullest[0]), fullest.sum()))
+
+
+def gathers(density: float, width: int) -> bool:
+    """Say whether gathering kernel rows is faster than a product with dense rows.
+
+    Parameters
+    ----------
+    density : float
+        Share of stored entries.
+    width : int
+        Columns of the kernel.
+
+    Notes
+    -----
+    Measured by ``tests/benchmarks/bench_density.py``, which prints both times beside this answer.
+    """
+    return density < backend.gather_density(width)
 
 
 def host_arrays(matrix: sparse.csr_array, *, n_rows: int, n_slots: int) -> dict[str, NDArray[Any]]:

@@ -14,7 +14,7 @@ from recsys_lib.artifacts import check_replaceable, write_atomic
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.passes import variables_of
-from recsys_lib.training.rows import SPARSE_DENSITY, Batch, bucket, expand, host_arrays
+from recsys_lib.training.rows import Batch, bucket, expand, host_arrays
 
 __all__ = ["DenseRows", "Scorer", "export_scores"]
 
@@ -40,8 +40,8 @@ class Scorer:
         Columns of the result; `n_items` by default. A code is scored as its dimensions.
     state : sequence
         What `score` reads: models, layers, variables.
-    gather : bool, optional
-        As in `training.Rows`; by default decided by the density of each block.
+    gather : bool
+        As in `training.Rows`.
 
     Notes
     -----
@@ -55,12 +55,12 @@ class Scorer:
         n_items: int,
         n_out: int | None = None,
         state: Sequence[Any] = (),
-        gather: bool | None = None,
+        gather: bool = False,
     ) -> None:
         self._score, self._state, self._gather = score, variables_of(state), gather
         self._n_items = n_items
         self._n_out = n_items if n_out is None else n_out
-        self._compiled: dict[tuple[int, bool], Callable[..., NDArray[Any]]] = {}
+        self._compiled: dict[int, Callable[..., NDArray[Any]]] = {}
 
     def __call__(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
         """Score every row.
@@ -83,24 +83,19 @@ class Scorer:
 
     def _score_block(self, block: sparse.csr_array, size: int) -> NDArray[Any]:
         n_slots = bucket(block.nnz)
-        sparsely = self._gather
-        if sparsely is None:
-            sparsely = block.nnz < SPARSE_DENSITY * block.shape[0] * self._n_items
         arrays = host_arrays(block, n_rows=size, n_slots=n_slots)
         users = np.arange(size, dtype=np.int32)[None]
-        function = self._function(size, sparsely)
-        return function(arrays, users, np.arange(n_slots, dtype=np.int32))
+        return self._function(size)(arrays, users, np.arange(n_slots, dtype=np.int32))
 
-    def _function(self, size: int, sparsely: bool) -> Callable[..., NDArray[Any]]:
-        key = (size, sparsely)
-        if key not in self._compiled:
+    def _function(self, size: int) -> Callable[..., NDArray[Any]]:
+        if size not in self._compiled:
 
             def run(arrays: Any, users: Tensor, slots: Tensor) -> Tensor:
-                batch = expand(arrays, users[0], slots, n_items=self._n_items, gather=sparsely)
+                batch = expand(arrays, users[0], slots, n_items=self._n_items, gather=self._gather)
                 return self._score(batch)
 
-            self._compiled[key] = backend.compile_function(run, state=self._state)
-        return self._compiled[key]
+            self._compiled[size] = backend.compile_function(run, state=self._state)
+        return self._compiled[size]
 
 
 class DenseRows:

@@ -44,8 +44,6 @@ class Phase:
         Walks over all users in one epoch.
     name : str
         Prefix of the terms in the history, where there are several phases.
-    before : callable, optional
-        Called on the host at the start of the phase in every epoch, such as copying weights.
     """
 
     loss: Loss
@@ -54,7 +52,6 @@ class Phase:
     optimizer: Any
     passes: int = 1
     name: str = ""
-    before: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +69,12 @@ class Monitor:
         Which way `watch` is better.
     patience : int, optional
         Epochs without a new best before training stops. None never stops early.
-    every : int
-        Epochs between measurements; the last epoch is always measured.
     """
 
     measure: Callable[[], Mapping[str, float]]
     watch: str | None = None
     goal: Literal["min", "max"] = "min"
     patience: int | None = None
-    every: int = 1
 
 
 class Trainer:
@@ -155,7 +149,6 @@ class Trainer:
         rows: Rows,
         *,
         epochs: int,
-        targets: Rows | None = None,
         monitor: Monitor | None = None,
         on_epoch: Callable[[Record], object] | None = None,
         keeper: Keeper | None = None,
@@ -168,8 +161,6 @@ class Trainer:
             Training users.
         epochs : int
             Where to stop; epochs made before, also before a `restore`, count.
-        targets : Rows, optional
-            What `Batch.targets` holds; by default a loss uses the batch itself.
         monitor : Monitor, optional
             What to measure, and when to stop.
         on_epoch : callable, optional
@@ -184,7 +175,7 @@ class Trainer:
         """
         if keeper is not None:
             keeper.resume(self, epochs=epochs)
-        self._passes = [self._compile(phase, rows, targets, epochs) for phase in self.phases]
+        self._passes = [self._compile(phase, rows, epochs) for phase in self.phases]
         for walk, slots in zip(self._passes, self._slots, strict=False):
             walk.slots = [int(size) for size in slots]
         while not self._is_over(epochs, monitor):
@@ -193,7 +184,7 @@ class Trainer:
             record: Record = {"epoch": self.epoch, **self._run_epoch(rows.n_rows)}
             if self._average is not None:
                 self._average.update()
-            if monitor is not None and (self.epoch % monitor.every == 0 or self.epoch == epochs):
+            if monitor is not None:
                 with self._kept_weights():
                     record |= monitor.measure()
                     self._judge(monitor, record)
@@ -234,12 +225,11 @@ class Trainer:
         if self._average is not None:
             self._average.values = _unnumbered("average", arrays)
 
-    def _compile(self, phase: Phase, rows: Rows, targets: Rows | None, epochs: int) -> Pass:
+    def _compile(self, phase: Phase, rows: Rows, epochs: int) -> Pass:
         return Pass(
             phase.loss,
             phase.terms,
             rows,
-            targets=targets,
             batch_size=self.batch_size,
             state=self.state,
             variables=list(phase.variables),
@@ -258,8 +248,6 @@ class Trainer:
     def _run_epoch(self, n_users: int) -> Record:
         record: Record = {}
         for phase, walk in zip(self.phases, self._passes, strict=True):
-            if phase.before is not None:
-                phase.before()
             for _ in range(phase.passes):
                 self._n_passes += 1
                 order = rng_from(self.seed, "order", str(self._n_passes)).permutation(n_users)
@@ -288,8 +276,7 @@ class Trainer:
             return True
         if monitor is None or monitor.patience is None or self.best_epoch is None:
             return False
-        measured = self.epoch - self.epoch % monitor.every
-        return measured - self.best_epoch >= monitor.patience
+        return self.epoch - self.best_epoch >= monitor.patience
 
     def _settle(self) -> None:
         """Leave the weights that are kept in the variables."""

@@ -1,17 +1,16 @@
-"""The default Autoencoder beside the plain PyTorch loop of the same sizes: seconds as ratios.
+"""The default Autoencoder beside plain loops of the same sizes: seconds as ratios.
 
-PyTorch is no dependency of the project. ``RECSYS_TORCH`` names a Python that has it::
+The loops are PyTorch's, and `keras.Model.fit`. PyTorch is no dependency of the project;
+``RECSYS_TORCH`` names a Python that has it::
 
-    python -m venv /path/to/torch && /path/to/torch/bin/pip install torch==2.13.0 numpy
+    python -m venv /path/to/torch && /path/to/torch/bin/pip install torch==2.13.0 numpy scipy
     RECSYS_TORCH=/path/to/torch/bin/python make bench
 
-Both sides run on 2 threads and take turns, epoch by epoch, so that a busy machine slows both. Ours
-does more in an epoch than the loop: it hides, drops and averages, and it measures the
+All sides run on 2 threads and take turns, epoch by epoch, so that a busy machine slows all. Ours
+does more in an epoch than the loops: it hides, drops and averages, and it measures the
 reconstruction error of 2,000 users afterwards.
 """
 
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,7 +19,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-HERE = Path(__file__).parent
+sys.path.insert(0, str(Path(__file__).parent))
+from sides import HERE, compare, python_of
+
 N_USERS, N_ITEMS, N_EPOCHS = 5_000, 252, 15
 
 
@@ -34,57 +35,21 @@ def ratings() -> sparse.csr_array:
     return sparse.csr_array((values * (places < counts[:, None])).astype(np.float32))
 
 
-class Side:
-    """A process that makes an epoch when it is asked to, and says how long it took."""
-
-    def __init__(self, *command: object) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([str(part) for part in command], env=environment, **pipes)
-        self.answer()
-
-    def answer(self) -> str:
-        line = self.process.stdout.readline()
-        assert line, "a side of the benchmark has died; its error is above"
-        return line
-
-    def epoch(self) -> float:
-        self.process.stdin.write("epoch\n")
-        self.process.stdin.flush()
-        return float(self.answer())
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture(scope="module")
 def matrix() -> sparse.csr_array:
     return ratings()
 
 
-def test_an_epoch_takes_no_longer_than_the_plain_loop_in_pytorch(matrix, tmp_path) -> None:
-    torch = os.environ.get("RECSYS_TORCH")
-    if not torch:
-        pytest.skip("RECSYS_TORCH must name a Python with torch and numpy; see this file's top")
+def test_an_epoch_beside_the_plain_loops(matrix, tmp_path) -> None:
     path = tmp_path / "ratings.npz"
-    np.savez(path, data=matrix.data, indices=matrix.indices, indptr=matrix.indptr)
-    ours = Side(sys.executable, __file__, path)
-    theirs = Side(torch, HERE / "torch_autoencoder.py", path)
-    try:
-        ours.epoch(), theirs.epoch()
-        seconds = np.array([(ours.epoch(), theirs.epoch()) for _ in range(N_EPOCHS)])
-    finally:
-        ours.close()
-        theirs.close()
-    mine, other = np.median(seconds, axis=0)
-    least, least_other = seconds.min(axis=0)
-    print(
-        f"\nAutoencoder, epoch of {N_USERS} x {N_ITEMS}: {mine:.3f} s against {other:.3f} s in "
-        f"PyTorch, ratio {mine / other:.2f}; fastest {least:.3f} s and {least_other:.3f} s, "
-        f"ratio {least / least_other:.2f} (bar 1.0)"
-    )
-    assert mine <= other
+    parts = {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
+    np.savez(path, n_items=N_ITEMS, **parts)
+    commands = {
+        "ours": (sys.executable, __file__, path),
+        "keras.Model.fit": (sys.executable, HERE / "keras_fit.py", "autoencoder", path),
+        "PyTorch": (python_of("PyTorch"), HERE / "torch_autoencoder.py", path),
+    }
+    compare(f"Autoencoder, epoch of {N_USERS} x {N_ITEMS}", commands, epochs=N_EPOCHS)
 
 
 def test_ten_items_for_every_user_take_less_than_a_twentieth_of_a_second(matrix) -> None:

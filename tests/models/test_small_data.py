@@ -16,8 +16,8 @@ from recsys_lib.models import (
     ItemKNN,
     MultDAE,
     PureSVD,
+    knn,
     model_class,
-    neighbors,
 )
 
 RNG = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_few_users_of_many_items_have_the_same_neighbors_found_sooner(
     x = likes(2_000)
     model = ItemKNN(feedback=feedback, shrinkage=shrinkage)
     found = np.sort(model.fit(x).similarities_.toarray(), axis=0)  # of equal ones any may be kept
-    monkeypatch.setattr(neighbors, "_FEW", 0.0)  # every pair is looked at
+    monkeypatch.setattr(knn, "_FEW", 0.0)  # every pair is looked at
     wanted = np.sort(model.fit(x).similarities_.toarray(), axis=0)
     np.testing.assert_array_equal(found, wanted)
     monkeypatch.undo()

@@ -354,9 +354,6 @@ def _mix(words: Tensor) -> Tensor:
     return words ^ ops.right_shift(words, _word(16))
 
 
-Tensor = Any
-
-
 def multinomial_nll(batch: Batch, logits: Tensor) -> Tensor:
     """Return the multinomial negative log-likelihood of each row, of shape (n_rows,).
 

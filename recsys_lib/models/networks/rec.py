@@ -116,7 +116,7 @@ class CompositeNetwork(GaussianNetwork):
         """Everything that the losses read or write."""
         return [self.layers, self.seeds, *([] if self.old is None else [self.old])]
 
-    def remember(self, user_items: sparse.csr_array, *, gather: bool | None = None) -> None:
+    def remember(self, user_items: sparse.csr_array, *, gather: bool = False) -> None:
         """Keep what the encoder says now of each training user, as the old encoder's answer."""
         encode = Scorer(
             self.encode,
