@@ -147,8 +147,8 @@ def _drawn(ax: Axes) -> str:
         name = f"{len(places):,} points" if label.startswith("_") else label
         points: Any = np.ma.filled(np.ma.asarray(places, dtype=float), np.nan).reshape(-1, 2)
         across, up = points[:, 0], points[:, 1]
-        x = f"{ax.get_xlabel() or 'x'} {_range(ax.xaxis, across)}"
-        said.append(f"{name}: {x}, {ax.get_ylabel() or 'y'} {_range(ax.yaxis, up)}")
+        along = f"{ax.get_xlabel() or 'x'} {_range(ax.xaxis, across)}"
+        said.append(f"{name}: {along}, {ax.get_ylabel() or 'y'} {_range(ax.yaxis, up)}")
     return "; ".join(said) + "." if said else ""
 
 
