@@ -271,8 +271,8 @@ class NeuralRecommender(Recommender):
 
         self._started, self._density, self._scorers = start, density, {}
         self.network_ = self._network(start)
-        width = int(self.network_.layers[0].kernel.shape[1])
         # By the density of the training rows, so that every block is scored the same way.
+        width = int(self.network_.layers[0].kernel.shape[1])
         self._gather = gathers(density, width)
 
     def _apply(self, name: str, x: sparse.csr_array, n_out: int | None = None) -> Floats:

@@ -9,13 +9,13 @@ from importlib import import_module
 from recsys_lib.training._keras import keras
 
 __all__ = [
+    "GATHER",
     "NAME",
     "be_deterministic",
     "compile_function",
     "compile_pass",
     "describe_devices",
     "device_in_use",
-    "gather_density",
     "limit_to_cpu",
     "n_devices",
     "set_memory_growth",
@@ -31,12 +31,12 @@ if NAME not in ("tensorflow", "jax"):
         f"Keras must run on 'tensorflow' or 'jax'; it runs on {NAME!r}. Set KERAS_BACKEND."
     )
 _module = import_module(f"recsys_lib.training.backend_{NAME}")
+GATHER: tuple[float, float] = _module.GATHER
 be_deterministic = _module.be_deterministic
 compile_function = _module.compile_function
 compile_pass = _module.compile_pass
 describe_devices = _module.describe_devices
 device_in_use = _module.device_in_use
-gather_density = _module.gather_density
 limit_to_cpu = _module.limit_to_cpu
 n_devices = _module.n_devices
 set_memory_growth = _module.set_memory_growth

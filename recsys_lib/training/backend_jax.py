@@ -15,15 +15,13 @@ Tensor = Any
 Arrays = tuple[Mapping[str, Tensor], ...]
 Slots = tuple[NDArray[np.int32], ...]
 
+# Where gathering beats the dense product: see `training.rows.gathers`.
+GATHER = (0.3, 0.5)
+
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 # The devices that share a step, where there is more than one.
 _mesh: jax.sharding.Mesh | None = None
-
-
-def gather_density(width: int) -> float:  # noqa: ARG001
-    """Return the density below which gathering beats the dense product."""
-    return 0.008
 
 
 def to_device(array: NDArray[Any]) -> Tensor:

@@ -18,6 +18,8 @@ Arrays = tuple[Mapping[str, Tensor], ...]
 Slots = tuple[NDArray[np.int32], ...]
 
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
+# Where gathering beats the dense product: see `training.rows.gathers`.
+GATHER = (0.008, 0.0) if HAS_GPU else (0.1, 0.0)
 # XLA has no sparse kernels; up to here its dense product beats gathering rows.
 XLA_DENSE_ITEMS = 4096
 
@@ -32,11 +34,6 @@ def _tracing(jit: bool) -> Iterator[None]:
         yield
     finally:
         _for_xla.reset(token)
-
-
-def gather_density(width: int) -> float:  # noqa: ARG001
-    """Return the density below which gathering beats the dense product."""
-    return 0.008 if HAS_GPU else 0.1
 
 
 def to_device(array: NDArray[Any]) -> Tensor:
@@ -128,6 +125,8 @@ def compile_pass(
     """
     del state
     watched = [variable.value for variable in variables]
+    # Told here, since a graph cannot read the settings of an optimizer.
+    descend = _descend_plainly if _is_plain_adam(optimizer) else _descend
 
     def take_step(arrays: Arrays, users: Tensor, slots: Slots) -> Tensor:
         if optimizer is None:
@@ -137,7 +136,7 @@ def compile_pass(
             objective, totals = step(arrays, users, slots)
         gradients = tape.gradient(objective, watched)
         count()
-        _descend(optimizer, _checked(gradients, variables), variables)
+        descend(optimizer, _checked(gradients, variables), variables)
         return totals
 
     def run(
@@ -200,12 +199,16 @@ def _checked(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Tensor]
 
 
 def _descend(optimizer: Any, dense: Sequence[Tensor], variables: Sequence[Any]) -> None:
-    """Apply one update, with TensorFlow's single-kernel Adam where the optimizer is plain Adam."""
-    if not _is_plain_adam(optimizer):
-        optimizer.apply(dense, variables)
-        return
-    # The same update as keras.optimizers.Adam (Kingma and Ba 2015, section 2, last paragraph), in
-    # one pass over memory instead of a dozen.
+    """Apply one update."""
+    optimizer.apply(dense, variables)
+
+
+def _descend_plainly(optimizer: Any, dense: Sequence[Tensor], variables: Sequence[Any]) -> None:
+    """Apply one update of plain Adam by TensorFlow's single kernel for it.
+
+    The same update as keras.optimizers.Adam (Kingma and Ba 2015, section 2, last paragraph), in one
+    pass over memory instead of a dozen.
+    """
     optimizer.iterations.assign_add(1)
     n_updates = tf.cast(optimizer.iterations.value, tf.float32)
     slots = zip(variables, optimizer._momentums, optimizer._velocities, dense, strict=True)
