@@ -7,8 +7,9 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 LOCK := requirements.lock
 BIN := $(VENV)/bin
-# Stamps of the installations: what a run needs, and on top of it what tests and the site need.
+# Stamps of the installations: what a run needs, and on top of it JupyterLab, tests, the site.
 INSTALLED := $(VENV)/.installed
+LAB := $(VENV)/.lab
 TOOLS := $(VENV)/.tools
 SITE := $(VENV)/.site
 
@@ -30,7 +31,7 @@ lint: $(TOOLS) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lab: $(INSTALLED) ## Open JupyterLab on a start page; make lab PORT=8899 chooses the port
+lab: $(LAB) ## Open JupyterLab on a start page; make lab PORT=8899 chooses the port
 	@$(BIN)/recsys lab $(if $(PORT),--port $(PORT))
 
 notebooks: $(INSTALLED) ## Run the notebooks and rewrite their committed outputs
@@ -82,6 +83,10 @@ $(INSTALLED): $(LOCK) pyproject.toml
 	       "python3-venv."; exit 1; }
 	@echo "Installing what a run needs into $(VENV)"
 	$(call install,sql)
+
+$(LAB): $(INSTALLED)
+	@echo "Installing JupyterLab into $(VENV)"
+	$(call install,lab)
 
 $(TOOLS): $(INSTALLED)
 	@echo "Installing what tests need into $(VENV)"

@@ -9,6 +9,7 @@ from typing import Any
 
 import nbformat
 
+from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, flow_of, load_steps
 from recsys_lib.pipeline.project import LAB_RUN, Project
 from recsys_lib.pipeline.record import Record, outdated, records_of
@@ -40,9 +41,18 @@ def launch(project: Project, *, port: int | None = None, browser: bool = True) -
         8888 or the next free one by default.
     browser : bool
         Whether to open a browser.
-    """
-    from jupyterlab.labapp import LabApp
 
+    Raises
+    ------
+    ConfigError
+        If JupyterLab is not installed.
+    """
+    try:
+        from jupyterlab.labapp import LabApp
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "JupyterLab must be installed; it is not. Run pip install 'recsys-lib[lab]'."
+        ) from error
     write_start_page(project)
     options = [
         f"--ServerApp.root_dir={project.root}",

@@ -1,9 +1,12 @@
 """The start page of JupyterLab: what is done and what is stale; saving leaves git clean."""
 
+import sys
+
 import nbformat
 import pytest
 
-from recsys_lib.pipeline.lab import _before_save, overview, write_start_page
+from recsys_lib.errors import ConfigError
+from recsys_lib.pipeline.lab import _before_save, launch, overview, write_start_page
 from recsys_lib.pipeline.rewriting import METADATA, WIDGET
 
 
@@ -54,3 +57,9 @@ def test_a_saved_notebook_has_the_committed_metadata_and_no_controls():
     assert cells[0]["outputs"] == [kept]
     assert model["content"]["metadata"] == METADATA
     _before_save({"type": "file", "content": "text"}, path="x.txt")
+
+
+def test_without_jupyterlab_the_extra_is_named(project, chain, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)
+    with pytest.raises(ConfigError, match=r"pip install 'recsys-lib\[lab\]'"):
+        launch(project)
