@@ -220,6 +220,27 @@ class Recommender(Shown):
             items[rows], scores[rows] = top
         return TopK(items, scores)
 
+    def suited_to(self, user_items: sparse.csr_array) -> Self:
+        """Return an unfitted copy in which each setting that is None suits these rows.
+
+        `fit` does the same by itself; this shows with what.
+
+        Parameters
+        ----------
+        user_items : csr_array of shape (n_users, n_items), float32
+            The training rows.
+
+        Examples
+        --------
+        >>> from recsys_lib.models import EASE
+        >>> EASE().suited_to(sparse.csr_array([[1, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 0]]))
+        EASE(l2=8.0, solver='auto')
+        """
+        found = self._suited(check_user_items(user_items))
+        return dataclasses.replace(
+            self, **{name: value for name, value in found.items() if getattr(self, name) is None}
+        )
+
     def config(self) -> dict[str, Any]:
         """Return the hyper-parameters by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
@@ -297,6 +318,10 @@ class Recommender(Shown):
         n_items = getattr(self, "n_items_", None)
         fitted = "no" if n_items is None else f"on {n_items:,} items"
         return {"fitted": fitted, **self.config()}
+
+    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+        """Return what the settings that may be None are on checked rows."""
+        return {}
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         """Learn from checked rows; set the learned attributes."""

@@ -185,6 +185,11 @@ class Bias(Recommender):
         self.biases_ = Biases.from_arrays(arrays)
 
 
+def users_per_item(x: sparse.csr_array) -> float:
+    """Return the mean number of users of an item: the scale on which penalties mean the same."""
+    return max(float(x.nnz) / x.shape[1], 1e-3)
+
+
 def item_shares(x: sparse.csr_array, *, damping: float = 0.0) -> NDArray[np.float32]:
     """Return the share of users who used each item, shrunk toward the mean share.
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from recsys_lib.checks import check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, load, model_class
-from recsys_lib.models.baselines import answer_empty_rows, item_shares
+from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.ranking import entry_rows, ndcg_of_lists, top_k
 
 __all__ = ["Blend", "greedy_weights", "linear_library", "standardize"]
@@ -60,7 +60,7 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     tuple of Recommender
     """
     x = user_items
-    per_item = max(x.nnz / x.shape[1], 1e-3)
+    per_item = users_per_item(x)
     width = min(x.shape)
     regressions = [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)]
     kernels = [(2.0, 2.0), (4.0, 4.0), (3.0, 8.0)]

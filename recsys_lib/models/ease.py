@@ -16,7 +16,7 @@ References
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from recsys_lib._system import cores
 from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
-from recsys_lib.models.baselines import answer_empty_rows, item_shares
+from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.ranking import entry_rows
 
@@ -324,8 +324,10 @@ class EASE(Recommender):
 
     Parameters
     ----------
-    l2 : float
-        The penalty :math:`\lambda`, in numbers of interactions; positive.
+    l2 : float, optional
+        The penalty :math:`\lambda`, in numbers of interactions; positive. By default four times the
+        mean number of users of an item, which is within 1 % of the best ndcg@100 on the validation
+        users of MovieLens 100K and 1M and CiteULike-a.
     solver : {"auto", "items", "users"}
         Which side to invert: by default the smaller one. The scores are the same.
 
@@ -354,11 +356,18 @@ class EASE(Recommender):
     array([[1]], dtype=int32)
     """
 
-    l2: float = 300.0
+    l2: float | None = None
     solver: Solver = "auto"
 
     solution_: Primal | Dual = field(init=False, repr=False, compare=False)
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+
+    #: The penalty where none is given, in users of an item.
+    _users: ClassVar[float] = 4.0
+
+    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+        squares = float(np.square(x.data, dtype=np.float64).mean()) if x.nnz else 1.0
+        return {"l2": self._users * users_per_item(x) * squares}
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         self.item_shares_ = item_shares(x)
@@ -373,7 +382,7 @@ class EASE(Recommender):
         self, x: sparse.csr_array, weights: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
         """The ridge penalty of each item as a predictor."""
-        return np.full(x.shape[1], self.l2)
+        return np.full(x.shape[1], float(self.suited_to(x).config()["l2"]))
 
     def _item_scale(self) -> NDArray[np.float32] | None:
         """The factor applied to each item's scores; None for no scaling."""
@@ -402,8 +411,9 @@ class EDLAE(EASE):
 
     Parameters
     ----------
-    l2 : float
-        The penalty :math:`\lambda`, in numbers of interactions; positive.
+    l2 : float, optional
+        The penalty :math:`\lambda`, in numbers of interactions; positive. By default twice the mean
+        number of users of an item: dropout is a penalty already.
     dropout : float
         The probability :math:`p`, 0 <= p < 1; 0 is EASE.
     activity_power : float
@@ -432,10 +442,12 @@ class EDLAE(EASE):
     array([[1]], dtype=int32)
     """
 
-    l2: float = 400.0
+    l2: float | None = None
     dropout: float = 0.5
     activity_power: float = 0.0
     popularity_discount: float = 0.0
+
+    _users: ClassVar[float] = 2.0
 
     def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
         if self.activity_power == 0:
@@ -451,7 +463,8 @@ class EDLAE(EASE):
         if weights is not None:
             squares *= np.repeat(weights, np.diff(x.indptr))
         held_back = np.bincount(x.indices, squares, x.shape[1])
-        return np.asarray(self.l2 + self.dropout / (1 - self.dropout) * held_back)
+        own = float(self.suited_to(x).config()["l2"])
+        return np.asarray(own + self.dropout / (1 - self.dropout) * held_back)
 
     def _item_scale(self) -> NDArray[np.float32] | None:
         if self.popularity_discount == 0:

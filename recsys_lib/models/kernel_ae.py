@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,8 +139,11 @@ class KernelAE(Recommender):
             self.users_ = rows[np.sort(chosen)]
             self.coefficients_ = self._solve_landmarks(x, rows)
 
+    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+        return {"l2": _USERS_PER_ITEM * x.shape[0] / x.shape[1]}
+
     def _ridge(self, x: sparse.csr_array) -> float:
-        l2 = _USERS_PER_ITEM * x.shape[0] / x.shape[1] if self.l2 is None else self.l2
+        l2 = float(self.suited_to(x).config()["l2"])
         # Below 1e-4 the kernel is not positive definite in float32.
         return max(l2 * self.sharpness * math.exp(-self.sharpness), 1e-4)
 

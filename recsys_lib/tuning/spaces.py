@@ -9,6 +9,7 @@ from typing import Any, Self
 import yaml
 
 from recsys_lib.artifacts import check_replaceable, write_atomic
+from recsys_lib.dataset import likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import model_class
 from recsys_lib.models.base import Recommender
@@ -61,6 +62,14 @@ def wrapping_of(model: Any) -> dict[str, Any]:
     return {"name": type(model).__name__, **{k: v for k, v in fields.items() if k != "model"}}
 
 
+def suited_to(model: Any, user_items: Any) -> Any:
+    """Return an unfitted copy in which each setting that is None suits the rows, in its wrapper."""
+    if isinstance(model, Recommender):
+        return model.suited_to(user_items)
+    rows = likes_of(user_items, model.min_value) if hasattr(model, "min_value") else user_items
+    return dataclasses.replace(model, model=suited_to(model.model, rows))
+
+
 def with_settings(model: Any, settings: Mapping[str, Any]) -> Any:
     """Return an unfitted copy of a model with other settings, in the same wrapper.
 
@@ -106,8 +115,7 @@ class Space:
         Parameters
         ----------
         model : str, class or instance
-            Left out is what it sets by a rule of its own (None), and, of a neighborhood model with
-            implicit feedback, what has no effect there.
+            Left out is, of a neighborhood model with implicit feedback, what has no effect there.
 
         Raises
         ------
@@ -123,8 +131,7 @@ class Space:
                 f"{', '.join(sorted(RANGES))}; for another give `space`."
             )
         idle = EXPLICIT_ONLY if getattr(inner, "feedback", "") == "implicit" else frozenset()
-        own = inner.config()
-        searched = [key for key in RANGES[name] if key not in idle and own[key] is not None]
+        searched = [key for key in RANGES[name] if key not in idle]
         return cls(name, {key: RANGES[name][key] for key in searched})
 
     def only(self, *names: str) -> Self:
@@ -220,9 +227,9 @@ class Space:
                 "Write Range(low, high)."
             )
         found.check(name)
-        if isinstance(found, Range) and isinstance(own[name], float):
+        if isinstance(found, Range) and isinstance(own[name], float | None):
             found = dataclasses.replace(found, low=float(found.low), high=float(found.high))
-        if own[name] not in found:
+        if own[name] is not None and own[name] not in found:
             raise ConfigError(
                 f"The space must hold the model's own settings, which are the first trial; "
                 f"{name}={own[name]!r} lies outside of {found.plain()!r}. Widen the range, or set "

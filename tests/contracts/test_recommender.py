@@ -92,6 +92,21 @@ def same_lists(a: Recommender, b: Recommender, rows: sparse.csr_array) -> None:
     assert_array_equal(a.recommend(rows, k=5).items, b.recommend(rows, k=5).items)
 
 
+def test_a_setting_left_to_the_data_is_what_suited_to_says(name, rows):
+    plain = name.split("(")[0]
+    kind = model_class(plain)
+    model = kind(**VARIANTS.get(name, {}))
+    suited = model.suited_to(rows)
+    left = {key for key, value in model.config().items() if value is None}
+    changed = {key for key in left if suited.config()[key] is not None}
+    assert {key: value for key, value in suited.config().items() if key not in left} == {
+        key: value for key, value in model.config().items() if key not in left
+    }
+    assert changed == {"ALS": {"alpha", "l2"}}.get(plain, left & {"l2"})
+    if changed:
+        assert_array_equal(model.fit(rows).score(rows), suited.fit(rows).score(rows))
+
+
 def test_the_withheld_half_of_a_checkerboard_is_recommended(name):
     if name in FLOORS:
         pytest.skip("a floor does not look at the row")

@@ -183,10 +183,10 @@ def test_two_workers_share_a_budget_and_one_may_die(
 
 def test_a_trial_beyond_the_budget_is_void(likes: Split) -> None:
     """Two workers may both begin the last trial; only one of the two can count."""
-    space = Space.of(EASE).fitted_to(EASE())
+    space = Space.of(EASE).fitted_to(EASE(l2=300.0))
     study = optuna.create_study(direction="maximize")
     budget = {"trials": 2, "prune": False}
-    objective = Objective(EASE(), space, likes, "ndcg@10", {}, **budget)
+    objective = Objective(EASE(l2=300.0), space, likes, "ndcg@10", {}, **budget)
     study.optimize(objective, n_trials=4, catch=(Void,))
     assert [trial.number for trial in counted(study.trials)] == [0, 1]
     assert [trial.user_attrs.get("void") for trial in study.trials[2:]] == ["beyond the budget"] * 2
@@ -195,13 +195,15 @@ def test_a_trial_beyond_the_budget_is_void(likes: Split) -> None:
 def test_a_stop_and_a_larger_budget_go_on_as_one(likes: Split, tmp_path: Path) -> None:
     file = tmp_path / "new" / "studies.sqlite"
     rows: list[Any] = []
-    search(EASE(), likes, "ndcg@10", trials=3, storage=file, seed=3)
-    found = search(EASE(), likes, "ndcg@10", trials=8, storage=file, seed=3, on_trial=rows.append)
-    whole = search(EASE(), likes, "ndcg@10", trials=8, seed=3)
+    search(EASE(l2=300.0), likes, "ndcg@10", trials=3, storage=file, seed=3)
+    found = search(
+        EASE(l2=300.0), likes, "ndcg@10", trials=8, storage=file, seed=3, on_trial=rows.append
+    )
+    whole = search(EASE(l2=300.0), likes, "ndcg@10", trials=8, seed=3)
     pd.testing.assert_frame_equal(settled(found), settled(whole))
     assert found.place == str(file)
     assert [row["trial"] for row in rows] == [3, 4, 5, 6, 7], "of this process only"
-    finished = search(EASE(), likes, "ndcg@10", trials=8, storage=file, seed=3)
+    finished = search(EASE(l2=300.0), likes, "ndcg@10", trials=8, storage=file, seed=3)
     pd.testing.assert_frame_equal(finished.trials, found.trials)
 
 
@@ -217,31 +219,37 @@ def test_ctrl_c_loses_the_trial_under_way_only(likes: Split, tmp_path: Path) -> 
     Interrupted.__name__ = "EASE"
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
-            search(Interrupted(), likes, "ndcg@10", trials=4, storage=file)
-    found = search(EASE(), likes, "ndcg@10", trials=4, storage=file)
+            search(Interrupted(l2=300.0), likes, "ndcg@10", trials=4, storage=file)
+    found = search(EASE(l2=300.0), likes, "ndcg@10", trials=4, storage=file)
     assert found.trials["state"].tolist() == ["complete"] * 4
-    whole = search(EASE(), likes, "ndcg@10", trials=4)
+    whole = search(EASE(l2=300.0), likes, "ndcg@10", trials=4)
     assert found.trials["l2"].tolist() == whole.trials["l2"].tolist()
 
 
 def test_another_search_is_refused_by_what_differs(likes: Split, tmp_path: Path) -> None:
     file = tmp_path / "studies.sqlite"
-    search(EASE(), likes, "ndcg@10", trials=1, storage=file)
+    search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=file)
     fewer = dataclasses.replace(likes, train=likes.train[:-1], train_users=likes.train_users[:-1])
     known = dataclasses.replace(likes, validation=likes.validation.take(np.arange(5)))
     narrow = Space("EASE", {"l2": Range(100.0, 500.0)})
-    wrapped = OnLikes(model=EASE(), min_value=1.0)
+    wrapped = OnLikes(model=EASE(l2=300.0), min_value=1.0)
     asked: list[tuple[str, Any, Any, str, dict[str, Any]]] = [
-        ("training data", EASE(), fewer, "ndcg@10", {}),
-        ("validation data", EASE(), known, "ndcg@10", {}),
-        (r"metric \('ndcg@10' there, 'recall@5' here\)", EASE(), likes, "recall@5", {}),
-        (r"space: l2 \(.*there, \{'low': 100.0", EASE(), likes, "ndcg@10", {"space": narrow}),
+        ("training data", EASE(l2=300.0), fewer, "ndcg@10", {}),
+        ("validation data", EASE(l2=300.0), known, "ndcg@10", {}),
+        (r"metric \('ndcg@10' there, 'recall@5' here\)", EASE(l2=300.0), likes, "recall@5", {}),
+        (
+            r"space: l2 \(.*there, \{'low': 100.0",
+            EASE(l2=300.0),
+            likes,
+            "ndcg@10",
+            {"space": narrow},
+        ),
         (r"settings: l2 \(300.0 there, 50.0 here\)", EASE(l2=50.0), likes, "ndcg@10", {}),
         (r"around the model: name \(None there, 'OnLikes'", wrapped, likes, "ndcg@10", {}),
-        (r"seed \(0 there, 1 here\)", EASE(), likes, "ndcg@10", {"seed": 1}),
+        (r"seed \(0 there, 1 here\)", EASE(l2=300.0), likes, "ndcg@10", {"seed": 1}),
         (
             r"rules: min_value \(None there, 1.0 here\)",
-            EASE(),
+            EASE(l2=300.0),
             likes,
             "ndcg@10",
             {"min_value": 1.0},
@@ -250,7 +258,7 @@ def test_another_search_is_refused_by_what_differs(likes: Split, tmp_path: Path)
     for said, model, split, metric, options in asked:
         with pytest.raises(ConfigError, match=f"'EASE' in .* it differs in {said}"):
             search(model, split, metric, trials=1, storage=file, **options)
-    search(EASE(), fewer, "ndcg@10", trials=1, storage=file, study="another")
+    search(EASE(l2=300.0), fewer, "ndcg@10", trials=1, storage=file, study="another")
 
 
 def test_a_trial_without_a_name_is_given_up_in_the_end(
@@ -259,10 +267,10 @@ def test_a_trial_without_a_name_is_given_up_in_the_end(
     """A process may die after a trial has begun and before it says whose it is."""
     monkeypatch.setattr("recsys_lib.tuning.studies._NAMELESS_S", 0.5)
     file = tmp_path / "studies.sqlite"
-    search(EASE(), likes, "ndcg@10", trials=2, storage=file)
+    search(EASE(l2=300.0), likes, "ndcg@10", trials=2, storage=file)
     optuna.load_study(study_name="EASE", storage=f"sqlite:///{file}").ask()
-    found = search(EASE(), likes, "ndcg@10", trials=4, storage=file)
-    whole = search(EASE(), likes, "ndcg@10", trials=4)
+    found = search(EASE(l2=300.0), likes, "ndcg@10", trials=4, storage=file)
+    whole = search(EASE(l2=300.0), likes, "ndcg@10", trials=4)
     pd.testing.assert_frame_equal(settled(found), settled(whole))
 
 
@@ -279,13 +287,13 @@ def test_of_another_machine_only_the_heartbeat_tells(
     assert states == [TrialState.RUNNING, TrialState.RUNNING, TrialState.FAIL]
     # One that begins the last trial of the budget elsewhere, and is heard of no more.
     file = tmp_path / "studies.sqlite"
-    search(EASE(), likes, "ndcg@10", trials=1, storage=file)
+    search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=file)
     kept = optuna.storages.RDBStorage(f"sqlite:///{file}", heartbeat_interval=1)
     last = optuna.load_study(study_name="EASE", storage=kept).ask()
     last.set_user_attr("worker", {**myself(), "host": "elsewhere"})
     kept.record_heartbeat(last._trial_id)
     monkeypatch.setattr("recsys_lib.tuning.studies._GRACE_S", 1)
-    found = search(EASE(), likes, "ndcg@10", trials=2, storage=file)
+    found = search(EASE(l2=300.0), likes, "ndcg@10", trials=2, storage=file)
     assert found.trials["state"].tolist() == ["complete", "complete"]
 
 
@@ -302,10 +310,10 @@ def test_who_is_taken_for_dead_loses_the_trial_and_goes_on(likes: Split, tmp_pat
             super()._fit(*arguments)
 
     Slept.__name__ = "EASE"
-    found = search(Slept(), likes, "ndcg@10", trials=4, storage=file)
+    found = search(Slept(l2=300.0), likes, "ndcg@10", trials=4, storage=file)
     assert taken == [1]
     pd.testing.assert_frame_equal(
-        settled(found), settled(search(EASE(), likes, "ndcg@10", trials=4))
+        settled(found), settled(search(EASE(l2=300.0), likes, "ndcg@10", trials=4))
     )
 
 
@@ -314,15 +322,15 @@ def test_no_message_and_no_table_tells_the_password(
 ) -> None:
     with pytest.raises(ConfigError, match="must hold no password") as loud:
         storage = postgres.url.replace("@", f":{postgres.password}@")
-        search(EASE(), likes, "ndcg@10", trials=1, storage=storage)
+        search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=storage)
     with pytest.raises(ConfigError, match="must hold no password") as option:
         storage = f"{postgres.url}?password={postgres.password}"
-        search(EASE(), likes, "ndcg@10", trials=1, storage=storage)
+        search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=storage)
     monkeypatch.setenv("RECSYS_DB_PASSWORD", f"wrong-{postgres.password}")
     with pytest.raises(ArtifactError, match="must be kept where it can be read") as wrong:
-        search(EASE(), likes, "ndcg@10", trials=1, storage=postgres.url)
+        search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=postgres.url)
     monkeypatch.setenv("RECSYS_DB_PASSWORD", postgres.password)
-    found = search(EASE(), likes, "ndcg@10", trials=1, storage=postgres.url)
+    found = search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=postgres.url)
     assert found.place == postgres.url
     told = [str(one.value) for one in (loud, option, wrong)]
     assert [
@@ -334,6 +342,6 @@ def test_a_storage_that_cannot_be_is_told(likes: Split, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     for storage in (tmp_path / "file" / "studies.sqlite", tmp_path / "file"):
         with pytest.raises(ArtifactError, match=f"must be kept where .*{storage.name}"):
-            search(EASE(), likes, "ndcg@10", trials=1, storage=storage)
+            search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=storage)
     with pytest.raises(ConfigError, match="begins with sqlite, postgresql"):
-        search(EASE(), likes, "ndcg@10", trials=1, storage="redis://host/0")
+        search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage="redis://host/0")
