@@ -13,7 +13,6 @@ from recsys_lib.renamed import old_names
 
 __all__ = ["OnLikes", "likes_of", "on_likes"]
 
-
 __getattr__ = old_names(__name__, {"likes_fold": "recsys_lib.dataset:Fold.likes"})
 
 
