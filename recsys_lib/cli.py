@@ -607,12 +607,14 @@ def pins(seeds: int, only: str | None) -> None:
     from recsys_lib.pipeline.pins import measure, read_pins, write_pins
     from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.runner import run_chain
 
     project = Project.find()
     chain = load_steps(project)
     steps = select(chain, only=only)
     with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
-        found = measure(project, steps, lines, n_seeds=seeds)
+        run = functools.partial(run_chain, project, steps, progress=lines)
+        found = measure(project, steps, run, n_seeds=seeds)
     kept = {step.name: read_pins(project.expected, step.name) for step in chain}
     write_pins(project.expected, {book: its for book, its in (kept | found).items() if its})
     for book, its in found.items():

@@ -10,8 +10,6 @@ from operator import attrgetter
 from types import ModuleType
 from typing import Any, TypeVar
 
-__all__ = ["old_module", "old_names", "renamed"]
-
 T = TypeVar("T", bound=type)
 
 

@@ -90,7 +90,7 @@ def test_a_bundle_without_a_network_recommends_without_tensorflow(tmp_path: Path
     [
         ({"calibrator": "x"}, TypeError, "`calibrator` must be a Calibrator; got 'x'"),
         ({"like": "4"}, TypeError, "`like` must be a number; got '4'"),
-        ({"blend": -1}, ValueError, "`blend` must be >= 0; got -1"),
+        ({"handover": -1}, ValueError, "`handover` must be >= 0; got -1"),
         ({"model": EASE()}, NotFittedError, "EASE must be fitted before it scores"),
     ],
 )

@@ -14,6 +14,8 @@ from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.models.base import Recommender
 from recsys_lib.renamed import renamed
 
+__all__ = ["Handover", "Rung", "rungs_of"]
+
 _RUNGS = ("profile neighbors", "segment popularity", "popularity")
 
 

@@ -26,6 +26,8 @@ from recsys_lib.checks import (
 )
 from recsys_lib.coldstart.profile import ProfileSpace, is_null
 
+__all__ = ["Ladder"]
+
 _MAX_SEGMENTS = 50
 
 

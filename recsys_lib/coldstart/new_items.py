@@ -14,6 +14,8 @@ from recsys_lib.checks import check_user_items
 from recsys_lib.coldstart.content import ContentRidge, ItemContent
 from recsys_lib.models.base import Recommender
 
+__all__ = ["NewItems", "WithNewItems"]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NewItems:

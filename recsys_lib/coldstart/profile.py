@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.preprocessing import MultiLabelBinarizer
 
 from recsys_lib.errors import DataError
 
@@ -295,10 +294,12 @@ def _prepare(values: pd.Series, name: str, *, forced: bool) -> _Column | None:
 
 def label_matrix(lists: Sequence[list[Any]]) -> tuple[sparse.csr_array, pd.Index]:
     """Return which row has which label, as ones, and the labels as they first appear."""
-    levels = list(dict.fromkeys(chain.from_iterable(lists)))
-    encoder = MultiLabelBinarizer(classes=levels, sparse_output=True)
-    members = sparse.csr_array(encoder.fit_transform(lists), dtype=np.float64)
-    members.sort_indices()
+    codes, levels = pd.factorize(pd.Series(list(chain.from_iterable(lists)), dtype=object))
+    rows = np.repeat(np.arange(len(lists)), [len(labels) for labels in lists])
+    shape = (len(lists), len(levels))
+    members = sparse.csr_array((np.ones(len(codes)), (rows, codes)), shape=shape)
+    members.sum_duplicates()
+    members.data[:] = 1.0
     # As objects: an index of times would also find a year that is typed as text.
     return members, pd.Index(levels, dtype=object)
 

@@ -18,3 +18,4 @@ for _module, _names in {
 }.items():
     _homes = {old: f"recsys_lib.coldstart.{new}" for old, new in _names.items()}
     old_module(f"{__name__}.{_module}", _homes)
+old_module(f"{__name__}.mult_vae", {"annealing_steps": "recsys_lib.models.mult:annealing_steps"})

@@ -13,7 +13,6 @@ from recsys_lib.renamed import old_names
 
 __all__ = ["OnLikes", "likes_of", "on_likes"]
 
-
 __getattr__ = old_names(__name__, {"likes_fold": "recsys_lib.dataset:Fold.likes"})
 
 
@@ -43,6 +42,7 @@ class OnLikes:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> from recsys_lib.models import Popularity
     >>> ratings = sparse.csr_array([[9.0, 2.0, 0.0], [8.0, 0.0, 3.0]])
     >>> model = OnLikes(model=Popularity(damping=0.0), min_value=7.0).fit(ratings)

@@ -323,6 +323,16 @@ def revision(folder: Path) -> dict[str, Any]:
     }
 
 
+def machine() -> dict[str, Any]:
+    """Return system, processor, the cores and threads that may be used, and memory in bytes."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": cores(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "memory": psutil.virtual_memory().total,
+    }
+
+
 def device() -> dict[str, Any]:
     """Return what networks are trained on in this process; empty if none was."""
     # Only if the module is loaded: loading it starts the backend.
@@ -383,12 +393,7 @@ class _Recorder:
             begun=self._started.isoformat(timespec="seconds"),
             code={**revision(project.root), "library": library},
             versions=packages,
-            machine={
-                "system": f"{platform.system()} {platform.machine()}",
-                "cores": cores(),
-                "threads": os.environ.get("OMP_NUM_THREADS"),
-                "memory": psutil.virtual_memory().total,
-            },
+            machine=machine(),
             process=this_process(),
             **content,
         )

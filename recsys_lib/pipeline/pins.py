@@ -1,7 +1,7 @@
 """Pinned numbers: the expected results of a notebook, and how far they may move."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from recsys_lib.pipeline.project import MEASURING, Project
 from recsys_lib.pipeline.record import Record
 
 if TYPE_CHECKING:
-    from recsys_lib.pipeline.runner import Progress
+    from recsys_lib.pipeline.runner import RunResult
 
 __all__ = ["Pin", "Sentence", "compare", "measure", "pin", "read_pins", "write_pins"]
 
@@ -130,7 +130,7 @@ def _verdict(name: str, value: float, pin: Pin | None) -> str:
 
 
 def measure(
-    project: Project, steps: Sequence[Step], progress: "Progress", *, n_seeds: int
+    project: Project, steps: Sequence[Step], run: "Callable[..., RunResult]", *, n_seeds: int
 ) -> dict[str, dict[str, Pin]]:
     """Run the chain under the seeds 0 to `n_seeds` - 1 and return the pins of each notebook.
 
@@ -140,8 +140,8 @@ def measure(
         Where the notebooks are.
     steps : sequence of Step
         The whole chain, or a part of it whose inputs an earlier measurement has made.
-    progress : Progress
-        Called for each notebook and cell.
+    run : callable
+        Called with parameters and ``name=`` of a run; runs the steps, as `run_chain` does.
     n_seeds : int
         At least 3; the committed seed must be among them.
 
@@ -150,8 +150,6 @@ def measure(
     ConfigError
         If a notebook fails, or a number spreads so widely that no tolerance would mean anything.
     """
-    from recsys_lib.pipeline.runner import run_chain  # papermill, which kernels do without
-
     committed = {step.parameters["SEED"].default for step in steps if "SEED" in step.parameters}
     if n_seeds < 3 or len(committed) != 1 or not committed <= set(range(n_seeds)):
         raise ConfigError(
@@ -161,7 +159,7 @@ def measure(
     found: dict[str, dict[str, list[float]]] = {step.name: {} for step in steps}
     for seed in range(n_seeds):
         name = f"{MEASURING}{seed}"
-        result = run_chain(project, steps, {"SEED": seed}, progress, name=name)
+        result = run({"SEED": seed}, name=name)
         if result.failed:
             raise ConfigError(
                 f"Every notebook must run under seed {seed}; {result.failed.name} failed. "

@@ -57,6 +57,7 @@ class LiveLines:
                 transient=True,
             )
             self._live.start(refresh=True)
+            self._console.show_cursor(True)  # a killed process could not bring it back
         else:
             self._live.refresh()
 

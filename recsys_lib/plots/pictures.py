@@ -12,7 +12,7 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.dates import AutoDateFormatter, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -170,9 +170,8 @@ def _number(axis: Axis, value: float) -> str:
     formatter: Any = axis.get_major_formatter()
     if isinstance(formatter, AutoDateFormatter | ConciseDateFormatter):
         return f"{num2date(value):%Y-%m-%d}"
-    if isinstance(formatter, FixedFormatter):
-        words = dict(zip(axis.get_majorticklocs(), formatter.seq, strict=False))
-        return str(words.get(value, f"{value:.3g}"))
+    if isinstance(formatter, FuncFormatter):  # names in the place of numbers
+        return str(formatter(value) or f"{value:.3g}")
     if isinstance(formatter, PercentFormatter) or "%" in getattr(formatter, "fmt", ""):
         return f"{value:.0%}" if abs(value) >= 0.1 else f"{value:.1%}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

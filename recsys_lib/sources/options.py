@@ -3,12 +3,13 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from recsys_lib.checks import check_choice
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.sources.reduction import Reduction
+from recsys_lib.tables import Duplicates
 
 #: Says that a column is to be recognized by its name.
 AUTO = "auto"
@@ -17,8 +18,6 @@ UNITS = ("s", "ms", "us", "ns", "serial")
 
 #: "strict" raises at the first problem; "lenient" drops the affected rows and warns.
 Mode: TypeAlias = Literal["strict", "lenient"]
-#: What becomes of rows that repeat a pair of user and item.
-Duplicates: TypeAlias = Literal["keep", "error", "last", "mean", "sum"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -105,7 +104,7 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         check_choice("mode", self.mode, ("strict", "lenient"))
-        check_choice("duplicates", self.duplicates, ("keep", "error", "last", "mean", "sum"))
+        check_choice("duplicates", self.duplicates, get_args(Duplicates))
         dated = self.date_format is None or self.date_format in UNITS or "%" in self.date_format
         for name, right, wanted in (
             ("decimal", self.decimal in (".", ","), '"." or ","'),

@@ -76,8 +76,6 @@ def read_interactions(source: Source, **options: Any) -> pd.DataFrame:
     """
     asked = options_of(read_interactions, options)
     frame = read_table(open_source(source, asked), asked)
-    if asked.duplicates == "keep" or asked.duplicates == "error":
-        return frame
     return merge_duplicates(frame, asked.duplicates, ("user_id", "item_id"), "timestamp")
 
 
