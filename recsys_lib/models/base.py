@@ -234,7 +234,7 @@ class Recommender(Shown):
         --------
         >>> from recsys_lib.models import EASE
         >>> EASE().suited_to(sparse.csr_array([[1, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 0]]))
-        EASE(l2=8.0, solver='auto')
+        EASE(l2=8.0)
         """
         found = self._suited(check_user_items(user_items))
         return dataclasses.replace(
