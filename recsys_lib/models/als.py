@@ -13,8 +13,6 @@ from recsys_lib.models.base import Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares
 from recsys_lib.seeding import rng_from
 
-__all__ = ["ALS"]
-
 
 @dataclass(kw_only=True)
 class ALS(Recommender):

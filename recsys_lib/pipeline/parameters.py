@@ -14,16 +14,6 @@ import yaml
 from recsys_lib.errors import ConfigError
 from recsys_lib.yaml_files import read_yaml
 
-__all__ = [
-    "Parameter",
-    "check_value",
-    "declared",
-    "meaning",
-    "parse_option",
-    "parse_text",
-    "read_file",
-]
-
 TAG = "parameters"
 
 

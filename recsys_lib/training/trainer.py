@@ -16,8 +16,6 @@ from recsys_lib.training.checkpoints import Keeper
 from recsys_lib.training.passes import Loss, Pass, variables_of
 from recsys_lib.training.rows import Rows
 
-__all__ = ["Monitor", "Phase", "Trainer"]
-
 Record = dict[str, float]
 Weights = list[NDArray[Any]]
 
