@@ -9,8 +9,6 @@ from typing import IO, Any
 
 import psutil
 
-__all__ = ["available_memory", "cores", "lock_file", "move", "peak_memory"]
-
 _CGROUP = Path("/sys/fs/cgroup")
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.M)
 # Seconds between attempts to rename on Windows, where a reader keeps a file in its place.

@@ -21,23 +21,6 @@ from scipy import sparse
 from recsys_lib._system import move
 from recsys_lib.errors import ArtifactError
 
-__all__ = [
-    "atomic_folder",
-    "check_replaceable",
-    "fingerprint",
-    "fingerprint_arrays",
-    "read_arrays",
-    "read_json",
-    "read_manifest",
-    "read_table",
-    "versions",
-    "write_arrays",
-    "write_atomic",
-    "write_json",
-    "write_manifest",
-    "write_table",
-]
-
 MANIFEST = "manifest.json"
 # Files that file managers leave in every folder they open.
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}

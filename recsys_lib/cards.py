@@ -9,8 +9,6 @@ import pandas as pd
 
 from recsys_lib.formatting import table
 
-__all__ = ["Shown", "card"]
-
 
 class Shown:
     """Base of dataclasses that show themselves: as a card in a notebook, in one line elsewhere.

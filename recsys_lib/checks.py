@@ -10,20 +10,6 @@ from scipy import sparse
 from recsys_lib._system import available_memory
 from recsys_lib.errors import NotFittedError
 
-__all__ = [
-    "check_choice",
-    "check_fraction",
-    "check_integer",
-    "check_is_fitted",
-    "check_memory",
-    "check_nonnegative",
-    "check_number",
-    "check_positive",
-    "check_rating_scale",
-    "check_ratings",
-    "check_user_items",
-]
-
 
 def check_user_items(
     user_items: Any, *, n_items: int | None = None, name: str = "user_items"

@@ -20,8 +20,6 @@ from recsys_lib.cards import Shown
 from recsys_lib.checks import check_user_items
 from recsys_lib.errors import ArtifactError
 
-__all__ = ["Fold", "Split", "csr_arrays", "csr_from", "keep_entries", "likes_of"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Fold(Shown):

@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-__all__ = ["Table", "table"]
-
 _MISSING = "–"
 _LEFT = ' style="text-align: left"'
 

@@ -2,8 +2,6 @@
 
 import os
 
-__all__ = ["has_front_end"]
-
 
 def has_front_end() -> bool:
     """Return whether somebody sits in front of this kernel: in JupyterLab, an editor, or Voila.

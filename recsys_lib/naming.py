@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from recsys_lib.errors import DataError
 
-__all__ = ["did_you_mean", "find_id", "find_ids", "first_line"]
-
 _COMPARED = 20_000
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 

@@ -17,8 +17,6 @@ from typing import Any, Protocol
 
 from recsys_lib.front_end import has_front_end
 
-__all__ = ["Task", "clear", "notice", "track"]
-
 # Seconds before a line appears, and between two drawings.
 PATIENCE, EVERY = 1.0, 0.5
 

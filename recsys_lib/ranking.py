@@ -11,16 +11,7 @@ from recsys_lib.cards import card
 from recsys_lib.checks import check_integer
 from recsys_lib.seeding import rng_from
 
-__all__ = [
-    "TopK",
-    "entry_rows",
-    "mask_seen",
-    "ndcg",
-    "ndcg_of_lists",
-    "negative_log_likelihood",
-    "tie_share",
-    "top_k",
-]
+__all__ = ["TopK", "top_k"]
 
 
 class TopK(NamedTuple):

@@ -4,8 +4,6 @@ import hashlib
 
 import numpy as np
 
-__all__ = ["rng_from", "seed_from"]
-
 
 def _sequence(seed: int, names: tuple[str, ...]) -> np.random.SeedSequence:
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:

@@ -10,19 +10,6 @@ from numpy.typing import NDArray
 
 from recsys_lib.errors import DataError
 
-__all__ = [
-    "Duplicates",
-    "check_frame",
-    "check_ids",
-    "check_interactions",
-    "check_scale",
-    "indexed_by_id",
-    "largest_whole",
-    "merge_duplicates",
-    "positions_of",
-    "storable",
-]
-
 #: What becomes of rows that repeat a pair of user and item; "keep" is for tables, not for matrices.
 Duplicates = Literal["keep", "error", "last", "mean", "sum"]
 

@@ -32,8 +32,6 @@ from recsys_lib.models.base import Recommender
 from recsys_lib.ranking import top_k
 from recsys_lib.renamed import renamed
 
-__all__ = ["RUNGS", "Bundle"]
-
 #: The rungs of the ladder, from the most personal answer to the least.
 RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
 

@@ -15,8 +15,6 @@ from recsys_lib.dataset import Dataset, likes_of
 from recsys_lib.errors import DataError
 from recsys_lib.naming import find_id, find_ids
 
-__all__ = ["History", "Person", "RequestReader"]
-
 #: Item ids, or ratings by item id.
 History: TypeAlias = Sequence[Any] | Mapping[Any, float] | pd.Series
 

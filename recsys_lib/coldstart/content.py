@@ -64,7 +64,7 @@ class ItemContent:
         ----------
         items : DataFrame of n_items rows
         columns : sequence of str, optional
-            Columns to use; by default all of text: tags (lists, or with ``|``, ``;``, ``, ``),
+            Columns to use; by default all of text: tags (lists, or with bars, semicolons, commas),
             categories, and titles, whose words are taken. Numbers are ignored.
 
         Returns

@@ -13,8 +13,6 @@ from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.seeding import rng_from
 
-__all__ = ["ALS"]
-
 # The default penalty, in roots of the users of an item. On the validation users of four data sets,
 # with 10 to 219 of them, the best were 1 to 5 roots, and dense tables suffer from more.
 _PENALTY = 4.5

@@ -24,8 +24,6 @@ from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.renamed import renamed
 from recsys_lib.seeding import rng_from
 
-__all__ = ["Autoencoder"]
-
 # Where the weights were until arrays held those of every network.
 OLD_NETWORK_FILE = "network.keras"
 # Training users whose reconstruction error is measured after each epoch; all of them would take as

@@ -35,7 +35,7 @@ from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.progress import track
 from recsys_lib.ranking import TopK, top_k
 
-__all__ = ["MODELS", "Recommender", "check_rows", "check_widths", "load", "model_class"]
+__all__ = ["MODELS", "Recommender", "load", "model_class"]
 
 Arrays = dict[str, NDArray[Any]]
 Rules = Mapping[str, Callable[[str, Any], None]]

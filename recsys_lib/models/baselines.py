@@ -12,17 +12,6 @@ from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.ranking import entry_rows
 from recsys_lib.seeding import rng_from
 
-__all__ = [
-    "Bias",
-    "Biases",
-    "GlobalMean",
-    "Popularity",
-    "Random",
-    "answer_empty_rows",
-    "fit_biases",
-    "item_shares",
-]
-
 # The sweeps contract by about n / (n + damping) of the smaller side; 20 leave less than 1e-4.
 _SWEEPS = 20
 

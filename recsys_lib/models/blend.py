@@ -15,8 +15,6 @@ from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.ranking import entry_rows, ndcg_of_lists, top_k
 
-__all__ = ["Blend", "greedy_weights", "linear_library", "standardize"]
-
 Floats = NDArray[np.float32]
 
 # A sum of scores lists few items that none of its parts has among its own best 3 k.

@@ -31,9 +31,6 @@ from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_pe
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.ranking import entry_rows
 
-__all__ = ["EASE", "EDLAE", "Dual", "Primal", "gram", "invert", "solve"]
-
-
 Floats = NDArray[np.float32]
 Solver = Literal["auto", "items", "users"]
 

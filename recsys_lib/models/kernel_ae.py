@@ -14,8 +14,6 @@ from recsys_lib.models.base import Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares
 from recsys_lib.seeding import rng_from
 
-__all__ = ["KernelAE"]
-
 Floats = NDArray[np.float32]
 
 # Users whose rows are turned into kernels at once while landmarks are regressed on all users.

@@ -14,8 +14,6 @@ from recsys_lib.models.baselines import Biases, answer_empty_rows, fit_biases, i
 from recsys_lib.ranking import entry_rows
 from recsys_lib.renamed import renamed
 
-__all__ = ["ItemKNN", "UserKNN", "nearest_rows", "pattern", "scale_rows"]
-
 # Dense similarities held at once, in numbers: 64 MB of float32.
 _BLOCK_NUMBERS = 16_000_000
 # Share of pairs with something in common below which the others are not looked at.

@@ -17,8 +17,6 @@ from recsys_lib.models.neural import (
     mean_nll,
 )
 
-__all__ = ["MultDAE", "MultVAE", "annealing_steps"]
-
 
 @dataclass(kw_only=True)
 class MultDAE(LikelihoodRecommender):

@@ -9,8 +9,6 @@ from scipy import sparse
 from recsys_lib.models.base import Arrays
 from recsys_lib.models.neural import VariationalRecommender
 
-__all__ = ["RecVAE"]
-
 
 @dataclass(kw_only=True)
 class RecVAE(VariationalRecommender):

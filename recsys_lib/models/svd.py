@@ -16,8 +16,6 @@ from recsys_lib.models.base import RULES, Arrays, Recommender, Rules
 from recsys_lib.models.baselines import Biases, answer_empty_rows, fit_biases, item_shares
 from recsys_lib.seeding import rng_from
 
-__all__ = ["BiasedSVD", "PureSVD", "ridge_rows"]
-
 Floats = NDArray[np.float64]
 
 # Numbers held by one batch of gathered factors: 64 MB of float64.

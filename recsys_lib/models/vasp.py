@@ -8,8 +8,6 @@ from recsys_lib.checks import check_fraction, check_memory
 from recsys_lib.models.base import Arrays
 from recsys_lib.models.neural import LikelihoodRecommender
 
-__all__ = ["VASP"]
-
 
 @dataclass(kw_only=True)
 class VASP(LikelihoodRecommender):

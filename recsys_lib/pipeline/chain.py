@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lib.errors import ConfigError
+from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.parameters import (
     Parameter,
     check_value,
@@ -15,21 +16,8 @@ from recsys_lib.pipeline.parameters import (
     parse_option,
     parse_text,
 )
-from recsys_lib.pipeline.project import Project, did_you_mean
+from recsys_lib.pipeline.project import Project
 from recsys_lib.sources.sql import split_url
-
-__all__ = [
-    "Flow",
-    "Step",
-    "flow_of",
-    "load_steps",
-    "makes_own_worlds",
-    "resolve",
-    "rests_on",
-    "select",
-    "sources_of",
-    "steps_for",
-]
 
 _READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
 _WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")

@@ -22,8 +22,6 @@ from recsys_lib.pipeline.pins import read_pins
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
 
-__all__ = ["Batch", "RunComparison", "compare_runs", "read_batch"]
-
 _ALPHA = 0.05
 _MANY = 10**9  # degrees of freedom with which Student's t is normal
 _VERDICTS = {

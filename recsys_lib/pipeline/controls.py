@@ -8,8 +8,6 @@ import numpy as np
 if TYPE_CHECKING:
     from recsys_lib.pipeline.what_if import WhatIf
 
-__all__ = ["Controls"]
-
 #: Matches of a search that are shown.
 _MATCHES = 20
 

@@ -11,8 +11,6 @@ from recsys_lib.artifacts import versions
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.project import Project
 
-__all__ = ["report"]
-
 _GIB = 2**30
 _TOOLS = ("jax", "jupyterlab", "matplotlib", "papermill")
 # GiB that a run of the default world takes at most, measured.

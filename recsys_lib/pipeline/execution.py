@@ -32,8 +32,6 @@ from recsys_lib.pipeline.notebook import RUNNER
 from recsys_lib.pipeline.record import Failure
 from recsys_lib.pipeline.store import Neighbors
 
-__all__ = ["Conditions", "Execution", "execute"]
-
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ENGINE = "recsys"
 _LONGEST_FOLDER = 88  # letters of a folder with sockets: macOS allows 103 for a whole path

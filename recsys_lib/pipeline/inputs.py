@@ -22,15 +22,6 @@ from recsys_lib.sources.options import AUTO, ReadOptions
 from recsys_lib.sources.sql import split_url
 from recsys_lib.sources.tables import Table
 
-__all__ = [
-    "Imported",
-    "Inspected",
-    "import_dataset",
-    "import_table",
-    "import_what_can_be_read",
-    "inspect_table",
-]
-
 Kind = Literal["ratings", "counts", "likes"]
 
 _KINDS = ("auto", "ratings", "counts", "likes")

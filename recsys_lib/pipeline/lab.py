@@ -15,8 +15,6 @@ from recsys_lib.pipeline.project import LAB_RUN, Project
 from recsys_lib.pipeline.record import Record, outdated, records_of
 from recsys_lib.pipeline.rewriting import METADATA, WIDGET
 
-__all__ = ["launch", "overview", "write_start_page"]
-
 _PAGE = "runs/start.ipynb"
 _WELCOME = """# Start here
 

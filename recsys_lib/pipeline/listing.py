@@ -16,8 +16,6 @@ from recsys_lib.pipeline.parameters import meaning
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
 
-__all__ = ["as_json", "cells", "filtered", "find_column", "list_runs", "listing", "ordered"]
-
 #: Columns that every run has.
 FACTS = ("status", "begun", "seconds", "memory_mb")
 

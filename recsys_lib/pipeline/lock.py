@@ -10,8 +10,6 @@ from pathlib import Path
 from recsys_lib._system import lock_file
 from recsys_lib.errors import ConfigError
 
-__all__ = ["RunBusyError", "locked"]
-
 
 class RunBusyError(ConfigError):
     """Another process is using the folder of a run."""

@@ -15,8 +15,6 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.manifest import Manifest, find_runs
 from recsys_lib.pipeline.project import Project
 
-__all__ = ["EXPERIMENT", "export_runs", "local_store"]
-
 EXPERIMENT = "recsys-lib"
 
 _SEAL = "recsys.manifest"  # tag with the fingerprint of the manifest that was exported

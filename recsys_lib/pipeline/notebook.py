@@ -27,11 +27,11 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.formatting import table
 from recsys_lib.front_end import has_front_end
-from recsys_lib.naming import find_id
+from recsys_lib.naming import did_you_mean, find_id
 from recsys_lib.pipeline.manifest import device
 from recsys_lib.pipeline.parameters import check_value, declared
 from recsys_lib.pipeline.pins import Sentence, compare, read_pins
-from recsys_lib.pipeline.project import MEASURING, Project, did_you_mean
+from recsys_lib.pipeline.project import MEASURING, Project
 from recsys_lib.pipeline.record import (
     ABSENT,
     Record,

@@ -3,7 +3,6 @@
 import ast
 import io
 import math
-import re
 import tokenize
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,16 +12,7 @@ from typing import Any
 import yaml
 
 from recsys_lib.errors import ConfigError
-
-__all__ = [
-    "Parameter",
-    "check_value",
-    "declared",
-    "meaning",
-    "parse_option",
-    "parse_text",
-    "read_file",
-]
+from recsys_lib.yaml_files import read_yaml
 
 TAG = "parameters"
 
@@ -227,27 +217,6 @@ def _remedy(default: Any) -> str:
     return "Write it as the notebook's parameters cell does."
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Safe YAML that loses nothing and reads numbers as Python does."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        if key_node.value in seen:
-            line = key_node.start_mark.line + 1
-            problem = f"the key {key_node.value!r} stands there twice, again in line {line}"
-            raise yaml.constructor.ConstructorError(problem=problem)
-        seen.add(key_node.value)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-# YAML 1.1 asks for a dot and a signed exponent; without them it takes 1e-3 for text.
-_NUMBER = re.compile(r"[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789"))
-
-
 def read_file(path: Path, what: str = "parameter file") -> dict[str, Any]:
     """Return the mapping that a YAML file holds; an empty file holds an empty one.
 
@@ -272,7 +241,7 @@ def read_file(path: Path, what: str = "parameter file") -> dict[str, Any]:
     {'LEARNING_RATE': 0.001}
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"The {what} {path} must be readable; {error}. Check the path."

@@ -8,9 +8,6 @@ from itertools import count
 from pathlib import Path
 
 from recsys_lib.errors import ConfigError
-from recsys_lib.naming import did_you_mean
-
-__all__ = ["DEFAULT_RUN", "LAB_RUN", "MEASURING", "Project", "did_you_mean"]
 
 DEFAULT_RUN = "default"
 LAB_RUN = "lab"

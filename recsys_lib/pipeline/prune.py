@@ -12,8 +12,6 @@ from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.record import Record
 
-__all__ = ["freed_bytes", "remove_runs"]
-
 # Beside what the records name; half-written files of a killed run have these names too.
 _OWN = (MANIFEST, "checkpoints", "state/*.json", "[0-9][0-9]_*.ipynb", ".*.part*", "*/.*.part*")
 _SWEEP = ("sweep.json", ".sweep")

@@ -12,20 +12,6 @@ from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import flow_of, load_steps
 from recsys_lib.pipeline.project import MEASURING, Project
 
-__all__ = [
-    "ABSENT",
-    "Failure",
-    "Record",
-    "again",
-    "loaded_modules",
-    "outdated",
-    "records_of",
-    "settings_text",
-    "unwritten_error",
-    "upstream_rows",
-    "writer_of",
-]
-
 # Instead of a fingerprint: the notebook asked for an artifact that the run does not have.
 ABSENT = "absent"
 

@@ -12,8 +12,6 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import RunResult
 
-__all__ = ["METADATA", "WIDGET", "clean", "rewrite"]
-
 #: What JupyterLab writes when it saves, so that opening a notebook leaves no difference. The
 #: version is a fixed one: it must not follow the Python of whoever saves.
 METADATA: dict[str, dict[str, Any]] = {

@@ -25,16 +25,6 @@ from recsys_lib.pipeline.store import (
     source_fingerprint,
 )
 
-__all__ = [
-    "BAD_INPUT",
-    "Outcome",
-    "Progress",
-    "RunResult",
-    "check_run",
-    "command_of",
-    "run_chain",
-]
-
 # Exceptions which mean that the input is wrong, not the notebook.
 BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
 

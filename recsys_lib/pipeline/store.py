@@ -34,16 +34,6 @@ from recsys_lib.pipeline.chain import Step, flow_of
 from recsys_lib.pipeline.project import MEASURING, Project
 from recsys_lib.pipeline.record import ABSENT, Failure, Record, records_of, writer_of
 
-__all__ = [
-    "Library",
-    "Neighbors",
-    "StepBusyError",
-    "Store",
-    "adopt",
-    "is_fresh",
-    "source_fingerprint",
-]
-
 # A kernel that dies says something of the machine, not of the step: the next one tries again.
 _BAD_LUCK = "DeadKernel"
 _PAUSE = 0.2  # seconds between two looks at a step that another process is making

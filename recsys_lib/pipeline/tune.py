@@ -25,8 +25,6 @@ from recsys_lib.tuning.results import (
 )
 from recsys_lib.tuning.spaces import with_settings
 
-__all__ = ["run_search"]
-
 _TRIALS = 30
 # In the folder of the run, beside its artifacts.
 _STUDIES = "studies.sqlite"

@@ -15,8 +15,6 @@ from recsys_lib.formatting import table as formatted
 from recsys_lib.front_end import has_front_end
 from recsys_lib.naming import find_id, find_ids
 
-__all__ = ["WhatIf", "history_of", "list_by_list", "list_change", "what_if"]
-
 
 def history_of(bundle: Bundle, user: Any) -> pd.DataFrame:
     """Return what a user of the bundle has used, best rated first.

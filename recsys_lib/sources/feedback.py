@@ -6,8 +6,6 @@ import pandas as pd
 
 from recsys_lib.errors import DataError
 
-__all__ = ["to_likes"]
-
 
 def to_likes(
     interactions: pd.DataFrame, min_value: float | Literal["user mean"] = 4.0

@@ -11,8 +11,6 @@ from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.settings import WorldSettings
 from recsys_lib.synthesis.taste import LEVELS, TRACKS, item_level, item_track
 
-__all__ = ["Catalog", "make_catalog"]
-
 _VARIANTS = (0.30, 0.30, 0.20, 0.12, 0.08)  # share of lab numbers with 1, 2, ... 5 variants
 _MINUTES = ((45, 60, 60, 90), (60, 90, 90, 120), (90, 120, 120, 180))  # by level
 _DATA = Path(__file__).with_name("data")

@@ -12,8 +12,6 @@ from recsys_lib.synthesis.catalog import Catalog, make_catalog
 from recsys_lib.synthesis.settings import WorldSettings
 from recsys_lib.synthesis.taste import Profiles, affinity, all_profiles, on_sphere
 
-__all__ = ["BLOCK", "Blueprint", "Crowd"]
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 

@@ -12,8 +12,6 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.crowd import BLOCK, Blueprint, Crowd, chosen, draw_crowd
 
-__all__ = ["EVENTS", "EventLog"]
-
 Ints = NDArray[np.int64]
 Columns = tuple[NDArray[Any], ...]  # row, item, kind, session, seconds, dwell
 

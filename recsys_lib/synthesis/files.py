@@ -11,8 +11,6 @@ from recsys_lib.checks import check_integer
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.world import World
 
-__all__ = ["write_files"]
-
 _LEAST = 20
 
 

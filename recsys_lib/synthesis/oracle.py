@@ -21,15 +21,6 @@ from recsys_lib.synthesis.posterior import (
 )
 from recsys_lib.synthesis.truth import Among, Truth
 
-__all__ = [
-    "FoldInOracle",
-    "OmniscientOracle",
-    "ProfileOracle",
-    "newcomer_oracle",
-    "oracles_of",
-    "oracles_of_likes",
-]
-
 Floats = NDArray[np.float64]
 
 _NODES, _WEIGHTS = hermegauss(7)

@@ -11,8 +11,6 @@ from scipy.special import gammaln, hyp1f1, log_ndtr, ndtr
 
 from recsys_lib.synthesis.truth import Truth
 
-__all__ = ["Evidence", "Gaussian", "Likelihood"]
-
 Floats = NDArray[np.float64]
 Evidence = Literal["ratings", "likes", "interactions"]
 

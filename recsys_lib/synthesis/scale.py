@@ -9,8 +9,6 @@ from scipy.special import ndtr, ndtri
 
 from recsys_lib.synthesis.crowd import Blueprint, draw_crowd
 
-__all__ = ["OrdinalProbit"]
-
 Floats = NDArray[np.float64]
 
 _PILOT_BLOCKS = 12  # about 12,000 people

@@ -8,8 +8,6 @@ from recsys_lib.checks import check_fraction, check_integer, check_nonnegative, 
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 
-__all__ = ["PRESETS", "WorldSettings", "settings_from"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSettings:

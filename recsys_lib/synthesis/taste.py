@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["LEVELS", "TRACKS", "TRACK_NAMES", "Profiles"]
-
 TRACK_NAMES = {
     "CMP": "cloud management",
     "SDC": "software-defined data center",

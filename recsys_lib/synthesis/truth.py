@@ -18,8 +18,6 @@ from recsys_lib.synthesis.crowd import inclusion_probabilities
 from recsys_lib.synthesis.scale import OrdinalProbit
 from recsys_lib.synthesis.settings import WorldSettings
 
-__all__ = ["Among", "Truth"]
-
 Floats = NDArray[np.float64]
 Among = Literal["all", "taken"]
 

@@ -27,8 +27,6 @@ from recsys_lib.synthesis.scale import OrdinalProbit, rating_thresholds
 from recsys_lib.synthesis.settings import WorldSettings, settings_from
 from recsys_lib.synthesis.truth import Truth
 
-__all__ = ["World", "load_world", "make_world"]
-
 
 @dataclass(frozen=True)
 class RatingLog:

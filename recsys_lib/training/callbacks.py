@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["TensorBoardLog"]
-
 Record = Mapping[str, float]
 
 

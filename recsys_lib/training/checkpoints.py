@@ -38,17 +38,6 @@ from recsys_lib.progress import notice
 if TYPE_CHECKING:
     from recsys_lib.training.trainer import Trainer
 
-__all__ = [
-    "Checkpoints",
-    "Keeper",
-    "advice",
-    "cell_is_over",
-    "checkpoints_of",
-    "is_on",
-    "keep_in",
-    "switched_off",
-]
-
 #: Bytes that all checkpoints that were not asked for may take.
 LIMIT = 2_000_000_000
 

@@ -7,8 +7,6 @@ from recsys_lib.errors import DeviceError
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras
 
-__all__ = ["DeviceReport", "configure", "configured", "in_use"]
-
 DEVICES = ("auto", "cpu", "gpu")
 PRECISIONS = ("float32", "mixed_bfloat16")
 _last: "DeviceReport | None" = None

@@ -12,8 +12,6 @@ from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch, Rows, bucket, expand
 
-__all__ = ["Measure", "Pass", "variables_of"]
-
 Tensor = Any
 #: Named values of one batch: a mean over its users, or a pair (sum, weight).
 Terms = Mapping[str, Tensor | tuple[Tensor, Tensor]]

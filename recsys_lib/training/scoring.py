@@ -16,8 +16,6 @@ from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.passes import variables_of
 from recsys_lib.training.rows import Batch, bucket, expand, host_arrays
 
-__all__ = ["DenseRows", "Scorer", "export_scores"]
-
 Tensor = Any
 
 # A product of fewer rows takes other kernels, whose rounding differs in the last bit; from 64 rows

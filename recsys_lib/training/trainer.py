@@ -16,8 +16,6 @@ from recsys_lib.training.checkpoints import Keeper
 from recsys_lib.training.passes import Loss, Pass, variables_of
 from recsys_lib.training.rows import Rows
 
-__all__ = ["Monitor", "Phase", "Trainer"]
-
 Record = dict[str, float]
 Weights = list[NDArray[Any]]
 
@@ -93,7 +91,7 @@ class Trainer:
         Of the order of the users; every pass has its own.
     average : float, optional
         Keep and measure a running average of the weights, with this share for the past epochs
-        [1]_. By default, and at 0, the weights themselves.
+        (`RunningAverage`). By default, and at 0, the weights themselves.
     jit : bool, optional
         Compile with XLA. By default where it pays: on a GPU, or for a small network that makes
         many steps.

@@ -174,20 +174,12 @@ def parse_range(name: str, plain: Any) -> Range | Options:
         values = [tuple(one) if isinstance(one, list) else one for one in content["options"]]
         return Options(tuple(values), source)
     if {"low", "high"} <= content.keys() <= {"low", "high", "log"}:
-        low, high = _number(content["low"]), _number(content["high"])
-        return Range(low, high, content.get("log", False) is True, source)
+        log = content.get("log", False) is True
+        return Range(content["low"], content["high"], log, source)
     raise ConfigError(
         f"The range of {name!r} must be {{low: , high: , log: true or false}} or a list of "
         f"options; got {plain!r}. Write it like {{low: 1.0, high: 1000.0, log: true}}."
     )
-
-
-def _number(plain: Any) -> Any:
-    """Return the intended number: YAML 1.1 reads 1e-3 as text."""
-    try:
-        return float(plain) if isinstance(plain, str) else plain
-    except ValueError:
-        return plain
 
 
 def _told(source: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from recsys_lib.models import model_class
 from recsys_lib.models.base import Recommender
 from recsys_lib.naming import did_you_mean
 from recsys_lib.tuning.catalog import EXPLICIT_ONLY, RANGES, Options, Range, parse_range
+from recsys_lib.yaml_files import read_yaml
 
 
 def as_model(model: Any) -> Any:
@@ -177,7 +178,7 @@ class Space:
             If it is no such file; the hyper-parameter is named.
         """
         try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            content = read_yaml(path)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"The space {path} must be readable YAML; {error}.") from error
         content = content if isinstance(content, dict) else {}

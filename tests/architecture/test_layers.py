@@ -22,6 +22,7 @@ LAYERS = [
         "ranking",
         "renamed",
         "tables",
+        "yaml_files",
     },
     {"dataset", "folds"},
     {"sources", "synthesis", "splitting", "training", "exploration"},

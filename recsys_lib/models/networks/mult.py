@@ -22,8 +22,6 @@ from recsys_lib.models.networks.parts import (
 from recsys_lib.training._keras import ops
 from recsys_lib.training.rows import Batch
 
-__all__ = ["DenoisingNetwork", "VariationalNetwork"]
-
 Tensor = Any
 
 

@@ -15,35 +15,6 @@ from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.trainer import Phase
 
-__all__ = [
-    "Decoder",
-    "DenselyConnected",
-    "Encoder",
-    "GaussianNetwork",
-    "Network",
-    "apply_first",
-    "dense",
-    "dense_layer",
-    "dense_stack",
-    "gaussian_kl",
-    "gaussian_nll",
-    "has_entries",
-    "hidden_nll",
-    "keep",
-    "keep_mask",
-    "linear_anneal",
-    "logistic_nll",
-    "mean_over_users",
-    "multinomial_nll",
-    "penalty",
-    "popular_scores",
-    "reconstruction",
-    "sample",
-    "uniform",
-    "unit_rows",
-    "weights_of",
-]
-
 Tensor = Any
 
 

@@ -14,8 +14,6 @@ from recsys_lib.seeding import seed_from
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 
-__all__ = ["Base", "RatingNetwork"]
-
 Tensor = Any
 
 # Inputs are divided by sqrt(1 + n / 20): the sum of 1000 ratings would saturate the first layer,

@@ -25,14 +25,6 @@ from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import Scorer
 from recsys_lib.training.trainer import Phase
 
-__all__ = [
-    "CompositeNetwork",
-    "DenselyConnectedEncoder",
-    "log_composite_prior",
-    "log_normal",
-    "sampled_divergence",
-]
-
 Tensor = Any
 
 WIDE_LOG_VARIANCE = 10.0

@@ -18,8 +18,6 @@ from recsys_lib.models.networks.rec import DenselyConnectedEncoder
 from recsys_lib.training._keras import ops
 from recsys_lib.training.rows import Batch
 
-__all__ = ["JointNetwork", "ShallowPath", "focal_loss"]
-
 Tensor = Any
 
 

@@ -9,8 +9,6 @@ from recsys_lib.pipeline.progress import LiveLines, text_table
 from recsys_lib.pipeline.sweeping.state import Entry, SweepState
 from recsys_lib.pipeline.sweeping.worker import news_of
 
-__all__ = ["SweepLines", "closing_table", "key_metrics"]
-
 _SHOWN_METRICS = 4
 _METRIC = "{:.4g}".format
 

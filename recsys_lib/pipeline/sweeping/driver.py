@@ -30,8 +30,6 @@ from recsys_lib.pipeline.sweeping.worker import (
     work,
 )
 
-__all__ = ["Capacity", "Options", "run_sweep", "sweep"]
-
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
 # What numerical libraries take their number of threads from.

@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 
 from recsys_lib.errors import ConfigError
+from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Step, resolve
 from recsys_lib.pipeline.parameters import read_file
-from recsys_lib.pipeline.project import did_you_mean
-
-__all__ = ["Grid", "Setting", "digest", "parse_grid", "read_grid", "settings_of", "told_of"]
 
 _KEYWORDS = ("only", "sources", "zip")
 _MOST = 10_000  # settings of a grid

@@ -21,8 +21,6 @@ from recsys_lib.pipeline.store import source_fingerprint
 from recsys_lib.pipeline.sweeping.grid import Grid, Setting, digest, settings_of, told_of
 from recsys_lib.pipeline.sweeping.worker import Result
 
-__all__ = ["SWEEP_FILE", "Entry", "Plan", "SweepState", "plan", "step_keys", "unwritten"]
-
 SWEEP_FILE = "sweep.json"
 Status = Literal["waiting", "running", "done", "failed", "interrupted"]
 

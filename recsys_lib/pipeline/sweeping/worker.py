@@ -26,18 +26,6 @@ from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import Outcome, RunResult, run_chain
 from recsys_lib.pipeline.store import Neighbors
 
-__all__ = [
-    "Engine",
-    "EngineName",
-    "Result",
-    "Task",
-    "alive",
-    "engine",
-    "news_of",
-    "stopped_with",
-    "work",
-]
-
 EngineName = Literal["loky", "dask"]
 
 _IDLE_SECONDS = 15  # a worker of a sweep that was killed ends by itself after this
