@@ -28,8 +28,7 @@ from traitlets.config import Config
 
 from recsys_lib._system import move, peak_memory
 from recsys_lib.errors import ArtifactError
-from recsys_lib.pipeline.notebook import RUNNER
-from recsys_lib.pipeline.record import Failure
+from recsys_lib.pipeline.record import RUNNER, Failure
 from recsys_lib.pipeline.store import Neighbors
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")

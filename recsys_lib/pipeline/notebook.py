@@ -34,6 +34,7 @@ from recsys_lib.pipeline.pins import Sentence, compare, read_pins
 from recsys_lib.pipeline.project import MEASURING, Project
 from recsys_lib.pipeline.record import (
     ABSENT,
+    RUNNER,
     Record,
     again,
     loaded_modules,
@@ -49,8 +50,6 @@ from recsys_lib.training.checkpoints import cell_is_over, keep_in
 
 __all__ = ["Session", "start", "table"]
 
-#: Environment variable of a kernel: the process that runs the notebook.
-RUNNER = "RECSYS_RUNNER"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _hooks: "_Hooks | None" = None

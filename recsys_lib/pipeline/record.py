@@ -12,6 +12,8 @@ from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import flow_of, load_steps
 from recsys_lib.pipeline.project import MEASURING, Project
 
+#: Environment variable of a kernel: the process that runs its notebook.
+RUNNER = "RECSYS_RUNNER"
 # Instead of a fingerprint: the notebook asked for an artifact that the run does not have.
 ABSENT = "absent"
 
