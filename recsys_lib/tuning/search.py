@@ -12,7 +12,7 @@ from recsys_lib.evaluation import parse_metric
 from recsys_lib.progress import Task, clear, track
 from recsys_lib.tuning.results import SearchResult
 from recsys_lib.tuning.seal import describe, sealed
-from recsys_lib.tuning.spaces import Space, as_model, settings_of, suited_to, with_settings
+from recsys_lib.tuning.spaces import Space, as_model, settings_of, with_settings
 
 if TYPE_CHECKING:
     import optuna
@@ -115,7 +115,7 @@ def search(
     from recsys_lib.tuning.studies import open_study, quiet
 
     _check_budget(trials, seconds)
-    model, split = suited_to(as_model(model), split.train), sealed(split)
+    model, split = as_model(model).suited_to(split.train), sealed(split)
     space = (Space.of(model) if space is None else space).fitted_to(model)
     objective = Objective(model, space, split, metric, options, trials=trials, prune=prune)
     facts = describe(model, space, split, metric, rules=options, seed=seed, prune=prune)

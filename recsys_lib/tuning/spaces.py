@@ -9,7 +9,6 @@ from typing import Any, Self
 import yaml
 
 from recsys_lib.artifacts import check_replaceable, write_atomic
-from recsys_lib.dataset import likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import model_class
 from recsys_lib.models.base import Recommender
@@ -61,14 +60,6 @@ def wrapping_of(model: Any) -> dict[str, Any]:
         return {}
     fields = {one.name: getattr(model, one.name) for one in dataclasses.fields(model) if one.init}
     return {"name": type(model).__name__, **{k: v for k, v in fields.items() if k != "model"}}
-
-
-def suited_to(model: Any, user_items: Any) -> Any:
-    """Return an unfitted copy in which each setting that is None suits the rows, in its wrapper."""
-    if isinstance(model, Recommender):
-        return model.suited_to(user_items)
-    rows = likes_of(user_items, model.min_value) if hasattr(model, "min_value") else user_items
-    return dataclasses.replace(model, model=suited_to(model.model, rows))
 
 
 def with_settings(model: Any, settings: Mapping[str, Any]) -> Any:
