@@ -290,12 +290,15 @@ def _show_results(result: "RunResult", user: str) -> None:
             print(f"\nThese data have no user {user!r}; `recsys recommend USER` asks for another.")
         user = str(bundle.dataset.user_ids[0])
         rows = bundle.recommend(user, k=10)
-    print(f"\nTop {len(rows)} for user {user!r}\n{_list_table(rows)}")
+    head = f"Top {len(rows)} for user {user!r}\n" if len(rows) else ""
+    print(f"\n{head}{_list_table(rows, user)}")
 
 
-def _list_table(rows: "pd.DataFrame") -> str:
+def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
     from recsys_lib.pipeline.progress import text_table
 
+    if rows.empty:
+        return f"User {user!r} has used every item already."
     shown = rows[["rank", "item_id", "title", "probability", "rung"]]
     shown = shown.assign(probability=shown["probability"].map("{:.3f}".format, "ignore"))
     shown = shown.astype(object).fillna("unknown").astype(str)
@@ -507,7 +510,7 @@ def recommend(user: str | None, k: int, run: str) -> None:
                 raise
             _tell(_text(error))
             name = _ask()
-    print(_list_table(rows) if len(rows) else f"User {name!r} has used every item already.")
+    print(_list_table(rows, name))
     if 0 < len(rows) < k:
         print(f"These are all: no more than {len(rows)} items are left for user {name!r}.")
 

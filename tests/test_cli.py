@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib import Bundle, Dataset, Popularity
-from recsys_lib.cli import main
+from recsys_lib.cli import _list_table, main
 from recsys_lib.pipeline import Manifest
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -463,3 +463,8 @@ def test_help_comes_at_once(project):
     code = "import sys; import recsys_lib.cli; print({'pandas', 'numpy'} & set(sys.modules))"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_someone_who_has_used_everything_is_told_so_instead_of_an_empty_table():
+    none = pd.DataFrame(columns=["rank", "item_id", "title", "probability", "rung"])
+    assert _list_table(none, "p1") == "User 'p1' has used every item already."
