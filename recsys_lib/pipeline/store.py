@@ -209,7 +209,8 @@ def adopt(
             with contextlib.suppress(OSError):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     record.save(place)  # last: only now does the step count as done
-    return record
+    # Looked at here once more, for the donor may just be running again.
+    return is_fresh(project, run, step, parameters, library)
 
 
 def no_longer_written(project: Project, run: str, before: Record, now: Record) -> list[Path]:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,18 @@ def test_only_what_would_be_made_the_same_is_taken_over(two, run, monkeypatch):
     # With other facts at hand, the step would not make the same.
     run("s/b", SEED=2, only="01")
     assert not take(two, "02")
+
+
+def test_a_donor_that_changes_meanwhile_is_not_believed(two, run, monkeypatch):
+    def change(source, target):
+        text = Path(source).read_text()
+        Path(target).write_text(text.replace("w" * 100, "changed"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recsys_lib.pipeline.store._link", change)
+        assert not take(two, "02")
+    assert statuses(run("s/b", SEED=1)) == ["01 skipped", "02 skipped"]
+    assert (two.artifacts("s/b") / "model/weights").read_text() == "w" * 100
 
 
 def test_what_the_step_wrote_before_and_does_not_any_more_goes(project, write, run):
