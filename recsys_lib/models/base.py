@@ -230,12 +230,18 @@ class Recommender(Shown):
         user_items : csr_array of shape (n_users, n_items), float32
             The training rows.
 
+        Raises
+        ------
+        TypeError, ValueError
+            If the matrix or a setting is invalid.
+
         Examples
         --------
         >>> from recsys_lib.models import EASE
         >>> EASE().suited_to(sparse.csr_array([[1, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 0]]))
         EASE(l2=8.0)
         """
+        self._check()
         found = self._suited(check_user_items(user_items))
         return dataclasses.replace(
             self, **{name: value for name, value in found.items() if getattr(self, name) is None}
