@@ -1,8 +1,9 @@
 """Search the settings of one model on the data of a run, as the notebooks would pose it."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from recsys_lib.artifacts import check_replaceable
 from recsys_lib.dataset import Dataset, Split
@@ -173,6 +174,7 @@ def _made(project: Project, run: str, name: str) -> Path:
 def _set(model: Any, texts: Mapping[str, str]) -> Any:
     """Return the model with settings as they are typed."""
     own = model.config()
+    kinds = {one.name: one.type for one in dataclasses.fields(model)}
     values = {}
     for name, text in texts.items():
         if name not in own:
@@ -180,5 +182,7 @@ def _set(model: Any, texts: Mapping[str, str]) -> Any:
                 f"{name!r} must be a hyper-parameter of {type(model).__name__}."
                 f"{did_you_mean(name, own)} It has: {', '.join(own)}."
             )
-        values[name] = parse_text(Parameter(name, own[name], ""), text)
+        left = own[name] is None and text.strip().lower() != "none"
+        number = left and float in get_args(kinds[name])  # one that would follow from the data
+        values[name] = parse_text(Parameter(name, 1.0 if number else own[name], ""), text)
     return with_settings(model, values)
