@@ -154,7 +154,7 @@ def _text(value: Any, digits: int, percent: bool) -> str:
     if math.isinf(value):
         return f"{value:g}"
     if percent:
-        return f"{value + 0.0:.0%}".replace("-0%", "0%").replace("%", " %")
+        return f"{value:z.0%}".replace("%", " %")
     rounded = round(float(value), digits) + 0.0  # without the sign of -0.0
     if rounded == 0 and value != 0:
         return f"{value:.1g}"
