@@ -104,7 +104,11 @@ def test_a_setting_left_to_the_data_is_what_suited_to_says(name, rows):
     }
     assert changed == {"ALS": {"alpha", "l2"}}.get(plain, left & {"l2"})
     if changed:
-        assert_array_equal(model.fit(rows).score(rows), suited.fit(rows).score(rows))
+        scores = model.fit(rows).score(rows)
+        assert_array_equal(scores, suited.fit(rows).score(rows))
+    for key in changed:  # and what is given is used
+        other = kind(**model.config() | {key: 10 * suited.config()[key]}).fit(rows)
+        assert np.abs(other.score(rows) - scores).max() > 1e-3
 
 
 def test_the_withheld_half_of_a_checkerboard_is_recommended(name):
