@@ -1,5 +1,6 @@
 """Look up ids as people type them, suggest near ones, and shorten what other libraries say."""
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from recsys_lib.errors import DataError
 
 _COMPARED = 20_000
+_MANY = 50  # ids from which on a look-up of all at once is faster
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -84,8 +86,12 @@ def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
 
 def find_ids(ids: pd.Index, wanted: Iterable[Any], what: str) -> NDArray[np.int64]:
     """Return the position of each id, as `find_id`; a single string is one id, not its letters."""
-    if isinstance(wanted, str):
-        wanted = [wanted]
+    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+    if len(wanted) > _MANY:
+        with contextlib.suppress(TypeError, ValueError):
+            found = ids.get_indexer(pd.Index(wanted, tupleize_cols=False))
+            if (found >= 0).all():
+                return np.asarray(found, dtype=np.int64)
     return np.array([find_id(ids, one, what) for one in wanted], dtype=np.int64)
 
 

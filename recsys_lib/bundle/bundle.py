@@ -14,13 +14,15 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
 from recsys_lib.bundle.request import History, Person, RequestReader
+from recsys_lib.bundle.rules import Plan, RuleReader, Rules, Where
 from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice, check_integer, check_is_fitted, check_number
-from recsys_lib.coldstart.content import ItemContent
+from recsys_lib.coldstart.content import ItemContent, unit_rows
 from recsys_lib.coldstart.handover import mix_scores
 from recsys_lib.coldstart.ladder import Ladder, RungAnswer
 from recsys_lib.coldstart.new_items import NewItems, says_something
@@ -36,6 +38,7 @@ from recsys_lib.renamed import renamed
 RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
 
 _FORMAT = 2
+_PERSON = ("user", "history", "profile")
 _REASONS = 2
 _QUARTER = 0.25
 # Without a history, similarity and popularity get equal weight.
@@ -143,6 +146,12 @@ class Bundle(Shown):
         k: int = 10,
         exclude: Iterable[Any] = (),
         only: Iterable[Any] | None = None,
+        where: Where | None = None,
+        available: Iterable[Any] | str | None = None,
+        limit_per: Mapping[str, int] | None = None,
+        promote: Iterable[Any] = (),
+        never: Iterable[Any] = (),
+        diversity: float = 0.0,
     ) -> pd.DataFrame:
         """Recommend for a known user, a history, a profile, or nobody in particular.
 
@@ -157,10 +166,22 @@ class Bundle(Shown):
             What is known about a newcomer, instead of the user's own profile. May be incomplete.
         k : int
             Length of the list, >= 1.
-        exclude : iterable of item ids
+        exclude, never : iterable of item ids
             Not listed, nor are items already used.
         only : iterable of item ids, optional
             Nothing else is listed.
+        where : mapping of column name to condition, optional
+            What items must be, by column of the catalog: a value, a list of which one must hold, or
+            a mapping with ``min``, ``max`` and ``not``:
+            ``{"track": ["NET", "SEC"], "duration": {"max": 90}}``. Of tags one must be the value.
+        available : iterable of item ids, or str, optional
+            What can be had: ids, or the name of a column of true and false.
+        limit_per : mapping of column name to int, optional
+            At most so many items with the same value, or the same tag: ``{"track": 3}``.
+        promote : iterable of item ids
+            Listed first, in this order, if unused and let by all the rules above.
+        diversity : float
+            In [0, 1]: how much an item is held back for being like those listed before it.
 
         Returns
         -------
@@ -168,24 +189,117 @@ class Bundle(Shown):
             ``rank`` from 1, ``item_id``, ``title`` (or the id), ``probability`` that the person
             likes the item (NaN if unknown), ``rung`` that answered, and ``because``: the titles in
             the history without which the score would drop most, or what the neighbors share. Fewer
-            than `k` rows if fewer items are left.
+            than `k` rows if fewer items are left; ``attrs["left"]`` says how many were.
 
         Raises
         ------
         DataError
-            If an id, a profile column or a category is unknown; near names are proposed.
+            If an id, a column, a value or a category is unknown; near names are proposed.
 
         Notes
         -----
         The model scores one row, plus one for each item of the history to find the reasons.
         """
+        rules = Rules(
+            exclude=exclude,
+            never=never,
+            only=only,
+            where=where,
+            available=available,
+            limit_per=limit_per,
+            promote=promote,
+            diversity=diversity,
+        )
         check_integer("k", k, minimum=1)
         person = self._requests.person(user, history, profile)
-        allowed = self._requests.allowed(person, exclude, only)
         answer = self._answer(person)
-        scores = np.where(allowed, answer.order, -np.inf)[None, :].astype(np.float32)
-        items = top_k(scores, k).items[0]
-        items = items[items >= 0]
+        items, left = self._listed(answer, person, self._rules.plan(rules), k)
+        frame = self._table(answer, items).assign(because=self._because(answer, person, items))
+        frame.attrs["left"] = left
+        return frame
+
+    def recommend_many(
+        self,
+        people: Iterable[Any],
+        *,
+        k: int = 10,
+        because: bool = False,
+        **rules: Any,
+    ) -> pd.DataFrame:
+        """Recommend for many people; everybody gets the list that `recommend` gives one by one.
+
+        Parameters
+        ----------
+        people : iterable of user ids, or of mappings
+            A mapping is a request: ``user``, ``history``, ``profile``, ``k`` and rules of its own,
+            all optional.
+        k : int
+            Length of a list, >= 1.
+        because : bool
+            Whether to give reasons, which cost the scoring of one more row for each item of a
+            history.
+        **rules
+            For everybody whose request has none of that name; those of `recommend`.
+
+        Returns
+        -------
+        DataFrame
+            ``user`` (None for a stranger), ``rank, item_id, title, probability, rung, score``: what
+            orders the list, and ``because`` if asked for. The index, ``request``, numbers the
+            people from 0; ``attrs["left"]`` is the number of items left for each.
+
+        Raises
+        ------
+        DataError
+            As of `recommend`; nobody is answered where one question is wrong.
+
+        Examples
+        --------
+        >>> from recsys_lib.models import Popularity
+        >>> frame = pd.DataFrame({"user_id": ["ann", "bob", "cyd"], "item_id": ["x", "x", "y"]})
+        >>> dataset = Dataset.from_frame(frame, value=None)
+        >>> bundle = Bundle(model=Popularity().fit(dataset.user_items), dataset=dataset)
+        >>> bundle.recommend_many(["ann", {"history": ["y"]}])[["user", "item_id", "rung"]]
+                 user item_id                  rung
+        request
+        0         ann       y  history + popularity
+        1        None       x  history + popularity
+        """
+        shared = self._rules.plan(Rules.of(rules))
+        tables, lefts = [], []
+        for number, request in enumerate(people):
+            asked = dict(request) if isinstance(request, Mapping) else {"user": request}
+            user, history, profile = (asked.pop(name, None) for name in _PERSON)
+            length = asked.pop("k", k)
+            check_integer("k", length, minimum=1)
+            plan = self._rules.plan(Rules.of({**rules, **asked})) if asked else shared
+            person = self._requests.person(user, history, profile)
+            answer = self._answer(person)
+            items, left = self._listed(answer, person, plan, length)
+            table = self._table(answer, items).assign(score=answer.order[items])
+            if because:
+                table["because"] = self._because(answer, person, items)
+            table.insert(0, "user", pd.Series([user] * len(table), dtype=object))
+            tables.append(table.set_axis(np.full(len(table), number)))
+            lefts.append(left)
+        found = pd.concat(tables).rename_axis("request")
+        found.attrs["left"] = lefts
+        return found
+
+    def _listed(
+        self, answer: _Answer, person: Person, plan: Plan, k: int
+    ) -> tuple[NDArray[np.int32], int]:
+        """Return the items of a list, and how many could have been listed."""
+        allowed = plan.allowed.copy()
+        allowed[person.used.indices] = False
+        order = np.where(allowed, answer.order, -np.inf).astype(np.float32)
+        left = int(np.count_nonzero(allowed))
+        if not plan.is_plain:
+            return plan.pick(order, k, self._likeness), left
+        items = top_k(order[None, :], k).items[0]
+        return items[items >= 0], left
+
+    def _table(self, answer: _Answer, items: NDArray[np.int32]) -> pd.DataFrame:
         return pd.DataFrame(
             {
                 "rank": np.arange(1, len(items) + 1),
@@ -193,9 +307,20 @@ class Bundle(Shown):
                 "title": self._titles.take(items),
                 "probability": answer.probability[items],
                 "rung": answer.rung[items],
-                "because": self._because(answer, person, items),
             }
         )
+
+    def _likeness(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return how alike items are, by content, or by who used them where there is none."""
+        if self._content is not None:
+            vectors = self._content.features[items]
+        else:
+            vectors = self._columns[items]
+        return np.asarray((vectors @ vectors.T).toarray())
+
+    @cached_property
+    def _columns(self) -> sparse.csr_array:
+        return unit_rows(self._requests.seen(self.dataset.user_items).T.tocsr())
 
     def save(self, folder: Path | str, **facts: Any) -> None:
         """Write everything to one folder with a manifest, atomically; nothing is pickled.
@@ -283,6 +408,10 @@ class Bundle(Shown):
         like = self.like if self.inputs == "values" else None
         seen = self._requests.seen(self.dataset.user_items)
         return dataclasses.replace(self.ladder, like=like).fit(seen, self.dataset.users)
+
+    @cached_property
+    def _rules(self) -> RuleReader:
+        return RuleReader(dataset=self.dataset)
 
     @cached_property
     def _requests(self) -> RequestReader:

@@ -1,13 +1,12 @@
 """A request for recommendations: ids, history and profile turned into rows of the matrix."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.coldstart.profile import is_null, tags_of
@@ -141,15 +140,3 @@ class RequestReader:
     def seen(self, used: sparse.csr_array) -> sparse.csr_array:
         """Return the part of a row that the model sees."""
         return used if self.inputs == "values" else likes_of(used, self.like)
-
-    def allowed(
-        self, person: Person, exclude: Iterable[Any], only: Iterable[Any] | None
-    ) -> NDArray[np.bool_]:
-        """Return a mask of the items that may be listed."""
-        ids = self.dataset.item_ids
-        allowed = np.full(len(ids), only is None)
-        if only is not None:
-            allowed[find_ids(ids, only, "item")] = True
-        allowed[find_ids(ids, exclude, "item")] = False
-        allowed[person.used.indices] = False
-        return allowed

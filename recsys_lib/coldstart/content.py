@@ -20,7 +20,7 @@ _WORD = re.compile(r"[^\W_]{2,}")
 # Words that stand in more than this share of the items tell none of them apart.
 _MAX_SHARE = 0.5
 # Commas in these part no tags.
-_TEXT = ("title", "description", "abstract", "text")
+TEXT = ("title", "description", "abstract", "text")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +76,14 @@ class ItemContent:
         blocks, terms = [], []
         for name in columns:
             block, known = _weighed_terms(items[name], name)
-            blocks.append(_unit_rows(block))
+            blocks.append(unit_rows(block))
             terms.append(known)
         if not blocks:
             raise ValueError(
                 f"`items` must have a column of text; {list(items.columns)} has none. "
                 "Name columns with `columns`."
             )
-        features = _unit_rows(sparse.csr_array(sparse.hstack(blocks, format="csr")))
+        features = unit_rows(sparse.csr_array(sparse.hstack(blocks, format="csr")))
         return cls(features=features, terms=pd.Index(np.concatenate(terms), dtype=object))
 
     def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
@@ -100,7 +100,7 @@ class ItemContent:
             In [-1, 1].
         """
         x = check_user_items(user_items, n_items=self.features.shape[0])
-        tastes = _unit_rows(sparse.csr_array(x @ self.features))
+        tastes = unit_rows(sparse.csr_array(x @ self.features))
         return np.asarray((tastes @ self.features.T).toarray(), dtype=np.float32)
 
     def score_terms(self, values: Iterable[Any]) -> NDArray[np.float32] | None:
@@ -297,13 +297,13 @@ def _weighed_terms(values: pd.Series, name: str) -> tuple[sparse.csr_array, pd.I
 
 def _terms_of(values: pd.Series, name: str) -> list[list[str]]:
     """Return the terms of each item in one column."""
-    if name not in _TEXT and is_tags(values):
+    if name not in TEXT and is_tags(values):
         tagged = [[] if is_null(one) else tags_of(one) for one in values]
         return [[f"{name}={str(tag).casefold()}" for tag in tags] for tags in tagged]
     present = values.dropna().astype(str)
     # Free text has several words and hardly repeats; a category does.
     free = present.nunique() > len(present) / 2 and present.str.contains(" ").mean() > 0.5
-    if name in _TEXT or free:
+    if name in TEXT or free:
         return [
             [] if is_null(one) else [word.casefold() for word in _WORD.findall(str(one))]
             for one in values
@@ -311,7 +311,7 @@ def _terms_of(values: pd.Series, name: str) -> list[list[str]]:
     return [[] if is_null(one) else [f"{name}={str(one).casefold()}"] for one in values]
 
 
-def _unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
+def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
     """Return rows of length one, float32; `normalize` takes no empty matrix."""
     from sklearn.preprocessing import normalize
 

@@ -33,22 +33,22 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (362, 360),
+    "bundle": (660, 1_000),
     "coldstart": (710, 750),
     "evaluation": (1_892, 1_780),
     "exploration": (212, 215),
     "models": (2_322, 2_600),
     "pipeline": (4_690, 2_400),
     "plots": (1_136, 780),
-    "root": (1_950, 990),
+    "root": (1_956, 990),
     "sources": (2_447, 1_420),
     "splitting": (245, 215),
     "synthesis": (1_405, 1_430),
     "training": (1_246, 1_170),
     "tuning": (1_284, 750),
 }
-ALL = (19_850, 14_000)
-FILES = (156, 140)
+ALL = (20_150, 14_000)
+FILES = (157, 140)
 PUBLIC_NAMES = (285, 300)
 
 

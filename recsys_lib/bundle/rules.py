@@ -1,0 +1,372 @@
+"""The rules of a question: what may be listed, what comes first, and how varied a list is."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.coldstart.content import TEXT
+from recsys_lib.coldstart.profile import is_null, is_tags, label_matrix, tags_of
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import DataError
+from recsys_lib.naming import did_you_mean, find_id, find_ids
+from recsys_lib.ranking import top_k
+
+#: What an item must be, by column of the catalog.
+Where: TypeAlias = Mapping[str, Any]
+#: The likeness of some items to each other, from 0 to 1, by position.
+Likeness: TypeAlias = Callable[[NDArray[np.int32]], NDArray[np.float32]]
+
+# A varied list is chosen from the best items, so many times its length and at least so many.
+_REACH, _LEAST = 5, 50
+_SIGNS = ("min", "max", "not")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What a shop asks of a list. The same words in Python, YAML, JSON and on the command line.
+
+    Attributes
+    ----------
+    exclude, never : iterable of item ids
+        Not listed: by this question, and by the shop.
+    only : iterable of item ids, optional
+        Nothing else is listed.
+    where : mapping of column name to condition, optional
+        All must hold. A condition is a value, a list of values of which one must hold, or a mapping
+        with ``min``, ``max`` (numbers and times, both included) and ``not`` (a value or a list). Of
+        a column of tags the value is one of the tags. An item whose value is unknown meets no
+        condition but ``not``.
+    available : iterable of item ids, or str, optional
+        What can be had: ids, or the name of a column of true and false.
+    limit_per : mapping of column name to int, optional
+        How many items with the same value, or the same tag, a list may hold. Items without a value
+        are not limited.
+    promote : iterable of item ids
+        Listed first, in this order, if every other rule lets them: a promotion does not lift a
+        filter.
+    diversity : float
+        In [0, 1]. 0 lists the best; above, an item is held back as it resembles those before it.
+    """
+
+    exclude: Iterable[Any] = ()
+    never: Iterable[Any] = ()
+    only: Iterable[Any] | None = None
+    where: Where | None = None
+    available: Iterable[Any] | str | None = None
+    limit_per: Mapping[str, int] | None = None
+    promote: Iterable[Any] = ()
+    diversity: float = 0.0
+
+    def __post_init__(self) -> None:
+        number = self.diversity
+        sound = isinstance(number, int | float | np.number) and not isinstance(number, bool)
+        if not (sound and 0 <= number <= 1):
+            raise DataError(f"`diversity` must be a number from 0 to 1; got {number!r}. Try 0.3.")
+        for name in ("where", "limit_per"):
+            if not isinstance(getattr(self, name), Mapping | None):
+                raise DataError(
+                    f"`{name}` must be a mapping with columns of the catalog as its keys; got "
+                    f"{getattr(self, name)!r:.80}. Write it as {{column: ...}}."
+                )
+
+    @classmethod
+    def of(cls, rules: Mapping[str, Any]) -> Self:
+        """Return the rules in a mapping; `DataError` names a word that is none, and a near one."""
+        known = [one.name for one in fields(cls)]
+        for name in rules:
+            if name not in known:
+                near = did_you_mean(str(name), known)
+                raise DataError(
+                    f"A rule must be one of {', '.join(known)}; got {name!r:.80}.{near}"
+                )
+        return cls(**rules)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Rules in positions of the catalog.
+
+    Attributes
+    ----------
+    allowed : ndarray of shape (n_items,), bool
+    promoted : ndarray of int64
+        Those of them that come first, in order.
+    limits : sequence of (csr_array of shape (n_items, n_values), int)
+        Which item has which value, and how many of a value may be listed.
+    diversity : float
+    """
+
+    allowed: NDArray[np.bool_]
+    promoted: NDArray[np.int64]
+    limits: tuple[tuple[sparse.csr_array, int], ...] = ()
+    diversity: float = 0.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the best items that are allowed make the list."""
+        return not (len(self.promoted) or self.limits or self.diversity)
+
+    def pick(
+        self, order: NDArray[np.floating], k: int, likeness: Likeness, *, seed: int = 0
+    ) -> NDArray[np.int32]:
+        r"""Return a list: promoted items, then one after the other what is worth most.
+
+        With the place p of an item among the R best, that is what maximizes marginal relevance
+        [1]_, :math:`(1 - d) (1 - p / R) - d \max_j s_{ij}` over the items j listed before it;
+        without diversity, the best one that the limits leave.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_items,)
+            Higher is better; -inf for what may not be listed.
+        k : int
+            Length of the list.
+        likeness : callable
+        seed : int
+            Orders what is equal.
+
+        Returns
+        -------
+        ndarray of int32
+            Up to `k` positions.
+
+        References
+        ----------
+        .. [1] J. Carbonell, J. Goldstein, "The Use of MMR, Diversity-Based Reranking for
+           Reordering Documents and Producing Summaries", SIGIR 1998, section 2. Differs: places
+           instead of scores, whose scale differs from model to model.
+        """
+        left = int(np.count_nonzero(order > -np.inf))
+        first = self.promoted[order[self.promoted] > -np.inf].astype(np.int32)
+        reach = max(_REACH * k, _LEAST)
+        while True:
+            pool = top_k(np.asarray(order)[None, :], reach, seed=seed).items[0]
+            pool = pool[(pool >= 0) & ~np.isin(pool, first)]
+            pool = np.concatenate([first, pool])
+            places = self._greedy(pool, len(first), k, likeness)
+            if len(places) == k or reach >= left:
+                return pool[places]
+            reach *= 8
+
+    def _greedy(
+        self, pool: NDArray[np.int32], n_first: int, k: int, likeness: Likeness
+    ) -> list[int]:
+        """Return places of the pool in the order of the list; the first of them are promoted."""
+        worth = (1 - self.diversity) * (1 - np.arange(len(pool)) / max(len(pool), 1))
+        worth[:n_first] += 2 * np.arange(n_first, 0, -1)  # likeness takes no more than 1 of it
+        alike = self.diversity * likeness(pool) if self.diversity else None
+        nearest = np.zeros(len(pool))
+        labels = [(matrix[pool], np.zeros(matrix.shape[1]), n) for matrix, n in self.limits]
+        chosen: list[int] = []
+        closed = np.zeros(len(pool), dtype=bool)
+        while len(chosen) < min(k, len(pool)) and not closed.all():
+            place = int(np.argmax(np.where(closed, -np.inf, worth - nearest)))
+            chosen.append(place)
+            closed[place] = True
+            for rows, counts, limit in labels:
+                counts[rows.indices[rows.indptr[place] : rows.indptr[place + 1]]] += 1
+                closed |= rows @ (counts >= limit).astype(np.float64) > 0
+            if alike is not None:
+                nearest = np.maximum(nearest, alike[place])
+        return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class _Numbers:
+    """A column of numbers, or of times in nanoseconds; NaN where unknown."""
+
+    name: str
+    values: NDArray[np.float64]
+    times: bool
+
+    def having(self, wanted: Iterable[Any]) -> NDArray[np.bool_]:
+        found = np.zeros(len(self.values), dtype=bool)
+        for value in wanted:
+            same = self.values == self._number(value)
+            if not same.any():
+                raise DataError(
+                    f"`where[{self.name!r}]` must be a value that some item has; got "
+                    f"{value!r:.80}. Ask for a range with min and max."
+                )
+            found |= same
+        return found
+
+    def between(self, low: Any, high: Any) -> NDArray[np.bool_]:
+        lowest = -np.inf if low is None else self._number(low)
+        highest = np.inf if high is None else self._number(high)
+        if lowest > highest:
+            raise DataError(
+                f"`where[{self.name!r}]` must have a min below its max; got {low!r} and {high!r}. "
+                "Exchange them."
+            )
+        return np.asarray((self.values >= lowest) & (self.values <= highest))
+
+    @cached_property
+    def labels(self) -> tuple[sparse.csr_array, pd.Index]:
+        return label_matrix([[] if math.isnan(one) else [one] for one in self.values])
+
+    def _number(self, value: Any) -> float:
+        try:
+            if self.times:
+                return float(_in_utc(pd.Timestamp(value)).as_unit("ns").value)
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if isinstance(value, bool) or not math.isfinite(number):
+            kind = "a time, such as 2024-01-31" if self.times else "a finite number"
+            raise DataError(f"`where[{self.name!r}]` must be {kind}; got {value!r:.80}.")
+        return number
+
+
+@dataclass(frozen=True, eq=False)
+class _Labels:
+    """A column of categories or tags."""
+
+    name: str
+    labels: tuple[sparse.csr_array, pd.Index]
+
+    def having(self, wanted: Iterable[Any]) -> NDArray[np.bool_]:
+        matrix, levels = self.labels
+        asked = np.zeros(len(levels))
+        asked[find_ids(levels, wanted, f"value of `where[{self.name!r}]`")] = 1
+        return np.asarray(matrix @ asked > 0)
+
+    def between(self, low: Any, high: Any) -> NDArray[np.bool_]:
+        raise DataError(
+            f"`where[{self.name!r}]` must be a value, a list of values, or `not`; got min or max, "
+            "which are for columns of numbers and times. Name the values."
+        )
+
+
+@dataclass(kw_only=True)
+class RuleReader:
+    """Turns rules into positions of a dataset.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    """
+
+    dataset: Dataset
+    _columns: dict[str, _Numbers | _Labels] = field(default_factory=dict, init=False, repr=False)
+
+    def plan(self, rules: Rules) -> Plan:
+        """Return rules as positions.
+
+        Raises
+        ------
+        DataError
+            If an id, a column or a value is unknown; near names are proposed.
+        """
+        ids = self.dataset.item_ids
+        allowed = self._available(rules.available)
+        if rules.only is not None:
+            chosen = np.zeros(len(ids), dtype=bool)
+            chosen[find_ids(ids, rules.only, "item")] = True
+            allowed &= chosen
+        for name, condition in (rules.where or {}).items():
+            allowed &= self._holds(name, condition)
+        for left_out in (rules.exclude, rules.never):
+            allowed[find_ids(ids, left_out, "item")] = False
+        limits = (rules.limit_per or {}).items()
+        return Plan(
+            allowed=allowed,
+            promoted=pd.unique(find_ids(ids, rules.promote, "item")),
+            limits=tuple((self.column(name).labels[0], _limit(name, n)) for name, n in limits),
+            diversity=float(rules.diversity),
+        )
+
+    def column(self, name: str) -> _Numbers | _Labels:
+        """Return a column of the catalog, ready for questions."""
+        if name not in self._columns:
+            items = self._catalog()
+            find_id(items.columns, name, "column of the catalog")
+            self._columns[name] = _prepared(items[name], name)
+        return self._columns[name]
+
+    def _catalog(self) -> pd.DataFrame:
+        if self.dataset.items is None:
+            raise DataError(
+                "Rules on columns need a catalog; the dataset has none. Build the bundle from a "
+                "dataset with `items`, or name the items."
+            )
+        return self.dataset.items
+
+    def _available(self, available: Iterable[Any] | str | None) -> NDArray[np.bool_]:
+        ids = self.dataset.item_ids
+        if not isinstance(available, str):
+            mask = np.full(len(ids), available is None)
+            mask[find_ids(ids, () if available is None else available, "item")] = True
+            return mask
+        matrix, levels = self.column(available).labels
+        others = [level for level in levels if level not in (0, 1)]
+        if others:
+            raise DataError(
+                f"`available` must be ids, or name a column of true and false; {available!r} holds "
+                f"{others[0]!r:.80}. Use `where`, or give ids."
+            )
+        return np.asarray(matrix @ np.array([float(level) for level in levels]) > 0)
+
+    def _holds(self, name: str, condition: Any) -> NDArray[np.bool_]:
+        """Return which items meet a condition."""
+        column = self.column(name)
+        if not isinstance(condition, Mapping):
+            return column.having(_listed(condition))
+        odd = [sign for sign in condition if sign not in _SIGNS]
+        if odd or not condition:
+            near = did_you_mean(str(odd[0]), _SIGNS) if odd else ""
+            raise DataError(
+                f"`where[{name!r}]` must be a value, a list, or a mapping with "
+                f"{', '.join(_SIGNS)}; got {dict(condition)!r:.80}.{near}"
+            )
+        mask = np.ones(self.dataset.n_items, dtype=bool)
+        if "not" in condition:
+            mask &= ~column.having(_listed(condition["not"]))
+        if "min" in condition or "max" in condition:
+            mask &= column.between(condition.get("min"), condition.get("max"))
+        return mask
+
+
+def _prepared(values: pd.Series, name: str) -> _Numbers | _Labels:
+    """Return a column of the catalog as what it holds."""
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        times = pd.to_datetime(values, utc=True).dt.as_unit("ns")
+        number = times.astype(np.int64).to_numpy(np.float64, copy=True)
+        number[times.isna().to_numpy()] = np.nan
+        return _Numbers(name, number, times=True)
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
+        return _Numbers(name, values.to_numpy(np.float64, na_value=np.nan), times=False)
+    several = name not in TEXT and is_tags(values)
+    cells = values.astype(object)
+    lists = [[] if is_null(one) else tags_of(one) if several else [one] for one in cells]
+    try:
+        return _Labels(name, label_matrix(lists))
+    except TypeError as error:
+        raise DataError(
+            f"A rule must be on a column of text, numbers or times; {name!r} holds others, and "
+            f"{error}. Name another column."
+        ) from error
+
+
+def _in_utc(time: pd.Timestamp) -> pd.Timestamp:
+    return time.tz_localize("UTC") if time.tz is None else time.tz_convert("UTC")
+
+
+def _listed(wanted: Any) -> list[Any]:
+    """Return the values of a condition, be it one or several."""
+    return list(wanted) if pd.api.types.is_list_like(wanted) else [wanted]
+
+
+def _limit(name: str, number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+        raise DataError(
+            f"`limit_per[{name!r}]` must be a whole number >= 1; got {number!r:.80}. Try 3."
+        )
+    return int(number)
