@@ -22,6 +22,8 @@ run: $(INSTALLED) ## Run all notebooks in order on the default world, then recom
 	@$(BIN)/recsys run
 
 test: $(TOOLS) lint ## Lint, types, all tests with a browser, then every notebook as committed
+	@# Two processes on two cores: more threads would wait for one another.
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
 		--nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks

@@ -1,5 +1,6 @@
 """Runs one notebook through papermill, with progress by cell, a time limit and a clear failure."""
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -11,20 +12,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import nbformat
 import papermill
 import psutil
+from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.translators import PythonTranslator, papermill_translators
-from traitlets.config import Config
 
 from recsys_lib._system import move, peak_memory
 from recsys_lib.errors import ArtifactError
@@ -36,6 +38,8 @@ _ENGINE = "recsys"
 _LONGEST_FOLDER = 88  # letters of a folder with sockets: macOS allows 103 for a whole path
 _FOREVER = 1e6  # seconds
 _LOOK_SECONDS = 0.5  # between two looks at the memory, and at whether to stop
+_PACKAGES = ("pandas", "scipy.sparse", "matplotlib.pyplot", "seaborn")
+_NETWORKS = "recsys_lib.training._keras"  # takes longer to import than all others
 
 
 @dataclass(frozen=True)
@@ -134,41 +138,111 @@ def _here() -> str:
     return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:6]
 
 
+class _Kernel:
+    """A kernel for one notebook, and the folder of its sockets."""
+
+    def __init__(self, source: Path, environment: Mapping[str, str]) -> None:
+        self.source = source
+        self._environment = {**os.environ, **environment, RUNNER: str(os.getpid())}
+        self._open = contextlib.ExitStack()
+        sockets = self._open.enter_context(_socket_folder())
+        self.manager = AsyncKernelManager(
+            kernel_name="python3", connection_file=f"{sockets}/kernel.json"
+        )
+        if sys.platform != "win32" and len(sockets) <= _LONGEST_FOLDER:
+            # Sockets in a private folder: no ports to collide on or to eavesdrop on.
+            self.manager.transport = "ipc"
+
+    def start(self, packages: Sequence[str] = ()) -> Self:
+        """Start it; it imports the packages before it answers."""
+        options = ["--HistoryManager.hist_file=:memory:"]
+        if packages:
+            options.append(f"--IPKernelApp.exec_lines=all(map(__import__, {packages}));")
+        starting = self.manager.start_kernel(
+            cwd=str(self.source.parent), env=self._environment, extra_arguments=options
+        )
+        asyncio.run(starting)
+        return self
+
+    def close(self) -> None:
+        """End it, if it has not ended."""
+        if self.manager.has_kernel:
+            asyncio.run(self.manager.shutdown_kernel(now=True))
+        self._open.close()
+
+
+class Kernels(contextlib.AbstractContextManager["Kernels"]):
+    """Kernels for the notebooks of a run: while one is running, that of the next starts.
+
+    To start a kernel and to import packages takes seconds on one core, and notebooks mostly leave
+    another one free.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        Variables for the kernels, in addition to those of this process.
+    sources : sequence of Path
+        The notebooks, in the order in which they are expected; empty to start none ahead.
+    """
+
+    def __init__(self, environment: Mapping[str, str], sources: Sequence[Path]) -> None:
+        self._environment = environment
+        self._after = dict(pairwise(sources))
+        self._next: Future[_Kernel] | None = None
+        self._pool = ThreadPoolExecutor(1)
+
+    @contextlib.contextmanager
+    def of(self, source: Path) -> Iterator[AsyncKernelManager]:
+        """Yield the kernel of a notebook; afterwards it is shut down."""
+        kernel = self._take(source) or _Kernel(source, self._environment).start()
+        if source in self._after:
+            self._next = self._pool.submit(self._started, self._after[source])
+        try:
+            yield kernel.manager
+        finally:
+            kernel.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._take(None)
+        self._pool.shutdown()
+
+    def _started(self, source: Path) -> _Kernel:
+        networks = [_NETWORKS] if "models" in source.read_text("utf-8") else []
+        return _Kernel(source, self._environment).start([*_PACKAGES, *networks])
+
+    def _take(self, source: Path | None) -> _Kernel | None:
+        """Return the kernel started ahead if it is for `source`; another one is shut down."""
+        expected, self._next = self._next, None
+        if expected is None or expected.exception() is not None:
+            return None
+        kernel = expected.result()
+        if kernel.source == source:
+            return kernel
+        kernel.close()
+        return None
+
+
 class _Engine(NBClientEngine):  # type: ignore[misc]
     """Papermill's engine with hooks for cells and a limit for the whole notebook."""
 
     @classmethod
     def execute_managed_notebook(
-        cls,
-        nb_man: Any,
-        kernel_name: str,
-        *,
-        watch: _Watch,
-        folder: Path,
-        environment: Mapping[str, str],
-        **_: Any,
+        cls, nb_man: Any, _kernel_name: str, *, watch: _Watch, kernel: AsyncKernelManager, **_: Any
     ) -> None:
         logger = logging.getLogger("recsys_lib.pipeline.kernel")
         logger.setLevel(logging.CRITICAL)  # the caller reports a failure, once
-        with _socket_folder() as sockets:
-            manager = {"connection_file": f"{sockets}/kernel.json"}
-            if sys.platform != "win32" and len(sockets) <= _LONGEST_FOLDER:
-                # Sockets in a private folder: no ports to collide on or to eavesdrop on.
-                manager["transport"] = "ipc"
-            watch.client = PapermillNotebookClient(
-                nb_man,
-                kernel_name=kernel_name,
-                config=Config(KernelManager=manager),
-                log=logger,
-                timeout_func=watch.remaining,
-                startup_timeout=120,
-                on_cell_start=watch.start_cell,
-                on_cell_executed=watch.look,
-                resources={"metadata": {"path": str(folder)}},
-                # Results are on disk by then, and TensorFlow takes a second to shut down.
-                shutdown_kernel="immediate",
-            )
-            watch.client.execute(env={**os.environ, **environment, RUNNER: str(os.getpid())})
+        watch.client = PapermillNotebookClient(
+            nb_man,
+            km=kernel,
+            log=logger,
+            timeout_func=watch.remaining,
+            startup_timeout=120,
+            on_cell_start=watch.start_cell,
+            on_cell_executed=watch.look,
+            # Results are on disk by then, and TensorFlow takes a second to shut down.
+            shutdown_kernel="immediate",
+        )
+        watch.client.execute(cleanup_kc=True)
 
 
 papermill_engines.register(_ENGINE, _Engine)
@@ -199,7 +273,8 @@ def execute(
     *,
     timeout: float,
     on_cell: Callable[[int], None],
-    conditions: Conditions,
+    kernels: Kernels,
+    neighbors: Neighbors | None = None,
 ) -> Execution:
     """Run a notebook in a fresh kernel and leave the executed copy, whole or up to the failure.
 
@@ -215,7 +290,9 @@ def execute(
         Seconds that the whole notebook may take; infinite for no limit.
     on_cell : callable
         Called with the number of finished cells.
-    conditions : Conditions
+    kernels : Kernels
+    neighbors : Neighbors, optional
+        See `Conditions`.
 
     Returns
     -------
@@ -235,11 +312,9 @@ def execute(
         part = _part_of(copy)
         with ThreadPoolExecutor(1) as pool:
             # In a thread of its own, because nbclient would take the signals from the main one.
-            future = pool.submit(
-                _papermill, node, part, parameters, watch, source.parent, conditions.environment
-            )
+            future = pool.submit(_papermill, node, part, parameters, watch, kernels, source)
             try:
-                failure = _result(future, watch, conditions.neighbors)
+                failure = _result(future, watch, neighbors)
             except KeyboardInterrupt:
                 watch.kill()
                 raise
@@ -275,23 +350,23 @@ def _papermill(
     part: Path,
     parameters: dict[str, Any],
     watch: _Watch,
-    folder: Path,
-    environment: Mapping[str, str],
+    kernels: Kernels,
+    source: Path,
 ) -> Failure | None:
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
-        papermill.execute_notebook(
-            node,
-            # Papermill fills {fields} in paths.
-            str(part).replace("{", "{{").replace("}", "}}"),
-            parameters,
-            engine_name=_ENGINE,
-            kernel_name="python3",
-            progress_bar=False,
-            watch=watch,
-            folder=folder,
-            environment=environment,
-        )
+        with kernels.of(source) as kernel:
+            papermill.execute_notebook(
+                node,
+                # Papermill fills {fields} in paths.
+                str(part).replace("{", "{{").replace("}", "}}"),
+                parameters,
+                engine_name=_ENGINE,
+                kernel_name=kernel.kernel_name,
+                progress_bar=False,
+                watch=watch,
+                kernel=kernel,
+            )
     except papermill.PapermillExecutionError as error:
         text = _ANSI.sub("", "\n".join(error.traceback))
         return Failure(watch.cell + 1, error.ename, _ANSI.sub("", error.evalue), text)

@@ -12,13 +12,14 @@ from typing import Any, Literal, Protocol
 
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline.chain import Step, rests_on, sources_of
-from recsys_lib.pipeline.execution import Conditions, execute
+from recsys_lib.pipeline.execution import Conditions, Kernels, execute
 from recsys_lib.pipeline.lock import locked
 from recsys_lib.pipeline.manifest import RunLog, logged
 from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, Project
 from recsys_lib.pipeline.record import Failure, Record, records_of
 from recsys_lib.pipeline.store import (
     Library,
+    Neighbors,
     StepBusyError,
     Store,
     no_longer_written,
@@ -167,11 +168,18 @@ def run_chain(
     store = Store(project, name, library, conditions.neighbors)
     outcomes: list[Outcome] = []
     broken: set[str] = set()
-    with locked(folder, name), logged(project, name, library.fingerprint()) as log:
+    # Beside neighbors no core is free to start kernels ahead.
+    expected = [] if conditions.neighbors else [step.path for step in steps]
+    with (
+        locked(folder, name),
+        logged(project, name, library.fingerprint()) as log,
+        Kernels(conditions.environment, expected) as kernels,
+    ):
         _sweep(project, name)
         sources, beneath = _sources(project, name, steps), rests_on(steps)
         todo = [
-            _Job(project, name, step, parameters, library, timeout, conditions) for step in steps
+            _Job(project, name, step, parameters, library, timeout, kernels, conditions.neighbors)
+            for step in steps
         ]
         while todo:
             names = {job.step.name for job in todo}
@@ -260,7 +268,8 @@ class _Job:
     parameters: Mapping[str, Any]
     library: Library
     timeout: float
-    conditions: Conditions
+    kernels: Kernels
+    neighbors: Neighbors | None
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -303,7 +312,8 @@ class _Job:
             self.overrides,
             timeout=self.timeout,
             on_cell=progress.cell,
-            conditions=self.conditions,
+            kernels=self.kernels,
+            neighbors=self.neighbors,
         )
         seconds = time.monotonic() - begun
         record = Record.find(place)

@@ -2,8 +2,11 @@
 
 import json
 import os
+import tempfile
+from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from recsys_lib.artifacts import fingerprint
@@ -67,6 +70,21 @@ def test_only_what_changed_runs_again(chain, write, run):
 
     assert statuses(run(only="03", force=True)) == ["03 ran"]
     assert leftovers(chain) == []
+
+
+def test_the_next_kernel_starts_while_a_notebook_runs_and_none_is_left(project, write, run):
+    when = "session.save({!r}, [psutil.Process().create_time(), time.time()])"
+    for number, name in enumerate(("first", "second", "third"), start=1):
+        write(f"{number:02d}_{name}", "import psutil, time", when.format(name))
+    assert statuses(run(only="01-02")) == ["01 ran", "02 ran"]
+    (_, end_of_first), (start_of_second, _) = read(project, "first"), read(project, "second")
+    assert start_of_second < end_of_first
+    # The second is skipped, and the kernel that waits for it is nobody's.
+    write("01_first", "import psutil, time", "raise ValueError", when.format("first"))
+    assert statuses(run()) == ["01 failed", "02 skipped", "03 ran"]
+    here = psutil.Process()
+    assert [one for one in here.children() if "ipykernel_launcher" in " ".join(one.cmdline())] == []
+    assert [*Path(tempfile.gettempdir()).glob(f"recsys-*-{here.pid}-*")] == []
 
 
 def test_a_parameter_arrives_in_the_type_of_its_literal(project, write, run):
