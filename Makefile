@@ -13,7 +13,7 @@ LAB := $(VENV)/.lab
 TOOLS := $(VENV)/.tools
 SITE := $(VENV)/.site
 
-.PHONY: help run test lint lab notebooks pins oldest bench docs clean
+.PHONY: help run test lint lab notebooks pins oldest coverage bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ oldest: ## Test with the oldest versions that pyproject.toml promises, in an env
 	@python3 tests/oldest.py > .oldest.txt
 	@$(MAKE) VENV=.venv-oldest LOCK=.oldest.txt .venv-oldest/.tools
 	.venv-oldest/bin/python -m pytest -q -rs -n 2 --dist loadfile --ignore tests/browser
+
+coverage: $(TOOLS) ## Print the share of lines of each package that tests reach, notebooks not counted
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+	  --ignore tests/browser --ignore tests/notebooks --cov recsys_lib --cov-report ""
+	@$(BIN)/python tests/coverage_by_package.py
 
 bench: $(TOOLS) ## Measure speed and memory, as ratios to a reference
 	$(BIN)/python -m pytest -q -s $(wildcard tests/benchmarks/bench_*.py)
