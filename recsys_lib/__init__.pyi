@@ -35,6 +35,7 @@ from .models import Popularity as Popularity
 from .models import PureSVD as PureSVD
 from .models import Random as Random
 from .models import RecVAE as RecVAE
+from .models import SparseEASE as SparseEASE
 from .models import UserKNN as UserKNN
 from .pipeline import notebook as notebook
 from .sources import Reduction as Reduction

@@ -16,6 +16,7 @@ from .knn import UserKNN as UserKNN
 from .mult import MultDAE as MultDAE
 from .mult import MultVAE as MultVAE
 from .rec_vae import RecVAE as RecVAE
+from .sparse_ease import SparseEASE as SparseEASE
 from .svd import BiasedSVD as BiasedSVD
 from .svd import PureSVD as PureSVD
 from .vasp import VASP as VASP

@@ -59,6 +59,7 @@ MODELS: dict[str, str] = {
     "PureSVD": "recsys_lib.models.svd",
     "Random": "recsys_lib.models.baselines",
     "RecVAE": "recsys_lib.models.rec_vae",
+    "SparseEASE": "recsys_lib.models.sparse_ease",
     "UserKNN": "recsys_lib.models.knn",
     "VASP": "recsys_lib.models.vasp",
 }
@@ -94,6 +95,7 @@ RULES: Rules = {
     **dict.fromkeys(("average", "dropout", "input_dropout"), _check_share),
     **dict.fromkeys(("batch_size", "epochs", "hidden_dim", "k", "landmarks"), _check_width),
     **dict.fromkeys(("latent_dim", "n_neighbors", "patience", "rounds"), _check_width),
+    **dict.fromkeys(("max_history", "n_candidates"), _check_width),
     **dict.fromkeys(("decoder_layers", "decoder_passes"), _check_width),
     **dict.fromkeys(("encoder_layers", "encoder_passes"), _check_width),
     "anneal_steps": check_integer,

@@ -98,11 +98,11 @@ def invert(matrix: Floats) -> Floats:
             "combination of others. Raise `l2`."
         )
     inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
-    _mirror(inverse.T)
+    mirror(inverse.T)
     return inverse.T
 
 
-def _mirror(matrix: Floats) -> None:
+def mirror(matrix: Floats) -> None:
     """Copy the upper triangle to the lower one, in place and without a second matrix."""
     n = len(matrix)
     for i in range(0, n, _BLOCK):
@@ -313,7 +313,73 @@ def _quadratic_forms(rows: sparse.csr_array, kernel: Floats) -> Floats:
 
 
 @dataclass(kw_only=True)
-class EASE(Recommender):
+class Penalized(Recommender):
+    """What the regressions of this family share: the penalty, and popularity for empty rows."""
+
+    l2: float | None = None
+
+    item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+
+    #: The penalty where none is given, in users of an item.
+    _users: ClassVar[float] = 4.0
+
+    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+        squares = float(np.square(x.data, dtype=np.float64).mean()) if x.nnz else 1.0
+        return {"l2": self._users * users_per_item(x) * squares}
+
+    def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
+        """The weight of each user in the error; None for equal weights."""
+        return None
+
+    def _ridge(
+        self, x: sparse.csr_array, weights: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """The ridge penalty of each item as a predictor."""
+        return np.full(x.shape[1], float(self.suited_to(x).config()["l2"]))
+
+    def _item_scale(self) -> NDArray[np.float32] | None:
+        """The factor applied to each item's scores; None for no scaling."""
+        return None
+
+
+@dataclass(kw_only=True)
+class Dropped(Penalized):
+    """The penalty of dropout, weights of users and a discount of popularity, as in `EDLAE`."""
+
+    dropout: float = 0.5
+    activity_power: float = 0.0
+    popularity_discount: float = 0.0
+
+    _users: ClassVar[float] = 2.0
+
+    def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
+        if self.activity_power == 0:
+            return None
+        counts = np.maximum(np.diff(x.indptr), 1).astype(np.float64)
+        weights = counts**-self.activity_power
+        return np.asarray(weights / weights.mean())
+
+    def _ridge(
+        self, x: sparse.csr_array, weights: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        squares = np.square(x.data, dtype=np.float64)
+        if weights is not None:
+            squares *= np.repeat(weights, np.diff(x.indptr))
+        held_back = np.bincount(x.indices, squares, x.shape[1])
+        own = float(self.suited_to(x).config()["l2"])
+        return np.asarray(own + self.dropout / (1 - self.dropout) * held_back)
+
+    def _item_scale(self) -> NDArray[np.float32] | None:
+        if self.popularity_discount == 0:
+            return None
+        used = self.item_shares_[self.item_shares_ > 0]
+        # An item that nobody used is discounted as the least used one: 0 ** -power is infinite.
+        shares = np.maximum(self.item_shares_, used.min(initial=1))
+        return np.asarray(shares**-self.popularity_discount, dtype=np.float32)
+
+
+@dataclass(kw_only=True)
+class EASE(Penalized):
     r"""Shallow linear autoencoder with a zero diagonal [1]_.
 
     Minimizes :math:`\|X - XB\|_F^2 + \lambda \|B\|_F^2` subject to :math:`\mathrm{diag}(B) = 0`;
@@ -353,37 +419,14 @@ class EASE(Recommender):
     array([[1]], dtype=int32)
     """
 
-    l2: float | None = None
     solver: Solver = "auto"
 
     solution_: Primal | Dual = field(init=False, repr=False, compare=False)
-    item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
-
-    #: The penalty where none is given, in users of an item.
-    _users: ClassVar[float] = 4.0
-
-    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
-        squares = float(np.square(x.data, dtype=np.float64).mean()) if x.nnz else 1.0
-        return {"l2": self._users * users_per_item(x) * squares}
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         self.item_shares_ = item_shares(x)
         weights = self._weights(x)
         self.solution_ = solve(x, self._ridge(x, weights), weights, solver=self.solver)
-
-    def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
-        """The weight of each user in the error; None for equal weights."""
-        return None
-
-    def _ridge(
-        self, x: sparse.csr_array, weights: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
-        """The ridge penalty of each item as a predictor."""
-        return np.full(x.shape[1], float(self.suited_to(x).config()["l2"]))
-
-    def _item_scale(self) -> NDArray[np.float32] | None:
-        """The factor applied to each item's scores; None for no scaling."""
-        return None
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         scores = self.solution_.score(x)
@@ -398,7 +441,7 @@ class EASE(Recommender):
 
 
 @dataclass(kw_only=True)
-class EDLAE(EASE):
+class EDLAE(Dropped, EASE):
     r"""EASE trained with dropout, to restore only what was dropped [1]_.
 
     Minimizes the expected squared error of the *dropped* entries, where each entry of the input is
@@ -438,35 +481,3 @@ class EDLAE(EASE):
     >>> EDLAE(l2=1.0, dropout=0.5).fit(likes).recommend(likes[[3]], k=1).items
     array([[1]], dtype=int32)
     """
-
-    l2: float | None = None
-    dropout: float = 0.5
-    activity_power: float = 0.0
-    popularity_discount: float = 0.0
-
-    _users: ClassVar[float] = 2.0
-
-    def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
-        if self.activity_power == 0:
-            return None
-        counts = np.maximum(np.diff(x.indptr), 1).astype(np.float64)
-        weights = counts**-self.activity_power
-        return np.asarray(weights / weights.mean())
-
-    def _ridge(
-        self, x: sparse.csr_array, weights: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
-        squares = np.square(x.data, dtype=np.float64)
-        if weights is not None:
-            squares *= np.repeat(weights, np.diff(x.indptr))
-        held_back = np.bincount(x.indices, squares, x.shape[1])
-        own = float(self.suited_to(x).config()["l2"])
-        return np.asarray(own + self.dropout / (1 - self.dropout) * held_back)
-
-    def _item_scale(self) -> NDArray[np.float32] | None:
-        if self.popularity_discount == 0:
-            return None
-        used = self.item_shares_[self.item_shares_ > 0]
-        # An item that nobody used is discounted as the least used one: 0 ** -power is infinite.
-        shares = np.maximum(self.item_shares_, used.min(initial=1))
-        return np.asarray(shares**-self.popularity_discount, dtype=np.float32)

@@ -203,6 +203,12 @@ _NEIGHBORS: _Ranges = {
     "shrinkage": Range(0.1, 1000.0, log=True, source=_DACREMA),
     "damping": Range(0.01, 3.0, log=True, source=_OWN),
 }
+_DROPPED: _Ranges = {
+    "l2": Range(1.0, 2e4, log=True, source=_STECK),
+    "dropout": Range(0.0, 0.8, source=_STECK),
+    "activity_power": Range(0.0, 1.0, source=_OWN),
+    "popularity_discount": Range(0.0, 0.5, source=_OWN),
+}
 _NETWORK: _Ranges = {
     "dropout": Range(0.1, 0.9, source=_LIANG),
     "learning_rate": Range(1e-4, 1e-2, log=True, source=_LIANG),
@@ -237,13 +243,8 @@ RANGES: dict[str, _Ranges] = {
         "epochs": Range(5, 60, log=True, source=_OWN),
         **_BIASES,
     },
-    "EASE": {"l2": Range(1.0, 2e4, log=True, source=_STECK)},
-    "EDLAE": {
-        "l2": Range(1.0, 2e4, log=True, source=_STECK),
-        "dropout": Range(0.0, 0.8, source=_STECK),
-        "activity_power": Range(0.0, 1.0, source=_OWN),
-        "popularity_discount": Range(0.0, 0.5, source=_OWN),
-    },
+    "EASE": {"l2": _DROPPED["l2"]},
+    "EDLAE": _DROPPED,
     "ItemKNN": {
         **_NEIGHBORS,
         "activity_power": Range(0.0, 1.5, source=_OWN),
@@ -274,6 +275,7 @@ RANGES: dict[str, _Ranges] = {
         "gamma": Range(5e-4, 5e-2, log=True, source="Shenbin et al., WSDM 2020 (0.0035 to 0.01)"),
         **_NETWORK,
     },
+    "SparseEASE": {**_DROPPED, "n_neighbors": Range(32, 512, log=True, source=_OWN)},
     "UserKNN": {**_NEIGHBORS, **_BIASES},
     "VASP": {
         "latent_dim": Range(16, 2048, log=True, source="Vancura and Kordik, ICANN 2021 (2048)"),

@@ -28,6 +28,7 @@ SMALL: dict[str, dict[str, object]] = {
     "MultVAE": NETWORK | {"hidden_dims": (16,)},
     "PureSVD": {"latent_dim": 2},
     "RecVAE": NETWORK | {"hidden_dim": 16, "epochs": 20},
+    "SparseEASE": {"l2": 5.0},
     "VASP": NETWORK | {"hidden_dim": 16},
 }
 # Both views of the models that have two.
