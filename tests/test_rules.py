@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from recsys_lib.bundle import Bundle
 from recsys_lib.coldstart import Ladder
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
-from recsys_lib.models import EASE
+from recsys_lib.evaluation.calibration import Calibrator
+from recsys_lib.models import ALS, EASE, KernelAE
+from recsys_lib.models.base import Recommender
 
 N_USERS, N_ITEMS = 60, 40
 TRACKS = np.array(["NET", "SEC", "CMP", "STO"])
@@ -149,7 +152,7 @@ def test_promoted_items_come_first_but_pass_no_filter(asked: dict[str, Any]) -> 
 def test_a_varied_list_is_what_maximizes_marginal_relevance(asked: dict[str, Any]) -> None:
     bundle, question = asked["bundle"], asked["question"]
     ranked = asked["full"]["item_id"].tolist()
-    content = bundle._content.features.toarray()
+    content = bundle._answerer.content.features.toarray()
     at = CATALOG.index.get_indexer(ranked)
     alike = content[at] @ content[at].T
     for weight in (0.2, 0.7):
@@ -238,3 +241,30 @@ def test_without_a_catalog_only_ids_make_rules(bundle: Bundle) -> None:
     varied = bare.recommend("u7", diversity=0.8, k=10)["item_id"].tolist()
     assert varied[0] == bare.recommend("u7", k=1)["item_id"].item()
     assert varied != bare.recommend("u7", k=10)["item_id"].tolist()
+
+
+@pytest.mark.parametrize("model", [EASE(l2=5.0), ALS(latent_dim=8, epochs=2), KernelAE()])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_block_gives_a_person_the_bits_of_one_alone(model: Recommender, calibrated: bool) -> None:
+    rng = np.random.default_rng(0)
+    likes = sparse.csr_array((rng.random((300, 130)) < 0.1).astype(np.float32))
+    dataset = Dataset(
+        user_items=likes, user_ids=pd.RangeIndex(300), item_ids=pd.RangeIndex(130) + 1000
+    )
+    calibrator = Calibrator(method="platt", arrays={"slope": np.ones(1), "intercept": np.ones(1)})
+    bundle = Bundle(
+        model=model.fit(likes), dataset=dataset, calibrator=calibrator if calibrated else None
+    )
+    many = bundle.recommend_many(range(300), k=20)
+    alone = pd.concat([bundle.recommend_many([user], k=20) for user in range(0, 300, 7)])
+    part = many[many["user"].isin(range(0, 300, 7))]
+    pd.testing.assert_frame_equal(
+        part.reset_index(drop=True), alone.reset_index(drop=True), check_exact=True
+    )
+
+
+def test_nobody_gets_an_empty_table(bundle: Bundle) -> None:
+    found = bundle.recommend_many([])
+    assert found.empty
+    assert found.columns.tolist() == bundle.recommend_many(["u7"]).columns.tolist()
+    assert found.attrs["left"] == []

@@ -5,7 +5,7 @@ Everyone gets an answer, and each row of it names the rung of the ladder that ga
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,44 +18,35 @@ from scipy import sparse
 
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
-from recsys_lib.bundle.request import History, Person, RequestReader
+from recsys_lib.bundle.answers import RUNGS, Answerer
+from recsys_lib.bundle.request import History, Request, RequestReader
 from recsys_lib.bundle.rules import Plan, RuleReader, Rules, Where
 from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice, check_integer, check_is_fitted, check_number
-from recsys_lib.coldstart.content import ItemContent, unit_rows
-from recsys_lib.coldstart.handover import mix_scores
-from recsys_lib.coldstart.ladder import Ladder, RungAnswer
-from recsys_lib.coldstart.new_items import NewItems, says_something
-from recsys_lib.coldstart.reasons import leave_one_out_gains
+from recsys_lib.coldstart.content import unit_rows
+from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.dataset import Dataset
-from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
-from recsys_lib.ranking import top_k
+from recsys_lib.ranking import mask_seen, top_k
 from recsys_lib.renamed import renamed
 
-#: The rungs of the ladder, from the most personal answer to the least.
-RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
+__all__ = ["RUNGS", "Bundle"]
 
 _FORMAT = 2
 _PERSON = ("user", "history", "profile")
-_REASONS = 2
-_QUARTER = 0.25
-# Without a history, similarity and popularity get equal weight.
-_EVEN = 0.5
+# Numbers of one block of people by items, and people in it at most; bounds the memory.
+_BLOCK_NUMBERS, _BLOCK_ROWS = 8_000_000, 512
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """Rung, order, probability and reason for each item.
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """A request with its rules and the length of its list."""
 
-    Reasons from the history differ by item and are computed only for the items listed.
-    """
-
-    rung: NDArray[np.object_]
-    order: NDArray[np.floating[Any]]
-    probability: NDArray[np.float64]
-    because: str | None = None
+    request: Request
+    plan: Plan
+    k: int
 
 
 @renamed(
@@ -210,13 +201,12 @@ class Bundle(Shown):
             promote=promote,
             diversity=diversity,
         )
-        check_integer("k", k, minimum=1)
-        person = self._requests.person(user, history, profile)
-        answer = self._answer(person)
-        items, left = self._listed(answer, person, self._rules.plan(rules), k)
-        frame = self._table(answer, items).assign(because=self._because(answer, person, items))
-        frame.attrs["left"] = left
-        return frame
+        question = self._question({"user": user, "history": history, "profile": profile}, k, rules)
+        found = self._answered([question], because=True)
+        left = found.attrs["left"][0]
+        found = found.drop(columns=["user", "score"]).reset_index(drop=True)
+        found.attrs = {"left": left}
+        return found
 
     def recommend_many(
         self,
@@ -244,9 +234,10 @@ class Bundle(Shown):
         Returns
         -------
         DataFrame
-            ``user`` (None for a stranger), ``rank, item_id, title, probability, rung, score``: what
-            orders the list, and ``because`` if asked for. The index, ``request``, numbers the
-            people from 0; ``attrs["left"]`` is the number of items left for each.
+            ``user`` (as in the dataset; None for a stranger), ``rank, item_id, title, probability,
+            rung, score``, which orders the list or breaks its ties, and ``because`` if asked for.
+            The index, ``request``, numbers the people from 0; ``attrs["left"]`` is the number of
+            items left for each.
 
         Raises
         ------
@@ -266,56 +257,76 @@ class Bundle(Shown):
         1        None       x  history + popularity
         """
         shared = self._rules.plan(Rules.of(rules))
-        tables, lefts = [], []
-        for number, request in enumerate(people):
-            asked = dict(request) if isinstance(request, Mapping) else {"user": request}
-            user, history, profile = (asked.pop(name, None) for name in _PERSON)
-            length = asked.pop("k", k)
-            check_integer("k", length, minimum=1)
-            plan = self._rules.plan(Rules.of({**rules, **asked})) if asked else shared
-            person = self._requests.person(user, history, profile)
-            answer = self._answer(person)
-            items, left = self._listed(answer, person, plan, length)
-            table = self._table(answer, items).assign(score=answer.order[items])
-            if because:
-                table["because"] = self._because(answer, person, items)
-            table.insert(0, "user", pd.Series([user] * len(table), dtype=object))
-            tables.append(table.set_axis(np.full(len(table), number)))
-            lefts.append(left)
-        found = pd.concat(tables).rename_axis("request")
-        found.attrs["left"] = lefts
-        return found
+        questions = []
+        for one in people:
+            asked = dict(one) if isinstance(one, Mapping) else {"user": one}
+            own = {name: asked.pop(name) for name in [*asked] if name not in (*_PERSON, "k")}
+            plan = Rules.of({**rules, **own}) if own else shared
+            questions.append(self._question(asked, asked.pop("k", k), plan))
+        size = max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.dataset.n_items))
+        starts = range(0, max(len(questions), 1), size)
+        blocks = [self._answered(questions[at : at + size], because=because) for at in starts]
+        found = pd.concat(
+            [block.set_axis(block.index + at) for at, block in zip(starts, blocks, strict=True)]
+        )
+        found.attrs["left"] = [left for block in blocks for left in block.attrs["left"]]
+        return found.rename_axis("request")
 
-    def _listed(
-        self, answer: _Answer, person: Person, plan: Plan, k: int
-    ) -> tuple[NDArray[np.int32], int]:
-        """Return the items of a list, and how many could have been listed."""
-        allowed = plan.allowed.copy()
-        allowed[person.used.indices] = False
-        order = np.where(allowed, answer.order, -np.inf).astype(np.float32)
-        left = int(np.count_nonzero(allowed))
-        if not plan.is_plain:
-            return plan.pick(order, k, self._likeness), left
-        items = top_k(order[None, :], k).items[0]
-        return items[items >= 0], left
+    def _question(self, asked: Mapping[str, Any], k: int, rules: Rules | Plan) -> _Question:
+        check_integer("k", k, minimum=1)
+        plan = self._rules.plan(rules) if isinstance(rules, Rules) else rules
+        return _Question(Request(**asked), plan, k)
 
-    def _table(self, answer: _Answer, items: NDArray[np.int32]) -> pd.DataFrame:
-        return pd.DataFrame(
+    def _answered(self, questions: Sequence[_Question], *, because: bool) -> pd.DataFrame:
+        """Return the lists of one block, numbered from 0; see `recommend_many`."""
+        people = self._requests.people([one.request for one in questions])
+        answers = self._answerer.answer(people)
+        order = mask_seen(answers.order.copy(), people.used)
+        for plan in dict.fromkeys(one.plan for one in questions):
+            asked = np.array([one.plan is plan for one in questions])
+            order[np.ix_(asked, ~plan.allowed)] = -np.inf
+        lists = self._lists(order, questions)
+        rows, items = np.repeat(np.arange(len(lists)), [len(one) for one in lists]), _joined(lists)
+        known = [None if at is None else self.dataset.user_ids[at] for at in people.positions]
+        users = pd.Index(known, dtype=object if None in known else self.dataset.user_ids.dtype)
+        found = pd.DataFrame(
             {
-                "rank": np.arange(1, len(items) + 1),
+                "user": users.take(rows),
+                "rank": _joined([np.arange(1, len(one) + 1) for one in lists]),
                 "item_id": self.dataset.item_ids.take(items),
                 "title": self._titles.take(items),
-                "probability": answer.probability[items],
-                "rung": answer.rung[items],
-            }
+                "probability": answers.probability(rows, items),
+                "rung": answers.rung(rows, items),
+                "score": answers.score[rows, items],
+            },
+            index=pd.Index(rows, name="request"),
         )
+        if because:
+            why = [
+                self._answerer.because(answers, people, row, one, self._titles)
+                for row, one in enumerate(lists)
+            ]
+            found["because"] = [reason for some in why for reason in some]
+        found.attrs["left"] = np.count_nonzero(order > -np.inf, axis=1).tolist()
+        return found
+
+    def _lists(
+        self, order: NDArray[np.float32], questions: Sequence[_Question]
+    ) -> list[NDArray[np.int32]]:
+        """Return the items of each list, best first."""
+        plain = [one.k for one in questions if one.plan.is_plain]
+        best = top_k(order, max(plain, default=1)).items
+        return [
+            best[row, : one.k][best[row, : one.k] >= 0]
+            if one.plan.is_plain
+            else one.plan.pick(order[row], one.k, self._likeness)
+            for row, one in enumerate(questions)
+        ]
 
     def _likeness(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return how alike items are, by content, or by who used them where there is none."""
-        if self._content is not None:
-            vectors = self._content.features[items]
-        else:
-            vectors = self._columns[items]
+        content = self._answerer.content
+        vectors = self._columns[items] if content is None else content.features[items]
         return np.asarray((vectors @ vectors.T).toarray())
 
     @cached_property
@@ -402,12 +413,20 @@ class Bundle(Shown):
         return pd.Index(titles.where(titles.notna(), pd.Series(ids)).astype(str))
 
     @cached_property
-    def _ladder(self) -> Ladder:
-        # A model of ratings predicts whether a person would like an item once used; a model of
-        # likes, whether they will use and like it. The lower rungs answer the model's question.
-        like = self.like if self.inputs == "values" else None
-        seen = self._requests.seen(self.dataset.user_items)
-        return dataclasses.replace(self.ladder, like=like).fit(seen, self.dataset.users)
+    def _answerer(self) -> Answerer:
+        return Answerer(
+            model=self.model,
+            dataset=self.dataset,
+            likes=self._requests.seen(self.dataset.user_items),
+            calibrator=self.calibrator,
+            # A model of ratings predicts whether a person would like an item once used; a model of
+            # likes, whether they will use and like it. The lower rungs answer the model's question.
+            like=self.like if self.inputs == "values" else None,
+            min_history=self.min_history,
+            handover=self.handover,
+            new_items=self.new_items,
+            ladder=self.ladder,
+        )
 
     @cached_property
     def _rules(self) -> RuleReader:
@@ -417,116 +436,7 @@ class Bundle(Shown):
     def _requests(self) -> RequestReader:
         return RequestReader(dataset=self.dataset, inputs=self.inputs, like=self.like)
 
-    def _answer(self, person: Person) -> _Answer:
-        """Answer from the first rung that has something to say."""
-        n = int((~self._is_new[person.seen.indices]).sum())
-        weight = n / (n + self.handover) if n >= self.min_history else 0.0
-        if weight == 1.0:
-            scores = self._placed(self.model.score(person.seen)[0], person)
-            return self._said(RUNGS[0], scores, self._calibrated(scores))
-        below = self._below(person)
-        unused = np.ones(self.dataset.n_items, dtype=bool)
-        unused[person.used.indices] = False
-        if weight == 0.0:
-            alike = self._alike(person, below.rung)
-            if alike is not None:
-                order = mix_scores(alike, below.rates, _EVEN, unused)
-                unknown = np.full(len(order), np.nan)
-                return self._said(RUNGS[2], order, unknown, self._shared_terms(person))
-            rates = self._placed(below.rates, person)
-            return self._said(below.rung, rates, below.rates, below.because)
-        scores = self._placed(self.model.score(person.seen)[0], person)
-        rates = self._placed(below.rates, person)
-        rung = f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]
-        order = mix_scores(scores, rates, weight, unused)
-        probability = weight * self._calibrated(scores) + (1 - weight) * rates
-        if self.calibrator is not None:
-            # Probabilities must fall down the list; scores break ties.
-            ranked = np.lexsort((order, probability))
-            order = np.empty(len(ranked), dtype=np.float32)
-            order[ranked] = np.arange(len(ranked))
-        return self._said(rung, order, probability)
 
-    def _below(self, person: Person) -> RungAnswer:
-        """Answer without the history; without profiles to compare with, by popularity."""
-        profile = {} if self.dataset.users is None else person.profile
-        return self._ladder.answer(profile, leave_out=person.position)
-
-    def _alike(self, person: Person, below: str) -> NDArray[np.float32] | None:
-        """Similarity of items to a person with only new items or interests; None for others."""
-        if self._new is not None and self._new.is_new[person.seen.indices].any():
-            return np.asarray(self._new.content.score(person.seen)[0])
-        if below == RUNGS[1] or self._content is None:
-            return None
-        alike = self._content.score_terms(person.interests)
-        if alike is None and self.dataset.users is None and person.interests:
-            raise DataError(
-                "`profile` must name a tag or category of some item, since there are no other "
-                f"profiles to compare it with; got {' and '.join(map(repr, person.interests))}. "
-                "Leave it out, or build the bundle from a dataset with `users`."
-            )
-        return alike
-
-    def _shared_terms(self, person: Person) -> str:
-        shared = [] if self._content is None else self._content.known_terms(person.interests)
-        return "" if person.seen.nnz else " · ".join(shared)
-
-    def _said(
-        self,
-        rung: str,
-        order: NDArray[np.floating[Any]],
-        probability: NDArray[np.float64],
-        because: str | None = None,
-    ) -> _Answer:
-        """Build an answer; new items have a rung of their own and no probability."""
-        rungs = np.full(len(order), rung, dtype=object)
-        rungs[self._is_new] = RUNGS[2]
-        probability = np.where(self._is_new, np.nan, probability)
-        return _Answer(rungs, order, probability, because)
-
-    @cached_property
-    def _new(self) -> NewItems | None:
-        """Items nobody has used that have content; None if they are not to be listed."""
-        if not self.new_items:
-            return None
-        return NewItems.of(self.dataset.items, self.dataset.user_items)
-
-    @cached_property
-    def _is_new(self) -> NDArray[np.bool_]:
-        nothing = np.zeros(self.dataset.n_items, dtype=bool)
-        return nothing if self._new is None else self._new.is_new
-
-    @cached_property
-    def _content(self) -> ItemContent | None:
-        """The content of all items, new or not."""
-        items = self.dataset.items
-        if self._new is not None:
-            return self._new.content
-        return ItemContent.of(items) if items is not None and says_something(items) else None
-
-    def _placed(
-        self, scores: NDArray[np.floating[Any]], person: Person
-    ) -> NDArray[np.floating[Any]]:
-        """Place new items among the scores of the others."""
-        if self._new is None:
-            return scores
-        return self._new.place(scores[None, :], person.seen, person.interests)[0]
-
-    def _calibrated(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
-        if self.calibrator is None:
-            return np.full(len(scores), np.nan)
-        return self.calibrator.probability(scores)
-
-    def _because(
-        self, answer: _Answer, person: Person, items: NDArray[np.int32]
-    ) -> list[str] | str:
-        if answer.because is not None:
-            return answer.because
-        gains = leave_one_out_gains(self.model, person.seen, items)
-        reasons = []
-        for item, gain in zip(items, gains.T, strict=True):
-            if self._new is not None and self._is_new[item]:
-                gain = self._new.content.likeness(item)[person.seen.indices]
-            best = [i for i in np.argsort(-gain, kind="stable")[:_REASONS] if gain[i] > 0]
-            reasons.append(" · ".join(self._titles[person.seen.indices[i]] for i in best))
-        return reasons
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """Return the parts in a row; of none, nothing."""
+    return np.concatenate([np.empty(0, dtype=np.int64), *parts]).astype(np.int64)

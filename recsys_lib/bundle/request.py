@@ -12,36 +12,53 @@ from scipy import sparse
 from recsys_lib.coldstart.profile import is_null, tags_of
 from recsys_lib.dataset import Dataset, likes_of
 from recsys_lib.errors import DataError
-from recsys_lib.naming import find_id, find_ids
+from recsys_lib.naming import find_ids
 
 #: Item ids, or ratings by item id.
 History: TypeAlias = Sequence[Any] | Mapping[Any, float] | pd.Series
 
 
-@dataclass(frozen=True)
-class Person:
-    """The person to recommend for.
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Whom a list is for; what is not known is None.
 
     Attributes
     ----------
-    used : csr_array of shape (1, n_items)
-        Everything they have used, with ratings.
-    seen : csr_array of shape (1, n_items)
-        The part that the model sees.
+    user : id
+    history : sequence, mapping or Series
+        Instead of the user's own.
     profile : mapping of column name to value
-    position : int or None
-        Row in the dataset, if they are in it.
+        Instead of the user's own.
+    """
+
+    user: Any = None
+    history: History | None = None
+    profile: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """The people to recommend for, one a row.
+
+    Attributes
+    ----------
+    used : csr_array of shape (n_rows, n_items)
+        Everything they have used, with ratings.
+    seen : csr_array of shape (n_rows, n_items)
+        The part that the model sees.
+    profiles : sequence of mappings of column name to value
+    positions : sequence of int or None
+        Rows in the dataset, of those who are in it.
     """
 
     used: sparse.csr_array
     seen: sparse.csr_array
-    profile: Mapping[str, Any]
-    position: int | None
+    profiles: Sequence[Mapping[str, Any]]
+    positions: Sequence[int | None]
 
-    @property
-    def interests(self) -> list[Any]:
-        """Categories and tags from all columns of the profile; items may share them."""
-        known = [value for value in self.profile.values() if not is_null(value)]
+    def interests(self, row: int) -> list[Any]:
+        """Categories and tags from all columns of a profile; items may share them."""
+        known = [value for value in self.profiles[row].values() if not is_null(value)]
         words = [tag for value in known for tag in tags_of(value)]
         return [word for word in words if isinstance(word, str)]
 
@@ -63,25 +80,43 @@ class RequestReader:
     inputs: Literal["values", "likes"]
     like: float | None
 
-    def person(
-        self, user: Any, history: History | None, profile: Mapping[str, Any] | None
-    ) -> Person:
-        """Return the person; `DataError` names an unknown id and near ones."""
-        position = None if user is None else find_id(self.dataset.user_ids, user, "user")
-        if history is not None:
-            used = self._row(history)
-        elif position is not None:
-            used = self.dataset.user_items[[position]]
-        else:
-            used = sparse.csr_array((1, self.dataset.n_items), dtype=np.float32)
-        if profile is None:
-            profile = {}
-            if position is not None and self.dataset.users is not None:
-                profile = self.dataset.users.iloc[position].to_dict()
-        else:
-            profile = profile.to_dict() if isinstance(profile, pd.Series) else profile
-            self._check_profile(profile)
-        return Person(used=used, seen=self.seen(used), profile=profile, position=position)
+    def people(self, requests: Sequence[Request]) -> People:
+        """Return the people of some requests; `DataError` names an unknown id and near ones."""
+        known = [one.user for one in requests if one.user is not None]
+        found = iter(find_ids(self.dataset.user_ids, known, "user").tolist())
+        positions = [None if one.user is None else next(found) for one in requests]
+        own = [
+            -1 if place is None or one.history is not None else place
+            for place, one in zip(positions, requests, strict=True)
+        ]
+        used = self.dataset.user_items[np.array(own, dtype=np.int64)]
+        if -1 in own:
+            told = [() if one.history is None else one.history for one in requests]
+            rows = [
+                self._row(history) if place < 0 else used[[row]]
+                for row, (history, place) in enumerate(zip(told, own, strict=True))
+            ]
+            used = sparse.csr_array(sparse.vstack(rows, format="csr"))
+        return People(used, self.seen(used), self._profiles(requests, positions), positions)
+
+    def _profiles(
+        self, requests: Sequence[Request], positions: Sequence[int | None]
+    ) -> list[Mapping[str, Any]]:
+        """Return the profile of each request: as told, or as in the dataset."""
+        users = self.dataset.users
+        asked = [
+            None if one.profile is not None or users is None else place
+            for one, place in zip(requests, positions, strict=True)
+        ]
+        kept = [place for place in asked if place is not None]
+        own = iter([] if users is None else users.iloc[kept].to_dict("records"))
+        profiles = []
+        for one, place in zip(requests, asked, strict=True):
+            told = one.profile.to_dict() if isinstance(one.profile, pd.Series) else one.profile
+            if told is not None:
+                self._check_profile(told)
+            profiles.append(next(own) if place is not None else told or {})
+        return profiles
 
     def _check_profile(self, profile: Mapping[str, Any]) -> None:
         users = self.dataset.users

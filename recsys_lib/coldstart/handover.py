@@ -12,6 +12,7 @@ from scipy import sparse
 from recsys_lib.checks import check_choice, check_nonnegative, check_user_items
 from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.models.base import Recommender
+from recsys_lib.ranking import entry_rows
 from recsys_lib.renamed import renamed
 
 __all__ = ["Handover", "Rung", "rungs_of"]
@@ -72,15 +73,12 @@ class Handover:
         x = check_user_items(fold_in, n_items=self.model.n_items_)
         scores = self.model.score(x)
         rates = _each_profile_once(lambda one: self.ladder.answer(one).rates, self.users, users)
-        for row, below in enumerate(rates):
-            used = x.indices[x.indptr[row] : x.indptr[row + 1]]
-            n = len(used)
-            weight = n / (n + self.handover) if n else 0.0
-            if weight == 1.0:
-                continue
-            unused = np.ones(x.shape[1], dtype=bool)
-            unused[used] = False
-            scores[row] = mix_scores(scores[row], below, weight, unused)
+        counts = np.diff(x.indptr)
+        mixed = np.flatnonzero((counts == 0) | (self.handover > 0))
+        if len(mixed):
+            below = np.stack([rates[row] for row in mixed])
+            weights = counts[mixed] / np.maximum(counts[mixed] + self.handover, 1e-9)
+            scores[mixed] = mix_scores(scores[mixed], below, weights, x[mixed])
         return scores
 
 
@@ -169,23 +167,24 @@ def _each_profile_once(
 def mix_scores(
     scores: NDArray[np.floating[Any]],
     rates: NDArray[np.floating[Any]],
-    weight: float,
-    candidates: NDArray[np.bool_],
+    weights: NDArray[np.floating[Any]],
+    used: sparse.csr_array,
 ) -> NDArray[np.float32]:
-    """Return one order from a model's scores and a rung's rates, each standardized.
+    """Return one order a row from a model's scores and a rung's rates, each standardized.
 
     Parameters
     ----------
-    scores, rates : ndarray of shape (n_items,), float
-        On scales of their own.
-    weight : float
+    scores : ndarray of shape (n_rows, n_items), float
+    rates : ndarray of shape (n_rows, n_items) or, the same for all, (n_items,), float
+        On a scale of their own.
+    weights : ndarray of shape (n_rows,)
         Of the scores, in [0, 1].
-    candidates : ndarray of shape (n_items,), bool
-        Items that may be listed; mean and standard deviation are taken over these.
+    used : csr_array of shape (n_rows, n_items)
+        Items that cannot be listed; mean and standard deviation are taken over the others.
 
     Returns
     -------
-    ndarray of shape (n_items,), float32
+    ndarray of shape (n_rows, n_items), float32
 
     Notes
     -----
@@ -195,14 +194,42 @@ def mix_scores(
 
     Examples
     --------
-    >>> scores, rates = np.array([9.0, 0.0, 3.0]), np.array([0.1, 0.3, 0.2])
-    >>> mix_scores(scores, rates, 0.5, np.ones(3, dtype=bool)).round(2)
-    array([ 0.06,  0.08, -0.13], dtype=float32)
+    >>> scores, rates = np.array([[9.0, 0.0, 3.0]]), np.array([0.1, 0.3, 0.2])
+    >>> mix_scores(scores, rates, np.array([0.5]), sparse.csr_array((1, 3))).round(2)
+    array([[ 0.06,  0.08, -0.13]], dtype=float32)
     """
-    parts = []
-    for values in (scores, rates):
-        among = np.asarray(values, dtype=np.float64)[candidates]
-        spread = among.std() if among.size else 0.0
-        center = among.mean() if among.size else 0.0
-        parts.append((values - center) / spread if spread > 0 else np.zeros(len(values)))
-    return np.asarray(weight * parts[0] + (1 - weight) * parts[1], dtype=np.float32)
+    mixed = np.zeros(scores.shape)
+    for values, shares in ((scores, weights), (rates, 1 - weights)):
+        center, spread = _moments(values, used)
+        factor = np.divide(shares, spread, out=np.zeros(len(shares)), where=spread > 0)
+        part = values - center[:, None]
+        part *= factor[:, None]
+        mixed += part
+    return mixed.astype(np.float32)
+
+
+def _moments(
+    values: NDArray[np.floating[Any]], used: sparse.csr_array
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation over the items that each row of `used` leaves.
+
+    The sums of all less those of the used: a mask of the others would take most of the time.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    rows = entry_rows(used)
+    at = used.indices if values.ndim == 1 else (rows, used.indices)
+    n_left = values.shape[-1] - np.diff(used.indptr)
+
+    def mean_of_left(some: NDArray[np.float64]) -> NDArray[np.float64]:
+        taken = np.bincount(rows, some[at], minlength=used.shape[0])
+        return np.asarray((some.sum(axis=-1) - taken) / np.maximum(n_left, 1))
+
+    middle = values.mean(axis=-1, keepdims=True)
+    apart = values - middle
+    squares = np.square(apart)
+    # What is left of equal numbers by rounding is no spread.
+    least = 1e-14 * np.maximum(squares.max(axis=-1), np.square(middle[..., 0]))
+    center = mean_of_left(apart)
+    variance = mean_of_left(squares) - np.square(center)
+    spread = np.sqrt(np.where(variance > least, variance, 0.0))
+    return middle[..., 0] + center, spread

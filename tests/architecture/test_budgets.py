@@ -33,8 +33,8 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (660, 1_000),
-    "coldstart": (710, 750),
+    "bundle": (822, 1_000),
+    "coldstart": (724, 750),
     "evaluation": (1_892, 1_780),
     "exploration": (212, 215),
     "models": (2_560, 2_600),
@@ -47,8 +47,8 @@ BUDGETS = {
     "training": (1_246, 1_170),
     "tuning": (1_286, 750),
 }
-ALL = (20_450, 14_000)
-FILES = (158, 140)
+ALL = (20_627, 14_000)
+FILES = (159, 140)
 PUBLIC_NAMES = (286, 300)
 
 

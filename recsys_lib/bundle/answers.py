@@ -1,0 +1,294 @@
+"""What the rungs of the ladder say of people: an order of the items, probabilities, reasons."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.bundle.request import People
+from recsys_lib.coldstart.content import ItemContent
+from recsys_lib.coldstart.handover import mix_scores
+from recsys_lib.coldstart.ladder import Ladder, RungAnswer
+from recsys_lib.coldstart.new_items import NewItems, says_something
+from recsys_lib.coldstart.reasons import leave_one_out_gains
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import DataError
+from recsys_lib.evaluation.calibration import Calibrator
+from recsys_lib.models.base import Recommender
+from recsys_lib.ranking import entry_rows
+
+#: The rungs of the ladder, from the most personal answer to the least.
+RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
+
+_REASONS = 2
+_QUARTER = 0.25
+# Without a history, similarity and popularity get equal weight.
+_EVEN = 0.5
+# A product of few rows takes other kernels, whose rounding differs in the last bit: from 8 rows on
+# it was the same for a row in every block measured, with few items from more rows on.
+_FEW_ROWS, _FEW_NUMBERS = 8, 32_768
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What is said of some people, one a row.
+
+    Attributes
+    ----------
+    rungs : ndarray of shape (n_rows,), object
+        Which rung answers.
+    order : ndarray of shape (n_rows, n_items), float32
+        Higher is better.
+    score : ndarray of shape (n_rows, n_items), float32
+        The same, or where probabilities order the lists what breaks ties.
+    because : sequence of str or None
+        What a group shares with the person; None where a history gives the reasons.
+    """
+
+    rungs: NDArray[np.object_]
+    order: NDArray[np.float32]
+    score: NDArray[np.float32]
+    because: Sequence[str | None]
+    _chances: "_Chances"
+    _is_new: NDArray[np.bool_]
+
+    def probability(
+        self, rows: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float64]:
+        """Return the probability of a like of each pair; NaN where nobody can know."""
+        return np.where(self._is_new[items], np.nan, self._chances.at(rows, items))
+
+    def rung(
+        self, rows: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]
+    ) -> NDArray[np.object_]:
+        """Return the rung that answers for each pair; new items have one of their own."""
+        return np.where(self._is_new[items], RUNGS[2], self.rungs[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class _Chances:
+    """Probabilities of likes: of the model and of the rung below, by weight.
+
+    `rates` has shape (n_rows, n_items), or (n_items,) if they are the same for all.
+    """
+
+    scores: NDArray[np.float32]
+    rates: NDArray[np.floating[Any]]
+    weights: NDArray[np.float64]
+    calibrator: Calibrator | None
+    unknown: NDArray[np.bool_]
+
+    def at(self, rows: Any, items: Any) -> NDArray[np.float64]:
+        """Return those of pairs; `rows` and `items` are broadcast."""
+        weights = self.weights[rows]
+        said = np.full(np.broadcast_shapes(np.shape(rows), np.shape(items)), np.nan)
+        if self.calibrator is not None:
+            said = self.calibrator.probability(self.scores[rows, items])
+        rates = self.rates[items] if self.rates.ndim == 1 else self.rates[rows, items]
+        chances = np.where(weights > 0, weights * said, 0.0) + (1 - weights) * rates
+        return np.where(self.unknown[rows], np.nan, chances)
+
+
+@dataclass(kw_only=True, eq=False)
+class Answerer:
+    """Answers from the first rung that has something to say; the parameters are a bundle's.
+
+    Attributes
+    ----------
+    likes : csr_array of shape (n_users, n_items)
+        What the model sees of the users of `dataset`.
+    like : float or None
+        What the lower rungs take for a like.
+    """
+
+    model: Recommender
+    dataset: Dataset
+    likes: sparse.csr_array
+    calibrator: Calibrator | None
+    like: float | None
+    min_history: int
+    handover: float
+    new_items: bool
+    ladder: Ladder
+
+    def answer(self, people: People) -> Answers:
+        """Answer for each person."""
+        n_rows = people.used.shape[0]
+        known = ~self.is_new[people.seen.indices]
+        counts = np.bincount(entry_rows(people.seen)[known], minlength=n_rows)
+        weights = counts / np.maximum(counts + self.handover, 1e-9)
+        weights[counts < self.min_history] = 0.0
+        below = [None if weights[row] == 1 else self._below(people, row) for row in range(n_rows)]
+        scores = np.zeros(people.used.shape, dtype=np.float32)
+        if len(rows := np.flatnonzero(weights)):
+            scores[rows] = self.score(people.seen if len(rows) == n_rows else people.seen[rows])
+        alike = {
+            row: said
+            for row, answer in enumerate(below)
+            if answer
+            and not weights[row]
+            and (said := self._alike(people, row, answer.rung)) is not None
+        }
+        rates: NDArray[np.floating[Any]] = _rates_of(below, self.dataset.n_items)
+        if self._new is not None:
+            rates = self._place(scores, rates, people, weights, alike)
+        for row, said in alike.items():
+            scores[row] = said
+        chances = _Chances(scores, rates, weights, self.calibrator, _among(alike, n_rows))
+        order, score = self._order(chances, people.used)
+        rungs = [_rung(weights[row], answer, row in alike) for row, answer in enumerate(below)]
+        because = [
+            None
+            if answer is None or weights[row]
+            else self._shared_terms(people, row)
+            if row in alike
+            else answer.because
+            for row, answer in enumerate(below)
+        ]
+        return Answers(np.array(rungs, dtype=object), order, score, because, chances, self.is_new)
+
+    def score(self, rows: sparse.csr_array) -> NDArray[np.float32]:
+        """Return the model's scores of rows, to the bit the same in every block of them."""
+        n_rows, n_items = rows.shape
+        least = max(_FEW_ROWS, _FEW_NUMBERS // n_items)
+        indptr = np.append(rows.indptr, [rows.nnz] * max(least - n_rows, 0))
+        parts = (rows.data, rows.indices, indptr)
+        padded = sparse.csr_array(parts, shape=(len(indptr) - 1, n_items))
+        return self.model.score(padded)[:n_rows]
+
+    def _order(
+        self, chances: _Chances, used: sparse.csr_array
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what orders the items of each row, and what broke its ties."""
+        weights = np.where(chances.unknown, _EVEN, chances.weights)
+        rates, order = chances.rates, chances.scores.copy()
+        if len(rows := np.flatnonzero(weights == 0)):
+            order[rows] = rates if rates.ndim == 1 else rates[rows]
+        if not len(rows := np.flatnonzero((weights > 0) & (weights < 1))):
+            return order, order
+        mixed = rates if rates.ndim == 1 else rates[rows]
+        order[rows] = mix_scores(chances.scores[rows], mixed, weights[rows], used[rows])
+        if self.calibrator is None or not len(rows := rows[~chances.unknown[rows]]):
+            return order, order
+        # Probabilities must fall down the list; scores break ties.
+        score = order.copy()
+        chance = chances.at(rows[:, None], np.arange(order.shape[1])[None, :])
+        ranked = np.lexsort((score[rows], chance), axis=-1)
+        places = np.empty(ranked.shape, dtype=np.float32)
+        np.put_along_axis(places, ranked, np.arange(order.shape[1], dtype=np.float32)[None], axis=1)
+        order[rows] = places
+        return order, score
+
+    @cached_property
+    def _fitted(self) -> Ladder:
+        ladder = dataclasses.replace(self.ladder, like=self.like)
+        return ladder.fit(self.likes, self.dataset.users)
+
+    def _below(self, people: People, row: int) -> RungAnswer:
+        """Answer without the history; without profiles to compare with, by popularity."""
+        profile = {} if self.dataset.users is None else people.profiles[row]
+        return self._fitted.answer(profile, leave_out=people.positions[row])
+
+    def _alike(self, people: People, row: int, below: str) -> NDArray[np.float32] | None:
+        """Similarity of items to a person with only new items or interests; None for others."""
+        seen = people.seen[[row]]
+        if self._new is not None and self._new.is_new[seen.indices].any():
+            return np.asarray(self._new.content.score(seen)[0])
+        if below == RUNGS[1] or self.content is None:
+            return None
+        interests = people.interests(row)
+        alike = self.content.score_terms(interests)
+        if alike is None and self.dataset.users is None and interests:
+            raise DataError(
+                "`profile` must name a tag or category of some item, since there are no other "
+                f"profiles to compare it with; got {' and '.join(map(repr, interests))}. "
+                "Leave it out, or build the bundle from a dataset with `users`."
+            )
+        return alike
+
+    def _shared_terms(self, people: People, row: int) -> str:
+        if self.content is None or people.seen.indptr[row] < people.seen.indptr[row + 1]:
+            return ""
+        return " · ".join(self.content.known_terms(people.interests(row)))
+
+    @cached_property
+    def _new(self) -> NewItems | None:
+        """Items nobody has used that have content; None if they are not to be listed."""
+        if not self.new_items:
+            return None
+        return NewItems.of(self.dataset.items, self.dataset.user_items)
+
+    @cached_property
+    def is_new(self) -> NDArray[np.bool_]:
+        """Which items are listed for their content alone."""
+        nothing = np.zeros(self.dataset.n_items, dtype=bool)
+        return nothing if self._new is None else self._new.is_new
+
+    @cached_property
+    def content(self) -> ItemContent | None:
+        """The content of all items, new or not."""
+        items = self.dataset.items
+        if self._new is not None:
+            return self._new.content
+        return ItemContent.of(items) if items is not None and says_something(items) else None
+
+    def _place(
+        self,
+        scores: NDArray[np.float32],
+        rates: NDArray[np.floating[Any]],
+        people: People,
+        weights: NDArray[np.float64],
+        alike: dict[int, NDArray[np.float32]],
+    ) -> NDArray[np.floating[Any]]:
+        """Place new items among the others: in the scores, and in the rates that are returned."""
+        assert self._new is not None
+        rates = np.array(np.broadcast_to(rates, scores.shape))
+        for row, weight in enumerate(weights):
+            seen, interests = people.seen[[row]], people.interests(row)
+            if weight > 0:
+                scores[row] = self._new.place(scores[[row]], seen, interests)[0]
+            if weight < 1 and row not in alike:
+                rates[row] = self._new.place(rates[[row]], seen, interests)[0]
+        return rates
+
+    def because(
+        self, answers: Answers, people: People, row: int, items: NDArray[np.int32], titles: pd.Index
+    ) -> list[str]:
+        """Return the reason for each item listed for a person."""
+        shared = answers.because[row]
+        if shared is not None:
+            return [shared] * len(items)
+        seen = people.seen[[row]]
+        reasons = []
+        for item, gain in zip(items, leave_one_out_gains(self.model, seen, items).T, strict=True):
+            if self._new is not None and self.is_new[item]:
+                gain = self._new.content.likeness(item)[seen.indices]
+            best = [i for i in np.argsort(-gain, kind="stable")[:_REASONS] if gain[i] > 0]
+            reasons.append(" · ".join(titles[seen.indices[i]] for i in best))
+        return reasons
+
+
+def _rates_of(below: Sequence[RungAnswer | None], n_items: int) -> NDArray[np.float64]:
+    """Return the rates of each row, (n_rows, n_items), or (n_items,) if they are all the same."""
+    first = next((answer.rates for answer in below if answer is not None), np.zeros(n_items))
+    if all(answer is None or answer.rates is first for answer in below):
+        return first
+    return np.stack([first if answer is None else answer.rates for answer in below])
+
+
+def _rung(weight: float, below: RungAnswer | None, alike: bool) -> str:
+    if below is None:
+        return RUNGS[0]
+    if weight == 0:
+        return RUNGS[2] if alike else below.rung
+    return f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]
+
+
+def _among(rows: dict[int, Any], n_rows: int) -> NDArray[np.bool_]:
+    return np.isin(np.arange(n_rows), list(rows))
