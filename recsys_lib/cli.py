@@ -481,38 +481,97 @@ def tune(model: str, **options: Any) -> None:
     run_search(model, say=functools.partial(print, flush=True), **options)
 
 
+def _rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the rules of a question to a command; see `recsys_lib.bundle.rules`."""
+    for decorate in (
+        option("--diversity", type=float, default=0.0, metavar="0..1", help="0 lists the best"),
+        option("--never", multiple=True, metavar="ITEM", help="never listed; may be repeated"),
+        option("--promote", multiple=True, metavar="ITEM", help="listed first; may be repeated"),
+        option("--limit-per", metavar="MAPPING", help="of a value at most: '{track: 3}'"),
+        option("--available", metavar="COLUMN", help="of true and false: what can be had"),
+        option("--where", metavar="MAPPING", help="'{track: [NET, SEC], duration: {max: 90}}'"),
+    ):
+        command = decorate(command)
+    return command
+
+
 @recsys.command()
 @argument("user", required=False, metavar="[USER]")
 @option("-k", type=int, default=10, metavar="K", help="length of the list")
 @_run("run whose model answers")
-def recommend(user: str | None, k: int, run: str) -> None:
-    """Recommend for a user, who is asked for if not given."""
+@option("--all", "everybody", is_flag=True, help="the lists of everybody, into -o")
+@option("--users", type=_FILE, metavar="FILE", help="of these, one id a line, into -o")
+@option("-o", "output", metavar="FILE|URL", help="lists.parquet, lists.csv, duckdb:///lists.db")
+@option("--table", metavar="NAME", help="of the database")
+@_rule_options
+def recommend(
+    user: str | None,
+    *,
+    k: int,
+    run: str,
+    everybody: bool,
+    users: Path | None,
+    output: str | None,
+    table: str | None,
+    **rules: Any,
+) -> None:
+    """Recommend for a user, who is asked for if not given, or for everybody."""
     from recsys_lib.pipeline.project import Project
+    from recsys_lib.yaml_files import parse_mapping
 
     project = Project.find()
     folder = project.artifacts(run) / "bundle"
     if k < 1:
         raise ConfigError(f"-k must be a whole number >= 1; got {k}. Try 10.")
+    for name in ("where", "limit_per"):
+        if rules[name] is not None:
+            rules[name] = parse_mapping(rules[name], f"--{name.replace('_', '-')}")
     if not folder.exists():
         raise _no_bundle(project, run)
+    many = everybody or users is not None
+    if many != (output is not None) or (many and user is not None):
+        raise ConfigError(
+            "Lists of many are written with --all or --users FILE, and -o; one user is answered "
+            "here. Try `recsys recommend --all -o lists.parquet`."
+        )
+    if output is None:
+        _answer_one(project, run, user, k, rules)
+        return
+    _tell_stale(project, run)
+    from recsys_lib.serving.batch import read_ids, write_lists
+
+    ids = None if users is None else read_ids(users)
+    rows = write_lists(folder, output, users=ids, k=k, table=table, **rules)
+    print(f"{rows:,} rows: {output}{f', table {table}' if table else ''}")
+
+
+def _answer_one(
+    project: "Project", run: str, user: str | None, k: int, rules: dict[str, Any]
+) -> None:
     name = _ask() if user is None else user
     if sys.stderr.isatty():
         _tell("Loading the model ...")  # a network takes seconds
     _tell_stale(project, run)
     from recsys_lib.bundle import Bundle
 
-    bundle, rows = Bundle.load(folder), None
+    bundle, rows = Bundle.load(project.artifacts(run) / "bundle"), None
+    if user is None:  # only the name is asked for again
+        bundle.recommend_many([], **rules)
     while rows is None:
         try:
-            rows = bundle.recommend(name, k=k)
+            rows = bundle.recommend(name, k=k, **rules)
         except DataError as error:
             if user is not None:
                 raise
             _tell(_text(error))
             name = _ask()
+    under = " under these rules" if any(rules.values()) else ""
+    if rows.empty and under:
+        print(f"No item is left for user {name!r}{under}.")
+        return
     print(_list_table(rows, name))
     if 0 < len(rows) < k:
-        print(f"These are all: no more than {len(rows)} items are left for user {name!r}.")
+        print(f"These are all: no more than {len(rows)} items are left for user {name!r}{under}.")
 
 
 def _no_bundle(project: "Project", run: str) -> ConfigError:

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from recsys_lib.errors import ConfigError
+
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Safe YAML that loses nothing and reads numbers as Python does."""
@@ -45,3 +47,23 @@ def read_yaml(path: Path | str) -> Any:
     {'l2': {'low': 0.001, 'high': 10}}
     """
     return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+
+
+def parse_mapping(text: str, what: str) -> dict[str, Any]:
+    """Return a mapping that is typed as YAML or JSON; `ConfigError` says what else it is.
+
+    Examples
+    --------
+    >>> parse_mapping("{track: [NET, SEC], duration: {max: 90}}", "--where")
+    {'track': ['NET', 'SEC'], 'duration': {'max': 90}}
+    """
+    try:
+        found = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        found = f"{type(error).__name__} in {text}"
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"{what} must be a mapping, such as '{{track: [NET, SEC]}}'; got {found!r:.80}. "
+            "Put it between braces and quotes."
+        )
+    return found

@@ -50,6 +50,7 @@ def bundle(project):
     users = ["nle", "nle", "kro", "kro", "nelly"]
     frame = pd.DataFrame({"user_id": users, "item_id": ["a", "b", "b", "c", "d"]})
     items = pd.DataFrame({"title": ["Alpha", "Beta", "Gamma", "Delta"]}, index=list("abcd"))
+    items["track"] = ["NET", "NET", "NET", "SEC"]
     dataset = Dataset.from_frame(frame, value=None, items=items)
     model = Popularity().fit(dataset.user_items)
     Bundle(model=model, dataset=dataset).save(project / "runs/default/artifacts/bundle")
@@ -281,16 +282,53 @@ def test_a_list_longer_than_the_catalog_says_that_it_is_all(bundle, capsys):
     assert "These are all: no more than 2 items are left for user 'nle'." in capsys.readouterr().out
 
 
+def test_rules_are_typed_as_in_a_file(bundle, capsys):
+    assert main(["recommend", "nle", "--where", "{track: [SEC]}"]) == 0
+    said = capsys.readouterr().out
+    assert "Delta" in said
+    assert "Gamma" not in said
+    assert "no more than 1 items are left for user 'nle' under these rules." in said
+    assert main(["recommend", "nle", "--promote", "d", "--limit-per", '{"track": 1}', "-k2"]) == 0
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "Delta",
+        "Gamma",
+    ]
+    assert main(["recommend", "nle", "--never", "c", "--where", "track: NET"]) == 0
+    assert capsys.readouterr().out == "No item is left for user 'nle' under these rules.\n"
+
+
+def test_everybody_is_written_to_a_file(bundle, project, capsys):
+    (project / "some.txt").write_text("kro\nnle\n")
+    assert main(["recommend", "--all", "-k", "1", "-o", "all.csv"]) == 0
+    assert capsys.readouterr().out == "3 rows: all.csv\n"
+    assert pd.read_csv("all.csv")["user_id"].tolist() == ["kro", "nelly", "nle"]
+    command = ["recommend", "--users", "some.txt", "-o", "duckdb:///l.db", "--table", "lists"]
+    assert main([*command, "--where", "{track: SEC}"]) == 0
+    assert capsys.readouterr().out == "2 rows: duckdb:///l.db, table lists\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["nle", "--where", "track=NET"], "--where must be a mapping, such as '{track: [NET"),
+        (["nle", "--where", "{track: ["], "--where must be a mapping"),
+        (["nle", "--where", "{trak: NET}"], "got 'trak'. Near: 'track'"),
+        (["nle", "--where", "{track: NETT}"], "got 'NETT'. Near: 'NET'"),
+        (["--where", "{trak: NET}"], "got 'trak'. Near: 'track'"),
+        (["nle", "--all", "-o", "x.csv"], "one user is answered here"),
+        (["nle", "-o", "x.csv"], "Lists of many are written with --all"),
+        (["--all"], "Lists of many are written with --all"),
+        (["--users", "none.txt", "-o", "x.csv"], "none.txt must be a list of user ids; [Errno 2]"),
+        (["--all", "-o", "x.xlsx"], "must end in .parquet or .csv"),
+        (["--all", "-o", "duckdb:///x.db"], "needs the name of a table"),
         (["nlee"], "got 'nlee'. Near: 'nle'."),
         (["nle", "-k", "0"], "-k must be a whole number >= 1"),
         (["nle", "--run", "other"], "Run 'other' must have made a bundle"),
         (["nle", "--run", ".."], "name of a run"),
     ],
 )
-def test_a_wrong_question_is_exit_2_with_one_line(bundle, capsys, arguments, message):
+def test_a_wrong_question_is_exit_2_with_one_line(bundle, capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr("builtins.input", lambda text: "nle")
     assert main(["recommend", *arguments]) == 2
     said = capsys.readouterr()
     assert message in said.err

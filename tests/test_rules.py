@@ -174,13 +174,13 @@ def test_everybody_gets_the_list_of_one_by_one(bundle: Bundle) -> None:
     people = [*PEOPLE.index, *RUNGS.values(), {"user": "u9", "k": 2, "limit_per": None}]
     found = bundle.recommend_many(people, k=5, because=True, **rules)
     assert found.index.unique().tolist() == list(range(len(people)))
-    columns = ["user", "rank", "item_id", "title", "probability", "rung", "score", "because"]
+    columns = ["user_id", "rank", "item_id", "title", "probability", "rung", "score", "because"]
     assert found.columns.tolist() == columns
     for number, one in enumerate(people):
         asked = {"k": 5, **rules, **(one if isinstance(one, dict) else {"user": one})}
         alone = bundle.recommend(**asked)
         part = found.loc[[number]].reset_index(drop=True)
-        assert set(part["user"]) == {asked.get("user")}
+        assert set(part["user_id"]) == {asked.get("user")}
         assert found.attrs["left"][number] == alone.attrs["left"]
         pd.testing.assert_frame_equal(
             part[alone.columns], alone, check_exact=False, rtol=1e-6, check_dtype=False
@@ -257,7 +257,7 @@ def test_a_block_gives_a_person_the_bits_of_one_alone(model: Recommender, calibr
     )
     many = bundle.recommend_many(range(300), k=20)
     alone = pd.concat([bundle.recommend_many([user], k=20) for user in range(0, 300, 7)])
-    part = many[many["user"].isin(range(0, 300, 7))]
+    part = many[many["user_id"].isin(range(0, 300, 7))]
     pd.testing.assert_frame_equal(
         part.reset_index(drop=True), alone.reset_index(drop=True), check_exact=True
     )

@@ -204,7 +204,7 @@ class Bundle(Shown):
         question = self._question({"user": user, "history": history, "profile": profile}, k, rules)
         found = self._answered([question], because=True)
         left = found.attrs["left"][0]
-        found = found.drop(columns=["user", "score"]).reset_index(drop=True)
+        found = found.drop(columns=["user_id", "score"]).reset_index(drop=True)
         found.attrs = {"left": left}
         return found
 
@@ -234,10 +234,10 @@ class Bundle(Shown):
         Returns
         -------
         DataFrame
-            ``user`` (as in the dataset; None for a stranger), ``rank, item_id, title, probability,
-            rung, score``, which orders the list or breaks its ties, and ``because`` if asked for.
-            The index, ``request``, numbers the people from 0; ``attrs["left"]`` is the number of
-            items left for each.
+            ``user_id`` (as in the dataset; None for a stranger), ``rank, item_id, title,
+            probability, rung, score``, which orders the list or breaks its ties, and, if asked for,
+            ``because``. The index, ``request``, numbers the people from 0; ``attrs["left"]`` is the
+            number of items left for each.
 
         Raises
         ------
@@ -250,8 +250,8 @@ class Bundle(Shown):
         >>> frame = pd.DataFrame({"user_id": ["ann", "bob", "cyd"], "item_id": ["x", "x", "y"]})
         >>> dataset = Dataset.from_frame(frame, value=None)
         >>> bundle = Bundle(model=Popularity().fit(dataset.user_items), dataset=dataset)
-        >>> bundle.recommend_many(["ann", {"history": ["y"]}])[["user", "item_id", "rung"]]
-                 user item_id                  rung
+        >>> bundle.recommend_many(["ann", {"history": ["y"]}])[["user_id", "item_id", "rung"]]
+              user_id item_id                  rung
         request
         0         ann       y  history + popularity
         1        None       x  history + popularity
@@ -291,12 +291,12 @@ class Bundle(Shown):
         users = pd.Index(known, dtype=object if None in known else self.dataset.user_ids.dtype)
         found = pd.DataFrame(
             {
-                "user": users.take(rows),
+                "user_id": users.take(rows),
                 "rank": _joined([np.arange(1, len(one) + 1) for one in lists]),
                 "item_id": self.dataset.item_ids.take(items),
                 "title": self._titles.take(items),
                 "probability": answers.probability(rows, items),
-                "rung": answers.rung(rows, items),
+                "rung": pd.Index(answers.rung(rows, items)).astype(str),
                 "score": answers.score[rows, items],
             },
             index=pd.Index(rows, name="request"),

@@ -542,6 +542,38 @@ def _connect(source: str) -> tuple[Any, str]:
         ) from None
 
 
+def connect_for_writing(url: str) -> Any:
+    """Return an ibis backend that may write: DuckDB, SQLite (also a new file) or PostgreSQL.
+
+    Raises
+    ------
+    ConfigError
+        If it is another engine, or the URL holds a password.
+    DataError
+        If it cannot be reached.
+    """
+    parts = split_url(url)
+    engine = {"postgres": "postgresql"}.get(parts.scheme, parts.scheme)
+    if engine not in ("duckdb", "sqlite", "postgresql"):
+        raise ConfigError(
+            f"Lists are written to DuckDB, SQLite or PostgreSQL; got {parts.scheme!r}. Write "
+            "Parquet, and load that."
+        )
+    if engine == "postgresql":
+        return _connect(url)[0]
+    named = parts.netloc + unquote(parts.path)
+    file = Path(named if Path(named).parent.is_dir() else named.lstrip("/"))
+    try:
+        return getattr(_ibis(engine), engine).connect(file)
+    except ImportError as error:
+        raise _absent(engine) from error
+    except Exception as error:
+        raise DataError(
+            f"{shown_url(parts)} must be open for writing; {plain_reason(error)}. Check the file "
+            "and its permissions."
+        ) from None
+
+
 def _engine_of(path: Path) -> str | None:
     """Return which engine reads a file, by its first bytes, or its suffix where there is none."""
     try:

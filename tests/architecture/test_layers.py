@@ -28,7 +28,7 @@ LAYERS = [
     {"sources", "synthesis", "splitting", "training", "exploration"},
     {"models", "coldstart", "evaluation"},
     {"tuning", "bundle"},
-    {"plots", "pipeline", "cli", "api", "__main__"},
+    {"plots", "pipeline", "serving", "cli", "api", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Inside a layer order matters where one module is the other's foundation.
@@ -41,6 +41,7 @@ SAME_LAYER = {
     ("ranking", "cards"),
     ("coldstart", "models"),
     ("cli", "pipeline"),
+    ("cli", "serving"),
     ("__main__", "cli"),
     ("pipeline", "plots"),
     ("evaluation", "models"),  # floors of a table are the models of that name

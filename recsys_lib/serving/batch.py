@@ -1,0 +1,331 @@
+"""Everybody's list, in a file or a table of a database; resumable, one block in memory at a time.
+
+Blocks of people become parts in a hidden folder beside the output. The output is put together from
+them at the end and appears at once; a run that was killed goes on after the last part.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recsys_lib._system import move
+from recsys_lib.artifacts import (
+    check_replaceable,
+    fingerprint,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
+from recsys_lib.bundle import Bundle
+from recsys_lib.errors import ArtifactError, ConfigError, DataError
+from recsys_lib.naming import find_ids, first_line
+from recsys_lib.progress import track
+from recsys_lib.sources.sql import connect_for_writing, is_engine, shown_url, split_url
+
+__all__ = ["score_partition", "write_lists"]
+
+# People in one part: some MB with lists of 100.
+_PART = 2_048
+
+
+def score_partition(
+    frame: pd.DataFrame, bundle: Bundle | Path | str, *, k: int = 10, **rules: Any
+) -> pd.DataFrame:
+    """Return the lists of the people in one partition of a distributed table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Column ``user_id``; other columns are ignored.
+    bundle : Bundle, Path or str
+        A folder is read once a process; workers need it at the same path.
+    k : int
+        Length of a list, >= 1.
+    **rules
+        As of `Bundle.recommend`.
+
+    Returns
+    -------
+    DataFrame
+        ``user_id, rank, item_id, title, probability, rung, score``: one row for each item listed,
+        people in the order of `frame`. Equal to `Bundle.recommend` for each.
+
+    Raises
+    ------
+    DataError
+        If a user, a column or a value is unknown.
+
+    Examples
+    --------
+    With Dask: ``people.map_partitions(score_partition, "runs/default/artifacts/bundle", k=100)``.
+    With Spark: ``people.mapInPandas(lambda parts: (score_partition(part, folder) for part in
+    parts), schema)``.
+
+    >>> from recsys_lib import Dataset, Popularity
+    >>> table = pd.DataFrame({"user_id": ["ann", "ann", "bob"], "item_id": ["x", "y", "x"]})
+    >>> data = Dataset.from_frame(table, value=None)
+    >>> bundle = Bundle(model=Popularity().fit(data.user_items), dataset=data)
+    >>> score_partition(pd.DataFrame({"user_id": ["bob"]}), bundle)[["user_id", "item_id"]]
+      user_id item_id
+    0     bob       y
+    """
+    if "user_id" not in frame:
+        raise DataError(
+            f"A partition must have the column 'user_id'; it has {list(frame.columns)}. Rename it."
+        )
+    bundle = bundle if isinstance(bundle, Bundle) else _loaded(str(bundle))
+    return bundle.recommend_many(frame["user_id"], k=k, **rules).reset_index(drop=True)
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: str) -> Bundle:
+    return Bundle.load(folder)
+
+
+def read_ids(path: Path | str) -> list[str]:
+    """Return the ids in a file: one a line, or the column ``user_id`` of a CSV or Parquet file.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or holds none.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".parquet":
+            ids = read_table(path)["user_id"].tolist()
+        else:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            ids = [line.strip() for line in lines if line.strip()]
+            if ids and "user_id" in ids[0].split(","):
+                ids = pd.read_csv(path, dtype=str)["user_id"].dropna().tolist()
+    except KeyError:
+        raise DataError(f"{path} must have a column 'user_id'; it has none. Rename it.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} must be a list of user ids; {first_line(error)}. Give one id a line."
+        ) from error
+    if not ids:
+        raise DataError(f"{path} must name a user; it is empty. Give one id a line.")
+    return ids
+
+
+def write_lists(
+    bundle: Path | str,
+    output: Path | str,
+    *,
+    users: Iterable[Any] | None = None,
+    k: int = 100,
+    table: str | None = None,
+    part: int = _PART,
+    **rules: Any,
+) -> int:
+    """Write the lists of everybody, or of some users.
+
+    Parameters
+    ----------
+    bundle : Path or str
+        The folder of a bundle.
+    output : Path or str
+        A file ``.parquet`` or ``.csv``, or the URL of a database (DuckDB, SQLite, PostgreSQL),
+        whose file need not exist.
+    users : iterable of ids, optional
+        Each is answered once; by default everybody in the dataset.
+    k : int
+        Length of a list, >= 1.
+    table : str, optional
+        Of the database.
+    part : int
+        People in one part; bounds the memory.
+    **rules
+        As of `Bundle.recommend`.
+
+    Returns
+    -------
+    int
+        The number of rows.
+
+    Raises
+    ------
+    DataError
+        If a user, a column or a value is unknown; nothing is written then.
+    ArtifactError
+        If something else is in the place of the output, or it cannot be written.
+    ConfigError
+        If the output is of no known kind.
+
+    Notes
+    -----
+    The rows are those of `score_partition`. The same call goes on where a killed one stopped; with
+    another bundle, users or rules it begins anew. Lists written before are replaced at the end.
+    """
+    target = _target(output, table)
+    loaded = Bundle.load(bundle)
+    ids = loaded.dataset.user_ids
+    if users is not None:
+        ids = ids.take(pd.unique(find_ids(ids, users, "user")))
+    asked = {"k": k, "part": part, "rules": repr(sorted(rules.items())), "output": target.name}
+    record = {
+        "bundle": fingerprint(Path(bundle) / "manifest.json"),
+        "users": hashlib.sha256(json.dumps(ids.tolist()).encode()).hexdigest(),
+        **asked,
+    }
+    loaded.recommend_many(ids[:1], k=k, **rules)  # wrong rules leave nothing behind
+    target.check()
+    parts = _Parts(target.folder, record)
+    with track("lists", len(ids), "people") as task:
+        for number, start in enumerate(range(0, len(ids), part)):
+            some = pd.DataFrame({"user_id": ids[start : start + part]})
+            parts.make(number, lambda some=some: score_partition(some, loaded, k=k, **rules))
+            task.step(done=start + len(some))
+    rows = target.write(parts)
+    parts.remove()
+    return rows
+
+
+class _Parts:
+    """The parts of an output, as many as are written."""
+
+    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
+        self.folder, facts = folder, folder / "lists.json"
+        if not (facts.exists() and read_json(facts) == record):
+            self.remove()
+            write_json(facts, record)
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        return (read_table(file) for file in sorted(self.folder.glob("[0-9]*.parquet")))
+
+    def make(self, number: int, work: Any) -> None:
+        """Write a part unless it is there."""
+        file = self.folder / f"{number:08d}.parquet"
+        if not file.exists():
+            write_table(file, work())
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _File:
+    """A Parquet or CSV file, known as ours by the note beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.name
+        self.folder = path.with_name(f".{path.name}.parts")
+        self._note = path.with_name(f".{path.name}.json")
+
+    def check(self) -> None:
+        check_replaceable(self.path, ours=self._is_ours)
+
+    def _is_ours(self, path: Path) -> bool:
+        # The name of a new file is noted before it takes its place, beside that of the old one.
+        return fingerprint(path) in read_json(self._note)["lists"]
+
+    def write(self, parts: _Parts) -> int:
+        file = parts.folder / f"joined{self.path.suffix}"
+        rows = _joined_parquet(parts, file) if file.suffix == ".parquet" else _csv(parts, file)
+        with file.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        self.check()
+        before = [fingerprint(self.path)] if self.path.exists() else []
+        write_json(self._note, {"lists": [fingerprint(file), *before]})
+        move(file, self.path)
+        return rows
+
+
+def _joined_parquet(parts: Iterable[pd.DataFrame], file: Path) -> int:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows, schema = 0, None
+    with file.open("wb") as handle:
+        for frame in parts:
+            batch = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+            if schema is None:
+                schema = batch.schema.remove_metadata()
+                writer = parquet.ParquetWriter(handle, schema)
+            writer.write_table(batch.cast(schema))
+            rows += len(frame)
+        writer.close()
+    return rows
+
+
+def _csv(parts: Iterable[pd.DataFrame], file: Path) -> int:
+    rows = 0
+    with file.open("w", encoding="utf-8", newline="") as handle:
+        for frame in parts:
+            frame.to_csv(handle, index=False, header=rows == 0)
+            rows += len(frame)
+    return rows
+
+
+class _Table:
+    """A table of a database; it is filled under another name and renamed at the end."""
+
+    def __init__(self, url: str, table: str | None) -> None:
+        if not table or not table.replace("_", "").isalnum():
+            raise ConfigError(
+                f"A database needs the name of a table, of letters and digits; got {table!r}. "
+                "Give --table lists."
+            )
+        parts = split_url(url)
+        self.name, self._url, self._table = f"{shown_url(parts)} {table}", url, table
+        place = Path(parts.netloc + parts.path) if parts.scheme in ("duckdb", "sqlite") else Path()
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:12]
+        self.folder = place.parent / f".{table}-{digest}.parts"
+
+    def check(self) -> None:
+        connection = connect_for_writing(self._url)
+        found = connection.list_tables()
+        columns = list(connection.table(self._table).columns) if self._table in found else _COLUMNS
+        connection.disconnect()
+        if columns != _COLUMNS:
+            raise ArtifactError(
+                f"Table {self._table!r} must be new, or hold lists; it has the columns {columns}. "
+                "Choose another name with --table."
+            )
+
+    def write(self, parts: _Parts) -> int:
+        connection, filling = connect_for_writing(self._url), f"{self._table}_filling"
+        rows = 0
+        try:
+            connection.drop_table(filling, force=True)
+            for frame in parts:
+                if rows == 0:
+                    connection.create_table(filling, frame)
+                else:
+                    connection.insert(filling, frame)
+                rows += len(frame)
+            self.check()
+            for statement in (
+                "BEGIN",
+                f'DROP TABLE IF EXISTS "{self._table}"',
+                f'ALTER TABLE "{filling}" RENAME TO "{self._table}"',
+                "COMMIT",
+            ):
+                connection.raw_sql(statement)
+        finally:
+            connection.disconnect()
+        return rows
+
+
+_COLUMNS = ["user_id", "rank", "item_id", "title", "probability", "rung", "score"]
+
+
+def _target(output: Path | str, table: str | None) -> _File | _Table:
+    if "://" in str(output) and is_engine(output):
+        return _Table(str(output), table)
+    path = Path(output)
+    if path.suffix not in (".parquet", ".csv"):
+        raise ConfigError(
+            f"The output must end in .parquet or .csv, or be the URL of a database; got "
+            f"{str(output)!r}. Try lists.parquet."
+        )
+    return _File(path)

@@ -1,0 +1,238 @@
+"""Everybody's lists: the same as one by one, whole after any number of kills, never over a file
+of others.
+"""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys_lib.artifacts import write_atomic
+from recsys_lib.bundle import Bundle
+from recsys_lib.dataset import Dataset
+from recsys_lib.errors import ArtifactError, ConfigError, DataError
+from recsys_lib.models import EASE
+from recsys_lib.serving.batch import read_ids, score_partition, write_lists
+
+N_USERS, N_ITEMS = 70, 30
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(1)
+    users, items = (rng.random((N_USERS, N_ITEMS)) < 0.3).nonzero()
+    frame = pd.DataFrame({"user_id": [f"u{one}" for one in users], "item_id": items})
+    catalog = pd.DataFrame({"track": np.arange(N_ITEMS) % 3}, index=range(N_ITEMS))
+    dataset = Dataset.from_frame(frame, value=None, items=catalog)
+    folder = tmp_path_factory.mktemp("lists") / "bundle"
+    Bundle(model=EASE(l2=5.0).fit(dataset.user_items), dataset=dataset).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wanted(folder: Path) -> pd.DataFrame:
+    bundle = Bundle.load(folder)
+    parts = [
+        bundle.recommend(user, k=5).drop(columns="because").assign(user_id=user)
+        for user in bundle.dataset.user_ids
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def read(output: Path, table: str = "lists") -> pd.DataFrame:
+    import ibis
+
+    if output.suffix == ".parquet":
+        return pd.read_parquet(output)
+    if output.suffix == ".csv":
+        return pd.read_csv(output)
+    connect = ibis.duckdb.connect if output.suffix == ".duckdb" else ibis.sqlite.connect
+    connection = connect(output)
+    found = connection.table(table).execute()
+    connection.disconnect()
+    return found
+
+
+def same(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
+    assert found.columns[0] == "user_id"
+    found = found.sort_values(["user_id", "rank"], ignore_index=True)
+    wanted = wanted.sort_values(["user_id", "rank"], ignore_index=True)[
+        [column for column in found if column in wanted]
+    ]
+    pd.testing.assert_frame_equal(
+        found[wanted.columns].astype({"title": str}), wanted, check_dtype=False, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["lists.parquet", "lists.csv", "lists.duckdb", "lists.sqlite"])
+def test_everybody_is_in_the_output_with_the_list_of_one_alone(
+    folder: Path, wanted: pd.DataFrame, tmp_path: Path, name: str
+) -> None:
+    output, place = tmp_path / name, {}
+    url: Any = output
+    if output.suffix in (".duckdb", ".sqlite"):
+        url, place = f"{output.suffix[1:]}:///{output}", {"table": "lists"}
+    for _ in range(2):  # what was written before is replaced
+        assert write_lists(folder, url, k=5, part=16, **place) == len(wanted)
+        same(read(output), wanted)
+    left = {path.name for path in tmp_path.iterdir()} - {name, f".{name}.json"}
+    assert not left
+    write_lists(folder, url, k=3, users=["u3", "u1", "u3"], where={"track": 1}, **place)
+    found = read(output)
+    assert found["user_id"].unique().tolist() == ["u3", "u1"]
+    alone = Bundle.load(folder).recommend("u3", k=3, where={"track": 1})
+    assert found[found["user_id"] == "u3"]["item_id"].tolist() == alone["item_id"].tolist()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forked")
+@pytest.mark.parametrize(("name", "kills"), [("lists.parquet", 10), ("lists.duckdb", 5)])
+def test_kills_lose_and_double_nothing(
+    folder: Path, wanted: pd.DataFrame, tmp_path: Path, name: str, kills: int
+) -> None:
+    output = tmp_path / name
+    url, place = (f"duckdb:///{output}", {"table": "lists"}) if ".duck" in name else (output, {})
+    options: dict[str, Any] = {"k": 5, "part": 4, **place}
+    begun = time.perf_counter()
+    write_lists(folder, url, **options)
+    whole = time.perf_counter() - begun
+    read(output).to_parquet(tmp_path / "old.parquet")
+    context, rng, killed = multiprocessing.get_context("fork"), np.random.default_rng(7), 0
+    for kill in range(kills):
+        # Another length now and then: what was begun for another question is of no use.
+        asked = {**options, "k": 4 if kill == 3 else 5}
+        life = context.Process(target=write_lists, args=(folder, url), kwargs=asked)
+        life.start()
+        life.join(rng.uniform(0.1, 1.0) * whole)
+        if life.is_alive():
+            os.kill(life.pid, signal.SIGKILL)
+            killed += 1
+        life.join()
+        rows = read(output).groupby("user_id").size()
+        assert rows.index.nunique() == N_USERS  # the old lists, or the new ones: always whole ones
+        assert rows.nunique() == 1
+    assert killed >= kills / 3
+    assert write_lists(folder, url, **options) == len(wanted)
+    same(read(output), wanted)
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_a_run_goes_on_after_the_last_part(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: list[int] = []
+    many = Bundle.recommend_many
+
+    def counted(self: Bundle, people: Any, **asked: Any) -> pd.DataFrame:
+        answered.append(len(people))
+        if sum(answered) > 40:
+            raise KeyboardInterrupt
+        return many(self, people, **asked)
+
+    monkeypatch.setattr(Bundle, "recommend_many", counted)
+    with pytest.raises(KeyboardInterrupt):
+        write_lists(folder, tmp_path / "lists.csv", k=5, part=16)
+    assert not (tmp_path / "lists.csv").exists()
+    answered.clear()
+    write_lists(folder, tmp_path / "lists.csv", k=5, part=16)
+    assert sum(answered) == 1 + N_USERS - 2 * 16
+
+
+def test_files_and_tables_of_others_stay(folder: Path, tmp_path: Path) -> None:
+    import ibis
+
+    mine = tmp_path / "mine.csv"
+    mine.write_text("a,b\n1,2\n")
+    with pytest.raises(ArtifactError, match="must be new, or written by recsys_lib"):
+        write_lists(folder, mine)
+    assert mine.read_text() == "a,b\n1,2\n"
+    write_lists(folder, tmp_path / "lists.csv", k=1)
+    with (tmp_path / "lists.csv").open("a") as handle:
+        handle.write("edited\n")
+    with pytest.raises(ArtifactError, match="must be new"):
+        write_lists(folder, tmp_path / "lists.csv", k=1)
+    database = ibis.duckdb.connect(tmp_path / "mine.duckdb")
+    database.create_table("people", pd.DataFrame({"name": ["ann"]}))
+    database.disconnect()
+    with pytest.raises(ArtifactError, match="must be new, or hold lists; it has .*'name'"):
+        write_lists(folder, f"duckdb:///{tmp_path}/mine.duckdb", table="people")
+    assert read(tmp_path / "mine.duckdb", "people")["name"].tolist() == ["ann"]
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "error", "said"),
+    [
+        ("lists.txt", {}, ConfigError, "must end in .parquet or .csv, or be the URL"),
+        ("mysql://host/db", {"table": "x"}, ConfigError, "DuckDB, SQLite or PostgreSQL; got 'mys"),
+        ("duckdb:///x.db", {}, ConfigError, "needs the name of a table"),
+        ("duckdb:///x.db", {"table": "a; drop"}, ConfigError, "of letters and digits"),
+        ("lists.csv", {"users": ["u1", "v"]}, DataError, "The user must be one of the 70 known"),
+        ("lists.csv", {"where": {"trak": 1}}, DataError, "Near: 'track'"),
+        ("lists.csv", {"limits_per": {}}, DataError, "Did you mean 'limit_per'"),
+        ("lists.csv", {"k": 0}, ValueError, "`k` must be >= 1"),
+    ],
+)
+def test_wrong_input_is_a_sentence_and_leaves_nothing_behind(
+    folder: Path, tmp_path: Path, output: str, options: Any, error: Any, said: str, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=said):
+        write_lists(folder, output, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ids_are_read_from_lines_csv_and_parquet(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("u1\n\n u2 \n")
+    (tmp_path / "b.csv").write_text("n,user_id\n1,u1\n2,u2\n")
+    with write_atomic(tmp_path / "c.parquet") as part:
+        pd.DataFrame({"user_id": ["u1", "u2"]}).to_parquet(part)
+    for name in ("a.txt", "b.csv", "c.parquet"):
+        assert read_ids(tmp_path / name) == ["u1", "u2"]
+    (tmp_path / "d.txt").write_text("\n")
+    (tmp_path / "e.txt").write_bytes(b"\xff\xfe\xff")
+    pd.DataFrame({"user": ["u1"]}).to_parquet(tmp_path / "f.parquet")
+    for name, said in (("d.txt", "is empty"), ("e.txt", "a list of"), ("f.parquet", "a column")):
+        with pytest.raises(DataError, match=said):
+            read_ids(tmp_path / name)
+    with pytest.raises(DataError, match="must be a list of user ids; .*No such file"):
+        read_ids(tmp_path / "g.txt")
+
+
+DASK = """
+import sys, pandas as pd, dask.dataframe as dd
+from dask.distributed import Client, LocalCluster
+from recsys_lib.serving.batch import score_partition
+
+if __name__ == "__main__":
+    folder, output = sys.argv[1:]
+    people = pd.DataFrame({"user_id": [f"u{one}" for one in range(70)]})
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with Client(cluster):
+            meta = score_partition(people[:1], folder, k=5)[:0]
+            parts = dd.from_pandas(people, npartitions=5)
+            lists = parts.map_partitions(score_partition, folder, k=5, meta=meta).compute()
+    lists.to_parquet(output)
+"""
+
+
+def test_a_dask_cluster_of_two_processes_gives_the_same_lists(
+    folder: Path, wanted: pd.DataFrame, tmp_path: Path
+) -> None:
+    script = tmp_path / "lists.py"
+    script.write_text(DASK)
+    command = [sys.executable, script, folder, tmp_path / "lists.parquet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    same(pd.read_parquet(tmp_path / "lists.parquet"), wanted)
+
+
+def test_a_partition_needs_the_column(folder: Path) -> None:
+    with pytest.raises(DataError, match="must have the column 'user_id'; it has"):
+        score_partition(pd.DataFrame({"user": ["u1"]}), folder)
