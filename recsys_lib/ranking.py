@@ -1,5 +1,7 @@
 """Ranked lists: one rule for ties, masks and short lists, for every model."""
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,16 @@ from recsys_lib.checks import check_integer
 from recsys_lib.seeding import rng_from
 
 __all__ = ["TopK", "top_k"]
+
+# Which items: a slice, or positions. And the scores of all rows for these items.
+Items = slice | NDArray[np.integer]
+Block = Callable[[Items], NDArray[np.float32]]
+
+# Scores held at once: they stay in the cache between being computed and being compared.
+_TILE = 2**19
+_LEAST_WIDTH = 1024
+# Items of the first block whose best say what cannot win.
+_FIRST = 256
 
 
 class TopK(NamedTuple):
@@ -139,66 +151,171 @@ def top_k(
     >>> top.items, top.scores
     (array([[ 1,  0, -1]], dtype=int32), array([[ 0.9,  0.1, -inf]], dtype=float32))
     """
-    check_integer("k", k, minimum=1)
-    values = _candidates(scores, exclude)
-    n_items = values.shape[1]
-    width = min(k, n_items)
-    priority = rng_from(seed, "ties").permutation(n_items)
-    items = _select(values, width, priority)
-    # Sorting by priority first and then stably by score makes the permutation the tie-break.
-    items = np.take_along_axis(items, np.argsort(priority[items], axis=1), axis=1)
-    best = np.take_along_axis(values, items, axis=1)
-    rank = np.argsort(-best, axis=1, kind="stable")
-    best = np.take_along_axis(best, rank, axis=1)
-    items = np.take_along_axis(items, rank, axis=1).astype(np.int32)
-    items[np.isneginf(best)] = -1
-    if width < k:
-        pad = ((0, 0), (0, k - width))
-        items = np.pad(items, pad, constant_values=-1)
-        best = np.pad(best, pad, constant_values=-np.inf)
-    return TopK(items.astype(np.int32, copy=False), best)
-
-
-def _candidates(
-    scores: NDArray[np.float32], exclude: sparse.csr_array | None
-) -> NDArray[np.float32]:
     values = np.asarray(scores, dtype=np.float32)
     if values.ndim != 2:
         raise ValueError(f"`scores` must have shape (n_rows, n_items); got {values.shape}.")
+    return top_k_of(blocks_of(values), values.shape, k, exclude=exclude, seed=seed)
+
+
+def blocks_of(scores: NDArray[np.float32]) -> Block:
+    """Return what copies blocks of items out of scores that are there already."""
+    return lambda items: np.array(scores[:, items])
+
+
+def top_k_of(
+    block: Block,
+    shape: tuple[int, int],
+    k: int,
+    *,
+    exclude: sparse.csr_array | None = None,
+    seed: int = 0,
+) -> TopK:
+    """Return the lists of `top_k` for scores that are computed block by block of items.
+
+    Parameters
+    ----------
+    block : callable
+        Returns for a slice of items the scores of all rows, (n_rows, n_block) float32, in memory
+        of their own.
+    shape : (n_rows, n_items)
+    k, exclude, seed
+        As in `top_k`.
+
+    Returns
+    -------
+    TopK
+
+    Notes
+    -----
+    About a million scores are held at a time, whatever the number of items. Of a block only what
+    can win is sorted: scores that reach the last place of the list so far. For items in no order of
+    quality that is k log(n_items / k) for each row.
+    """
+    check_integer("k", k, minimum=1)
+    n_rows, n_items = shape
+    if exclude is not None and exclude.shape != tuple(shape):
+        raise ValueError(
+            f"`exclude` must have the shape of `scores`, {tuple(shape)}; got {exclude.shape}."
+        )
+    hidden = None if exclude is None else _by_column(sparse.csr_array(exclude))
+    best = _Best(n_rows, k, *_tie_order(seed, n_items))
+    width = max(_TILE // max(n_rows, 1), _LEAST_WIDTH)
+    for start in range(0, n_items if n_rows else 0, width):
+        part = slice(start, min(start + width, n_items))
+        values = _checked(block(part))
+        if hidden is not None:
+            among = slice(*np.searchsorted(hidden[1], (part.start, part.stop)))
+            values[hidden[0][among], hidden[1][among] - start] = -np.inf
+        best.take(values, part)
+    return best.ranked()
+
+
+class _Best:
+    """The best of each row so far, as keys: the score and the order among ties in one number.
+
+    Parameters
+    ----------
+    n_rows, k : int
+    order : ndarray of shape (n_items,), int64
+        Of equal scores the item with the largest number comes first.
+    items : ndarray of shape (n_items,), int32
+        The item with each number.
+    """
+
+    def __init__(
+        self, n_rows: int, k: int, order: NDArray[np.int64], items: NDArray[np.int32]
+    ) -> None:
+        self.keys = np.zeros((n_rows, k), dtype=np.uint64)  # 0: no item
+        self.cut = np.full((n_rows, 1), np.finfo(np.float32).min, dtype=np.float32)
+        self.order, self.items, self.begun = order, items, False
+        self.rows: list[NDArray[np.intp]] = []
+        self.waiting: list[NDArray[np.uint64]] = []
+
+    def take(self, values: NDArray[np.float32], part: slice) -> None:
+        """Look at the scores of one more block of items."""
+        n_rows, k = self.keys.shape
+        width = values.shape[1]
+        cut = self.cut
+        if not self.begun:  # the best of the first few say what cannot win
+            first = min(width, max(_FIRST, 4 * k))
+            at = max(first - k, 0)
+            cut = np.maximum(cut, np.partition(values[:, :first], at, axis=1)[:, at, None])
+        cut = cut if self.begun or width >= k else self.cut
+        row, column = np.divmod(np.flatnonzero(values >= cut), width)
+        self.rows.append(row)
+        self.waiting.append(_keys(values[row, column], self.order[part][column]))
+        if not self.begun or sum(map(len, self.rows)) > n_rows * k:
+            self._merge()
+            self.begun = True
+
+    def _merge(self) -> None:
+        row, key = np.concatenate(self.rows), np.concatenate(self.waiting)
+        self.rows, self.waiting = [], []
+        counts = np.bincount(row, minlength=len(self.keys))
+        touched = np.flatnonzero(counts)
+        if not len(touched):
+            return
+        order = np.argsort(row.astype(np.uint16) if len(counts) < 2**16 else row, kind="stable")
+        row, key = row[order], key[order]
+        k, width = self.keys.shape[1], int(counts.max())
+        table = np.zeros((len(touched), k + width), dtype=np.uint64)
+        table[:, :k] = self.keys[touched]
+        place = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
+        table[np.searchsorted(touched, row), k + place] = key
+        kept = np.partition(table, width, axis=1)[:, width:]
+        self.keys[touched] = kept
+        least = kept.min(axis=1)
+        self.cut[touched[least > 0], 0] = _scores(least[least > 0])
+
+    def ranked(self) -> TopK:
+        """Return the lists."""
+        if self.rows:
+            self._merge()
+        keys = np.sort(self.keys, axis=1)[:, ::-1]
+        items = np.full(keys.shape, -1, dtype=np.int32)
+        scores = np.full(keys.shape, -np.inf, dtype=np.float32)
+        there = keys > 0
+        items[there] = self.items[(keys[there] & np.uint64(2**32 - 1)).astype(np.int64)]
+        scores[there] = _scores(keys[there])
+        return TopK(items, scores)
+
+
+def _keys(scores: NDArray[np.float32], order: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """One number for each score, larger for a larger score, then for a larger `order`."""
+    bits = (scores + np.float32(0)).view(np.uint32)  # -0 is 0
+    upward = np.where(bits >> 31, ~bits, bits | np.uint32(2**31))
+    return upward.astype(np.uint64) << np.uint64(32) | order.astype(np.uint64)
+
+
+def _scores(keys: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """The scores in `_keys`."""
+    upward = (keys >> np.uint64(32)).astype(np.uint32)
+    bits = np.where(upward >> 31, upward & np.uint32(2**31 - 1), ~upward)
+    return bits.view(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _tie_order(seed: int, n_items: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """A number for each item, of equal scores the largest is listed first; and the item of each."""
+    order = n_items - 1 - rng_from(seed, "ties").permutation(n_items)
+    items = np.empty(n_items, dtype=np.int32)
+    items[order] = np.arange(n_items, dtype=np.int32)
+    order.setflags(write=False)
+    return order, items
+
+
+def _by_column(x: sparse.csr_array) -> tuple[NDArray[np.intp], NDArray[np.integer]]:
+    """Rows and columns of the entries, by column."""
+    order = np.argsort(x.indices, kind="stable")
+    return entry_rows(x)[order], x.indices[order]
+
+
+def _checked(values: NDArray[np.float32]) -> NDArray[np.float32]:
     # max() propagates NaN without the boolean matrix that isnan() would make.
     if np.isnan(values.max(initial=-np.inf)):
         row = int(np.flatnonzero(np.isnan(values).any(axis=1))[0])
         raise ValueError(f"`scores` must not be NaN; row {row} holds NaN. The model has diverged.")
-    if exclude is None:
-        return values
-    if exclude.shape != values.shape:
-        raise ValueError(
-            f"`exclude` must have the shape of `scores`, {values.shape}; got {exclude.shape}."
-        )
-    return mask_seen(values.copy(), sparse.csr_array(exclude))
-
-
-def _select(
-    values: NDArray[np.float32], width: int, priority: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """The `width` largest of each row in any order; ties at the cut go to the lowest priority."""
-    n_rows, n_items = values.shape
-    if width == n_items:
-        return np.broadcast_to(np.arange(n_items), values.shape)
-    # partition with a threshold is several times faster here than argpartition, which NumPy does
-    # not vectorise for 32-bit floats, and which would settle ties at the cut arbitrarily.
-    cut = np.partition(values, n_items - width, axis=1)[:, n_items - width, None]
-    chosen = values >= cut
-    tied = np.flatnonzero(np.count_nonzero(chosen, axis=1) > width)
-    if len(tied):
-        order = np.argsort(priority)
-        level = (values[tied] == cut[tied])[:, order]
-        room = width - np.count_nonzero(values[tied] > cut[tied], axis=1, keepdims=True)
-        surplus = level & (np.cumsum(level, axis=1, dtype=np.int32) > room)
-        dropped = np.empty_like(surplus)
-        dropped[:, order] = surplus
-        chosen[tied] &= ~dropped
-    return np.nonzero(chosen)[1].reshape(n_rows, width)
+    return values
 
 
 def negative_log_likelihood(
@@ -257,13 +374,14 @@ def tie_share(
     >>> tie_share(np.array([[1, 1, 0], [2, 1, 0]], dtype="float32"), 1)
     0.5
     """
-    check_integer("k", k, minimum=1)
-    values = _candidates(scores, exclude)
-    if k >= values.shape[1] or not len(values):
-        return 0.0
-    descending = -np.partition(-values, (k - 1, k), axis=1)
-    at_cut, below = descending[:, k - 1], descending[:, k]
-    return float(np.mean((at_cut == below) & ~np.isneginf(at_cut)))
+    # One place more than is listed shows whether the last place was won or drawn.
+    best = top_k(scores, k + 1, exclude=exclude).scores
+    return float(ties_at(best, k).mean()) if len(best) else 0.0
+
+
+def ties_at(best: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
+    """Return whether the list of `k` is cut through a group of equal scores, given a longer one."""
+    return (best[:, k - 1] == best[:, k]) & ~np.isneginf(best[:, k])
 
 
 def ndcg(hit: NDArray[np.bool_], n_targets: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
+from recsys_lib import ranking
 from recsys_lib.ranking import negative_log_likelihood, tie_share, top_k
+from recsys_lib.seeding import rng_from
 
 # Few distinct values, so that ties are common.
 SCORES = arrays(
@@ -29,6 +31,52 @@ def test_lists_are_the_best_scores_in_order(scores: np.ndarray, k: int) -> None:
         np.testing.assert_array_equal(scores[row][top.items[row][listed]], finite)
         assert np.isneginf(top.scores[row][~listed]).all()
         assert len(set(top.items[row][listed])) == listed.sum()
+
+
+def sorted_whole(scores: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Lists by sorting everything: by score, then by the permutation of the seed."""
+    order = rng_from(seed, "ties").permutation(scores.shape[1])
+    items = np.full((len(scores), k), -1)
+    for row, values in enumerate(scores):
+        ranked = [i for i in np.lexsort((order, -values)) if values[i] > -np.inf][:k]
+        items[row, : len(ranked)] = ranked
+    return items
+
+
+@given(
+    scores=SCORES,
+    k=st.integers(1, 15),
+    seed=st.integers(0, 3),
+    width=st.sampled_from([1, 2, 5, 99]),
+)
+def test_blocks_of_any_width_give_what_sorting_everything_gives(
+    scores: np.ndarray, k: int, seed: int, width: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ranking, "_TILE", 1)
+        patched.setattr(ranking, "_LEAST_WIDTH", width)
+        top = top_k(scores, k, seed=seed)
+    np.testing.assert_array_equal(top.items, sorted_whole(scores, k, seed))
+
+
+@pytest.mark.parametrize("kind", ["distinct", "rounded", "zeros", "mostly hidden"])
+def test_long_rows_are_ranked_as_by_sorting_everything(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=(7, 9000)).astype(np.float32)
+    if kind == "rounded":
+        scores = scores.round(1)
+    if kind in ("zeros", "mostly hidden"):
+        rest = 0.0 if kind == "zeros" else -np.inf
+        scores[rng.random(scores.shape) > 0.005] = rest
+    hidden = sparse.random_array(scores.shape, density=0.05, rng=rng).tocsr()
+    shown = scores.copy()
+    shown[hidden.nonzero()] = -np.inf
+    for k in (1, 10, 120):
+        top = top_k(scores, k, exclude=hidden, seed=4)
+        np.testing.assert_array_equal(top.items, sorted_whole(shown, k, 4))
+        there = top.items >= 0
+        expected = np.take_along_axis(shown, np.maximum(top.items, 0), axis=1)
+        np.testing.assert_array_equal(top.scores, np.where(there, expected, -np.inf))
 
 
 @given(scores=SCORES, k=st.integers(1, 15), seed=st.integers(0, 3))

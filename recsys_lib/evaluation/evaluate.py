@@ -14,8 +14,9 @@ from recsys_lib.checks import check_integer, check_rating_scale
 from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.evaluation.metrics import Metric, View, parse_metrics
 from recsys_lib.evaluation.report import Report
+from recsys_lib.models.base import each_batch
 from recsys_lib.progress import track
-from recsys_lib.ranking import top_k
+from recsys_lib.ranking import Block, blocks_of, entry_rows, ties_at, top_k_of
 
 
 def evaluate(
@@ -76,8 +77,9 @@ def evaluate(
     Notes
     -----
     The whole catalog is ranked, never a sample of it, with what the user has already used set
-    to -inf. Memory is that of one batch of scores, about 4 x ``batch_size`` x n_items x 4 bytes,
-    plus the lists (4 k bytes per user, less than the fold itself).
+    to -inf. Models with factors or sparse weights are scored block by block of items, others hold
+    one batch of scores, at most half a gigabyte; plus the lists (4 k bytes per user, less than the
+    fold itself).
 
     References
     ----------
@@ -219,23 +221,35 @@ def score_batches(
     (slice(0, 1, None), array([[0., 0.]], dtype=float32))
     """
     check_integer("batch_size", batch_size, minimum=1)
+    for start in range(0, fold.n_rows, batch_size):
+        rows = slice(start, min(start + batch_size, fold.n_rows))
+        yield rows, _scores(model, fold, rows)
+
+
+def _scores(model: Any, fold: Fold, rows: slice) -> NDArray[np.float32]:
     knows_users = hasattr(model, "score_users")
     if not knows_users and not hasattr(model, "score"):
         raise TypeError(
             f"`model` must have score(user_items); {type(model).__name__} has not. "
             "Give it one that returns an array of shape (n_rows, n_items)."
         )
-    for start in range(0, fold.n_rows, batch_size):
-        rows = slice(start, min(start + batch_size, fold.n_rows))
-        fold_in = fold.fold_in[rows]
-        raw = model.score_users(fold.users[rows], fold_in) if knows_users else model.score(fold_in)
-        scores = np.asarray(raw, dtype=np.float32)
-        if scores.shape != fold_in.shape:
-            raise ValueError(
-                f"Scores must have the shape of the rows scored, {fold_in.shape}; "
-                f"{type(model).__name__} gave {scores.shape}."
-            )
-        yield rows, scores
+    fold_in = fold.fold_in[rows]
+    raw = model.score_users(fold.users[rows], fold_in) if knows_users else model.score(fold_in)
+    scores = np.asarray(raw, dtype=np.float32)
+    if scores.shape != fold_in.shape:
+        raise ValueError(
+            f"Scores must have the shape of the rows scored, {fold_in.shape}; "
+            f"{type(model).__name__} gave {scores.shape}."
+        )
+    return scores
+
+
+def _blocks(model: Any, fold: Fold, rows: slice) -> Block:
+    """Return what scores these rows of a fold block by block, where the model can."""
+    if hasattr(model, "score_blocks") and not hasattr(model, "score_users"):
+        found: Block = model.score_blocks(fold.fold_in[rows])
+        return found
+    return blocks_of(_scores(model, fold, rows))
 
 
 def count_items(item_counts: ArrayLike | None, fold: Fold) -> NDArray[np.int64]:
@@ -295,19 +309,22 @@ def _rank_fold(
     rated = any(metric.kind == "rating" for metric in asked)
     items = np.full((fold.n_rows, k_max), -1, dtype=np.int32)
     tied = {k: np.zeros(fold.n_rows, dtype=bool) for k in lengths}
-    predicted = [np.empty(0)]
+    predicted = {0: np.empty(0)}
+
+    def rank(rows: slice) -> None:
+        block, seen = _blocks(model, fold, rows), fold.fold_in[rows]
+        if rated:
+            wanted, scores = fold.targets[rows], block(slice(None))
+            predicted[rows.start] = scores[entry_rows(wanted), wanted.indices].astype(np.float64)
+            block = blocks_of(scores)
+        if lengths:
+            # One place more than is reported shows whether the last place was won or drawn.
+            top = top_k_of(block, seen.shape, k_max + 1, exclude=seen, seed=seed)
+            items[rows] = top.items[:, :k_max]
+            for k in lengths:
+                tied[k][rows] = ties_at(top.scores, k)
+        task.step(done=task.done + seen.shape[0])
+
     with track(f"evaluate {name}", fold.n_rows, "users") as task:
-        for rows, scores in score_batches(model, fold, batch_size):
-            if rated:
-                wanted = fold.targets[rows]
-                row = np.repeat(np.arange(wanted.shape[0]), np.diff(wanted.indptr))
-                predicted.append(scores[row, wanted.indices].astype(np.float64))
-            if lengths:
-                # One place more than is reported shows whether the last place was won or drawn.
-                top = top_k(scores, k_max + 1, exclude=fold.fold_in[rows], seed=seed)
-                items[rows] = top.items[:, :k_max]
-                for k in lengths:
-                    next_one = top.scores[:, k]
-                    tied[k][rows] = (top.scores[:, k - 1] == next_one) & ~np.isneginf(next_one)
-            task.step(done=rows.stop)
-    return _Ranked(items, tied, np.concatenate(predicted))
+        each_batch(model, rank, fold.fold_in.shape, batch_size)
+    return _Ranked(items, tied, np.concatenate([predicted[start] for start in sorted(predicted)]))

@@ -1,7 +1,7 @@
 """Weighted matrix factorization for interactions, on the `implicit` library."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
-from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
+from recsys_lib.models.baselines import blocks_of_factors, item_shares, users_per_item
+from recsys_lib.ranking import Block
 from recsys_lib.seeding import rng_from
 
 # The default penalty, in roots of the users of an item. On the validation users of four data sets,
@@ -69,6 +70,8 @@ class ALS(Recommender):
     array([[1]], dtype=int32)
     """
 
+    _in_threads: ClassVar[bool] = True
+
     latent_dim: int = 256
     alpha: float | None = None
     l2: float | None = None
@@ -113,13 +116,12 @@ class ALS(Recommender):
             dtype=np.float32,
         )
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _blocks(self, x: sparse.csr_array) -> Block:
         with _single_blas_thread():
             model = self._backend()
             model.item_factors = self.item_factors_
             users = model.recalculate_user(np.arange(x.shape[0]), _matrix(x))
-            scores = users @ self.item_factors_.T
-        return answer_empty_rows(scores, x, self.item_shares_)
+        return blocks_of_factors(users, self.item_factors_, x, self.item_shares_)
 
     def _restore(self, arrays: Arrays) -> None:
         super()._restore(arrays)

@@ -1,7 +1,8 @@
 """The contract of a model: hyper-parameters declared once, rows in, scores out."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -11,7 +12,9 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
+from recsys_lib._system import cores
 from recsys_lib.artifacts import (
     atomic_folder,
     read_arrays,
@@ -33,7 +36,7 @@ from recsys_lib.checks import (
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.progress import track
-from recsys_lib.ranking import TopK, top_k
+from recsys_lib.ranking import Block, Items, TopK, blocks_of, top_k_of
 
 __all__ = ["MODELS", "Recommender", "load", "model_class"]
 
@@ -102,6 +105,8 @@ RULES: Rules = {
     "focal_alpha": check_fraction,
     "hidden_dims": check_widths,
 }
+# Scores held at once by models that score all items: half a gigabyte.
+_ROOM = 2**27
 # The arrays of a CSR, as they are saved.
 _CSR = ("data", "indices", "indptr")
 
@@ -125,6 +130,8 @@ class Recommender(Shown):
     #: "rating": scores are in rating units, so a rating error has a meaning. "rank": order only.
     predicts: ClassVar[Literal["rating", "rank"]] = "rank"
 
+    #: Whether batches of rows may be scored by several threads at once.
+    _in_threads: ClassVar[bool] = False
     #: What a setting must be, by its name.
     _rules: ClassVar[Rules] = RULES
     #: Names that settings had before, each with the name of today; see `renamed`.
@@ -158,13 +165,18 @@ class Recommender(Shown):
         self.n_items_ = int(x.shape[1])
         return self
 
-    def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
-        """Score every item for each row.
+    def score(
+        self, user_items: sparse.csr_array, *, items: Items = slice(None)
+    ) -> NDArray[np.float32]:
+        """Score items for each row.
 
         Parameters
         ----------
         user_items : csr_array of shape (n_rows, n_items), float32
             What is known of each user; rows may be users never seen in `fit`, or empty.
+        items : slice or ndarray of int
+            Positions of the items to score; by default all. Models with factors or sparse weights
+            compute no others.
 
         Returns
         -------
@@ -180,7 +192,25 @@ class Recommender(Shown):
         """
         check_is_fitted(self, "n_items_")
         x = check_user_items(user_items, n_items=self.n_items_)
-        return np.asarray(self._score(x), dtype=np.float32)
+        if isinstance(items, slice) and items == slice(None):
+            return np.asarray(self._score(x), dtype=np.float32)
+        return self._blocks(x)(items)
+
+    def score_blocks(self, user_items: sparse.csr_array) -> Block:
+        """Return a function that scores items for these rows, block by block.
+
+        Parameters
+        ----------
+        user_items : csr_array of shape (n_rows, n_items), float32
+
+        Returns
+        -------
+        callable
+            Takes a slice or positions of items; returns (n_rows, n_block), float32, in memory of
+            its own. What does not depend on the block, such as factors of the rows, is done once.
+        """
+        check_is_fitted(self, "n_items_")
+        return self._blocks(check_user_items(user_items, n_items=self.n_items_))
 
     def recommend(
         self,
@@ -191,7 +221,7 @@ class Recommender(Shown):
         batch_size: int = 512,
         seed: int = 0,
     ) -> TopK:
-        """Rank the `k` best items for each row; only a batch of rows is ever dense.
+        """Rank the `k` best items for each row; only a block of rows and items is ever dense.
 
         Parameters
         ----------
@@ -211,15 +241,18 @@ class Recommender(Shown):
         TopK
             `items` int32 and `scores` float32, both of shape (n_rows, k).
         """
-        check_integer("batch_size", batch_size, minimum=1)
         check_is_fitted(self, "n_items_")
         x = check_user_items(user_items, n_items=self.n_items_)
         items = np.full((x.shape[0], k), -1, dtype=np.int32)
         scores = np.full((x.shape[0], k), -np.inf, dtype=np.float32)
-        for rows in _batches(x.shape[0], batch_size):
+
+        def rank(rows: slice) -> None:
             seen = x[rows]
-            top = top_k(self.score(seen), k, exclude=seen if exclude_seen else None, seed=seed)
-            items[rows], scores[rows] = top
+            items[rows], scores[rows] = top_k_of(
+                self._blocks(seen), seen.shape, k, exclude=seen if exclude_seen else None, seed=seed
+            )
+
+        each_batch(self, rank, x.shape, batch_size)
         return TopK(items, scores)
 
     def suited_to(self, user_items: sparse.csr_array) -> Self:
@@ -337,7 +370,11 @@ class Recommender(Shown):
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         """Score checked rows, densely."""
-        raise NotImplementedError
+        return self._blocks(x)(slice(None))
+
+    def _blocks(self, x: sparse.csr_array) -> Block:
+        """Return what scores checked rows on a block of items; by default all are scored first."""
+        return blocks_of(np.asarray(self._score(x), dtype=np.float32))
 
     def _arrays(self) -> Arrays:
         """Return what `_restore` needs, as arrays without objects."""
@@ -421,6 +458,23 @@ def check_rows(user_items: Any, validation: Fold | None) -> sparse.csr_array:
     return x
 
 
-def _batches(n_rows: int, batch_size: int) -> Iterator[slice]:
-    for start in range(0, n_rows, batch_size):
-        yield slice(start, min(start + batch_size, n_rows))
+def each_batch(
+    model: Any, work: Callable[[slice], None], shape: tuple[int, int], batch_size: int
+) -> None:
+    """Call `work` for each batch of rows of a matrix, on all cores where the model allows it.
+
+    A model that scores all items at once gets batches of half a gigabyte of scores at most.
+    """
+    check_integer("batch_size", batch_size, minimum=1)
+    n_rows, n_items = shape
+    if getattr(type(model), "_blocks", Recommender._blocks) is Recommender._blocks:
+        batch_size = max(1, min(batch_size, _ROOM // max(n_items, 1)))
+    batches = [
+        slice(start, min(start + batch_size, n_rows)) for start in range(0, n_rows, batch_size)
+    ]
+    if not getattr(model, "_in_threads", False) or len(batches) < 2:
+        for rows in batches:
+            work(rows)
+        return
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as threads:
+        list(threads.map(work, batches))

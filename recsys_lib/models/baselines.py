@@ -9,7 +9,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
-from recsys_lib.ranking import entry_rows
+from recsys_lib.ranking import Block, Items, entry_rows
 from recsys_lib.seeding import rng_from
 
 # The sweeps contract by about n / (n + damping) of the smaller side; 20 leave less than 1e-4.
@@ -219,9 +219,52 @@ def answer_empty_rows(
     ndarray of shape (n_rows, n_items), float32
         `scores` itself.
     """
-    said = np.bincount(entry_rows(x), weights=np.abs(x.data), minlength=x.shape[0])
-    scores[said == 0] = answer
+    scores[_empty(x)] = answer
     return scores
+
+
+def _empty(x: sparse.csr_array) -> NDArray[np.bool_]:
+    said = np.bincount(entry_rows(x), weights=np.abs(x.data), minlength=x.shape[0])
+    return np.asarray(said == 0)
+
+
+def blocks_of_factors(
+    rows: NDArray[np.float32],
+    factors: NDArray[np.float32],
+    x: sparse.csr_array,
+    answer: NDArray[np.float32],
+) -> Block:
+    """Return what scores by factors of rows and of items; empty rows as in `answer_empty_rows`.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_factors), float32
+    factors : ndarray of shape (n_items, n_factors), float32
+    x : csr_array of shape (n_rows, n_items)
+    answer : ndarray of shape (n_items,), float32
+    """
+    empty = _empty(x)
+
+    def block(items: Items) -> NDArray[np.float32]:
+        scores = rows @ factors[items].T
+        scores[empty] = answer[items]
+        return np.asarray(scores)
+
+    return block
+
+
+def blocks_of_weights(
+    x: sparse.csr_array, weights: sparse.csr_array, answer: NDArray[np.float32]
+) -> Block:
+    """Return what scores by sparse weights of items for items, multiplied sparse, as above."""
+    product, empty = (x @ weights).tocsc(), _empty(x)
+
+    def block(items: Items) -> NDArray[np.float32]:
+        scores = product[:, items].toarray()
+        scores[empty] = answer[items]
+        return np.asarray(scores)
+
+    return block
 
 
 @dataclass(kw_only=True)
@@ -257,8 +300,8 @@ class Popularity(Recommender):
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         self.item_shares_ = item_shares(x, damping=self.damping)
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
-        return np.tile(self.item_shares_, (x.shape[0], 1))
+    def _blocks(self, x: sparse.csr_array) -> Block:
+        return lambda items: np.tile(self.item_shares_[items], (x.shape[0], 1))
 
 
 @dataclass(kw_only=True)

@@ -316,6 +316,8 @@ def _quadratic_forms(rows: sparse.csr_array, kernel: Floats) -> Floats:
 class Penalized(Recommender):
     """What the regressions of this family share: the penalty, and popularity for empty rows."""
 
+    _in_threads: ClassVar[bool] = True
+
     l2: float | None = None
 
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)

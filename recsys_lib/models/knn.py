@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,14 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
-from recsys_lib.models.baselines import Biases, answer_empty_rows, fit_biases, item_shares
-from recsys_lib.ranking import entry_rows
+from recsys_lib.models.baselines import (
+    Biases,
+    answer_empty_rows,
+    blocks_of_weights,
+    fit_biases,
+    item_shares,
+)
+from recsys_lib.ranking import Block, blocks_of, entry_rows
 from recsys_lib.renamed import renamed
 
 # Dense similarities held at once, in numbers: 64 MB of float32.
@@ -23,6 +29,8 @@ _FEW = 0.05
 @dataclass(kw_only=True)
 class _NeighborRecommender(Recommender):
     """Base of both: votes on deviations from biases, or on interactions."""
+
+    _in_threads: ClassVar[bool] = True
 
     feedback: Literal["explicit", "implicit"] = "implicit"
     n_neighbors: int = 100
@@ -150,9 +158,11 @@ class ItemKNN(_NeighborRecommender):
             skip_self=True,
         ).T.tocsr()
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _blocks(self, x: sparse.csr_array) -> Block:
         near = self.similarities_
-        return self._voted(x, self._seen(x) @ near, pattern(x) @ near)
+        if self.biases_ is None:
+            return blocks_of_weights(x, near, self.item_shares_)
+        return blocks_of(self._voted(x, self._seen(x) @ near, pattern(x) @ near))
 
 
 @renamed(neighbours="n_neighbors")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.models.base import Recommender
+from recsys_lib.ranking import Block
 from recsys_lib.renamed import old_names
 
 __all__ = ["OnLikes", "likes_of", "on_likes"]
@@ -81,3 +82,7 @@ class OnLikes:
     def score(self, user_items: Any) -> NDArray[np.float32]:
         """Return the model's scores of rows of ratings, (n_rows, n_items) float32."""
         return self.model.score(likes_of(user_items, self.min_value))
+
+    def score_blocks(self, user_items: Any) -> Block:
+        """Return what scores blocks of items for rows of ratings; as of `Recommender`."""
+        return self.model.score_blocks(likes_of(user_items, self.min_value))

@@ -37,15 +37,15 @@ from threadpoolctl import threadpool_limits
 from recsys_lib._system import cores
 from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
-from recsys_lib.models.baselines import answer_empty_rows, item_shares
+from recsys_lib.models.baselines import blocks_of_weights, item_shares
 from recsys_lib.models.ease import Dropped, gram, mirror
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.progress import track
-from recsys_lib.ranking import entry_rows
+from recsys_lib.ranking import Block, entry_rows
 from recsys_lib.seeding import rng_from
 
 Floats = NDArray[np.float32]
-Items = NDArray[np.intp]
+Positions = NDArray[np.intp]
 
 # One group has an item for so many candidates: the more, the more of them are its own.
 _CANDIDATES_PER_ITEM = 16
@@ -62,7 +62,7 @@ _TASKS = 32
 class Solved(NamedTuple):
     """The weights of some items: for each its predictors, ascending, one item after the other."""
 
-    items: Items
+    items: Positions
     counts: NDArray[np.int64]
     predictors: NDArray[np.int32]
     weights: Floats
@@ -91,7 +91,7 @@ class Regressions:
     n_candidates: int
     shared: Floats | None = None
 
-    def solve(self, groups: list[Items]) -> list[Solved]:
+    def solve(self, groups: list[Positions]) -> list[Solved]:
         """Return the weights of the items of each group."""
         return [self._solve(group) for group in groups]
 
@@ -108,7 +108,7 @@ class Regressions:
         squares = np.bincount(self.rows.indices, self.rows.data**2, self.rows.shape[1])
         return np.sqrt(squares).astype(np.float32)
 
-    def _solve(self, group: Items) -> Solved:
+    def _solve(self, group: Positions) -> Solved:
         union = self._candidates(group)
         own = np.searchsorted(union, group)
         matrix = self._gram(union)
@@ -128,13 +128,13 @@ class Regressions:
         counts = np.bincount(item, minlength=len(group))
         return Solved(group, counts, union[place].astype(np.int32), weights[place, item])
 
-    def _gram(self, union: Items) -> Floats:
+    def _gram(self, union: Positions) -> Floats:
         if self.shared is not None:
             return self.shared[np.ix_(union, union)]
         part = self._columns[union]
         return np.asarray((part @ part.T.tocsr()).toarray())
 
-    def _candidates(self, group: Items) -> Items:
+    def _candidates(self, group: Positions) -> Positions:
         """Return a group with the items that are near many of its items, or very near to one."""
         n_items = self.rows.shape[1]
         if n_items <= self.n_candidates:
@@ -201,7 +201,7 @@ def _products(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     return np.einsum("ij,ij->j", left, right)
 
 
-def group_items(x: sparse.csr_array, size: int, seed: int) -> list[Items]:
+def group_items(x: sparse.csr_array, size: int, seed: int) -> list[Positions]:
     """Sort the used items into groups of at most `size` that are used by the same people.
 
     Parameters
@@ -232,7 +232,7 @@ def group_items(x: sparse.csr_array, size: int, seed: int) -> list[Items]:
     return list(_halves(used, (scale * (x.T @ places))[used], size))
 
 
-def _halves(items: Items, places: Floats, size: int) -> Iterator[Items]:
+def _halves(items: Positions, places: Floats, size: int) -> Iterator[Positions]:
     if len(items) <= size:
         yield np.sort(items)
         return
@@ -379,8 +379,8 @@ class SparseEASE(Dropped):
         )
         return work, n_items if wide == n_items else -(-wide // _CANDIDATES_PER_ITEM)
 
-    def _score(self, x: sparse.csr_array) -> Floats:
-        return answer_empty_rows((x @ self.weights_).toarray(), x, self.item_shares_)
+    def _blocks(self, x: sparse.csr_array) -> Block:
+        return blocks_of_weights(x, self.weights_, self.item_shares_)
 
 
 def _with_gram(work: Regressions) -> Regressions:
@@ -392,7 +392,7 @@ def _with_gram(work: Regressions) -> Regressions:
     return replace(work, shared=shared)
 
 
-def _solved_by(executor: Executor, work: Regressions, groups: list[Items]) -> Iterator[Solved]:
+def _solved_by(executor: Executor, work: Regressions, groups: list[Positions]) -> Iterator[Solved]:
     """Solve all groups, in any order; here those that a broken executor has left."""
     step = max(1, -(-len(groups) // _TASKS))
     tasks = [groups[start : start + step] for start in range(0, len(groups), step)]

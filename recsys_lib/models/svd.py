@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 from recsys_lib.checks import check_positive
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import RULES, Arrays, Recommender, Rules
-from recsys_lib.models.baselines import Biases, answer_empty_rows, fit_biases, item_shares
+from recsys_lib.models.baselines import Biases, blocks_of_factors, fit_biases, item_shares
+from recsys_lib.ranking import Block
 from recsys_lib.seeding import rng_from
 
 Floats = NDArray[np.float64]
@@ -239,6 +240,8 @@ class PureSVD(Recommender):
     array([[1]], dtype=int32)
     """
 
+    _in_threads: ClassVar[bool] = True
+
     latent_dim: int = 50
     seed: int = 0
 
@@ -256,6 +259,6 @@ class PureSVD(Recommender):
             right = linalg.svds(x.astype(np.float64), latent_dim, v0=start)[2]
         self.item_factors_ = np.ascontiguousarray(right.T, dtype=np.float32)
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
-        scores = np.asarray(x @ self.item_factors_) @ self.item_factors_.T
-        return answer_empty_rows(scores, x, self.item_shares_)
+    def _blocks(self, x: sparse.csr_array) -> Block:
+        rows = np.asarray(x @ self.item_factors_)
+        return blocks_of_factors(rows, self.item_factors_, x, self.item_shares_)

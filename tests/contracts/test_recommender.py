@@ -5,10 +5,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from recsys_lib import ranking
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import NotFittedError
 from recsys_lib.models import MODELS, load, model_class
 from recsys_lib.models.base import Recommender
+from recsys_lib.ranking import top_k
 
 # Settings that suit worlds of some dozens of rows; a model without an entry takes its defaults.
 NETWORK = {"latent_dim": 4, "batch_size": 10, "learning_rate": 0.01, "epochs": 40}
@@ -172,6 +174,16 @@ def test_one_row_at_a_time_scores_as_the_batch(name, fitted, rows):
     whole = fitted.recommend(rows, k=5)
     clear = np.abs(np.diff(whole.scores, axis=1)).min(axis=1) > 1e-4
     assert_array_equal(single.items[clear], whole.items[clear])
+
+
+def test_lists_and_scores_do_not_depend_on_the_block_of_items(name, fitted, rows, monkeypatch):
+    scores, whole = fitted.score(rows), fitted.recommend(rows, k=5)
+    for items in (slice(3, 9), np.array([17, 0, 4])):
+        assert_allclose(fitted.score(rows, items=items), scores[:, items], rtol=1e-5, atol=1e-6)
+    assert_array_equal(whole.items, top_k(scores, 5, exclude=rows).items)
+    monkeypatch.setattr(ranking, "_TILE", 1)
+    monkeypatch.setattr(ranking, "_LEAST_WIDTH", 4)
+    assert_array_equal(fitted.recommend(rows, k=5).items, whole.items)
 
 
 def test_relabeled_items_get_relabeled_scores(name, fitted, rows):
