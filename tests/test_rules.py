@@ -13,7 +13,7 @@ from recsys_lib.coldstart import Ladder
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.calibration import Calibrator
-from recsys_lib.models import ALS, EASE, KernelAE
+from recsys_lib.models import ALS, EASE, KernelAE, Popularity
 from recsys_lib.models.base import Recommender
 
 N_USERS, N_ITEMS = 60, 40
@@ -268,3 +268,59 @@ def test_nobody_gets_an_empty_table(bundle: Bundle) -> None:
     assert found.empty
     assert found.columns.tolist() == bundle.recommend_many(["u7"]).columns.tolist()
     assert found.attrs["left"] == []
+
+
+def test_similar_items_are_those_of_the_model_and_of_the_content_where_an_item_is_new(
+    bundle: Bundle,
+) -> None:
+    found = bundle.similar("i3", k=5)
+    weights = bundle.model.item_similarity([3])[0]
+    weights[[3, 36, 37, 38, 39]] = -np.inf  # itself, and what nobody has used
+    wanted = [f"i{item}" for item in np.argsort(-weights)[:5]]
+    assert found["item_id"].tolist() == wanted
+    assert set(found["by"]) == {"model"}
+    assert found["similarity"].is_monotonic_decreasing
+    assert found.columns.tolist() == ["rank", "item_id", "title", "similarity", "by"]
+    new = bundle.similar("i39", k=40)
+    assert set(new["by"]) == {"content"}
+    assert len(new) == N_ITEMS - 1
+    alike = bundle._answerer.content.likeness(39)
+    assert new["similarity"].tolist() == pytest.approx(sorted(np.delete(alike, 39))[::-1])
+    ruled = bundle.similar("i3", where={"track": "NET"}, k=40)
+    full = bundle.similar("i3", k=40)
+    kept = full["item_id"].isin(CATALOG.index[CATALOG["track"] == "NET"])
+    assert ruled["item_id"].tolist() == full[kept]["item_id"].tolist()
+    with pytest.raises(DataError, match="The item must be one of .* Near: 'i3'"):
+        bundle.similar("i3 ")
+    floor = dataclasses.replace(
+        bundle,
+        model=Popularity().fit(bundle.dataset.user_items),
+        dataset=dataclasses.replace(bundle.dataset, items=None),
+    )
+    assert set(floor.similar("i3")["by"]) == {"users"}
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("item", ["i3", "i38"])
+def test_the_audience_are_those_for_whom_the_item_stands_out(
+    bundle: Bundle, item: str, calibrated: bool
+) -> None:
+    calibrator = Calibrator(method="platt", arrays={"slope": np.ones(1), "intercept": np.ones(1)})
+    one = dataclasses.replace(bundle, calibrator=calibrator if calibrated else None)
+    rows = []
+    for user in PEOPLE.index:
+        full = one.recommend_many([user], k=N_ITEMS).set_index("item_id")
+        if item in full.index:
+            z = (full.loc[item, "score"] - full["score"].mean()) / full["score"].std(ddof=0)
+            rows.append((user, full.loc[item, "probability"], full.loc[item, "rung"], z))
+    wanted = pd.DataFrame(rows, columns=["user_id", "probability", "rung", "score"])
+    by = "score" if wanted["probability"].isna().any() else "probability"
+    assert (by == "probability") == (calibrated and item == "i3")
+    wanted = wanted.sort_values(by, ascending=False, kind="stable", ignore_index=True)[:9]
+    found = one.audience(item, k=9)
+    assert found["rank"].tolist() == list(range(1, 10))
+    assert found["user_id"].tolist() == wanted["user_id"].tolist()
+    pd.testing.assert_frame_equal(
+        found.drop(columns="rank"), wanted, check_dtype=False, rtol=1e-4, atol=1e-6
+    )
+    assert set(found["rung"]) <= {"item content"} if item == "i38" else True

@@ -24,11 +24,13 @@ from recsys_lib.bundle.rules import Plan, RuleReader, Rules, Where
 from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice, check_integer, check_is_fitted, check_number
 from recsys_lib.coldstart.content import unit_rows
+from recsys_lib.coldstart.handover import moments
 from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
+from recsys_lib.naming import find_id
 from recsys_lib.ranking import mask_seen, top_k
 from recsys_lib.renamed import renamed
 
@@ -263,14 +265,122 @@ class Bundle(Shown):
             own = {name: asked.pop(name) for name in [*asked] if name not in (*_PERSON, "k")}
             plan = Rules.of({**rules, **own}) if own else shared
             questions.append(self._question(asked, asked.pop("k", k), plan))
-        size = max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.dataset.n_items))
-        starts = range(0, max(len(questions), 1), size)
-        blocks = [self._answered(questions[at : at + size], because=because) for at in starts]
+        blocks = [self._answered(some, because=because) for some in self._blocks(questions)]
+        starts = np.cumsum([0, *(len(block.attrs["left"]) for block in blocks[:-1])])
         found = pd.concat(
             [block.set_axis(block.index + at) for at, block in zip(starts, blocks, strict=True)]
         )
         found.attrs["left"] = [left for block in blocks for left in block.attrs["left"]]
         return found.rename_axis("request")
+
+    def similar(self, item: Any, *, k: int = 10, **rules: Any) -> pd.DataFrame:
+        """List the items most like one.
+
+        Parameters
+        ----------
+        item : id
+        k : int
+            Length of the list, >= 1.
+        **rules
+            As of `recommend`.
+
+        Returns
+        -------
+        DataFrame
+            ``rank, item_id, title, similarity`` (from -1 to 1) and ``by``, what it rests on:
+            ``"model"``, the model's vectors or weights of items; ``"content"`` where nobody has
+            used the item; ``"users"``, the cosine of who used the items, where there is neither.
+
+        Raises
+        ------
+        DataError
+            If the item or something in the rules is unknown.
+
+        Notes
+        -----
+        New items have no place in a model: they are listed where content answers.
+        """
+        check_integer("k", k, minimum=1)
+        plan = self._rules.plan(Rules.of(rules))
+        position = find_id(self.dataset.item_ids, item, "item")
+        by, alike = self._related(position)
+        order = np.where(plan.allowed, alike, -np.inf)
+        order[position] = -np.inf
+        items = plan.pick(order, k, self._likeness)
+        return pd.DataFrame(
+            {
+                "rank": np.arange(1, len(items) + 1),
+                "item_id": self.dataset.item_ids.take(items),
+                "title": self._titles.take(items),
+                "similarity": alike[items],
+                "by": by,
+            }
+        )
+
+    def _related(self, item: int) -> tuple[str, NDArray[np.float32]]:
+        """Return what tells which items are like one, and how like they are; -inf for new ones."""
+        used = np.diff(self._columns.indptr) > 0
+        found = self.model.item_similarity([item]) if used[item] else None
+        if found is not None:
+            return "model", np.where(used, found[0], -np.inf).astype(np.float32)
+        content = self._answerer.content
+        if content is not None and content.spoken[item]:
+            return "content", content.likeness(item)
+        return "users", (self._columns @ self._columns[[item]].T).toarray().ravel()
+
+    def audience(self, item: Any, *, k: int = 10) -> pd.DataFrame:
+        """List the users most likely to like an item, also one that nobody has used yet.
+
+        Parameters
+        ----------
+        item : id
+        k : int
+            Length of the list, >= 1.
+
+        Returns
+        -------
+        DataFrame
+            ``rank, user_id, probability``, the ``rung`` that answered, and ``score``: by how many
+            standard deviations the item stands out among those that the user has not used. The list
+            is in the order of the probability, or where it is unknown of the score. Those who have
+            used the item are left out.
+
+        Raises
+        ------
+        DataError
+            If the item is unknown.
+
+        Notes
+        -----
+        Costs as much as the lists of all users; a block of them is in memory at a time.
+        """
+        check_integer("k", k, minimum=1)
+        position = find_id(self.dataset.item_ids, item, "item")
+        parts = []
+        for users in self._blocks(self.dataset.user_ids):
+            people = self._requests.people([Request(user=user) for user in users])
+            answers = self._answerer.answer(people)
+            rows = np.arange(len(users))
+            center, spread = moments(answers.score, people.used)
+            apart = answers.score[:, position] - center
+            part = {
+                "user_id": users,
+                "probability": answers.probability(rows, np.full(len(users), position)),
+                "rung": answers.rung(rows, np.full(len(users), position)),
+                "score": np.divide(apart, spread, out=np.zeros(len(users)), where=spread > 0),
+            }
+            used = people.used[:, [position]].toarray().ravel() != 0
+            parts.append(pd.DataFrame(part)[~used])
+        found = pd.concat(parts)
+        by = ["score"] if found["probability"].isna().any() else ["probability", "score"]
+        found = found.sort_values(by, ascending=False, kind="stable", ignore_index=True)[:k]
+        found.insert(0, "rank", np.arange(1, len(found) + 1))
+        return found
+
+    def _blocks(self, people: Sequence[Any]) -> list[Any]:
+        """Cut people into blocks whose scores fit the memory meant for them."""
+        size = max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.dataset.n_items))
+        return [people[at : at + size] for at in range(0, max(len(people), 1), size)]
 
     def _question(self, asked: Mapping[str, Any], k: int, rules: Rules | Plan) -> _Question:
         check_integer("k", k, minimum=1)
@@ -324,8 +434,11 @@ class Bundle(Shown):
         ]
 
     def _likeness(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Return how alike items are, by content, or by who used them where there is none."""
+        """Return how alike items are: by content, else by the model, else by who used them."""
         content = self._answerer.content
+        found = None if content is not None else self.model.item_similarity(items.tolist())
+        if found is not None:
+            return found[:, items]
         vectors = self._columns[items] if content is None else content.features[items]
         return np.asarray((vectors @ vectors.T).toarray())
 

@@ -200,7 +200,7 @@ def mix_scores(
     """
     mixed = np.zeros(scores.shape)
     for values, shares in ((scores, weights), (rates, 1 - weights)):
-        center, spread = _moments(values, used)
+        center, spread = moments(values, used)
         factor = np.divide(shares, spread, out=np.zeros(len(shares)), where=spread > 0)
         part = values - center[:, None]
         part *= factor[:, None]
@@ -208,7 +208,7 @@ def mix_scores(
     return mixed.astype(np.float32)
 
 
-def _moments(
+def moments(
     values: NDArray[np.floating[Any]], used: sparse.csr_array
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation over the items that each row of `used` leaves.

@@ -255,6 +255,39 @@ class Recommender(Shown):
         each_batch(self, rank, x.shape, batch_size)
         return TopK(items, scores)
 
+    def item_similarity(self, items: Sequence[int]) -> NDArray[np.float32] | None:
+        """Return how alike items are by what the model has learned of them.
+
+        Parameters
+        ----------
+        items : sequence of int
+            Positions.
+
+        Returns
+        -------
+        ndarray of shape (len(items), n_items), float32, or None
+            In [-1, 1], 1 for an item and itself: cosines of the model's item vectors, or what its
+            weights say. 0 for items that nobody used. None from a model that does not relate items.
+
+        Notes
+        -----
+        For cosines, ``len(items) * n_items`` products of vectors.
+
+        Examples
+        --------
+        >>> from recsys_lib.models import PureSVD
+        >>> likes = sparse.csr_array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]])
+        >>> PureSVD(latent_dim=2).fit(likes).item_similarity([0]).round(2) + 0
+        array([[1., 1., 0., 0.]], dtype=float32)
+        """
+        check_is_fitted(self, "n_items_")
+        chosen = np.asarray(items, dtype=np.int64)
+        found = self._relate(chosen)
+        if found is not None:
+            found = np.clip(found, -1, 1).astype(np.float32)
+            found[np.arange(len(chosen)), chosen] = 1
+        return found
+
     def suited_to(self, user_items: sparse.csr_array) -> Self:
         """Return an unfitted copy in which each setting that is None suits these rows.
 
@@ -375,6 +408,23 @@ class Recommender(Shown):
     def _blocks(self, x: sparse.csr_array) -> Block:
         """Return what scores checked rows on a block of items; by default all are scored first."""
         return blocks_of(np.asarray(self._score(x), dtype=np.float32))
+
+    def _relate(self, items: NDArray[np.int64]) -> NDArray[np.floating[Any]] | None:
+        """Return the similarities of some items to all, as of `item_similarity`."""
+        vectors = self._item_vectors()
+        if vectors is None:
+            return None
+        products, squares = vectors[items] @ vectors.T, vectors * vectors
+        if sparse.issparse(products):
+            products = products.toarray()
+        lengths = np.sqrt(np.asarray(squares.sum(axis=1), dtype=np.float64)).ravel()
+        scale = np.outer(lengths[items], lengths)
+        none = np.zeros(products.shape)
+        return np.divide(products, scale, out=none, where=scale > 1e-12)
+
+    def _item_vectors(self) -> Any:
+        """Return vectors (n_items, width) whose cosines tell how alike items are, if there are."""
+        return getattr(self, "item_factors_", getattr(self, "item_vectors_", None))
 
     def _arrays(self) -> Arrays:
         """Return what `_restore` needs, as arrays without objects."""

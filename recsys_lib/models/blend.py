@@ -219,6 +219,13 @@ class Blend(Recommender):
             )
         self.members_ = tuple(m for m, w in zip(members, self.weights_, strict=True) if w > 0)
 
+    def _relate(self, items: NDArray[np.int64]) -> Floats | None:
+        shares = self.weights_[self.weights_ > 0]
+        found = [member.item_similarity(items.tolist()) for member in self.members_]
+        parts = [(w, said) for w, said in zip(shares, found, strict=True) if said is not None]
+        total = sum(w for w, _ in parts)
+        return np.sum([w / total * said for w, said in parts], axis=0) if parts else None
+
     def _score(self, x: sparse.csr_array) -> Floats:
         votes = np.zeros(x.shape, dtype=np.float32)
         shares = self.weights_[self.weights_ > 0]

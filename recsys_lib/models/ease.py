@@ -149,6 +149,13 @@ class Primal:
             list(pool.map(part, bounds[:-1], bounds[1:]))
         return out
 
+    def relate(self, items: NDArray[np.int64], n_items: int) -> Floats:
+        """Return the partial correlations of some items with all."""
+        blocks = [*_column_blocks(self.blocks, n_items)]
+        rows = np.hstack([block[items] for block in blocks])
+        columns = [blocks[item // _BLOCK][:, item % _BLOCK] for item in items]
+        return np.sign(rows) * np.sqrt(np.abs(rows * np.stack(columns)))
+
     def arrays(self) -> Arrays:
         """Return the parts as arrays, for `restore`."""
         return {"blocks": self.blocks}
@@ -195,6 +202,12 @@ class Dual:
             1 - 1 / (self.ridge * self.diagonal)[x.indices]
         )
         return np.ascontiguousarray(scores)
+
+    def relate(self, items: NDArray[np.int64], n_items: int) -> Floats:
+        """Return the partial correlations of some items with all."""
+        alone = (np.ones(len(items), np.float32), (np.arange(len(items)), items))
+        weights = self.score(sparse.csr_array(alone, shape=(len(items), n_items)))
+        return weights * np.sqrt(self.diagonal / self.diagonal[items, None])
 
     def arrays(self) -> Arrays:
         """Return the parts as arrays, for `restore`."""
@@ -429,6 +442,10 @@ class EASE(Penalized):
         self.item_shares_ = item_shares(x)
         weights = self._weights(x)
         self.solution_ = solve(x, self._ridge(x, weights), weights, solver=self.solver)
+
+    def _relate(self, items: NDArray[np.int64]) -> Floats:
+        """Partial correlations, -P_ij / sqrt(P_ii P_jj), which are sqrt(B_ij B_ji)."""
+        return self.solution_.relate(items, self.n_items_)
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         scores = self.solution_.score(x)

@@ -181,6 +181,9 @@ class KernelAE(Recommender):
         solved = linalg.cho_solve(factor, moments, overwrite_b=True, check_finite=False)
         return np.ascontiguousarray(solved, dtype=np.float32)
 
+    def _item_vectors(self) -> Floats:
+        return self.coefficients_.T
+
     def _score(self, x: sparse.csr_array) -> Floats:
         scores = self._kernel(self._unit_rows(x)) @ self.coefficients_
         return answer_empty_rows(scores, x, self.item_shares_)

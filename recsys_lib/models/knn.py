@@ -158,6 +158,9 @@ class ItemKNN(_NeighborRecommender):
             skip_self=True,
         ).T.tocsr()
 
+    def _relate(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.asarray(self.similarities_.T.tocsr()[items].toarray())
+
     def _blocks(self, x: sparse.csr_array) -> Block:
         near = self.similarities_
         if self.biases_ is None:
@@ -225,6 +228,9 @@ class UserKNN(_NeighborRecommender):
 
     def _learn(self, x: sparse.csr_array) -> None:
         self.user_items_ = x.copy()
+
+    def _item_vectors(self) -> sparse.csr_array:
+        return self.user_items_.T.tocsr()
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         similar = nearest_rows(

@@ -387,6 +387,12 @@ class LikelihoodRecommender(NeuralRecommender):
         measure = partial(self._measure, validation)
         return Monitor(measure=measure, watch=watch, goal=goal, patience=self.patience)
 
+    def _item_vectors(self) -> Floats:
+        """Return the rows of the decoder's last layer."""
+        decoder = [one for one in self.network_.layers if one.name.startswith("decoder")]
+        kernels = [layer.kernel for layer in decoder if hasattr(layer, "kernel")]
+        return np.asarray(kernels[-1], dtype=np.float32).T
+
     def _measure(self, validation: Fold) -> dict[str, float]:
         """Return what is measured on the validation users after each epoch."""
         return {self._watch[0]: mean_ndcg(self._score, validation)}

@@ -379,6 +379,11 @@ class SparseEASE(Dropped):
         )
         return work, n_items if wide == n_items else -(-wide // _CANDIDATES_PER_ITEM)
 
+    def _relate(self, items: NDArray[np.int64]) -> Floats:
+        there, back = self.weights_[items], self.weights_.T.tocsr()[items]
+        both = (there * back).sqrt()
+        return np.asarray((both * there.sign()).toarray())
+
     def _blocks(self, x: sparse.csr_array) -> Block:
         return blocks_of_weights(x, self.weights_, self.item_shares_)
 

@@ -166,6 +166,25 @@ def test_a_loaded_model_gives_the_same_lists(name, fitted, rows, tmp_path):
     assert_array_equal(loaded.recommend(rows, k=5).scores, fitted.recommend(rows, k=5).scores)
 
 
+def test_items_are_as_alike_as_the_model_has_learned(name, fitted, rows, tmp_path):
+    found = fitted.item_similarity([2, 7])
+    if name in FLOORS:
+        assert found is None
+        return
+    assert found.shape == (2, rows.shape[1])
+    assert found.dtype == np.float32
+    assert (np.abs(found) <= 1).all()
+    assert_array_equal(found[[0, 1], [2, 7]], 1)
+    assert_allclose(found[0, 7], found[1, 2], atol=1e-5) if name != "ItemKNN" else None
+    fitted.save(tmp_path / "model")
+    assert_array_equal(load(tmp_path / "model").item_similarity([2, 7]), found)
+    board = checkerboard(ratings=is_rating(name))
+    alike = make(name).fit(board).item_similarity(range(board.shape[1]))
+    np.fill_diagonal(alike, np.nan)
+    same = (np.add.outer(np.arange(20), np.arange(20)) % 2) == 0
+    assert np.nanmean(alike[same]) > np.nanmean(alike[~same]) + 0.05
+
+
 def test_one_row_at_a_time_scores_as_the_batch(name, fitted, rows):
     alone = np.vstack([fitted.score(rows[[r]]) for r in range(8)])
     assert_allclose(alone, fitted.score(rows[:8]), rtol=1e-4, atol=1e-5)
