@@ -278,7 +278,7 @@ def _show_results(result: "RunResult", user: str) -> None:
     if _COMPARISON in written:
         table = read_table(folder / f"{_COMPARISON}.parquet").set_index("model")
         shown = table[::-1].drop(columns=["role", "metric"]).rename_axis(None)
-        text = shown.to_string(float_format="{:.4f}".format, na_rep="")
+        text = shown.to_string(float_format="{:.4f}".format, na_rep="–")
         print(f"\nComparison of models, {table['metric'].iloc[0]}\n{text}")
     if "bundle" not in written:
         return

@@ -145,7 +145,7 @@ def _alone(value: Any) -> str:
         return "yes" if value else "no"
     if _is_number(value) and not _is_missing(value):
         return f"{value:,}" if float(value).is_integer() else f"{value:.4g}"
-    return _MISSING if _is_missing(value) else _label(value)
+    return _label(value) or _MISSING
 
 
 def _text(value: Any, digits: int, percent: bool) -> str:

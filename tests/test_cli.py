@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -370,11 +371,12 @@ def test_a_run_that_compares_models_prints_the_comparison_best_first(project, ca
     rows = "rows = [[name, value, 'model', 'ndcg@9'] for name, value in (('knn', .2), ('vae', .3))]"
     make = "import pandas as pd\n"
     make += "table = pd.DataFrame(rows, columns=['model', 'value', 'role', 'metric'])"
+    make += ".assign(low=float('nan'))"
     write(project, "01_compare", rows, make, "session.save('comparison_table', table)")
     assert main(["run"]) == 0
     said = capsys.readouterr().out
     assert "Comparison of models, ndcg@9" in said
-    assert said.index("vae 0.3000") < said.index("knn 0.2000")
+    assert re.search(r"vae 0.3000 +–\nknn 0.2000 +–\n", said)
 
 
 OWN = f'{PARAMETERS}\nSOURCE = ""  # path of a table'

@@ -91,7 +91,8 @@ def item_table(
     Returns
     -------
     DataFrame of shape (n_models, n_buckets)
-        Indexed by ``model`` in the order given, popular items first.
+        Indexed by ``model`` in the order given, popular items first; buckets of which nothing was
+        hidden are left out.
 
     Examples
     --------
@@ -111,7 +112,8 @@ def item_table(
     for report in reports:
         cut = by_item_popularity(report, fold, item_counts, k=k, n_buckets=n_buckets, n_resamples=1)
         rows[report.name] = cut.set_index(cut["segment"].astype(str))["value"]
-    return pd.DataFrame(rows).T.rename_axis(index="model", columns="used in training")
+    table = pd.DataFrame(rows).T.rename_axis(index="model", columns="used in training")
+    return table.dropna(axis="columns", how="all")
 
 
 def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:

@@ -145,13 +145,12 @@ def plot_wins(
     Axes
     """
     ax = style.new_axes(ax, height=1.4 + 0.3 * len(table))
-    style.bars(ax, table["alone"], color=COLORS["blue"], label="alone")
-    style.bars(ax, table["shared"], left=table["alone"], label="with others")
+    style.bars(ax, table["alone"], color=COLORS["blue"], label="best alone")
+    style.bars(ax, table["shared"], left=table["alone"], label="best with others")
     style.tell(ax, table["alone"])
     ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.legend(loc="lower right", title="best of all")
-    return style.write_words(ax, title, "share of users")
+    return style.write_words(ax, title, "share of users", legend=True)
 
 
 @styled
@@ -179,7 +178,7 @@ def plot_reliability(
     Axes
         On the diagonal a probability means what it says; the area of a dot is its count.
     """
-    ax = style.new_axes(ax, width=5.2, height=4.8)
+    ax = style.new_axes(ax, width=6.8, height=4.8)
     ax.plot([0, 1], [0, 1], "--", color=MUTED, lw=1.2, label="means what it says")
     if "observed_low" in bins:
         low, high = bins["observed_low"], bins["observed_high"]
@@ -199,7 +198,7 @@ def plot_reliability(
         f"{bins[name].min():.0%} to {bins[name].max():.0%}" for name in ("predicted", "observed")
     )
     style.tell(ax, f"Given {given}, came true {came}; the widest gap is {gaps.max():.1%}.")
-    ax.legend(loc="upper left")
+    style.write_legend([ax])
     return style.write_words(ax, title, "probability given", ylabel)
 
 

@@ -351,10 +351,10 @@ def plot_newcomers(
     ends = values[ladder] - errors[ladder], values[ladder] + errors[ladder]
     _draw(ax, values[ladder], ends, color=COLORS["blue"], marker="o", lw=3, ms=7)
     ax.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
-    # In the order in which the lines end, so that the eye goes straight across.
+    # Beside the axes, in the order in which the lines end: the eye goes straight across.
     lines = {str(line.get_label()): line for line in ax.lines}
     shown = [name for name in values.iloc[-1].sort_values(ascending=False).index if name in lines]
-    ax.legend([lines[name] for name in shown], shown, loc="upper left")
+    ax.legend([lines[name] for name in shown], shown, loc="center left", bbox_to_anchor=(1, 0.5))
     return style.write_words(ax, title, "items of the history that are known", ylabel)
 
 

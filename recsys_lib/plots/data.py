@@ -120,10 +120,10 @@ def plot_ratings(
     if len(scale) <= _MOST_TICKS:
         ax.set_xticks(scale)
     ax.grid(axis="x", visible=False)
-    ax.legend()
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     style.tell(ax, table["share"], ax.yaxis)
-    return style.write_words(ax, "Are the ratings normal?", "rating", "share of ratings")
+    title, ylabel = "Are the ratings normal?", "share of ratings"
+    return style.write_words(ax, title, "rating", ylabel, legend=True)
 
 
 @styled
@@ -252,6 +252,8 @@ def plot_activity(
     ax.text(median, ax.get_ylim()[1], f" median {median:g}", color=COLORS["vermilion"], va="top")
     ax.set_xscale("log")
     style.log_ticks(ax.xaxis, active.max() / active.min())
+    if len(edges) == 2:  # all alike
+        ax.set_xticks([median])
     style.tell(ax, f"The median is {median:,g}, the range {active.min():,g} to {active.max():,g}.")
     silent = len(values) - len(active)
     aside = f" ({silent:,} have none)" if silent else ""
@@ -381,18 +383,17 @@ def plot_cooccurrence(
     for start in starts[1:]:
         ax.axhline(start - 0.5, color=INK, lw=0.5)
         ax.axvline(start - 0.5, color=INK, lw=0.5)
-    ax.set_xticks((starts + ends - 1) / 2, names, rotation=90)
-    ax.set_yticks((starts + ends - 1) / 2, names)
+    named = names if len(names) > 1 else [""]
+    ax.set_xticks((starts + ends - 1) / 2, named, rotation=90)
+    ax.set_yticks((starts + ends - 1) / 2, named)
     ax.tick_params(length=0)
     ax.grid(visible=False)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.7, ticks=[-2, -1, 0, 1, 2])
     bar.set_ticklabels(["¼ x", "½ x", "chance", "2 x", "4 x"])
-    within, between = group_lift(np.asarray(lift, dtype=float), groups)
-    style.tell(
-        ax,
-        f"Two {noun} of one group meet {within:.2f} times as often as by chance, "
-        f"of two groups {between:.2f} times.",
-    )
+    places = ("in a group", "across groups") if len(names) > 1 else ("",)
+    lifts = zip(places, group_lift(np.asarray(lift, dtype=float), groups), strict=False)
+    times = [f"{mean:.2f} times as often {place}".strip() for place, mean in lifts if mean == mean]
+    style.tell(ax, f"Against chance, two {noun} meet {', '.join(times)}." if times else "")
     return style.write_words(ax, f"Which {noun} meet in the same user?")
 
 
@@ -552,11 +553,14 @@ def plot_item_map(
             look = {"color": colors[place], "s": 34}
             look["marker"] = MARKERS[(named.index(name) + turn) % len(MARKERS)]
         ax.scatter(mine[:, 0], mine[:, 1], lw=0, label=str(name), **look)
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=str(groups.name or ""))
     ax.set(xticks=[], yticks=[])
     ax.spines[["left", "bottom"]].set_visible(False)
+    told = f"{len(points):,} points"
     sizes = [f"{name} {n:,}" for name, n in groups.value_counts().items()]
-    style.tell(ax, f"{len(points):,} points by {groups.name or 'group'}: {', '.join(sizes)}.")
+    if len(sizes) > 1:
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=str(groups.name or ""))
+        told += f" by {groups.name or 'group'}: {', '.join(sizes)}"
+    style.tell(ax, f"{told}.")
     return style.write_words(ax, title)
 
 

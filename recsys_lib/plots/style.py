@@ -33,7 +33,10 @@ _MOST_SIDE_BY_SIDE = 3
 #: Inches that a page has room for; a wider figure would be scaled down and blurred.
 PAGE = 8.8
 # Numbers between two powers of ten that a logarithmic axis has room for, by what it spans.
-_TICKS = ((12, (1.0, 2.0, 5.0)), (500, (1.0, 3.0)), (float("inf"), (1.0,)))
+_FINE = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+_TICKS = ((3, _FINE), (12, (1.0, 2.0, 5.0)), (500, (1.0, 3.0)), (float("inf"), (1.0,)))
+# Points between two lines of small text.
+_LINE = 11
 
 #: What is seen in axes: a sentence, or numbers by name, and the axis that they stand along.
 TOLD: WeakKeyDictionary[Axes, tuple[pd.Series | str, Axis]] = WeakKeyDictionary()
@@ -220,9 +223,16 @@ def write_beside(ax: Axes, words: Iterable[str], heading: str) -> None:
 
 
 def name_levels(ax: Axes, levels: Mapping[str, float], *, written: bool = True) -> None:
-    """Draw dashed lines across, with their names at the right."""
-    for name, level in levels.items():
+    """Draw dashed lines across, with their names at the right, none on another."""
+    for level in levels.values():
         ax.axhline(level, color=MUTED, lw=1.1, ls="--", zorder=1)
-        if written:
-            words: dict[str, Any] = {"va": "center", "size": 9, "color": MUTED}
-            ax.text(1.02, level, name, transform=ax.get_yaxis_transform(), **words)
+    if not written:
+        return
+    ax.figure.draw_without_rendering()  # places are known only then
+    place, points = np.inf, 72 / ax.figure.dpi
+    for name, level in sorted(levels.items(), key=lambda one: -one[1]):
+        height = points * ax.transData.transform((0, level))[1]
+        place = min(height, place - _LINE)
+        words: dict[str, Any] = {"va": "center", "size": 9, "color": MUTED}
+        at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
+        ax.annotate(name, (1.02, level), (0, place - height), **at, **words)

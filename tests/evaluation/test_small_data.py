@@ -47,9 +47,11 @@ def test_every_measure_answers_on_small_data(data: Dataset) -> None:
         evaluation.by_mainstream(reports[0], split.test, counts, n_resamples=50),
         evaluation.by_item_popularity(reports[0], split.test, counts, n_resamples=50),
         evaluation.audience_table(reports, split.test, counts, "ndcg@100"),
+        found := evaluation.item_table(reports, split.test, counts),
         evaluation.newcomer_curve({"ease": models[0]}, split.test, lengths=(0,)),
     ):
         assert len(table)
+    assert found.notna().to_numpy().all()  # without buckets of which nothing was hidden
     evaluation.list_stability({"ease": models[0]}, split.test)
     bundle = Bundle(model=EASE().fit(data.user_items), dataset=data)
     unused = data.n_items - int(np.diff(data.user_items.indptr)[0])

@@ -50,6 +50,18 @@ def test_places_are_told_by_the_names_that_stand_there():
     assert "that are known (0 to 10): ladder from 0.1 to 0.4." in plots.describe(ax.figure)
 
 
+def test_nothing_is_told_as_nan_or_as_less_than_nothing():
+    groups = pd.Series(["all", "all"], name="group")
+    lift = np.array([[np.nan, 2.0], [2.0, np.nan]])
+    told = plots.describe(plots.plot_cooccurrence(lift, groups).figure)
+    assert told.endswith("Against chance, two items meet 2.00 times as often.")
+    told = plots.describe(plots.plot_item_map([[0, 0], [1, 1]], groups).figure)
+    assert told.endswith("2 points.")
+    shares = pd.DataFrame({"one": [0.5, -1e-9]}, index=[1, 2])
+    told = plots.describe(plots.plot_curves(shares, title="t", percent=True)[0].figure)
+    assert "from 50% to 0.0%" in told
+
+
 def test_cells_are_told_by_the_names_of_their_row_and_column():
     table = pd.DataFrame([[1.0, np.nan], [2.5, 3.0]], index=["a", "b"], columns=["x", "y"])
     told = plots.describe(plots.plot_heatmap(table, title="Cells", label="units").figure)

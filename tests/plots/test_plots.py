@@ -212,6 +212,52 @@ def test_reliability_puts_the_share_of_likes_over_the_probability() -> None:
     assert "true probability" not in legend  # real data has none, so none may be drawn
 
 
+_BINS = pd.DataFrame(
+    {
+        "predicted": [0.02, 0.1],
+        "observed": [0.05, 0.3],
+        "n": 9,
+        "observed_low": 0.01,
+        "observed_high": 0.9,
+    }
+)
+_RUNGS = {"n_history": [0, 1], "model": "ladder", "value": [0.5, 0.1], "se": 0.4}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.plot_reliability(_BINS),
+        lambda: plots.plot_reliability(_BINS.assign(true=0.2)),
+        lambda: plots.plot_wins(pd.DataFrame({"alone": [0.1, 0.9], "shared": 0.1}, list("ab"))),
+        lambda: plots.plot_ratings(np.arange(1, 6), mean=3, sd=2),
+        lambda: plots.plot_newcomers(pd.DataFrame(_RUNGS), ladder="ladder"),
+    ],
+    ids=["likes", "a world", "wins", "ratings", "newcomers"],
+)
+def test_a_legend_lies_on_no_mark_and_inside_the_figure(draw) -> None:
+    ax = draw()
+    ax.figure.draw_without_rendering()
+    box = ax.get_legend().get_window_extent()
+    assert not box.padded(-2).overlaps(ax.bbox)
+    assert box.x1 < ax.figure.bbox.x1
+
+
+def test_names_of_levels_that_are_close_stand_apart_and_in_order() -> None:
+    history = pd.DataFrame({"error": [3.0, 1.0]}, index=[1, 2])
+    ax = plots.plot_history(history, levels={"biases": 2.0, "mean": 2.001, "oracle": 1.5})
+    ax.figure.draw_without_rendering()
+    named = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    assert not named["biases"].overlaps(named["mean"])
+    assert named["mean"].y0 > named["biases"].y0 > named["oracle"].y0
+
+
+def test_people_with_equal_histories_have_one_tick_and_others_enough() -> None:
+    assert list(plots.plot_activity([5, 5, 5]).get_xticks()) == [5]
+    ax = plots.plot_activity(range(8, 16))
+    assert sum(8 <= tick <= 15 for tick in ax.get_xticks()) >= 3
+
+
 def test_recommendations_stand_best_first_from_the_top() -> None:
     table = pd.DataFrame({"title": ["a", "b"], "probability": [0.9, 0.4], "true": [0.8, 0.5]})
     ax = plots.plot_recommendations(table, title="Two labs")
