@@ -181,6 +181,8 @@ class Inspected:
 
     Attributes
     ----------
+    name : str
+        Of the file, or of the table in its database.
     columns : DataFrame
         One row a column: ``column`` and ``used as``, empty for a column that is not read.
     problems : DataFrame
@@ -189,6 +191,7 @@ class Inspected:
         How many problems there are.
     """
 
+    name: str
     columns: pd.DataFrame
     problems: pd.DataFrame
     sentence: str
@@ -228,7 +231,8 @@ def inspect_table(session: Session, source: Path | str | None = None, **reading:
     used = {column: role.removesuffix("_id") for role, column in roles.items()}
     columns = pd.DataFrame({"column": table.columns})
     columns["used as"] = columns["column"].map(used).fillna("")
-    return Inspected(columns=columns, problems=problems, sentence=_count_of(problems, table.name))
+    sentence = _count_of(problems, table.name)
+    return Inspected(name=table.name, columns=columns, problems=problems, sentence=sentence)
 
 
 def _count_of(problems: pd.DataFrame, name: str) -> str:
@@ -367,6 +371,7 @@ def _in_parameters(message: str) -> str:
     message = re.sub(r"\btimestamp=None", "TIMESTAMP_COLUMN none", message)
     message = re.sub(r'\bduplicates="(\w+)"', r"DUPLICATES \1", message)
     message = message.replace("`duplicates`", "DUPLICATES")
+    message = message.replace("see validate_interactions(...)", "notebook 10 lists all")
     message = re.sub(rf"`({'|'.join(_OPTIONS)})`", r"READING.\1", message)
     return re.sub(
         rf'\b({"|".join(_OPTIONS)})=(?:"([^"]+)"|([^\s",.)]+|\[[^]]*\]))',

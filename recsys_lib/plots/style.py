@@ -228,11 +228,12 @@ def name_levels(ax: Axes, levels: Mapping[str, float], *, written: bool = True) 
         ax.axhline(level, color=MUTED, lw=1.1, ls="--", zorder=1)
     if not written:
         return
-    ax.figure.draw_without_rendering()  # places are known only then
-    place, points = np.inf, 72 / ax.figure.dpi
+    figure: Any = ax.figure
+    figure.draw_without_rendering()  # places are known only then
+    place, points = np.inf, 72 / figure.dpi
     for name, level in sorted(levels.items(), key=lambda one: -one[1]):
         height = points * ax.transData.transform((0, level))[1]
         place = min(height, place - _LINE)
         words: dict[str, Any] = {"va": "center", "size": 9, "color": MUTED}
-        at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
+        at: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
         ax.annotate(name, (1.02, level), (0, place - height), **at, **words)

@@ -96,8 +96,8 @@ def settle(
     if fatal or (serious and mode == "strict"):
         first = (fatal or serious)[0]
         others = len(serious) - 1
-        more = f" {others} other problems: see validate_interactions(...)." if others else ""
-        raise DataError(first.message(table) + more)
+        more = f" {others} other problem{'s' * (others > 1)}: see validate_interactions(...)."
+        raise DataError(first.message(table) + more * (others > 0))
     if not serious:
         return frame
     drop = np.unique(np.concatenate([problem.rows for problem in serious]))
@@ -108,7 +108,7 @@ def settle(
             f"{table.name} must have rows without problems; all {len(frame):,} have some, "
             f"{len(most.rows):,} of them this: {most.message(table)}"
         )
-    what = ", ".join(f"{len(problem.rows):,} {problem.check}" for problem in serious)
+    what = ", ".join(f"{len(one.rows):,} {one.check} in {one.column!r}" for one in serious)
     warnings.warn(
         f"{table.name}: {len(drop):,} of {len(frame):,} rows dropped ({what}).", stacklevel=4
     )

@@ -164,9 +164,9 @@ def enough_interactions(dataset: Dataset, at_most: int = 5) -> int:
     if (counts >= 2).sum() >= _FEWEST:
         return 2
     raise DataError(
-        "Some users must have two interactions, one to show and one to hide; "
-        f"{(counts >= 2).sum():,} of {dataset.n_users:,} have. Nothing in this table says which "
-        "items go together: give one in which people come back."
+        f"At least {_FEWEST} users must have two interactions, one to show and one to hide; "
+        f"{(counts >= 2).sum():,} of {dataset.n_users:,} have. This table hardly says which items "
+        "go together: give one in which people come back."
     )
 
 

@@ -1,6 +1,8 @@
 """Notebooks on a small table of one's own run to the end, without a word on worlds."""
 
+import contextlib
 import re
+import sqlite3
 from pathlib import Path
 from shutil import copytree
 
@@ -65,6 +67,17 @@ def test_nothing_untrue_is_said_of_likes_without_times_and_groups(project: Proje
     said += shown_by(project, "02_explore_data", "")
     said += shown_by(project, "03_train_autoencoder", "EPOCHS = 2")
     assert not re.search(r"\b(latest|nan|100% would)\b", said)
+
+
+@pytest.mark.slow
+def test_a_table_in_a_database_is_looked_over_as_a_file_is(project: Project) -> None:
+    likes = few_likes().to_frame()[["user_id", "item_id"]]
+    with contextlib.closing(sqlite3.connect(project.root / "shop.db")) as database:
+        likes.to_sql("likes", database, index=False)
+    source = "SOURCE = 'sqlite:///shop.db'\nREADING = {'table': 'likes'}"
+    said = shown_by(project, "10_bring_your_own_data", source)
+    assert "Nothing is wrong with" in said
+    assert "is a file" not in said
 
 
 @pytest.mark.slow

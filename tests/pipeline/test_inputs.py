@@ -218,3 +218,6 @@ def test_what_can_be_read_is_read_and_the_rest_is_told(begin, project):
     assert found.dataset.n_users == 2
     assert "**Strict** reading stops" in found.sentence
     assert "1 of 3 rows dropped" in found.sentence
+    (project.root / "own.csv").write_text("user,item,stars\nann,x,5\nbob,x,good\n,x,3\ncat,x,3\n")
+    told = import_what_can_be_read(begin()).sentence
+    assert "1 other problem: notebook 10 lists all. " in told.replace("\n", " ")
