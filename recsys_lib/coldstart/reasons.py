@@ -48,11 +48,11 @@ def leave_one_out_gains(
            [-0.18]], dtype=float32)
     """
     row = check_user_items(row, n_items=model.n_items_)
-    full = model.score(row)[0, items]
+    full = model.score(row, items=items)[0]
     gains = np.empty((row.nnz, len(items)), dtype=np.float32)
     for start in range(0, row.nnz, batch_size):
         left_out = np.arange(start, min(start + batch_size, row.nnz))
-        gains[left_out] = full - model.score(_without_one(row, left_out))[:, items]
+        gains[left_out] = full - model.score(_without_one(row, left_out), items=items)
     return gains
 
 

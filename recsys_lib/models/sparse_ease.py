@@ -48,7 +48,7 @@ Floats = NDArray[np.float32]
 Positions = NDArray[np.intp]
 
 # One group has an item for so many candidates: the more, the more of them are its own.
-_CANDIDATES_PER_ITEM = 16
+_CANDIDATES_PER_ITEM = 64
 # Bytes up to which the whole Gram matrix is formed once, instead of a part for each group.
 _SHARED_GRAM = 1_000_000_000
 # Directions in which items are sorted into groups, and rounds of finding them.
@@ -264,8 +264,8 @@ class SparseEASE(Dropped):
 
     Each item is regressed on `n_neighbors` others, exactly, with the penalty of `EDLAE`; these
     are chosen by a regression on `n_candidates` that a group of similar items shares. The module's
-    docstring has the steps. With ``n_neighbors = n_items - 1`` it is `EDLAE`, and without dropout
-    it is `EASE`.
+    docstring has the steps. With ``n_neighbors = n_items - 1`` it is `EDLAE`; without dropout and
+    `activity_power` it is `EASE`.
 
     Parameters
     ----------
@@ -275,12 +275,13 @@ class SparseEASE(Dropped):
     dropout : float
         The probability with which an entry is dropped, 0 <= dropout < 1.
     activity_power, popularity_discount : float
-        As in `EDLAE`, >= 0.
+        As in `EDLAE`, >= 0. By default a user counts as the root of the number of interactions:
+        better on all data sets that this was measured on, and no history is too long.
     n_neighbors : int
         Weights kept for each item, >= 1: what a fitted model holds is 8 bytes for each.
     n_candidates : int
         Items among which the neighbors of a group are chosen, >= 1. More are better and slower: a
-        group has a sixteenth of it in items of its own.
+        group has one item for each 64 of them.
     max_history : int
         A longer history takes part in the search for candidates with as many items, drawn at
         random, >= 1. The regressions use all of it.
@@ -313,6 +314,7 @@ class SparseEASE(Dropped):
     array([[1]], dtype=int32)
     """
 
+    activity_power: float = 0.5
     n_neighbors: int = 256
     n_candidates: int = 1024
     max_history: int = 1000
