@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -95,6 +95,20 @@ class _Chances:
         return np.where(self.unknown[rows], np.nan, chances)
 
 
+@dataclass(frozen=True, eq=False)
+class _Widened:
+    """A model of fewer items than there are now; it says nothing of the others: 0."""
+
+    model: Recommender
+    n_items_: int
+
+    def score(self, rows: sparse.csr_array) -> NDArray[np.float32]:
+        scores = np.zeros(rows.shape, dtype=np.float32)
+        known = self.model.n_items_
+        scores[:, :known] = self.model.score(rows[:, :known])
+        return scores
+
+
 @dataclass(kw_only=True, eq=False)
 class Answerer:
     """Answers from the first rung that has something to say; the parameters are a bundle's.
@@ -117,10 +131,15 @@ class Answerer:
     new_items: bool
     ladder: Ladder
 
+    def __post_init__(self) -> None:
+        self.fitted_on = self.model.n_items_
+        if self.fitted_on < self.dataset.n_items:
+            self.model = cast(Recommender, _Widened(self.model, self.dataset.n_items))
+
     def answer(self, people: People) -> Answers:
         """Answer for each person."""
         n_rows = people.used.shape[0]
-        known = ~self.is_new[people.seen.indices]
+        known = ~(self.is_new | self.unlisted)[people.seen.indices]
         counts = np.bincount(entry_rows(people.seen)[known], minlength=n_rows)
         weights = counts / np.maximum(counts + self.handover, 1e-9)
         weights[counts < self.min_history] = 0.0
@@ -222,13 +241,22 @@ class Answerer:
         """Items nobody has used that have content; None if they are not to be listed."""
         if not self.new_items:
             return None
-        return NewItems.of(self.dataset.items, self.dataset.user_items)
+        used = self.dataset.user_items
+        if self.fitted_on < self.dataset.n_items:  # those are new to the model, used or not
+            used = sparse.csr_array(used[:, : self.fitted_on])
+            used.resize(self.dataset.user_items.shape)
+        return NewItems.of(self.dataset.items, used)
 
     @cached_property
     def is_new(self) -> NDArray[np.bool_]:
         """Which items are listed for their content alone."""
         nothing = np.zeros(self.dataset.n_items, dtype=bool)
         return nothing if self._new is None else self._new.is_new
+
+    @cached_property
+    def unlisted(self) -> NDArray[np.bool_]:
+        """Items that came after the fit and have no content: nothing can be said of them."""
+        return ~self.is_new & (np.arange(self.dataset.n_items) >= self.fitted_on)
 
     @cached_property
     def content(self) -> ItemContent | None:

@@ -19,6 +19,7 @@ from scipy import sparse
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
 from recsys_lib.bundle.answers import RUNGS, Answerer
+from recsys_lib.bundle.growth import appended
 from recsys_lib.bundle.request import History, Request, RequestReader
 from recsys_lib.bundle.rules import Plan, RuleReader, Rules, Where
 from recsys_lib.cards import Shown
@@ -92,6 +93,8 @@ class Bundle(Shown):
     ladder : Ladder
         Settings of the rungs below the history, such as ``Ladder(segment=["role"])``; it is fitted
         on `dataset`, and its `like` follows from that of the bundle.
+    since_fit : mapping, optional
+        What `update` has appended.
 
     Examples
     --------
@@ -113,6 +116,7 @@ class Bundle(Shown):
     handover: float = 4.0
     new_items: bool = True
     ladder: Ladder = field(default_factory=Ladder)
+    since_fit: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_is_fitted(self.model, "n_items_")
@@ -123,7 +127,8 @@ class Bundle(Shown):
         check_number("handover", self.handover, least=0)
         if self.like is not None:
             check_number("like", self.like)
-        if self.model.n_items_ != self.dataset.n_items:
+        came_later = 0 if self.since_fit is None else self.since_fit["items"]
+        if not 0 <= self.dataset.n_items - self.model.n_items_ <= came_later:
             raise ValueError(
                 "`model` must be fitted on the items of `dataset`; it knows "
                 f"{self.model.n_items_} items and the dataset has {self.dataset.n_items}. "
@@ -319,10 +324,13 @@ class Bundle(Shown):
 
     def _related(self, item: int) -> tuple[str, NDArray[np.float32]]:
         """Return what tells which items are like one, and how like they are; -inf for new ones."""
-        used = np.diff(self._columns.indptr) > 0
+        used = (np.diff(self._columns.indptr) > 0)[: self.model.n_items_]
+        used = np.append(used, np.zeros(self.dataset.n_items - len(used), dtype=bool))
         found = self.model.item_similarity([item]) if used[item] else None
         if found is not None:
-            return "model", np.where(used, found[0], -np.inf).astype(np.float32)
+            alike = np.full(len(used), -np.inf, dtype=np.float32)
+            alike[used] = found[0][used[: self.model.n_items_]]
+            return "model", alike
         content = self._answerer.content
         if content is not None and content.spoken[item]:
             return "content", content.likeness(item)
@@ -392,6 +400,7 @@ class Bundle(Shown):
         people = self._requests.people([one.request for one in questions])
         answers = self._answerer.answer(people)
         order = mask_seen(answers.order.copy(), people.used)
+        order[:, self._answerer.unlisted] = -np.inf
         for plan in dict.fromkeys(one.plan for one in questions):
             asked = np.array([one.plan is plan for one in questions])
             order[np.ix_(asked, ~plan.allowed)] = -np.inf
@@ -436,7 +445,9 @@ class Bundle(Shown):
     def _likeness(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return how alike items are: by content, else by the model, else by who used them."""
         content = self._answerer.content
-        found = None if content is not None else self.model.item_similarity(items.tolist())
+        found = None
+        if content is None and items.max(initial=0) < self.model.n_items_:
+            found = self.model.item_similarity(items.tolist())
         if found is not None:
             return found[:, items]
         vectors = self._columns[items] if content is None else content.features[items]
@@ -445,6 +456,71 @@ class Bundle(Shown):
     @cached_property
     def _columns(self) -> sparse.csr_array:
         return unit_rows(self._requests.seen(self.dataset.user_items).T.tocsr())
+
+    def update(
+        self,
+        interactions: pd.DataFrame | None = None,
+        *,
+        items: pd.DataFrame | None = None,
+        users: pd.DataFrame | None = None,
+    ) -> Self:
+        """Return a bundle that has taken up what is new, without a fit.
+
+        Parameters
+        ----------
+        interactions : DataFrame, optional
+            ``user_id, item_id``, ``value`` where the dataset has ratings and ``timestamp`` where it
+            has times. A pair that is there already gets the new value. New users need no more.
+        items, users : DataFrame, optional
+            Catalog and profiles of new ones, by id as the index or the column ``item_id`` or
+            ``user_id``. Columns that are missing are unknown.
+
+        Returns
+        -------
+        Bundle
+            Answers for the new users at once, lists new items by their content, and says in
+            `since_fit`, and so in the manifest, what was appended. A regression (`EASE`, `EDLAE`)
+            is updated exactly, if it was fitted on all of this bundle's dataset; all
+            other models fold the new rows in as they are.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, an id is null or of another kind, a value is off the scale, or
+            an item is in no catalog where there is one.
+
+        Notes
+        -----
+        The dataset is built anew, O(n_interactions); for the model see `Recommender.updated`.
+
+        Examples
+        --------
+        >>> from recsys_lib.models import EASE
+        >>> frame = pd.DataFrame({"user_id": ["ann", "ann", "bob"], "item_id": ["x", "y", "x"]})
+        >>> dataset = Dataset.from_frame(frame, value=None)
+        >>> bundle = Bundle(model=EASE(l2=1.0).fit(dataset.user_items), dataset=dataset)
+        >>> later = bundle.update(pd.DataFrame({"user_id": ["cyd"], "item_id": ["y"]}))
+        >>> later.recommend("cyd")["item_id"].tolist(), later.since_fit["users"]
+        (['x'], 1)
+        """
+        before, after = self.dataset, appended(self.dataset, interactions, items, users)
+        n_old = np.array([before.n_users, before.n_items])
+        model = None
+        if self.model.n_items_ == before.n_items:
+            rows = [self._requests.seen(x.user_items) for x in (before, after)]
+            model = self.model.updated(*rows)
+        n_new = np.array([after.n_users, after.n_items]) - n_old
+        earlier = self.since_fit or {"interactions": 0, "users": 0, "items": 0}
+        since_fit = {
+            "interactions": earlier["interactions"]
+            + (0 if interactions is None else len(interactions)),
+            "users": earlier["users"] + int(n_new[0]),
+            "items": earlier["items"] + int(n_new[1]),
+            "model": "as fitted" if model is None else "updated",
+        }
+        return dataclasses.replace(
+            self, model=model or self.model, dataset=after, since_fit=since_fit
+        )
 
     def save(self, folder: Path | str, **facts: Any) -> None:
         """Write everything to one folder with a manifest, atomically; nothing is pickled.

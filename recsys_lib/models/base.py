@@ -288,6 +288,24 @@ class Recommender(Shown):
             found[np.arange(len(chosen)), chosen] = 1
         return found
 
+    def updated(self, before: sparse.csr_array, after: sparse.csr_array) -> Self | None:
+        """Return this model as it would be fitted on rows that have grown, if that is exact.
+
+        Parameters
+        ----------
+        before : csr_array of shape (n_users, n_items), float32
+            What it was fitted on.
+        after : csr_array, float32
+            At least as many users and items, those of `before` first.
+
+        Returns
+        -------
+        Self or None
+            A model with the settings that suited `before`; None from a model that only a fit can
+            change, which folds new rows in as they are, and where `before` are other rows.
+        """
+        return None
+
     def suited_to(self, user_items: sparse.csr_array) -> Self:
         """Return an unfitted copy in which each setting that is None suits these rows.
 

@@ -33,11 +33,11 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (877, 1_000),
+    "bundle": (1_010, 1_000),
     "coldstart": (724, 750),
     "evaluation": (1_905, 1_780),
     "exploration": (212, 215),
-    "models": (2_666, 2_600),
+    "models": (2_714, 2_600),
     "pipeline": (4_740, 2_400),
     "plots": (1_148, 780),
     "root": (2_076, 990),
@@ -48,8 +48,8 @@ BUDGETS = {
     "training": (1_246, 1_170),
     "tuning": (1_286, 750),
 }
-ALL = (21_168, 14_000)
-FILES = (161, 140)
+ALL = (21_354, 14_000)
+FILES = (162, 140)
 PUBLIC_NAMES = (286, 300)
 
 
