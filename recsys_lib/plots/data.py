@@ -201,8 +201,10 @@ def plot_long_tail(
     ordered = np.sort(np.asarray(counts, dtype=float))[::-1]
     head = int(np.searchsorted(np.cumsum(ordered), head_share * ordered.sum())) + 1
     ink = COLORS["vermilion"]
-    colors = np.where(np.arange(len(ordered)) < head, ink, COLORS["sky"])
-    ax.bar(np.arange(1, len(ordered) + 1), ordered, width=1.0, color=list(colors), linewidth=0)
+    # One outline, and not a bar for each item, of which there may be many thousands.
+    edges = np.arange(len(ordered) + 1) + 0.5
+    ax.stairs(ordered, edges, fill=True, color=COLORS["sky"])
+    ax.stairs(ordered[:head], edges[: head + 1], fill=True, color=ink)
     words = f"{head} of {len(ordered):,} {noun} hold {head_share:.0%} of the interactions"
     arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
     place: dict[str, Any] = {"xytext": (0.30, 0.72), "textcoords": "axes fraction", "color": ink}
