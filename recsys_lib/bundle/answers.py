@@ -16,7 +16,7 @@ from recsys_lib.coldstart.content import ItemContent
 from recsys_lib.coldstart.handover import mix_scores
 from recsys_lib.coldstart.ladder import Ladder, RungAnswer
 from recsys_lib.coldstart.new_items import NewItems, says_something
-from recsys_lib.coldstart.reasons import leave_one_out_gains
+from recsys_lib.coldstart.reasons import leave_one_out_gains, with_left_out
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.calibration import Calibrator
@@ -33,6 +33,8 @@ _EVEN = 0.5
 # A product of few rows takes other kernels, whose rounding differs in the last bit: from 8 rows on
 # it was the same for a row in every block measured, with few items from more rows on.
 _FEW_ROWS, _FEW_NUMBERS = 8, 32_768
+# Networks score up to so many rows in the time of one, and bring the padding themselves.
+_ONE_BLOCK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,8 @@ class Answers:
         The same, or where probabilities order the lists what breaks ties.
     because : sequence of str or None
         What a group shares with the person; None where a history gives the reasons.
+    gains : ndarray of shape (n, n_items), or None
+        What each item of the history adds to the model's scores, if that is known already.
     """
 
     rungs: NDArray[np.object_]
@@ -57,6 +61,7 @@ class Answers:
     because: Sequence[str | None]
     _chances: "_Chances"
     _is_new: NDArray[np.bool_]
+    gains: NDArray[np.float32] | None = None
 
     def probability(
         self, rows: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]
@@ -136,16 +141,19 @@ class Answerer:
         if self.fitted_on < self.dataset.n_items:
             self.model = cast(Recommender, _Widened(self.model, self.dataset.n_items))
 
-    def answer(self, people: People) -> Answers:
-        """Answer for each person."""
+    def answer(self, people: People, *, reasons: bool = False) -> Answers:
+        """Answer for each person; the `reasons` of a single one cost hardly more."""
         n_rows = people.used.shape[0]
         known = ~(self.is_new | self.unlisted)[people.seen.indices]
         counts = np.bincount(entry_rows(people.seen)[known], minlength=n_rows)
         weights = counts / np.maximum(counts + self.handover, 1e-9)
         weights[counts < self.min_history] = 0.0
         below = [None if weights[row] == 1 else self._below(people, row) for row in range(n_rows)]
-        scores = np.zeros(people.used.shape, dtype=np.float32)
-        if len(rows := np.flatnonzero(weights)):
+        scores, gains = np.zeros(people.used.shape, dtype=np.float32), None
+        if reasons and n_rows == 1 and weights[0] and people.seen.nnz < _ONE_BLOCK:
+            full, *without = self.score(with_left_out(people.seen))
+            scores[0], gains = full, full - np.array(without)
+        elif len(rows := np.flatnonzero(weights)):
             scores[rows] = self.score(people.seen if len(rows) == n_rows else people.seen[rows])
         alike = {
             row: said
@@ -170,12 +178,14 @@ class Answerer:
             else answer.because
             for row, answer in enumerate(below)
         ]
-        return Answers(np.array(rungs, dtype=object), order, score, because, chances, self.is_new)
+        rung = np.array(rungs, dtype=object)
+        return Answers(rung, order, score, because, chances, self.is_new, gains)
 
     def score(self, rows: sparse.csr_array) -> NDArray[np.float32]:
         """Return the model's scores of rows, to the bit the same in every block of them."""
         n_rows, n_items = rows.shape
         least = max(_FEW_ROWS, _FEW_NUMBERS // n_items)
+        least = 0 if hasattr(self.model, "network_") else least
         indptr = np.append(rows.indptr, [rows.nnz] * max(least - n_rows, 0))
         parts = (rows.data, rows.indices, indptr)
         padded = sparse.csr_array(parts, shape=(len(indptr) - 1, n_items))
@@ -294,7 +304,11 @@ class Answerer:
             return [shared] * len(items)
         seen = people.seen[[row]]
         reasons = []
-        for item, gain in zip(items, leave_one_out_gains(self.model, seen, items).T, strict=True):
+        if answers.gains is None:
+            gains = leave_one_out_gains(self.model, seen, items)
+        else:
+            gains = answers.gains[:, items]
+        for item, gain in zip(items, gains.T, strict=True):
             if self._new is not None and self.is_new[item]:
                 gain = self._new.content.likeness(item)[seen.indices]
             best = [i for i in np.argsort(-gain, kind="stable")[:_REASONS] if gain[i] > 0]

@@ -56,6 +56,19 @@ def leave_one_out_gains(
     return gains
 
 
+def with_left_out(row: sparse.csr_array) -> sparse.csr_array:
+    """Return a row followed by its copies, each without one of its entries.
+
+    Examples
+    --------
+    >>> with_left_out(sparse.csr_array([[0, 5, 3]])).toarray()
+    array([[0, 5, 3],
+           [0, 0, 3],
+           [0, 5, 0]])
+    """
+    return sparse.vstack([row, _without_one(row, np.arange(row.nnz))], format="csr")
+
+
 def _without_one(row: sparse.csr_array, left_out: NDArray[np.int64]) -> sparse.csr_array:
     """Return copies of a row, each without one of its entries."""
     kept = np.arange(row.nnz)[None, :] != left_out[:, None]

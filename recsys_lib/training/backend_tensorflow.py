@@ -177,7 +177,7 @@ class _Traced:
                 input_signature=tf.nest.map_structure(_any_length, tensors),
                 autograph=False,
                 jit_compile=self._jit,
-            )
+            ).get_concrete_function()  # half of a short call would go into looking it up
         return np.array(self._compiled(*tensors))
 
 
