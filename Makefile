@@ -89,7 +89,7 @@ $(INSTALLED): $(LOCK) pyproject.toml
 	  echo "$$found must be able to make a virtual environment; on Debian and Ubuntu install" \
 	       "python3-venv."; exit 1; }
 	@echo "Installing what a run needs into $(VENV)"
-	$(call install,sql)
+	$(call install,run)
 
 $(LAB): $(INSTALLED)
 	@echo "Installing JupyterLab into $(VENV)"

@@ -6,6 +6,7 @@ from . import exploration as exploration
 from . import models as models
 from . import pipeline as pipeline
 from . import plots as plots
+from . import serving as serving
 from . import sources as sources
 from . import splitting as splitting
 from . import synthesis as synthesis

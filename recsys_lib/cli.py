@@ -158,6 +158,7 @@ _COUNT = _number("a whole number >= 1", lambda value: value >= 1 and value % 1 =
 _GIGABYTES = _number("a number of gigabytes > 0", lambda value: value > 0)
 _SECONDS = _number("a number of seconds >= 0", lambda value: value >= 0)
 _FILE = click.Path(path_type=Path)
+_LIMIT = click.Choice(["body", "seconds", "in_flight", "threads"])
 
 _names = argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_run_names)
 _only = option("--only", metavar="NN[-NN]", help="only these notebooks: 02, 01-03 or 01,04")
@@ -572,6 +573,30 @@ def _answer_one(
     print(_list_table(rows, name))
     if 0 < len(rows) < k:
         print(f"These are all: no more than {len(rows)} items are left for user {name!r}{under}.")
+
+
+@recsys.command()
+@_run("run whose bundle answers")
+@option("--bundle", "folder", type=_FILE, metavar="FOLDER", help="a bundle elsewhere, instead")
+@option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")
+@option("--port", type=click.IntRange(0, 65_535), default=8000, metavar="N", help="0: a free one")
+@option("--workers", type=_COUNT, default=1, metavar="N", help="processes")
+@option("--allow-origin", "origins", multiple=True, metavar="URL", help="pages that may ask")
+@option("--insecure", is_flag=True, help="let everybody ask who reaches the host")
+@option("--limit", "limits", type=(_LIMIT, float), multiple=True, help="see docs/serving.md")
+def serve(run: str, folder: Path | None, workers: float, limits: Any, **how: Any) -> None:
+    """Answer over HTTP; the manual is at /docs."""
+    from recsys_lib.pipeline.project import Project
+    from recsys_lib.serving import Limits, serve
+
+    if folder is None:
+        project = Project.find()
+        folder = project.artifacts(run) / "bundle"
+        if not folder.exists():
+            raise _no_bundle(project, run)
+        _tell_stale(project, run)
+    print(f"Serving {folder} on http://{how['host']}:{how['port']}; the manual is at /docs")
+    serve(folder, workers=int(workers), limits=Limits(**dict(limits)), **how)
 
 
 def _no_bundle(project: "Project", run: str) -> ConfigError:

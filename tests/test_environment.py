@@ -73,7 +73,7 @@ def test_a_run_needs_none_of_what_only_tests_need() -> None:
         "duckdb",
         "jupyterlab",
     }
-    assert {canonicalize_name(one.name) for one in asked("sql")} > base
+    assert {canonicalize_name(one.name) for one in asked("run")} > base
 
 
 def test_make_installs_the_run_first_and_the_tools_of_tests_on_top() -> None:
@@ -85,7 +85,7 @@ def test_make_installs_the_run_first_and_the_tools_of_tests_on_top() -> None:
     assert rules["$(TOOLS)"].strip() == "$(INSTALLED)"
     assert make.count("-c $(LOCK) -e '.[$(1)]'") == 2
     assert re.search(r"^LOCK := requirements\.lock$", make, re.M)
-    assert set(re.findall(r"call install,(\w+)", make)) == {"sql", "lab", "dev", "docs"}
+    assert set(re.findall(r"call install,(\w+)", make)) == {"run", "lab", "dev", "docs"}
 
 
 def test_conda_makes_the_environment_that_make_test_makes() -> None:

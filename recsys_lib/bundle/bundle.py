@@ -4,6 +4,7 @@ Everyone gets an answer, and each row of it names the rung of the ladder that ga
 """
 
 import dataclasses
+import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib import models
-from recsys_lib.artifacts import atomic_folder, read_manifest, write_manifest
+from recsys_lib.artifacts import atomic_folder, read_manifest, versions, write_manifest
 from recsys_lib.bundle.answers import RUNGS, Answerer
 from recsys_lib.bundle.growth import appended
 from recsys_lib.bundle.request import History, Request, RequestReader
@@ -28,7 +29,7 @@ from recsys_lib.coldstart.content import unit_rows
 from recsys_lib.coldstart.handover import moments
 from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.dataset import Dataset
-from recsys_lib.errors import ArtifactError
+from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
 from recsys_lib.naming import find_id
@@ -398,7 +399,7 @@ class Bundle(Shown):
     def _answered(self, questions: Sequence[_Question], *, because: bool) -> pd.DataFrame:
         """Return the lists of one block, numbered from 0; see `recommend_many`."""
         people = self._requests.people([one.request for one in questions])
-        answers = self._answerer.answer(people)
+        answers = self._answerer.answer(people, reasons=because)
         order = mask_seen(answers.order.copy(), people.used)
         order[:, self._answerer.unlisted] = -np.inf
         for plan in dict.fromkeys(one.plan for one in questions):
@@ -545,6 +546,55 @@ class Bundle(Shown):
                 config=self._config(),
                 has_calibrator=self.calibrator is not None,
                 **facts,
+            )
+
+    def to_mlflow(self, folder: Path | str) -> None:
+        """Write the bundle as an MLflow model, for ``mlflow models serve`` and `spark_udf`.
+
+        Parameters
+        ----------
+        folder : Path or str
+            The folder to write. An artifact already there is replaced; anything else is refused.
+
+        Raises
+        ------
+        ConfigError
+            If MLflow is not installed.
+
+        Notes
+        -----
+        A row of the input is a person: ``user``, ``history`` (a list of item ids) and ``profile``
+        (a JSON object), all optional; the parameters are ``k`` and ``diversity``. The output has a
+        row for each, with the list in ``recommendations``. Nothing is pickled: the model is a file
+        of this library and the bundle. What it was made with is pinned in ``requirements.txt``.
+        """
+        try:
+            from mlflow.models import ModelSignature
+            from mlflow.pyfunc import save_model
+            from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+            from mlflow.types.schema import Array
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "MLflow must be installed; it is not. Run pip install 'recsys-lib[mlflow]'."
+            ) from error
+        text = DataType.string
+        types = {"user": text, "history": Array(text), "profile": text}
+        columns = [ColSpec(kind, name, required=False) for name, kind in types.items()]
+        params = [
+            ParamSpec("k", DataType.long, 10),
+            ParamSpec("diversity", DataType.double, 0.0),
+        ]
+        example = pd.DataFrame({"user": [str(self.dataset.user_ids[0])]})
+        pinned = {name: one for name, one in versions().items() if name != "python"}
+        with tempfile.TemporaryDirectory() as place, atomic_folder(folder) as part:
+            self.save(Path(place) / "bundle")
+            save_model(
+                part,
+                python_model=str(Path(__file__).with_name("pyfunc.py")),
+                artifacts={"bundle": str(Path(place) / "bundle")},
+                signature=ModelSignature(Schema(columns), None, ParamSchema(params)),
+                input_example=example,
+                pip_requirements=[f"{name}=={one}" for name, one in pinned.items()],
             )
 
     @classmethod

@@ -33,23 +33,23 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_010, 1_000),
+    "bundle": (1_084, 1_000),
     "coldstart": (724, 750),
     "evaluation": (1_905, 1_780),
     "exploration": (212, 215),
     "models": (2_714, 2_600),
     "pipeline": (4_740, 2_400),
     "plots": (1_149, 780),
-    "root": (2_076, 990),
-    "serving": (199, 1_000),
+    "root": (2_097, 990),
+    "serving": (837, 1_000),
     "sources": (2_467, 1_420),
     "splitting": (245, 215),
     "synthesis": (1_405, 1_430),
     "training": (1_246, 1_170),
     "tuning": (1_286, 750),
 }
-ALL = (21_354, 14_000)
-FILES = (162, 140)
+ALL = (22_087, 14_000)
+FILES = (168, 140)
 PUBLIC_NAMES = (286, 300)
 
 

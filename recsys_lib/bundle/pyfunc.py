@@ -1,0 +1,48 @@
+"""The code of a bundle as an MLflow model: MLflow runs this file, nobody imports it.
+
+A row of the input is a person, by ``user``, ``history`` and ``profile``; the output has one row for
+each, with the list in the column ``recommendations``.
+"""
+
+import json
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from recsys_lib.bundle import Bundle
+from recsys_lib.coldstart.profile import is_null
+from recsys_lib.errors import RecsysError
+
+
+class _Lists(PythonModel):  # type: ignore[misc]
+    def load_context(self, context: PythonModelContext) -> None:
+        self.bundle = Bundle.load(context.artifacts["bundle"])
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        people = [
+            {name: value for name, value in row.items() if not is_null(value)}
+            for row in model_input.to_dict("records")
+        ]
+        try:
+            for person in people:
+                if "profile" in person:
+                    person["profile"] = json.loads(person["profile"])
+            rows = self.bundle.recommend_many(people, because=True, **(params or {}))
+        except (RecsysError, ValueError) as error:
+            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
+        rows = rows[["rank", "item_id", "title", "probability", "rung", "because"]]
+        rows = rows.astype(object).where(rows.notna(), None)
+        lists = {row: group.to_dict("records") for row, group in rows.groupby(level=0)}
+        said = pd.Series([lists.get(row, []) for row in range(len(people))], dtype=object)
+        return pd.DataFrame({"recommendations": said}).set_axis(model_input.index)
+
+
+set_model(_Lists())

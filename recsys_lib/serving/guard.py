@@ -1,0 +1,256 @@
+"""What stands before the endpoints: keys, limits, ids of requests, the log and the metrics."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import prometheus_client as prometheus
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recsys_lib.checks import check_positive
+
+logger = logging.getLogger(__name__)
+
+REQUESTS = prometheus.Counter(
+    "recsys_requests", "Requests answered.", ["route", "method", "status"]
+)
+SECONDS = prometheus.Histogram(
+    "recsys_request_seconds",
+    "Seconds until a request was answered.",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Open to everybody: whether it lives, and the manual, in which nothing is said of anybody.
+_OPEN = re.compile(r"/health/\w+|/docs|/openapi\.json|/static-offline-docs/[\w.-]+")
+_LONGEST_URL, _LONGEST_HEAD = 8_192, 32_768
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one request may take, and how many are worked on at a time.
+
+    Parameters
+    ----------
+    body : number
+        Bytes of a body.
+    seconds : number
+        Until a request is answered, and until its body has arrived.
+    in_flight : number
+        Requests at a time, in each worker; further ones are told to come back.
+    threads : number
+        Questions computed at a time, in each worker, so that a long one holds up no short one.
+
+    Examples
+    --------
+    >>> Limits(in_flight=0)
+    Traceback (most recent call last):
+    ValueError: `in_flight` must be > 0; got 0.
+    """
+
+    body: float = 2_000_000
+    seconds: float = 30
+    in_flight: float = 64
+    threads: float = 4
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            check_positive(name, value)
+
+
+class Refusal(Exception):
+    """A request that is not answered, with its status and the sentence that says why."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers
+
+
+def problem(status: int, detail: str, scope: Scope, headers: Any = None) -> JSONResponse:
+    """Return an error by RFC 9457."""
+    content = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": scope["state"]["request_id"],
+    }
+    return JSONResponse(content, status, headers, "application/problem+json")
+
+
+class Guard:
+    """Middleware that lets in what may come in, and writes down how it went.
+
+    Parameters
+    ----------
+    app : ASGI application
+    limits : Limits
+    keys : iterable of str
+        One of them must be given; without any, everybody may ask.
+    hosts : iterable of str, optional
+        Names under which the service may be called; a page elsewhere that has pointed its own
+        name here is turned away.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, limits: Limits, keys: Iterable[str], hosts: Iterable[str] | None
+    ) -> None:
+        self.app, self.limits = app, limits
+        self._keys = [_digest(key) for key in keys]
+        self._hosts = None if hosts is None else frozenset(hosts)
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun, headers, status = time.perf_counter(), Headers(scope=scope), 0
+        given = headers.get("x-request-id", "")
+        name = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = name
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = name
+            await send(message)
+
+        self._in_flight += 1
+        try:
+            try:
+                self._check(scope, headers)
+                async with asyncio.timeout(self.limits.seconds):
+                    await self.app(scope, await self._body(headers, receive), send_on)
+            except TimeoutError:
+                raise self._busy(f"took longer than {self.limits.seconds:g} s") from None
+        except Refusal as refusal:
+            if not status:
+                answer = problem(refusal.status, refusal.detail, scope, refusal.headers)
+                await answer(scope, receive, send_on)
+        except Exception:
+            logger.exception("failed", extra={"facts": {"id": name}})
+            if not status:
+                text = f"The service must answer; it failed. Report the id {name}, it is logged."
+                await problem(500, text, scope)(scope, receive, send_on)
+        finally:
+            self._in_flight -= 1
+            self._write_down(scope, status, time.perf_counter() - begun)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        """Refuse a request by what its head says."""
+        if len(scope["raw_path"]) + len(scope["query_string"]) > _LONGEST_URL:
+            raise Refusal(414, f"The URL must be shorter than {_LONGEST_URL:,} bytes. Use POST.")
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEAD:
+            raise Refusal(431, f"The headers must take less than {_LONGEST_HEAD:,} bytes.")
+        host = re.sub(r":\d*$", "", headers.get("host", ""))
+        if self._hosts is not None and host not in self._hosts:
+            raise Refusal(421, "The service must be called by the name of this machine's loopback.")
+        if _OPEN.fullmatch(scope["path"]):
+            return
+        if self._keys and not self._knows(headers):
+            raise Refusal(
+                401,
+                "The request must carry a key of this service; it carries none that is known. "
+                "Send the header `Authorization: Bearer KEY`.",
+                {"www-authenticate": "Bearer"},
+            )
+        if self._in_flight > self.limits.in_flight:
+            raise self._busy(f"has {self.limits.in_flight:g} requests in work")
+
+    def _busy(self, how: str) -> Refusal:
+        return Refusal(
+            503, f"The service must have room; it {how}. Try again.", {"retry-after": "1"}
+        )
+
+    def _knows(self, headers: Headers) -> bool:
+        """Compare with every key, each in constant time."""
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        given = _digest(key if scheme.casefold() == "bearer" else headers.get("x-api-key", ""))
+        return sum([hmac.compare_digest(given, known) for known in self._keys]) > 0
+
+    async def _body(self, headers: Headers, receive: Receive) -> Receive:
+        """Return a `receive` of the whole body, once it has arrived."""
+        size = headers.get("content-length", "0")
+        if "transfer-encoding" not in headers and size == "0":
+            return receive
+        parts: list[bytes] = []
+        arrived, more = 0, True
+        while more:
+            if max(arrived, int(size) if size.isdecimal() else 0) > self.limits.body:
+                raise Refusal(
+                    413,
+                    f"The body must be at most {self.limits.body:,} bytes. Ask for fewer people.",
+                    {"connection": "close"},
+                )
+            message = await self._next(receive)
+            parts.append(message.get("body", b""))
+            arrived += len(parts[-1])
+            more = message.get("more_body", False)
+        whole: list[Message] = [{"type": "http.request", "body": b"".join(parts)}]
+
+        async def replay() -> Message:
+            return whole.pop() if whole else await receive()
+
+        return replay
+
+    async def _next(self, receive: Receive) -> Message:
+        try:
+            async with asyncio.timeout(self.limits.seconds / 3):
+                message = await receive()
+        except TimeoutError:
+            raise Refusal(408, "The body must arrive in time.", {"connection": "close"}) from None
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "The body must arrive as a whole.")
+        return message
+
+    def _write_down(self, scope: Scope, status: int, seconds: float) -> None:
+        """Write a line and count; the route, not the path, which would tell who was asked about."""
+        route = getattr(scope.get("route"), "path_format", "none")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        REQUESTS.labels(route, method, status).inc()
+        SECONDS.labels(route).observe(seconds)
+        facts = {
+            "id": scope["state"]["request_id"],
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(1e3 * seconds, 2),
+        }
+        logger.info("request", extra={"facts": facts})
+
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+class JsonLines(logging.Formatter):
+    """Log records as lines of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        said = {
+            "time": f"{when}.{record.msecs:03.0f}Z",
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            said["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(said, default=str)

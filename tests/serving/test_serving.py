@@ -1,0 +1,488 @@
+"""The service as a process of its own: lists, refusals, limits, new bundles, the end."""
+
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import httpx
+import psutil
+import pytest
+
+from recsys_lib import Bundle, Popularity
+from recsys_lib.cli import main
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.serving import Limits, serve
+from recsys_lib.serving.server import is_loopback
+from tests.serving.conftest import Service
+
+KEYS = {"RECSYS_API_KEY": "first-key, second-key"}
+FIELDS = ["rank", "item_id", "title", "probability", "rung", "because"]
+
+
+def rows_of(frame):
+    """Return a list as an answer tells it: unknown numbers are null."""
+    found = frame[FIELDS].astype(object)
+    return found.where(found.notna(), None).to_dict("records")
+
+
+def listed(service, question):
+    answer = service.client.post("/recommendations", json=question)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+# --- the lists
+
+
+def test_a_user_gets_the_same_list_everywhere(
+    service, world_bundle, bundle_folder, capsys, monkeypatch
+):
+    user = str(world_bundle.dataset.user_ids[3])
+    wanted = rows_of(world_bundle.recommend(user, k=5))
+    answer = service.client.get(f"/users/{user}/recommendations", params={"k": 5}).json()
+    assert answer["recommendations"] == wanted
+    assert answer["bundle"] == json.loads((bundle_folder / "manifest.json").read_text())["manifest"]
+    again = service.client.get(f"/users/{user}/recommendations", params={"k": 5}).json()
+    assert again == answer  # from what is kept
+    assert listed(service, {"user": user, "k": 5}) == answer
+    monkeypatch.chdir(bundle_folder.parents[3])
+    assert main(["recommend", user, "-k", "5"]) == 0
+    shown = capsys.readouterr().out
+    assert [line.split()[1] for line in shown.splitlines()[1:] if line.split()[0].isdigit()] == [
+        row["item_id"] for row in wanted
+    ]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {},
+        {"history": {"ITEM": 9.0}, "k": 4},
+        {"history": ["ITEM"], "exclude": ["OTHER"], "diversity": 0.3},
+        {"profile": {"role": "ROLE"}, "limit_per": {"track": 1}},
+        {"where": {"track": ["TRACK"], "duration_minutes": {"max": 90}}, "promote": ["OTHER"]},
+        {"user": "USER", "never": ["ITEM"], "only": ["ITEM", "OTHER"]},
+    ],
+)
+def test_every_rule_reaches_the_bundle(service, world_bundle, question):
+    dataset = world_bundle.dataset
+    names = {
+        "USER": dataset.user_ids[0],
+        "ITEM": dataset.item_ids[0],
+        "OTHER": dataset.item_ids[7],
+        "ROLE": dataset.users["role"].iloc[0],
+        "TRACK": dataset.items["track"].iloc[7],
+    }
+    text = json.dumps(question)
+    for name, value in names.items():
+        text = text.replace(name, str(value))
+    question = json.loads(text)
+    assert listed(service, question)["recommendations"] == rows_of(
+        world_bundle.recommend(**question)
+    )
+
+
+def test_many_people_are_answered_in_their_order(service, world_bundle):
+    people = [{"user": str(user), "k": 3} for user in world_bundle.dataset.user_ids[:40]]
+    people.append({"history": [str(world_bundle.dataset.item_ids[0])], "k": 2})
+    answers = listed(service, people)
+    lists = [world_bundle.recommend(**one) for one in people]
+    assert [one["recommendations"] for one in answers] == [rows_of(one) for one in lists]
+
+
+def test_items_are_found_by_id_and_title(service, world_bundle):
+    items = world_bundle.dataset.items
+    item, title = items.index[4], items["title"].iloc[4]
+    for text in (item.lower(), title.upper()):
+        found = service.client.get("/items", params={"search": text}).json()["items"]
+        assert {"item_id": item, "title": title} in found
+    assert len(service.client.get("/items", params={"limit": 7}).json()["items"]) == 7
+
+
+def test_similar_items_are_those_of_the_bundle(service, world_bundle):
+    item = str(world_bundle.dataset.item_ids[4])
+    said = service.client.get(f"/items/{item}/similar", params={"k": 3}).json()
+    wanted = world_bundle.similar(item, k=3)
+    assert said["items"] == [
+        {**row, "similarity": pytest.approx(row["similarity"])} for row in wanted.to_dict("records")
+    ]
+    assert service.client.get("/items/nothing/similar").status_code == 404
+
+
+def test_the_model_tells_what_it_is(service, world_bundle):
+    said = service.client.get("/model").json()
+    assert (said["model"], said["n_items"], said["n_users"]) == ("EASE", 40, 120)
+    assert said["settings"]["l2"] == 20.0
+    assert said["manifest"]["kind"] == "bundle"
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "content", "status", "part"),
+    [
+        ("GET", "/users/nobody-here/recommendations", None, 404, "The user must be one of the 120"),
+        ("GET", "/users/%2e%2e%2f%2e%2e%2fetc%2f/recommendations", None, 404, "The user must"),
+        ("GET", "/static-offline-docs/..%2f..%2fsetup.py", None, 404, "The address must be one"),
+        ("GET", "/etc/passwd", None, 404, "The address must be one of this service"),
+        ("DELETE", "/recommendations", None, 405, "The method must be one that"),
+        ("GET", "/items?limit=0", None, 422, "`limit` must be greater than or equal to 1; got '0'"),
+        ("GET", f"/items?search={'x' * 9000}", None, 414, "The URL must be shorter than 8,192"),
+        ("POST", "/recommendations", b'{"k": 1001}', 422, "`k` must be less than or equal to 1000"),
+        ("POST", "/recommendations", b'{"kk": 1}', 422, "`kk` "),
+        ("POST", "/recommendations", b'{"history": {"a": NaN}}', 422, "`history"),
+        ("POST", "/recommendations", b'{"user": 1' + b"0" * 400 + b"}", 422, "`user"),
+        ("POST", "/recommendations", b'{"user": 1' + b"0" * 9000 + b"}", 400, "The body must be"),
+        ("POST", "/recommendations", b'{"user": "\xff"}', 400, "The body must be JSON in UTF-8"),
+        ("POST", "/recommendations", b"[" * 100_000, 400, "The body must be JSON"),
+        ("POST", "/recommendations", b'{"user": ', 400, "The body must be JSON; "),
+        ("POST", "/recommendations", b"[]", 422, "at least 1 item"),
+        ("POST", "/recommendations", json.dumps([{}] * 1001).encode(), 422, "at most 1000 items"),
+        ("POST", "/recommendations", b'{"history": ["nothing"]}', 422, "The item must be one of"),
+        ("POST", "/recommendations", b'[{}, {"user": "x"}]', 422, "Person 2 of 2: The user must"),
+        ("POST", "/recommendations", b'{"where": {"trak": 1}}', 422, "'track'"),
+        ("POST", "/recommendations", b" " * 2_000_001, 413, "The body must be at most 2,000,000"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_a_problem_document(
+    service, method, address, content, status, part
+):
+    connection = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=60)
+    with closing(connection):
+        # Not by httpx, which would tidy the address up.
+        connection.request(method, address, content, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        said = json.loads(answer.read())
+    assert (answer.status, said["status"]) == (status, status), said
+    assert part in said["detail"]
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert said.keys() == {"type", "title", "status", "detail", "instance"}
+    assert said["instance"] == answer.headers["x-request-id"]
+    assert "Traceback" not in said["detail"]
+
+
+def test_near_names_are_few(service, world_bundle):
+    wrong = str(world_bundle.dataset.user_ids[3])[:-1] + "~"
+    said = service.client.get(f"/users/{wrong}/recommendations").json()["detail"]
+    shown = [user for user in world_bundle.dataset.user_ids if f"'{user}'" in said]
+    assert 1 <= len(shown) <= 3
+
+
+def test_any_few_hundred_bodies_are_answered_or_refused_in_order(service):
+    chance = random.Random(0)
+    statuses = set()
+    for content in (fuzzed(chance) for _ in range(300)):
+        headers = {"content-type": "application/json"}
+        answer = service.client.post("/recommendations", content=content, headers=headers)
+        assert answer.status_code in {200, 400, 422}, content
+        assert "Traceback" not in answer.text
+        statuses.add(answer.status_code)
+    assert statuses == {200, 400, 422}
+
+
+VALUES = [
+    "",
+    "x",
+    "\x00",
+    "é😀",
+    -1,
+    0,
+    3,
+    1e300,
+    2**64,
+    None,
+    True,
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    "track",
+]
+NAMES = ["user", "history", "profile", "k", "exclude", "only", "where", "available", "limit_per"]
+NAMES += ["promote", "never", "diversity", "nonsense"]
+
+
+def fuzzed(chance: random.Random) -> bytes:
+    """Return a body that is nearly a question."""
+
+    def value(depth=0):
+        kind = chance.random()
+        if depth < 3 and kind < 0.2:
+            return [value(depth + 1) for _ in range(chance.randrange(4))]
+        if depth < 3 and kind < 0.4:
+            return {chance.choice([*NAMES, "track", "max"]): value(depth + 1) for _ in range(2)}
+        return chance.choice(VALUES)
+
+    names = chance.sample(NAMES, chance.randrange(4))
+    text = json.dumps({name: value() for name in names}, ensure_ascii=chance.random() < 0.5)
+    content = text.encode(errors="surrogatepass")
+    if chance.random() < 0.2:
+        place = chance.randrange(len(content))
+        content = content[:place] + bytes([chance.randrange(256)]) + content[place + 1 :]
+    return content
+
+
+# --- who may ask, and how much
+
+
+@pytest.fixture(scope="module")
+def strict(bundle_folder):
+    limits = ("--limit", "seconds", "1.5", "--limit", "body", "1000", "--limit", "in_flight", "1")
+    service = Service(bundle_folder, *limits, keys=KEYS["RECSYS_API_KEY"])
+    yield service
+    service.stop()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"authorization": "Bearer first"}, 401),
+        ({"authorization": "Basic first-key"}, 401),
+        ({"authorization": "Bearer first-key"}, 200),
+        ({"authorization": "bearer second-key"}, 200),
+        ({"x-api-key": "second-key"}, 200),
+    ],
+)
+def test_a_key_is_asked_for_where_keys_are_set(strict, headers, status):
+    for address in ("/model", "/items", "/metrics"):
+        answer = strict.client.get(address, headers=headers)
+        assert answer.status_code == status
+        assert ("www-authenticate" in answer.headers) == (status == 401)
+    assert strict.client.get("/health/ready").status_code == 200
+
+
+def test_a_slow_body_is_given_up_and_holds_nobody_up_for_longer(strict):
+    host, port = strict.url.removeprefix("http://").split(":")
+    head = "POST /recommendations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += "X-API-Key: first-key\r\nContent-Length: 100\r\n\r\n{"
+    with socket.create_connection((host, int(port)), timeout=30) as slow:
+        slow.sendall(head.encode())
+        time.sleep(0.2)
+        # One request is in work, so the next is told to come back.
+        full = strict.client.get("/model", headers={"x-api-key": "first-key"})
+        assert (full.status_code, full.headers["retry-after"]) == (503, "1")
+        assert "has 1 requests in work" in full.json()["detail"]
+        assert b"408 Request Timeout" in slow.recv(100)
+    assert strict.client.get("/model", headers={"x-api-key": "first-key"}).status_code == 200
+
+
+def test_the_length_of_a_body_is_counted_also_where_it_is_not_told(strict):
+    def pieces():
+        for _ in range(20):
+            yield b" " * 100
+
+    answer = strict.client.post(
+        "/recommendations", content=pieces(), headers={"x-api-key": "first-key"}
+    )
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.org"])
+def test_others_may_ask_only_with_a_key(bundle_folder, host, monkeypatch, capsys):
+    monkeypatch.delenv("RECSYS_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="must ask for a key"):
+        serve(bundle_folder, host=host)
+    assert main(["serve", "--bundle", str(bundle_folder), "--host", host]) == 2
+    assert "Set RECSYS_API_KEY, or say --insecure" in capsys.readouterr().err
+    assert not is_loopback(host)
+
+
+def test_a_page_that_points_its_own_name_here_is_turned_away(service):
+    answer = service.client.get("/model", headers={"host": "evil.example:8000"})
+    assert answer.status_code == 421
+
+
+def test_pages_elsewhere_may_ask_only_when_named(service, bundle_folder):
+    headers = {"origin": "https://shop.example"}
+    assert (
+        "access-control-allow-origin" not in service.client.get("/model", headers=headers).headers
+    )
+    other = Service(bundle_folder, "--allow-origin", "https://shop.example")
+    try:
+        allowed = other.client.get("/model", headers=headers).headers
+        assert allowed["access-control-allow-origin"] == "https://shop.example"
+    finally:
+        assert other.stop() == 0
+
+
+def test_a_missing_or_damaged_bundle_is_said_before_anything_starts(
+    tmp_path, bundle_folder, capsys
+):
+    assert main(["serve", "--bundle", str(tmp_path / "none")]) == 2
+    damaged = tmp_path / "damaged"
+    shutil.copytree(bundle_folder, damaged)
+    next(damaged.glob("model/*.npz")).write_bytes(b"broken")
+    with pytest.raises(ArtifactError, match="fingerprint differs"):
+        serve(damaged)
+    assert "must exist" in capsys.readouterr().err
+
+
+def test_limits_must_be_positive():
+    with pytest.raises(ValueError, match="`in_flight` must be > 0; got 0"):
+        Limits(in_flight=0)
+
+
+# --- the manual, the log, the metrics
+
+
+def test_the_manual_needs_nothing_from_elsewhere(service):
+    page = service.client.get("/docs").text
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(parts) == 3
+    for part in parts:
+        assert part.startswith("/")
+        assert service.client.get(part).status_code == 200
+    manual = service.client.get("/openapi.json").json()
+    assert "http" not in re.sub(r'"(description|title)": "[^"]*"', "", json.dumps(manual))
+    for address, methods in manual["paths"].items():
+        for told in methods.values():
+            assert told["description"], address
+            assert told["responses"].keys() >= {"200", "422", "503"}
+
+
+def test_the_log_is_json_and_says_nothing_of_people(service, world_bundle):
+    user, item = str(world_bundle.dataset.user_ids[5]), str(world_bundle.dataset.item_ids[5])
+    before = len(service.lines)
+    service.client.get(f"/users/{user}/recommendations", headers={"x-request-id": "my-own.id"})
+    listed(service, {"history": [item]})
+    service.client.get(f"/users/{user}~/recommendations", headers={"x-request-id": "bad id!"})
+    service.wait_for('"status": 404')
+    lines = [json.loads(line) for line in service.lines[before:]]
+    assert [line["route"] for line in lines[:2]] == [
+        "/users/{user_id}/recommendations",
+        "/recommendations",
+    ]
+    assert lines[0].keys() == {"time", "level", "message", "id", "method", "route", "status", "ms"}
+    assert lines[0]["id"] == "my-own.id"
+    assert lines[2]["id"] != "bad id!"
+    text = "".join(service.lines)
+    assert user not in text
+    assert item not in text
+
+
+def test_metrics_count_requests_by_route(service, world_bundle):
+    user = world_bundle.dataset.user_ids[6]
+    pattern = re.compile(
+        r'^recsys_requests_total\{method="GET",route="/users/\{user_id\}/recommendations",'
+        r'status="200"\} (.*)$',
+        re.M,
+    )
+
+    def count():
+        found = pattern.search(service.client.get("/metrics").text)
+        return float(found[1]) if found else 0.0
+
+    before = count()
+    for _ in range(3):
+        service.client.get(f"/users/{user}/recommendations")
+    assert count() == before + 3
+
+
+# --- new bundles, and the end
+
+
+def test_a_new_bundle_is_taken_up_under_load_without_a_failed_request(
+    world_bundle, bundle_folder, tmp_path
+):
+    place = tmp_path / "bundle"
+    shutil.copytree(bundle_folder, place)
+    model = Popularity().fit(world_bundle.dataset.user_items)
+    other = Bundle(model=model, dataset=world_bundle.dataset)
+    service = Service(place)
+    statuses, fingerprints, done = [], [], threading.Event()
+
+    def ask(seed):
+        chance = random.Random(seed)
+        with httpx.Client(base_url=service.url, timeout=60) as client:
+            while not done.is_set():
+                user = chance.choice(world_bundle.dataset.user_ids)
+                answer = client.get(f"/users/{user}/recommendations")
+                statuses.append(answer.status_code)
+                fingerprints.append(answer.json()["bundle"])
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask, seed) for seed in range(3)]
+        try:
+            for times, bundle in enumerate((other, world_bundle, other), start=1):
+                bundle.save(place)
+                service.wait_for("took up a bundle", times)
+            next(place.glob("model/*.npz")).write_bytes(b"broken")
+            assert "fingerprint differs" in service.wait_for("refused a bundle")
+            seen = len(statuses)
+            while len(statuses) < seen + 20:
+                time.sleep(0.01)
+        finally:
+            done.set()
+    for one in asking:
+        one.result()
+    assert set(statuses) == {200}
+    last = json.loads((place / "manifest.json").read_text())["manifest"]
+    assert fingerprints[-1] == last  # what had been taken up serves on
+    assert len(set(fingerprints)) >= 2
+    assert service.stop() == 0
+
+
+def test_the_end_is_told_to_come_after_what_is_in_work(bundle_folder, world_bundle):
+    service = Service(bundle_folder)
+    people = [{"user": str(user)} for user in world_bundle.dataset.user_ids] * 5
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(service.client.post, "/recommendations", json=people)
+        time.sleep(0.4)
+        assert not asked.done()
+        service.process.send_signal(signal.SIGTERM)
+        assert len(asked.result().json()) == len(people)
+    assert service.process.wait(timeout=60) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{service.url}/health/live")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_others_serve_on_where_a_worker_is_killed(bundle_folder, world_bundle):
+    service = Service(bundle_folder, "--workers", "2")
+    user = world_bundle.dataset.user_ids[0]
+    try:
+        workers = [
+            one
+            for one in psutil.Process(service.process.pid).children()
+            if "spawn_main" in " ".join(one.cmdline())
+        ]
+        assert len(workers) == 2
+        workers[0].kill()
+        workers[0].wait(10)
+        for _ in range(20):
+            assert httpx.get(f"{service.url}/users/{user}/recommendations").status_code == 200
+        service.wait_for("Application startup complete.", times=3)  # another one in its place
+        # Counted over all workers, the one that is gone included.
+        text = httpx.get(f"{service.url}/metrics").text
+        assert re.search(r'route="/users/\{user_id\}/recommendations".*\} 20.0', text)
+    finally:
+        assert service.stop() == 0
+
+
+def test_closed_forms_are_served_without_keras(bundle_folder):
+    code = f"""
+import asyncio, sys
+from recsys_lib.serving import create_app
+app = create_app({str(bundle_folder)!r})
+async def main():
+    async with app.router.lifespan_context(app):
+        print(sorted({{"keras", "tensorflow", "jax"}} & set(sys.modules)))
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,110 @@
+"""A bundle as an MLflow model: the same lists, and errors that say what is wrong."""
+
+import asyncio
+import json
+
+import httpx
+import mlflow.pyfunc
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
+
+from recsys_lib import EASE, Bundle, make_world
+from recsys_lib.errors import ArtifactError
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    dataset = make_world(n_users=90, n_items=30).dataset()
+    model = EASE(l2=20.0).fit(dataset.likes(7).user_items)
+    return Bundle(model=model, dataset=dataset, like=7, inputs="likes")
+
+
+@pytest.fixture(scope="module")
+def folder(bundle, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mlflow") / "model"
+    bundle.to_mlflow(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(folder):
+    return mlflow.pyfunc.load_model(str(folder))
+
+
+def rows_of(frame):
+    found = frame.astype(object)
+    return found.where(found.notna(), None).to_dict("records")
+
+
+def test_the_lists_are_those_of_the_bundle(bundle, loaded):
+    user, item = str(bundle.dataset.user_ids[4]), str(bundle.dataset.item_ids[2])
+    role = bundle.dataset.users["role"].iloc[0]
+    people = pd.DataFrame(
+        {
+            "user": [user, None, None, None],
+            "history": [None, [item], None, None],
+            "profile": [None, None, json.dumps({"role": role}), None],
+        },
+        index=[7, 3, 5, 1],
+    )
+    said = loaded.predict(people, params={"k": 4, "diversity": 0.2})
+    assert said.index.tolist() == [7, 3, 5, 1]
+    questions = [{"user": user}, {"history": [item]}, {"profile": {"role": role}}, {}]
+    wanted = [rows_of(bundle.recommend(**one, k=4, diversity=0.2)) for one in questions]
+    assert said["recommendations"].tolist() == wanted
+    one = loaded.predict(pd.DataFrame({"user": [user]}))
+    assert one["recommendations"][0] == rows_of(bundle.recommend(user))
+
+
+@pytest.mark.parametrize(
+    ("people", "params", "part"),
+    [
+        ({"user": ["nobody"]}, {}, "The user must be one of the 90 known; got 'nobody'"),
+        ({"history": [["nothing"]]}, {}, "The item must be one of the 30 known"),
+        ({"user": ["USER"]}, {"k": 0}, "`k` must be >= 1; got 0"),
+    ],
+)
+def test_what_is_wrong_is_said(bundle, loaded, people, params, part):
+    people = {
+        name: [str(bundle.dataset.user_ids[0]) if one == "USER" else one for one in values]
+        for name, values in people.items()
+    }
+    with pytest.raises(MlflowException, match=part) as raised:
+        loaded.predict(pd.DataFrame(people), params=params)
+    assert raised.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_the_server_of_mlflow_answers_400_with_the_sentence(bundle, loaded):
+    user = str(bundle.dataset.user_ids[4])
+
+    async def ask():
+        transport = httpx.ASGITransport(app=scoring_server.init(loaded))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return [
+                await client.post("/invocations", json={"dataframe_records": [{"user": name}]})
+                for name in (user, "nobody")
+            ]
+
+    good, bad = asyncio.run(ask())
+    assert good.json()["predictions"][0]["recommendations"] == rows_of(bundle.recommend(user))
+    assert bad.status_code == 400
+    assert "The user must be one of the 90 known; got 'nobody'" in bad.json()["message"]
+    assert "Traceback" not in bad.text
+
+
+def test_nothing_is_pickled_and_what_it_takes_is_pinned(folder):
+    names = {file.name for file in folder.rglob("*")}
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
+    assert {"MLmodel", "pyfunc.py", "input_example.json", "manifest.json"} <= names
+    pins = (folder / "requirements.txt").read_text().split()
+    assert all("==" in pin for pin in pins)
+    assert {"recsys-lib", "numpy", "pandas"} <= {pin.split("==")[0] for pin in pins}
+
+
+def test_a_folder_of_somebody_else_is_left_alone(bundle, tmp_path):
+    (tmp_path / "thesis.md").write_text("mine")
+    with pytest.raises(ArtifactError, match=r"it holds 'thesis\.md'"):
+        bundle.to_mlflow(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.md"]
