@@ -6,6 +6,7 @@ from .oracle import oracles_of as oracles_of
 from .oracle import oracles_of_likes as oracles_of_likes
 from .settings import PRESETS as PRESETS
 from .settings import WorldSettings as WorldSettings
+from .shop import make_shop as make_shop
 from .taste import TRACK_NAMES as TRACK_NAMES
 from .truth import Truth as Truth
 from .world import World as World

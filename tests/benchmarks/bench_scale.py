@@ -32,6 +32,7 @@ sys.path.insert(0, {here!r})
 from bench_scale import *
 from recsys_lib.models import *
 from recsys_lib.evaluation import evaluate
+from recsys_lib.synthesis import make_shop
 def peak():
     return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1e6
 {prepare}
@@ -54,28 +55,6 @@ def measured(prepare, work, after="found = {}", environment=None):
         env={**os.environ, **(environment or {})},
     )
     return json.loads(found.stdout.splitlines()[-1])
-
-
-def world(n_users, n_items, n_events, seed=0):
-    """A shop: people with three tastes each among 1 / 500 as many as items, long-tailed in both."""
-    rng = np.random.default_rng(seed)
-    n_tastes = max(n_items // 500, 4)
-    weights = rng.lognormal(0, 1, n_users)
-    users = rng.choice(n_users, n_events, p=weights / weights.sum()).astype(np.int32)
-    tastes = rng.integers(0, n_tastes, (n_users, 3), dtype=np.int32)
-    taste = tastes[users, rng.integers(0, 3, n_events)]
-    del weights, tastes
-    # Within a taste, and for one event in ten among all items, popularity falls as 1 / rank.
-    size = n_items // n_tastes
-    place = (size ** rng.random(n_events, dtype=np.float32)).astype(np.int32) - 1
-    items = taste * size + place
-    stray = np.flatnonzero(rng.random(n_events, dtype=np.float32) < 0.1)
-    items[stray] = (n_items ** rng.random(len(stray))).astype(np.int32) - 1
-    order = rng.permutation(n_items).astype(np.int32)
-    ones = np.ones(n_events, dtype=np.float32)
-    x = sparse.csr_array((ones, (users, order[items])), shape=(n_users, n_items))
-    x.data[:] = 1
-    return x
 
 
 def split(name):
@@ -152,7 +131,7 @@ def test_time_and_memory_against_items():
             if model == "EASE()" and n_items > 10_000 and not os.environ.get("RECSYS_BENCH_SCALE"):
                 continue
             one = measured(
-                f"x = world({n_items}, {n_items}, 20 * {n_items}); model = {model}",
+                f"x = make_shop({n_items}, {n_items}, 20 * {n_items}); model = {model}",
                 "model.fit(x)",
             )
             line += f"  {model.split('(')[0]} {one['seconds']:.1f} s, {one['grown']:.2f} GB"
@@ -163,7 +142,7 @@ def test_time_and_memory_against_items():
 @pytest.mark.parametrize("n", [100_000, 1_000_000])
 def test_a_million_users_and_items_are_fitted_in_half_an_hour(n):
     one = measured(
-        f"x = world({n}, {n}, 20 * {n}); model = SparseEASE(n_neighbors=128, n_candidates=512)",
+        f"x = make_shop({n}, {n}, 20 * {n}); model = SparseEASE(n_neighbors=128, n_candidates=512)",
         "model.fit(x)",
         "found = {'weights': model.weights_.nnz}",
     )
@@ -178,7 +157,7 @@ def test_two_workers_beside_one():
     for workers in (1, 2):
         one = measured(
             "from joblib.externals.loky import ProcessPoolExecutor\n"
-            "x = world(50_000, 50_000, 1_000_000)\n"
+            "x = make_shop(50_000, 50_000, 1_000_000)\n"
             "model = SparseEASE(n_neighbors=128, n_candidates=512)\n"
             f"pool = ProcessPoolExecutor({workers})\n"
             f"list(pool.map(abs, range({workers})))",
@@ -203,7 +182,7 @@ def factors(n_items, n_factors=64):
 
 def test_lists_among_a_million_items():
     one = measured(
-        FACTORS + "model = factors(1_000_000); x = world(2048, 1_000_000, 40_960)\n"
+        FACTORS + "model = factors(1_000_000); x = make_shop(2048, 1_000_000, 40_960)\n"
         "model.recommend(x[:512], k=10)",
         "model.recommend(x, k=10)",
     )
@@ -216,7 +195,7 @@ def test_lists_among_a_million_items():
 def test_one_person_among_a_million_items():
     one = measured(
         FACTORS + "from recsys_lib import Bundle, Dataset\n"
-        "model = factors(1_000_000); x = world(2048, 1_000_000, 40_960)\n"
+        "model = factors(1_000_000); x = make_shop(2048, 1_000_000, 40_960)\n"
         "ids = [pd.Index(np.arange(n).astype(str)) for n in x.shape]\n"
         "dataset = Dataset(user_items=x, user_ids=ids[0], item_ids=ids[1])\n"
         "bundle = Bundle(model=model, dataset=dataset, new_items=False)\n"
@@ -232,8 +211,8 @@ def test_one_person_among_a_million_items():
 
 def test_evaluation_of_ten_thousand_users_on_a_hundred_thousand_items():
     one = measured(
-        FACTORS + "model = factors(100_000); x = world(10_000, 100_000, 400_000)\n"
-        "y = world(10_000, 100_000, 100_000, seed=1)\n"
+        FACTORS + "model = factors(100_000); x = make_shop(10_000, 100_000, 400_000)\n"
+        "y = make_shop(10_000, 100_000, 100_000, seed=1)\n"
         "fold = Fold(fold_in=x, targets=y, users=np.arange(10_000))",
         "evaluate(model, fold)",
     )
