@@ -298,7 +298,8 @@ def open_lists(
             _listed(model.decode(draws[:, row]), x[[row]], k=k, seed=seed)
             for row in range(x.shape[0])
         ]
-        table[f"{n} likes known"] = -np.sort(-np.array(shares), axis=1).mean(axis=0)
+        name = f"{n} like{'s' * (n != 1)} known"
+        table[name] = np.sort(np.array(shares), axis=1)[:, ::-1].mean(axis=0)
     places = pd.RangeIndex(1, people.fold_in.shape[1] + 1, name="item, most often listed first")
     return pd.DataFrame(table, index=places).rename_axis(columns="share of lists")
 

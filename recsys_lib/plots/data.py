@@ -504,13 +504,15 @@ def plot_selection(
     """
     ax = style.new_axes(ax, width=5.6, height=4.6)
     x, y, n = (np.asarray(values, dtype=float) for values in (true, observed, counts))
+    known = np.isfinite(x) & np.isfinite(y)  # an item without ratings has no observed mean
+    x, y, n = x[known], y[known], n[known]
     ax.scatter(x, y, s=8 + 90 * n / max(1.0, n.max()), color=COLORS["blue"], alpha=0.55, lw=0)
-    ends = np.array([np.nanmin([x, y]), np.nanmax([x, y])])
+    ends = np.array([np.min([x, y]), np.max([x, y])])
     ax.plot(ends, ends, "--", color=MUTED, lw=1.2, label="observed = true")
     ax.legend(loc="lower right")
-    above = f"{np.nanmean(y > x):.0%} of {len(x):,} items"
+    above = f"{np.mean(y > x):.0%} of {len(x):,} items"
     style.tell(
-        ax, f"{above} look better than they are; the mean difference is {np.nanmean(y - x):+.2f}."
+        ax, f"{above} look better than they are; the mean difference is {np.mean(y - x):+.2f}."
     )
     title, xlabel = "What do observed means hide?", "true mean over all users (rating units)"
     return style.write_words(ax, title, xlabel, "mean of the observed ratings")

@@ -119,6 +119,8 @@ def test_without_doubt_there_is_one_list_and_with_it_places_are_shared() -> None
     settled = open_lists(Conjugate(1e-12), 1e3 * people(), lengths=(3,), k=9)["3 likes known"]
     assert_allclose(settled[:9], 1.0)
     assert_allclose(settled[9:], 0.0)
-    unsure = open_lists(Conjugate(1.0), people(), lengths=(0, 3), k=4)["0 likes known"]
+    unsure = open_lists(Conjugate(1.0), people(), lengths=(0, 1), k=4)
+    assert list(unsure) == ["0 likes known", "1 like known"]
+    unsure = unsure["0 likes known"]
     assert unsure.iloc[0] < 0.6
     assert unsure.is_monotonic_decreasing

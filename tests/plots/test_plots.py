@@ -158,6 +158,8 @@ def test_the_funnel_gives_each_step_its_share_of_the_step_before() -> None:
 def test_selection_puts_the_truth_across_and_the_observed_mean_up() -> None:
     ax = plots.plot_selection([7, 8], [6, 7], [10, 20])
     assert ax.collections[0].get_offsets().tolist() == [[6, 7], [7, 8]]
+    ax = plots.plot_selection([7, np.nan], [6, 7], [10, 0])  # the second has no ratings
+    assert "100% of 1 items" in plots.describe(ax.figure)
 
 
 def test_the_history_draws_each_column_its_levels_and_the_kept_epoch() -> None:
