@@ -576,6 +576,32 @@ def _answer_one(
 
 
 @recsys.command()
+@_run("run whose bundle is trained anew")
+@_texts("a parameter that is new, such as SOURCE; the others are those of the run")
+@option("--metric", default="ndcg@10", metavar="METRIC", help="decides, on the held-out people")
+@_timeout
+@click.pass_obj
+def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: float) -> int:
+    """Train a run's bundle anew, and keep the old one where the new one loses."""
+    from recsys_lib.pipeline import retrain as work
+    from recsys_lib.pipeline.chain import load_steps
+    from recsys_lib.pipeline.progress import ProgressLines
+    from recsys_lib.pipeline.project import Project
+
+    project = Project.find()
+    if not (project.artifacts(run) / "bundle").exists():
+        raise _no_bundle(project, run)
+    with ProgressLines(sys.stdout, [step.name for step in load_steps(project)]) as lines:
+        done = work.retrain(
+            project, run, dict(texts), lines, metric=metric, timeout=timeout or math.inf
+        )
+    if done.result.failed:
+        return _tell_failures(done.result, given)
+    print(work.sentence(done, run))
+    return 0
+
+
+@recsys.command()
 @_run("run whose bundle answers")
 @option("--bundle", "folder", type=_FILE, metavar="FOLDER", help="a bundle elsewhere, instead")
 @option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -268,6 +269,55 @@ def test_a_list_has_titles_and_leaves_out_what_was_used(bundle, capsys):
     assert {line.split()[2] for line in lines[1:]} == {"Alpha", "Delta"}
     for column, text in (("title", lines[1].split()[2]), ("rung", "history")):
         assert lines[0].index(column) == lines[1].index(text)
+
+
+TRAIN = """import pandas as pd
+from recsys_lib import Bundle, Dataset, EASE, strong_generalization
+dataset = Dataset.from_frame(pd.read_csv(SOURCE), value=None)
+split = strong_generalization(dataset, validation_users=5, test_users=40, fold_in=0.5, seed=SEED)
+model = EASE(l2=5.0).fit(split.train)
+session.save("ranking_split", split)
+session.save("bundle", Bundle(model=model, dataset=dataset, handover=0.0))"""
+
+
+def test_a_bundle_is_trained_anew_and_the_better_one_stays(project, capsys):
+    rng = np.random.default_rng(0)
+
+    def table(name, n_users, taste):
+        """People of two groups, each with half of the items; without taste, with all of them."""
+        users, items = np.indices((n_users, 30))
+        alike = (users - items) % 2 == 0
+        used = rng.random(alike.shape) < (alike * 0.6 if taste else 0.3)
+        frame = pd.DataFrame({"user_id": users[used], "item_id": [f"i{i}" for i in items[used]]})
+        frame.to_csv(name, index=False)
+        return str(project / name)
+
+    parameters = f'{PARAMETERS}\nSOURCE = ""  # path of a table'
+    write(project, "01_make", TRAIN, parameters=parameters)
+    write(project, "02_other", "raise ValueError('not to be run')", parameters=parameters)
+    noise, taste = table("noise.csv", 100, False), table("taste.csv", 200, True)
+    assert main(["run", "--only", "01", "-p", "SOURCE", noise]) == 0
+    folder = project / "runs/default/artifacts/bundle"
+    before = (folder / "manifest.json").read_text()
+    assert main(["retrain", "-p", "SOURCE", taste]) == 0
+    said = capsys.readouterr().out
+    assert "new leads old" in said
+    assert (
+        "The new bundle answers now in run 'default'; the candidate is run 'default.next'" in said
+    )
+    taken = (folder / "manifest.json").read_text()
+    assert taken != before
+    assert Bundle.load(folder).dataset.n_users == 200
+    # Once more on the same data there is nothing that the bundle has not seen.
+    assert main(["retrain", "-p", "SOURCE", taste]) == 0
+    said = capsys.readouterr().out
+    assert "0 held-out people have something that the old bundle has not seen" in said
+    assert "The old bundle stays in run 'default'" in said
+    assert (folder / "manifest.json").read_text() == taken
+    assert main(["retrain", "--run", "other"]) == 2
+    assert "Run 'other' must have made a bundle" in capsys.readouterr().err
+    assert main(["retrain", "-p", "SUORCE", taste]) == 2
+    assert "SOURCE" in capsys.readouterr().err
 
 
 def test_a_user_is_asked_for_where_none_is_given(bundle, capsys, monkeypatch):

@@ -21,10 +21,16 @@ from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, versions, write_manifest
 from recsys_lib.bundle.answers import RUNGS, Answerer
 from recsys_lib.bundle.growth import appended
-from recsys_lib.bundle.request import History, Request, RequestReader
+from recsys_lib.bundle.request import History, People, Request, RequestReader
 from recsys_lib.bundle.rules import Plan, RuleReader, Rules, Where
 from recsys_lib.cards import Shown
-from recsys_lib.checks import check_choice, check_integer, check_is_fitted, check_number
+from recsys_lib.checks import (
+    check_choice,
+    check_integer,
+    check_is_fitted,
+    check_number,
+    check_user_items,
+)
 from recsys_lib.coldstart.content import unit_rows
 from recsys_lib.coldstart.handover import moments
 from recsys_lib.coldstart.ladder import Ladder
@@ -278,6 +284,23 @@ class Bundle(Shown):
         )
         found.attrs["left"] = [left for block in blocks for left in block.attrs["left"]]
         return found.rename_axis("request")
+
+    def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
+        """Score every item for each row, as the lists order them: ``evaluate(bundle, fold)``.
+
+        Parameters
+        ----------
+        user_items : csr_array of shape (n_rows, n_items), float32
+            What strangers without a profile have used; a block of rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_items), float32
+            Higher is better. Scores order the items of a row and compare no rows.
+        """
+        used = check_user_items(user_items, n_items=self.dataset.n_items)
+        n_rows, seen = used.shape[0], self._requests.seen(used)
+        return self._answerer.answer(People(used, seen, [{}] * n_rows, [None] * n_rows)).order
 
     def similar(self, item: Any, *, k: int = 10, **rules: Any) -> pd.DataFrame:
         """List the items most like one.

@@ -360,16 +360,21 @@ def _remove(*paths: Path) -> None:
             ) from error
 
 
-def command_of(project: Project, run: str) -> str:
-    """Return the command that makes a run with the parameters that it has had."""
-    words = ["recsys", "run", *([] if run == DEFAULT_RUN else ["--name", run])]
+def changes_of(project: Project, run: str) -> dict[str, Any]:
+    """Return the parameters of a run that are not those that its notebooks declare."""
     changed: dict[str, Any] = {}
     for record in records_of(project, run):
         for place, value in record.changed.items():
             number, _, name = place.partition(".")
             if number == record.notebook[:2]:
                 changed.setdefault(name, value)
-    for name, value in changed.items():
+    return changed
+
+
+def command_of(project: Project, run: str) -> str:
+    """Return the command that makes a run with the parameters that it has had."""
+    words = ["recsys", "run", *([] if run == DEFAULT_RUN else ["--name", run])]
+    for name, value in changes_of(project, run).items():
         entries = {name: value}
         if isinstance(value, dict):
             entries = {f"{name}.{key}": one for key, one in value.items()}

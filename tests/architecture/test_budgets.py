@@ -33,14 +33,14 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_084, 1_000),
+    "bundle": (1_096, 1_000),
     "coldstart": (724, 750),
     "evaluation": (1_905, 1_780),
     "exploration": (212, 215),
     "models": (2_714, 2_600),
-    "pipeline": (4_740, 2_400),
+    "pipeline": (4_832, 2_400),
     "plots": (1_151, 780),
-    "root": (2_097, 990),
+    "root": (2_121, 990),
     "serving": (837, 1_000),
     "sources": (2_467, 1_420),
     "splitting": (245, 215),
@@ -48,8 +48,8 @@ BUDGETS = {
     "training": (1_246, 1_170),
     "tuning": (1_286, 750),
 }
-ALL = (22_118, 14_000)
-FILES = (169, 140)
+ALL = (22_245, 14_000)
+FILES = (170, 140)
 PUBLIC_NAMES = (286, 300)
 
 

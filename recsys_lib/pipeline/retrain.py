@@ -1,0 +1,142 @@
+"""Train a run's bundle anew on other data, and keep the better of the two."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_lib.bundle import Bundle
+from recsys_lib.dataset import Dataset, Fold, Split, likes_of
+from recsys_lib.errors import ConfigError
+from recsys_lib.evaluation import compare, evaluate
+from recsys_lib.pipeline.chain import flow_of, load_steps, resolve, rests_on
+from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.runner import Progress, RunResult, changes_of, run_chain
+
+_SPLITS = ("ratings_split", "ranking_split")
+
+
+class Retrained(NamedTuple):
+    """The outcome: the candidate's run, whether it took the place of the old bundle, and why."""
+
+    result: RunResult
+    taken: bool
+    verdict: str
+
+
+def retrain(
+    project: Project,
+    run: str,
+    texts: Mapping[str, str],
+    progress: Progress,
+    *,
+    metric: str = "ndcg@10",
+    timeout: float,
+) -> Retrained:
+    """Make the bundle of a run anew in the run ``NAME.next``, and let the better one answer.
+
+    Parameters
+    ----------
+    project : Project
+    run : str
+        Its bundle answers so far; its parameters hold for the candidate too.
+    texts : mapping of str to str
+        Parameters that are new, such as ``SOURCE``.
+    progress : Progress
+    metric : str
+        Decides, on the held-out people of the candidate and what the old bundle has not seen.
+    timeout : float
+        Seconds that one notebook may take.
+
+    Returns
+    -------
+    Retrained
+
+    Raises
+    ------
+    ConfigError
+        If a parameter is unknown, or no notebook writes a bundle.
+    """
+    chain = load_steps(project)
+    writers = [step.name for step in chain if "bundle" in flow_of(step).writes]
+    if not writers:
+        raise ConfigError("A notebook must write a `bundle`; none does. Restore notebook 05.")
+    wanted, beneath = {writers[0]}, rests_on(chain)
+    while more := {name for one in wanted for name in beneath[one]} - wanted:
+        wanted |= more
+    steps = [step for step in chain if step.name in wanted]
+    parameters = resolve(chain, texts=texts, values=changes_of(project, run))
+    name = f"{run.replace('/', '-')}.next"
+    result = run_chain(project, steps, parameters, progress, name=name, timeout=timeout)
+    if result.failed:
+        return Retrained(result, False, "")
+    made = project.artifacts(name)
+    old = Bundle.load(project.artifacts(run) / "bundle")
+    new = Bundle.load(made / "bundle")
+    split = next(made / one for one in _SPLITS if (made / one).exists())
+    better, verdict = is_better(old, new, Split.load(split).test, metric)
+    if better:
+        new.save(project.artifacts(run) / "bundle", retrained=verdict)
+    return Retrained(result, better, verdict)
+
+
+def is_better(old: Bundle, new: Bundle, fold: Fold, metric: str) -> tuple[bool, str]:
+    """Return whether the new bundle may take the old one's place, and the reason.
+
+    Both are asked about the same people, whom the new one was not trained on, and about what the
+    old one was not: targets that are in its data count for neither. The new one loses where the
+    paired bootstrap over people tells the old one's lead from luck.
+    """
+    liked = likes_of(fold.targets, new.like) if new.like is not None else fold.targets
+    seen = _translated(old.dataset, new.dataset)[fold.users]
+    unseen = liked - liked.multiply(seen != 0)
+    unseen.eliminate_zeros()
+    held_out = dataclasses.replace(fold, targets=sparse.csr_array(unseen, dtype=np.float32))
+    asked = int(np.count_nonzero(np.diff(held_out.targets.indptr)))
+    if asked < 2:
+        return False, f"{asked} held-out people have something that the old bundle has not seen."
+    scorers = {"old": _InItemsOf(old, new.dataset), "new": new}
+    reports = [evaluate(one, held_out, [metric], name=name) for name, one in scorers.items()]
+    found = compare(reports)
+    row = found.table.iloc[0]
+    return not (row["a"] == "old" and row["distinguishable"]), found.verdict
+
+
+@dataclass(frozen=True)
+class _InItemsOf:
+    """A bundle that scores the items of another dataset; what it does not know comes last."""
+
+    bundle: Bundle
+    dataset: Dataset
+
+    def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
+        own = self.bundle.dataset.item_ids.get_indexer(self.dataset.item_ids)
+        known = own >= 0
+        rows = user_items.tocoo()
+        kept = known[rows.col]
+        parts = (rows.data[kept], (rows.row[kept], own[rows.col[kept]]))
+        shape = (user_items.shape[0], self.bundle.dataset.n_items)
+        said = self.bundle.score(sparse.csr_array(parts, shape=shape))
+        scores = np.repeat(said.min(axis=1, keepdims=True) - 1, len(own), axis=1)
+        scores[:, known] = said[:, own[known]]
+        return scores
+
+
+def _translated(old: Dataset, new: Dataset) -> sparse.csr_array:
+    """Return the interactions of the old dataset in the positions of the new one."""
+    rows = old.user_items.tocoo()
+    users = new.user_ids.get_indexer(old.user_ids)[rows.row]
+    items = new.item_ids.get_indexer(old.item_ids)[rows.col]
+    kept = (users >= 0) & (items >= 0)
+    ones = np.ones(int(kept.sum()), dtype=np.float32)
+    return sparse.csr_array((ones, (users[kept], items[kept])), shape=new.user_items.shape)
+
+
+def sentence(done: Retrained, run: str) -> str:
+    """Return what became of it, for the command line."""
+    place = "The new bundle answers now" if done.taken else "The old bundle stays"
+    return f"{done.verdict} {place} in run {run!r}; the candidate is run {done.result.name!r}."
