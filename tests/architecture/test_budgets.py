@@ -50,7 +50,7 @@ BUDGETS = {
 }
 ALL = (22_245, 14_000)
 FILES = (170, 140)
-PUBLIC_NAMES = (286, 300)
+PUBLIC_NAMES = (287, 300)
 
 
 def code_lines(source: str) -> int:
