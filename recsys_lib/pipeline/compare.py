@@ -23,6 +23,8 @@ from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
 
 _ALPHA = 0.05
+# Share of a number below which a difference is rounding, however surely it is there.
+_TRIFLE = 1e-5
 _MANY = 10**9  # degrees of freedom with which Student's t is normal
 _VERDICTS = {
     "better": "moved by more than noise",
@@ -356,7 +358,7 @@ class Batch:
         ``p_value``, ``noise`` (what it is held against) and ``distinguishable``. The interval is
         that of the pair alone. The p-value is corrected for *all* pairs of settings (Bonferroni),
         because the best was picked as the best: among many equal settings, the luckiest is far
-        from the unluckiest.
+        from the unluckiest. What is less than rounding is never told apart.
         """
         best, *others = self.settings.index
         sign = -1 if self.higher_is_better else 1
@@ -366,7 +368,9 @@ class Batch:
             change, noise = self._change(best, setting)
             p_value = min(1.0, pairs * change.p_value)
             low, high = sorted(sign * end for end in change.student_interval())
-            rows[setting] = (sign * change.value, low, high, p_value, noise, p_value < _ALPHA)
+            seen = abs(change.value) > _TRIFLE * abs(self.settings.loc[best, "value"])
+            certain = bool(seen and p_value < _ALPHA)
+            rows[setting] = (sign * change.value, low, high, p_value, noise, certain)
         columns = ["behind", "low", "high", "p_value", "noise", "distinguishable"]
         table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
         return table.rename_axis("setting")

@@ -147,7 +147,7 @@ def plot_wins(
     ax = style.new_axes(ax, height=1.4 + 0.3 * len(table))
     style.bars(ax, table["alone"], color=COLORS["blue"], label="best alone")
     style.bars(ax, table["shared"], left=table["alone"], label="best with others")
-    style.tell(ax, table["alone"])
+    style.tell(ax, table["alone"] + table["shared"])
     ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter("{x:.0%}")
     return style.write_words(ax, title, "share of users", legend=True)

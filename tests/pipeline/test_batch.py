@@ -91,6 +91,16 @@ def test_a_gain_beyond_the_luck_of_seeds_and_users_is_told_from_noise(batch):
     )
 
 
+def test_what_is_less_than_rounding_is_noise_however_sure():
+    places = [(setting, str(seed)) for setting in "ab" for seed in range(4)]
+    runs = pd.DataFrame(places, columns=["setting", "seed"]).rename_axis("run")
+    runs["value"] = np.where(runs["setting"] == "a", 1, 1 - 1e-6) + 1e-9 * np.arange(8)
+    runs = runs.assign(se=np.nan, seconds=1.0, memory_mb=1.0)
+    found = Batch(metric="x", higher_is_better=True, varied=(), runs=runs, reports={})
+    assert found.behind_best["p_value"].item() < 0.001
+    assert found.verdict.startswith("Noise: ")
+
+
 def test_what_one_pair_of_runs_calls_a_gain_several_seeds_call_noise(batch):
     """On the same users the luck of training looks like a gain: the users agree about it."""
     errors = {8: 1.0, 16: 1.0001}
