@@ -205,7 +205,7 @@ def plot_long_tail(
     edges = np.arange(len(ordered) + 1) + 0.5
     ax.stairs(ordered, edges, fill=True, color=COLORS["sky"])
     ax.stairs(ordered[:head], edges[: head + 1], fill=True, color=ink)
-    words = f"{head} of {len(ordered):,} {noun} hold {head_share:.0%} of the interactions"
+    words = f"{head:,} of {len(ordered):,} {noun} hold {head_share:.0%} of the interactions"
     arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
     place: dict[str, Any] = {"xytext": (0.30, 0.72), "textcoords": "axes fraction", "color": ink}
     ax.annotate(words, xy=(head, ordered[head - 1]), arrowprops=arrow, **place)
