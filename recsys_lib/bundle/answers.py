@@ -303,7 +303,7 @@ class Answerer:
         if shared is not None:
             return [shared] * len(items)
         seen = people.seen[[row]]
-        reasons = []
+        known, reasons = titles.take(seen.indices).tolist(), []
         if answers.gains is None:
             gains = leave_one_out_gains(self.model, seen, items)
         else:
@@ -312,7 +312,7 @@ class Answerer:
             if self._new is not None and self.is_new[item]:
                 gain = self._new.content.likeness(item)[seen.indices]
             best = [i for i in np.argsort(-gain, kind="stable")[:_REASONS] if gain[i] > 0]
-            reasons.append(" · ".join(titles[seen.indices[i]] for i in best))
+            reasons.append(" · ".join(known[i] for i in best))
         return reasons
 
 

@@ -216,10 +216,8 @@ class Bundle(Shown):
             diversity=diversity,
         )
         question = self._question({"user": user, "history": history, "profile": profile}, k, rules)
-        found = self._answered([question], because=True)
-        left = found.attrs["left"][0]
-        found = found.drop(columns=["user_id", "score"]).reset_index(drop=True)
-        found.attrs = {"left": left}
+        found = self._answered([question], because=True, alone=True)
+        found.attrs["left"] = found.attrs["left"][0]
         return found
 
     def recommend_many(
@@ -419,8 +417,10 @@ class Bundle(Shown):
         plan = self._rules.plan(rules) if isinstance(rules, Rules) else rules
         return _Question(Request(**asked), plan, k)
 
-    def _answered(self, questions: Sequence[_Question], *, because: bool) -> pd.DataFrame:
-        """Return the lists of one block, numbered from 0; see `recommend_many`."""
+    def _answered(
+        self, questions: Sequence[_Question], *, because: bool, alone: bool = False
+    ) -> pd.DataFrame:
+        """Return the lists of one block, numbered from 0; see `recommend_many`, or `recommend`."""
         people = self._requests.people([one.request for one in questions])
         answers = self._answerer.answer(people, reasons=because)
         order = mask_seen(answers.order.copy(), people.used)
@@ -432,24 +432,24 @@ class Bundle(Shown):
         rows, items = np.repeat(np.arange(len(lists)), [len(one) for one in lists]), _joined(lists)
         known = [None if at is None else self.dataset.user_ids[at] for at in people.positions]
         users = pd.Index(known, dtype=object if None in known else self.dataset.user_ids.dtype)
-        found = pd.DataFrame(
-            {
-                "user_id": users.take(rows),
-                "rank": _joined([np.arange(1, len(one) + 1) for one in lists]),
-                "item_id": self.dataset.item_ids.take(items),
-                "title": self._titles.take(items),
-                "probability": answers.probability(rows, items),
-                "rung": pd.Index(answers.rung(rows, items)).astype(str),
-                "score": answers.score[rows, items],
-            },
-            index=pd.Index(rows, name="request"),
-        )
+        columns = {
+            "user_id": users.take(rows),
+            "rank": _joined([np.arange(1, len(one) + 1) for one in lists]),
+            "item_id": self.dataset.item_ids.take(items),
+            "title": self._titles.take(items),
+            "probability": answers.probability(rows, items),
+            "rung": pd.array(answers.rung(rows, items), dtype="str"),
+            "score": answers.score[rows, items],
+        }
         if because:
             why = [
                 self._answerer.because(answers, people, row, one, self._titles)
                 for row, one in enumerate(lists)
             ]
-            found["because"] = [reason for some in why for reason in some]
+            columns["because"] = [reason for some in why for reason in some]
+        if alone:  # columns dropped later would cost as much as the scoring
+            del columns["user_id"], columns["score"]
+        found = pd.DataFrame(columns, index=None if alone else pd.Index(rows, name="request"))
         found.attrs["left"] = np.count_nonzero(order > -np.inf, axis=1).tolist()
         return found
 

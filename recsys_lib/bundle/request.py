@@ -109,7 +109,7 @@ class RequestReader:
             for one, place in zip(requests, positions, strict=True)
         ]
         kept = [place for place in asked if place is not None]
-        own = iter([] if users is None else users.iloc[kept].to_dict("records"))
+        own = ({name: told[place] for name, told in self._told.items()} for place in kept)
         profiles = []
         for one, place in zip(requests, asked, strict=True):
             told = one.profile.to_dict() if isinstance(one.profile, pd.Series) else one.profile
@@ -117,6 +117,12 @@ class RequestReader:
                 self._check_profile(told)
             profiles.append(next(own) if place is not None else told or {})
         return profiles
+
+    @cached_property
+    def _told(self) -> dict[str, Any]:
+        """The columns of the profiles."""
+        users = self.dataset.users
+        return {} if users is None else {name: users[name].array for name in users}
 
     def _check_profile(self, profile: Mapping[str, Any]) -> None:
         users = self.dataset.users

@@ -136,9 +136,7 @@ class Primal:
     def score(self, x: sparse.csr_array) -> Floats:
         """Return ``x @ B``, dense, on all cores this process may use."""
         out = np.empty(x.shape, dtype=np.float32)
-        n_threads = cores()
-        if x.nnz * x.shape[1] < _WORTH_THREADS:
-            n_threads = 1
+        n_threads = cores() if x.nnz * x.shape[1] >= _WORTH_THREADS else 1
         # Cut where the work is equal, not the number of rows.
         cuts = np.searchsorted(x.indptr, np.linspace(0, x.nnz, n_threads + 1)[1:-1])
         bounds = [0, *cuts.tolist(), x.shape[0]]

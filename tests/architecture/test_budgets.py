@@ -33,7 +33,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_096, 1_000),
+    "bundle": (1_098, 1_000),
     "coldstart": (724, 750),
     "evaluation": (1_905, 1_780),
     "exploration": (212, 215),
