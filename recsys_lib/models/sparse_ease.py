@@ -437,9 +437,11 @@ def _assembled(parts: list[Solved], scale: Floats | None, n_items: int) -> spars
     parts.clear()
     if scale is not None:
         weights *= np.repeat(scale[items], counts)
-    ends = np.append(0, np.cumsum(counts))
+    # SciPy keeps the wider type of the two, and half of a weight would be its index.
+    places = np.int32 if len(weights) < 2**31 else np.int64
+    ends = np.append(0, np.cumsum(counts)).astype(places)
     found = sparse.csc_array((weights, predictors, ends), shape=(n_items, len(items))).tocsr()
-    shape = (n_items, n_items)
-    found = sparse.csr_array((found.data, items[found.indices], found.indptr), shape=shape)
+    shape, names = (n_items, n_items), items.astype(np.int32)
+    found = sparse.csr_array((found.data, names[found.indices], found.indptr), shape=shape)
     found.sort_indices()
     return found

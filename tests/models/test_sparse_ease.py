@@ -53,6 +53,8 @@ def test_each_column_is_the_ridge_regression_on_the_items_that_were_kept():
     weights = model.weights_.toarray()
     assert (np.count_nonzero(weights, axis=0) <= 6).all()
     assert not weights.diagonal().any()
+    held = [model.weights_.data, model.weights_.indices]
+    assert sum(array.itemsize for array in held) == 8  # bytes of a weight
     dense = x.toarray().astype(float)
     matrix = dense.T @ dense
     ridge = 3.0 + 0.25 / 0.75 * matrix.diagonal()
