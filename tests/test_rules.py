@@ -152,7 +152,9 @@ def test_promoted_items_come_first_but_pass_no_filter(asked: dict[str, Any]) -> 
 def test_a_varied_list_is_what_maximizes_marginal_relevance(asked: dict[str, Any]) -> None:
     bundle, question = asked["bundle"], asked["question"]
     ranked = asked["full"]["item_id"].tolist()
-    content = bundle._answerer.content.features.toarray()
+    order = bundle.recommend_many([question], k=N_ITEMS)["score"].to_numpy()
+    worth = (order - order.min()) / np.ptp(order)
+    content = bundle._answerer.content.labels.toarray()
     at = CATALOG.index.get_indexer(ranked)
     alike = content[at] @ content[at].T
     for weight in (0.2, 0.7):
@@ -160,7 +162,7 @@ def test_a_varied_list_is_what_maximizes_marginal_relevance(asked: dict[str, Any
         for _ in range(8):
             rest = [place for place in range(len(ranked)) if place not in listed]
             gain = [
-                (1 - weight) * (1 - place / len(ranked))
+                (1 - weight) * worth[place]
                 - weight * max((alike[place, one] for one in listed), default=0.0)
                 for place in rest
             ]

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -34,9 +35,10 @@ from recsys_lib.checks import (
 from recsys_lib.coldstart.content import unit_rows
 from recsys_lib.coldstart.handover import moments
 from recsys_lib.coldstart.ladder import Ladder
-from recsys_lib.dataset import Dataset
+from recsys_lib.dataset import Dataset, Fold
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.evaluation.calibration import Calibrator
+from recsys_lib.evaluation.variety import variety_table
 from recsys_lib.models.base import Recommender
 from recsys_lib.naming import find_id
 from recsys_lib.ranking import mask_seen, top_k
@@ -186,7 +188,8 @@ class Bundle(Shown):
         promote : iterable of item ids
             Listed first, in this order, if unused and let by all the rules above.
         diversity : float
-            In [0, 1]: how much an item is held back for being like those listed before it.
+            In [0, 1]: how much an item is held back for being like those listed before it, in tags
+            and categories (without a catalog: to the model). 0.1 to 0.2 cost little.
 
         Returns
         -------
@@ -299,6 +302,46 @@ class Bundle(Shown):
         used = check_user_items(user_items, n_items=self.dataset.n_items)
         n_rows, seen = used.shape[0], self._requests.seen(used)
         return self._answerer.answer(People(used, seen, [{}] * n_rows, [None] * n_rows)).order
+
+    def variety(
+        self,
+        fold: Fold,
+        *,
+        k: int = 10,
+        settings: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Measure what `diversity` brings and costs, on people who are strangers to the model.
+
+        Parameters
+        ----------
+        fold : Fold
+            What is known of each, and what is to be found.
+        k : int
+            Length of a list.
+        settings : sequence of float
+            Values of `diversity`; the first is what the others are held against.
+        seed : int
+            Of the bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            See `evaluation.variety_table`; distances are by what `diversity` goes by.
+        """
+        nobody = np.empty(0, dtype=np.int64)
+        allowed = ~self._answerer.unlisted
+        plans = {d: Plan(allowed, nobody, diversity=d) for d in settings}
+        lists = {d: np.full((fold.n_rows, k), -1, dtype=np.int32) for d in settings}
+        for rows in self._blocks(range(fold.n_rows)):
+            order = mask_seen(self.score(fold.fold_in[rows]), fold.fold_in[rows])
+            order[:, ~allowed] = -np.inf
+            for (d, plan), (row, one) in product(plans.items(), zip(rows, order, strict=True)):
+                items = plan.pick(one, k, self._likeness)
+                lists[d][row, : len(items)] = items
+        content = self._answerer.content
+        features = self._columns if content is None else content.labels
+        return variety_table(lists, fold.targets, features, seed=seed)
 
     def similar(self, item: Any, *, k: int = 10, **rules: Any) -> pd.DataFrame:
         """List the items most like one.
@@ -467,14 +510,14 @@ class Bundle(Shown):
         ]
 
     def _likeness(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Return how alike items are: by content, else by the model, else by who used them."""
+        """Return how alike items are: by tags, else by the model, else by who used them."""
         content = self._answerer.content
         found = None
         if content is None and items.max(initial=0) < self.model.n_items_:
             found = self.model.item_similarity(items.tolist())
         if found is not None:
             return found[:, items]
-        vectors = self._columns[items] if content is None else content.features[items]
+        vectors = self._columns[items] if content is None else content.labels[items]
         return np.asarray((vectors @ vectors.T).toarray())
 
     @cached_property

@@ -118,9 +118,9 @@ class Plan:
     ) -> NDArray[np.int32]:
         r"""Return a list: promoted items, then one after the other what is worth most.
 
-        With the place p of an item among the R best, that is what maximizes marginal relevance
-        [1]_, :math:`(1 - d) (1 - p / R) - d \max_j s_{ij}` over the items j listed before it;
-        without diversity, the best one that the limits leave.
+        That is what maximizes marginal relevance [1]_, :math:`(1 - d) r_i - d \max_j s_{ij}` over
+        the items j listed before it, with the order r scaled to [0, 1] over the best items, five
+        times as many as are listed; without diversity, the best one that the limits leave.
 
         Parameters
         ----------
@@ -140,8 +140,7 @@ class Plan:
         References
         ----------
         .. [1] J. Carbonell, J. Goldstein, "The Use of MMR, Diversity-Based Reranking for
-           Reordering Documents and Producing Summaries", SIGIR 1998, section 2. Differs: places
-           instead of scores, whose scale differs from model to model.
+           Reordering Documents and Producing Summaries", SIGIR 1998, section 2.
         """
         left = int(np.count_nonzero(order > -np.inf))
         first = self.promoted[order[self.promoted] > -np.inf].astype(np.int32)
@@ -150,16 +149,24 @@ class Plan:
             pool = top_k(np.asarray(order)[None, :], reach, seed=seed).items[0]
             pool = pool[(pool >= 0) & ~np.isin(pool, first)]
             pool = np.concatenate([first, pool])
-            places = self._greedy(pool, len(first), k, likeness)
+            places = self._greedy(pool, order[pool], len(first), k, likeness)
             if len(places) == k or reach >= left:
                 return pool[places]
             reach *= 8
 
     def _greedy(
-        self, pool: NDArray[np.int32], n_first: int, k: int, likeness: Likeness
+        self,
+        pool: NDArray[np.int32],
+        order: NDArray[np.floating],
+        n_first: int,
+        k: int,
+        likeness: Likeness,
     ) -> list[int]:
         """Return places of the pool in the order of the list; the first of them are promoted."""
-        worth = (1 - self.diversity) * (1 - np.arange(len(pool)) / max(len(pool), 1))
+        low, high = (order[n_first:].min(initial=np.inf), order[n_first:].max(initial=-np.inf))
+        span = high - low if high > low else 1.0
+        worth = (1 - self.diversity) * (order - low).astype(np.float64) / span
+        worth[:n_first] = 0
         worth[:n_first] += 2 * np.arange(n_first, 0, -1)  # likeness takes no more than 1 of it
         alike = self.diversity * likeness(pool) if self.diversity else None
         nearest = np.zeros(len(pool))

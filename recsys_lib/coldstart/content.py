@@ -134,6 +134,12 @@ class ItemContent:
         parts = (str(term).partition("=") for term in self.terms)
         return [tail if mark else "" for _, mark, tail in parts]
 
+    @cached_property
+    def labels(self) -> sparse.csr_array:
+        """The vectors of tags and categories alone, without words; all, where there are none."""
+        named = np.flatnonzero([bool(name) for name in self._names])
+        return unit_rows(sparse.csr_array(self.features[:, named])) if len(named) else self.features
+
     @property
     def spoken(self) -> NDArray[np.bool_]:
         """Which items share a term with another item."""

@@ -41,3 +41,5 @@ from .significance import Comparison as Comparison
 from .significance import compare as compare
 from .significance import gains_of_steps as gains_of_steps
 from .significance import holm as holm
+from .variety import list_distance as list_distance
+from .variety import variety_table as variety_table

@@ -11,6 +11,7 @@ from .curves import plot_history as plot_history
 from .curves import plot_list_moves as plot_list_moves
 from .curves import plot_newcomers as plot_newcomers
 from .curves import plot_terms as plot_terms
+from .curves import plot_variety as plot_variety
 from .data import plot_activity as plot_activity
 from .data import plot_cooccurrence as plot_cooccurrence
 from .data import plot_funnel as plot_funnel

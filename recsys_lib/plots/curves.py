@@ -359,6 +359,37 @@ def plot_newcomers(
 
 
 @styled
+def plot_variety(
+    table: pd.DataFrame,
+    *,
+    title: str = "What does variety cost?",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how the distance within lists and their ndcg change with `diversity`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `evaluation.variety_table`.
+    title : str
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        Changes in percent, with bands of 95 %.
+    """
+    ax = style.new_axes(ax, height=3.9)
+    names = {"distance": "distance within a list", "ndcg": "ndcg"}
+    for (name, label), color, mark in zip(names.items(), ("blue", "orange"), MARKERS, strict=False):
+        value, low, high = (100 * table[f"{name}_{end}"] for end in ("change", "low", "high"))
+        _draw(ax, value.rename(label), (low, high), color=COLORS[color], marker=mark)
+    ax.axhline(0, color=COLORS["gray"], lw=0.8, zorder=1)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return style.write_words(ax, title, "diversity", "change (%)")
+
+
+@styled
 def plot_list_moves(
     lists: pd.DataFrame,
     steps: Sequence[str],

@@ -66,3 +66,23 @@ def test_a_line_breaks_where_an_item_was_off_the_list_and_who_stays_is_colored()
     assert shown[:3] == ["Lab a", "Lab a", "Lab b"]
     assert shown[-1] == "A title that is longer than there…"
     assert ax.get_xticklabels()[0].get_text() == "after 0:\nprofile\nneighbors"
+
+
+def test_variety_is_drawn_as_changes_in_percent_with_their_intervals() -> None:
+    table = pd.DataFrame(
+        {
+            "distance_change": [0.0, 0.1],
+            "distance_low": [0.0, 0.05],
+            "distance_high": [0.0, 0.2],
+            "ndcg_change": [0.0, -0.02],
+            "ndcg_low": [0.0, -0.03],
+            "ndcg_high": [0.0, 0.01],
+        },
+        index=pd.Index([0.0, 0.3], name="diversity"),
+    )
+    ax = plots.plot_variety(table)
+    lines = {str(line.get_label()): line for line in ax.lines}
+    assert np.asarray(lines["distance within a list"].get_ydata()).tolist() == [0, 10]
+    assert np.asarray(lines["ndcg"].get_xdata()).tolist() == [0, 0.3]
+    ends = [band.get_paths()[0].vertices[:, 1] for band in ax.collections]
+    assert [(low.min(), low.max()) for low in ends] == [(0, 20), (-3, 1)]
