@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from recsys_lib.pipeline.manifest import Manifest
     from recsys_lib.pipeline.project import Project
-    from recsys_lib.pipeline.record import Failure
     from recsys_lib.pipeline.runner import RunResult
-    from recsys_lib.pipeline.sweeping.state import SweepState
+    from recsys_lib.pipeline.store import Failure
+    from recsys_lib.pipeline.sweeps import Sweep
 
 __all__ = ["main"]
 
@@ -208,9 +208,8 @@ def run(
     given: list[str], /, *, name: str, file: Path | None, timeout: float, **options: Any
 ) -> int:
     """Run the notebooks through papermill."""
-    from recsys_lib.pipeline.chain import load_steps, makes_own_worlds, resolve, select
-    from recsys_lib.pipeline.parameters import read_file
-    from recsys_lib.pipeline.progress import ProgressLines, closing_table
+    from recsys_lib.pipeline.chain import load_steps, makes_own_worlds, read_file, resolve, select
+    from recsys_lib.pipeline.progress import ProgressLines, run_table
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runner import check_run, run_chain
 
@@ -231,7 +230,7 @@ def run(
     folder = result.folder.relative_to(project.root)
     figures = project.figures(name).relative_to(project.root)
     places = f"artifacts: {folder}/artifacts   figures: {figures}"
-    print(f"\n{closing_table(result.outcomes)}\n\nExecuted notebooks: {folder}   {places}")
+    print(f"\n{run_table(result.outcomes)}\n\nExecuted notebooks: {folder}   {places}")
     if result.failed:
         return _tell_failures(result, given)
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
@@ -253,7 +252,8 @@ def _tell_failures(result: "RunResult", given: list[str]) -> int:
         code = code if bad_input else _FAILED
         if not bad_input:
             reason = f"{failure.kind}: {reason}"
-        _tell(f"recsys: {outcome.name} stopped in cell {failure.cell} of {outcome.cells}: {reason}")
+        where = f"cell {failure.cell} of {outcome.record.cells}"
+        _tell(f"recsys: {outcome.name} stopped in {where}: {reason}")
         _tell(f"Executed up to there: {outcome.copy}")
     if held := result.ended("not run"):
         _tell(f"Not run, as they read from it: {', '.join(one.name for one in held)}")
@@ -275,7 +275,7 @@ def _show_results(result: "RunResult", user: str) -> None:
     from recsys_lib.bundle import Bundle
 
     folder = result.folder / "artifacts"
-    written = {name for one in result.outcomes for name in one.artifacts}
+    written = {name for one in result.outcomes for name in one.record.writes}
     if _COMPARISON in written:
         table = read_table(folder / f"{_COMPARISON}.parquet").set_index("model")
         shown = table[::-1].drop(columns=["role", "metric"]).rename_axis(None)
@@ -318,36 +318,35 @@ def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
 @option("--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix")
 def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
+    from recsys_lib.pipeline.grid import read_grid
+    from recsys_lib.pipeline.progress import SweepLines
     from recsys_lib.pipeline.project import Project
-    from recsys_lib.pipeline.sweeping.display import SweepLines
-    from recsys_lib.pipeline.sweeping.driver import Options, run_sweep
-    from recsys_lib.pipeline.sweeping.grid import read_grid
-    from recsys_lib.pipeline.sweeping.state import plan
+    from recsys_lib.pipeline.sweeps import Options, plan, run_sweep
 
     planned = plan(Project.find(), read_grid(file), name or file.stem, only=only)
     print(
-        f"Sweep {planned.name}: {len(planned.settings)} settings, {planned.n_steps} notebooks to "
-        f"run, {planned.n_different} of them different",
+        f"Sweep {planned.name}: {len(planned.settings)} settings, {planned.steps.total()} "
+        f"notebooks to run, {len(planned.steps)} of them different",
         flush=True,
     )
     how["timeout"] = how["timeout"] or math.inf
     how["workers"] = how["workers"] and int(how["workers"])
     how["memory"] = how["memory"] and how["memory"] * 1e9
     with SweepLines(sys.stdout) as lines:
-        state = run_sweep(planned, Options(**how), lines)
-    return _close_sweep(state)
+        run_sweep(planned, Options(**how), lines)
+    return _close_sweep(planned)
 
 
-def _close_sweep(state: "SweepState") -> int:
-    from recsys_lib.pipeline.sweeping.display import closing_table
-    from recsys_lib.pipeline.sweeping.state import SWEEP_FILE
+def _close_sweep(sweep: "Sweep") -> int:
+    from recsys_lib.pipeline.progress import sweep_table
+    from recsys_lib.pipeline.sweeps import SWEEP_FILE
 
-    print(f"\n{closing_table(state)}\n\nAll of it: {state.folder / SWEEP_FILE}")
-    if not state.failed:
+    print(f"\n{sweep_table(sweep)}\n\nAll of it: {sweep.folder / SWEEP_FILE}")
+    if not sweep.failed:
         return 0
-    names = ", ".join(one.setting.name for one in state.failed)
+    names = ", ".join(one.name for one in sweep.failed)
     _tell(
-        f"recsys: {len(state.failed)} of {len(state.entries)} settings failed: {names}. "
+        f"recsys: {len(sweep.failed)} of {len(sweep.settings)} settings failed: {names}. "
         "The same command tries them again."
     )
     return _FAILED
@@ -371,7 +370,7 @@ def list_(
     names: tuple[str, ...], form: str, where: tuple[str, ...], sort: str, columns: str
 ) -> None:
     """List runs: filter, sort, export. A NAME is a run, a sweep or a pattern: 'lr/*'."""
-    from recsys_lib.pipeline.listing import listing, ordered
+    from recsys_lib.pipeline.runs import listing, ordered
 
     found, table = _select(names, where)
     if not found and not where:
@@ -386,9 +385,8 @@ def _select(names: Sequence[str], where: Sequence[str]) -> "tuple[list[Manifest]
 
     Damaged ones are left out; without names, also those that another run has made.
     """
-    from recsys_lib.pipeline.listing import filtered, table_of
-    from recsys_lib.pipeline.manifest import find_runs
     from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.runs import filtered, find_runs, table_of
 
     found, damaged = find_runs(Project.find(), names)
     for error in damaged:
@@ -422,8 +420,8 @@ def compare(a: str, b: str, form: str) -> None:
 @option("--to", metavar="URI", help="of the store (default: runs/mlflow.db)")
 def export(names: tuple[str, ...], mlflow: bool, to: str | None) -> None:
     """Write runs to MLflow."""
-    from recsys_lib.pipeline.mlflow_export import export_runs, local_store
     from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.runs import export_runs, local_store
 
     if not mlflow:
         raise click.UsageError("Missing option '--mlflow'.", click.get_current_context())
@@ -442,7 +440,7 @@ def export(names: tuple[str, ...], mlflow: bool, to: str | None) -> None:
 def prune(names: tuple[str, ...], where: tuple[str, ...], yes: bool) -> None:
     """Remove runs, or say what that would free. Files that no run wrote stay."""
     from recsys_lib.pipeline.project import Project
-    from recsys_lib.pipeline.prune import freed_bytes, remove_runs
+    from recsys_lib.pipeline.runs import freed_bytes, remove_runs
 
     if yes and not names and not where:
         raise ConfigError(
@@ -627,8 +625,8 @@ def serve(run: str, folder: Path | None, workers: float, limits: Any, **how: Any
 
 def _no_bundle(project: "Project", run: str) -> ConfigError:
     from recsys_lib.pipeline.project import LAB_RUN
-    from recsys_lib.pipeline.record import records_of
     from recsys_lib.pipeline.runner import command_of
+    from recsys_lib.pipeline.store import records_of
 
     there = "it has not come so far" if records_of(project, run) else "there is no such run"
     how = f"Make it with `{command_of(project, run)}`"
@@ -638,7 +636,7 @@ def _no_bundle(project: "Project", run: str) -> ConfigError:
 
 
 def _tell_stale(project: "Project", run: str) -> None:
-    from recsys_lib.pipeline.record import again, outdated, records_of
+    from recsys_lib.pipeline.store import again, outdated, records_of
 
     records = records_of(project, run)
     for record in records:
@@ -674,7 +672,7 @@ def lab(port: int | None, no_browser: bool) -> None:
 @recsys.command()
 def doctor() -> None:
     """Report versions and machine."""
-    from recsys_lib.pipeline.doctor import report
+    from recsys_lib.pipeline.machine import report
 
     for name, value in report():
         print(f"{name:<12} {value}")
@@ -694,9 +692,9 @@ def completion(shell: str) -> None:
 def notebooks(given: list[str], /) -> int:
     """For authors: rewrite the committed outputs."""
     from recsys_lib.pipeline.chain import load_steps
+    from recsys_lib.pipeline.lab import rewrite
     from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.project import LAB_RUN, Project
-    from recsys_lib.pipeline.rewriting import rewrite
     from recsys_lib.pipeline.runner import run_chain
 
     project = Project.find()

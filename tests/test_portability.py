@@ -69,10 +69,10 @@ np.testing.assert_array_equal(models.load("model").score(rows), whole.score(rows
 """
 MACHINE = """
 from jupyterlab.labapp import LabApp
-from recsys_lib.pipeline import Project, doctor, lab, manifest
+from recsys_lib.pipeline import Project, lab, machine
 
-found = dict(doctor.report())
-assert int(found["cores"]) == manifest.machine()["cores"] >= 1
+found = dict(machine.report())
+assert int(found["cores"]) == machine.machine()["cores"] >= 1
 LabApp.launch_instance = lambda options: print(*options)
 lab.launch(Project.find(), browser=False)
 """

@@ -3,10 +3,10 @@ from .compare import Batch as Batch
 from .compare import RunComparison as RunComparison
 from .compare import compare_runs as compare_runs
 from .compare import read_batch as read_batch
-from .listing import list_runs as list_runs
 from .manifest import Manifest as Manifest
 from .manifest import record_run as record_run
 from .notebook import Session as Session
 from .notebook import start as start
 from .project import Project as Project
-from .sweeping.driver import sweep as sweep
+from .runs import list_runs as list_runs
+from .sweeps import sweep as sweep

@@ -1,28 +1,279 @@
-"""The notebooks: what each reads and writes, which run, in which order, with which parameters."""
+"""The notebooks: what each declares, reads and writes, which run, in which order, with what.
 
+A parameter is a literal of the `parameters` cell, with type and unit.
+"""
+
+import ast
+import hashlib
+import io
 import json
+import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import tokenize
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
 
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.parameters import (
-    Parameter,
-    check_value,
-    declared,
-    parse_option,
-    parse_text,
-)
 from recsys_lib.pipeline.project import Project
 from recsys_lib.sources.sql import split_url
+from recsys_lib.yaml_files import read_yaml
 
+if TYPE_CHECKING:
+    from recsys_lib.pipeline.store import Record
+
+TAG = "parameters"
 _READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
 _WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
 # Passed to a function, which may read whatever it likes; those that import read no artifacts.
 _PASSED = re.compile(r"(?<!import_dataset)(?<!import_table)[(,=]\s*session\s*[,)\n]")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One literal of the `parameters` cell.
+
+    Attributes
+    ----------
+    name : str
+        In capitals.
+    default : object
+        The literal; its type is the type that is asked of every other value.
+    comment : str
+        The comment on its line: unit and meaning. One that begins with ``path`` marks a file.
+    """
+
+    name: str
+    default: Any
+    comment: str
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the value names a file or folder."""
+        return isinstance(self.default, str) and self.comment.lower().startswith("path")
+
+
+def declared(notebook: Mapping[str, Any], name: str) -> dict[str, Parameter]:
+    """Return the parameters that a notebook declares, in order.
+
+    Parameters
+    ----------
+    notebook : mapping
+        The notebook as parsed JSON (or an ``nbformat`` node).
+    name : str
+        How to call it in messages.
+
+    Returns
+    -------
+    dict of str to Parameter
+        Empty where no cell is tagged ``parameters``.
+
+    Raises
+    ------
+    ConfigError
+        If the cell holds anything but ``NAME = literal``.
+
+    Examples
+    --------
+    >>> cell = {"metadata": {"tags": ["parameters"]}, "source": "EPOCHS = 20  # passes"}
+    >>> declared({"cells": [cell]}, "03_train")["EPOCHS"]
+    Parameter(name='EPOCHS', default=20, comment='passes')
+    """
+    for cell in notebook["cells"]:
+        if TAG in cell["metadata"].get("tags", ()):
+            return _parse("".join(cell["source"]), name)
+    return {}
+
+
+def _parse(source: str, name: str) -> dict[str, Parameter]:
+    comments = {
+        token.start[0]: token.string.lstrip("# ").strip()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    found = {}
+    for statement in ast.parse(source).body:
+        try:
+            target, default = _literal(statement)
+        except ValueError as error:
+            raise ConfigError(
+                f"The parameters cell of {name} must hold lines NAME = literal; line "
+                f"{statement.lineno} is {ast.unparse(statement)!r}. Move it below the cell."
+            ) from error
+        lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+        comment = " ".join(comments[line] for line in lines if line in comments)
+        found[target] = Parameter(target, default, comment)
+    return found
+
+
+def _literal(statement: ast.stmt) -> tuple[str, Any]:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=target)], value=value):
+            return target, ast.literal_eval(value)
+        case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value):
+            return target, ast.literal_eval(value)
+    raise ValueError("not an assignment of a literal")
+
+
+def parse_text(parameter: Parameter, text: str) -> Any:
+    """Return the value that `text`, as typed on a command line, means for `parameter`.
+
+    Text stays text for a text parameter; for the others it is a Python literal, or YAML.
+
+    Raises
+    ------
+    ConfigError
+        If it is of another type than the notebook's literal.
+
+    Examples
+    --------
+    >>> parse_text(Parameter("LEARNING_RATE", 0.001, ""), "1e-2")
+    0.01
+    >>> parse_text(Parameter("HIDDEN_DIMS", (128, 64), ""), "[256, 32]")
+    (256, 32)
+    """
+    if isinstance(parameter.default, str):
+        return text
+    if parameter.default is None and text.strip().lower() in ("", "none", "null"):
+        return None
+    return check_value(parameter, meaning(text))
+
+
+def parse_option(text: str) -> Any:
+    r"""Return the value of one entry of a mapping, as typed: text, a list, true, false or none.
+
+    Examples
+    --------
+    >>> parse_option(";"), parse_option(r"\t"), parse_option("[who, what]"), parse_option("none")
+    (';', '\t', ['who', 'what'], None)
+    """
+    words = {"true": True, "false": False, "none": None, r"\t": "\t"}
+    if text.lower() in words:
+        return words[text.lower()]
+    return yaml.safe_load(text) if text.startswith("[") else text
+
+
+def meaning(text: str) -> Any:
+    """Return the value that a text stands for: a number, a Python literal, else YAML.
+
+    Examples
+    --------
+    >>> meaning("1e-3"), meaning("[8, 4]"), meaning("true"), meaning("adam")
+    (0.001, [8, 4], True, 'adam')
+    """
+    # YAML 1.1 takes 1e-3 for text and 010 for eight, so Python's own rules come first.
+    readings: tuple[Callable[[str], Any], ...] = (int, float, ast.literal_eval, yaml.safe_load)
+    for reading in readings:
+        try:
+            return reading(text)
+        except (ValueError, SyntaxError, yaml.YAMLError):
+            continue
+    return text
+
+
+def check_value(parameter: Parameter, value: Any) -> Any:
+    """Return `value` in the type of the parameter's literal, or raise `ConfigError`.
+
+    A whole number passes for a decimal one and a list for a tuple; nothing else is converted.
+    A parameter whose literal is None takes anything.
+    """
+    default = parameter.default
+    if default is None:
+        return value
+    converted = _converted(default, value)
+    if converted is _WRONG:
+        raise ConfigError(
+            f"Parameter {parameter.name} must be {_kind(default)}, like {default!r}; got {value!r}"
+            f" ({type(value).__name__}). {_remedy(default)}"
+        )
+    return converted
+
+
+_WRONG = object()
+
+
+def _converted(default: Any, value: Any) -> Any:
+    """Return `value` in the type of `default`, or `_WRONG`."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return value if isinstance(default, bool) and isinstance(value, bool) else _WRONG
+    if isinstance(default, float) and isinstance(value, int | float):
+        return float(value) if math.isfinite(value) else _WRONG
+    if isinstance(default, tuple | list) and isinstance(value, tuple | list):
+        if default:
+            value = [_converted(default[0], one) for one in value]
+        return _WRONG if any(one is _WRONG for one in value) else type(default)(value)
+    return value if isinstance(value, type(default)) else _WRONG
+
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+    str: "text",
+    list: "a list",
+    tuple: "a list",
+    dict: "a mapping",
+}
+
+
+def _kind(default: Any) -> str:
+    kind = _KINDS.get(type(default), type(default).__name__)
+    if isinstance(default, list | tuple) and default:
+        return f"{kind} of which each is {_kind(default[0])}"
+    return kind
+
+
+def _remedy(default: Any) -> str:
+    if isinstance(default, str):
+        return "Put it in quotes."
+    return "Write it as the notebook's parameters cell does."
+
+
+def read_file(path: Path, what: str = "parameter file") -> dict[str, Any]:
+    """Return the mapping that a YAML file holds; an empty file holds an empty one.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it is, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is not YAML, has a key twice, or is not a mapping with text keys.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "best.yaml"
+    >>> _ = file.write_text("LEARNING_RATE: 1e-3")
+    >>> read_file(file)
+    {'LEARNING_RATE': 0.001}
+    """
+    try:
+        content = read_yaml(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The {what} {path} must be readable; {error}. Check the path."
+        ) from error
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"The {what} {path} must be YAML; {said}. Repair it.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(
+            f"The {what} {path} must hold lines `NAME: value`; it holds "
+            f"{type(content).__name__}. Write one parameter a line."
+        )
+    return content
 
 
 @dataclass(frozen=True)
@@ -37,6 +288,13 @@ class Step:
         The source of each cell.
     parameters : dict of str to Parameter
         What it declares.
+
+    Examples
+    --------
+    >>> cells = ('split = session.read("split")', 'session.save("model", fit(split))')
+    >>> step = Step(Path("03_train.ipynb"), cells, {})
+    >>> sorted(step.reads), sorted(step.writes)
+    (['split'], ['model'])
     """
 
     path: Path
@@ -48,19 +306,52 @@ class Step:
         """The file's name without ``.ipynb``."""
         return self.path.stem
 
+    @property
+    def number(self) -> str:
+        """The two digits that it begins with."""
+        return self.path.name[:2]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """That of the cells' sources; outputs and metadata don't count."""
+        return f"sha256:{hashlib.sha256(json.dumps(self.sources).encode()).hexdigest()}"
+
+    @cached_property
+    def _text(self) -> str:
+        return "\n".join(self.sources)
+
+    @cached_property
+    def _calls(self) -> list[tuple[str, str]]:
+        return _READ.findall(self._text)
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """The artifacts that it reads, from the calls in its cells."""
+        return frozenset(name for _, name in self._calls if name)
+
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """Those of them that must be there."""
+        return frozenset(name for call, name in self._calls if call == "read" and name)
+
+    @cached_property
+    def writes(self) -> frozenset[str]:
+        """The artifacts that it writes."""
+        return frozenset(_WRITE.findall(self._text))
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether all names that it reads by are literals in its cells."""
+        return all(name for _, name in self._calls) and not _PASSED.search(self._text)
+
     def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that its results rest on: the given ones, or else its own.
 
         The name of the run is one of them only where the cells use it.
         """
-        uses = re.findall(r"\bRUN\b", "\n".join(self.sources))
+        uses = re.findall(r"\bRUN\b", self._text)
         found = {name: given.get(name, one.default) for name, one in self.parameters.items()}
         return {name: value for name, value in found.items() if name != "RUN" or len(uses) > 1}
-
-    @property
-    def number(self) -> str:
-        """The two digits that it begins with."""
-        return self.path.name[:2]
 
 
 def load_steps(project: Project) -> list[Step]:
@@ -205,76 +496,68 @@ def _existing(name: str, value: str, step: Step, folder: Path | None) -> str:
         raise ConfigError(f"{name} = {error}") from error
 
 
-@dataclass(frozen=True)
-class Flow:
-    """The artifacts of one notebook.
-
-    Attributes
-    ----------
-    needs, asks, writes : frozenset of str
-        What it reads, what it reads if it is there, what it writes.
-    plain : bool
-        Whether all names that it reads by are literals in its cells.
-    """
-
-    needs: frozenset[str]
-    asks: frozenset[str]
-    writes: frozenset[str]
-    plain: bool
+# A notebook, or the record of one.
+AnyWriter = TypeVar("AnyWriter", Step, "Record")
 
 
-def flow_of(step: Step) -> Flow:
-    """Return what a notebook reads and writes, from the calls in its cells.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> cells = ('split = session.read("split")', 'session.save("model", fit(split))')
-    >>> flow = flow_of(Step(Path("03_train.ipynb"), cells, {}))
-    >>> sorted(flow.needs), sorted(flow.writes)
-    (['split'], ['model'])
-    """
-    text = "\n".join(step.sources)
-    calls = _READ.findall(text)
-    return Flow(
-        needs=frozenset(name for call, name in calls if call == "read" and name),
-        asks=frozenset(name for call, name in calls if call == "find" and name),
-        writes=frozenset(_WRITE.findall(text)),
-        plain=all(name for _, name in calls) and not _PASSED.search(text),
-    )
+def writer_of(writers: Sequence[AnyWriter], name: str, before: str) -> AnyWriter | None:
+    """Return the last notebook before `before`, or its record, that writes the artifact `name`."""
+    found = (one for one in reversed(writers) if one.name < before and name in one.writes)
+    return next(found, None)
 
 
 def sources_of(
     steps: Sequence[Step], *, hidden: Mapping[str, Collection[str]] | None = None
-) -> dict[str, dict[str, str]]:
+) -> dict[str, dict[str, Step]]:
     """Return for each step the artifacts that it reads, each with the earlier step that writes it.
 
     Parameters
     ----------
     steps : sequence of Step
-        Those of one run.
+        Those of one run, in order.
     hidden : mapping of str to collection of str, optional
         Step -> further artifacts that it reads, such as its record says.
     """
-    found: dict[str, dict[str, str]] = {}
-    writers: dict[str, str] = {}
-    for step in sorted(steps, key=lambda one: one.name):
-        flow = flow_of(step)
-        names = flow.needs | flow.asks | set((hidden or {}).get(step.name, ()))
-        found[step.name] = {name: writers[name] for name in sorted(names & writers.keys())}
-        writers |= dict.fromkeys(flow.writes, step.name)
+    found = {}
+    for step in steps:
+        names = step.reads | set((hidden or {}).get(step.name, ()))
+        writers = {name: writer_of(steps, name, step.name) for name in sorted(names)}
+        found[step.name] = {name: one for name, one in writers.items() if one}
     return found
 
 
 def rests_on(steps: Sequence[Step]) -> dict[str, list[str]]:
     """Return for each step the names of those before it that it may have read from."""
-    found: dict[str, list[str]] = {}
-    for step, its in sources_of(steps).items():
-        flow = flow_of(next(one for one in steps if one.name == step))
+    sources, found = sources_of(steps), dict[str, list[str]]()
+    for step in steps:
+        its = sources[step.name]
         # What nobody is seen to write may come from any of those before.
-        known = flow.plain and flow.needs | flow.asks <= its.keys()
-        found[step] = sorted(set(its.values())) if known else list(found)
+        known = step.is_plain and step.reads <= its.keys()
+        found[step.name] = sorted({one.name for one in its.values()}) if known else list(found)
     return found
+
+
+def unwritten(steps: Sequence[Step], chain: Sequence[Step]) -> list[tuple[Step, str, Step]]:
+    """Return what `steps` read that only notebooks left out of them write.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        Those that will run, in order.
+    chain : sequence of Step
+        All of the project.
+
+    Returns
+    -------
+    list of (reader, artifact, writer)
+    """
+    here, whole = sources_of(steps), sources_of(chain)
+    return [
+        (step, name, writer)
+        for step in steps
+        for name, writer in whole[step.name].items()
+        if name in step.needs and name not in here[step.name]
+    ]
 
 
 def makes_own_worlds(
@@ -299,8 +582,7 @@ def makes_own_worlds(
     found = []
     for step in steps:
         others = {name for one in chain if one.name != step.name for name in one.parameters}
-        flow = flow_of(step)
-        reads = flow.needs or flow.asks or not flow.plain or "SOURCE" in step.parameters
+        reads = step.reads or not step.is_plain or "SOURCE" in step.parameters
         if not reads and not (step.parameters.keys() - others) & parameters.keys():
             found.append(step)
     return found

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,11 @@ from recsys_lib.evaluation import Report
 from recsys_lib.evaluation.report import group_runs
 from recsys_lib.evaluation.significance import holm
 from recsys_lib.evaluation.statistics import Estimate
-from recsys_lib.pipeline.listing import as_json, cells, find_column, table_of
-from recsys_lib.pipeline.manifest import Manifest, find_runs, read_reports, read_run, seeds_of
+from recsys_lib.pipeline.manifest import Manifest, read_reports, seeds_of
 from recsys_lib.pipeline.pins import read_pins
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.runs import as_json, cells, find_column, find_runs, read_run, table_of
 
 _ALPHA = 0.05
 # Share of a number below which a difference is rounding, however surely it is there.
@@ -36,21 +36,15 @@ _VERDICTS = {
 }
 
 
-class _Change(NamedTuple):
-    """The difference of two numbers, second minus first, and the source of its error.
-
-    The noise is "same users" (and how many seeds, if more than one), "other users", "seeds", or ""
-    if no error is known.
-    """
-
-    difference: Estimate
-    noise: str = ""
+# The difference of two numbers, second minus first, and the source of its error: "same users" (and
+# how many seeds, if more than one), "other users", "seeds", or "" if no error is known.
+_Change = tuple[Estimate, str]
 
 
 def _change(value: float, noise: str = "", *errors: tuple[float, int]) -> _Change:
     """Return a change with independent errors, each a standard error and its degrees of freedom."""
     parts = tuple((error**2, degrees) for error, degrees in errors) or ((math.nan, 1),)
-    return _Change(Estimate(value, np.zeros(2), 2, parts, np.empty(0)), noise)
+    return Estimate(value, np.zeros(2), 2, parts, np.empty(0)), noise
 
 
 def _on_one_fold(reports: Sequence[Report]) -> bool:
@@ -92,7 +86,7 @@ def _paired_change(pairs: Sequence[tuple[Report, Report]], metric: str) -> _Chan
     n_seeds = len(pairs)
     seeds = ((float(differences.var(ddof=1)) / n_seeds, n_seeds - 1),) if n_seeds > 1 else ()
     found = Estimate(float(differences.mean()), influence, n_users, seeds, np.empty(0))
-    return _Change(found, "same users" if n_seeds == 1 else f"same users, {n_seeds} seeds")
+    return found, "same users" if n_seeds == 1 else f"same users, {n_seeds} seeds"
 
 
 def _reports_of(project: Project, run: Manifest) -> dict[str, Report]:
@@ -238,31 +232,21 @@ def _parts(run: Manifest) -> dict[str, dict[str, Any]]:
 
 def _moved(project: Project, a: Manifest, b: Manifest) -> pd.DataFrame:
     reports = _reports_of(project, a), _reports_of(project, b)
-    changes = {
-        name: _paired(name, *reports) or _unpaired(project, name, a, b)
-        for name in a.metrics
-        if name in b.metrics
-    }
-    # What did not move at all is not a test, and others need not be corrected for it.
-    found = [one for one, _ in changes.values()]
-    corrected = holm([one.p_value if one.value else math.nan for one in found])
-    ends = [one.student_interval() for one in found]
-    return pd.DataFrame(
-        {
-            "a": [a.metrics[name].value for name in changes],
-            "b": [b.metrics[name].value for name in changes],
-            "change": [one.value for one in found],
-            "low": [low for low, _ in ends],
-            "high": [high for _, high in ends],
-            "p_value": corrected,
-            "noise": [noise for _, noise in changes.values()],
-            "verdict": [
-                _verdict(one.value, p_value, b.metrics[name].higher_is_better)
-                for name, one, p_value in zip(changes, found, corrected, strict=True)
-            ],
-        },
-        index=pd.Index(changes, name="metric", dtype=object),
-    )
+    rows = {}
+    for name in (one for one in a.metrics if one in b.metrics):
+        found, noise = _paired(name, *reports) or _unpaired(project, name, a, b)
+        values = a.metrics[name].value, b.metrics[name].value, found.value
+        # What did not move at all is not a test, and others need not be corrected for it.
+        p_value = found.p_value if found.value else math.nan
+        rows[name] = (*values, *found.student_interval(), p_value, noise)
+    columns = ["a", "b", "change", "low", "high", "p_value", "noise"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("metric")
+    table["p_value"] = holm(table["p_value"])
+    table["verdict"] = [
+        _verdict(change, p_value, b.metrics[name].higher_is_better)
+        for name, change, p_value in table[["change", "p_value"]].itertuples()
+    ]
+    return table
 
 
 def _paired(name: str, a: Mapping[str, Report], b: Mapping[str, Report]) -> _Change | None:

@@ -30,8 +30,7 @@ from papermill.translators import PythonTranslator, papermill_translators
 
 from recsys_lib._system import move, peak_memory
 from recsys_lib.errors import ArtifactError
-from recsys_lib.pipeline.record import RUNNER, Failure
-from recsys_lib.pipeline.store import Neighbors
+from recsys_lib.pipeline.store import RUNNER, Failure
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ENGINE = "recsys"
@@ -40,38 +39,6 @@ _FOREVER = 1e6  # seconds
 _LOOK_SECONDS = 0.5  # between two looks at the memory, and at whether to stop
 _PACKAGES = ("pandas", "scipy.sparse", "matplotlib.pyplot", "seaborn")
 _NETWORKS = "recsys_lib.training._keras"  # takes longer to import than all others
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What is special about a notebook that runs beside others.
-
-    Attributes
-    ----------
-    environment : mapping of str to str
-        Variables for the kernel, in addition to those of this process.
-    neighbors : Neighbors, optional
-        Setting their ``stop`` ends the notebook as Ctrl-C does, which reaches only the main thread.
-    """
-
-    environment: Mapping[str, str] = field(default_factory=dict)
-    neighbors: Neighbors | None = None
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a notebook ended.
-
-    Attributes
-    ----------
-    failure : Failure or None
-        None if it ran to its end.
-    peak_memory : int
-        Most bytes that the kernel and its child processes took, as far as was seen.
-    """
-
-    failure: Failure | None
-    peak_memory: int
 
 
 @dataclass
@@ -131,11 +98,10 @@ def _socket_folder() -> Iterator[str]:
 
 def _here() -> str:
     """Return where numbers of processes mean these processes: containers may share a folder."""
-    try:
-        space = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:  # another system than Linux
-        space = 0
-    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:6]
+    began = 0.0
+    with contextlib.suppress(psutil.Error):  # of the first process: each container has its own
+        began = psutil.Process(min(psutil.pids())).create_time()
+    return hashlib.sha256(f"{platform.node()} {began:.0f}".encode()).hexdigest()[:6]
 
 
 class _Kernel:
@@ -261,11 +227,6 @@ class _Translator(PythonTranslator):  # type: ignore[misc]
 papermill_translators.register("python", _Translator)
 
 
-def _part_of(copy: Path) -> Path:
-    """Return the path of an executed copy while the notebook runs."""
-    return copy.with_name(f".{copy.stem}.part.ipynb")
-
-
 def execute(
     source: Path,
     copy: Path,
@@ -274,8 +235,8 @@ def execute(
     timeout: float,
     on_cell: Callable[[int], None],
     kernels: Kernels,
-    neighbors: Neighbors | None = None,
-) -> Execution:
+    stop: threading.Event,
+) -> tuple[Failure | None, int]:
     """Run a notebook in a fresh kernel and leave the executed copy, whole or up to the failure.
 
     Parameters
@@ -291,58 +252,48 @@ def execute(
     on_cell : callable
         Called with the number of finished cells.
     kernels : Kernels
-    neighbors : Neighbors, optional
-        See `Conditions`.
+    stop : threading.Event
+        Ends the notebook as Ctrl-C does.
 
     Returns
     -------
-    Execution
-        With the failure, if there was one.
+    Failure or None
+        Why it stopped, if it did.
+    int
+        The most bytes that the kernel and its child processes took, as far as was seen.
 
     Raises
     ------
     ArtifactError
         If the copy cannot be written.
     """
-    node = nbformat.read(source, as_version=4)
-    tagged = [i for i, cell in enumerate(node.cells) if "parameters" in _tags(cell)]
-    injected = tagged[0] + 1 if parameters and tagged else None
-    watch = _Watch(on_cell, time.monotonic() + timeout, injected)
+    node, part = nbformat.read(source, as_version=4), copy.with_name(f".{copy.stem}.part.ipynb")
+    tags = [cell.metadata.get("tags", []) for cell in node.cells]
+    injected = next((i + 1 for i, one in enumerate(tags) if "parameters" in one), None)
+    watch = _Watch(on_cell, time.monotonic() + timeout, injected if parameters else None)
     try:
-        part = _part_of(copy)
         with ThreadPoolExecutor(1) as pool:
             # In a thread of its own, because nbclient would take the signals from the main one.
             future = pool.submit(_papermill, node, part, parameters, watch, kernels, source)
             try:
-                failure = _result(future, watch, neighbors)
+                while not future.done():
+                    # Never without a limit: on Windows nothing else ends a wait, not even Ctrl-C.
+                    wait([future], timeout=_LOOK_SECONDS)
+                    watch.look()
+                    if stop.is_set():
+                        raise KeyboardInterrupt
             except KeyboardInterrupt:
                 watch.kill()
                 raise
+            failure = future.result()
         move(part, copy)
     except OSError as error:
-        _part_of(copy).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise ArtifactError(
             f"{copy} must be writable; {error.strerror or error}. Free disk space or change its "
             "permissions, then run again: finished notebooks are kept."
         ) from error
-    return Execution(failure, watch.peak_memory)
-
-
-def _result(
-    future: Future[Failure | None], watch: _Watch, neighbors: Neighbors | None
-) -> Failure | None:
-    """Wait for the result; `KeyboardInterrupt` once the neighbors stop."""
-    while not future.done():
-        # Never without a limit: on Windows nothing else ends a wait, not even Ctrl-C.
-        wait([future], timeout=_LOOK_SECONDS)
-        watch.look()
-        if neighbors and neighbors.stop.is_set():
-            raise KeyboardInterrupt
-    return future.result()
-
-
-def _tags(cell: Any) -> list[str]:
-    return cell.metadata.get("tags", [])
+    return failure, watch.peak_memory
 
 
 def _papermill(

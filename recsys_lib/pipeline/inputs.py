@@ -1,8 +1,10 @@
 """From the parameters of a notebook to the data they name."""
 
+import contextlib
 import inspect
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -106,38 +108,22 @@ def import_table(session: Session, source: Path | str | None = None, **reading: 
     DataError
         If a file is not what it should be, or does not hold what ``FEEDBACK`` says.
     """
-    given = _DEFAULTS | session.record.parameters
-    given["DUPLICATES"] = reading.pop("duplicates", given["DUPLICATES"])
+    given, source, reading = _asked(session, source, reading)
+    duplicates = given["DUPLICATES"]
     if given["FEEDBACK"] not in _KINDS:
         names = ", ".join(map(repr, _KINDS))
         raise ConfigError(
             f"FEEDBACK must be one of {names}; got {given['FEEDBACK']!r}. Choose one."
         )
-    reading = _options({**given["READING"], **reading})
-    source = source or _source(session, given["SOURCE"])
-    items, users = (
-        session.input(given[name]) if given[name] else None for name in ("ITEMS", "USERS")
-    )
-    try:
-        column = _value_column(_opened(source, reading).columns, given)
-        duplicates = given["DUPLICATES"]
+    catalogs = {
+        name.lower(): session.input(given[name]) for name in ("ITEMS", "USERS") if given[name]
+    }
+    with _told_in_parameters():
+        roles = _roles(open_source(source, ReadOptions(**reading)), given)
+        column = roles["value"]
         if duplicates == "error" and (column is None or matches("count", [column])):
             duplicates = "sum"  # a log of uses: who used an item twice did nothing wrong
-        dataset = load_dataset(
-            source,
-            items=items,
-            users=users,
-            user=given["USER_COLUMN"],
-            item=given["ITEM_COLUMN"],
-            value=column,
-            timestamp=None if given["TIMESTAMP_COLUMN"] == "none" else given["TIMESTAMP_COLUMN"],
-            duplicates=duplicates,
-            **reading,
-        )
-    except (ConfigError, DataError) as error:
-        raise type(error)(_in_parameters(str(error))) from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(_in_parameters(str(error))) from error
+        dataset = load_dataset(source, duplicates=duplicates, **roles, **catalogs, **reading)
     return _recognized(dataset, column, given)
 
 
@@ -214,21 +200,15 @@ def inspect_table(session: Session, source: Path | str | None = None, **reading:
     DataError
         If the table cannot be read at all, or has no columns of users and items.
     """
-    given = _DEFAULTS | session.record.parameters
-    reading = _options({**given["READING"], **reading})
-    source = source or _source(session, given["SOURCE"])
-    try:
-        table = _opened(source, reading)
-        value = _value_column(table.columns, given)
-        time = None if given["TIMESTAMP_COLUMN"] == "none" else given["TIMESTAMP_COLUMN"]
-        asked = {"user": given["USER_COLUMN"], "item": given["ITEM_COLUMN"]}
-        roles = find_roles(table, ReadOptions(**asked, value=value, timestamp=time))
+    given, source, reading = _asked(session, source, reading)
+    with _told_in_parameters():
+        table = open_source(source, ReadOptions(**reading))
+        roles = _roles(table, given)
+        found = find_roles(table, ReadOptions(**roles))
         known = inspect.signature(validate_interactions).parameters
         options = {name: option for name, option in reading.items() if name in known}
-        problems = validate_interactions(source, **asked, value=value, timestamp=time, **options)
-    except (ConfigError, DataError) as error:
-        raise type(error)(_in_parameters(str(error))) from error
-    used = {column: role.removesuffix("_id") for role, column in roles.items()}
+        problems = validate_interactions(source, **roles, **options)
+    used = {column: role.removesuffix("_id") for role, column in found.items()}
     columns = pd.DataFrame({"column": table.columns})
     columns["used as"] = columns["column"].map(used).fillna("")
     sentence = _count_of(problems, table.name)
@@ -242,6 +222,22 @@ def _count_of(problems: pd.DataFrame, name: str) -> str:
     kinds = {"error": errors, "oddity that may be meant": len(problems) - errors}
     counted = [f"{n} kind{'s' * (n > 1)} of {kind}" for kind, n in kinds.items() if n]
     return f"{name} has {' and '.join(counted)}:"
+
+
+def _asked(
+    session: Session, source: Path | str | None, reading: dict[str, Any]
+) -> tuple[dict[str, Any], Path | str, dict[str, Any]]:
+    """Return the parameters, the table that is asked for, and all options of reading it."""
+    given = _DEFAULTS | session.record.parameters
+    given["DUPLICATES"] = reading.pop("duplicates", given["DUPLICATES"])
+    reading = {**given["READING"], **reading}
+    unknown = [name for name in reading if name not in _OPTIONS]
+    if unknown:
+        raise ConfigError(
+            f"READING must hold options of reading; {unknown[0]!r} is none."
+            f"{did_you_mean(unknown[0], _OPTIONS)} There are: {', '.join(_OPTIONS)}."
+        )
+    return given, source or _source(session, given["SOURCE"]), reading
 
 
 def _source(session: Session, source: str) -> Path | str:
@@ -260,29 +256,19 @@ def _source(session: Session, source: str) -> Path | str:
     return found
 
 
-def _options(reading: dict[str, Any]) -> dict[str, Any]:
-    unknown = [name for name in reading if name not in _OPTIONS]
-    if unknown:
-        raise ConfigError(
-            f"READING must hold options of reading; {unknown[0]!r} is none."
-            f"{did_you_mean(unknown[0], _OPTIONS)} There are: {', '.join(_OPTIONS)}."
-        )
-    return reading
+def _roles(table: Table, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of the table by what they are for.
 
-
-def _opened(source: Path | str, reading: dict[str, Any]) -> Table:
-    return open_source(source, ReadOptions(**reading))
-
-
-def _value_column(columns: list[str], given: dict[str, Any]) -> str | None:
-    """The column of values: of counts where none has the name of a rating; None without one."""
-    named: str | None = given["VALUE_COLUMN"]
-    if named != AUTO:
-        return named
-    ratings, counts = matches("value", columns), matches("count", columns)
-    if ratings:
-        return ratings[0] if len(ratings) == 1 else AUTO
-    return counts[0] if len(counts) == 1 else None
+    That of values is one of counts where none has the name of a rating, and None without one.
+    """
+    value, time = given["VALUE_COLUMN"], given["TIMESTAMP_COLUMN"]
+    if value == AUTO:
+        ratings, counts = matches("value", table.columns), matches("count", table.columns)
+        value = counts[0] if len(counts) == 1 else None
+        if ratings:
+            value = ratings[0] if len(ratings) == 1 else AUTO
+    roles = {"user": given["USER_COLUMN"], "item": given["ITEM_COLUMN"], "value": value}
+    return {**roles, "timestamp": None if time == "none" else time}
 
 
 def _recognized(dataset: Dataset, column: str | None, given: dict[str, Any]) -> Imported:
@@ -293,30 +279,26 @@ def _recognized(dataset: Dataset, column: str | None, given: dict[str, Any]) -> 
     kind = given["FEEDBACK"]
     if kind == "auto":
         kind = "likes" if constant else "counts" if _are_counts(dataset, column) else "ratings"
-    name = _NAMES.get(column, f"`{column}`")
+    name = {None: "The number of rows of a pair", AUTO: "The column of values"}.get(column)
+    name = name or f"`{column}`"
     if kind == "ratings":
-        return _ratings(dataset, constant, has_values, given)
-    if kind == "counts":
+        dataset, sentence = _ratings(dataset, constant, has_values, given)
+    elif kind == "counts":
         dataset, sentence = _counts(dataset, name, int(given["COUNT_FROM"]))
-    elif not has_values:
-        dataset, sentence = dataset.implicit(-np.inf), _NO_VALUES
-    elif constant:
-        dataset, sentence = dataset.implicit(-np.inf), _CONSTANT.format(name=name, value=values[0])
     else:
-        dataset, sentence = dataset.implicit(-np.inf), _IGNORED.format(name=name)
+        sentence = f"Each row is a **like**, whatever {name} holds, because FEEDBACK says so."
+        if not has_values:
+            sentence = (
+                "The table has no column of ratings (VALUE_COLUMN would name it): it says who used "
+                "what, and each row is a **like**."
+            )
+        elif constant:
+            sentence = (
+                f"{name} is {values[0]:g} in every row, which says no more than that the item was "
+                "used: each row is a **like**."
+            )
+        dataset = dataset.implicit(-np.inf)
     return Imported(dataset=dataset, kind=kind, values=values, sentence=sentence)
-
-
-_NAMES = {None: "The number of rows of a pair", AUTO: "The column of values"}
-_NO_VALUES = (
-    "The table has no column of ratings (VALUE_COLUMN would name it): it says who used what, and "
-    "each row is a **like**."
-)
-_CONSTANT = (
-    "{name} is {value:g} in every row, which says no more than that the item was used: each row is "
-    "a **like**."
-)
-_IGNORED = "Each row is a **like**, whatever {name} holds, because FEEDBACK says so."
 
 
 def _are_counts(dataset: Dataset, column: str | None) -> bool:
@@ -332,7 +314,9 @@ def _are_counts(dataset: Dataset, column: str | None) -> bool:
     return bool(highest > _HIGHEST_RATING or long_tail)
 
 
-def _ratings(dataset: Dataset, constant: bool, has_values: bool, given: dict[str, Any]) -> Imported:
+def _ratings(
+    dataset: Dataset, constant: bool, has_values: bool, given: dict[str, Any]
+) -> tuple[Dataset, str]:
     values = dataset.user_items.data
     if constant:
         found = f"every value is {values[0]:g}" if has_values else "it has no column of ratings"
@@ -341,9 +325,8 @@ def _ratings(dataset: Dataset, constant: bool, has_values: bool, given: dict[str
             "Name their column with VALUE_COLUMN, or leave FEEDBACK at 'auto'."
         )
     low, high = dataset.rating_scale or (float(values.min()), float(values.max()))
-    dataset = replace(dataset, rating_scale=(low, high))
     sentence = f"The table holds **ratings** from {low:g} to {high:g}."
-    return Imported(dataset=dataset, kind="ratings", values=values, sentence=sentence)
+    return replace(dataset, rating_scale=(low, high)), sentence
 
 
 def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]:
@@ -359,6 +342,17 @@ def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]
         f"item is a **like** from a count of {count_from} on, which {kept:,} of {len(values):,} "
         "pairs reach."
     )
+
+
+@contextlib.contextmanager
+def _told_in_parameters() -> Iterator[None]:
+    """Put what is wrong in the terms of the notebook's parameters."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise type(error)(_in_parameters(str(error))) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(_in_parameters(str(error))) from error
 
 
 def _in_parameters(message: str) -> str:

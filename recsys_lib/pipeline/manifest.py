@@ -1,45 +1,30 @@
 """The record of a run: one ``manifest.json`` with all that a comparison of runs needs."""
 
 import contextlib
-import fnmatch
 import math
 import os
 import platform
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import psutil
 
-from recsys_lib._system import cores
-from recsys_lib.artifacts import (
-    MANIFEST,
-    atomic_folder,
-    fingerprint,
-    read_json,
-    versions,
-    write_json,
-)
+from recsys_lib.artifacts import MANIFEST, atomic_folder, fingerprint, read_json, write_json
 from recsys_lib.errors import ArtifactError, ConfigError
-from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.lock import locked
+from recsys_lib.pipeline.machine import all_versions, device, machine, revision, this_process
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.record import Record, outdated
-from recsys_lib.pipeline.store import Library
+from recsys_lib.pipeline.store import Library, Outcome, Record, outdated
 from recsys_lib.sources.sql import PASSWORD
 
 if TYPE_CHECKING:
     from recsys_lib.evaluation import Report
-    from recsys_lib.pipeline.runner import Outcome
 
-__all__ = ["Manifest", "Metric", "RecordedRun", "find_runs", "logged", "read_run", "record_run"]
+__all__ = ["Manifest", "Metric", "RecordedRun", "record_run"]
 
 Status = Literal["running", "done", "partial", "failed", "interrupted", "killed"]
 
@@ -47,11 +32,10 @@ _FORMAT = 1
 _REPORTS = "reports"
 # Two runs that differ in one of these artifacts saw different data.
 _DATA = ("dataset", "world")
+# What it says of each notebook, beside its own parameters and its status.
+_KEPT = ("seconds", "peak_memory", "cells", "source", "device")
 # Notebooks that leave a run unfinished.
 _OPEN = {"failed", "not run", "unfinished", "stale"}
-_FAILURE = ("cell", "kind", "message")
-_PACKAGES = ("jax", "jaxlib", "optuna", "pyarrow", "papermill")
-_GIT_LIMIT = 5.0  # seconds; a network drive may be slow
 
 _SECRET = r"password|passwd|pwd|token|secret|api_?key|credential"
 _SECRET_NAME = re.compile(rf"(?:^|_)(?:{_SECRET})s?$", re.I)
@@ -216,131 +200,6 @@ def seeds_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: one for name, one in parameters.items() if name.split("_")[-1] == "SEED"}
 
 
-def this_process() -> dict[str, Any]:
-    """Return the host and the number of this process."""
-    return {"host": platform.node(), "pid": os.getpid()}
-
-
-def find_runs(
-    project: Project, names: Sequence[str] = ()
-) -> tuple[list[Manifest], list[ArtifactError]]:
-    """Return the manifests of runs, and an error for each that cannot be read.
-
-    Parameters
-    ----------
-    project : Project
-        Where the runs are.
-    names : sequence of str
-        Runs, sweeps (all of their settings), or patterns such as ``"sweep/*"``; all by default.
-
-    Returns
-    -------
-    list of Manifest
-        By name.
-    list of ArtifactError
-        Of damaged manifests.
-
-    Raises
-    ------
-    ConfigError
-        If no run has one of the names.
-    """
-    known = run_names(project)
-    wanted = set().union(*(_matching(name, known) for name in names)) if names else set(known)
-    found: list[Manifest] = []
-    damaged: list[ArtifactError] = []
-    for name in sorted(wanted, key=known.index):
-        try:
-            found.append(Manifest.load(project.run_folder(name)))
-        except ArtifactError as error:
-            damaged.append(error)
-    return found, damaged
-
-
-def read_run(project: Project, name: str) -> Manifest:
-    """Return the manifest of one run.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such run.
-    ArtifactError
-        If its manifest is damaged.
-    """
-    known = run_names(project)
-    if name not in known:
-        raise _unknown(name, known)
-    return Manifest.load(project.run_folder(name))
-
-
-def run_names(project: Project) -> list[str]:
-    """Return the names of all runs with a manifest: at the top, and one level down in sweeps."""
-    root = project.root / "runs"
-    names = []
-    for path in sorted([*root.glob(f"*/{MANIFEST}"), *root.glob(f"*/*/{MANIFEST}")]):
-        name = path.parent.relative_to(root).as_posix()
-        with contextlib.suppress(ConfigError):  # not a name of a run
-            if project.run_folder(name).is_dir() and path.is_file():
-                names.append(name)
-    return names
-
-
-def _matching(name: str, known: Sequence[str]) -> set[str]:
-    pattern = Path(name).as_posix()  # sweep/ is the sweep
-    found = {one for one in known if one.startswith(f"{pattern}/")}
-    found |= {one for one in known if fnmatch.fnmatchcase(one, pattern)}
-    if not found:
-        raise _unknown(name, known)
-    return found
-
-
-def _unknown(name: str, known: Sequence[str]) -> ConfigError:
-    sweeps = {one.partition("/")[0] for one in known if "/" in one}
-    few = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
-    return ConfigError(
-        f"A run named {name!r} must have left a manifest; none has."
-        f"{did_you_mean(name, {*known, *sweeps})} There are: {few or 'none yet'}. A run from "
-        "before there were manifests gets one from `recsys run --name NAME`."
-    )
-
-
-def revision(folder: Path) -> dict[str, Any]:
-    """Return the ``commit`` of a git checkout and whether it is ``dirty``; None outside one."""
-    # Without optional locks it cannot get in the way of a commit at the same moment.
-    command = ["git", "--no-optional-locks", "-C", str(folder), "status"]
-    command += ["--porcelain=v2", "--branch", "--untracked-files=no"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", check=True, timeout=_GIT_LIMIT
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
-    lines = done.stdout.splitlines()
-    found = re.search(r"^# branch\.oid ([0-9a-f]+)$", done.stdout, re.M)
-    return {
-        "commit": found[1] if found else None,
-        "dirty": any(not line.startswith("#") for line in lines) if found else None,
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Return system, processor, the cores and threads that may be used, and memory in bytes."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": cores(),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
-        "memory": psutil.virtual_memory().total,
-    }
-
-
-def device() -> dict[str, Any]:
-    """Return what networks are trained on in this process; empty if none was."""
-    # Only if the module is loaded: loading it starts the backend.
-    module = sys.modules.get("recsys_lib.training.device")
-    report = module.configured() if module else None
-    return asdict(report) if report else {}
-
-
 def _device_names(devices: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return devices as text, each once, such as ``"cpu tensorflow float32"``."""
     names = ("device", "backend", "precision")
@@ -378,59 +237,65 @@ def without_secrets(value: Any, name: str = "") -> Any:
 
 
 class _Recorder:
-    """Writes the manifest of a run: when it begins and how it ends."""
+    """Writes the manifest of a run: when it begins, and how the block of its context ends."""
 
-    def __init__(self, project: Project, run: str, library: str, **content: Any) -> None:
+    def __init__(self, project: Project, run: str, library: str) -> None:
         self._project, self._folder = project, project.run_folder(run)
         self._started, self._clock = datetime.now(UTC), time.monotonic()
-        packages = versions()
-        for name in _PACKAGES:
-            with contextlib.suppress(metadata.PackageNotFoundError):
-                packages[name] = metadata.version(name)
         self._begun = Manifest(
             run=run,
             status="running",
             begun=self._started.isoformat(timespec="seconds"),
             code={**revision(project.root), "library": library},
-            versions=packages,
+            versions=all_versions(),
             machine=machine(),
             process=this_process(),
-            **content,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
+        if error is None:
+            self.end("done")
+            return
+        status: Status = "failed" if isinstance(error, Exception) else "interrupted"
+        # The first error counts: on a full disk the manifest cannot be written either.
+        with contextlib.suppress(ArtifactError):
+            self.end(status, {"kind": type(error).__name__, "message": str(error)})
 
     def end(self, status: Status, failure: dict[str, Any] | None = None) -> None:
         """Write how the run ended."""
         raise NotImplementedError
 
-    def _describe(self, status: Status, failure: dict[str, Any] | None, **content: Any) -> Manifest:
+    def _describe(
+        self,
+        status: Status,
+        failure: dict[str, Any] | None,
+        records: Sequence[Record],
+        **content: Any,
+    ) -> Manifest:
         # By a clock that only goes forward: the other one may be set in between.
         ended = self._started + timedelta(seconds=time.monotonic() - self._clock)
-        return replace(
-            self._begun,
-            status=status,
-            failure=failure,
-            ended="" if status == "running" else ended.isoformat(timespec="seconds"),
-            **content,
-        )
+        shared = _shared_parameters(records)
+        written = {key: one["fingerprint"] for book in records for key, one in book.writes.items()}
+        inputs = {path: seen for one in records for path, seen in one.inputs.items()}
+        found: dict[str, Any] = {
+            "seconds": round(sum(one.seconds for one in records), 3),
+            "peak_memory": max((one.peak_memory for one in records), default=0),
+            "parameters": shared,
+            "seeds": seeds_of(shared),
+            "data": {"inputs": inputs, **{key: written[key] for key in _DATA if key in written}},
+            "artifacts": written,
+            "device": _device_names(one.device for one in records),
+            "metrics": _metrics(records),
+            "ended": "" if status == "running" else ended.isoformat(timespec="seconds"),
+        }
+        return replace(self._begun, status=status, failure=failure, **(found | content))
 
 
-@contextlib.contextmanager
-def _until_its_end(recorder: _Recorder) -> Iterator[None]:
-    """Write how the block ends."""
-    try:
-        yield
-        recorder.end("done")
-    except BaseException as error:
-        status: Status = "failed" if isinstance(error, Exception) else "interrupted"
-        # The first error counts: on a full disk the manifest cannot be written either.
-        with contextlib.suppress(ArtifactError):
-            recorder.end(status, {"kind": type(error).__name__, "message": str(error)})
-        raise
-
-
-@contextlib.contextmanager
-def logged(project: Project, run: str, library: str) -> Iterator["RunLog"]:
-    """Keep the manifest of a run of notebooks up to date, and record how the block ends.
+class RunLog(_Recorder):
+    """Keeps the manifest of a running chain up to date, and records how the block ends.
 
     Parameters
     ----------
@@ -440,19 +305,6 @@ def logged(project: Project, run: str, library: str) -> Iterator["RunLog"]:
         Its name; its folder must exist and be locked.
     library : str
         Fingerprint of the library.
-
-    Yields
-    ------
-    RunLog
-        Call it for each notebook that starts and ends.
-    """
-    log = RunLog(project, run, library)
-    with _until_its_end(log):
-        yield log
-
-
-class RunLog(_Recorder):
-    """The manifest of a running chain; made by `logged`.
 
     Attributes
     ----------
@@ -473,7 +325,7 @@ class RunLog(_Recorder):
         self._running = notebook
         self._content("running").save(self._folder)
 
-    def note(self, outcome: "Outcome") -> None:
+    def note(self, outcome: Outcome) -> None:
         """Record how a notebook ended."""
         self._running = ""
         self.outcomes[outcome.name] = outcome
@@ -482,16 +334,16 @@ class RunLog(_Recorder):
         """Write how the run ended; if there was nothing to do, the manifest stays as it was."""
         if failure and self._running:
             failure = {"notebook": self._running, **failure}
-        failed = next((one for one in self.outcomes.values() if one.failure), None)
-        if status == "done" and failed and failed.failure:
-            why = asdict(failed.failure)
-            failure = {"notebook": failed.name, **{key: why[key] for key in _FAILURE}}
-            status = "failed"
+        ended = self.outcomes.values()
+        first = next(((one.name, one.failure) for one in ended if one.failure), None)
+        if status == "done" and first:
+            name, why = first
+            status, failure = "failed", {"notebook": name, **asdict(why)}
+            del failure["traceback"]
         manifest = self._content(status, failure)
         if status == "done":
             if any(one["status"] in _OPEN for one in manifest.notebooks.values()):
                 manifest = replace(manifest, status="partial")
-            ended = self.outcomes.values()
             idle = all(one.status == "skipped" and not one.donor for one in ended)
             if idle and self._before and self._before.status == manifest.status:
                 return
@@ -502,58 +354,35 @@ class RunLog(_Recorder):
         shared = _shared_parameters(records)
         notebooks = {one.notebook: self._notebook(one, records, shared) for one in records}
         tried = self._before.attempts if self._before and self._before.status != "done" else 0
-        written = {key: one["fingerprint"] for book in records for key, one in book.writes.items()}
-        inputs = {path: seen for one in records for path, seen in one.inputs.items()}
-        return self._describe(
-            status,
-            failure,
-            attempts=tried + 1,
-            seconds=round(sum(one["seconds"] for one in notebooks.values()), 3),
-            peak_memory=max((one["peak_memory"] for one in notebooks.values()), default=0),
-            parameters=shared,
-            seeds=seeds_of(shared),
-            notebooks=notebooks,
-            data={"inputs": inputs, **{name: written[name] for name in _DATA if name in written}},
-            artifacts=written,
-            device=_device_names(one.device for one in records),
-            metrics=_metrics(records),
-        )
+        return self._describe(status, failure, records, attempts=tried + 1, notebooks=notebooks)
 
     def _records(self) -> list[Record]:
         """Return the records of the run's notebooks, in order."""
         records = []
         before = self._before.notebooks if self._before else {}
-        expected = {self._running, *self.outcomes}
-        expected |= {name for name, one in before.items() if one["status"] in _OPEN}
-        for path in self._project.chain():
-            record = Record.find(self._project.record(self._begun.run, path.stem))
-            if record is None and path.stem in expected:
-                record = Record(path.stem, self._begun.run)  # it has not started a session yet
-            if record is not None:
-                records.append(record)
+        # One that has failed may not have come to start a session.
+        expected = {self._running} | {
+            name for name, one in before.items() if one["status"] in _OPEN
+        }
+        for name in (path.stem for path in self._project.chain()):
+            outcome = self.outcomes.get(name)
+            found = Record.find(self._project.record(self._begun.run, name))
+            record = outcome.record if outcome else found
+            if record or name in expected:
+                records.append(record or Record(name, self._begun.run))
         return records
 
     def _notebook(
         self, record: Record, records: list[Record], shared: dict[str, Any]
     ) -> dict[str, Any]:
         outcome = self.outcomes.get(record.notebook)
-        ended = outcome or record
         status: str = outcome.status if outcome else "kept" if record.done else "unfinished"
         if status == "kept" and not self._running and outdated(records, record):
             status = "stale"
-        return {
-            "status": status,
-            "seconds": round(ended.seconds, 3),
-            "peak_memory": ended.peak_memory,
-            "cells": ended.cells,
-            "source": record.source,
-            "device": record.device,
-            "parameters": {
-                name: value
-                for name, value in record.parameters.items()
-                if name not in shared and name != "RUN"
-            },
-        }
+        kept = {name: getattr(record, name) for name in _KEPT}
+        own = {name: value for name, value in record.parameters.items() if name not in shared}
+        own.pop("RUN", None)
+        return {"status": status, "parameters": own, **kept}
 
 
 def _shared_parameters(records: Sequence[Record]) -> dict[str, Any]:
@@ -574,7 +403,9 @@ def _metrics(records: Sequence[Record]) -> dict[str, Metric]:
     for record in records:
         checks = {name: {"value": value} for name, value in record.checks.items()}
         for name, entry in {**checks, **record.metrics}.items():
-            found[f"{record.notebook[:2]}.{name}"] = Metric(**entry)
+            # What a run of one's own has found belongs to no notebook.
+            place = f"{record.notebook[:2]}." if record.notebook else ""
+            found[f"{place}{name}"] = Metric(**entry)
     return found
 
 
@@ -583,43 +414,46 @@ class RecordedRun(_Recorder):
 
     Attributes
     ----------
-    metrics : dict of str to Metric
-        ``"model.metric"`` of the reports, and the names of what was noted.
     reports : list of Report
         The reports handed in.
     """
 
-    def __init__(self, project: Project, run: str, library: str, **content: Any) -> None:
-        super().__init__(project, run, library, **content)
-        self.metrics: dict[str, Metric] = {}
+    def __init__(
+        self, project: Project, run: str, parameters: Mapping[str, Any], data: Mapping[str, str]
+    ) -> None:
+        super().__init__(project, run, Library().fingerprint())
         self.reports: list[Report] = []
+        self._data = {"inputs": {}, **data}
+        self._record = Record("", run, dict(parameters))
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """``"model.metric"`` of the reports, and the names of what was noted."""
+        return _metrics([self._record])
 
     def report(self, *reports: Any) -> None:
         """Hand in what `evaluate` returned; see `Session.report`."""
         self.reports += as_reports(reports)
-        found = metrics_of(self.reports)
-        self.metrics.update({name: Metric(**one) for name, one in found.items()})
+        self._record.metrics |= metrics_of(self.reports)
 
     def note(self, **values: float) -> None:
         """Record numbers by name."""
-        self.metrics.update({name: Metric(float(value)) for name, value in values.items()})
+        self._record.note(**values)
+
+    def begin(self) -> None:
+        """Write that the run has begun."""
+        self._describe("running", None, [self._record], data=self._data).save(self._folder)
 
     def end(self, status: Status, failure: dict[str, Any] | None = None) -> None:
         """Write how the run ended, and its reports if all is well."""
-        artifacts, path = {}, self._folder / "artifacts" / _REPORTS
+        record, path = self._record, self._folder / "artifacts" / _REPORTS
         if status == "done" and self.reports:
             with atomic_folder(path) as part:
                 write_reports(part, self.reports)
-            artifacts[_REPORTS] = fingerprint(path)
-        self._describe(
-            status,
-            failure,
-            seconds=round(time.monotonic() - self._clock, 3),
-            peak_memory=psutil.Process().memory_info().rss,
-            device=_device_names([device()]),
-            metrics=self.metrics,
-            artifacts=artifacts,
-        ).save(self._folder)
+            record.writes[_REPORTS] = {"fingerprint": fingerprint(path)}
+        record.seconds = time.monotonic() - self._clock
+        record.peak_memory, record.device = psutil.Process().memory_info().rss, device()
+        self._describe(status, failure, [record], data=self._data).save(self._folder)
 
 
 @contextlib.contextmanager
@@ -664,19 +498,10 @@ def record_run(
             f"The name of a recorded run must not be that of a run of notebooks; {name!r} is one. "
             f"Try '{name.partition('/')[0]}/own'."
         )
-    recorded = RecordedRun(
-        project,
-        name,
-        Library().fingerprint(),
-        parameters=dict(parameters),
-        seeds=seeds_of(parameters),
-        data={"inputs": {}, **(data or {})},
-    )
-    folder = project.run_folder(name)
-    with locked(folder, name):
-        recorded._begun.save(folder)
-        with _until_its_end(recorded):
-            yield recorded
+    recorded = RecordedRun(project, name, parameters, data or {})
+    with project.locked(name), recorded:
+        recorded.begin()
+        yield recorded
 
 
 def as_reports(given: Iterable[Any]) -> "list[Report]":

@@ -18,7 +18,6 @@ import psutil
 from recsys_lib.artifacts import (
     atomic_folder,
     fingerprint,
-    read_json,
     write_atomic,
     write_json,
     write_table,
@@ -28,22 +27,17 @@ from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.formatting import table
 from recsys_lib.front_end import has_front_end
 from recsys_lib.naming import did_you_mean, find_id
-from recsys_lib.pipeline.manifest import device
-from recsys_lib.pipeline.parameters import check_value, declared
+from recsys_lib.pipeline.chain import Step, check_value, load_steps, writer_of
+from recsys_lib.pipeline.machine import device
 from recsys_lib.pipeline.pins import Sentence, compare, read_pins
 from recsys_lib.pipeline.project import MEASURING, Project
-from recsys_lib.pipeline.record import (
+from recsys_lib.pipeline.store import (
     ABSENT,
     RUNNER,
     Record,
     again,
-    loaded_modules,
     outdated,
     records_of,
-    settings_text,
-    unwritten_error,
-    upstream_rows,
-    writer_of,
 )
 from recsys_lib.progress import track
 from recsys_lib.training.checkpoints import cell_is_over, keep_in
@@ -83,13 +77,13 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     """
     _end_with_runner()
     project = project or Project.find()
-    names = [path.stem for path in project.chain()]
-    if name not in names:
+    steps = {step.name: step for step in load_steps(project)}
+    if name not in steps:
         raise ConfigError(
-            f"{name!r} must be a notebook of {project.notebooks}; it holds {', '.join(names)}."
-            f"{did_you_mean(name, names)} Give the file's name without .ipynb."
+            f"{name!r} must be a notebook of {project.notebooks}; it holds {', '.join(steps)}."
+            f"{did_you_mean(name, steps)} Give the file's name without .ipynb."
         )
-    known = declared(read_json(project.notebooks / f"{name}.ipynb"), name)
+    known = steps[name].parameters
     if "RUN" not in known:
         raise ConfigError(f'{name} must declare RUN = "lab" in its parameters cell; it does not.')
     unset = [key for key in known if key not in namespace]
@@ -111,15 +105,34 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     )
     root = project.root
     rows = {key: (_literal(values[key], root), one.comment) for key, one in known.items()}
-    rows |= upstream_rows(project, record)
+    rows |= _upstream_rows(records_of(project, record.run), record, steps[name])
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
     resolved = table(resolved.rename_axis("parameter"))
     session = Session(project=project, record=record, parameters=resolved)
     if before := Record.find(project.record(record.run, name)):
-        before.seal(project.run_folder(record.run))
+        before.seal(project, record.run)
     session._save_record()
     _accompany(project.run_folder(record.run) / "checkpoints" / name, session._record_modules)
     return session
+
+
+def _upstream_rows(records: list[Record], reader: Record, step: Step) -> dict[str, tuple[Any, str]]:
+    """Return what earlier notebooks were told that is not the committed value.
+
+    Returns
+    -------
+    dict of str to tuple
+        Rows for the table of parameters: ``"EPOCHS in 03"`` -> value and meaning, of the notebooks
+        that made what `reader` reads.
+    """
+    rows = {}
+    for name in sorted(step.reads):
+        writer = writer_of(records, name, reader.notebook)
+        for place, value in (writer.changed if writer else {}).items():
+            number, _, key = place.partition(".")
+            if reader.parameters.get(key) != value:
+                rows[f"{key} in {number}"] = (value, f"not the committed value; it made `{name}`")
+    return rows
 
 
 def _literal(value: Any, root: Path) -> Any:
@@ -128,6 +141,28 @@ def _literal(value: Any, root: Path) -> Any:
         inside = path.is_relative_to(root)
         value = path.relative_to(root).as_posix() if inside else f"…/{path.parent.name}/{path.name}"
     return repr(value) if value is None or isinstance(value, str) else value
+
+
+def _settings_text(changed: dict[str, Any]) -> str:
+    """Return changed parameters as text, each value once with the notebooks that had it.
+
+    Examples
+    --------
+    >>> _settings_text({"01.SEED": 1, "02.SEED": 1, "03.EPOCHS": 5})
+    'SEED = 1 in 01, 02; EPOCHS = 5 in 03'
+    """
+    places: dict[str, list[str]] = {}
+    for place, value in sorted(changed.items()):
+        number, _, name = place.partition(".")
+        # Of a path the last part says enough.
+        said = value.rpartition("/")[2] if isinstance(value, str) else repr(value)
+        places.setdefault(f"{name} = {said}", []).append(number)
+    return "; ".join(f"{said} in {', '.join(numbers)}" for said, numbers in places.items())
+
+
+def _loaded_modules() -> list[str]:
+    """Return the modules of the library that this process has loaded."""
+    return sorted(name for name in list(sys.modules) if name.partition(".")[0] == "recsys_lib")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +260,7 @@ class Session:
         records = records_of(self.project, self.record.run)
         producer = self._writer(name, records)
         if producer is None:
-            raise unwritten_error(self.project, records, self.record, name)
+            raise self._unwritten(name, records)
         path = self.project.run_folder(self.record.run) / producer.writes[name]["path"]
         seen = fingerprint(path)
         if seen != producer.writes[name]["fingerprint"]:
@@ -337,7 +372,7 @@ class Session:
         self._save_record()
         if not self.record.as_committed:
             shown = ", ".join(f"{name} = {value:.4g}" for name, value in numbers.items())
-            made = settings_text(self.record.changed)
+            made = _settings_text(self.record.changed)
             return Sentence(f"{shown}: not pinned for these parameters{made and f' ({made})'}")
         return compare(numbers, read_pins(self.project.expected, self.record.notebook))
 
@@ -383,8 +418,7 @@ class Session:
         **values : float
             By name.
         """
-        entries = {name: {"value": float(value)} for name, value in values.items()}
-        self.record.metrics.update(entries)
+        self.record.note(**values)
         self._save_record()
 
     def pick_user(self, dataset: Dataset, user: Any) -> Any:
@@ -416,6 +450,17 @@ class Session:
         self.record.writes[name] = {"path": place, "fingerprint": fingerprint(path)}
         self._save_record()
 
+    def _unwritten(self, name: str, records: list[Record]) -> ArtifactError:
+        """Return the error that the run has no such artifact, with the notebook that writes it."""
+        here, run = self.record.notebook, self.record.run
+        known = [key for one in records if one.notebook <= here for key in one.writes]
+        writer = writer_of(load_steps(self.project), name, here)
+        first = writer.name if writer else "the notebooks before this one"
+        return ArtifactError(
+            f"The artifact {name!r} must have been written in run {run!r}; it holds "
+            f"{', '.join(known) or 'none'}.{did_you_mean(name, known)} Run {first} first."
+        )
+
     def _writer(self, name: str, records: list[Record]) -> Record | None:
         if name in self.record.writes:
             return self.record
@@ -423,12 +468,12 @@ class Session:
 
     def _record_modules(self) -> None:
         """Record which code a cell has loaded: whatever it did, it may have asked no session."""
-        if self.record.modules != loaded_modules():
+        if self.record.modules != _loaded_modules():
             self._save_record()
 
     def _save_record(self) -> None:
         self.record.device = device()
-        self.record.modules = loaded_modules()
+        self.record.modules = _loaded_modules()
         self.record.save(self.project.record(self.record.run, self.record.notebook))
 
 

@@ -13,7 +13,7 @@ from recsys_lib.artifacts import read_json, write_json
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline.chain import Step
 from recsys_lib.pipeline.project import MEASURING, Project
-from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.store import Record
 
 if TYPE_CHECKING:
     from recsys_lib.pipeline.runner import RunResult
@@ -156,7 +156,7 @@ def measure(
             f"The number of seeds must be at least 3 and reach the committed seed; got {n_seeds} "
             f"for seed {sorted(committed)}. Give more."
         )
-    found: dict[str, dict[str, list[float]]] = {step.name: {} for step in steps}
+    found: dict[tuple[str, str], list[float]] = {}
     for seed in range(n_seeds):
         name = f"{MEASURING}{seed}"
         result = run({"SEED": seed}, name=name)
@@ -167,20 +167,16 @@ def measure(
             )
         for step in steps:
             for number, value in Record.load(project.record(name, step.name)).checks.items():
-                found[step.name].setdefault(number, []).append(value)
-    for book, numbers in found.items():
-        for number, values in numbers.items():
-            if len(values) != n_seeds:
-                raise ConfigError(
-                    f"`{number}` of {book} must be computed under every seed; it was under "
-                    f"{len(values)} of {n_seeds}. Compute it always or not at all."
-                )
-    home = committed.pop()
-    return {
-        book: {number: pin(f"{book}: {number}", values, home) for number, values in its.items()}
-        for book, its in found.items()
-        if its
-    }
+                found.setdefault((step.name, number), []).append(value)
+    home, pins = committed.pop(), dict[str, dict[str, Pin]]()
+    for (book, number), values in found.items():
+        if len(values) != n_seeds:
+            raise ConfigError(
+                f"`{number}` of {book} must be computed under every seed; it was under "
+                f"{len(values)} of {n_seeds}. Compute it always or not at all."
+            )
+        pins.setdefault(book, {})[number] = pin(f"{book}: {number}", values, home)
+    return pins
 
 
 def pin(name: str, values: Sequence[float], home: int) -> Pin:

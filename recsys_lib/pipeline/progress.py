@@ -4,6 +4,7 @@ import io
 import shutil
 import time
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 import pandas as pd
@@ -13,11 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from recsys_lib.pipeline.runner import Outcome
-
-__all__ = ["LiveLines", "ProgressLines", "closing_table", "text_table"]
+    from recsys_lib.pipeline.grid import Setting
+    from recsys_lib.pipeline.store import Outcome
+    from recsys_lib.pipeline.sweeps import Sweep
 
 _UNLIMITED = 100_000
+_SHOWN_METRICS = 4
+_METRIC = "{:.4g}".format
 
 
 class LiveLines:
@@ -101,20 +104,89 @@ class ProgressLines(LiveLines):
     def end(self, outcome: "Outcome") -> None:
         """Write the final line of a notebook."""
         self.stop()
-        cells = f"{outcome.cells} cells"
-        if outcome.status == "failed":
-            cells = f"{outcome.cells_done}/{outcome.cells} cells"
+        record, seconds = outcome.record, f"{outcome.record.seconds:6.1f} s"
+        failed = f"{outcome.cells_done}/" if outcome.status == "failed" else ""
         how = {
             "skipped": f"taken from {outcome.donor}" if outcome.donor else "unchanged, skipped",
             "not run": f"not run: {outcome.reason}",
-            "failed": f"{outcome.seconds:6.1f} s  FAILED",
-        }.get(outcome.status, f"{outcome.seconds:6.1f} s")
-        self.stay(f"{outcome.name:<{self._width}}  {cells:>11}  {how}")
+            "failed": f"{seconds}  FAILED",
+        }.get(outcome.status, seconds)
+        self.stay(self._line(outcome.name, f"{failed}{record.cells}", how))
 
     def moving(self) -> str:
         """Return the line of the notebook that runs."""
-        cells, seconds = f"{self._done}/{self._cells} cells", time.monotonic() - self._begun
-        return f"{self._name:<{self._width}}  {cells:>11}  {seconds:4.0f} s"
+        seconds = time.monotonic() - self._begun
+        return self._line(self._name, f"{self._done}/{self._cells}", f"{seconds:4.0f} s")
+
+    def _line(self, name: str, cells: str, how: str) -> str:
+        return f"{name:<{self._width}}  {cells + ' cells':>11}  {how}"
+
+
+class SweepLines(LiveLines):
+    """One line for each setting that ended; on a terminal, a moving table of the others below.
+
+    Parameters
+    ----------
+    stream : text stream
+        Where to write.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._shown: set[str] = set()
+        self._sweep: Sweep | None = None
+
+    def __call__(self, sweep: "Sweep") -> None:
+        """Show how the sweep stands."""
+        self._sweep = sweep
+        ended = [one for one in sweep.settings if one.status not in ("waiting", "running")]
+        for one in ended:
+            if one.name not in self._shown:
+                self._shown.add(one.name)
+                count = f"[{len(self._shown)}/{len(sweep.settings)}]"
+                self.stay(f"{count} {self._padded(one)}  {_ended(one)}")
+        if self.moving():
+            self.refresh()
+        else:
+            self.stop()
+
+    def moving(self) -> str:
+        """Return a line for each running setting, and the counts."""
+        sweep = self._sweep
+        if sweep is None:
+            return ""
+        running = [one for one in sweep.settings if one.status == "running"]
+        lines = [f"{self._padded(one)}  {_now(one)}" for one in running]
+        if sweep.status == "running" and (running or sweep.count("waiting")):
+            seconds = int(time.monotonic() - sweep.clock)
+            lines.append(
+                f"{sweep.count('done')} of {len(sweep.settings)} done, {len(sweep.failed)} failed, "
+                f"{sweep.count('waiting')} waiting; {sweep.workers} at once, "
+                f"{sweep.need / 1e9:.1f} GB each; {seconds // 60}:{seconds % 60:02d} min"
+            )
+        return "\n".join(lines)
+
+    def _padded(self, one: "Setting") -> str:
+        settings = self._sweep.settings if self._sweep else ()
+        return one.name.ljust(max(len(other.name) for other in settings))
+
+
+def _ended(one: "Setting") -> str:
+    again = f"  after {one.attempts - 1} lost" if one.attempts > 1 else ""
+    if one.status != "done":
+        return f"{one.status.upper():<11} {one.message}{again}".rstrip()
+    how = "done" if one.ran else "unchanged"
+    return f"{how:<11} {one.seconds:7.1f} s  {one.peak_memory / 1e9:4.2f} GB{again}"
+
+
+def _now(one: "Setting") -> str:
+    seconds = f"{time.monotonic() - one.begun:4.0f} s"
+    if not one.news:
+        return f"starts      {seconds}"
+    notebook, (done, cells) = one.news["notebook"], one.news["cells"]
+    if one.news["what"] == "waits":
+        return f"waits for {notebook} of another setting  {seconds}"
+    return f"{notebook}  {done}/{cells} cells  {seconds}"
 
 
 def text_table(frame: pd.DataFrame, *, right: Collection[str] = (), width: int = _UNLIMITED) -> str:
@@ -147,7 +219,26 @@ def text_table(frame: pd.DataFrame, *, right: Collection[str] = (), width: int =
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-def closing_table(outcomes: "Sequence[Outcome]", *, width: int | None = None) -> str:
+def sweep_table(sweep: "Sweep") -> str:
+    """Return the table at the end of a sweep: parameters, status, cost and key metrics.
+
+    These are the first few metrics that differ between settings, in the order of the chain.
+    """
+    table = sweep.table()
+    names = list(dict.fromkeys(name for one in sweep.settings for name in one.metrics))
+    varied = list(dict.fromkeys(name for one in sweep.settings for name in one.varied))
+    # As they are shown: a difference in the ninth digit is none.
+    moved = [name for name in names if len({_METRIC(one) for one in table[name].dropna()}) > 1]
+    metrics = (moved or names)[:_SHOWN_METRICS]
+    shown = table[[*varied, "status", "seconds", "peak_gb", *metrics]].astype(object)
+    formats = {"seconds": "{:.1f}".format, "peak_gb": "{:.2f}".format}
+    for name in ("seconds", "peak_gb", *metrics):
+        shown[name] = shown[name].map(formats.get(name, _METRIC), na_action="ignore")
+    right = table.select_dtypes("number").columns
+    return text_table(shown.reset_index().fillna("").astype(str), right=right)
+
+
+def run_table(outcomes: "Sequence[Outcome]", *, width: int | None = None) -> str:
     """Return the table of a run: notebook, seconds, what it wrote.
 
     Parameters
@@ -159,16 +250,16 @@ def closing_table(outcomes: "Sequence[Outcome]", *, width: int | None = None) ->
 
     Examples
     --------
-    >>> from recsys_lib.pipeline.runner import Outcome
-    >>> one = Outcome("01_make", "ran", 9, 9, 1.25, artifacts=("world",), figures=("01_line",))
-    >>> print(closing_table([one], width=60))
+    >>> from recsys_lib.pipeline.store import Outcome, Record
+    >>> record = Record("01_make", "default", seconds=1.25, writes={"world": {}})
+    >>> print(run_table([Outcome(record, "ran", Path("01_make.ipynb"))], width=60))
     notebook  seconds  wrote
-    01_make       1.2  world; figures 01_line
+    01_make       1.2  world
     """
     rows = [
         (
             one.name,
-            one.status if one.status in ("skipped", "not run") else f"{one.seconds:.1f}",
+            one.status if one.status in ("skipped", "not run") else f"{one.record.seconds:.1f}",
             _wrote(one),
         )
         for one in outcomes
@@ -181,7 +272,7 @@ def closing_table(outcomes: "Sequence[Outcome]", *, width: int | None = None) ->
 def _wrote(outcome: "Outcome") -> str:
     if outcome.reason:
         return outcome.reason
-    parts = [", ".join(outcome.artifacts)] if outcome.artifacts else []
-    parts += ["figures " + ", ".join(outcome.figures)] if outcome.figures else []
-    text = "; ".join(parts) or "nothing"
+    figures = ", ".join(Path(path).stem for path in outcome.record.figures)
+    parts = [", ".join(outcome.record.writes), figures and f"figures {figures}"]
+    text = "; ".join(filter(None, parts)) or "nothing"
     return f"{text} (failed)" if outcome.status == "failed" else text

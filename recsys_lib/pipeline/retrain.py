@@ -13,7 +13,7 @@ from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset, Fold, Split, likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import compare, evaluate
-from recsys_lib.pipeline.chain import flow_of, load_steps, resolve, rests_on
+from recsys_lib.pipeline.chain import load_steps, resolve, rests_on
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import Progress, RunResult, changes_of, run_chain
 
@@ -62,7 +62,7 @@ def retrain(
         If a parameter is unknown, or no notebook writes a bundle.
     """
     chain = load_steps(project)
-    writers = [step.name for step in chain if "bundle" in flow_of(step).writes]
+    writers = [step.name for step in chain if "bundle" in step.writes]
     if not writers:
         raise ConfigError("A notebook must write a `bundle`; none does. Restore notebook 05.")
     wanted, beneath = {writers[0]}, rests_on(chain)

@@ -1,77 +1,37 @@
 """Runs the chain through papermill: in order, without what is unchanged or rests on a failure."""
 
+import functools
 import json
 import math
 import shlex
-import shutil
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, rests_on, sources_of
-from recsys_lib.pipeline.execution import Conditions, Kernels, execute
-from recsys_lib.pipeline.lock import locked
-from recsys_lib.pipeline.manifest import RunLog, logged
+from recsys_lib.pipeline.execution import Kernels, execute
+from recsys_lib.pipeline.manifest import RunLog
 from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, Project
-from recsys_lib.pipeline.record import Failure, Record, records_of
 from recsys_lib.pipeline.store import (
+    Conditions,
+    HowItEnded,
     Library,
-    Neighbors,
-    StepBusyError,
+    Outcome,
+    Record,
     Store,
-    no_longer_written,
-    source_fingerprint,
+    records_of,
+    remove,
+    retire,
+    settle,
 )
 
 # Exceptions which mean that the input is wrong, not the notebook.
 BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
 
-HowItEnded = Literal["ran", "skipped", "failed", "not run"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one notebook ended.
-
-    Attributes
-    ----------
-    name : str
-        The notebook.
-    status : {"ran", "skipped", "failed", "not run"}
-        "skipped" where it was made before, "not run" where it reads from one that failed.
-    cells, cells_done : int
-        How many it has, and how many ended.
-    seconds : float
-        Wall time; that of the earlier run if it was skipped.
-    artifacts, figures : tuple of str
-        Names of what it wrote.
-    failure : Failure, optional
-        Why it failed.
-    copy : Path, optional
-        The executed copy.
-    peak_memory : int
-        Most bytes that its kernel took; those of the earlier run if it was skipped.
-    reason : str
-        Why it was not run.
-    donor : str
-        The run from which it was taken over, if it was skipped for that.
-    """
-
-    name: str
-    status: HowItEnded
-    cells: int
-    cells_done: int
-    seconds: float
-    artifacts: tuple[str, ...] = ()
-    figures: tuple[str, ...] = ()
-    failure: Failure | None = None
-    copy: Path | None = None
-    peak_memory: int = 0
-    reason: str = ""
-    donor: str = ""
+_PAUSE = 0.2  # seconds between two looks at a step that another process is making
 
 
 @dataclass(frozen=True)
@@ -162,202 +122,122 @@ def run_chain(
     ArtifactError
         If the disk is full or read-only.
     """
-    folder = project.run_folder(name)
     conditions = conditions or Conditions()
     library = Library()
-    store = Store(project, name, library, conditions.neighbors)
-    outcomes: list[Outcome] = []
-    broken: set[str] = set()
     # Beside neighbors no core is free to start kernels ahead.
-    expected = [] if conditions.neighbors else [step.path for step in steps]
+    expected = [] if conditions.token else [step.path for step in steps]
     with (
-        locked(folder, name),
-        logged(project, name, library.fingerprint()) as log,
+        project.locked(name),
+        RunLog(project, name, library.fingerprint()) as log,
         Kernels(conditions.environment, expected) as kernels,
     ):
-        _sweep(project, name)
+        _remove_half_written(project, name)
+        store = Store(project, name, library, conditions)
+        run = _Run(store, parameters, progress, log, kernels, timeout, force)
         sources, beneath = _sources(project, name, steps), rests_on(steps)
-        todo = [
-            _Job(project, name, step, parameters, library, timeout, kernels, conditions.neighbors)
-            for step in steps
-        ]
+        todo = list(steps)
         while todo:
-            names = {job.step.name for job in todo}
-            ready = [job for job in todo if names.isdisjoint(beneath[job.step.name])]
-            for job in ready:
-                outcome = _not_run(job.step, sources[job.step.name], broken)
-                outcome = outcome or _made(job, store, log, progress, force=force)
+            names = {step.name for step in todo}
+            ready = [step for step in todo if names.isdisjoint(beneath[step.name])]
+            for step in ready:
+                outcome = run.held(step, sources[step.name]) or run.outcome(step)
                 if outcome:
                     break
             else:
-                store.wait(ready[0].step)
+                conditions.on_wait(ready[0].name)
+                if conditions.stop.wait(_PAUSE):
+                    raise KeyboardInterrupt
                 continue
-            todo.remove(job)
-            if outcome.status in ("failed", "not run"):
-                broken.add(outcome.name)
+            todo.remove(step)
             log.note(outcome)
             progress.end(outcome)
-            outcomes.append(outcome)
-    return RunResult(name, folder, tuple(outcomes))
+    return RunResult(name, project.run_folder(name), tuple(log.outcomes.values()))
 
 
-def _sources(project: Project, run: str, steps: Sequence[Step]) -> dict[str, dict[str, str]]:
+def _sources(project: Project, run: str, steps: Sequence[Step]) -> dict[str, dict[str, Step]]:
     """Return what each step reads and from which, by its cells and by the last time it ran."""
     records = {step.name: Record.find(project.record(run, step.name)) for step in steps}
     seen = {name: record.reads for name, record in records.items() if record}
     return sources_of(steps, hidden=seen)
 
 
-def _not_run(step: Step, sources: Mapping[str, str], broken: Collection[str]) -> Outcome | None:
-    """Return the outcome of a step that reads from one that failed."""
-    read = [f"`{name}` of {writer}" for name, writer in sources.items() if writer in broken]
-    if not read:
-        return None
-    return Outcome(
-        step.name, "not run", len(step.sources), 0, 0.0, reason=f"reads {', '.join(read)}"
-    )
-
-
-def _made(
-    job: "_Job", store: Store, log: RunLog, progress: Progress, *, force: bool
-) -> Outcome | None:
-    """Make a step unless it is made already; None where a neighbor is making it just now."""
-    try:
-        with store.step(job.step, job.resolved, force=force) as made:
-            if made is not None:
-                return job.known(made, store.donor)
-            log.begin(job.step.name)
-            outcome = job.run(progress)
-            store.tell(outcome.failure)
-            return outcome
-    except StepBusyError:
-        return None
-
-
-def _outcome(
-    step: Step,
-    folder: Path,
-    record: Record | None,
-    status: HowItEnded,
-    seconds: float,
-    peak_memory: int,
-    failure: Failure | None = None,
-) -> Outcome:
-    cells = len(step.sources)
-    return Outcome(
-        name=step.name,
-        status=status,
-        cells=cells,
-        cells_done=failure.cell - 1 if failure else cells,
-        seconds=seconds,
-        artifacts=tuple(record.writes) if record else (),
-        figures=tuple(Path(path).stem for path in record.figures) if record else (),
-        failure=failure,
-        copy=folder / step.path.name,
-        peak_memory=peak_memory,
-    )
-
-
 @dataclass(frozen=True)
-class _Job:
-    """One step of a run."""
+class _Run:
+    """What its steps have in common."""
 
-    project: Project
-    run_name: str
-    step: Step
+    store: Store
     parameters: Mapping[str, Any]
-    library: Library
-    timeout: float
+    progress: Progress
+    log: RunLog
     kernels: Kernels
-    neighbors: Neighbors | None
+    timeout: float
+    force: bool
 
-    @property
-    def overrides(self) -> dict[str, Any]:
-        """What is injected: RUN comes first.
-
-        It is left out where it is the committed one: then the executed copy has the committed
-        cells and nothing else.
-        """
-        known = self.step.parameters
-        name = {"RUN": self.run_name} if self.run_name != LAB_RUN and "RUN" in known else {}
-        return {**name, **{key: one for key, one in self.parameters.items() if key in known}}
-
-    @property
-    def resolved(self) -> dict[str, Any]:
-        defaults = {name: one.default for name, one in self.step.parameters.items()}
-        return {**defaults, **self.overrides}
-
-    def known(self, made: Record | Failure, donor: str) -> Outcome:
-        """Return the outcome where nothing has to run: it is made, or has failed already."""
-        folder = self.project.run_folder(self.run_name)
-        if isinstance(made, Failure):
-            return _outcome(self.step, folder, None, "failed", 0.0, 0, made)
-        outcome = _outcome(self.step, folder, made, "skipped", made.seconds, made.peak_memory)
-        return replace(outcome, donor=donor)
-
-    def run(self, progress: Progress) -> Outcome:
-        step, place = self.step, self.project.record(self.run_name, self.step.name)
-        folder = self.project.run_folder(self.run_name)
-        copy = folder / step.path.name
-        before = Record.find(place)
-        if before:
-            before.seal(folder)
-        # From here on the old record doesn't count.
-        _remove(place, copy)
-        progress.begin(step.name, len(step.sources))
-        begun = time.monotonic()
-        done = execute(
-            step.path,
-            copy,
-            self.overrides,
-            timeout=self.timeout,
-            on_cell=progress.cell,
-            kernels=self.kernels,
-            neighbors=self.neighbors,
+    def held(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
+        """Return the outcome of a step that reads from one that failed."""
+        ended = self.log.outcomes.values()
+        broken = {one.name for one in ended if one.status in ("failed", "not run")}
+        read = [f"`{name}` of {one.name}" for name, one in sources.items() if one.name in broken]
+        if not read:
+            return None
+        record = self._record(step, {})
+        return Outcome(
+            record, "not run", self.store.copy_of(step), reason=f"reads {', '.join(read)}"
         )
-        seconds = time.monotonic() - begun
-        record = Record.find(place)
-        took = seconds, done.peak_memory
-        if done.failure is not None:
-            return _outcome(step, folder, record, "failed", *took, done.failure)
-        # A notebook without a session reads and writes nothing that others rely on.
-        record = record or Record(step.name, self.run_name, self.resolved)
-        if before is not None:
-            _remove(*no_longer_written(self.project, self.run_name, before, record))
-        self._complete(record, *took).save(place)
-        return _outcome(step, folder, record, "ran", *took)
 
-    def _complete(self, record: Record, seconds: float, peak_memory: int) -> Record:
-        record.source = source_fingerprint(self.step)
-        record.library = self.library.fingerprint(record.modules)
-        record.cells = len(self.step.sources)
-        record.seconds = round(seconds, 3)
+    def outcome(self, step: Step) -> Outcome | None:
+        """Make a step unless it is made already; None where a neighbor is making it just now."""
+        known = step.parameters
+        # RUN comes first. It is left out where it is the committed one: then the executed copy has
+        # the committed cells and nothing else.
+        overrides = {"RUN": self.store.run} if self.store.run != LAB_RUN and "RUN" in known else {}
+        overrides |= {name: one for name, one in self.parameters.items() if name in known}
+        values = {name: one.default for name, one in known.items()} | overrides
+        make = functools.partial(self._make, step, overrides, values)
+        return self.store.outcome(step, values, make, force=self.force)
+
+    def _make(self, step: Step, overrides: dict[str, Any], values: dict[str, Any]) -> Outcome:
+        self.log.begin(step.name)
+        before = retire(self.store.project, self.store.run, step)
+        self.progress.begin(step.name, len(step.sources))
+        begun = time.monotonic()
+        failure, peak_memory = execute(
+            step.path,
+            self.store.copy_of(step),
+            overrides,
+            timeout=self.timeout,
+            on_cell=self.progress.cell,
+            kernels=self.kernels,
+            stop=self.store.conditions.stop,
+        )
+        record = self._record(step, values)
+        record.seconds = round(time.monotonic() - begun, 3)
         record.peak_memory = peak_memory
+        if failure:
+            return Outcome(record, "failed", self.store.copy_of(step), failure)
+        record.source = step.fingerprint
+        record.library = self.store.library.fingerprint(record.modules)
         record.done = True
+        settle(self.store.project, record, before)
+        return Outcome(record, "ran", self.store.copy_of(step))
+
+    def _record(self, step: Step, values: dict[str, Any]) -> Record:
+        """Return what the session of a step has written down.
+
+        A notebook without a session reads and writes nothing that others rely on.
+        """
+        project, run = self.store.project, self.store.run
+        record = Record.find(project.record(run, step.name)) or Record(step.name, run, values)
+        record.cells = len(step.sources)
         return record
 
 
-def _sweep(project: Project, name: str) -> None:
+def _remove_half_written(project: Project, name: str) -> None:
     """Remove the half-written files of a run that was killed; runs inside it keep theirs."""
     folder, record = project.run_folder(name), project.record(name, "any")
-    places = (project.artifacts(name), project.figures(name), record.parent)
-    _remove(*folder.glob(".*.part*"))
-    for place in places:
-        _remove(*place.rglob(".*.part*"), *place.rglob(".*.old"))
-
-
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        try:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise ArtifactError(
-                f"{path} must be removable, to be made again; {error.strerror or error}. "
-                "Change its permissions."
-            ) from error
+    remove(*folder.glob(".*.part*"))
+    for place in (project.artifacts(name), project.figures(name), record.parent):
+        remove(*place.rglob(".*.part*"), *place.rglob(".*.old"))
 
 
 def changes_of(project: Project, run: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Has this step been made already? One answer for runs, for sweeps, and across all runs.
+"""What each step read and wrote, and whether it has been made already: in this run or another.
 
 Results stay in the folders of their runs, which hold them or hard links to them. What finds them
 there is an index by content, ``runs/.steps``: the key of a step is made of its cells, parameters
@@ -14,31 +14,317 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import recsys_lib
 from recsys_lib._system import lock_file
 from recsys_lib.artifacts import (
+    MANIFEST,
     atomic_folder,
     fingerprint,
     read_json,
     versions,
     write_atomic,
+    write_json,
+    write_manifest,
 )
 from recsys_lib.errors import ArtifactError
-from recsys_lib.pipeline.chain import Step, flow_of
+from recsys_lib.pipeline.chain import Step, writer_of
 from recsys_lib.pipeline.project import MEASURING, Project
-from recsys_lib.pipeline.record import ABSENT, Failure, Record, records_of, writer_of
 
+#: Environment variable of a kernel: the process that runs its notebook.
+RUNNER = "RECSYS_RUNNER"
+# Instead of a fingerprint: the notebook asked for an artifact that the run does not have.
+ABSENT = "absent"
 # A kernel that dies says something of the machine, not of the step: the next one tries again.
 _BAD_LUCK = "DeadKernel"
-_PAUSE = 0.2  # seconds between two looks at a step that another process is making
 # Variables that decide what computes the numbers.
 _COMPUTES = ("KERAS_BACKEND", "CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS")
+
+HowItEnded = Literal["ran", "skipped", "failed", "not run"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a notebook stopped.
+
+    Attributes
+    ----------
+    cell : int
+        Number of the cell in the committed notebook, from 1.
+    kind, message : str
+        The exception's type and text.
+    traceback : str
+        As the notebook shows it, without colors; empty if the kernel died or was stopped.
+    """
+
+    cell: int
+    kind: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass
+class Record:
+    """One notebook in one run; the kernel fills it, the runner completes it.
+
+    Attributes
+    ----------
+    notebook, run : str
+        Which one, and of which run.
+    parameters : dict
+        Every declared parameter with the value it had.
+    as_committed : bool
+        Whether these are the committed defaults, on data made by the committed defaults: only
+        then do the pinned numbers apply.
+    changed : dict
+        ``"03.EPOCHS"`` -> value, where it is not the committed default: of this notebook and of
+        those that made what it read.
+    reads : dict
+        Artifact name -> fingerprint, or `ABSENT`.
+    inputs : dict
+        Absolute path of a file from outside the run -> fingerprint.
+    writes : dict
+        Artifact name -> its ``path`` in the run folder and its ``fingerprint``.
+    figures : dict
+        Path from the project folder -> fingerprint.
+    checks : dict
+        Name -> number that passed through `Session.check`.
+    metrics : dict
+        Name -> ``value, se, n_users, higher_is_better``, from `Session.report` and
+        `Session.note`.
+    device : dict
+        ``device, backend, precision`` and details, if networks were trained.
+    modules : list of str
+        Those of the library that its kernel had loaded.
+    source, library : str
+        Fingerprints of the notebook's cells, and of those modules with the versions of packages.
+    cells : int
+        How many cells it has.
+    seconds : float
+        How long it took.
+    peak_memory : int
+        Most bytes that its kernel took.
+    done : bool
+        Whether it ran to its end.
+    """
+
+    notebook: str
+    run: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    as_committed: bool = False
+    changed: dict[str, Any] = field(default_factory=dict)
+    reads: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    writes: dict[str, dict[str, str]] = field(default_factory=dict)
+    figures: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)
+    modules: list[str] = field(default_factory=list)
+    source: str = ""
+    library: str = ""
+    cells: int = 0
+    seconds: float = 0.0
+    peak_memory: int = 0
+    done: bool = False
+
+    def rest_on(self, producers: Sequence["Record"]) -> None:
+        """Take down by which parameters it was made: its own, and those of what it read.
+
+        Parameters
+        ----------
+        producers : sequence of Record
+            Of the notebooks that wrote what it read.
+        """
+        number = self.notebook[:2]
+        own = {at: value for at, value in self.changed.items() if at.partition(".")[0] == number}
+        as_they_are = not (own or self.inputs or self.run.startswith(MEASURING))
+        self.as_committed = as_they_are and all(one.as_committed for one in producers)
+        for one in producers:
+            own = {**one.changed, **own}
+        self.changed = own
+
+    @property
+    def name(self) -> str:
+        """The notebook."""
+        return self.notebook
+
+    def note(self, **values: float) -> None:
+        """Add numbers by name."""
+        self.metrics |= {name: {"value": float(value)} for name, value in values.items()}
+
+    def files(self, project: Project, run: str) -> dict[Path, str]:
+        """Return every file and folder that it wrote in a run, with the fingerprint."""
+        folder = project.run_folder(run)
+        found = {folder / one["path"]: one["fingerprint"] for one in self.writes.values()}
+        return found | {project.root / path: seen for path, seen in self.figures.items()}
+
+    def seal(self, project: Project, run: str) -> None:
+        """Give the folders that it wrote a manifest, where they date from before folders had one.
+
+        Only what has a manifest may be replaced later; what has changed since is left alone.
+        """
+        for path, seen in self.files(project, run).items():
+            bare = path.is_dir() and not (path / MANIFEST).exists()
+            if bare and fingerprint(path) == seen:
+                write_manifest(path, kind="folder")
+
+    def save(self, path: Path) -> None:
+        """Write the record, atomically."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Record":
+        """Read a record; `ArtifactError` if it is missing, damaged or of another version."""
+        content = read_json(path)
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise ArtifactError(
+                f"{path} must be the record of a notebook; {error}. Delete it and run again."
+            ) from error
+
+    @classmethod
+    def find(cls, path: Path) -> "Record | None":
+        """Read a record, or return None if that fails: then the notebook runs again."""
+        try:
+            return cls.load(path)
+        except ArtifactError:
+            return None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one notebook ended.
+
+    Attributes
+    ----------
+    record : Record
+        What it read and wrote, and what it took; in the earlier run if it was skipped.
+    status : {"ran", "skipped", "failed", "not run"}
+        "skipped" where it was made before, "not run" where it reads from one that failed.
+    copy : Path
+        The executed copy.
+    failure : Failure, optional
+        Why it failed.
+    reason : str
+        Why it was not run.
+    donor : str
+        The run from which it was taken over, if it was skipped for that.
+    """
+
+    record: Record
+    status: HowItEnded
+    copy: Path
+    failure: Failure | None = None
+    reason: str = ""
+    donor: str = ""
+
+    @property
+    def name(self) -> str:
+        """The notebook."""
+        return self.record.notebook
+
+    @property
+    def cells_done(self) -> int:
+        """How many of its cells ended."""
+        return self.failure.cell - 1 if self.failure else self.record.cells
+
+
+def records_of(project: Project, run: str) -> list[Record]:
+    """Return the records of a run that can be read, in the order of the chain."""
+    found = (Record.find(project.record(run, path.stem)) for path in project.chain())
+    return [record for record in found if record]
+
+
+def outdated(
+    records: Sequence[Record], record: Record, _known: dict[str, dict[str, str]] | None = None
+) -> dict[str, str]:
+    """Return what has changed beneath a notebook since it ran.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Of its run, in the order of the chain.
+    record : Record
+        Of the notebook.
+
+    Returns
+    -------
+    dict of str to str
+        Notebooks to run again, in order, each with what it read and what has changed since: the
+        notebook itself and those that it rests on. Empty if nothing has changed.
+    """
+    known = {} if _known is None else _known
+    if record.notebook in known:
+        return known[record.notebook]
+    found: dict[str, str] = {}
+    for name, seen in record.reads.items():
+        if name in record.writes:
+            continue
+        source = writer_of(records, name, record.notebook)
+        beneath = outdated(records, source, known) if source else {}
+        found = {**beneath, **found}
+        now = source.writes[name]["fingerprint"] if source else ABSENT
+        if beneath or now != seen:
+            found.setdefault(record.notebook, name)
+    for path, seen in record.inputs.items():
+        # A file that has been moved away says nothing of what was made from it.
+        if Path(path).exists() and fingerprint(Path(path)) != seen:
+            found.setdefault(record.notebook, Path(path).name)
+    known[record.notebook] = dict(sorted(found.items()))
+    return known[record.notebook]
+
+
+def again(name: str, changed: dict[str, str]) -> str:
+    """Return what is wrong with the artifact `name`, and which notebooks are to run again.
+
+    Examples
+    --------
+    >>> again("autoencoder", {"02_split": "dataset", "03_train": "split"})
+    '`autoencoder` was made from another `dataset`. Run 02 and 03 again.'
+    """
+    numbers = [notebook[:2] for notebook in changed]
+    run = " and ".join(filter(None, [", ".join(numbers[:-1]), numbers[-1]]))
+    return f"`{name}` was made from another `{next(iter(changed.values()))}`. Run {run} again."
+
+
+def retire(project: Project, run: str, step: Step) -> Record | None:
+    """Have the record of a step and its executed copy count no more, and return the record."""
+    place, copy = project.record(run, step.name), project.run_folder(run) / step.path.name
+    before = Record.find(place)
+    if before:
+        before.seal(project, run)
+    remove(place, copy)
+    return before
+
+
+def settle(project: Project, record: Record, before: Record | None) -> None:
+    """Save the record of a step that is made, after what only the one before it wrote is gone."""
+    run = record.run
+    if before:
+        remove(*(before.files(project, run).keys() - record.files(project, run).keys()))
+    record.save(project.record(run, record.notebook))
+
+
+def remove(*paths: Path) -> None:
+    """Remove files and folders, where they are; `ArtifactError` if one cannot be removed."""
+    for path in paths:
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ArtifactError(
+                f"{path} must be removable, to be made again; {error.strerror or error}. "
+                "Change its permissions."
+            ) from error
 
 
 class Library:
@@ -84,44 +370,6 @@ def _digest(value: Any) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def source_fingerprint(step: Step) -> str:
-    """Return the fingerprint of the cells' sources; outputs and metadata don't count."""
-    return f"sha256:{hashlib.sha256(json.dumps(step.sources).encode()).hexdigest()}"
-
-
-def is_fresh(
-    project: Project, run: str, step: Step, parameters: dict[str, Any], library: Library
-) -> Record | None:
-    """Return the record of a step in a run if it would produce the same again, else None.
-
-    That is: it ran to its end with the same cells, the same code and versions and the same
-    parameters; what it read is still the same; and what it wrote still stands unchanged.
-    """
-    record = _standing(project, run, step, parameters, library)
-    return record if record and _reads_the_same(project, run, record) else None
-
-
-def _standing(
-    project: Project, run: str, step: Step, parameters: dict[str, Any], library: Library
-) -> Record | None:
-    """Return the record of a step as `is_fresh` does, whatever has become of what it read."""
-    record = Record.find(project.record(run, step.name))
-    if record is None or not record.done:
-        return None
-    # The record went through JSON, which has no tuples.
-    same_values = record.parameters == json.loads(json.dumps(parameters))
-    if not same_values or record.source != source_fingerprint(step):
-        return None
-    if record.library != library.fingerprint(record.modules):
-        return None
-    folder = project.run_folder(run)
-    expected = [(Path(path), seen) for path, seen in record.inputs.items()]
-    expected += [(folder / one["path"], one["fingerprint"]) for one in record.writes.values()]
-    expected += [(project.root / path, seen) for path, seen in record.figures.items()]
-    whole = (folder / step.path.name).exists() and all(_is(path, seen) for path, seen in expected)
-    return record if whole else None
-
-
 def _is(path: Path, seen: str) -> bool:
     try:
         return fingerprint(path) == seen
@@ -129,107 +377,222 @@ def _is(path: Path, seen: str) -> bool:
         return False
 
 
-def _reads_the_same(project: Project, run: str, record: Record) -> bool:
-    """Whether a run has, beside what the step itself writes, just what its record says it read."""
-    records = records_of(project, run)
-    for name, seen in record.reads.items():
-        own = record.writes.get(name, {}).get("fingerprint")
-        writer = writer_of(records, name, record.notebook)
-        if writer is None and seen not in (ABSENT, own):
-            return False
-        if writer and seen != own:
-            path = project.run_folder(run) / writer.writes[name]["path"]
-            if not _is(path, seen):
-                return False
-    return True
+@dataclass(frozen=True)
+class Conditions:
+    """What is special about a run beside others, such as a setting of a sweep.
+
+    Of the settings of a sweep none makes what another one is making.
+
+    Attributes
+    ----------
+    environment : mapping of str to str
+        Variables for its kernels, in addition to those of this process.
+    token : str
+        Of the start of the sweep: a step that failed in it is not tried by everybody. Empty for a
+        run without neighbors: then nobody is waited for.
+    stop : threading.Event
+        Ends waiting, and the notebook at work, as Ctrl-C does, which reaches only the main thread.
+    on_wait : callable
+        Called with the name of a step that is waited for.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    token: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
+    on_wait: Callable[[str], None] = lambda _: None
 
 
-def adopt(
-    project: Project,
-    step: Step,
-    parameters: dict[str, Any],
-    library: Library,
-    *,
-    run: str,
-    donor: str,
-) -> Record | None:
-    """Take what `step` made in the run `donor` over into `run`, if it would make the same there.
-
-    That is: its record in `donor` holds for the same code and parameters, each artifact that it
-    read has the same fingerprint in `run`, and both rest on committed parameters or neither does:
-    a number that was held against its pin stays one. Artifacts are hard links where the file
-    system has them; all writers of the workbench replace files and never change them, so the runs
-    stay independent. Notebooks and figures, which people may change, are copies.
+@dataclass(frozen=True)
+class Store:
+    """What one run has, and may take over from others.
 
     Parameters
     ----------
     project : Project
-    step : Step
-    parameters : dict
-        All that the step declares, as `run` has them.
+    run : str
+        Its name; its folder must be locked.
     library : Library
-    run, donor : str
-        Names of runs; `run` must be held by the caller.
-
-    Returns
-    -------
-    Record or None
-        Its record in `run` if it was taken over.
-
-    Raises
-    ------
-    ArtifactError
-        If the disk is full or read-only; nothing half-written stays.
+    conditions : Conditions, optional
+        Without neighbors nobody is waited for: what another process is making is made here too.
     """
-    theirs = {**parameters, "RUN": donor} if "RUN" in parameters else parameters
-    record = _standing(project, donor, step, theirs, library)
-    if record is None or not _reads_the_same(project, run, record):
-        return None
-    pinned, figures = record.as_committed, project.figures(run)
-    pairs = _files(project, step, record, run, donor)
-    record.run, record.parameters = run, parameters
-    record.figures = {
-        (figures / Path(path).name).relative_to(project.root).as_posix(): seen
-        for path, seen in record.figures.items()
-    }
-    records = records_of(project, run)
-    writers = [writer_of(records, name, step.name) for name in record.reads]
-    record.rest_on([one for one in writers if one])
-    if record.as_committed != pinned:
-        return None
-    place = project.record(run, step.name)
-    before = Record.find(place)
-    if before:
-        before.seal(project.run_folder(run))
-    place.unlink(missing_ok=True)
-    for source, target in pairs:
-        _put(source, target)
-    if before:
-        for path in no_longer_written(project, run, before, record):
+
+    project: Project
+    run: str
+    library: Library
+    conditions: Conditions = field(default_factory=Conditions)
+
+    def outcome(
+        self,
+        step: Step,
+        parameters: dict[str, Any],
+        make: Callable[[], Outcome],
+        *,
+        force: bool = False,
+    ) -> Outcome | None:
+        """Return how a step ended that is made already, or else what `make` returns.
+
+        Parameters
+        ----------
+        step : Step
+        parameters : dict
+            All that it declares.
+        make : callable
+            Makes it. Meanwhile none of the neighbors begins it, and afterwards all can take it.
+        force : bool
+            Make it in any case.
+
+        Returns
+        -------
+        Outcome or None
+            None where a neighbor is making it just now.
+        """
+        key, copy = self._key(step, parameters), self.copy_of(step)
+        note = key.with_suffix(".json")
+        if not force and (record := self.is_fresh(step, parameters)):
+            if not note.exists():
+                self._tell(note)
+            return Outcome(record, "skipped", copy)
+        with self._holding(key) as free:
+            if not free:
+                return None
+            found = {} if force else read_note(note)
+            donor, failed = str(found.get("run", "")), found.get("failure")
+            if failed and found.get("token") == self.conditions.token:
+                said = f"{failed['message']} (shared with {donor.rpartition('/')[2]})"
+                failure = Failure(**{**failed, "message": said})
+                record = Record(step.name, self.run, cells=len(step.sources))
+                return Outcome(record, "failed", copy, failure)
+            if not failed and (record := self.adopt(step, parameters, donor)):
+                return Outcome(record, "skipped", copy, donor=donor)
+            outcome = make()
+            self._tell(note, outcome.failure)
+            return outcome
+
+    def copy_of(self, step: Step) -> Path:
+        """Return where the executed copy of a step stands."""
+        return self.project.run_folder(self.run) / step.path.name
+
+    def is_fresh(self, step: Step, parameters: dict[str, Any]) -> Record | None:
+        """Return the record of a step if it would produce the same again, else None.
+
+        That is: it ran to its end with the same cells, the same code and versions and the same
+        parameters; what it read is still the same; and what it wrote still stands unchanged.
+        """
+        record = self._standing(self.run, step, parameters)
+        return record if record and self._reads_the_same(record) else None
+
+    def _standing(self, run: str, step: Step, parameters: dict[str, Any]) -> Record | None:
+        """Return the record of a step as `is_fresh` does, whatever has become of what it read."""
+        record = Record.find(self.project.record(run, step.name))
+        if record is None or not record.done:
+            return None
+        # The record went through JSON, which has no tuples.
+        same_values = record.parameters == json.loads(json.dumps(parameters))
+        if not same_values or record.source != step.fingerprint:
+            return None
+        if record.library != self.library.fingerprint(record.modules):
+            return None
+        expected = {Path(path): seen for path, seen in record.inputs.items()}
+        expected |= record.files(self.project, run)
+        has_copy = (self.project.run_folder(run) / step.path.name).exists()
+        return record if has_copy and all(_is(*one) for one in expected.items()) else None
+
+    def _reads_the_same(self, record: Record) -> bool:
+        """Whether the run has, beside what the step itself writes, just what it read."""
+        records = records_of(self.project, self.run)
+        for name, seen in record.reads.items():
+            own = record.writes.get(name, {}).get("fingerprint")
+            writer = writer_of(records, name, record.notebook)
+            if writer is None and seen not in (ABSENT, own):
+                return False
+            if writer and seen != own:
+                path = self.project.run_folder(self.run) / writer.writes[name]["path"]
+                if not _is(path, seen):
+                    return False
+        return True
+
+    def adopt(self, step: Step, parameters: dict[str, Any], donor: str) -> Record | None:
+        """Take what a step made in the run `donor` over, if it would make the same here.
+
+        That is: its record in `donor` holds for the same code and parameters, each artifact that
+        it read has the same fingerprint here, and both rest on committed parameters or neither
+        does: a number that was held against its pin stays one. Artifacts are hard links where the
+        file system has them; all writers of the workbench replace files and never change them, so
+        the runs stay independent. Notebooks and figures, which people may change, are copies.
+
+        Returns
+        -------
+        Record or None
+            Its record here if it was taken over.
+
+        Raises
+        ------
+        ArtifactError
+            If the disk is full or read-only; nothing half-written stays.
+        """
+        project, run = self.project, self.run
+        if donor in ("", run):
+            return None
+        theirs = {**parameters, "RUN": donor} if "RUN" in parameters else parameters
+        found = self._standing(donor, step, theirs)
+        if found is None or not self._reads_the_same(found):
+            return None
+        place = project.figures(run).relative_to(project.root).as_posix()
+        figures = {f"{place}/{Path(path).name}": seen for path, seen in found.figures.items()}
+        mine = replace(found, run=run, parameters=parameters, figures=figures)
+        records = records_of(project, run)
+        writers = [writer_of(records, name, step.name) for name in found.reads]
+        mine.rest_on([one for one in writers if one])
+        if mine.as_committed != found.as_committed:
+            return None
+        before = retire(project, run, step)
+        for pair in zip(found.files(project, donor), mine.files(project, run), strict=True):
+            _put(*pair)
+        _put(*(project.run_folder(one) / step.path.name for one in (donor, run)))
+        settle(project, mine, before)  # last: only now does the step count as done
+        # Looked at here once more, for the donor may just be running again.
+        return self.is_fresh(step, parameters)
+
+    def _tell(self, note: Path, failure: Failure | None = None) -> None:
+        """Tell all others how a step was made."""
+        told: dict[str, Any] = {"run": self.run}
+        if failure:
+            if not self.conditions.token or failure.kind == _BAD_LUCK:
+                return
+            told |= {"failure": asdict(failure), "token": self.conditions.token}
+        # What is half-written, or not at all on a full disk, reads as nothing.
+        with contextlib.suppress(OSError):
+            note.write_text(json.dumps(told), encoding="utf-8")
+
+    def _key(self, step: Step, parameters: dict[str, Any]) -> Path:
+        """Return the key: equal keys promise equal results, which their records then confirm."""
+        there = {
+            name: one["fingerprint"]
+            for record in records_of(self.project, self.run)
+            if record.notebook < step.name
+            for name, one in record.writes.items()
+        }
+        # What is not read by its name may be any artifact.
+        names = sorted(step.reads if step.is_plain else there)
+        reads = {name: there.get(name, ABSENT) for name in names}
+        values = step.values(parameters)
+        computes = [os.environ.get(name) for name in _COMPUTES]
+        # What is being measured cannot be judged, so its results are nobody else's.
+        measuring = self.run.startswith(MEASURING)
+        key = _digest([step.fingerprint, values, reads, computes, measuring])[7:39]
+        return self.project.root / "runs" / ".steps" / key
+
+    @contextlib.contextmanager
+    def _holding(self, key: Path) -> Iterator[bool]:
+        """Hold the lock of a step, which ends with this process, or tell that a neighbor does."""
+        with contextlib.ExitStack() as stack:
+            free = True
+            # Without a place for locks, or locks, two runs may make one step, which is only slower.
             with contextlib.suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    record.save(place)  # last: only now does the step count as done
-    # Looked at here once more, for the donor may just be running again.
-    return is_fresh(project, run, step, parameters, library)
-
-
-def no_longer_written(project: Project, run: str, before: Record, now: Record) -> list[Path]:
-    """Return the files of an earlier record that the one of now does not name."""
-    kept = {one["path"] for one in now.writes.values()}
-    gone = sorted({one["path"] for one in before.writes.values()} - kept)
-    figures = sorted(before.figures.keys() - now.figures.keys())
-    folder = project.run_folder(run)
-    return [*(folder / path for path in gone), *(project.root / path for path in figures)]
-
-
-def _files(
-    project: Project, step: Step, record: Record, run: str, donor: str
-) -> list[tuple[Path, Path]]:
-    theirs, mine = project.run_folder(donor), project.run_folder(run)
-    pairs = [(theirs / one["path"], mine / one["path"]) for one in record.writes.values()]
-    figures = (Path(path).name for path in record.figures)
-    pairs += [(project.figures(donor) / name, project.figures(run) / name) for name in figures]
-    return [*pairs, (theirs / step.path.name, mine / step.path.name)]
+                key.parent.mkdir(parents=True, exist_ok=True)
+                path = key.with_suffix(".lock")
+                free = lock_file(stack.enter_context(path.open("a", encoding="utf-8")))
+            yield free or not self.conditions.token
 
 
 def _put(source: Path, target: Path) -> None:
@@ -249,152 +612,9 @@ def _link(source: Path | str, target: Path | str) -> None:
         shutil.copy2(source, target)
 
 
-class StepBusyError(Exception):
-    """A neighbor is making this very step just now."""
-
-
-@dataclass(frozen=True)
-class Neighbors:
-    """The settings of a sweep, of which none makes what another one is making.
-
-    Attributes
-    ----------
-    token : str
-        Of this start of the sweep: a step that failed in it is not tried by everybody.
-    stop : threading.Event
-        Ends waiting, as with Ctrl-C.
-    on_wait : callable
-        Called with the name of a step that is waited for.
-    """
-
-    token: str
-    stop: threading.Event
-    on_wait: Callable[[str], None]
-
-
-@dataclass
-class Store:
-    """What one run asks before each step, and tells after it.
-
-    Parameters
-    ----------
-    project : Project
-    run : str
-        Its name; its folder must be locked.
-    library : Library
-    neighbors : Neighbors, optional
-        Without them nobody is waited for: what another process is making is made here as well.
-
-    Attributes
-    ----------
-    donor : str
-        The run from which the last step was taken over, if it was.
-    """
-
-    project: Project
-    run: str
-    library: Library
-    neighbors: Neighbors | None = None
-    donor: str = field(default="", init=False)
-    _key: Path = field(default=Path(), init=False)
-
-    @contextlib.contextmanager
-    def step(
-        self, step: Step, parameters: dict[str, Any], *, force: bool = False
-    ) -> Iterator[Record | Failure | None]:
-        """Yield the record of a step that is made, how it failed, or None: then it is to be made.
-
-        While it is made none of the neighbors begins it: they get a `StepBusyError`. `force` has
-        it made in any case.
-        """
-        self._key = self.project.root / "runs" / ".steps" / self._name(step, parameters)
-        self.donor = ""
-        own = self.project, step, parameters, self.library
-        made = None if force else is_fresh(self.project, self.run, *own[1:])
-        if made:
-            if not self._note.exists():
-                self.tell(None)
-            yield made
-            return
-        with contextlib.ExitStack() as held:
-            held.enter_context(self._holding())
-            found = {} if force else _read(self._note)
-            if failure := self._failed(found):
-                yield failure
-                return
-            donor = str(found.get("run", ""))
-            if donor not in ("", self.run) and not found.get("failure"):
-                made = adopt(*own, run=self.run, donor=donor)
-            if made:
-                self.donor = donor
-                held.close()  # nothing is to be made: nobody has to wait for this run
-            yield made
-
-    def tell(self, failure: Failure | None) -> None:
-        """Tell all others how the step was made; called inside the context of `step`."""
-        told: dict[str, Any] = {"run": self.run}
-        if failure:
-            if self.neighbors is None or failure.kind == _BAD_LUCK:
-                return
-            told |= {"failure": asdict(failure), "token": self.neighbors.token}
-        # What is half-written, or not at all on a full disk, reads as nothing.
-        with contextlib.suppress(OSError):
-            self._note.write_text(json.dumps(told), encoding="utf-8")
-
-    @property
-    def _note(self) -> Path:
-        return self._key.with_suffix(".json")
-
-    def _failed(self, found: dict[str, Any]) -> Failure | None:
-        token = self.neighbors.token if self.neighbors else None
-        if not found.get("failure") or found.get("token") != token:
-            return None
-        told = Failure(**found["failure"])
-        by = str(found["run"]).rpartition("/")[2]
-        return Failure(told.cell, told.kind, f"{told.message} (shared with {by})", told.traceback)
-
-    def _name(self, step: Step, parameters: dict[str, Any]) -> str:
-        """Return the key: equal keys promise equal results, which their records then confirm."""
-        flow = flow_of(step)
-        there = {
-            name: one["fingerprint"]
-            for record in records_of(self.project, self.run)
-            if record.notebook < step.name
-            for name, one in record.writes.items()
-        }
-        # What is not read by its name may be any artifact.
-        names = sorted(flow.needs | flow.asks if flow.plain else there)
-        reads = {name: there.get(name, ABSENT) for name in names}
-        values = step.values(parameters)
-        computes = [os.environ.get(name) for name in _COMPUTES]
-        # What is being measured cannot be judged, so its results are nobody else's.
-        measuring = self.run.startswith(MEASURING)
-        return _digest([source_fingerprint(step), values, reads, computes, measuring])[7:39]
-
-    @contextlib.contextmanager
-    def _holding(self) -> Iterator[None]:
-        """Hold the lock of a step, which ends with this process, however that ends."""
-        path = self._key.with_suffix(".lock")
-        with contextlib.ExitStack() as stack:
-            # Without a place for locks, or locks, two runs may make one step, which is only slower.
-            with contextlib.suppress(OSError):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                handle = stack.enter_context(path.open("a", encoding="utf-8"))
-                if not lock_file(handle) and self.neighbors:
-                    raise StepBusyError(path.stem)
-            yield
-
-    def wait(self, step: Step) -> None:
-        """Wait a little for the neighbor who is making a step; `KeyboardInterrupt` to stop."""
-        assert self.neighbors, "without neighbors no step is busy"
-        self.neighbors.on_wait(step.name)
-        if self.neighbors.stop.wait(_PAUSE):
-            raise KeyboardInterrupt
-
-
-def _read(note: Path) -> dict[str, Any]:
-    try:
-        found = read_json(note)
-    except ArtifactError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def read_note(path: Path) -> dict[str, Any]:
+    """Return what a file of JSON says; nothing where it is missing or half-written."""
+    with contextlib.suppress(ArtifactError):
+        found = read_json(path)
+        return found if isinstance(found, dict) else {}
+    return {}

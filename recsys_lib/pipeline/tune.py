@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from recsys_lib.artifacts import check_replaceable
 from recsys_lib.dataset import Dataset, Split
@@ -12,8 +12,7 @@ from recsys_lib.evaluation import parse_metric
 from recsys_lib.models import model_class
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.chain import load_steps
-from recsys_lib.pipeline.parameters import Parameter, parse_text
+from recsys_lib.pipeline.chain import Parameter, load_steps, parse_text
 from recsys_lib.pipeline.project import Project
 from recsys_lib.tuning import Space, search
 from recsys_lib.tuning.results import (
@@ -29,16 +28,6 @@ from recsys_lib.tuning.spaces import with_settings
 _TRIALS = 30
 # In the folder of the run, beside its artifacts.
 _STUDIES = "studies.sqlite"
-
-
-class _Question(NamedTuple):
-    """A search on the data of a run: a model, on a split (and its name), by a metric and rules."""
-
-    model: Any
-    split: Split
-    part: str
-    metric: str
-    rules: dict[str, Any]
 
 
 def run_search(
@@ -76,24 +65,27 @@ def run_search(
         If the split or the data set is damaged.
     """
     project = Project.find()
-    asked = _pose(project, name, run, metric, dict(texts), like_from)
-    searched = Space.read(space) if space else Space.of(asked.model)
+    model = _set(_as_trained(project, model_class(name)()), dict(texts))
+    metric = metric or ("rmse" if model.predicts == "rating" else "ndcg@10")
+    model, part, rules = _posed(project, run, model, metric, like_from)
+    split = Split.load(_made(project, run, part))
+    searched = Space.read(space) if space else Space.of(model)
     if output:  # before the search, not after it
         notebook_parameters(name, dict.fromkeys(searched.ranges))
         check_replaceable(output, ours=is_best)
-    say(f"{name} on {asked.part} of run {run}: {asked.metric}")
+    say(f"{name} on {part} of run {run}: {metric}")
     found = search(
-        asked.model,
-        asked.split,
-        asked.metric,
+        model,
+        split,
+        metric,
         trials=_TRIALS if trials is None and seconds is None else trials,
         seconds=seconds,
         space=searched,
         storage=storage or project.run_folder(run) / _STUDIES,
-        study=study or f"{name}-{asked.metric}",
+        study=study or f"{name}-{metric}",
         seed=seed,
-        on_trial=lambda row: say(_line(row, asked.metric, list(searched.ranges))),
-        **asked.rules,
+        on_trial=lambda row: say(_line(row, metric, list(searched.ranges))),
+        **rules,
     )
     say(_closing(found))
     if output:
@@ -109,12 +101,10 @@ def _line(row: dict[str, Any], metric: str, names: list[str]) -> str:
         how = f"given up after epoch {row['epochs_run']:.0f}"
     else:
         how = f"failed: {row['error']}"
-    settings = ", ".join(f"{name}={_short(row[name])}" for name in names)
+    values = {name: row[name] for name in names}
+    shown = {key: f"{one:.3g}" if isinstance(one, float) else one for key, one in values.items()}
+    settings = ", ".join(f"{name}={value}" for name, value in shown.items())
     return f"{row['trial']:>4}  {how}  {row['seconds']:.1f} s  {settings}"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _closing(found: SearchResult) -> str:
@@ -127,28 +117,18 @@ def _closing(found: SearchResult) -> str:
     )
 
 
-def _pose(
-    project: Project,
-    name: str,
-    run: str,
-    metric: str | None,
-    settings: Mapping[str, str],
-    like_from: float | None,
-) -> _Question:
-    """Return what the options mean: the model, its split, the metric and what counts as a like."""
-    model = _set(_as_trained(project, model_class(name)()), settings)
-    metric = metric or ("rmse" if model.predicts == "rating" else "ndcg@10")
-    rated = parse_metric(metric).kind == "rating"
-    part = "ratings_split" if rated else "ranking_split"
+def _posed(
+    project: Project, run: str, model: Any, metric: str, like_from: float | None
+) -> tuple[Any, str, dict[str, Any]]:
+    """Return the model as it is to answer, the split that asks it, and the rules of the metric."""
     dataset = Dataset.load(_made(project, run, "dataset"))
-    split = Split.load(_made(project, run, part))
-    if rated:
+    if parse_metric(metric).kind == "rating":
         if getattr(model, "feedback", "") == "implicit":  # the neighbors answer both questions
             model = with_settings(model, {"feedback": "explicit"})
-        return _Question(model, split, part, metric, {"rating_scale": dataset.rating_scale})
+        return model, "ratings_split", {"rating_scale": dataset.rating_scale}
     like = dataset.like_threshold(like_from)
     shown = model if model.predicts == "rating" else OnLikes(model=model, min_value=like)
-    return _Question(shown, split, part, metric, {"min_value": like})
+    return shown, "ranking_split", {"min_value": like}
 
 
 def _as_trained(project: Project, model: Any) -> Any:

@@ -33,12 +33,12 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_131, 1_000),
+    "bundle": (1_380, 1_000),
     "coldstart": (729, 750),
     "evaluation": (1_954, 1_780),
     "exploration": (212, 215),
     "models": (2_714, 2_600),
-    "pipeline": (4_833, 2_400),
+    "pipeline": (4_225, 2_400),
     "plots": (1_168, 780),
     "root": (2_121, 990),
     "serving": (837, 1_000),
@@ -48,8 +48,8 @@ BUDGETS = {
     "training": (1_246, 1_170),
     "tuning": (1_286, 750),
 }
-ALL = (22_350, 14_000)
-FILES = (171, 140)
+ALL = (22_000, 14_000)
+FILES = (161, 140)
 PUBLIC_NAMES = (287, 300)
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import load_steps
-from recsys_lib.pipeline.execution import Conditions
+from recsys_lib.pipeline.lab import WIDGET
 from recsys_lib.pipeline.progress import ProgressLines
 from recsys_lib.pipeline.project import LAB_RUN
-from recsys_lib.pipeline.rewriting import WIDGET
 from recsys_lib.pipeline.runner import run_chain
+from recsys_lib.pipeline.store import Conditions
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 1200  # for one notebook

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from recsys_lib import Dataset, notebook
 from recsys_lib.artifacts import read_json
 from recsys_lib.pipeline import Project
-from recsys_lib.pipeline.parameters import declared
+from recsys_lib.pipeline.chain import declared
 from recsys_lib.splitting import strong_generalization
 
 COMMITTED = Project.find(Path(__file__)).notebooks

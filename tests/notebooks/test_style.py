@@ -9,7 +9,7 @@ import pytest
 
 from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import load_steps
-from recsys_lib.pipeline.rewriting import METADATA
+from recsys_lib.pipeline.lab import METADATA
 
 PROJECT = Project.find(Path(__file__))
 STEPS = load_steps(PROJECT)

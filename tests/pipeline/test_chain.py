@@ -4,8 +4,15 @@ import pytest
 
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import Project
-from recsys_lib.pipeline.chain import load_steps, resolve, select
-from recsys_lib.pipeline.parameters import Parameter, check_value, parse_text, read_file
+from recsys_lib.pipeline.chain import (
+    Parameter,
+    check_value,
+    load_steps,
+    parse_text,
+    read_file,
+    resolve,
+    select,
+)
 
 MORE = """RUN = "lab"  # name of the run
 EPOCHS = 20  # passes

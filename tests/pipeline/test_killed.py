@@ -15,7 +15,7 @@ import pytest
 
 from recsys_lib.artifacts import fingerprint
 from recsys_lib.pipeline import Manifest
-from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.store import Record
 
 KILLS = 20
 # Runs are forked from a process that has everything loaded: what is killed is the run, and not

@@ -6,8 +6,14 @@ import nbformat
 import pytest
 
 from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline.lab import _before_save, launch, overview, write_start_page
-from recsys_lib.pipeline.rewriting import METADATA, WIDGET
+from recsys_lib.pipeline.lab import (
+    METADATA,
+    WIDGET,
+    _before_save,
+    launch,
+    overview,
+    write_start_page,
+)
 
 
 def states(project):

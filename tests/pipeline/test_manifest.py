@@ -12,14 +12,8 @@ from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation import RandomOrder, evaluate
 from recsys_lib.pipeline import manifest, notebook
-from recsys_lib.pipeline.manifest import (
-    Manifest,
-    logged,
-    read_reports,
-    revision,
-    this_process,
-    without_secrets,
-)
+from recsys_lib.pipeline.machine import revision, this_process
+from recsys_lib.pipeline.manifest import Manifest, RunLog, read_reports, without_secrets
 
 MORE = """RUN = "lab"  # name of the run
 SEED = 0  # seed of every random stream
@@ -98,7 +92,7 @@ def test_a_parameter_that_differs_between_notebooks_is_told_for_each(project, wr
 def test_an_interrupted_run_says_so_and_what_it_was_at(project, write, run):
     write("01_make")
     (project.root / "runs/default").mkdir(parents=True)
-    with pytest.raises(KeyboardInterrupt), logged(project, "default", "library") as log:
+    with pytest.raises(KeyboardInterrupt), RunLog(project, "default", "library") as log:
         log.begin("01_make")
         running = Manifest.load(project.run_folder("default"))
         raise KeyboardInterrupt
@@ -138,7 +132,7 @@ def test_a_clock_that_is_set_back_makes_no_time_negative(project, monkeypatch):
     (project.notebooks / "01_make.ipynb").write_text("{}")
     folder = project.run_folder("default")
     folder.mkdir(parents=True)
-    with logged(project, "default", "library") as log:
+    with RunLog(project, "default", "library") as log:
         log.begin("01_make")
     found = Manifest.load(folder)
     assert found.begun == "2026-01-01T23:00:00+00:00"

@@ -7,7 +7,7 @@ import pytest
 from recsys_lib.cli import main
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.manifest import Manifest, Metric
-from recsys_lib.pipeline.mlflow_export import EXPERIMENT, export_runs, local_store
+from recsys_lib.pipeline.runs import EXPERIMENT, export_runs, local_store
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -72,7 +72,7 @@ def test_an_export_that_was_cut_off_is_made_whole(project, plain_files, monkeypa
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     replace(RUN, run="cut").save(project.run_folder("cut"))
     with monkeypatch.context() as patch:
-        patch.setattr("recsys_lib.pipeline.mlflow_export._numbers", lambda _: 1 / 0)
+        patch.setattr("recsys_lib.pipeline.runs._numbers", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             export_runs(["cut"], to=plain_files, project=project)
     assert export_runs(["cut"], to=plain_files, project=project) == {"cut": "updated"}

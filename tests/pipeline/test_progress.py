@@ -6,13 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from recsys_lib.pipeline.progress import ProgressLines, closing_table
-from recsys_lib.pipeline.runner import Outcome
+from recsys_lib.pipeline.progress import ProgressLines, run_table
+from recsys_lib.pipeline.store import Outcome, Record
 
 
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+def ended(name, status, cells, seconds, *, writes=(), figures=()):
+    """Return how a notebook ended that wrote artifacts and figures of these names."""
+    record = Record(name, "default", cells=cells, seconds=seconds)
+    record.writes = {one: {} for one in writes}
+    record.figures = {f"figures/{one}.png": "" for one in figures}
+    return Outcome(record, status, Path(f"{name}.ipynb"))
 
 
 def screen(text):
@@ -35,8 +43,8 @@ def told(stream):
     with ProgressLines(stream, ["01_make", "02_use_it"]) as lines:
         lines.begin("01_make", 9)
         lines.cell(4)
-        lines.end(Outcome("01_make", "ran", 9, 9, 1.25))
-        lines.end(Outcome("02_use_it", "skipped", 20, 20, 7.0))
+        lines.end(ended("01_make", "ran", 9, 1.25))
+        lines.end(ended("02_use_it", "skipped", 20, 7.0))
     return stream.getvalue()
 
 
@@ -78,12 +86,12 @@ def test_a_terminal_gets_its_cursor_back_when_a_run_is_interrupted():
     assert stream.tell() == before
 
 
-def test_the_closing_table_marks_what_was_skipped_and_wraps_what_is_long():
+def test_the_run_table_marks_what_was_skipped_and_wraps_what_is_long():
     figures = tuple(f"02_figure_{i}" for i in range(8))
-    rows = closing_table(
+    rows = run_table(
         [
-            Outcome("01_make", "skipped", 9, 9, 1.0, artifacts=("world", "dataset")),
-            Outcome("02_use_it", "ran", 9, 9, 61.0, figures=figures, copy=Path("x")),
+            ended("01_make", "skipped", 9, 1.0, writes=("world", "dataset")),
+            ended("02_use_it", "ran", 9, 61.0, figures=figures),
         ],
         width=60,
     ).splitlines()

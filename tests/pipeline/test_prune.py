@@ -7,9 +7,7 @@ import pytest
 from recsys_lib.cli import main
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import record_run
-from recsys_lib.pipeline.lock import locked
-from recsys_lib.pipeline.manifest import find_runs
-from recsys_lib.pipeline.prune import freed_bytes, remove_runs
+from recsys_lib.pipeline.runs import find_runs, freed_bytes, remove_runs
 
 MAKE = 'session.save("table", {"seed": SEED}); (session.project.root / "outside").write_text("x")'
 
@@ -82,7 +80,7 @@ def test_a_run_of_ones_own_goes_and_an_active_one_is_refused(here):
     assert not (here.root / "runs" / "mine").exists()
     found = find_runs(here, ["sweep/a"])[0]
     with (
-        locked(here.run_folder("sweep/a"), "sweep/a"),
+        here.locked("sweep/a"),
         pytest.raises(ConfigError, match="at a time"),
     ):
         remove_runs(here, found)

@@ -4,8 +4,8 @@ import nbformat
 import pytest
 
 from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline import rewriting
-from recsys_lib.pipeline.rewriting import clean, rewrite
+from recsys_lib.pipeline import lab
+from recsys_lib.pipeline.lab import clean, rewrite
 
 FIGURE = """
 import matplotlib.pyplot as plt
@@ -54,7 +54,7 @@ def test_a_notebook_over_a_megabyte_is_refused_and_none_is_written(
 ):
     path = write("01_draw", FIGURE)
     before = path.read_bytes()
-    monkeypatch.setattr(rewriting, "_LARGEST", 5000)
+    monkeypatch.setattr(lab, "_LARGEST", 5000)
     with pytest.raises(ConfigError, match="must be at most 1 MB"):
         rewrite(project, run("lab"))
     assert path.read_bytes() == before

@@ -12,8 +12,7 @@ import pytest
 from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline import Manifest, notebook
-from recsys_lib.pipeline.lock import locked
-from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.store import Record
 
 ONLY_RUN = 'RUN = "lab"  # name of the run'
 MAKE = 'path = session.save("facts", {"seed": SEED})'
@@ -224,8 +223,10 @@ def test_a_kernel_that_dies_is_told_as_such_and_the_run_goes_on_from_there(chain
 
 
 def test_two_runs_of_one_name_are_refused_with_the_process_at_work(chain, run):
-    holder = locked(chain.run_folder("default"))
-    with holder, pytest.raises(ConfigError, match=rf"process {os.getpid()}, since"):
+    with (
+        chain.locked("default"),
+        pytest.raises(ConfigError, match=rf"process {os.getpid()}, since"),
+    ):
         run()
 
 
@@ -238,8 +239,7 @@ def test_the_runs_of_a_sweep_stand_in_its_folder_and_leave_one_another_alone(cha
     assert statuses(run("sweep/a", only="01", SEED=1)) == ["01 skipped"]
     run("sweep", only="03")
     assert half.exists(), "another run's half-written files are its own"
-    holder = locked(result.folder, "sweep/a")
-    with holder, pytest.raises(ConfigError, match="Only one run named 'sweep/a'"):
+    with chain.locked("sweep/a"), pytest.raises(ConfigError, match="Only one run named 'sweep/a'"):
         run("sweep/a")
 
 
@@ -247,7 +247,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(chain):
     folder = chain.run_folder("default")
     folder.mkdir(parents=True)
     (folder / ".lock").write_text('{"pid": 999999, "since": "00:00:00"}')
-    with locked(folder):
+    with chain.locked("default"):
         assert str(os.getpid()) in (folder / ".lock").read_text()
 
 

@@ -14,9 +14,9 @@ from recsys_lib.dataset import Fold
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import evaluate
 from recsys_lib.pipeline import Manifest, compare_runs, list_runs, notebook
-from recsys_lib.pipeline.listing import listing, table_of
-from recsys_lib.pipeline.manifest import Metric, find_runs, logged
+from recsys_lib.pipeline.manifest import Metric, RunLog
 from recsys_lib.pipeline.pins import Pin, write_pins
+from recsys_lib.pipeline.runs import find_runs, listing, table_of
 
 N_USERS = 200
 
@@ -51,7 +51,7 @@ def keep(project, write):
     def keep_run(name, *reports, epochs=5, **checks):
         values = {"RUN": name, "SEED": 0, "EPOCHS": epochs}
         project.run_folder(name).mkdir(parents=True)
-        with logged(project, name, "the library") as log:
+        with RunLog(project, name, "the library") as log:
             log.begin("01_make")
             session = notebook.start("01_make", values, project=project)
             session.record.as_committed = False

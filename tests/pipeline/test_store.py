@@ -2,20 +2,16 @@
 
 import contextlib
 import io
-import threading
 from pathlib import Path
 
 import pytest
 
 from recsys_lib.pipeline import Manifest
 from recsys_lib.pipeline.chain import load_steps
-from recsys_lib.pipeline.execution import Conditions
 from recsys_lib.pipeline.pins import Pin, write_pins
 from recsys_lib.pipeline.progress import ProgressLines
-from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.record import Record
 from recsys_lib.pipeline.runner import run_chain
-from recsys_lib.pipeline.store import Library, Neighbors, Store, adopt, is_fresh
+from recsys_lib.pipeline.store import Conditions, Library, Record, Store
 
 from .conftest import Quiet
 
@@ -43,7 +39,7 @@ def statuses(result):
 
 def take(project, number, seed=1):
     step = next(one for one in load_steps(project) if one.number == number)
-    return adopt(project, step, {"RUN": "s/b", "SEED": seed}, Library(), run="s/b", donor="s/a")
+    return Store(project, "s/b", Library()).adopt(step, {"RUN": "s/b", "SEED": seed}, "s/a")
 
 
 def test_only_what_would_be_made_the_same_is_taken_over(two, run, monkeypatch):
@@ -57,7 +53,7 @@ def test_only_what_would_be_made_the_same_is_taken_over(two, run, monkeypatch):
 
     assert take(two, "02")
     step = load_steps(two)[1]
-    assert is_fresh(two, "s/b", step, {"RUN": "s/b", "SEED": 1}, Library())
+    assert Store(two, "s/b", Library()).is_fresh(step, {"RUN": "s/b", "SEED": 1})
     assert (two.artifacts("s/b") / "model/weights").samefile(weights)
     assert (two.run_folder("s/b") / "02_fit.ipynb").exists()
     assert not [path for path in two.run_folder("s/b").rglob("*") if ".part" in path.name]
@@ -166,8 +162,9 @@ def test_what_a_neighbor_is_making_is_left_until_nothing_else_is_to_be_done(proj
             waited.append(name)
             held.close()
 
-        held.enter_context(neighbor.step(steps[0], {"RUN": "s/a", "SEED": 0}))
-        beside = Conditions(neighbors=Neighbors("now", threading.Event(), wait))
+        key = neighbor._key(steps[0], {"RUN": "s/a", "SEED": 0})
+        assert held.enter_context(neighbor._holding(key))
+        beside = Conditions(token="now", on_wait=wait)
         run_chain(project, steps, {}, Diary(), name="s/b", conditions=beside)
     assert made == ["02", "04", "01", "03"]
     assert waited == ["01_make"]
@@ -217,4 +214,4 @@ def test_a_kernel_says_which_code_it_has_loaded(project, write, monkeypatch):
     assert {"recsys_lib.pipeline.notebook", "recsys_lib.models.ease"} <= set(record.modules)
     assert "recsys_lib.pipeline.runner" not in record.modules
     assert record.library == Library().fingerprint(record.modules)
-    assert is_fresh(Project(project.root), "default", steps[0], record.parameters, Library())
+    assert Store(project, "default", Library()).is_fresh(steps[0], record.parameters)

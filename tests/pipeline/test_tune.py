@@ -12,8 +12,7 @@ from recsys_lib import Dataset, split_ratings
 from recsys_lib.cli import main
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import Project
-from recsys_lib.pipeline.chain import load_steps, resolve
-from recsys_lib.pipeline.parameters import read_file
+from recsys_lib.pipeline.chain import load_steps, read_file, resolve
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.tuning import Range, Space
 from recsys_lib.tuning.results import NOTEBOOK_PARAMETERS, notebook_parameters

@@ -33,7 +33,7 @@ import sys
 sys.modules["jax"] = None
 from recsys_lib import Autoencoder
 from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline.doctor import report
+from recsys_lib.pipeline.machine import report
 print(dict(report())["backend"])
 try:
     from recsys_lib.training import trainer

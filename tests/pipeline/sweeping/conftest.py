@@ -5,10 +5,9 @@ import time
 
 import pytest
 
-from recsys_lib.pipeline.sweeping.driver import Options, run_sweep
-from recsys_lib.pipeline.sweeping.grid import parse_grid
-from recsys_lib.pipeline.sweeping.state import plan
-from recsys_lib.pipeline.sweeping.worker import news_of
+from recsys_lib.pipeline.grid import parse_grid
+from recsys_lib.pipeline.sweeps import Options, plan, run_sweep
+from recsys_lib.pipeline.workers import news_of
 
 SEED = 'RUN = "lab"  # name of the run\nSEED = 0  # seed of every random stream'
 EPOCHS = f"{SEED}\nEPOCHS = 99  # passes; no setting takes the default, which would ask for pins"
@@ -64,7 +63,7 @@ def diary(chain):
 
 
 def statuses(state):
-    return {one.setting.name: one.status for one in state.entries}
+    return {one.name: one.status for one in state.settings}
 
 
 def news(state, setting):

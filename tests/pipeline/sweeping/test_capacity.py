@@ -1,6 +1,6 @@
 """How many settings at once, on which machine."""
 
-from recsys_lib.pipeline.sweeping.driver import Capacity
+from recsys_lib.pipeline.sweeps import Capacity
 
 
 def test_memory_bounds_what_cores_would_allow_and_one_always_runs():
@@ -12,7 +12,7 @@ def test_memory_bounds_what_cores_would_allow_and_one_always_runs():
 def test_what_was_measured_counts_more_than_the_guess_and_less_than_the_user():
     guessed, said, counted = (
         Capacity(workers, need, most=8, free=8e9)
-        for workers, need in ((None, None), (None, 4e9), (3, None))
+        for workers, need in ((None, 0.0), (None, 4e9), (3, 0.0))
     )
     for one in (guessed, said, counted):
         one.measured(0.8e9)

@@ -4,23 +4,23 @@ import io
 
 import pytest
 
-from recsys_lib.pipeline.sweeping.display import SweepLines, closing_table
-from recsys_lib.pipeline.sweeping.grid import Setting
-from recsys_lib.pipeline.sweeping.state import Entry, SweepState
-from recsys_lib.pipeline.sweeping.worker import _News, _news_file
+from recsys_lib.pipeline.grid import Setting
+from recsys_lib.pipeline.progress import SweepLines, sweep_table
+from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.sweeps import Sweep
 
 
 @pytest.fixture
 def state(tmp_path):
-    entries = [
-        Entry(Setting(f"epochs-{n}", {"EPOCHS": n}, {"EPOCHS": n}), status)
+    settings = [
+        Setting(f"epochs-{n}", {"EPOCHS": n}, {"EPOCHS": n}, status)
         for n, status in ((5, "done"), (10, "failed"), (20, "running"), (40, "waiting"))
     ]
-    entries[0].seconds, entries[0].peak_memory, entries[0].ran = 61.23, 1_210_000_000, 2
-    entries[0].metrics = {"03.rmse": 1.4712, "03.floor": 1.9}
-    entries[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
-    entries[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
-    return SweepState("grid", tmp_path, {}, entries, "token", workers=2, need=1.5e9)
+    settings[0].seconds, settings[0].peak_memory, settings[0].ran = 61.23, 1_210_000_000, 2
+    settings[0].metrics = {"03.rmse": 1.4712, "03.floor": 1.9}
+    settings[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
+    settings[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
+    return Sweep(Project(tmp_path), "grid", {}, None, settings, {}, workers=2, need=1.5e9)
 
 
 class Terminal(io.StringIO):
@@ -42,11 +42,7 @@ def test_in_a_log_each_setting_is_one_line_when_it_has_ended(state):
 def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
     terminal = Terminal()
     lines = SweepLines(terminal)
-    file = _news_file(state.folder, "epochs-20")
-    file.parent.mkdir()
-    news = _News(file, "token")
-    news.begin("03_train", 19)
-    news.cell(7)
+    state.settings[2].news = {"what": "works", "notebook": "03_train", "cells": [7, 19]}
     lines(state)
     shown = terminal.getvalue()
     assert "epochs-20  03_train  7/19 cells" in shown
@@ -59,7 +55,7 @@ def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
 
 
 def test_the_closing_table_shows_what_varied_and_the_metrics_that_moved(state):
-    rows = [line.split() for line in closing_table(state).splitlines()]
+    rows = [line.split() for line in sweep_table(state).splitlines()]
     assert rows[0] == ["setting", "EPOCHS", "status", "seconds", "peak_gb", "03.rmse"]
     assert rows[1] == ["epochs-5", "5", "done", "61.2", "1.21", "1.471"]
     assert rows[2][:3] == ["epochs-10", "10", "failed"]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import load_steps
-from recsys_lib.pipeline.sweeping.grid import _setting_names as setting_names
-from recsys_lib.pipeline.sweeping.grid import parse_grid, read_grid, settings_of
+from recsys_lib.pipeline.grid import _setting_names as setting_names
+from recsys_lib.pipeline.grid import parse_grid, read_grid, settings_of
 
 PARAMETERS = """RUN = "lab"  # name of the run
 SEED = 0  # seed
@@ -84,6 +84,7 @@ def test_a_grid_without_axes_is_one_setting(steps):
         ("HIDDEN_DIMS: [128, 64]", "stand in a list of lists: [[128, 64]]"),
         ("SOURCE: [own.csv]", "SOURCE = 'own.csv' must be the path of a file; nothing is at"),
         ("EPOCHS: []", "EPOCHS must have a value; its list is empty"),
+        ("zip: {EPOCHS: []}", "EPOCHS must have a value; its list is empty"),
         ("EPOCHS: [1, 1]", "EPOCHS must name each value once; 1 is there twice"),
         ("EPOCHS: {from: 1, to: 5}", "range of EPOCHS must say `steps`"),
         ("EPOCHS: {from: 1, to: 5, step: 2}", "got 'step'. Did you mean 'steps'?"),

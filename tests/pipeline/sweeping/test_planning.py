@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys_lib.pipeline.chain import Step
-from recsys_lib.pipeline.parameters import Parameter
-from recsys_lib.pipeline.sweeping.state import step_keys, unwritten
+from recsys_lib.pipeline.chain import Parameter, Step, unwritten
+from recsys_lib.pipeline.sweeps import step_keys
 
 
 def step(name, *cells, **defaults):

@@ -17,7 +17,7 @@ from papermill.iorw import papermill_io
 from recsys_lib.cli import main
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import sweep as sweep_from_python
-from recsys_lib.pipeline.record import Record
+from recsys_lib.pipeline.store import Record
 
 from .conftest import EPOCHS, SEED, TRAIN, gone, news, note, statuses
 
@@ -51,7 +51,7 @@ def test_what_settings_have_in_common_runs_once_and_all_of_it_is_skipped_next_ti
     assert told["settings"]["epochs-10"]["parameters"] == {"EPOCHS": 10, "SEED": 3}
 
     again = sweep({**grid, "EPOCHS": [5, 10, 20, 40]})
-    assert [one.ran for one in again.entries] == [0, 0, 0, 1]
+    assert [one.ran for one in again.settings] == [0, 0, 0, 1]
     assert [len(diary()[number]) for number in ("01", "02", "03")] == [1, 4, 1]
 
 
@@ -78,7 +78,7 @@ def test_a_shared_step_that_fails_is_not_tried_by_everybody(chain, write, sweep,
     state = sweep({"EPOCHS": [1, 2, 3]}, only="01-02")
     assert len(diary()["01"]) == 1
     assert statuses(state) == dict.fromkeys(["epochs-1", "epochs-2", "epochs-3"], "failed")
-    told = [one.message for one in state.entries]
+    told = [one.message for one in state.settings]
     assert sum("(shared with epochs-" in one for one in told) == 2
     assert all("01_make stopped in cell 4 of 4: ZeroDivisionError" in one for one in told)
 
@@ -172,7 +172,7 @@ def test_notebooks_and_manifests_are_copied_by_papermills_writers(sweep, shelf):
     assert [one.message for one in state.failed] == ["its copy could not be written: Access Denied"]
     shelf.refused = ("nothing",)
     state = sweep({"SEED": [1]}, only="01", output="shelf://bucket/prefix/")
-    assert (state.status, state.entries[0].ran) == ("done", 0)
+    assert (state.status, state.settings[0].ran) == ("done", 0)
     names = {path.removeprefix("shelf://bucket/prefix/grid/") for path in shelf.files}
     assert names == {"sweep.json", "seed-1/01_make.ipynb", "seed-1/manifest.json"}
     told = json.loads(shelf.files["shelf://bucket/prefix/grid/sweep.json"])

@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from recsys_lib.pipeline.sweeping import worker
-from recsys_lib.pipeline.sweeping.worker import _News, _news_file, alive, news_of, stopped_with
+from recsys_lib.pipeline import workers
+from recsys_lib.pipeline.workers import _News, _place, alive, news_of, stopped_with
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from recsys_lib.pipeline.sweeping.worker import alive
+from recsys_lib.pipeline.workers import alive
 with alive(Path(sys.argv[1]), "now"):
     print("held", flush=True)
     time.sleep(60)
@@ -24,7 +24,7 @@ with alive(Path(sys.argv[1]), "now"):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(worker, "_LOOK", 0.01)
+    monkeypatch.setattr(workers, "_LOOK", 0.01)
 
 
 def test_a_worker_works_while_its_sweep_lives_and_stops_when_it_says_so(tmp_path):
@@ -61,7 +61,7 @@ def test_a_sweep_that_was_killed_is_not_waited_for(tmp_path):
 def test_a_lock_that_is_never_seen_is_waited_for_on_a_network_drive_and_not_for_ever(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(worker, "_UNSEEN", 0.5)
+    monkeypatch.setattr(workers, "_UNSEEN", 0.5)
     stop = threading.Event()
     with stopped_with(tmp_path, "now", stop):
         assert not stop.wait(0.2)
@@ -69,7 +69,7 @@ def test_a_lock_that_is_never_seen_is_waited_for_on_a_network_drive_and_not_for_
 
 
 def test_news_is_whole_at_any_moment_and_of_this_start(tmp_path):
-    file = _news_file(tmp_path, "a")
+    file = _place(tmp_path, "a.json")
     file.parent.mkdir()
     ended = threading.Event()
 

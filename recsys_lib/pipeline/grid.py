@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -15,8 +15,7 @@ import numpy as np
 
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.chain import Step, resolve
-from recsys_lib.pipeline.parameters import read_file
+from recsys_lib.pipeline.chain import Step, read_file, resolve
 
 _KEYWORDS = ("only", "sources", "zip")
 _MOST = 10_000  # settings of a grid
@@ -28,9 +27,9 @@ _VALUE = 24
 Axis = list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Setting:
-    """One run of a sweep.
+    """One run of a sweep, and how it stands.
 
     Attributes
     ----------
@@ -40,11 +39,36 @@ class Setting:
         All overrides, in the types that the notebooks declare; paths are absolute.
     varied : dict
         Those that the grid varies, as it gives them; ``source`` is the label of the source.
+    status : {"waiting", "running", "done", "failed", "interrupted"}
+    message : str
+        Why it failed.
+    attempts : int
+        How often it was given to a worker in this start of the sweep.
+    ran : int
+        Notebooks that were run, and neither skipped nor taken over.
+    seconds : float
+        Of all its notebooks, also of those that were skipped or taken over.
+    peak_memory : int
+        Bytes of its largest kernel.
+    metrics : dict of str to float
+    begun : float
+        When it was given to a worker, by the monotonic clock.
+    news : dict
+        What it is at, as its worker tells.
     """
 
     name: str
     parameters: dict[str, Any]
     varied: dict[str, Any]
+    status: str = "waiting"
+    message: str = ""
+    attempts: int = 0
+    ran: int = 0
+    seconds: float = 0.0
+    peak_memory: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    begun: float = 0.0
+    news: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,7 +146,7 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
             if name in _KEYWORDS:
                 continue
             if isinstance(given, list | Mapping):
-                axes[name] = [{name: value} for value in _values_of(name, given)]
+                axes[name] = _cases({name: given}, name)
             else:
                 fixed[name] = given
         _check_once(fixed, axes)
@@ -134,8 +158,11 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
 
 def _zips(given: Any) -> dict[str, Axis]:
     zips = given if isinstance(given, list) else [given]
+    for one in zips:
+        if not isinstance(one, Mapping) or not one:
+            raise ConfigError(f"`zip` must be a mapping of parameters to lists; got {one!r}.")
     names = ["zip"] if len(zips) == 1 else [f"zip {i}" for i in range(1, len(zips) + 1)]
-    return {name: _cases_of_zip(one) for name, one in zip(names, zips, strict=True)}
+    return {name: _cases(one) for name, one in zip(names, zips, strict=True)}
 
 
 def _only(given: Any) -> str | None:
@@ -244,38 +271,53 @@ def _list_hint(name: str, value: Any, steps: Sequence[Step]) -> str:
     return " Values that are lists stand in a list of lists: [[128, 64]]."
 
 
-def _values_of(name: str, given: Any) -> list[Any]:
-    """Return the values of one parameter, from a list or a range.
+def _cases(given: Mapping[str, Any], name: str = "") -> Axis:
+    """Return the cases of parameters that vary together, or of one by itself.
 
     Parameters
     ----------
+    given : mapping of str to list or mapping
+        The values of each, or ``from, to, steps`` and, unless it is linear, ``scale: log``.
     name : str
-        The parameter.
-    given : list or mapping
-        The values, or ``from, to, steps`` and, unless it is linear, ``scale: log``.
+        Of the one that varies by itself.
 
     Raises
     ------
     ConfigError
-        If a key or value of the range is not right, or the list is empty or names a value twice.
+        If a key or value of a range is not right, a list is empty, the lists are not of one
+        length, or a case is there twice.
 
     Examples
     --------
-    >>> _values_of("LEARNING_RATE", {"from": 0.001, "to": 0.1, "steps": 3, "scale": "log"})
-    [0.001, 0.01, 0.1]
-    >>> _values_of("EPOCHS", {"from": 10, "to": 30, "steps": 3})
-    [10, 20, 30]
+    >>> _cases({"EPOCHS": [10, 20], "BATCH_SIZE": [32, 64]})
+    [{'EPOCHS': 10, 'BATCH_SIZE': 32}, {'EPOCHS': 20, 'BATCH_SIZE': 64}]
+    >>> _cases({"L2": {"from": 0.001, "to": 0.1, "steps": 3, "scale": "log"}}, "L2")
+    [{'L2': 0.001}, {'L2': 0.01}, {'L2': 0.1}]
     """
-    values = _range(name, given) if isinstance(given, Mapping) else list(given)
+    columns = {key: _values_of(key, values) for key, values in given.items()}
+    lengths = {key: len(values) for key, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{key} {length}" for key, length in lengths.items())
+        raise ConfigError(f"Lists in one `zip` must be of one length; got {said}.")
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    seen = set()
+    for row in rows:
+        # 1 and 1.0 are one value, True and 1 are not; lists and mappings cannot be kept in a set.
+        values = [repr(one) if isinstance(one, list | dict) else one for one in row.values()]
+        case = tuple((one, isinstance(one, bool)) for one in values)
+        if case in seen:
+            what = f"{name} must name each value" if name else "A `zip` must name each combination"
+            raise ConfigError(f"{what} once; {row[name] if name else row} is there twice.")
+        seen.add(case)
+    return rows
+
+
+def _values_of(name: str, given: Any) -> list[Any]:
+    if not isinstance(given, list | Mapping):
+        raise ConfigError(f"{name} in `zip` must have a list of values; got {given!r}.")
+    values = _range(name, given) if isinstance(given, Mapping) else given
     if not values:
         raise ConfigError(f"{name} must have a value; its list is empty. Leave it out or fill it.")
-    seen = set()
-    for value in values:
-        # 1 and 1.0 are one value, True and 1 are not; lists cannot be kept in a set.
-        key = (repr(value) if isinstance(value, list) else value, isinstance(value, bool))
-        if key in seen:
-            raise ConfigError(f"{name} must name each value once; {value!r} is there twice.")
-        seen.add(key)
     return values
 
 
@@ -315,38 +357,6 @@ def _spaced(name: str, low: float, high: float, steps: int, scale: Any) -> list[
     between = [round(float(one)) if whole else float(f"{one:.4g}") for one in inner]
     values = [low, *between, high]
     return list(dict.fromkeys(values)) if whole else values
-
-
-def _cases_of_zip(given: Any) -> Axis:
-    """Return the cases of parameters that vary together.
-
-    Raises
-    ------
-    ConfigError
-        If it is no mapping of names to lists of one and the same length.
-
-    Examples
-    --------
-    >>> _cases_of_zip({"EPOCHS": [10, 20], "BATCH_SIZE": [32, 64]})
-    [{'EPOCHS': 10, 'BATCH_SIZE': 32}, {'EPOCHS': 20, 'BATCH_SIZE': 64}]
-    """
-    if not isinstance(given, Mapping) or not given:
-        raise ConfigError(f"`zip` must be a mapping of parameters to lists; got {given!r}.")
-    columns = {}
-    for name, values in given.items():
-        if not isinstance(values, list | Mapping):
-            raise ConfigError(f"{name} in `zip` must have a list of values; got {values!r}.")
-        # In company a value may come again: what must differ is the whole.
-        columns[name] = _range(name, values) if isinstance(values, Mapping) else values
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ConfigError(f"Lists in one `zip` must be of one length; got {said}.")
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    for i, row in enumerate(rows):
-        if row in rows[:i]:
-            raise ConfigError(f"A `zip` must name each combination once; {row} is there twice.")
-    return rows
 
 
 def _cases_of_sources(given: Any) -> Axis:

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 
 from recsys_lib.bundle import Bundle
+from recsys_lib.bundle.what_if import Controls, history_of, list_by_list, list_change, what_if
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.models import ItemKNN, Popularity
-from recsys_lib.pipeline.controls import Controls
-from recsys_lib.pipeline.what_if import history_of, list_by_list, list_change, what_if
 
 CLICKS = [("u1", "abc"), ("u2", "abc"), ("u3", "ab"), ("u4", "def"), ("u5", "def"), ("nle", "a")]
 RATINGS = pd.DataFrame(

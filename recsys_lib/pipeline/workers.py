@@ -4,27 +4,26 @@ The sweep holds a lock as long as it lives and wants to go on; its workers try i
 """
 
 import contextlib
-import json
+import functools
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from recsys_lib._system import lock_file, move
-from recsys_lib.errors import ConfigError, RecsysError
+from recsys_lib._system import lock_file
+from recsys_lib.artifacts import write_json
+from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.pipeline.chain import load_steps, steps_for
-from recsys_lib.pipeline.execution import Conditions
-from recsys_lib.pipeline.lock import RunBusyError
-from recsys_lib.pipeline.manifest import this_process
-from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.runner import Outcome, RunResult, run_chain
-from recsys_lib.pipeline.store import Neighbors
+from recsys_lib.pipeline.machine import this_process
+from recsys_lib.pipeline.project import Project, RunBusyError
+from recsys_lib.pipeline.runner import RunResult, run_chain
+from recsys_lib.pipeline.store import Conditions, Outcome, read_note
 
 EngineName = Literal["loky", "dask"]
 
@@ -36,45 +35,7 @@ _LOOK = 0.3  # seconds between two looks at whether the sweep is alive
 _UNSEEN = 120.0  # seconds after which a lock that was never seen is none; NFS may hide it for 60
 
 
-@dataclass(frozen=True)
-class Task:
-    """One setting, as it is sent to a worker.
-
-    Attributes
-    ----------
-    root : str
-        The project's folder, the same on all machines.
-    sweep, setting : str
-        Whose folder is ``runs/<sweep>/<setting>``.
-    parameters : dict
-        Overrides.
-    only : str, optional
-        Which notebooks.
-    timeout : float
-        Seconds for each notebook.
-    environment : dict
-        Variables for its kernels.
-    token : str
-        Of this start of the sweep.
-    """
-
-    root: str
-    sweep: str
-    setting: str
-    parameters: dict[str, Any]
-    only: str | None
-    timeout: float
-    environment: dict[str, str]
-    token: str
-
-    @property
-    def run(self) -> str:
-        """Name of its run."""
-        return f"{self.sweep}/{self.setting}"
-
-
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What became of a setting.
 
     Attributes
@@ -91,13 +52,43 @@ class Result:
     ran: int = 0
 
 
-def work(task: Task) -> Result:
-    """Run the chain of one setting; what goes wrong in it is a result and not an exception."""
-    project = Project(Path(task.root))
-    stop = threading.Event()
-    with stopped_with(project.run_folder(task.sweep), task.token, stop):
+def work(
+    project: Project,
+    run: str,
+    parameters: Mapping[str, Any],
+    *,
+    only: str | None,
+    timeout: float,
+    environment: Mapping[str, str],
+    token: str,
+) -> Result:
+    """Run the chain of one setting; what goes wrong in it is a result and not an exception.
+
+    Parameters
+    ----------
+    project : Project
+        In the same folder on all machines.
+    run : str
+        ``"<sweep>/<setting>"``.
+    parameters : mapping
+        Overrides.
+    only : str, optional
+        Which notebooks.
+    timeout : float
+        Seconds for each notebook.
+    environment : mapping of str to str
+        Variables for its kernels.
+    token : str
+        Of this start of the sweep.
+    """
+    stop, folder = threading.Event(), project.run_folder(run)
+    with stopped_with(folder.parent, token, stop):
         try:
-            return _result(_run(project, task, stop))
+            steps = steps_for(load_steps(project), only, parameters)
+            news = _News(_place(folder.parent, f"{folder.name}.json"), token)
+            beside = Conditions(environment, token, stop, news.wait)
+            begin = functools.partial(run_chain, project, steps, parameters, news, name=run)
+            return _result(_patiently(lambda: begin(timeout=timeout, conditions=beside), stop))
         except KeyboardInterrupt:
             return Result("interrupted")
         except (RecsysError, OSError, MemoryError) as error:
@@ -105,24 +96,13 @@ def work(task: Task) -> Result:
             return Result("failed", " ".join(f"{kind}{error}".split()))
 
 
-def _run(project: Project, task: Task, stop: threading.Event) -> RunResult:
-    steps = steps_for(load_steps(project), task.only, task.parameters)
-    news = _News(_news_file(project.run_folder(task.sweep), task.setting), task.token)
-    neighbors = Neighbors(task.token, stop, news.wait)
-    patience = time.monotonic() + _BUSY_SECONDS
+def _patiently(begin: Callable[[], RunResult], stop: threading.Event) -> RunResult:
+    limit = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
-            return run_chain(
-                project,
-                steps,
-                task.parameters,
-                news,
-                name=task.run,
-                timeout=task.timeout,
-                conditions=Conditions(task.environment, neighbors),
-            )
+            return begin()
         except RunBusyError:
-            if time.monotonic() > patience:
+            if time.monotonic() > limit:
                 raise
             if stop.wait(1.0):
                 raise KeyboardInterrupt from None
@@ -133,15 +113,15 @@ def _result(result: RunResult) -> Result:
     if result.failed is None or result.failed.failure is None:
         return Result("done", ran=ran)
     failure = result.failed.failure
-    where = f"{result.failed.name} stopped in cell {failure.cell} of {result.failed.cells}"
+    where = f"{result.failed.name} stopped in cell {failure.cell} of {result.failed.record.cells}"
     more = [one.name for one in result.ended("failed")[1:]]
     rest = {"also failed": more, "not run": [one.name for one in result.ended("not run")]}
     others = "".join(f"; {how}: {', '.join(names)}" for how, names in rest.items() if names)
     return Result("failed", f"{where}: {failure.kind}: {failure.message}{others}", ran)
 
 
-def _work_folder(sweep: Path) -> Path:
-    return sweep / ".sweep"
+def _place(sweep: Path, name: str) -> Path:
+    return sweep / ".sweep" / name
 
 
 @contextlib.contextmanager
@@ -160,7 +140,7 @@ def alive(sweep: Path, token: str) -> Iterator[Callable[[], None]]:
     callable
         Gives it up, which tells all workers to stop their kernels and come to an end.
     """
-    path = _work_folder(sweep) / f"{token}.lock"
+    path = _place(sweep, f"{token}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("w", encoding="utf-8") as handle:
@@ -174,7 +154,7 @@ def alive(sweep: Path, token: str) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def stopped_with(sweep: Path, token: str, stop: threading.Event) -> Iterator[None]:
     """Set `stop` when the sweep gives up its sign of life or is gone, on whatever machine."""
-    path = _work_folder(sweep) / f"{token}.lock"
+    path = _place(sweep, f"{token}.lock")
     ended = threading.Event()
 
     def look() -> None:
@@ -200,10 +180,6 @@ def stopped_with(sweep: Path, token: str, stop: threading.Event) -> Iterator[Non
         thread.join()
 
 
-def _news_file(sweep: Path, setting: str) -> Path:
-    return _work_folder(sweep) / f"{setting}.json"
-
-
 def news_of(sweep: Path, setting: str, token: str) -> dict[str, Any]:
     """Return what a setting is at: ``what, notebook, cells, host, pid``; empty if it is unknown.
 
@@ -215,11 +191,8 @@ def news_of(sweep: Path, setting: str, token: str) -> dict[str, Any]:
     token : str
         Of this start of the sweep.
     """
-    try:
-        found = json.loads(_news_file(sweep, setting).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and found.get("token") == token else {}
+    found = read_note(_place(sweep, f"{setting}.json"))
+    return found if found.get("token") == token else {}
 
 
 class _News:
@@ -248,10 +221,8 @@ class _News:
 
     def _tell(self, what: str) -> None:
         news = {"what": what, "notebook": self._name, "cells": self._cells, "token": self._token}
-        part = self._path.with_name(f".{self._path.name}.part")
-        with contextlib.suppress(OSError):  # on a full disk nothing is told
-            part.write_text(json.dumps({**news, **this_process()}), encoding="utf-8")
-            move(part, self._path)
+        with contextlib.suppress(ArtifactError):  # on a full disk nothing is told
+            write_json(self._path, {**news, **this_process()})
 
 
 @dataclass(frozen=True)
@@ -277,7 +248,10 @@ class Engine:
 
 
 def engine(
-    name: EngineName, workers: int | None, address: str | None
+    name: EngineName,
+    workers: int | None,
+    address: str | None = None,
+    executor: Executor | None = None,
 ) -> AbstractContextManager[Engine]:
     """Start or join an engine; all workers end with the context, also busy ones.
 
@@ -288,12 +262,16 @@ def engine(
         Settings at once; an engine with an address takes all that it has by default.
     address : str, optional
         Of a Dask scheduler that runs already; a local one is started otherwise.
+    executor : Executor, optional
+        In their place; it stays open.
 
     Raises
     ------
     ConfigError
         If the engine is unknown or not installed, takes no address, or does not answer.
     """
+    if executor:
+        return nullcontext(Engine(executor, workers or 1))
     if name == "dask":
         return _dask(workers, address)
     if name != "loky":
@@ -308,11 +286,8 @@ def engine(
 
 @contextlib.contextmanager
 def _loky(workers: int) -> Iterator[Engine]:
-    executor = _Processes()
-    try:
+    with _Processes() as executor:
         yield Engine(executor, workers)
-    finally:
-        executor.shutdown()
 
 
 class _Processes(Executor):
@@ -359,15 +334,13 @@ def _ignore_ctrl_c() -> None:
 @contextlib.contextmanager
 def _ctrl_c_ignored() -> Iterator[None]:
     """Ignore Ctrl-C meanwhile; processes that are begun by then go on doing so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-    _ignore_ctrl_c()
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if in_main:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,586 @@
+"""Runs side by side: found by name, as one table, listed, handed to MLflow, and removed.
+
+Exported is each once, however often; removed is only what they wrote, as their records tell.
+"""
+
+import contextlib
+import fnmatch
+import json
+import math
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recsys_lib.artifacts import MANIFEST
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.naming import did_you_mean
+from recsys_lib.pipeline.chain import meaning
+from recsys_lib.pipeline.manifest import Manifest
+from recsys_lib.pipeline.progress import text_table
+from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.store import Record, remove
+
+#: Columns that every run has.
+FACTS = ("status", "begun", "seconds", "memory_mb")
+
+_LONGEST = 28  # characters of a value in a table
+_JOINED = re.compile(r"(\s+(?:and|or)\s+)")
+_COMPARISON = re.compile(r"(?!\s*(?:\(|~|not\b))\s*`?(.+?)`?\s*(>=|<=|!=|==|=|>|<)\s*(.*?)\s*")
+_UNDEFINED = re.compile(r"name '(.+?)' is not defined")
+#: Experiment of MLflow in which runs are kept.
+EXPERIMENT = "recsys-lib"
+
+_SEAL = "recsys.manifest"  # tag with the fingerprint of the manifest that was exported
+_STATUS = {"done": "FINISHED", "partial": "FAILED", "failed": "FAILED", "running": "RUNNING"}
+_LONGEST_TEXT = 5_000  # characters of a value; MLflow refuses more than 6,000
+# Beside what the records name; half-written files of a killed run have these names too.
+_OWN = (MANIFEST, "checkpoints", "state/*.json", "[0-9][0-9]_*.ipynb", ".*.part*", "*/.*.part*")
+_SWEEP = ("sweep.json", ".sweep")
+
+
+def find_runs(
+    project: Project, names: Sequence[str] = ()
+) -> tuple[list[Manifest], list[ArtifactError]]:
+    """Return the manifests of runs, and an error for each that cannot be read.
+
+    Parameters
+    ----------
+    project : Project
+        Where the runs are.
+    names : sequence of str
+        Runs, sweeps (all of their settings), or patterns such as ``"sweep/*"``; all by default.
+
+    Returns
+    -------
+    list of Manifest
+        By name.
+    list of ArtifactError
+        Of damaged manifests.
+
+    Raises
+    ------
+    ConfigError
+        If no run has one of the names.
+    """
+    known = run_names(project)
+    wanted = set().union(*(_matching(name, known) for name in names)) if names else set(known)
+    found: list[Manifest] = []
+    damaged: list[ArtifactError] = []
+    for name in (one for one in known if one in wanted):
+        try:
+            found.append(Manifest.load(project.run_folder(name)))
+        except ArtifactError as error:
+            damaged.append(error)
+    return found, damaged
+
+
+def read_run(project: Project, name: str) -> Manifest:
+    """Return the manifest of one run.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such run.
+    ArtifactError
+        If its manifest is damaged.
+    """
+    known = run_names(project)
+    if name not in known:
+        raise _unknown(name, known)
+    return Manifest.load(project.run_folder(name))
+
+
+def run_names(project: Project) -> list[str]:
+    """Return the names of all runs with a manifest: at the top, and one level down in sweeps."""
+    root = project.root / "runs"
+    names = []
+    for path in sorted([*root.glob(f"*/{MANIFEST}"), *root.glob(f"*/*/{MANIFEST}")]):
+        name = path.parent.relative_to(root).as_posix()
+        with contextlib.suppress(ConfigError):  # not a name of a run
+            if project.run_folder(name).is_dir() and path.is_file():
+                names.append(name)
+    return names
+
+
+def _matching(name: str, known: Sequence[str]) -> set[str]:
+    pattern = Path(name).as_posix()  # sweep/ is the sweep
+    inside = f"{pattern}/"
+    found = {one for one in known if one.startswith(inside) or fnmatch.fnmatchcase(one, pattern)}
+    if not found:
+        raise _unknown(name, known)
+    return found
+
+
+def _unknown(name: str, known: Sequence[str]) -> ConfigError:
+    sweeps = {one.partition("/")[0] for one in known if "/" in one}
+    few = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+    return ConfigError(
+        f"A run named {name!r} must have left a manifest; none has."
+        f"{did_you_mean(name, {*known, *sweeps})} There are: {few or 'none yet'}. A run from "
+        "before there were manifests gets one from `recsys run --name NAME`."
+    )
+
+
+def list_runs(
+    names: Sequence[str] | str = (),
+    *,
+    where: Sequence[str] | str = (),
+    sort: str | None = None,
+    project: Project | None = None,
+) -> pd.DataFrame:
+    """Return the runs of the project as a table.
+
+    Parameters
+    ----------
+    names : str or sequence of str
+        Runs, sweeps or patterns such as ``"sweep/*"``; all by default.
+    where : str or sequence of str
+        Conditions that all must hold, such as ``"EPOCHS>=10"`` or ``"status=done or rmse<1.2"``;
+        anything else is an expression of `DataFrame.query`. A run without the column does not
+        meet it.
+    sort : str, optional
+        Column to sort by: metrics from the best down, anything else upwards.
+    project : Project, optional
+        Found from the working directory by default.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``run``: ``status``, ``begun`` (UTC), ``seconds``, ``memory_mb``; a column for
+        each parameter (``EPOCHS``) and each metric (``03.test_rmse``), missing if a run has
+        none. A column may be named by its last part (``test_rmse``) if that is unambiguous.
+
+    Raises
+    ------
+    ConfigError
+        If no run has one of the names, no metric or parameter is named like a column, or a
+        condition is not valid.
+
+    Warns
+    -----
+    UserWarning
+        For each damaged manifest; it is left out.
+    """
+    found, damaged = find_runs(
+        project or Project.find(), [names] if isinstance(names, str) else names
+    )
+    for error in damaged:
+        warnings.warn(str(error), stacklevel=2)
+    table = filtered(table_of(found), [where] if isinstance(where, str) else where)
+    return ordered(table, sort) if sort else table
+
+
+def table_of(manifests: Iterable[Manifest]) -> pd.DataFrame:
+    """Return the table of runs; its ``attrs`` say for which metrics a higher value is better."""
+    rows: dict[str, dict[str, Any]] = {}
+    better: dict[str, bool | None] = {}
+    for one in manifests:
+        facts = [one.status, one.begun, one.seconds, one.peak_memory / 1e6]
+        metrics = {name: metric.value for name, metric in one.metrics.items()}
+        better |= {name: metric.higher_is_better for name, metric in one.metrics.items()}
+        parameters = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in one.all_parameters.items()
+        }
+        rows[one.run] = dict(zip(FACTS, facts, strict=True)) | parameters | metrics
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+    known = sorted(name for name in table.columns if name not in (*FACTS, *better))
+    table = table.reindex(columns=[*FACTS, *known, *sorted(better)])
+    table[known] = table[known].convert_dtypes()  # whole numbers stay whole
+    table["begun"] = pd.to_datetime(table["begun"], utc=True, format="ISO8601")
+    table.attrs["higher_is_better"] = better
+    return table
+
+
+def find_column(table: pd.DataFrame, name: str) -> str:
+    """Return the column with a name, or the only one whose last parts are that name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or more than one.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(columns=["EPOCHS", "03.test_rmse", "04.SVD.rmse", "04.KNN.rmse"])
+    >>> find_column(table, "test_rmse"), find_column(table, "svd.rmse")
+    ('03.test_rmse', '04.SVD.rmse')
+    """
+    if name in table.columns:
+        return name
+    folded = name.casefold()
+    near = [one for one in table.columns if f".{one}".casefold().endswith(f".{folded}")]
+    if len(near) == 1:
+        return near[0]
+    if near:
+        raise ConfigError(
+            f"The column {name!r} must be one of the table; {len(near)} are called so: "
+            f"{', '.join(near)}. Say which."
+        )
+    raise ConfigError(
+        f"The column {name!r} must be one of the table; none is called so.{_columns(table, name)}"
+    )
+
+
+def _columns(table: pd.DataFrame, name: str) -> str:
+    last = {one.rpartition(".")[2] for one in table.columns}
+    return (
+        f"{did_you_mean(name, {*table.columns, *last})} There are {len(table.columns)}: "
+        f"{', '.join(table.columns)}."
+    )
+
+
+def filtered(table: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
+    """Return the runs that meet every condition; see `list_runs`."""
+    for condition in conditions:
+        values: dict[str, Any] = {}
+        parts = _JOINED.split(condition)
+        try:
+            # Every other part is `and` or `or`.
+            parts[::2] = [_expression(table, part, values) for part in parts[::2]]
+            table = table.query("".join(parts), engine="python", local_dict=values)
+        except ConfigError:
+            raise
+        except Exception as error:  # an expression may raise anything
+            reason = "it is not true or false" if isinstance(error, KeyError) else str(error)
+            unknown = _UNDEFINED.search(reason)
+            raise ConfigError(
+                "A condition must be NAME OPERATOR VALUE, with a value of the column's kind, such "
+                f"as 'EPOCHS>=10', or an expression of DataFrame.query; {condition!r} is not: "
+                f"{reason}.{_columns(table, unknown[1] if unknown else '')}"
+            ) from error
+    return table
+
+
+def _expression(table: pd.DataFrame, part: str, values: dict[str, Any]) -> str:
+    """Return a comparison as `DataFrame.query` takes it; its value goes into `values`."""
+    comparison = _COMPARISON.fullmatch(part)
+    if not comparison:
+        return part
+    name, sign, text = comparison.groups()
+    column = "run" if name == "run" else find_column(table, name)
+    variable = f"value_{len(values)}"
+    values[variable] = _value(table.reset_index()[column], text)
+    return f"(`{column}`.notna() and `{column}` {'==' if sign == '=' else sign} @{variable})"
+
+
+def _value(column: pd.Series, text: str) -> Any:
+    """Return the value of the text in a condition, in the kind of the column."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        moment = pd.Timestamp(text)
+        return moment if moment.tzinfo else moment.tz_localize("UTC")
+    if pd.api.types.is_string_dtype(column):
+        return text.strip("'\"")
+    found = meaning(text)
+    # To compare with a list means "is one of", so a list of one.
+    return [tuple(found)] if isinstance(found, list | tuple) else found
+
+
+def ordered(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the runs sorted by a column: a metric from the best down, anything else upwards."""
+    column = find_column(table, name)
+    falling = table.attrs.get("higher_is_better", {}).get(column) is True
+    try:
+        return table.sort_values(column, ascending=not falling, kind="stable", na_position="last")
+    except TypeError as error:
+        raise ConfigError(
+            f"The column {column!r} must hold values that can be put in order; {error}. "
+            "Sort by another."
+        ) from error
+
+
+def listing(
+    table: pd.DataFrame, *, columns: Sequence[str] = (), form: str = "table", width: int = 100
+) -> str:
+    """Return the table of runs as text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `list_runs` returns it.
+    columns : sequence of str
+        Which to show beside the name; by default as many as fit, first those in which the runs
+        differ. CSV and JSON have all by default.
+    form : {"table", "csv", "json"}
+        JSON is a list of objects without the values that a run does not have.
+    width : int
+        Characters in a line of the table.
+    """
+    chosen = table[[find_column(table, name) for name in columns]] if columns else table
+    if form == "csv":
+        return str(chosen.to_csv()).rstrip()
+    if form == "json":
+        return as_json(chosen.reset_index())
+    numbers = table.select_dtypes("number").columns
+    if columns:
+        return text_table(cells(chosen.reset_index()), right=numbers)
+    shown = _fitting(cells(_by_relevance(table).reset_index()), width)
+    text, left_out = text_table(shown, right=numbers), 1 + table.shape[1] - shown.shape[1]
+    return f"{text}\n{left_out} more columns: --columns NAMES" if left_out else text
+
+
+def _by_relevance(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns by what they tell: facts, parameters in which runs differ, metrics."""
+    metrics = [name for name in table.columns if name in table.attrs.get("higher_is_better", {})]
+    parameters = [name for name in table.columns if name not in {*FACTS, *metrics}]
+    varied = [name for name in parameters if len(set(map(repr, table[name].dropna()))) > 1]
+    # The last notebooks judge the models; the first describe the data.
+    metrics.sort(key=lambda name: (-int(number) if (number := name[:2]).isdecimal() else 0, name))
+    return table[[*FACTS, *varied, *metrics]]
+
+
+def _fitting(shown: pd.DataFrame, width: int) -> pd.DataFrame:
+    """Return as many of the first columns as fit into a line."""
+    widths = [2 + max(map(len, [name, *shown[name]])) for name in shown.columns]
+    count = int((np.cumsum(widths) <= width + 2).sum())
+    return shown.iloc[:, : max(count, 1 + len(FACTS))]
+
+
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the values of a table as short text."""
+    return table.map(_cell).where(table.notna(), "-")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d %H:%M}"
+    text = f"{value:.5g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def as_json(table: pd.DataFrame) -> str:
+    """Return the rows as a list of objects without missing values."""
+    rows = [row.dropna().to_dict() for _, row in table.astype(object).iterrows()]
+    return json.dumps(rows, indent=2, ensure_ascii=False, default=pd.Timestamp.isoformat)
+
+
+def local_store(project: Project) -> str:
+    """Return the address of the store that is used by default: a file among the runs."""
+    return f"sqlite:///{(project.root / 'runs' / 'mlflow.db').as_posix()}"
+
+
+def export_runs(
+    names: Sequence[str],
+    *,
+    to: str | None = None,
+    experiment: str = EXPERIMENT,
+    project: Project | None = None,
+) -> dict[str, str]:
+    """Write runs to an MLflow tracking store; one that is there already is brought up to date.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Runs, sweeps or patterns; none takes all.
+    to : str, optional
+        Tracking URI, such as ``"http://host:5000"`` or ``"file:///shared/mlruns"``; an SQLite
+        file among the runs by default, which ``mlflow ui --backend-store-uri`` opens.
+    experiment : str
+        Where they go; made if it is missing.
+    project : Project, optional
+        Found from the working directory by default.
+
+    Returns
+    -------
+    dict of str to str
+        Run -> "added", "updated" or "unchanged".
+
+    Raises
+    ------
+    ConfigError
+        If MLflow is not installed, the store does not answer, or a name is of no run.
+    ArtifactError
+        If a manifest is damaged.
+
+    Notes
+    -----
+    Parameters become params, metrics metrics (``@`` is written ``_at_``), their standard errors
+    metrics that end in ``.se``; versions, machine and code are tags. MLflow's params cannot be
+    changed, so an update writes the run anew and removes the old one.
+    """
+    project = project or Project.find()
+    found, damaged = find_runs(project, names)
+    if damaged:
+        raise damaged[0]
+    address = to or local_store(project)
+    with _client(address) as client:
+        known = client.get_experiment_by_name(experiment)
+        place = known.experiment_id if known else client.create_experiment(experiment)
+        return {one.run: _export(client, place, one) for one in found}
+
+
+@contextlib.contextmanager
+def _client(address: str) -> Iterator[Any]:
+    # MLflow takes these from the environment only: no telemetry, seconds of patience for a store
+    # that does not answer, and plain files, which MLflow no longer develops, where asked for.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    if address.startswith("file:") or "://" not in address:
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+    try:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+    except ImportError as error:
+        raise ConfigError(
+            "MLflow must be installed to export runs; it is not. "
+            "Install it with `pip install 'recsys-lib[mlflow]'`."
+        ) from error
+    try:
+        yield MlflowClient(tracking_uri=address)
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"The MLflow store {address} must take the runs; {reason} Check its address."
+        ) from error
+
+
+def _export(client: Any, experiment: str, manifest: Manifest) -> str:
+    """Write one run, unless its manifest has been exported as it is."""
+    content = json.dumps(asdict(manifest), sort_keys=True, default=str)
+    seal = sha256(content.encode()).hexdigest()
+    old = client.search_runs([experiment], f"tags.`recsys.run` = '{manifest.run}'")
+    same = [one for one in old if one.data.tags.get(_SEAL) == seal]
+    if not same:
+        _write_run(client, experiment, manifest, seal)
+    # Only now: an interrupted export leaves a run too many, which the next one removes.
+    for one in old:
+        if one not in same[:1]:
+            client.delete_run(one.info.run_id)
+    return "unchanged" if same else "updated" if old else "added"
+
+
+def _write_run(client: Any, experiment: str, manifest: Manifest, seal: str) -> None:
+    from mlflow.entities import Metric, Param
+
+    begun, ended = (
+        int(datetime.fromisoformat(text).timestamp() * 1000) if text else None
+        for text in (manifest.begun, manifest.ended)
+    )
+    # Fluent calls know no start but now.
+    run = client.create_run(experiment, begun, _texts(_tags(manifest)), run_name=manifest.run)
+    params = [Param(*one) for one in _texts(manifest.all_parameters).items()]
+    metrics = [Metric(_plain(name), value, begun or 0, 0) for name, value in _numbers(manifest)]
+    client.log_batch(run.info.run_id, metrics, params)
+    status = _STATUS.get(manifest.status, "KILLED")
+    if status != "RUNNING":
+        client.set_terminated(run.info.run_id, status, end_time=ended or begun)
+    # The last to be written: a run without it counts as not exported.
+    client.set_tag(run.info.run_id, _SEAL, seal)
+
+
+def _tags(manifest: Manifest) -> dict[str, Any]:
+    sweep, _, setting = manifest.run.partition("/")
+    facts = {
+        "recsys.run": manifest.run,
+        "recsys.sweep": sweep if setting else None,
+        "recsys.status": manifest.status,
+        "recsys.device": ", ".join(manifest.device),
+        "recsys.library": manifest.code.get("library"),
+        "mlflow.source.git.commit": manifest.code.get("commit"),
+        "mlflow.note.content": (manifest.failure or {}).get("message"),
+        **{f"data.{name}": one for name, one in manifest.data.items() if isinstance(one, str)},
+        **{f"version.{name}": one for name, one in manifest.versions.items()},
+        **{f"machine.{name}": one for name, one in manifest.machine.items()},
+    }
+    return {name: one for name, one in facts.items() if one}
+
+
+def _numbers(manifest: Manifest) -> Iterator[tuple[str, float]]:
+    yield "seconds", manifest.seconds
+    yield "peak_memory_mb", manifest.peak_memory / 1e6
+    for name, metric in manifest.metrics.items():
+        for suffix, value in {"": metric.value, ".se": metric.se}.items():
+            if value is not None and math.isfinite(value):
+                yield f"{name}{suffix}", value
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {_plain(name): str(one)[:_LONGEST_TEXT] for name, one in values.items()}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))
+
+
+def freed_bytes(project: Project, runs: Sequence[Manifest]) -> list[int]:
+    """Return the bytes that the removal of each run would free, if all are removed.
+
+    Files that the runs share are counted at the first one; those that other runs share with them
+    are not counted.
+    """
+    links: Counter[tuple[int, int]] = Counter()
+    sizes = []
+    status = [[file.stat() for file in _files(_written(project, one))] for one in runs]
+    inside = Counter((one.st_dev, one.st_ino) for own in status for one in own)
+    for own in status:
+        size = 0
+        for one in own:
+            place = one.st_dev, one.st_ino
+            links[place] += 1
+            size += one.st_size * (links[place] == 1 and inside[place] >= one.st_nlink)
+        sizes.append(size)
+    return sizes
+
+
+def remove_runs(project: Project, runs: Sequence[Manifest]) -> list[Path]:
+    """Remove what runs wrote, and return the files and folders that are not theirs and stay.
+
+    Raises
+    ------
+    ConfigError
+        If a run is active; the runs before it are removed.
+    """
+    kept: list[Path] = []
+    for one in sorted(runs, key=lambda run: run.run, reverse=True):  # inner runs first
+        folder = project.run_folder(one.run)
+        with project.locked(one.run):
+            remove(*_written(project, one) - {folder / MANIFEST})
+            remove(folder / MANIFEST)
+        kept += _tidied(folder)
+        sweep = folder.parent
+        if "/" in one.run and not any(path.is_dir() for path in sweep.glob("[!.]*")):
+            remove(*(sweep / name for name in _SWEEP))
+            kept += _tidied(sweep)
+    return kept
+
+
+def _written(project: Project, run: Manifest) -> set[Path]:
+    """Return the files and folders that a run wrote; nothing outside its folder, nor links."""
+    folder = project.run_folder(run.run)
+    found = {path for pattern in _OWN for path in folder.glob(pattern)}
+    found |= {folder / "artifacts" / name for name in run.artifacts}  # of a recorded run
+    for path in folder.glob("state/*.json"):
+        if record := Record.find(path):
+            found |= record.files(project, run.run).keys()
+    inside = folder.resolve()
+    return {
+        path
+        for path in found
+        if path.exists() and not path.is_symlink() and inside in path.resolve().parents
+    }
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    found = {one for path in paths for one in (path, *path.rglob("*"))}
+    return [one for one in found if one.is_file() and not one.is_symlink()]
+
+
+def _tidied(folder: Path) -> list[Path]:
+    """Remove empty folders and the lock, and return what stays but other runs."""
+    (folder / ".lock").unlink(missing_ok=True)
+    folders = [path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()]
+    for path in (*sorted(folders, reverse=True), folder):
+        with contextlib.suppress(OSError):  # not empty
+            path.rmdir()
+    left = folder.iterdir() if folder.exists() else ()
+    return sorted(path for path in left if not (path / MANIFEST).exists())

@@ -1,0 +1,576 @@
+"""A sweep: its plan, and the loop that hands settings out to workers until all have ended."""
+
+import contextlib
+import functools
+import itertools
+import json
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import KW_ONLY, asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from papermill.iorw import papermill_io
+
+from recsys_lib._system import available_memory, cores
+from recsys_lib.artifacts import MANIFEST, write_json
+from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.pipeline.chain import Step, load_steps, rests_on, select, steps_for, unwritten
+from recsys_lib.pipeline.grid import Grid, Setting, digest, parse_grid, settings_of, told_of
+from recsys_lib.pipeline.manifest import Manifest
+from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.workers import Engine, EngineName, Result, alive, engine, news_of, work
+
+SWEEP_FILE = "sweep.json"
+
+_ATTEMPTS = 3  # times that a setting may lose its worker
+_TICK = 0.5  # seconds
+# What numerical libraries take their number of threads from.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+_FAREWELL = 20.0  # seconds for workers to stop their kernels
+# The default world's chain, measured with the worker that runs it; known better after one run.
+_FIRST_GUESS = 1.5e9
+_WORKER = 0.2e9
+
+
+@dataclass
+class Sweep:
+    """A sweep: what it is to do, and how far it is.
+
+    Attributes
+    ----------
+    project : Project
+    name : str
+    grid : dict
+        As it was given.
+    only : str, optional
+        Which notebooks run.
+    settings : tuple of Setting
+    keys : dict of str to dict
+        Setting -> notebook -> key; equal keys are one and the same step.
+    token : str
+        Of this start.
+    status : str
+        "running", "done", "failed" (a setting did) or "interrupted".
+    workers : int
+        Settings at once.
+    need : float
+        Bytes that one is expected to take.
+    """
+
+    project: Project
+    name: str
+    grid: dict[str, Any]
+    only: str | None
+    settings: tuple[Setting, ...]
+    keys: dict[str, dict[str, str]]
+    token: str = field(default_factory=lambda: f"{time.time_ns():x}-{os.getpid()}")
+    status: str = "running"
+    workers: int = 0
+    need: float = 0.0
+    clock: float = field(default_factory=time.monotonic)
+    begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def folder(self) -> Path:
+        """``runs/<name>``."""
+        return self.project.run_folder(self.name)
+
+    @property
+    def steps(self) -> Counter[str]:
+        """The keys of all steps: the steps to run are the different ones."""
+        return Counter(key for its in self.keys.values() for key in its.values())
+
+    @property
+    def failed(self) -> list[Setting]:
+        """The settings that failed."""
+        return [one for one in self.settings if one.status == "failed"]
+
+    def count(self, status: str) -> int:
+        """Return how many settings have a status."""
+        return sum(one.status == status for one in self.settings)
+
+    def save(self) -> None:
+        """Write ``sweep.json``, atomically."""
+        write_json(self.folder / SWEEP_FILE, self.content())
+
+    def content(self) -> dict[str, Any]:
+        """Return what ``sweep.json`` holds."""
+        settings = {one.name: asdict(one) for one in self.settings}
+        for one in settings.values():
+            del one["name"], one["begun"], one["news"]
+        return {
+            "sweep": self.name,
+            "status": self.status,
+            "begun": self.begun,
+            "seconds": round(time.monotonic() - self.clock, 3),
+            "workers": self.workers,
+            "grid": self.grid,
+            "settings": settings,
+        }
+
+    def table(self) -> pd.DataFrame:
+        """Return one row for each setting.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by setting: one column for each varied parameter, then ``status``,
+            ``seconds``, ``peak_gb``, then every metric.
+        """
+        rows = []
+        for one in self.settings:
+            facts = {"status": one.status, "seconds": one.seconds, "peak_gb": one.peak_memory / 1e9}
+            rows.append({**one.varied, **facts, **one.metrics})
+        return pd.DataFrame(rows, index=[one.name for one in self.settings]).rename_axis("setting")
+
+
+def plan(
+    project: Project, grid: Grid, name: str, *, only: str | None = None, folder: Path | None = None
+) -> Sweep:
+    """Return the plan of a sweep, or say what is wrong.
+
+    Parameters
+    ----------
+    project : Project
+    grid : Grid
+    name : str
+        Of the sweep.
+    only : str, optional
+        Which notebooks; those of the grid by default.
+    folder : Path, optional
+        Where relative paths begin; the working directory by default.
+
+    Raises
+    ------
+    ConfigError
+        If anything in the grid is wrong, the name is taken by a run, or a notebook that is left
+        out writes what another one reads.
+    """
+    place = project.run_folder(name)
+    if "/" in name or (place / "state").exists():
+        raise ConfigError(
+            f"The name of a sweep must be new, or that of a sweep; {name!r} is a run. "
+            "Choose another with --name."
+        )
+    only = only or grid.only
+    chain = load_steps(project)
+    with told_of(grid.origin):
+        steps = select(chain, only=only)
+    settings = settings_of(grid, steps, folder=folder)
+    with told_of(grid.origin):
+        for one in settings:
+            project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
+    _check_complete(project, name, steps, chain, settings)
+    keys = {
+        one.name: step_keys(
+            steps_for(chain, only, one.parameters),
+            {**one.parameters, "RUN": f"{name}/{one.name}"},
+        )
+        for one in settings
+    }
+    return Sweep(project, name, grid.content, only, settings, keys)
+
+
+def _check_complete(
+    project: Project,
+    name: str,
+    steps: Sequence[Step],
+    chain: Sequence[Step],
+    settings: Iterable[Setting],
+) -> None:
+    for reader, artifact, writer in unwritten(steps, chain):
+        for one in settings:
+            if not project.record(f"{name}/{one.name}", writer.name).exists():
+                raise ConfigError(
+                    f"--only must name what the chosen notebooks rest on; {reader.name} reads "
+                    f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
+                )
+
+
+def step_keys(steps: Sequence[Step], parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return a key for each step: equal keys promise equal results.
+
+    It is made of the cells, the parameters and the keys of the steps that wrote what is read. It
+    only plans the work: what is taken over is decided by the fingerprints of what was really read
+    (`Store`), so a notebook that hides its reading costs time, never truth.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        The chain, in order.
+    parameters : mapping
+        Overrides of one setting.
+    """
+    keys: dict[str, str] = {}
+    beneath = rests_on(steps)
+    for step in steps:
+        values = step.values(parameters)
+        before = [keys[name] for name in beneath[step.name]]
+        keys[step.name] = digest([step.fingerprint, values, before], 16)
+    return keys
+
+
+def sweep(
+    grid: Mapping[str, Any],
+    *,
+    name: str,
+    workers: int | None = None,
+    only: str | None = None,
+    executor: Executor | None = None,
+    progress: Callable[[Sweep], None] | None = None,
+    project: Project | None = None,
+) -> pd.DataFrame:
+    """Run the chain for each setting of a grid, in parallel, and return one row for each.
+
+    What a sweep of this name has finished before is skipped; steps that settings have in common
+    are run once. A setting that fails does not stop the others.
+
+    Parameters
+    ----------
+    grid : mapping
+        As a grid file holds it: ``{"EPOCHS": [10, 20], "only": "01-03"}``.
+    name : str
+        The settings become the runs ``<name>/<setting>``.
+    workers : int, optional
+        Settings at once; as many as cores and memory allow by default.
+    only : str, optional
+        Which notebooks, such as ``"01-03"``; wins over the grid's own.
+    executor : Executor, optional
+        What works the settings off: any of `concurrent.futures` over processes; own ones by
+        default.
+    progress : callable, optional
+        Called with the state twice a second.
+    project : Project, optional
+        Found from the working directory by default.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by setting: a column for each varied parameter, ``status`` ("done" or "failed"),
+        ``seconds``, ``peak_gb``, and each metric of the manifests, such as ``03.test_rmse``.
+
+    Raises
+    ------
+    ConfigError
+        If the grid is wrong, told before anything runs; or a sweep of this name is at work.
+
+    Examples
+    --------
+    ``sweep({"EPOCHS": [10, 20]}, name="epochs", only="01-03")[["EPOCHS", "03.test_rmse"]]``
+    """
+    planned = plan(project or Project.find(), parse_grid(grid), name, only=only)
+    options = Options(workers=workers, executor=executor)
+    return run_sweep(planned, options, progress).table()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a sweep is worked off.
+
+    Attributes
+    ----------
+    workers : int, optional
+        Settings at once; by cores and memory where it is not given.
+    backend : {"loky", "dask"}
+    scheduler : str, optional
+        Address of a cluster that runs already.
+    executor : Executor, optional
+        In the place of a backend: any of `concurrent.futures` over processes. It stays open.
+    memory : float, optional
+        Bytes that one setting takes at least.
+    timeout : float
+        Seconds for each notebook.
+    output : str, optional
+        Where papermill writes copies to.
+    """
+
+    workers: int | None = None
+    backend: EngineName = "loky"
+    scheduler: str | None = None
+    executor: Executor | None = None
+    memory: float | None = None
+    timeout: float = math.inf
+    output: str | None = None
+
+
+def run_sweep(
+    sweep: Sweep, options: Options, watch: Callable[[Sweep], None] | None = None
+) -> Sweep:
+    """Run every setting of a sweep; a failure stops its own setting only.
+
+    What a sweep of this name has finished before is skipped, as in a run.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        As `plan` returns it.
+    options : Options
+    watch : callable, optional
+        Told the state twice a second.
+
+    Returns
+    -------
+    Sweep
+        With status "done", or "failed" where a setting is.
+
+    Raises
+    ------
+    ConfigError
+        If a sweep of this name is at work, the engine does not start, or nothing can be written
+        to the output.
+    KeyboardInterrupt
+        After all kernels are stopped and everything finished is kept.
+    """
+    most = options.workers or (None if options.scheduler else cores())
+    with sweep.project.locked(sweep.name):
+        output = _Output(options.output, sweep)
+        output.open()
+        working = engine(options.backend, most, options.scheduler, options.executor)
+        try:
+            with working as workers, alive(sweep.folder, sweep.token) as give_up:
+                sweep.save()
+                _Driver(sweep, options, workers, output, watch).run(give_up)
+            sweep.status = "failed" if sweep.failed else "done"
+        finally:
+            sweep.save()
+        output.write_state()
+    return sweep
+
+
+class _Driver:
+    """The loop of a sweep."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        options: Options,
+        engine: Engine,
+        output: "_Output",
+        watch: Callable[[Sweep], None] | None,
+    ) -> None:
+        self._sweep, self._engine, self._output, self._told = sweep, engine, output, watch
+        # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
+        workers = engine.workers if options.scheduler else options.workers
+        self._capacity = Capacity(workers, options.memory or 0.0, most=engine.workers)
+        self._work = functools.partial(
+            work,
+            only=sweep.only,
+            timeout=options.timeout,
+            environment=_environment(options, engine, self._capacity.now),
+            token=sweep.token,
+        )
+        self._queue = _interleaved(sweep)
+        self._running: dict[Future[Result], Setting] = {}
+
+    def run(self, give_up: Callable[[], None]) -> None:
+        """Work until nothing is left; `give_up` tells the workers that somebody stopped it."""
+        try:
+            while self._queue or self._running:
+                self._send()
+                self._tell()
+                done, _ = wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._settle(future)
+        except BaseException:
+            give_up()
+            self._interrupt()
+            raise
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._told:
+            for one in self._running.values():
+                one.news = news_of(self._sweep.folder, one.name, self._sweep.token)
+            self._told(self._sweep)
+
+    def _send(self) -> None:
+        sweep, capacity = self._sweep, self._capacity
+        sweep.workers, sweep.need = capacity.now, capacity.need
+        while self._queue and len(self._running) < capacity.now:
+            one = self._queue.pop(0)
+            one.status, one.begun = "running", time.monotonic()
+            one.attempts += 1
+            run = f"{sweep.name}/{one.name}"
+            future = self._engine.executor.submit(self._work, sweep.project, run, one.parameters)
+            self._running[future] = one
+
+    def _settle(self, future: "Future[Result]") -> None:
+        one = self._running.pop(future)
+        try:
+            result = future.result()
+        except self._engine.lost as error:
+            result = Result("interrupted", " ".join(str(error).split()))
+        except Exception as error:
+            # Whatever an engine raises is the end of one setting, not of the sweep.
+            result = Result("failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+        if result.status == "interrupted":
+            if one.attempts < _ATTEMPTS:
+                one.status = "waiting"
+                self._queue.insert(0, one)
+                return
+            said = f"lost its worker {_ATTEMPTS} times; the last time: {result.message}"
+            result = Result("failed", said)
+        self._take(one, result)
+
+    def _take(self, one: Setting, result: Result) -> None:
+        """Take down how a setting ended, and what its manifest says."""
+        folder = self._sweep.folder / one.name
+        one.status, one.message, one.ran = result
+        with contextlib.suppress(ArtifactError):
+            found = Manifest.load(folder)
+            one.seconds, one.peak_memory = found.seconds, found.peak_memory
+            one.metrics = {name: metric.value for name, metric in found.metrics.items()}
+        self._capacity.measured(one.peak_memory)
+        if result.status != "interrupted":
+            try:
+                self._output.copy(folder)
+            except Exception as error:
+                one.status = "failed"
+                one.message = f"its copy could not be written: {' '.join(str(error).split())}"
+        self._sweep.save()
+
+    def _interrupt(self) -> None:
+        self._sweep.status = "interrupted"
+        done, _ = wait(self._running, timeout=_FAREWELL)
+        for future in done:
+            one = self._running.pop(future)
+            if not future.exception():
+                self._take(one, future.result())
+        for one in self._running.values():
+            one.status = "interrupted"
+
+
+def _environment(options: Options, engine: Engine, at_once: int) -> dict[str, str]:
+    """Return how many threads the libraries in a kernel may take; what the user has set stands."""
+    if options.backend == "loky" and at_once == 1:
+        return {}  # alone: as `recsys run`
+    # Dask gives its workers one thread for each of these, whatever the machine has.
+    threads = engine.threads or max(cores() // at_once, 1)
+    return {name: os.environ.get(name, str(threads)) for name in _THREADS}
+
+
+def _interleaved(sweep: Sweep) -> list[Setting]:
+    """Return the settings so that neighbors begin with different steps and don't wait."""
+    groups: dict[str, list[Setting]] = {}
+    for one in sweep.settings:
+        groups.setdefault(next(iter(sweep.keys[one.name].values())), []).append(one)
+    rows = itertools.zip_longest(*groups.values())
+    return [one for row in rows for one in row if one is not None]
+
+
+@dataclass
+class Capacity:
+    """The number of settings at once.
+
+    Attributes
+    ----------
+    workers : int, optional
+        Given by the user: then this is it.
+    need : float
+        Bytes for each at least, given by the user; 0 for a guess until one is measured.
+    most : int
+        Workers that there are.
+    free : float
+        Bytes that there are.
+
+    Examples
+    --------
+    >>> capacity = Capacity(None, most=16, free=9e9)
+    >>> capacity.now
+    6
+    >>> capacity.measured(1e9)
+    >>> capacity.now
+    7
+    """
+
+    workers: int | None
+    need: float = 0.0
+    _: KW_ONLY
+    most: int
+    free: float = field(default_factory=available_memory)
+
+    def __post_init__(self) -> None:
+        self._least = self.need
+        self.need = self.need or _FIRST_GUESS
+
+    @property
+    def now(self) -> int:
+        """Settings at once, as far as is known."""
+        fitting = self.workers or max(1, int(self.free // self.need))
+        return min(fitting, self.most)
+
+    def measured(self, peak: float) -> None:
+        """Learn what the kernels of a finished setting took; the largest one counts."""
+        if peak:
+            self.need = self._least = max(self._least, peak + _WORKER)
+
+
+class _Output:
+    """A place for executed notebooks and manifests, beside ``runs/``, or none.
+
+    Parameters
+    ----------
+    place : str, optional
+        A folder, or an address that papermill can write to, such as ``s3://bucket/prefix``; the
+        name of the sweep becomes the next folder.
+    sweep : Sweep
+    """
+
+    def __init__(self, place: str | None, sweep: Sweep) -> None:
+        self._place = place and f"{place.rstrip('/')}/{sweep.name}"
+        self._sweep = sweep
+
+    def open(self) -> None:
+        """Write the first ``sweep.json``: what cannot be written to is told before anything runs.
+
+        Raises
+        ------
+        ConfigError
+            If papermill cannot write there.
+        """
+        try:
+            self.write_state()
+        except Exception as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise ConfigError(
+                f"--output must be a place that papermill can write to; {self._place}: {said}. "
+                "Check the address and the credentials."
+            ) from error
+
+    def write_state(self) -> None:
+        """Write ``sweep.json``."""
+        self._write(json.dumps(self._sweep.content(), indent=2, sort_keys=True), SWEEP_FILE)
+
+    def copy(self, folder: Path) -> None:
+        """Copy the executed notebooks and the manifest of one setting.
+
+        Parameters
+        ----------
+        folder : Path
+            ``runs/<sweep>/<setting>``.
+        """
+        for path in (*sorted(folder.glob("[!.]*.ipynb")), *folder.glob(MANIFEST)):
+            self._write(path.read_text(encoding="utf-8"), f"{folder.name}/{path.name}")
+
+    def _write(self, text: str, name: str) -> None:
+        if self._place is None:
+            return
+        path = f"{self._place}/{name}"
+        if "://" not in path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        papermill_io.write(text, path)
