@@ -89,7 +89,7 @@ import os, time
 place = session.project.root / f"seen-{EPOCHS}"
 first = not place.exists()
 place.write_text(str(os.getpid()))
-time.sleep(60 if first and EPOCHS == 10 else 0)
+time.sleep(300 if first and EPOCHS == 10 else 0)
 """
 
 
@@ -122,7 +122,7 @@ def test_a_sweep_that_is_stopped_keeps_what_is_finished_and_goes_on(chain, write
     command = [sys.executable, "-m", "recsys_lib", "sweep", "-f", "grid.yaml", "--workers", "2"]
     # To a file: the workers of a killed sweep would hold a pipe for some seconds.
     with (chain.root / "said").open("w") as said, subprocess.Popen(command, stderr=said) as process:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         finished = chain.record("grid/epochs-5", "02_train")
         # The diary is written before the notebook has ended.
         while not ((chain.root / "seen-10").exists() and getattr(Record.find(finished), "done", 0)):
