@@ -109,6 +109,8 @@ class Guard:
         self.app, self.limits = app, limits
         self._keys = [_digest(key) for key in keys]
         self._hosts = None if hosts is None else frozenset(hosts)
+        # What is somewhat too large is let in and dropped: who still sends may not hear an answer.
+        self._most = 10 * limits.body
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,17 +190,18 @@ class Guard:
             return receive
         parts: list[bytes] = []
         arrived, more = 0, True
-        while more:
-            if max(arrived, int(size) if size.isdecimal() else 0) > self.limits.body:
-                raise Refusal(
-                    413,
-                    f"The body must be at most {self.limits.body:,} bytes. Ask for fewer people.",
-                    {"connection": "close"},
-                )
+        while more and max(arrived, int(size) if size.isdecimal() else 0) <= self._most:
             message = await self._next(receive)
-            parts.append(message.get("body", b""))
-            arrived += len(parts[-1])
+            arrived += len(message.get("body", b""))
+            if arrived <= self.limits.body:
+                parts.append(message.get("body", b""))
             more = message.get("more_body", False)
+        if more or arrived > self.limits.body:
+            raise Refusal(
+                413,
+                f"The body must be at most {self.limits.body:,.0f} bytes. Ask for fewer people.",
+                {"connection": "close"},
+            )
         whole: list[Message] = [{"type": "http.request", "body": b"".join(parts)}]
 
         async def replay() -> Message:

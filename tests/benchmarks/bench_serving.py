@@ -171,7 +171,9 @@ def test_saturation_beside_the_service_of_cornac_and_the_server_of_mlflow(tmp_pa
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(tmp_path / "mlflow")]
     command += ["-p", str(port), "--env-manager", "local", "--workers", WORKERS]
-    with peer(command, port) as url:
+    # It looks for uvicorn on the path.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with peer(command, port, PATH=path) as url:
         found["MLflow"] = wrk(url, tmp_path, bundle, 64, request=INVOCATION)
     if python := os.environ.get("RECSYS_CORNAC"):
         likes = bundle.dataset.likes(7)
@@ -266,6 +268,7 @@ def test_schemathesis_finds_only_what_the_manual_says(tmp_path):
         checks = "not_a_server_error,status_code_conformance,content_type_conformance,"
         checks += "response_schema_conformance"
         command = [st, "run", f"{service.url}/openapi.json", "--checks", checks, "-n", "300"]
+        command += ["--request-timeout", "60"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         print(f"\n{done.stdout[-2500:]}")
         assert httpx.get(f"{service.url}/health/ready").status_code == 200

@@ -95,6 +95,8 @@ def test_every_rule_reaches_the_bundle(service, world_bundle, question):
 
 def test_many_people_are_answered_in_their_order(service, world_bundle):
     people = [{"user": str(user), "k": 3} for user in world_bundle.dataset.user_ids[:40]]
+    people *= 2  # more than one block
+    people.append({"only": []})
     people.append({"history": [str(world_bundle.dataset.item_ids[0])], "k": 2})
     answers = listed(service, people)
     lists = [world_bundle.recommend(**one) for one in people]
