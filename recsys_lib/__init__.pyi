@@ -22,6 +22,7 @@ from .evaluation import evaluate as evaluate
 from .models import ALS as ALS
 from .models import EASE as EASE
 from .models import EDLAE as EDLAE
+from .models import ELSA as ELSA
 from .models import VASP as VASP
 from .models import Autoencoder as Autoencoder
 from .models import Bias as Bias

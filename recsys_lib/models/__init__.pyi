@@ -10,6 +10,7 @@ from .baselines import Random as Random
 from .blend import Blend as Blend
 from .ease import EASE as EASE
 from .ease import EDLAE as EDLAE
+from .elsa import ELSA as ELSA
 from .kernel_ae import KernelAE as KernelAE
 from .knn import ItemKNN as ItemKNN
 from .knn import UserKNN as UserKNN

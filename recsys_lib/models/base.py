@@ -53,6 +53,7 @@ MODELS: dict[str, str] = {
     "Blend": "recsys_lib.models.blend",
     "EASE": "recsys_lib.models.ease",
     "EDLAE": "recsys_lib.models.ease",
+    "ELSA": "recsys_lib.models.elsa",
     "GlobalMean": "recsys_lib.models.baselines",
     "ItemKNN": "recsys_lib.models.knn",
     "KernelAE": "recsys_lib.models.kernel_ae",

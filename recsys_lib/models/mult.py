@@ -13,13 +13,14 @@ from recsys_lib.models.base import Arrays
 from recsys_lib.models.neural import (
     Likelihood,
     LikelihoodRecommender,
+    OutputRecommender,
     VariationalRecommender,
     mean_nll,
 )
 
 
 @dataclass(kw_only=True)
-class MultDAE(LikelihoodRecommender):
+class MultDAE(OutputRecommender, LikelihoodRecommender):
     r"""Denoising autoencoder: predicts the whole row from a part of it [1]_.
 
     .. math:: z = \tanh(f(\mathrm{dropout}(x / \|x\|_2))), \quad
@@ -47,6 +48,9 @@ class MultDAE(LikelihoodRecommender):
     targets : {"all", "hidden"}
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
+    outputs : "all" or int
+        Items that a row is compared with in training: all, or its own and so many drawn anew for
+        every update, weighted by their chance. Scores are of all items in any case.
     likelihood : {"multinomial", "logistic", "gaussian"}
         What the scores mean: shares of one row (they compete with one another), a yes or no for
         each item, or the entry itself under squared error. [1]_ compares the three; the last two
@@ -102,7 +106,7 @@ class MultDAE(LikelihoodRecommender):
     def item_vectors_(self) -> NDArray[np.float32]:
         """The decoder's vector of each item, of shape (n_items, width of the last hidden layer)."""
         check_is_fitted(self, "n_items_")
-        return np.asarray(self.network_.layers[-1].kernel, dtype=np.float32).T
+        return self._item_vectors()
 
     def _measure(self, validation: Fold) -> dict[str, float]:
         measured = super()._measure(validation)
@@ -175,6 +179,9 @@ class MultVAE(VariationalRecommender):
     targets : {"all", "hidden"}
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
+    outputs : "all" or int
+        Items that a row is compared with in training: all, or its own and so many drawn anew for
+        every update, weighted by their chance. Scores are of all items in any case.
     likelihood : {"multinomial", "logistic", "gaussian"}
         What the scores mean: shares of one row (they compete with one another), a yes or no for
         each item, or the entry itself under squared error. [1]_ compares the three; the last two

@@ -25,6 +25,8 @@ __all__ = [
     "Code",
     "LikelihoodRecommender",
     "NeuralRecommender",
+    "OutputRecommender",
+    "RankingRecommender",
     "VariationalRecommender",
     "log_popularity",
     "mean_ndcg",
@@ -36,6 +38,23 @@ Likelihood = Literal["multinomial", "logistic", "gaussian"]
 #: Receives the history record of the epoch that has just ended.
 OnEpoch = Callable[[dict[str, float]], object]
 Score = Callable[[sparse.csr_array], Floats]
+
+
+def check_outputs(name: str, value: Any) -> None:
+    """Raise unless `value` is "all" or a number of items.
+
+    Examples
+    --------
+    >>> check_outputs("outputs", "some")
+    Traceback (most recent call last):
+    TypeError: `outputs` must be 'all' or how many items; got 'some'. Try 2000.
+    """
+    if value == "all":
+        return
+    if isinstance(value, str):
+        raise TypeError(f"`{name}` must be 'all' or how many items; got {value!r}. Try 2000.")
+    check_integer(name, value, minimum=1)
+
 
 # How long to train: a fit goes on with more of either from where it has come to.
 _LENGTH = {"epochs", "patience"}
@@ -75,7 +94,7 @@ class NeuralRecommender(Recommender):
     trained_on_: dict[str, str | int] = field(init=False, repr=False, compare=False)
     _scorers: dict[str, Any] = field(init=False, repr=False, compare=False)
 
-    _rules: ClassVar[Rules] = {**RULES, "l2": check_nonnegative}
+    _rules: ClassVar[Rules] = {**RULES, "l2": check_nonnegative, "outputs": check_outputs}
     #: What is best on the validation fold: a column of `history_`, and which way it is better.
     _watch: ClassVar[tuple[str, Literal["min", "max"]]] = ("ndcg@100", "max")
 
@@ -346,28 +365,14 @@ class NeuralRecommender(Recommender):
 
 
 @dataclass(kw_only=True)
-class LikelihoodRecommender(NeuralRecommender):
-    """Base of the models that learn a network from rows of counts by a likelihood.
+class RankingRecommender(NeuralRecommender):
+    """Base of the models that learn a network from rows of counts, for the sake of lists.
 
     Subclasses implement `_network`, whose start is ``item_bias``, the logarithm of each item's
     share of users. The best epoch is that with the best ndcg@100 of the validation users.
     """
 
     latent_dim: int = 200
-    targets: Literal["all", "hidden"] = "all"
-
-    def _check(self) -> None:
-        super()._check()
-        if self.targets == "hidden" and self.dropout == 0:
-            raise ValueError(
-                "`dropout` must be > 0 with targets='hidden'; got 0, which hides nothing. Try 0.3."
-            )
-        likelihood = self.config().get("likelihood", "multinomial")
-        if self.targets == "hidden" and likelihood != "multinomial":
-            raise ValueError(
-                f"`likelihood` must be 'multinomial' with targets='hidden'; got {likelihood!r}. "
-                "Try targets='all'."
-            )
 
     def _start(self, x: sparse.csr_array) -> Arrays:
         _check_counts(x)
@@ -396,6 +401,37 @@ class LikelihoodRecommender(NeuralRecommender):
     def _measure(self, validation: Fold) -> dict[str, float]:
         """Return what is measured on the validation users after each epoch."""
         return {self._watch[0]: mean_ndcg(self._score, validation)}
+
+
+@dataclass(kw_only=True)
+class LikelihoodRecommender(RankingRecommender):
+    """Base of the models that learn by a likelihood of the row, or of its hidden part."""
+
+    targets: Literal["all", "hidden"] = "all"
+
+    def _check(self) -> None:
+        super()._check()
+        if self.targets == "hidden" and self.dropout == 0:
+            raise ValueError(
+                "`dropout` must be > 0 with targets='hidden'; got 0, which hides nothing. Try 0.3."
+            )
+        likelihood = self.config().get("likelihood", "multinomial")
+        if self.targets == "hidden" and likelihood != "multinomial":
+            raise ValueError(
+                f"`likelihood` must be 'multinomial' with targets='hidden'; got {likelihood!r}. "
+                "Try targets='all'."
+            )
+
+
+@dataclass(kw_only=True)
+class OutputRecommender(RankingRecommender):
+    """Base of the models that can train on a sample of the items; see `networks.outputs`."""
+
+    outputs: Literal["all"] | int = "all"
+
+    def _item_vectors(self) -> Floats:
+        """Return the rows of the decoder's last layer."""
+        return np.asarray(self.network_.decoder.vectors(), dtype=np.float32)
 
 
 class Code(NamedTuple):
@@ -436,7 +472,7 @@ class Code(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class VariationalRecommender(LikelihoodRecommender):
+class VariationalRecommender(OutputRecommender, LikelihoodRecommender):
     """Base of the models whose code is a distribution.
 
     Scores are those of the mean code: `encode` and `decode` are the two halves of `score`, and

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lib.errors import DeviceError
+from recsys_lib.training import processes
 from recsys_lib.training._keras import keras
 
 Tensor = Any
@@ -20,8 +23,14 @@ GATHER = (0.3, 0.5)
 
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
-# The devices that share a step, where there is more than one.
+# The devices that share a step, where there is more than one; of all processes.
 _mesh: jax.sharding.Mesh | None = None
+
+if processes.n_processes() > 1:
+    # CPUs of several processes add up by Gloo; before JAX has started.
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    keras.distribution.initialize()
+    _mesh = jax.sharding.Mesh(np.array(jax.devices()), ("users",))
 
 
 def to_device(array: NDArray[Any]) -> Tensor:
@@ -38,18 +47,89 @@ def sparse_matmul(
 
 
 def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:
-    """Write `rows` into `variable` at `positions`; the last one wins."""
+    """Write `rows` into `variable` at `positions`; the last one wins, those beyond it are lost."""
     variable.assign(jnp.asarray(variable.value).at[positions].set(rows))
 
 
+def take_rows(variable: Any, positions: Tensor) -> Tensor:
+    """Return the rows of `variable` at `positions`; beyond its end, the last one."""
+    return jnp.asarray(variable.value).at[positions].get(mode="clip")
+
+
+def positions(wanted: Tensor, *, at_most: int) -> Tensor:
+    """Return where `wanted` is true, int32, padded with its length to `at_most` positions."""
+    n = wanted.shape[0]
+    return jnp.nonzero(wanted, size=min(at_most, n), fill_value=n)[0].astype("int32")
+
+
+def scan(
+    body: Callable[[Any, Tensor], tuple[Any, list[Tensor]]], carry: Any, n: int
+) -> tuple[Any, list[Tensor]]:
+    """Run ``body(carry, index) -> (carry, outputs)`` `n` times; return both, outputs stacked."""
+    return jax.lax.scan(body, carry, jnp.arange(n))  # type: ignore[no-any-return,unused-ignore]
+
+
+class _Step:
+    """One update, as a function of the values that it reads to those that it leaves."""
+
+    def __init__(
+        self,
+        step: Callable[[Any], tuple[Tensor, Tensor]],
+        batch_of: Callable[..., Any],
+        count: Callable[[], None],
+        variables: Sequence[Any],
+        others: Sequence[Any],
+        optimizers: tuple[Any, Any],
+    ) -> None:
+        self.step, self.batch_of, self.count = step, batch_of, count
+        self.variables, self.others = variables, others
+        self.optimizer, self.row_optimizer = optimizers
+
+    def scope(self, kept: list[Tensor], values: Sequence[Tensor] = ()) -> keras.StatelessScope:
+        moving = zip(self.variables, values, strict=True) if values else ()
+        return keras.StatelessScope([*moving, *zip(self.others, kept, strict=True)])
+
+    def current(self, scope: keras.StatelessScope) -> list[Tensor]:
+        return [scope.get_current_value(variable) for variable in self.others]
+
+    def objective(
+        self, values: list[Tensor], tables: dict[int, Tensor], kept: list[Tensor], batch: Any
+    ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
+        with self.scope(kept, values) as scope:
+            loss, totals = self.step(batch.with_tables(tables))
+            self.count()
+        return loss, (totals, self.current(scope))
+
+    def __call__(self, carry: tuple[Any, ...], *positions: Any) -> tuple[Any, ...]:
+        values, kept, memory, totals = carry
+        by_row = self.row_optimizer
+        with self.scope(kept):
+            batch = self.batch_of(*positions)
+            tables = {} if by_row is None else by_row.take(batch)
+        if self.optimizer is None:
+            _, (new, kept) = self.objective(values, tables, kept, batch)
+            return values, kept, memory, totals + new
+        differentiate = jax.value_and_grad(self.objective, argnums=(0, 1), has_aux=True)
+        (_, (new, kept)), (gradients, of_rows) = differentiate(values, tables, kept, batch)
+        if values:
+            values, memory = self.optimizer.stateless_apply(memory, gradients, values)
+        if by_row is not None:
+            with self.scope(kept) as scope:
+                by_row.apply(batch, tables, of_rows)
+            kept = self.current(scope)
+        return list(values), kept, list(memory), totals + new
+
+
 def compile_pass(
-    step: Callable[[Arrays, Tensor, Tensor], tuple[Tensor, Tensor]],
+    step: Callable[[Any], tuple[Tensor, Tensor]],
     *,
+    batch_of: Callable[[Arrays, Tensor, Slots], Any],
     n_terms: int,
     count: Callable[[], None],
     state: Sequence[Any] = (),
     variables: Sequence[Any] = (),
     optimizer: Any = None,
+    row_optimizer: Any = None,
     jit: bool = False,
 ) -> Callable[..., NDArray[np.float32]]:
     """Compile a loop over steps; as in `backend_tensorflow`, but `state` must be complete.
@@ -61,27 +141,10 @@ def compile_pass(
     moving = {id(variable) for variable in variables}
     others = [variable for variable in state if id(variable) not in moving]
     slots_of = [] if optimizer is None else optimizer.variables
+    optimizers = (optimizer, row_optimizer)
+    take_step = _Step(step, batch_of, count, variables, others, optimizers)
 
-    def objective(
-        values: list[Tensor], kept: list[Tensor], arrays: Arrays, users: Tensor, slots: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
-        mapping = [*zip(variables, values, strict=True), *zip(others, kept, strict=True)]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            loss, totals = step(arrays, users, slots)
-            count()
-        return loss, (totals, [scope.get_current_value(variable) for variable in others])
-
-    def take_step(carry: tuple[Any, ...], *batch: Any) -> tuple[Any, ...]:
-        values, kept, memory, totals = carry
-        if optimizer is None:
-            _, (new, kept) = objective(values, kept, *batch)
-            return values, kept, memory, totals + new
-        differentiate = jax.value_and_grad(objective, has_aux=True)
-        (_, (new, kept)), gradients = differentiate(values, kept, *batch)
-        values, memory = optimizer.stateless_apply(memory, gradients, values)
-        return list(values), kept, list(memory), totals + new
-
-    @jax.jit  # type: ignore[untyped-decorator,unused-ignore]
+    @partial(jax.jit, out_shardings=_alike())  # type: ignore[untyped-decorator,unused-ignore]
     def run(
         held: tuple[Any, ...],
         arrays: Arrays,
@@ -105,7 +168,7 @@ def compile_pass(
         totals: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         held = tuple([variable.value for variable in group] for group in groups)
-        *values, totals = run(held, arrays, _shared(orders), slots, steps, totals)
+        *values, totals = _together(run, (held, arrays), _shared(orders), slots, steps, totals)
         if optimizer is None:
             return np.array(totals)
         for group, new in zip(groups, values, strict=True):
@@ -116,12 +179,45 @@ def compile_pass(
     return call
 
 
+def _together(run: Callable[..., Any], held: tuple[Any, ...], *arguments: Any) -> Any:
+    """Call `run` with all processes of the job; what they hold alike goes in and comes out."""
+    if processes.n_processes() == 1:
+        return run(*held, *arguments)
+
+    def of_job(value: Any) -> Tensor:
+        parts = [jax.device_put(value, device) for device in jax.local_devices()]
+        return jax.make_array_from_single_device_arrays(np.shape(value), _alike(), parts)
+
+    try:
+        found = jax.block_until_ready(run(*jax.tree.map(of_job, held), *arguments))
+    except (RuntimeError, ValueError) as error:
+        if "Gloo" not in str(error):
+            raise
+        raise DeviceError(processes.lost(error)) from None
+    return jax.tree.map(lambda value: value.addressable_data(0), found)
+
+
+def _alike() -> jax.sharding.Sharding | None:
+    """Return the sharding of what all processes of a job hold alike; None without a job."""
+    if processes.n_processes() == 1:
+        return None
+    return jax.sharding.NamedSharding(_mesh, jax.sharding.PartitionSpec())
+
+
 def _shared(orders: NDArray[np.int32]) -> Tensor:
     """Return the users of each step, each device's on it."""
     if _mesh is None:
         return orders
     by_user = jax.sharding.PartitionSpec(None, "users")
     return jax.device_put(orders, jax.sharding.NamedSharding(_mesh, by_user))
+
+
+def by_user(tensor: Tensor) -> Tensor:
+    """Have each device keep the rows of its users of `tensor`, where several share a step."""
+    if _mesh is None:
+        return tensor
+    own = jax.sharding.NamedSharding(_mesh, jax.sharding.PartitionSpec("users"))
+    return jax.lax.with_sharding_constraint(tensor, own)
 
 
 def compile_function(
@@ -158,6 +254,8 @@ def use_devices(n: int, *, kind: str) -> None:
     `RuntimeError` if a CPU would have to be divided after JAX has started.
     """
     global _mesh
+    if processes.n_processes() > 1:
+        return  # all devices of the job
     if n > 1 and kind == "cpu" and jax.config.jax_num_cpu_devices < n:
         jax.config.update("jax_num_cpu_devices", n)
     chosen = np.array(jax.devices(kind)[:n]) if n > 1 else None
@@ -178,7 +276,7 @@ def be_deterministic() -> None:
 
 def limit_to_cpu() -> None:
     """Make the CPU the default device."""
-    jax.config.update("jax_default_device", jax.devices("cpu")[0])
+    jax.config.update("jax_default_device", jax.local_devices(backend="cpu")[0])
 
 
 def set_memory_growth() -> None:

@@ -11,12 +11,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys_lib.errors import DeviceError
+from recsys_lib.training import processes
 from recsys_lib.training._keras import keras
 
 Tensor = Any
 Arrays = tuple[Mapping[str, Tensor], ...]
 Slots = tuple[NDArray[np.int32], ...]
 
+if processes.n_processes() > 1:
+    raise DeviceError(
+        f"A job of {processes.n_processes()} processes must train on JAX; Keras runs on "
+        "TensorFlow, which it cannot train across processes (keras issue 20585). "
+        "Set KERAS_BACKEND=jax."
+    )
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
 # Where gathering beats the dense product: see `training.rows.gathers`.
 GATHER = (0.008, 0.0) if HAS_GPU else (0.1, 0.0)
@@ -54,7 +61,8 @@ def sparse_matmul(
         return tf.math.unsorted_segment_sum(gathered, rows, n_rows)
     if HAS_GPU:
         where = tf.cast(tf.stack([rows, items], axis=1), tf.int64)
-        matrix = tf.SparseTensor(where, values, (n_rows, kernel.shape[0]))
+        shape = tf.cast(tf.stack([n_rows, tf.shape(kernel)[0]]), tf.int64)
+        matrix = tf.SparseTensor(where, values, shape)
         return tf.sparse.sparse_dense_matmul(matrix, kernel)
     return _csr_matmul(rows, items, values, kernel, n_rows)
 
@@ -67,7 +75,7 @@ def _csr_matmul(rows: Tensor, items: Tensor, values: Tensor, kernel: Tensor, n_r
     matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
         indices=tf.cast(where, tf.int64),
         values=tf.gather(values, kept),
-        dense_shape=tf.constant([n_rows, kernel.shape[0]], tf.int64),
+        dense_shape=tf.cast(tf.stack([n_rows, tf.shape(kernel)[0]]), tf.int64),
     )
 
     def product(dense: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -87,14 +95,45 @@ def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:
     variable.value.scatter_nd_update(positions[:, None], rows)
 
 
+def take_rows(variable: Any, positions: Tensor) -> Tensor:
+    """Return the rows of `variable` at `positions`."""
+    return tf.gather(variable.value, positions)
+
+
+def positions(wanted: Tensor, *, at_most: int | None) -> Tensor:
+    """Return where `wanted` is true, int32."""
+    del at_most  # shapes may depend on values here
+    return tf.cast(tf.where(wanted)[:, 0], tf.int32)
+
+
+def scan(
+    body: Callable[[Any, Tensor], tuple[Any, list[Tensor]]], carry: Any, n: int
+) -> tuple[Any, list[Tensor]]:
+    """Run ``body(carry, index) -> (carry, outputs)`` `n` times; return both, outputs stacked."""
+    # keras.ops.scan wants outputs of the shape of the carry here.
+    kinds = tf.nest.map_structure(lambda one: one.dtype, body(carry, tf.constant(0))[1])
+    stores = [tf.TensorArray(kind, size=n) for kind in kinds]
+
+    def run(index: Tensor, carry: Any, stores: list[Any]) -> tuple[Tensor, Any, list[Any]]:
+        carry, outputs = body(carry, index)
+        pairs = zip(stores, outputs, strict=True)
+        return index + 1, carry, [store.write(index, output) for store, output in pairs]
+
+    begin = (tf.constant(0), carry, stores)
+    _, carry, stores = tf.while_loop(lambda i, *_: i < n, run, begin, parallel_iterations=1)
+    return carry, [store.stack() for store in stores]
+
+
 def compile_pass(
-    step: Callable[[Arrays, Tensor, Slots], tuple[Tensor, Tensor]],
+    step: Callable[[Any], tuple[Tensor, Tensor]],
     *,
+    batch_of: Callable[[Arrays, Tensor, Slots], Any],
     n_terms: int,
     count: Callable[[], None],
     state: Sequence[Any] = (),
     variables: Sequence[Any] = (),
     optimizer: Any = None,
+    row_optimizer: Any = None,
     jit: bool = False,
 ) -> Callable[..., NDArray[np.float32]]:
     """Compile a loop over steps into one graph.
@@ -102,8 +141,10 @@ def compile_pass(
     Parameters
     ----------
     step : callable
-        ``step(arrays, users, slots) -> (objective, totals)``; `arrays` and `slots` have one
-        entry for each matrix, `totals` has shape (n_terms, 2).
+        ``step(batch) -> (objective, totals)``; `totals` has shape (n_terms, 2).
+    batch_of : callable
+        ``batch_of(arrays, users, slots) -> batch``; `arrays` and `slots` have one entry for each
+        matrix.
     n_terms : int
         Rows of `totals`, which are summed over the steps.
     count : callable
@@ -114,6 +155,8 @@ def compile_pass(
         What the optimizer moves.
     optimizer : keras.optimizers.Optimizer, optional
         Built for `variables`. Without one nothing is updated.
+    row_optimizer : RowAdam, optional
+        Moves the rows that a batch touches of what is in no `variables`.
     jit : bool
         Compile with XLA: faster steps for small networks, a slower start.
 
@@ -129,14 +172,19 @@ def compile_pass(
     descend = _descend_plainly if _is_plain_adam(optimizer) else _descend
 
     def take_step(arrays: Arrays, users: Tensor, slots: Slots) -> Tensor:
+        batch = batch_of(arrays, users, slots)
         if optimizer is None:
-            return step(arrays, users, slots)[1]
+            return step(batch)[1]
+        tables = {} if row_optimizer is None else row_optimizer.take(batch)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(watched)
-            objective, totals = step(arrays, users, slots)
-        gradients = tape.gradient(objective, watched)
+            tape.watch([watched, tables])
+            objective, totals = step(batch.with_tables(tables))
+        gradients, of_rows = tape.gradient(objective, [watched, tables])
         count()
         descend(optimizer, _checked(gradients, variables), variables)
+        if row_optimizer is not None:
+            dense = {table: tf.convert_to_tensor(one) for table, one in of_rows.items()}
+            row_optimizer.apply(batch, tables, dense)
         return totals
 
     def run(
@@ -259,6 +307,11 @@ def use_devices(n: int, *, kind: str) -> None:
             f"`devices={n}` must have JAX, which divides a step by itself; TensorFlow trains on "
             f"one {kind.upper()} here. Set KERAS_BACKEND=jax, or leave `devices` out."
         )
+
+
+def by_user(tensor: Tensor) -> Tensor:
+    """Return `tensor`: one device has the rows of all users."""
+    return tensor
 
 
 def n_devices() -> int:

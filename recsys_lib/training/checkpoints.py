@@ -34,6 +34,7 @@ from recsys_lib.artifacts import (
 from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.errors import ArtifactError
 from recsys_lib.progress import notice
+from recsys_lib.training.processes import is_first
 
 if TYPE_CHECKING:
     from recsys_lib.training.trainer import Trainer
@@ -124,6 +125,8 @@ class Keeper:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        if not is_first():
+            return self  # of a job, one process writes
         self._open.enter_context(_alone_in(self.folder))
         for left_over in self.folder.glob(".epoch_[0-9]*.*"):
             shutil.rmtree(left_over, ignore_errors=True)
@@ -161,7 +164,7 @@ class Keeper:
                 f"`epochs` must be >= {trainer.epoch}, which the fit in {self.folder} has made "
                 f"already; got {epochs}. Give another folder as `checkpoint`."
             )
-        for folder in damaged:
+        for folder in damaged if is_first() else ():
             shutil.rmtree(folder, ignore_errors=True)
         if damaged:
             names = ", ".join(folder.name for folder in damaged)
@@ -181,6 +184,8 @@ class Keeper:
         ArtifactError
             If it cannot be written; the ones before stand.
         """
+        if not is_first():
+            return
         self._unwritten = (trainer.epoch, trainer.checkpoint(), list(trainer.history))
         if last or self._is_due(trainer.epoch):
             self.write()

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
+from recsys_lib.training.processes import n_processes
+from recsys_lib.training.row_adam import RowAdam
 from recsys_lib.training.rows import Batch, Rows, bucket, expand
 
 Tensor = Any
@@ -43,6 +45,9 @@ class Pass:
         Everything that `loss` reads or writes: models, layers, seed generators, variables.
     variables, optimizer
         What is moved, and by whom; without an optimizer the pass only measures.
+    narrow, row_optimizer : optional
+        ``narrow(batch, update) -> batch`` over a part of the catalog, and what moves the rows of
+        these items in the tables of the network.
     updates : keras.Variable, optional
         The counter, int32; incremented once a step where there is an optimizer.
     jit : bool
@@ -65,26 +70,31 @@ class Pass:
         state: Sequence[Any] = (),
         variables: Sequence[keras.Variable] = (),
         optimizer: keras.optimizers.Optimizer | None = None,
+        narrow: Callable[[Batch, Tensor], Batch] | None = None,
+        row_optimizer: RowAdam | None = None,
         updates: keras.Variable | None = None,
         jit: bool = False,
     ) -> None:
         self._matrices = [rows] if targets is None else [rows, targets]
-        self._loss, self._terms = loss, tuple(terms)
+        self._loss, self._terms, self._narrow = loss, tuple(terms), narrow
         n_devices = backend.n_devices()
         # What devices share must come out even; the rest is padding.
         self._batch_size = -(-min(batch_size, rows.n_rows) // n_devices) * n_devices
         self._updates = updates if optimizer is not None else None
         self.slots = [bucket(matrix.usual_slots(self._batch_size)) for matrix in self._matrices]
         # Steps in the next call. The first one is compiled, which tells nothing of its length.
-        self._pace = 1
+        # Processes must make the same calls, whatever their seconds.
+        self._pace = 1 if n_processes() == 1 else STEPS_PER_CALL
         counters = [] if updates is None else [updates]
         self._run = backend.compile_pass(
             self._step,
+            batch_of=self._batch_of,
             n_terms=len(self._terms),
             count=self._count,
             state=variables_of([*state, *counters]),
             variables=variables,
             optimizer=optimizer,
+            row_optimizer=row_optimizer,
             jit=jit,
         )
 
@@ -121,7 +131,8 @@ class Pass:
             began = time.perf_counter()
             totals = self._run(arrays, orders, slots, (start, stop), totals)
             seconds = (time.perf_counter() - began) / (stop - start)
-            self._pace = min(max(int(CALL_S / max(seconds, 1e-9)), 1), STEPS_PER_CALL)
+            if n_processes() == 1:
+                self._pace = min(max(int(CALL_S / max(seconds, 1e-9)), 1), STEPS_PER_CALL)
             start = stop
         return totals
 
@@ -131,18 +142,21 @@ class Pass:
         steps[: len(order)] = order
         return steps.reshape(n_steps, self._batch_size)
 
-    def _step(self, arrays: Any, users: Tensor, slots: Any) -> tuple[Tensor, Tensor]:
+    def _batch_of(self, arrays: Any, users: Tensor, slots: Any) -> Batch:
         matrices = zip(arrays, slots, self._matrices, strict=True)
         batches = [
             expand(array, users, slot, n_items=matrix.n_items, gather=matrix.gather)
             for array, slot, matrix in matrices
         ]
         batch = batches[0] if len(batches) == 1 else replace(batches[0], targets=batches[1])
-        update = (
-            ops.zeros(()) if self._updates is None else ops.cast(self._updates.value, "float32")
-        )
-        objective, terms = self._loss(batch, update)
+        return batch if self._narrow is None else self._narrow(batch, self._update())
+
+    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        objective, terms = self._loss(batch, self._update())
         return objective, self._totals(terms, ops.sum(batch.present))
+
+    def _update(self) -> Tensor:
+        return ops.zeros(()) if self._updates is None else ops.cast(self._updates.value, "float32")
 
     def _count(self) -> None:
         if self._updates is not None:

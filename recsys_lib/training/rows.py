@@ -5,7 +5,8 @@ and finds their entries by itself, as flat slots ``(row, item, value)`` of a fix
 epoch needs no Python between its steps and no dense user x item matrix anywhere.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,32 @@ from scipy import sparse
 from recsys_lib.training import backend
 from recsys_lib.training._keras import ops
 
-__all__ = ["Batch", "Rows", "bucket", "expand", "gathers", "host_arrays"]
+__all__ = ["Batch", "Rows", "Touched", "bucket", "expand", "gathers", "host_arrays"]
 
 Tensor = Any
+
+
+@dataclass(frozen=True)
+class Touched:
+    """The part of the catalog that a step reads and moves: the items of its rows, and drawn ones.
+
+    Attributes
+    ----------
+    items : tensor of shape (n_touched,), int32
+        Their positions in the catalog, ascending; JAX, which needs a fixed number, pads with the
+        number of items.
+    outputs : tensor of shape (n_outputs,), int32
+        Where the drawn items stand among them.
+    log_weights : tensor of shape (n_outputs,), float32
+        By how much a drawn item must count so that the sum over all items is right on average.
+    tables : mapping of int to tensor
+        The rows of each table that the step moves, by the id of its variable.
+    """
+
+    items: Tensor
+    outputs: Tensor
+    log_weights: Tensor
+    tables: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +68,8 @@ class Batch:
         Whether `project` gathers kernel rows or makes the batch dense.
     targets : Batch or None
         The same users' rows of a second matrix, where a pass has one.
+    touched : Touched or None
+        In a step that looks at a part of the catalog, this part; `items` are positions in it.
     """
 
     rows: Tensor
@@ -56,6 +82,55 @@ class Batch:
     n_items: int
     gather: bool = False
     targets: "Batch | None" = None
+    touched: Touched | None = None
+
+    def narrow(self, drawn: Tensor, log_weights: Tensor) -> "Batch":
+        """Return the batch over the items of its rows and those `drawn` only.
+
+        Parameters
+        ----------
+        drawn : tensor of shape (n_outputs,), int32
+            Positions of items; may repeat.
+        log_weights : tensor of shape (n_outputs,), float32
+            As `Touched.log_weights`.
+
+        Notes
+        -----
+        O(n_items) integers, and no multiplication.
+        """
+        asked = ops.concatenate([self.items, drawn])
+        once = ops.concatenate([ops.cast(self.used, "int32"), ops.ones_like(drawn)])
+        wanted = ops.scatter(asked[:, None], once, (self.n_items,)) > 0
+        place = ops.maximum(ops.cumsum(ops.cast(wanted, "int32")) - 1, 0)
+        items = backend.positions(wanted, at_most=asked.shape[0])
+        touched = Touched(items, ops.take(place, drawn), log_weights)
+        inner = ops.take(place, self.items)
+        return replace(self, items=inner, n_items=ops.shape(items)[0], touched=touched)
+
+    @property
+    def part(self) -> Touched:
+        """The part of the catalog that a narrowed batch looks at."""
+        assert self.touched is not None
+        return self.touched
+
+    def with_tables(self, tables: Mapping[int, Tensor]) -> "Batch":
+        """Return the batch with the rows that a step moves, as `Touched.tables`."""
+        if self.touched is None:
+            return self
+        return replace(self, touched=replace(self.touched, tables=tables))
+
+    def weights(self, variable: Any) -> Tensor:
+        """Return a variable with one row an item; of a narrowed batch, the rows of its items."""
+        if self.touched is None:
+            return variable
+        rows = self.touched.tables.get(id(variable))
+        # A table that the step does not move is only read.
+        return backend.take_rows(variable, self.touched.items) if rows is None else rows
+
+    def own(self, variable: Any) -> Tensor:
+        """Return the rows of a table that the step moves; any other variable as it is."""
+        moved = {} if self.touched is None else self.touched.tables
+        return moved.get(id(variable), variable)
 
     def dense(self, values: Tensor | None = None) -> Tensor:
         """Return slot `values` (the stored ones by default) as a dense (n_rows, n_items) tensor."""

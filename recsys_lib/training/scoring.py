@@ -112,6 +112,14 @@ class DenseRows:
         self.values = values
         self.used = ops.cast(ops.not_equal(values, 0.0), "float32")
 
+    def weights(self, variable: Any) -> Tensor:
+        """Return a variable with one row an item."""
+        return variable
+
+    def dense(self, values: Tensor | None = None) -> Tensor:
+        """Return the rows of `values`, the stored ones by default."""
+        return self.values if values is None else values
+
     def row_sum(self, values: Tensor) -> Tensor:
         """Sum within each row; shape (n_rows,)."""
         return ops.sum(values, axis=1)
@@ -133,12 +141,21 @@ class DenseRows:
 
     def project(self, kernel: Tensor, values: Tensor | None = None) -> Tensor:
         """Return (rows of `values`) @ `kernel`, by a layer of its own."""
-        weights = np.asarray(ops.cast(kernel, "float32"))
-        policy = "float32" if keras.backend.standardize_dtype(kernel.dtype) == "float32" else None
-        layer = keras.layers.Dense(weights.shape[1], use_bias=False, dtype=policy)
-        layer.build((None, weights.shape[0]))
-        layer.kernel.assign(weights)
-        return layer(self.values if values is None else values)
+        return linear(self.values if values is None else values, kernel)
+
+
+def linear(code: Tensor, kernel: Tensor, bias: Any = None) -> Tensor:
+    """Return ``code @ kernel + bias``; of a symbolic `code`, by a stock layer of its own."""
+    if not keras.utils.is_keras_tensor(code):
+        product = ops.matmul(code, ops.cast(kernel, code.dtype))
+        return product if bias is None else product + ops.cast(bias, code.dtype)
+    policy = "float32" if keras.backend.standardize_dtype(kernel.dtype) == "float32" else None
+    layer = keras.layers.Dense(kernel.shape[1], use_bias=bias is not None, dtype=policy)
+    layer.build((None, kernel.shape[0]))
+    layer.kernel.assign(np.asarray(ops.cast(kernel, "float32")))
+    if bias is not None:
+        layer.bias.assign(bias)
+    return layer(code)
 
 
 def export_scores(score: Callable[[Any], Tensor], n_items: int, path: Path | str) -> None:

@@ -14,7 +14,8 @@ from recsys_lib.training import backend
 from recsys_lib.training._keras import keras
 from recsys_lib.training.checkpoints import Keeper
 from recsys_lib.training.passes import Loss, Pass, variables_of
-from recsys_lib.training.rows import Rows
+from recsys_lib.training.row_adam import RowAdam
+from recsys_lib.training.rows import Batch, Rows
 
 Record = dict[str, float]
 Weights = list[NDArray[Any]]
@@ -42,6 +43,11 @@ class Phase:
         Walks over all users in one epoch.
     name : str
         Prefix of the terms in the history, where there are several phases.
+    tables : sequence of keras.Variable
+        Those of `variables` with one row an item of which an update moves only the rows that it
+        touches (`RowAdam`); the optimizer is an Adam then.
+    narrow : callable, optional
+        ``narrow(batch, update) -> batch``, the batch over the items that an update touches.
     """
 
     loss: Loss
@@ -50,6 +56,14 @@ class Phase:
     optimizer: Any
     passes: int = 1
     name: str = ""
+    tables: Sequence[Any] = ()
+    narrow: Callable[[Batch, Any], Batch] | None = None
+
+    @property
+    def dense(self) -> list[Any]:
+        """The variables that an update moves as a whole."""
+        tables = {id(table) for table in self.tables}
+        return [variable for variable in self.variables if id(variable) not in tables]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +153,11 @@ class Trainer:
         self._slots: NDArray[np.int64] = np.zeros((0, 0), dtype=np.int64)
         self._best: list[NDArray[Any]] = []
         self._best_value = np.nan
+        self._row_optimizers = [
+            RowAdam(phase.tables, phase.optimizer) if phase.tables else None for phase in phases
+        ]
         for phase in self.phases:
-            phase.optimizer.build(list(phase.variables))
+            phase.optimizer.build(phase.dense)
 
     def fit(
         self,
@@ -173,7 +190,8 @@ class Trainer:
         """
         if keeper is not None:
             keeper.resume(self, epochs=epochs)
-        self._passes = [self._compile(phase, rows, epochs) for phase in self.phases]
+        pairs = zip(self.phases, self._row_optimizers, strict=True)
+        self._passes = [self._compile(phase, by_row, rows, epochs) for phase, by_row in pairs]
         for walk, slots in zip(self._passes, self._slots, strict=False):
             walk.slots = [int(size) for size in slots]
         while not self._is_over(epochs, monitor):
@@ -223,20 +241,24 @@ class Trainer:
         if self._average is not None:
             self._average.values = _unnumbered("average", arrays)
 
-    def _compile(self, phase: Phase, rows: Rows, epochs: int) -> Pass:
+    def _compile(self, phase: Phase, by_row: RowAdam | None, rows: Rows, epochs: int) -> Pass:
         return Pass(
             phase.loss,
             phase.terms,
             rows,
             batch_size=self.batch_size,
-            state=self.state,
-            variables=list(phase.variables),
+            state=[*self.state, *self._row_memory()],
+            variables=phase.dense,
             optimizer=phase.optimizer,
+            narrow=phase.narrow,
+            row_optimizer=by_row,
             updates=self.updates,
             jit=self._pays_to_jit(phase, rows, epochs) if self.jit is None else self.jit,
         )
 
     def _pays_to_jit(self, phase: Phase, rows: Rows, epochs: int) -> bool:
+        if phase.narrow is not None:
+            return False  # how many items a step touches is known in it only
         if len(backend.describe_devices()) > 1:
             return True
         n_steps = epochs * phase.passes * -(-rows.n_rows // self.batch_size)
@@ -245,11 +267,14 @@ class Trainer:
 
     def _run_epoch(self, n_users: int) -> Record:
         record: Record = {}
-        for phase, walk in zip(self.phases, self._passes, strict=True):
+        parts = zip(self.phases, self._passes, self._row_optimizers, strict=True)
+        for phase, walk, by_row in parts:
             for _ in range(phase.passes):
                 self._n_passes += 1
                 order = rng_from(self.seed, "order", str(self._n_passes)).permutation(n_users)
                 terms = walk.run(order)
+            if by_row is not None:
+                by_row.settle()
             prefix = f"{phase.name}_" if len(self.phases) > 1 else ""
             record |= {f"{prefix}{name}": value for name, value in terms.items()}
         return record
@@ -285,7 +310,10 @@ class Trainer:
 
     def _everything(self) -> list[Any]:
         optimizers = [variable for phase in self.phases for variable in phase.optimizer.variables]
-        return [*self.state, self.updates, *optimizers]
+        return [*self.state, self.updates, *optimizers, *self._row_memory()]
+
+    def _row_memory(self) -> list[Any]:
+        return [one for by_row in self._row_optimizers if by_row for one in by_row.variables]
 
 
 def _numbered(name: str, values: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:

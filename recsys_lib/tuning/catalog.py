@@ -245,6 +245,11 @@ RANGES: dict[str, _Ranges] = {
     },
     "EASE": {"l2": _DROPPED["l2"]},
     "EDLAE": _DROPPED,
+    "ELSA": {
+        "latent_dim": Range(32, 1024, log=True, source="Vancura et al., RecSys 2022"),
+        "learning_rate": Range(1e-3, 3e-2, log=True, source=_OWN),
+        "dropout": Range(0.0, 0.5, source=_OWN),
+    },
     "ItemKNN": {
         **_NEIGHBORS,
         "activity_power": Range(0.0, 1.5, source=_OWN),

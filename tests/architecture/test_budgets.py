@@ -37,7 +37,7 @@ BUDGETS = {
     "coldstart": (729, 750),
     "evaluation": (1_954, 1_780),
     "exploration": (212, 215),
-    "models": (2_714, 2_600),
+    "models": (3_019, 2_600),
     "pipeline": (4_225, 2_400),
     "plots": (1_168, 780),
     "root": (2_121, 990),
@@ -45,12 +45,12 @@ BUDGETS = {
     "sources": (2_467, 1_420),
     "splitting": (245, 215),
     "synthesis": (1_433, 1_430),
-    "training": (1_246, 1_170),
-    "tuning": (1_286, 750),
+    "training": (1_531, 1_170),
+    "tuning": (1_291, 750),
 }
-ALL = (22_000, 14_000)
-FILES = (161, 140)
-PUBLIC_NAMES = (287, 300)
+ALL = (22_600, 14_000)
+FILES = (166, 140)
+PUBLIC_NAMES = (288, 300)
 
 
 def code_lines(source: str) -> int:

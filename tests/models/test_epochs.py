@@ -20,15 +20,17 @@ from recsys_lib.training.checkpoints import Checkpoints
 
 SMALL: dict[str, dict[str, object]] = {
     "Autoencoder": {"hidden_dims": (8,), "batch_size": 10},
+    "ELSA": {"latent_dim": 4, "batch_size": 10},
     "MultDAE": {"latent_dim": 4, "batch_size": 10},
     "MultVAE": {"hidden_dims": (8,), "latent_dim": 4, "batch_size": 10},
+    "MultVAE(outputs)": {"latent_dim": 4, "batch_size": 10, "hidden_dims": (8,), "outputs": 5},
     "RecVAE": {"hidden_dim": 8, "latent_dim": 4, "batch_size": 10},
     "VASP": {"hidden_dim": 8, "latent_dim": 4, "batch_size": 10, "encoder_layers": 2},
 }
 
 
 def make(name: str, **settings: object) -> Recommender:
-    return model_class(name)(**SMALL[name] | {"epochs": 4, "seed": 1} | settings)
+    return model_class(name.split("(")[0])(**SMALL[name] | {"epochs": 4, "seed": 1} | settings)
 
 
 def rows(seed: int = 0) -> sparse.csr_array:

@@ -32,7 +32,7 @@ SMALL = {
     "six items": RNG.integers(0, 6, (30, 6)).astype(float),
     "empty rows": np.array([[0.0, 0, 0], [1, 2, 0], [0, 0, 0]]),
 }
-NETWORKS = {"Autoencoder", "MultDAE", "MultVAE", "RecVAE", "VASP"}
+NETWORKS = {"Autoencoder", "ELSA", "MultDAE", "MultVAE", "RecVAE", "VASP"}
 
 
 def csr(dense: Any) -> sparse.csr_array:
@@ -48,7 +48,7 @@ def test_every_model_scores_every_cell_of_small_data(name: str, kind: str) -> No
     assert model.recommend(x, k=3).items.shape == (x.shape[0], 3)
 
 
-@pytest.mark.parametrize("name", ["Autoencoder", "MultDAE"])
+@pytest.mark.parametrize("name", ["Autoencoder", "ELSA", "MultDAE"])
 def test_a_network_learns_from_one_cell(name: str) -> None:
     x = csr(SMALL["one cell"])
     assert np.isfinite(model_class(name)(epochs=1).fit(x).score(x)).all()

@@ -12,7 +12,7 @@ from recsys_lib.tuning.catalog import RANGES
 from recsys_lib.tuning.spaces import as_model, with_settings
 
 WITHOUT = {"Blend", "GlobalMean", "Popularity", "Random"}
-SHALLOW = sorted(RANGES.keys() - {"Autoencoder", "MultDAE", "MultVAE", "RecVAE", "VASP"})
+SHALLOW = sorted(RANGES.keys() - {"Autoencoder", "ELSA", "MultDAE", "MultVAE", "RecVAE", "VASP"})
 
 
 def test_every_model_with_settings_has_a_space() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recsys_lib.seeding import seed_from
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
+from recsys_lib.training.scoring import linear
 from recsys_lib.training.trainer import Phase
 
 Tensor = Any
@@ -76,9 +77,9 @@ class Network:
         """Return the unit rows after dropout."""
         return unit_rows(batch) * kept / (1.0 - self.settings.dropout)
 
-    def penalty(self, layers: Sequence[Any]) -> Tensor:
-        """Return the penalty of the kernels of `layers`."""
-        return penalty(layers, self.settings.l2)
+    def penalty(self, layers: Sequence[Any], batch: Batch) -> Tensor:
+        """Return the penalty of the kernels of `layers`; of tables, that of the rows at hand."""
+        return penalty(layers, self.settings.l2, batch)
 
 
 class GaussianNetwork(Network):
@@ -164,7 +165,7 @@ def apply_first(layer: Any, batch: Batch, values: Tensor | None = None) -> Tenso
     tensor of shape (n_rows, units)
     """
     dtype = layer.compute_dtype
-    product = batch.project(ops.cast(layer.kernel, dtype), values)
+    product = batch.project(ops.cast(batch.weights(layer.kernel), dtype), values)
     return layer.activation(product + ops.cast(layer.bias, dtype))
 
 
@@ -201,7 +202,8 @@ class Encoder:
 class Decoder:
     """A code to one logit for each item: tanh layers of `hidden_dims`, then a linear head.
 
-    The bias of the head starts at `item_bias`, so that the code 0 starts as popularity.
+    The bias of the head starts at `item_bias`, so that the code 0 starts as popularity. With
+    `by_item` the weights of an item lie side by side (`ItemHead`).
     """
 
     def __init__(
@@ -211,23 +213,60 @@ class Decoder:
         item_bias: NDArray[np.float32],
         *,
         seed: int,
+        by_item: bool = False,
     ) -> None:
         widths = [latent_dim, *hidden_dims, len(item_bias)]
         self.layers = dense_stack(widths, seed=seed, part="decoder")
         self.layers[-1].bias.assign(item_bias)
+        self.by_item = by_item
+        if by_item:
+            self.layers[-1] = ItemHead(self.layers[-1])
+
+    def vectors(self) -> Tensor:
+        """Return the weights of each item, of shape (n_items, width of the last layer's input)."""
+        head = self.layers[-1]
+        return head.kernel if self.by_item else ops.transpose(head.kernel)
+
+    def hidden(self, code: Tensor) -> Tensor:
+        """Return what the last layer is given, in the precision that it computes in."""
+        for layer in self.layers[:-1]:
+            code = ops.tanh(layer(code))
+        return ops.cast(code, self.layers[-1].compute_dtype)
 
     def __call__(self, code: Tensor) -> Tensor:
         """Return logits of shape (n_rows, n_items)."""
-        for layer in self.layers[:-1]:
-            code = ops.tanh(layer(code))
-        return ops.cast(self.layers[-1](code), "float32")
+        return ops.cast(self.layers[-1](self.hidden(code)), "float32")
 
 
-def penalty(layers: Sequence[Any], l2: float) -> Tensor:
+class ItemHead(keras.layers.Layer):  # type: ignore[misc,unused-ignore]
+    """A linear layer to one number an item, whose kernel has one row an item.
+
+    Parameters
+    ----------
+    dense : keras.layers.Dense
+        Built; whose weights it starts from.
+    """
+
+    def __init__(self, dense: Any) -> None:
+        super().__init__(name=dense.name)
+        kernel = ops.transpose(dense.kernel)
+        self.kernel = self.add_weight(shape=kernel.shape, name="kernel", initializer="zeros")
+        self.bias = self.add_weight(shape=dense.bias.shape, name="bias", initializer="zeros")
+        self.kernel.assign(kernel)
+        # A sum, because TensorFlow would let both variables share memory, in which rows are moved.
+        self.bias.assign(dense.bias + 0.0)
+        self.built = True
+
+    def __call__(self, code: Tensor) -> Tensor:
+        """Return scores of shape (n_rows, n_items)."""
+        return linear(code, ops.transpose(self.kernel), self.bias)
+
+
+def penalty(layers: Sequence[Any], l2: float, batch: Batch) -> Tensor:
     """Return `l2` times the squared norm of the kernels; biases and normalization are free."""
     if l2 == 0:
         return ops.zeros(())
-    kernels = [layer.kernel for layer in layers if hasattr(layer, "kernel")]
+    kernels = [batch.own(layer.kernel) for layer in layers if hasattr(layer, "kernel")]
     return l2 * sum(ops.sum(ops.square(kernel)) for kernel in kernels)
 
 
@@ -430,9 +469,13 @@ def hidden_nll(batch: Batch, logits: Tensor, shown: Tensor) -> Tensor:
     # Far below any logit, so that exp() gives 0; not -inf, whose gradient is NaN.
     logits = ops.cast(logits, "float32") - 1e9 * batch.dense(seen)
     hidden = replace(batch, values=batch.values * (1.0 - seen))
+    return scale_of_hidden(batch, hidden) * multinomial_nll(hidden, logits)
+
+
+def scale_of_hidden(batch: Batch, hidden: Batch) -> Tensor:
+    """Return by how much the hidden entries of each row count for the whole row; 0 if none."""
     length, n_hidden = batch.row_sum(batch.values), batch.row_sum(hidden.values)
-    scale = ops.where(n_hidden > 0, length / ops.maximum(n_hidden, 1e-6), 0.0)
-    return scale * multinomial_nll(hidden, logits)
+    return ops.where(n_hidden > 0, length / ops.maximum(n_hidden, 1e-6), 0.0)
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:

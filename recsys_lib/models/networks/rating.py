@@ -103,7 +103,7 @@ class RatingNetwork(Network):
             weights = batch.used - (1.0 - self.settings.shown_weight) * shown
             error, weight = self._error_at(batch, change, user, weights), ops.sum(weights)
         span = self.base.scale[1] - self.base.scale[0]
-        objective = error / ops.maximum(weight, 1.0) / span**2 + self.penalty(self.layers)
+        objective = error / ops.maximum(weight, 1.0) / span**2 + self.penalty(self.layers, batch)
         return objective, {"error": (error, weight)}
 
     def score(self, batch: Batch) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.models.networks.outputs import OutputNetwork
 from recsys_lib.models.networks.parts import (
     Decoder,
     DenselyConnected,
@@ -15,7 +16,6 @@ from recsys_lib.models.networks.parts import (
     apply_first,
     dense_layer,
     mean_over_users,
-    reconstruction,
     sample,
     weights_of,
 )
@@ -93,13 +93,16 @@ class DenselyConnectedEncoder:
         return ops.cast(self.head(hidden), "float32")
 
 
-class CompositeNetwork(GaussianNetwork):
+class CompositeNetwork(OutputNetwork, GaussianNetwork):
     """RecVAE: encoder and decoder move in turns; the prior remembers the encoder before."""
 
     def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
-        super().__init__(settings, len(item_bias))
+        super().__init__(settings, item_bias)
         self.encoder = DenselyConnectedEncoder(settings, self.n_items)
-        self.decoder = Decoder(settings.latent_dim, (), item_bias, seed=settings.seed)
+        by_item = self.sample is not None
+        self.decoder = Decoder(
+            settings.latent_dim, (), item_bias, seed=settings.seed, by_item=by_item
+        )
         self.layers = [*self.encoder.layers, *self.decoder.layers]
         self.old: Any = None
 
@@ -139,12 +142,12 @@ class CompositeNetwork(GaussianNetwork):
         kept = self.keep(batch)
         mean, log_variance = self.posterior(batch, self.noisy(batch, kept))
         z, noise = sample(mean, log_variance, self.seeds)
-        nll = reconstruction(batch, self.decoder(z), kept, self.settings.targets)
+        nll = self.nll(batch, z, kept)
         log_p = log_composite_prior(z, *self.remembered(batch), self.settings.prior_weights)
         kl = sampled_divergence(log_p, noise, log_variance)
         weighted = mean_over_users(batch, self.settings.gamma * batch.row_sum(batch.values) * kl)
         terms = {"reconstruction": nll, "kl": mean_over_users(batch, kl)}
-        return nll + weighted + self.penalty(self.encoder.layers), terms
+        return nll + weighted + self.penalty(self.encoder.layers, batch), terms
 
     def remembered(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the old encoder, a constant of the objective."""
@@ -166,5 +169,5 @@ class CompositeNetwork(GaussianNetwork):
             kept = self.keep(batch)
             mean, log_variance = self.posterior(batch, self.noisy(batch, kept))
         z, _ = sample(ops.stop_gradient(mean), ops.stop_gradient(log_variance), self.seeds)
-        nll = reconstruction(batch, self.decoder(z), kept, self.settings.targets)
-        return nll + self.penalty(self.decoder.layers), {"reconstruction": nll}
+        nll = self.nll(batch, z, kept)
+        return nll + self.penalty(self.decoder.layers, batch), {"reconstruction": nll}

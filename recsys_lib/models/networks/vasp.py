@@ -127,7 +127,7 @@ class JointNetwork(GaussianNetwork):
         )
         reconstruction = mean_over_users(batch, focal)
         kl = mean_over_users(batch, gaussian_kl(mean, log_variance))
-        objective = reconstruction + settings.kl_weight * kl + self.penalty(self.layers)
+        objective = reconstruction + settings.kl_weight * kl + self.penalty(self.layers, batch)
         return objective, {"reconstruction": reconstruction, "kl": kl}
 
     def log_probabilities(

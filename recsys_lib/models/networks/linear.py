@@ -1,0 +1,84 @@
+"""The network of ELSA: one unit vector an item, and nothing else."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lib.models.networks.outputs import (
+    OutputNetwork,
+    among_others,
+    at_slots,
+    of_drawn,
+)
+from recsys_lib.models.networks.parts import dense, has_entries, mean_over_users
+from recsys_lib.seeding import seed_from
+from recsys_lib.training._keras import ops
+from recsys_lib.training.rows import Batch
+from recsys_lib.training.scoring import linear
+
+Tensor = Any
+
+_TINY = 1e-12
+
+
+class LinearNetwork(OutputNetwork):
+    """ELSA: rows times ``A A^T - I``, where the rows of `A` have the length 1."""
+
+    terms = ("error",)
+
+    def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
+        super().__init__(settings, item_bias)
+        self.item_bias = item_bias
+        seed = seed_from(settings.seed, "items")
+        layer = dense(settings.latent_dim, None, seed=seed, name="items", use_bias=False)
+        layer.build((None, self.n_items))
+        self.layers = [layer]
+
+    def tables(self) -> list[Any]:
+        """Return the variables with one row an item."""
+        return [self.layers[0].kernel]
+
+    def vectors(self, rows: Tensor) -> Tensor:
+        """Return the unit vectors of weights of shape (n, latent_dim), float32."""
+        rows = ops.convert_to_tensor(rows)
+        return rows * ops.rsqrt(ops.sum(ops.square(rows), axis=1, keepdims=True) + _TINY)
+
+    def code(self, batch: Batch, vectors: Tensor, values: Tensor | None = None) -> Tensor:
+        """Return the sum of the vectors of each row's items, times `values`."""
+        cast = ops.cast(vectors, self.layers[0].compute_dtype)
+        return ops.cast(batch.project(cast, values), "float32")
+
+    def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the squared distance of the directions of scores and row, given the noisy row."""
+        del update
+        shown = batch.values * self.keep(batch)
+        vectors = self.vectors(batch.weights(self.layers[0].kernel))
+        code = self.code(batch, vectors, shown)
+        own = (at_slots(batch, code, vectors) - shown) * batch.used
+        length = batch.row_sum(ops.square(batch.values))
+        product = batch.row_sum(own * batch.values)
+        squares = self.squared_length(batch, code, vectors, own, shown)
+        cosine = product * ops.rsqrt(ops.maximum(squares * length, _TINY))
+        error = mean_over_users(batch, (2.0 - 2.0 * cosine) * ops.cast(length > 0, "float32"))
+        return error + self.penalty(self.layers, batch), {"error": error}
+
+    def squared_length(
+        self, batch: Batch, code: Tensor, vectors: Tensor, own: Tensor, shown: Tensor
+    ) -> Tensor:
+        """Return the squared length of each row's scores; of a narrowed batch, an estimate."""
+        if batch.touched is not None:
+            others = ops.square(of_drawn(batch, code, vectors))
+            rest = ops.sum(ops.exp(among_others(batch)) * others, axis=1)
+            return batch.row_sum(ops.square(own)) + rest
+        # |c A' - x|^2 with c = x A, through the small matrix A' A instead of all scores.
+        gram = ops.matmul(ops.transpose(vectors), vectors)
+        through = ops.sum((ops.matmul(code, gram) - 2.0 * code) * code, axis=1)
+        return through + batch.row_sum(ops.square(shown))
+
+    def score(self, batch: Batch) -> Tensor:
+        """Return scores of shape (n_rows, n_items); popularity for an empty row."""
+        vectors = self.vectors(self.layers[0].kernel)
+        code = self.code(batch, vectors)
+        scores = linear(code, ops.transpose(vectors)) - batch.dense()
+        return scores + (1.0 - has_entries(batch)) * self.item_bias
