@@ -10,10 +10,11 @@ BIN := $(VENV)/bin
 # Stamps of the installations: what a run needs, and on top of it JupyterLab, tests, the site.
 INSTALLED := $(VENV)/.installed
 LAB := $(VENV)/.lab
+APP := $(VENV)/.app
 TOOLS := $(VENV)/.tools
 SITE := $(VENV)/.site
 
-.PHONY: help run test lint lab notebooks pins oldest coverage bench docs clean
+.PHONY: help run test lint lab app notebooks pins oldest coverage bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ lint: $(TOOLS) ## Check style and types
 
 lab: $(LAB) ## Open JupyterLab on a start page; make lab PORT=8899 chooses the port
 	@$(BIN)/recsys lab $(if $(PORT),--port $(PORT))
+
+app: $(APP) ## Open a page to browse recommendations; make app RUN=mine PORT=8899
+	@$(BIN)/recsys app $(if $(RUN),--run $(RUN)) $(if $(PORT),--port $(PORT))
 
 notebooks: $(INSTALLED) ## Run the notebooks and rewrite their committed outputs
 	@$(BIN)/recsys notebooks
@@ -94,6 +98,10 @@ $(INSTALLED): $(LOCK) pyproject.toml
 $(LAB): $(INSTALLED)
 	@echo "Installing JupyterLab into $(VENV)"
 	$(call install,lab)
+
+$(APP): $(INSTALLED)
+	@echo "Installing Voila into $(VENV)"
+	$(call install,app)
 
 $(TOOLS): $(INSTALLED)
 	@echo "Installing what tests need into $(VENV)"

@@ -670,6 +670,22 @@ def lab(port: int | None, no_browser: bool) -> None:
 
 
 @recsys.command()
+@_run("run whose model answers")
+@option("--port", type=int, metavar="N", help="8866, or the next that is free")
+@option("--no-browser", is_flag=True, help="only serve, and say where")
+def app(run: str, port: int | None, no_browser: bool) -> None:
+    """Open a page to browse recommendations."""
+    from recsys_lib.pipeline.app import launch
+    from recsys_lib.pipeline.project import Project
+
+    project = Project.find()
+    if not (project.artifacts(run) / "bundle").exists():
+        raise _no_bundle(project, run)
+    _tell_stale(project, run)
+    launch(project, run, port=port, browser=not no_browser)
+
+
+@recsys.command()
 def doctor() -> None:
     """Report versions and machine."""
     from recsys_lib.pipeline.machine import report

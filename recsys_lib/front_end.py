@@ -10,3 +10,8 @@ def has_front_end() -> bool:
     there would be a picture of a button, with a random id in the saved notebook.
     """
     return any(name.startswith(("JPY_SESSION_NAME", "VSCODE_PID", "VOILA_")) for name in os.environ)
+
+
+def in_voila() -> bool:
+    """Return whether this kernel serves a page of Voila: to look at, not to work in."""
+    return any(name.startswith("VOILA_") for name in os.environ)

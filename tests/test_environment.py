@@ -81,11 +81,12 @@ def test_make_installs_the_run_first_and_the_tools_of_tests_on_top() -> None:
     rules = dict(re.findall(r"^([^\s:#]+):(?!=) *([^#\n]*)", make, re.M))
     assert rules["run"].strip() == rules["$(LAB)"].strip() == "$(INSTALLED)"
     assert rules["lab"].strip() == "$(LAB)"
+    assert rules["app"].strip() == "$(APP)"
     assert rules["test"].split()[0] == rules["lint"].strip() == "$(TOOLS)"
     assert rules["$(TOOLS)"].strip() == "$(INSTALLED)"
     assert make.count("-c $(LOCK) -e '.[$(1)]'") == 2
     assert re.search(r"^LOCK := requirements\.lock$", make, re.M)
-    assert set(re.findall(r"call install,(\w+)", make)) == {"run", "lab", "dev", "docs"}
+    assert set(re.findall(r"call install,(\w+)", make)) == {"run", "lab", "app", "dev", "docs"}
 
 
 def test_conda_makes_the_environment_that_make_test_makes() -> None:

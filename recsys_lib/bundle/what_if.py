@@ -1,8 +1,7 @@
 """What if this person had used something else: a list, and in JupyterLab controls to edit it."""
 
 import html
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 from recsys_lib.bundle.bundle import Bundle
 from recsys_lib.errors import DataError
 from recsys_lib.formatting import table as formatted
-from recsys_lib.front_end import has_front_end
+from recsys_lib.front_end import has_front_end, in_voila
 from recsys_lib.naming import find_id, find_ids
 
 #: Matches of a search that are shown.
@@ -146,8 +145,14 @@ class WhatIf:
 
     Parameters
     ----------
-    bundle, user, add, drop, k
+    bundle, add, drop, k
         As of `list_change`.
+    user : id, optional
+        A visitor, who has used nothing so far, by default.
+    profile : mapping of column name to value, optional
+        Instead of the user's own.
+    rules : mapping, optional
+        What the lists, before and after, keep to; as of `Bundle.recommend`.
 
     Attributes
     ----------
@@ -162,19 +167,22 @@ class WhatIf:
     def __init__(
         self,
         bundle: Bundle,
-        user: Any,
+        user: Any = None,
         *,
         add: Mapping[Any, float] | None = None,
         drop: Iterable[Any] = (),
         k: int = 10,
+        profile: Mapping[str, Any] | None = None,
+        rules: Mapping[str, Any] | None = None,
     ) -> None:
-        self.bundle, self.k = bundle, k
-        self.user = bundle.dataset.user_ids[find_id(bundle.dataset.user_ids, user, "user")]
-        known = history_of(bundle, self.user)
-        self.history = dict(zip(known["item_id"], known["value"], strict=True))
-        # The whole catalog: what is on the list now may have stood far down before.
-        before = bundle.recommend(self.user, k=bundle.dataset.n_items)
-        self._before = before.set_index("item_id")[["rank", "probability", "title"]]
+        self.bundle, self.k, self.profile = bundle, k, profile
+        self.rules = dict(rules or {})
+        self.user = None
+        self.history: dict[Any, float] = {}
+        if user is not None:
+            self.user = bundle.dataset.user_ids[find_id(bundle.dataset.user_ids, user, "user")]
+            known = history_of(bundle, self.user)
+            self.history = dict(zip(known["item_id"], known["value"], strict=True))
         self._start = (dict(add or {}), list(drop))
         self.reset()
 
@@ -187,6 +195,11 @@ class WhatIf:
             self.remove(item)
         for item, value in zip(_known(self.bundle, add), add.values(), strict=True):
             self.rate(item, value)
+
+    def turn(self, *, profile: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> None:
+        """Ask by another profile, None for the user's own, and by other rules."""
+        self.profile, self.rules = profile, dict(rules)
+        self.__dict__.pop("_before", None)
 
     def rate(self, item: Any, value: float = 1.0) -> None:
         """Let the person have used an item of the dataset, with this rating."""
@@ -213,22 +226,40 @@ class WhatIf:
         kept = {item: float(value) for item, value in self.history.items() if item not in self.drop}
         return kept | self.add
 
+    @cached_property
+    def _before(self) -> pd.DataFrame:
+        """The list as it was before the edit, by item id."""
+        # The whole catalog: what is on the list now may have stood far down before. A varied list
+        # is chosen from the best, and its order further down means nothing.
+        varied = self.rules.get("diversity") or self.rules.get("limit_per")
+        before = self._ask(self.history, self.k if varied else self.bundle.dataset.n_items)
+        return before.set_index("item_id")[["rank", "probability", "title"]]
+
+    def _ask(self, history: Mapping[Any, float], k: int) -> pd.DataFrame:
+        """Return a list without its reasons, which cost the scoring of a row for each item used."""
+        asked = {"user": self.user, "history": history, "profile": self.profile}
+        return self.bundle.recommend_many([asked], k=k, **self.rules).reset_index(drop=True)
+
+    @property
+    def listed(self) -> pd.DataFrame:
+        """The list, as of `Bundle.recommend_many`, with what `list_change` says of ranks."""
+        after = self._ask(self.edited, self.k)
+        before = self._before.reindex(after["item_id"])
+        after.insert(1, "was", before["rank"].astype("Int64").array)
+        rows = zip(after["rank"], after["was"], after["item_id"], strict=True)
+        after.insert(1, "moved", [self._moved(*row) for row in rows])
+        return after.assign(before=before["probability"].to_numpy())
+
     @property
     def table(self) -> pd.DataFrame:
         """What `list_change` returns."""
-        after = self.bundle.recommend(self.user, history=self.edited, k=self.k)
-        before = self._before.reindex(after["item_id"])
-        table = after[["rank", "item_id", "title", "probability"]].copy()
-        table.insert(1, "was", before["rank"].astype("Int64").array)
-        ranks = zip(table["rank"], table["was"], strict=True)
-        table.insert(1, "moved", [self._moved(rank, was) for rank, was in ranks])
-        table["before"] = before["probability"].to_numpy()
-        return table
+        columns = ["rank", "moved", "was", "item_id", "title", "probability", "before"]
+        return self.listed[columns]
 
-    def _moved(self, rank: int, was: Any) -> str:
-        if pd.isna(was):
+    def _moved(self, rank: int, was: Any, item: Any) -> str:
+        if item in self.history:
             return "dropped"
-        if was > self.k:
+        if pd.isna(was) or was > self.k:
             return "new"
         if was == rank:
             return "="
@@ -274,7 +305,7 @@ class WhatIf:
         from IPython.display import display
 
         controls = Controls(self)
-        if any(name.startswith("VOILA_") for name in os.environ):
+        if in_voila():
             # Voila shows no output that comes after the page, only widgets that change.
             import ipywidgets as widgets
 
@@ -300,7 +331,77 @@ def _titles(bundle: Bundle, ids: Iterable[Any]) -> list[str]:
     return bundle._titles.take(find_ids(bundle.dataset.item_ids, ids, "item")).tolist()
 
 
-class Controls:
+class Search:
+    """Widgets to find something by typing: a text, and a list of what matches all its words.
+
+    Parameters
+    ----------
+    names : mapping of id to str
+        What is searched.
+    what : str
+        What they are the names of, as in "titles and ids".
+    rows : int
+        How many matches are in sight.
+
+    Attributes
+    ----------
+    search : ipywidgets.Text
+    matches : ipywidgets.Select
+        The first of what matches; its value is an id, or None.
+    found : ipywidgets.HTML
+        How many match.
+    parts : list
+        The three, from above.
+    """
+
+    def __init__(self, names: Mapping[Any, str], what: str, *, rows: int = 8) -> None:
+        import ipywidgets as widgets
+
+        self.names = names
+        self._folded = [(name.casefold(), one) for one, name in names.items()]
+        look = {"style": {"description_width": "4em"}}
+        self.search = widgets.Text(
+            placeholder=f"Search {what}", description="search", layout={"width": "auto"}, **look
+        )
+        # As wide as the longest label: a native list cuts what is wider.
+        wide = {"width": "max-content", "min_width": "calc(100% - 4px)"}
+        self.matches = widgets.Select(rows=rows, description="found", layout=wide, **look)
+        self.found = widgets.HTML()
+        self.search.observe(lambda _: self.find(), names="value")
+        self.matches.observe(lambda _: self._choose(), names="value")
+        self.parts = [
+            self.search,
+            widgets.Box([self.matches], layout={"overflow": "auto"}),
+            self.found,
+        ]
+
+    def find(self) -> None:
+        """List what matches all words of the search, or what stands there unasked."""
+        if words := self.search.value.casefold().split():
+            every = [one for name, one in self._folded if all(word in name for word in words)]
+            found = every[:_MATCHES]
+            shown = f"; the first {_MATCHES} are shown" if len(every) > _MATCHES else ""
+            of = f"{len(every):,} matches{shown}" if every else "Nothing matches"
+        else:
+            found, of = self._unasked()
+        self.found.value = f'<span role="status">{html.escape(of)}</span>'
+        chosen = self.matches.value
+        self.matches.options = [(self._label(one), one) for one in found]
+        self.matches.value = chosen if chosen in found else None
+        self._choose()
+
+    def _unasked(self) -> tuple[list[Any], str]:
+        """Return what is listed where nothing is searched, and what it is."""
+        return list(self.names)[:_MATCHES], f"{len(self.names):,} in all; search for others"
+
+    def _label(self, one: Any) -> str:
+        return self.names[one]
+
+    def _choose(self) -> None:
+        """Follow a choice among the matches."""
+
+
+class Controls(Search):
     """Widgets that edit a `WhatIf`: a search, the matches, a rating, and buttons.
 
     Parameters
@@ -310,22 +411,20 @@ class Controls:
     Attributes
     ----------
     box : ipywidgets.VBox
+    changed : callable
+        Called after each edit; by default it tells `show`.
     show : callable
-        Told the new view, as a MIME bundle, after each edit.
+        Told the new view, as a MIME bundle.
     """
 
     def __init__(self, edit: WhatIf) -> None:
         import ipywidgets as widgets
 
+        super().__init__(edit.names, "titles and ids")
         self.edit = edit
         self.show: Any = lambda _: None
+        self.changed: Callable[[], None] = self._show_edit
         dataset = edit.bundle.dataset
-        self._folded = [(name.casefold(), item) for item, name in edit.names.items()]
-        self.search = widgets.Text(placeholder="Search titles and ids", layout={"width": "auto"})
-        # As wide as the longest label: a native list cuts what is wider.
-        wide = {"width": "max-content", "min_width": "calc(100% - 4px)"}
-        self.matches = widgets.Select(rows=8, layout=wide)
-        self.found = widgets.HTML()
         low, high = dataset.rating_scale or (1.0, 1.0)
         step = _step(dataset.user_items.data)
         self.rating = widgets.FloatSlider(
@@ -339,48 +438,29 @@ class Controls:
         self.use = widgets.Button(description="Add")
         self.leave = widgets.Button(description="Drop")
         self.back = widgets.Button(description="Reset")
-        self.search.observe(lambda _: self._find(), names="value")
-        self.matches.observe(lambda _: self._choose(), names="value")
-        self.use.on_click(lambda _: self._rate())
-        self.leave.on_click(lambda _: self._apply(self.edit.remove))
-        self.back.on_click(lambda _: self._apply(lambda _item: self.edit.reset()))
+        self.use.on_click(lambda _: self.rate(self.matches.value))
+        self.leave.on_click(lambda _: self._apply(lambda: self.edit.remove(self.matches.value)))
+        self.back.on_click(lambda _: self._apply(lambda: self.edit.reset()))
         rating = [self.rating] if dataset.rating_scale else []
-        self.box = widgets.VBox(
-            [
-                self.search,
-                widgets.Box([self.matches], layout={"overflow": "auto"}),
-                self.found,
-                widgets.HBox([*rating, self.use, self.leave, self.back]),
-            ]
+        buttons = widgets.HBox(
+            [*rating, self.use, self.leave, self.back], layout={"flex_flow": "row wrap"}
         )
-        self._find()
+        self.box = widgets.VBox([*self.parts, buttons])
+        self.find()
 
-    def _find(self) -> None:
-        """List what matches all words of the search; the history where nothing is searched."""
-        words = self.search.value.casefold().split()
-        if words:
-            every = [item for name, item in self._folded if all(word in name for word in words)]
-            found = every[:_MATCHES]
-            shown = f"; the first {_MATCHES} are shown" if len(every) > _MATCHES else ""
-            of = f"{len(every):,} matches{shown}" if every else "Nothing matches"
-        else:
-            found = [*(item for item in self.edit.add if item not in self.edit.history)]
-            found += self.edit.history
-            of = f"The history, {len(found):,} items; search for others to add"
-        self.found.value = html.escape(of)
-        chosen = self.matches.value
-        self.matches.options = [(self._label(item), item) for item in found]
-        self.matches.value = chosen if chosen in found else None
-        self._choose()
+    def _unasked(self) -> tuple[list[Any], str]:
+        edit = self.edit
+        found = [*(item for item in edit.add if item not in edit.history), *edit.history]
+        return found, f"The history, {len(found):,} items; search for others to add"
 
     def _label(self, item: Any) -> str:
         edit = self.edit
         if item in edit.drop:
-            return f"{self.edit.names[item]} (dropped)"
+            return f"{self.names[item]} (dropped)"
         if item not in edit.edited:
-            return self.edit.names[item]
+            return self.names[item]
         rated = f" {edit.edited[item]:g}" if edit.bundle.dataset.rating_scale else ""
-        return f"{self.edit.names[item]} ({'added' if item in edit.add else 'used'}{rated})"
+        return f"{self.names[item]} ({'added' if item in edit.add else 'used'}{rated})"
 
     def _choose(self) -> None:
         item = self.matches.value
@@ -392,13 +472,17 @@ class Controls:
         if used and rated:
             self.rating.value = self.edit.edited[item]
 
-    def _rate(self) -> None:
-        self._apply(lambda item: self.edit.rate(item, self.rating.value))
-
-    def _apply(self, change: Any) -> None:
-        change(self.matches.value)
-        self._find()
+    def _show_edit(self) -> None:
         self.show(self.edit._repr_mimebundle_())
+
+    def rate(self, item: Any) -> None:
+        """Let the person have used an item, with the rating of the slider."""
+        self._apply(lambda: self.edit.rate(item, self.rating.value))
+
+    def _apply(self, change: Callable[[], None]) -> None:
+        change()
+        self.find()
+        self.changed()
 
 
 def _step(ratings: Any) -> float:

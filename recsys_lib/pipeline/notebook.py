@@ -25,7 +25,7 @@ from recsys_lib.artifacts import (
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.formatting import table
-from recsys_lib.front_end import has_front_end
+from recsys_lib.front_end import has_front_end, in_voila
 from recsys_lib.naming import did_you_mean, find_id
 from recsys_lib.pipeline.chain import Step, check_value, load_steps, writer_of
 from recsys_lib.pipeline.machine import device
@@ -109,6 +109,8 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
     resolved = table(resolved.rename_axis("parameter"))
     session = Session(project=project, record=record, parameters=resolved)
+    if in_voila():
+        return session
     if before := Record.find(project.record(record.run, name)):
         before.seal(project, record.run)
     session._save_record()
@@ -472,6 +474,8 @@ class Session:
             self._save_record()
 
     def _save_record(self) -> None:
+        if in_voila():  # a page reads a run, and is no part of it
+            return
         self.record.device = device()
         self.record.modules = _loaded_modules()
         self.record.save(self.project.record(self.record.run, self.record.notebook))

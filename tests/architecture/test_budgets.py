@@ -33,14 +33,14 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_380, 1_000),
+    "bundle": (2_028, 1_000),
     "coldstart": (729, 750),
     "evaluation": (1_954, 1_780),
     "exploration": (212, 215),
     "models": (3_019, 2_600),
-    "pipeline": (4_225, 2_400),
+    "pipeline": (4_274, 2_400),
     "plots": (1_168, 780),
-    "root": (2_121, 990),
+    "root": (2_138, 990),
     "serving": (851, 1_000),
     "sources": (2_467, 1_420),
     "splitting": (245, 215),
@@ -48,8 +48,8 @@ BUDGETS = {
     "training": (1_531, 1_170),
     "tuning": (1_291, 750),
 }
-ALL = (22_600, 14_000)
-FILES = (166, 140)
+ALL = (22_990, 14_000)
+FILES = (168, 140)
 PUBLIC_NAMES = (288, 300)
 
 

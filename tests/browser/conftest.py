@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "of-the-test"
-START_S = 120
+START_S = 300
 COMMAND_S = 1200
 # Two races of Jupyter itself on a busy machine. Its debugger asks each kernel for its state and
 # says so when the kernel is shut down before it has answered: notebooks are closed faster here than
@@ -136,31 +137,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(ROOT, tmp_path_factory.mktemp("project") / "copy", ignore=LEFT_OUT))
 
 
-@pytest.fixture(scope="session")
-def lab(project: Path, chromium: str) -> Iterator[str]:
-    """Serve the copy by `recsys lab` on a free port; the address."""
+@contextmanager
+def serve(command: str, project: Path, path: str, *words: str, **environment: str) -> Iterator[str]:
+    """Run a command of `recsys` that serves, until a path of it answers; the address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    home = project.parent / "home"
-    (home / "config").mkdir(parents=True)
-    # So that a test can ask the page what it knows, as a developer would in the console.
-    (home / "config" / "jupyter_lab_config.json").write_text(
-        '{"LabApp": {"expose_app_in_browser": true}}'
+    log = (project.parent / f"{command}.log").open("w")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "recsys_lib", command, "--no-browser", "--port", str(port), *words],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        stdout=log,
+        stderr=log,
     )
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JUPYTER_TOKEN": TOKEN,
-        "JUPYTER_CONFIG_DIR": str(home / "config"),
-        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
-    }
-    command = [sys.executable, "-m", "recsys_lib", "lab", "--no-browser", "--port", str(port)]
-    log = (project.parent / "lab.log").open("w")
-    server = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(f"{url}/api/status?token={TOKEN}", server)
+        _wait_for(f"{url}{path}", server)
         yield url
     finally:
         server.terminate()  # it stops its kernels first
@@ -174,12 +167,41 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end and server.poll() is None:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
+            urllib.request.urlopen(url, timeout=60).close()
         except OSError:
             time.sleep(0.3)
         else:
             return
-    raise AssertionError(f"JupyterLab must answer within {START_S} s; it has not")
+    raise AssertionError(f"{url} must answer within {START_S} s; it has not")
+
+
+@pytest.fixture(scope="session", name="serve")
+def _serve() -> Any:
+    return serve
+
+
+@pytest.fixture(scope="session", name="open_browser")
+def _open_browser() -> Any:
+    return open_browser
+
+
+@pytest.fixture(scope="session")
+def lab(project: Path, chromium: str) -> Iterator[str]:
+    """Serve the copy by `recsys lab` on a free port; the address."""
+    home = project.parent / "home"
+    (home / "config").mkdir(parents=True)
+    # So that a test can ask the page what it knows, as a developer would in the console.
+    (home / "config" / "jupyter_lab_config.json").write_text(
+        '{"LabApp": {"expose_app_in_browser": true}}'
+    )
+    environment = {
+        "JUPYTER_TOKEN": TOKEN,
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+    }
+    with serve("lab", project, f"/api/status?token={TOKEN}", **environment) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -192,11 +214,8 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-def page(
-    chromium: str, lab: str, project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Page]:
-    """The start page in a headless Chromium."""
+def open_browser(chromium: str, profile: Path) -> Any:
+    """Return a headless browser that keeps what its console and its network said."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -211,14 +230,24 @@ def page(
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # everything must be here
         "--window-size=1280,1000",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+        f"--user-data-dir={profile}",
     ):
         options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
     driver.set_script_timeout(100)
+    return driver
+
+
+@pytest.fixture(scope="session")
+def page(
+    chromium: str, lab: str, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
+    """The start page in a headless Chromium."""
+    driver = open_browser(chromium, tmp_path_factory.mktemp("profile"))
     try:
         page = Page(driver, lab, project)
         page.load()

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from recsys_lib import Dataset, notebook
+from recsys_lib import EASE, Bundle, Dataset, notebook
 from recsys_lib.artifacts import read_json
 from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import declared
@@ -42,6 +42,9 @@ def project(tmp_path: Path) -> Project:
     values = {"RUN": "mine", "SEED": 0, "USER_GROUP": "", "ITEM_GROUP": ""}
     split = strong_generalization(few_likes(), seed=0)
     notebook.start("02_explore_data", values, project=project).save("ranking_split", split)
+    values |= {"USER": "", "LIKE_FROM": None, "K": 3}  # again no number of the world
+    bundle = Bundle(model=EASE().fit(few_likes().user_items), dataset=few_likes())
+    notebook.start("05_recommend", values, project=project).save("bundle", bundle)
     return project
 
 
@@ -88,6 +91,7 @@ def test_a_table_in_a_database_is_looked_over_as_a_file_is(project: Project) -> 
         ("09_start_cold", ""),
         ("11_tune_models", "PASSES = 2"),
         ("12_compare_runs", "SIZES = (2, 4, 30)"),
+        ("13_browse_recommendations", ""),
     ],
 )
 def test_a_few_likes_without_anything_else_go_through(

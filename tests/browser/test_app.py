@@ -1,0 +1,194 @@
+"""The page that `recsys app` serves, as somebody uses it who has never seen a notebook."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys_lib import EASE, Bundle, Dataset, notebook
+from recsys_lib.artifacts import read_json
+from recsys_lib.pipeline import Project
+from recsys_lib.pipeline.chain import declared
+
+ROOT = Path(__file__).parents[2]
+RUN = "shop/own"
+WAIT_S = 300  # on a machine that does much else
+NAMED = {"button", "textbox", "combobox", "listbox", "slider", "image", "heading"}
+pytestmark = pytest.mark.slow
+
+
+def shop() -> Bundle:
+    """A bundle of 300 people and 60 courses."""
+    rng = np.random.default_rng(0)
+    tracks = np.array(["cloud", "network", "security"])
+    rows = [
+        (f"user-{u}", f"c{i}")
+        for u in range(300)
+        for i in rng.choice(np.arange(u % 3, 60, 3), rng.integers(3, 9), replace=False)
+    ]
+    items = pd.DataFrame({"title": [f"Course {i} of {tracks[i % 3]}" for i in range(60)]})
+    items["track"] = tracks[np.arange(60) % 3]
+    items["minutes"] = rng.choice([30, 45, 60, 90], 60)
+    items.index = [f"c{i}" for i in range(60)]
+    users = pd.DataFrame({"role": tracks[np.arange(300) % 3]}, [f"user-{u}" for u in range(300)])
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id"])
+    dataset = Dataset.from_frame(frame, value=None, items=items, users=users)
+    return Bundle(model=EASE().fit(dataset.user_items), dataset=dataset)
+
+
+@pytest.fixture(scope="module")
+def served(project: Path, chromium: str, serve: Any) -> Iterator[str]:
+    """Serve the page of a run that has a bundle; the address."""
+    home, name = Project(project), "05_recommend"
+    known = declared(read_json(home.notebooks / f"{name}.ipynb"), name)
+    values = {key: one.default for key, one in known.items()} | {"RUN": RUN}
+    notebook.start(name, values, project=home).save("bundle", shop())
+    before = sorted(home.run_folder(RUN).rglob("*"))
+    with serve("app", project, "/voila/static/voila.js", "--run", RUN) as url:
+        yield url
+    assert sorted(home.run_folder(RUN).rglob("*")) == before, "a page must leave its run alone"
+
+
+class App:
+    """The page in the browser."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def find(self, selector: str) -> list[Any]:
+        return list(self.driver.find_elements("css selector", selector))
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the text of what is in sight, read at one moment."""
+        script = """
+        const all = [...document.querySelectorAll(arguments[0])];
+        return all.filter((one) => one.offsetParent).map((one) => one.innerText.trim());
+        """
+        return list(self.driver.execute_script(script, selector))
+
+    def titles(self) -> list[str]:
+        return [re.sub(r"^\d+\. ", "", head) for head in self.texts(".rs-card h3")]
+
+    def status(self) -> str:
+        return " ".join(self.texts("[role=status]"))
+
+    def button(self, label: str) -> Any:
+        return next(one for one in self.find("button") if one.text == label)
+
+    def until(self, condition: Any) -> float:
+        """Wait for a condition, and return the seconds that it took."""
+        began = time.monotonic()
+        while not condition():
+            assert time.monotonic() - began < WAIT_S, f"not so: {self.status()}"
+            time.sleep(0.01)
+        return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def app(served: str, chromium: str, open_browser: Any, tmp_path_factory: Any) -> Iterator[App]:
+    driver = open_browser(chromium, tmp_path_factory.mktemp("profile"))
+    try:
+        began = time.monotonic()
+        driver.get(served)
+        app = App(driver)
+        while not app.titles():
+            assert time.monotonic() - began < WAIT_S, "no card is shown"
+            time.sleep(0.05)
+        print(f"first view {time.monotonic() - began:.1f} s")
+        yield app
+    finally:
+        driver.quit()
+
+
+def test_a_person_is_found_by_typing(app: App) -> None:
+    search, found = app.find("input[placeholder='Search people']")[0], app.find("select")[0]
+    assert len(found.find_elements("css selector", "option")) == 20
+    search.send_keys("user-29")
+    searched = app.until(lambda: "11 matches" in app.status())
+    option = found.find_elements("css selector", "option")[-1]
+    person = option.text
+    option.click()
+    met = app.until(lambda: f"{person} · " in app.status())
+    print(f"search {searched:.2f} s, person {met:.2f} s")
+
+
+def test_a_card_opens_by_the_keyboard_and_says_why(app: App) -> None:
+    title = app.titles()[0]
+    app.button("Why?").send_keys("\ue007")  # Enter
+    opened = app.until(lambda: app.find("svg.rs-map[role=img]"))
+    print(f"card {opened:.2f} s")
+    text = app.texts(".rs-card")[0]
+    assert "What speaks for it?" in text
+    assert "By what the model has learned" in text
+    assert app.titles()[0] == title
+    assert len(app.find("circle.rs-listed")) == 10 + 1  # and in the legend
+    app.button("Close").click()
+    app.until(lambda: not app.find("svg.rs-map[role=img]"))
+
+
+def test_filters_and_used_items_move_the_list(app: App) -> None:
+    options = [one for one in app.find("option") if one.text in ("cloud", "network", "security")]
+    other = next(one for one in options if one.text not in app.titles()[0])
+    other.click()
+    track = other.text
+    filtered = app.until(lambda: all(track in title for title in app.titles()))
+    used = app.titles()[0]
+    app.button("Used it").click()
+    taken = app.until(lambda: used not in app.titles())
+    print(f"filter {filtered:.2f} s, used {taken:.2f} s")
+    app.until(lambda: f"with {used.rsplit(' ', 1)[0]}" in app.status())
+
+
+def test_a_visitor_may_tell_a_profile(app: App) -> None:
+    app.button("A visitor").click()
+    app.until(lambda: "A visitor. 0 items used" in app.status())
+    roles = next(
+        one for one in app.find("select") if one.is_displayed() and "not known" in one.text
+    )
+    options = roles.find_elements("css selector", "option")
+    next(one for one in options if one.text == "network").click()
+    app.until(lambda: "A visitor · network" in app.status())
+
+
+def test_everything_has_a_name_for_screen_readers(app: App) -> None:
+    nodes = app.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    seen = [
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in nodes
+        if not node["ignored"] and node["role"]["value"] in NAMED
+    ]
+    assert len(seen) > 30
+    assert [role for role, name in seen if not name.strip()] == []
+
+
+def test_it_is_dark_where_the_system_is_and_fits_a_phone(app: App) -> None:
+    color = "return getComputedStyle(document.body).backgroundColor;"
+    assert app.driver.execute_script(color) == "rgb(255, 255, 255)"
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    app.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    assert app.driver.execute_script(color) == "rgb(17, 17, 17)"
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    app.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    width = "return document.documentElement.scrollWidth;"
+    assert app.driver.execute_script(width) <= 390
+    top = "return arguments[0].getBoundingClientRect().top;"
+    listed = app.driver.execute_script(top, app.find(".rs-card")[0])
+    assert listed < app.driver.execute_script(top, app.find(".rs-asked")[0])
+
+
+def test_nothing_comes_from_elsewhere_and_the_console_has_no_error(app: App) -> None:
+    told = [json.loads(one["message"])["message"] for one in app.driver.get_log("performance")]
+    sent = [one["params"] for one in told if one["method"] == "Network.requestWillBeSent"]
+    addresses = {one["request"]["url"] for one in sent}
+    assert len(addresses) > 10
+    assert [
+        one for one in addresses if not re.match(r"http://127\.0\.0\.1:|data:|blob:|chrome:", one)
+    ] == []
+    logged = app.driver.get_log("browser")
+    assert [one["message"] for one in logged if one["level"] == "SEVERE"] == []
