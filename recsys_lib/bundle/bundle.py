@@ -39,7 +39,7 @@ from recsys_lib.dataset import Dataset, Fold
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.evaluation.variety import variety_table
-from recsys_lib.models.base import Recommender
+from recsys_lib.models.base import Recommender, each_batch
 from recsys_lib.naming import find_id
 from recsys_lib.ranking import mask_seen, top_k
 from recsys_lib.renamed import renamed
@@ -278,12 +278,22 @@ class Bundle(Shown):
             own = {name: asked.pop(name) for name in [*asked] if name not in (*_PERSON, "k")}
             plan = Rules.of({**rules, **own}) if own else shared
             questions.append(self._question(asked, asked.pop("k", k), plan))
-        blocks = [self._answered(some, because=because) for some in self._blocks(questions)]
-        starts = np.cumsum([0, *(len(block.attrs["left"]) for block in blocks[:-1])])
-        found = pd.concat(
-            [block.set_axis(block.index + at) for at, block in zip(starts, blocks, strict=True)]
+        blocks: dict[int, pd.DataFrame] = {}
+
+        def answer(rows: slice) -> None:
+            blocks[rows.start] = self._answered(questions[rows], because=because)
+
+        # The first block alone: it fits the ladder, once for all threads.
+        answer(slice(0, self._block_rows))
+        rest = questions[self._block_rows :]
+        each_batch(
+            self.model,
+            lambda rows: answer(slice(rows.start + self._block_rows, rows.stop + self._block_rows)),
+            (len(rest), self.dataset.n_items),
+            self._block_rows,
         )
-        found.attrs["left"] = [left for block in blocks for left in block.attrs["left"]]
+        found = pd.concat([blocks[at].set_axis(blocks[at].index + at) for at in sorted(blocks)])
+        found.attrs["left"] = [left for at in sorted(blocks) for left in blocks[at].attrs["left"]]
         return found.rename_axis("request")
 
     def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
@@ -452,8 +462,12 @@ class Bundle(Shown):
 
     def _blocks(self, people: Sequence[Any]) -> list[Any]:
         """Cut people into blocks whose scores fit the memory meant for them."""
-        size = max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.dataset.n_items))
+        size = self._block_rows
         return [people[at : at + size] for at in range(0, max(len(people), 1), size)]
+
+    @property
+    def _block_rows(self) -> int:
+        return max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.dataset.n_items))
 
     def _question(self, asked: Mapping[str, Any], k: int, rules: Rules | Plan) -> _Question:
         check_integer("k", k, minimum=1)

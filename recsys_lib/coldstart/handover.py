@@ -198,13 +198,13 @@ def mix_scores(
     >>> mix_scores(scores, rates, np.array([0.5]), sparse.csr_array((1, 3))).round(2)
     array([[ 0.06,  0.08, -0.13]], dtype=float32)
     """
-    mixed = np.zeros(scores.shape)
+    mixed, offset = np.zeros(scores.shape), np.zeros(len(weights))
     for values, shares in ((scores, weights), (rates, 1 - weights)):
         center, spread = moments(values, used)
         factor = np.divide(shares, spread, out=np.zeros(len(shares)), where=spread > 0)
-        part = values - center[:, None]
-        part *= factor[:, None]
-        mixed += part
+        mixed += values * factor[:, None]
+        offset += center * factor
+    mixed -= offset[:, None]
     return mixed.astype(np.float32)
 
 
@@ -220,16 +220,16 @@ def moments(
     at = used.indices if values.ndim == 1 else (rows, used.indices)
     n_left = values.shape[-1] - np.diff(used.indptr)
 
-    def mean_of_left(some: NDArray[np.float64]) -> NDArray[np.float64]:
-        taken = np.bincount(rows, some[at], minlength=used.shape[0])
-        return np.asarray((some.sum(axis=-1) - taken) / np.maximum(n_left, 1))
+    def mean_of_left(total: Any, taken: NDArray[np.float64]) -> NDArray[np.float64]:
+        gone = np.bincount(rows, taken, minlength=used.shape[0])
+        return np.asarray((total - gone) / np.maximum(n_left, 1))
 
     middle = values.mean(axis=-1, keepdims=True)
     apart = values - middle
-    squares = np.square(apart)
+    squares = np.einsum("...i,...i->...", apart, apart)
     # What is left of equal numbers by rounding is no spread.
-    least = 1e-14 * np.maximum(squares.max(axis=-1), np.square(middle[..., 0]))
-    center = mean_of_left(apart)
-    variance = mean_of_left(squares) - np.square(center)
+    least = 1e-14 * np.maximum(squares, np.square(middle[..., 0]))
+    center = mean_of_left(apart.sum(axis=-1), apart[at])
+    variance = mean_of_left(squares, np.square(apart[at])) - np.square(center)
     spread = np.sqrt(np.where(variance > least, variance, 0.0))
     return middle[..., 0] + center, spread

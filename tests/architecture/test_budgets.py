@@ -33,7 +33,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_704, 1_000),
+    "bundle": (1_711, 1_000),
     "coldstart": (729, 750),
     "evaluation": (1_954, 1_780),
     "exploration": (212, 215),
@@ -48,8 +48,8 @@ BUDGETS = {
     "training": (1_531, 1_170),
     "tuning": (1_291, 750),
 }
-ALL = (22_996, 14_000)
-FILES = (168, 140)
+ALL = (23_008, 14_000)
+FILES = (171, 140)
 PUBLIC_NAMES = (288, 300)
 
 
