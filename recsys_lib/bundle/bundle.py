@@ -6,7 +6,7 @@ Everyone gets an answer, and each row of it names the rung of the ladder that ga
 import dataclasses
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -523,16 +523,16 @@ class Bundle(Shown):
             for row, one in enumerate(questions)
         ]
 
-    def _likeness(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
+    def _likeness(self, items: NDArray[np.int32]) -> Callable[[int], NDArray[np.float32]]:
         """Return how alike items are: by tags, else by the model, else by who used them."""
         content = self._answerer.content
-        found = None
         if content is None and items.max(initial=0) < self.model.n_items_:
             found = self.model.item_similarity(items.tolist())
-        if found is not None:
-            return found[:, items]
+            if found is not None:
+                among = found[:, items]
+                return lambda place: among[place]
         vectors = self._columns[items] if content is None else content.labels[items]
-        return np.asarray((vectors @ vectors.T).toarray())
+        return lambda place: (vectors @ vectors[[place]].T).toarray().ravel()
 
     @cached_property
     def _columns(self) -> sparse.csr_array:

@@ -20,8 +20,8 @@ from recsys_lib.ranking import top_k
 
 #: What an item must be, by column of the catalog.
 Where: TypeAlias = Mapping[str, Any]
-#: The likeness of some items to each other, from 0 to 1, by position.
-Likeness: TypeAlias = Callable[[NDArray[np.int32]], NDArray[np.float32]]
+#: Of some items by position: how like the one in a place is to each of them, up to 1.
+Likeness: TypeAlias = Callable[[NDArray[np.int32]], Callable[[int], NDArray[np.floating[Any]]]]
 
 # A varied list is chosen from the best items, so many times its length and at least so many.
 _REACH, _LEAST = 5, 50
@@ -168,7 +168,7 @@ class Plan:
         worth = (1 - self.diversity) * (order - low).astype(np.float64) / span
         worth[:n_first] = 0
         worth[:n_first] += 2 * np.arange(n_first, 0, -1)  # likeness takes no more than 1 of it
-        alike = self.diversity * likeness(pool) if self.diversity else None
+        alike = likeness(pool) if self.diversity else None
         nearest = np.zeros(len(pool))
         labels = [(matrix[pool], np.zeros(matrix.shape[1]), n) for matrix, n in self.limits]
         chosen: list[int] = []
@@ -181,7 +181,7 @@ class Plan:
                 counts[rows.indices[rows.indptr[place] : rows.indptr[place + 1]]] += 1
                 closed |= rows @ (counts >= limit).astype(np.float64) > 0
             if alike is not None:
-                nearest = np.maximum(nearest, alike[place])
+                nearest = np.maximum(nearest, self.diversity * alike(place))
         return chosen
 
 
