@@ -291,7 +291,9 @@ class Page:
         self.controls = Controls(browse.edit)
         self.controls.changed = self.refresh
         self.people = _People(self.bundle.dataset.user_ids, self._meet)
-        self.who = widgets.ToggleButtons(options=[_SOMEBODY, _VISITOR])
+        self.who = widgets.ToggleButtons(
+            options=[_SOMEBODY, _VISITOR], style={"button_width": "auto"}
+        )
         self.who.value = _VISITOR if browse.edit.user is None else _SOMEBODY
         self.profile = _questions(self.bundle.dataset.users, _choice)
         self.where = _questions(self.bundle.dataset.items, _filter)
