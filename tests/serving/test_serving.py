@@ -361,7 +361,8 @@ def test_the_log_is_json_and_says_nothing_of_people(service, world_bundle):
     service.client.get(f"/users/{user}/recommendations", headers={"x-request-id": "my-own.id"})
     listed(service, {"history": [item]})
     service.client.get(f"/users/{user}~/recommendations", headers={"x-request-id": "bad id!"})
-    service.wait_for('"status": 404')
+    service.client.get("/health/live", headers={"x-request-id": "the-last-one"})
+    service.wait_for("the-last-one")
     lines = [json.loads(line) for line in service.lines[before:]]
     assert [line["route"] for line in lines[:2]] == [
         "/users/{user_id}/recommendations",
