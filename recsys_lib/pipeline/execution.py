@@ -173,7 +173,7 @@ class Kernels(contextlib.AbstractContextManager["Kernels"]):
         self._pool.shutdown()
 
     def _started(self, source: Path) -> _Kernel:
-        networks = [_NETWORKS] if "models" in source.read_text("utf-8") else []
+        networks = [_NETWORKS] if "models" in source.read_text(encoding="utf-8") else []
         return _Kernel(source, self._environment).start([*_PACKAGES, *networks])
 
     def _take(self, source: Path | None) -> _Kernel | None:

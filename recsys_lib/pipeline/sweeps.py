@@ -338,7 +338,7 @@ def run_sweep(
     most = options.workers or (None if options.scheduler else cores())
     with sweep.project.locked(sweep.name):
         output = _Output(options.output, sweep)
-        output.open()
+        output.begin()
         working = engine(options.backend, most, options.scheduler, options.executor)
         try:
             with working as workers, alive(sweep.folder, sweep.token) as give_up:
@@ -535,7 +535,7 @@ class _Output:
         self._place = place and f"{place.rstrip('/')}/{sweep.name}"
         self._sweep = sweep
 
-    def open(self) -> None:
+    def begin(self) -> None:
         """Write the first ``sweep.json``: what cannot be written to is told before anything runs.
 
         Raises
