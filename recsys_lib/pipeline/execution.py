@@ -37,8 +37,11 @@ _ENGINE = "recsys"
 _LONGEST_FOLDER = 88  # letters of a folder with sockets: macOS allows 103 for a whole path
 _FOREVER = 1e6  # seconds
 _LOOK_SECONDS = 0.5  # between two looks at the memory, and at whether to stop
-_PACKAGES = ("pandas", "scipy.sparse", "matplotlib.pyplot", "seaborn")
-_NETWORKS = "recsys_lib.training._keras"  # takes longer to import than all others
+# A word in a notebook, and what takes long to import where it stands.
+_PACKAGES = {
+    "plots": ("pandas", "scipy.sparse", "matplotlib.pyplot", "seaborn"),
+    "models": ("recsys_lib.training._keras",),
+}
 
 
 @dataclass
@@ -173,8 +176,9 @@ class Kernels(contextlib.AbstractContextManager["Kernels"]):
         self._pool.shutdown()
 
     def _started(self, source: Path) -> _Kernel:
-        networks = [_NETWORKS] if "models" in source.read_text(encoding="utf-8") else []
-        return _Kernel(source, self._environment).start([*_PACKAGES, *networks])
+        text = source.read_text(encoding="utf-8")
+        packages = [one for word, names in _PACKAGES.items() if word in text for one in names]
+        return _Kernel(source, self._environment).start(packages)
 
     def _take(self, source: Path | None) -> _Kernel | None:
         """Return the kernel started ahead if it is for `source`; another one is shut down."""
