@@ -15,20 +15,25 @@ from recsys_lib.models import ELSA, MultDAE
 from recsys_lib.training import Checkpoints
 from recsys_lib.training.processes import is_first
 
-out, folder, *dies = sys.argv[1:]
-x = sparse.csr_array((np.random.default_rng(0).random((30, 16)) < 0.3).astype(np.float32))
-plain = {"latent_dim": 4, "batch_size": 8, "learning_rate": 0.02, "epochs": 6}
-found = {}
-for model in (ELSA(**plain), MultDAE(**plain, outputs=6)):
 
-    def die(record: dict[str, float]) -> None:
-        if dies and record["epoch"] == 3 and not is_first():
-            os.kill(os.getpid(), signal.SIGKILL)
+def main(out: str, folder: str, *dies: str) -> None:
+    x = sparse.csr_array((np.random.default_rng(0).random((30, 16)) < 0.3).astype(np.float32))
+    plain = {"latent_dim": 4, "batch_size": 8, "learning_rate": 0.02, "epochs": 6}
+    found = {}
+    for model in (ELSA(**plain), MultDAE(**plain, outputs=6)):
 
-    name = f"{type(model).__name__}_{model.outputs}"
-    model.fit(x, checkpoint=Checkpoints(f"{folder}/{name}", every_epochs=1), on_epoch=die)
-    found[f"{name}_losses"] = model.history_.drop(columns=["epoch", "seconds"]).to_numpy()
-    found[f"{name}_scores"] = model.score(x)
-    found |= {f"{name}_{i}": weight.numpy() for i, weight in enumerate(model._weights())}
-if is_first():
-    np.savez(out, **found)
+        def die(record: dict[str, float]) -> None:
+            if dies and record["epoch"] == 3 and not is_first():
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        name = f"{type(model).__name__}_{model.outputs}"
+        model.fit(x, checkpoint=Checkpoints(f"{folder}/{name}", every_epochs=1), on_epoch=die)
+        found[f"{name}_losses"] = model.history_.drop(columns=["epoch", "seconds"]).to_numpy()
+        found[f"{name}_scores"] = model.score(x)
+        found |= {f"{name}_{i}": weight.numpy() for i, weight in enumerate(model._weights())}
+    if is_first():
+        np.savez(out, **found)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
