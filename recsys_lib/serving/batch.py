@@ -4,10 +4,10 @@ Blocks of people become parts in a hidden folder beside the output. The output i
 them at the end and appears at once; a run that was killed goes on after the last part.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -85,9 +85,7 @@ def score_partition(
     return bundle.recommend_many(frame["user_id"], k=k, **rules).reset_index(drop=True)
 
 
-@lru_cache(maxsize=2)
-def _loaded(folder: str) -> Bundle:
-    return Bundle.load(folder)
+_loaded = lru_cache(maxsize=2)(Bundle.load)
 
 
 def read_ids(path: Path | str) -> list[str]:
@@ -172,12 +170,10 @@ def write_lists(
     ids = loaded.dataset.user_ids
     if users is not None:
         ids = ids.take(pd.unique(find_ids(ids, users, "user")))
-    asked = {"k": k, "part": part, "rules": repr(sorted(rules.items())), "output": target.name}
-    record = {
-        "bundle": fingerprint(Path(bundle) / "manifest.json"),
-        "users": hashlib.sha256(json.dumps(ids.tolist()).encode()).hexdigest(),
-        **asked,
-    }
+    made_of = fingerprint(Path(bundle) / "manifest.json")
+    people = hashlib.sha256(json.dumps(ids.tolist()).encode()).hexdigest()
+    record = {"bundle": made_of, "users": people, "k": k, "part": part, "output": target.name}
+    record["rules"] = repr(sorted(rules.items()))
     loaded.recommend_many(ids[:1], k=k, **rules)  # wrong rules leave nothing behind
     target.check()
     parts = _Parts(target.folder, record)
@@ -210,7 +206,12 @@ class _Parts:
             write_table(file, work())
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove what was written here, and the folder if it is empty then."""
+        ours = ("[0-9]*.parquet", "joined.*", ".*.part*", "lists.json")  # what they are, last
+        for file in [one for pattern in ours for one in self.folder.glob(pattern)]:
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
 
 class _File:
@@ -293,7 +294,7 @@ class _Table:
             )
 
     def write(self, parts: _Parts) -> int:
-        connection, filling = connect_for_writing(self._url), f"{self._table}_filling"
+        connection, filling = connect_for_writing(self._url), f"{self._table}_recsys_filling"
         rows = 0
         try:
             connection.drop_table(filling, force=True)

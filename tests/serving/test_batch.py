@@ -145,6 +145,20 @@ def test_a_run_goes_on_after_the_last_part(
     assert sum(answered) == 1 + N_USERS - 2 * 16
 
 
+@pytest.mark.parametrize("other", [{"k": 4}, {"where": {"track": 1}}, {"users": ["u9", "u60"]}])
+def test_parts_of_another_question_are_not_taken(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("recsys_lib.serving.batch._csv", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):  # all parts are there, the output is not
+            write_lists(folder, tmp_path / "lists.csv", k=5, part=16)
+    asked = {"k": 5, "part": 16} | other
+    write_lists(folder, tmp_path / "lists.csv", **asked)
+    write_lists(folder, tmp_path / "fresh.csv", **asked)
+    pd.testing.assert_frame_equal(read(tmp_path / "lists.csv"), read(tmp_path / "fresh.csv"))
+
+
 def test_files_and_tables_of_others_stay(folder: Path, tmp_path: Path) -> None:
     import ibis
 
@@ -158,6 +172,10 @@ def test_files_and_tables_of_others_stay(folder: Path, tmp_path: Path) -> None:
         handle.write("edited\n")
     with pytest.raises(ArtifactError, match="must be new"):
         write_lists(folder, tmp_path / "lists.csv", k=1)
+    (tmp_path / ".new.csv.parts").mkdir()
+    (tmp_path / ".new.csv.parts" / "thesis.md").write_text("mine")
+    write_lists(folder, tmp_path / "new.csv", k=1)
+    assert [one.name for one in (tmp_path / ".new.csv.parts").iterdir()] == ["thesis.md"]
     database = ibis.duckdb.connect(tmp_path / "mine.duckdb")
     database.create_table("people", pd.DataFrame({"name": ["ann"]}))
     database.disconnect()
