@@ -86,7 +86,10 @@ def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
 
 def find_ids(ids: pd.Index, wanted: Iterable[Any], what: str) -> NDArray[np.int64]:
     """Return the position of each id, as `find_id`; a single string is one id, not its letters."""
-    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+    if isinstance(wanted, str):
+        wanted = [wanted]
+    # An index of text is slow to walk through.
+    wanted = wanted.tolist() if isinstance(wanted, pd.Index | pd.Series) else list(wanted)
     if len(wanted) > _MANY:
         with contextlib.suppress(TypeError, ValueError):
             found = ids.get_indexer(pd.Index(wanted, tupleize_cols=False))

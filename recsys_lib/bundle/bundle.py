@@ -531,8 +531,7 @@ class Bundle(Shown):
             if found is not None:
                 among = found[:, items]
                 return lambda place: among[place]
-        vectors = self._columns[items] if content is None else content.labels[items]
-        return lambda place: (vectors @ vectors[[place]].T).toarray().ravel()
+        return _row_by_row(self._columns[items] if content is None else content.labels[items])
 
     @cached_property
     def _columns(self) -> sparse.csr_array:
@@ -754,6 +753,20 @@ class Bundle(Shown):
     @cached_property
     def _requests(self) -> RequestReader:
         return RequestReader(dataset=self.dataset, inputs=self.inputs, like=self.like)
+
+
+def _row_by_row(vectors: sparse.csr_array) -> Callable[[int], NDArray[np.float32]]:
+    """Return what multiplies all rows by the one in a place."""
+    one = np.zeros(vectors.shape[1], dtype=vectors.dtype)
+
+    def products(place: int) -> NDArray[np.float32]:
+        part = slice(*vectors.indptr[place : place + 2])
+        one[vectors.indices[part]] = vectors.data[part]
+        found = vectors @ one
+        one[vectors.indices[part]] = 0
+        return np.asarray(found)
+
+    return products
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[np.int64]:

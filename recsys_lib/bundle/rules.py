@@ -146,13 +146,23 @@ class Plan:
         first = self.promoted[order[self.promoted] > -np.inf].astype(np.int32)
         reach = max(_REACH * k, _LEAST)
         while True:
-            pool = top_k(np.asarray(order)[None, :], reach, seed=seed).items[0]
+            pool = top_k(np.asarray(order)[None, :], max(min(reach, left), 1), seed=seed).items[0]
             pool = pool[(pool >= 0) & ~np.isin(pool, first)]
             pool = np.concatenate([first, pool])
-            places = self._greedy(pool, order[pool], len(first), k, likeness)
-            if len(places) == k or reach >= left:
-                return pool[places]
-            reach *= 8
+            if reach >= left or self._room(pool) >= k:
+                places = self._greedy(pool, order[pool], len(first), k, likeness)
+                if len(places) == k or reach >= left:
+                    return pool[places]
+            reach *= 64
+
+    def _room(self, pool: NDArray[np.int32]) -> int:
+        """Return how many of the pool the limits let into a list, at most."""
+        room = len(pool)
+        for matrix, limit in self.limits:
+            rows = matrix[pool]
+            unlimited = np.count_nonzero(np.diff(rows.indptr) == 0)
+            room = min(room, np.minimum(np.bincount(rows.indices), limit).sum() + unlimited)
+        return room
 
     def _greedy(
         self,
@@ -178,8 +188,10 @@ class Plan:
             chosen.append(place)
             closed[place] = True
             for rows, counts, limit in labels:
-                counts[rows.indices[rows.indptr[place] : rows.indptr[place + 1]]] += 1
-                closed |= rows @ (counts >= limit).astype(np.float64) > 0
+                own = rows.indices[rows.indptr[place] : rows.indptr[place + 1]]
+                counts[own] += 1
+                if (full := counts[own] >= limit).any():
+                    closed |= rows @ np.bincount(own[full], minlength=len(counts)) > 0
             if alike is not None:
                 nearest = np.maximum(nearest, self.diversity * alike(place))
         return chosen

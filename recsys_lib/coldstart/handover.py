@@ -17,6 +17,8 @@ from recsys_lib.renamed import renamed
 
 __all__ = ["Handover", "Rung", "rungs_of"]
 
+# Scores standardized at once: in double precision they fit the cache.
+_IN_CACHE = 2**17
 _RUNGS = ("profile neighbors", "segment popularity", "popularity")
 
 
@@ -198,6 +200,21 @@ def mix_scores(
     >>> mix_scores(scores, rates, np.array([0.5]), sparse.csr_array((1, 3))).round(2)
     array([[ 0.06,  0.08, -0.13]], dtype=float32)
     """
+    mixed = np.empty(scores.shape, dtype=np.float32)
+    for start in range(0, len(mixed), step := max(1, _IN_CACHE // max(mixed.shape[1], 1))):
+        rows = slice(start, start + step)
+        own = rates if rates.ndim == 1 else rates[rows]
+        mixed[rows] = _mixed(scores[rows], own, weights[rows], used[rows])
+    return mixed
+
+
+def _mixed(
+    scores: NDArray[np.floating[Any]],
+    rates: NDArray[np.floating[Any]],
+    weights: NDArray[np.floating[Any]],
+    used: sparse.csr_array,
+) -> NDArray[np.float64]:
+    """Return `mix_scores` of a few rows."""
     mixed, offset = np.zeros(scores.shape), np.zeros(len(weights))
     for values, shares in ((scores, weights), (rates, 1 - weights)):
         center, spread = moments(values, used)
@@ -205,7 +222,7 @@ def mix_scores(
         mixed += values * factor[:, None]
         offset += center * factor
     mixed -= offset[:, None]
-    return mixed.astype(np.float32)
+    return mixed
 
 
 def moments(

@@ -13,13 +13,10 @@ reconstruction error of 2,000 users afterwards.
 
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
-
-sys.path.insert(0, str(Path(__file__).parent))
 from sides import HERE, compare, python_of
 
 N_USERS, N_ITEMS, N_EPOCHS = 5_000, 252, 15

@@ -7,12 +7,9 @@ without `os.sched_setaffinity`, cannot tell.
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from bench_vae import MULT_VAE, random_rows
 
 JOB = ("-m", "recsys_lib.training.processes", "2")

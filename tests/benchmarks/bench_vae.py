@@ -17,8 +17,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
-
-sys.path.insert(0, str(Path(__file__).parent))
 from sides import HERE, Side, python_of
 from sides import compare as compare_sides
 
