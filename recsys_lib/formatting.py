@@ -91,15 +91,16 @@ def table(
 ) -> Table:
     """Return a table for reading.
 
-    Text is aligned left and numbers right. Whole numbers get thousands separators, others `digits`
-    decimals; a missing value is a dash, and the row numbers of an unnamed index are left out.
+    Text is aligned left and numbers right. A column gets the decimals that its numbers need, at
+    most `digits`, and thousands separators; a missing value is a dash, and the row numbers of an
+    unnamed index are left out.
 
     Parameters
     ----------
     data : DataFrame, Series or mapping of row label to value
         What to show.
     digits : int
-        Decimals of numbers that are not whole.
+        Most decimals; none in a column that reaches 1,000.
     percent : iterable of column names
         Columns of shares, shown in percent.
     units : mapping of column name to unit, optional
@@ -133,10 +134,18 @@ def column_texts(values: pd.Series, digits: int, *, percent: bool = False) -> li
     if not all(_is_number(value) or _is_missing(value) for value in values):
         return [_alone(value) for value in values]
     numbers = [float(value) for value in values if not _is_missing(value)]
-    whole = all(number.is_integer() for number in numbers if math.isfinite(number))
-    if not percent and any(abs(number) >= 1000 for number in numbers):
-        digits = 0
-    return [_text(value, 0 if whole else digits, percent) for value in values]
+    return [_text(value, _decimals(numbers, digits), percent) for value in values]
+
+
+def _decimals(numbers: list[float], digits: int) -> int:
+    """Return how many decimals a column shows: up to `digits`, and none that say nothing."""
+    finite = [number for number in numbers if math.isfinite(number)]
+    if any(abs(number) >= 1000 for number in finite):
+        return 0
+    for fewer in range(digits):
+        if all(math.isclose(number, round(number, fewer), abs_tol=1e-9) for number in finite):
+            return fewer
+    return digits
 
 
 def _alone(value: Any) -> str:
