@@ -147,9 +147,11 @@ class NeuralRecommender(Recommender):
             try:
                 self._fit(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
             except KeyboardInterrupt:
+                done = task.done
                 if keeper is not None:
                     keeper.write()
-                reached = f"{name} was stopped after epoch {task.done} of {self.epochs}"
+                    done = max(done, keeper.epoch)  # kept, and not yet shown
+                reached = f"{name} was stopped after epoch {done} of {self.epochs}"
                 # Without the frames of the backend, which fill three screens.
                 raise KeyboardInterrupt(f"{reached}. {advice(keeper)}") from None
             from recsys_lib.training.device import in_use

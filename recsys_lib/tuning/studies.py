@@ -245,8 +245,8 @@ class Watch:
     def _give_up(self, number: int) -> None:
         try:
             self._study.tell(number, state=TrialState.FAIL)
-        except ValueError:  # somebody else was quicker
-            return
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+            return  # somebody else was quicker
 
 
 def _is_dead(worker: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from recsys_lib.models.base import Recommender
 from recsys_lib.models.ease import EASE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.training import configure
-from recsys_lib.training.checkpoints import Checkpoints
+from recsys_lib.training.checkpoints import Checkpoints, Keeper
 
 SMALL: dict[str, dict[str, object]] = {
     "Autoencoder": {"hidden_dims": (8,), "batch_size": 10},
@@ -84,6 +84,20 @@ def test_an_exception_in_on_epoch_leaves_fit() -> None:
     with pytest.raises(StopIteration):
         model.fit(rows(), on_epoch=stop)
     assert not hasattr(model, "n_items_")
+
+
+def test_an_interrupted_fit_names_the_epoch_that_is_kept(tmp_path, monkeypatch) -> None:
+    """Also where the interrupt falls between the end of an epoch and the line that shows it."""
+
+    def interrupted(keeper: Keeper, epoch: int) -> bool:
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return False
+
+    monkeypatch.setattr(Keeper, "_is_due", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="stopped after epoch 3 of 4"):
+        make("MultDAE").fit(rows(), checkpoint=tmp_path)
+    assert [path.name for path in tmp_path.glob("epoch_*")] == ["epoch_000003"]
 
 
 def test_a_model_on_likes_passes_what_it_does_not_know_to_its_model() -> None:

@@ -297,6 +297,19 @@ def test_of_another_machine_only_the_heartbeat_tells(
     assert found.trials["state"].tolist() == ["complete", "complete"]
 
 
+def test_two_may_release_the_same_trial_at_once() -> None:
+    study = optuna.create_study()
+    study.ask().set_user_attr("worker", {**myself(), "born": 0.0})
+
+    class Quicker(optuna.samplers.RandomSampler):
+        def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    study.sampler = Quicker(seed=0)
+    assert not Watch(study).release_dead()
+    assert study.trials[0].state == TrialState.FAIL
+
+
 def test_who_is_taken_for_dead_loses_the_trial_and_goes_on(likes: Split, tmp_path: Path) -> None:
     file = tmp_path / "studies.sqlite"
     taken = []
