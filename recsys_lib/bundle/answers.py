@@ -33,8 +33,9 @@ _EVEN = 0.5
 # A product of few rows takes other kernels, whose rounding differs in the last bit: from 8 rows on
 # it was the same for a row in every block measured, with few items from more rows on.
 _FEW_ROWS, _FEW_NUMBERS = 8, 32_768
-# Networks score up to so many rows in the time of one, and bring the padding themselves.
-_ONE_BLOCK = 64
+# Networks score up to so many rows in the time of one, and bring the padding themselves; with so
+# many numbers the scores of the listed items alone are cheaper.
+_ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +151,8 @@ class Answerer:
         weights[counts < self.min_history] = 0.0
         below = [None if weights[row] == 1 else self._below(people, row) for row in range(n_rows)]
         scores, gains = np.zeros(people.used.shape, dtype=np.float32), None
-        if reasons and n_rows == 1 and weights[0] and people.seen.nnz < _ONE_BLOCK:
+        n_without = people.seen.nnz if reasons and n_rows == 1 and weights[0] else 0
+        if 0 < n_without < min(_ONE_BLOCK, _ONE_BLOCK_NUMBERS / self.dataset.n_items):
             full, *without = self.score(with_left_out(people.seen))
             scores[0], gains = full, full - np.array(without)
         elif len(rows := np.flatnonzero(weights)):

@@ -215,13 +215,16 @@ def _mixed(
     used: sparse.csr_array,
 ) -> NDArray[np.float64]:
     """Return `mix_scores` of a few rows."""
-    mixed, offset = np.zeros(scores.shape), np.zeros(len(weights))
+    mixed = np.empty(scores.shape)
+    parts, offset = [], np.zeros((len(weights), 1))
     for values, shares in ((scores, weights), (rates, 1 - weights)):
         center, spread = moments(values, used)
         factor = np.divide(shares, spread, out=np.zeros(len(shares)), where=spread > 0)
-        mixed += values * factor[:, None]
-        offset += center * factor
-    mixed -= offset[:, None]
+        parts.append(factor[:, None])
+        offset += (center * factor)[:, None]
+    np.multiply(scores, parts[0], out=mixed)
+    mixed += rates * parts[1]
+    mixed -= offset
     return mixed
 
 

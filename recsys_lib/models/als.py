@@ -1,12 +1,13 @@
 """Weighted matrix factorization for interactions, on the `implicit` library."""
 
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender
@@ -89,6 +90,7 @@ class ALS(Recommender):
         return {"alpha": density**-0.5, "l2": _PENALTY * users_per_item(x) ** 0.5}
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+        self.__dict__.pop("_folding_in", None)
         own = self.suited_to(x).config()
         self.alpha_, self.l2_ = own["alpha"], own["l2"]
         self.item_shares_ = item_shares(x)
@@ -104,6 +106,13 @@ class ALS(Recommender):
             model.fit(_matrix(x), show_progress=False)
         self.item_factors_ = model.item_factors
 
+    @cached_property
+    def _folding_in(self) -> Any:
+        """The solver, which keeps the Gram matrix of the item factors."""
+        model = self._backend()
+        model.item_factors = self.item_factors_
+        return model
+
     def _backend(self) -> Any:
         # Its factory would choose a GPU by itself; the device is the caller's choice.
         from implicit.cpu.als import AlternatingLeastSquares
@@ -118,9 +127,7 @@ class ALS(Recommender):
 
     def _blocks(self, x: sparse.csr_array) -> Block:
         with _single_blas_thread():
-            model = self._backend()
-            model.item_factors = self.item_factors_
-            users = model.recalculate_user(np.arange(x.shape[0]), _matrix(x))
+            users = self._folding_in.recalculate_user(np.arange(x.shape[0]), _matrix(x))
         return blocks_of_factors(users, self.item_factors_, x, self.item_shares_)
 
     def _restore(self, arrays: Arrays) -> None:
@@ -131,10 +138,16 @@ class ALS(Recommender):
 
 def _single_blas_thread() -> Any:
     """Limit BLAS to one thread while `implicit` runs its own, as it recommends."""
-    # Imported first: a limit holds only for the libraries that are loaded by then.
+    return _loaded_libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _loaded_libraries() -> ThreadpoolController:
+    # To look for them takes longer than to fold somebody in. Imported first: a limit holds only
+    # for the libraries that are loaded by then.
     import implicit.cpu.als  # noqa: F401
 
-    return threadpool_limits(1, "blas")
+    return ThreadpoolController()
 
 
 def _matrix(x: sparse.csr_array) -> sparse.csr_matrix:

@@ -14,6 +14,8 @@ from recsys_lib.seeding import rng_from
 
 # The sweeps contract by about n / (n + damping) of the smaller side; 20 leave less than 1e-4.
 _SWEEPS = 20
+# Up to so many rows, factors are multiplied from the side of the items, so many at a time.
+_FEW_ROWS, _TILE = 32, 2**15
 
 
 class Biases(NamedTuple):
@@ -244,13 +246,30 @@ def blocks_of_factors(
     answer : ndarray of shape (n_items,), float32
     """
     empty = _empty(x)
+    busy = rows[~empty] if empty.any() else rows
 
     def block(items: Items) -> NDArray[np.float32]:
-        scores = rows @ factors[items].T
-        scores[empty] = answer[items]
-        return np.asarray(scores)
+        products = _products(busy, factors[items])
+        if busy is rows:
+            return products
+        scores = np.empty((len(rows), products.shape[1]), dtype=np.float32)
+        scores[~empty], scores[empty] = products, answer[items]
+        return scores
 
     return block
+
+
+def _products(rows: NDArray[np.float32], factors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``rows @ factors.T``, to the bit; for few rows in a third of the time."""
+    if len(rows) > _FEW_ROWS:
+        return np.asarray(rows @ factors.T, dtype=np.float32)
+    if len(rows) == 1:  # a vector takes another kernel, which rounds otherwise
+        return _products(np.repeat(rows, 2, axis=0), factors)[:1]
+    products = np.empty((len(rows), len(factors)), dtype=np.float32)
+    for start in range(0, len(factors), _TILE):
+        tile = slice(start, start + _TILE)
+        products[:, tile] = (factors[tile] @ rows.T).T
+    return products
 
 
 def blocks_of_weights(
