@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -204,7 +203,8 @@ class Answerer:
         if not len(rows := np.flatnonzero((weights > 0) & (weights < 1))):
             return order, order
         mixed = rates if rates.ndim == 1 else rates[rows]
-        order[rows] = mix_scores(chances.scores[rows], mixed, weights[rows], used[rows])
+        own = used if len(rows) == len(order) else used[rows]
+        order[rows] = mix_scores(chances.scores[rows], mixed, weights[rows], own)
         if self.calibrator is None or not len(rows := rows[~chances.unknown[rows]]):
             return order, order
         # Probabilities must fall down the list; scores break ties.
@@ -298,14 +298,19 @@ class Answerer:
         return rates
 
     def because(
-        self, answers: Answers, people: People, row: int, items: NDArray[np.int32], titles: pd.Index
+        self,
+        answers: Answers,
+        people: People,
+        row: int,
+        items: NDArray[np.int32],
+        titles: NDArray[np.object_],
     ) -> list[str]:
         """Return the reason for each item listed for a person."""
         shared = answers.because[row]
         if shared is not None:
             return [shared] * len(items)
-        seen = people.seen[[row]]
-        known, reasons = titles.take(seen.indices).tolist(), []
+        seen = people.seen if people.seen.shape[0] == 1 else people.seen[[row]]
+        known, reasons = titles[seen.indices], []
         if answers.gains is None:
             gains = leave_one_out_gains(self.model, seen, items)
         else:

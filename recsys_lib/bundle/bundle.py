@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -59,6 +59,28 @@ class _Question:
     request: Request
     plan: Plan
     k: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Lists:
+    """The lists of a block of people, one item listed a row.
+
+    Attributes
+    ----------
+    positions : sequence of int or None
+        The people, by their place in the dataset.
+    rows, items : ndarray of int
+        Whose list it is, and the position of the item.
+    columns : dict of column name to values
+    left : list of int
+        The number of items left for each of the people.
+    """
+
+    positions: Sequence[int | None]
+    rows: NDArray[np.intp]
+    items: NDArray[np.int64]
+    columns: dict[str, Any]
+    left: list[int]
 
 
 @renamed(
@@ -219,9 +241,7 @@ class Bundle(Shown):
             diversity=diversity,
         )
         question = self._question({"user": user, "history": history, "profile": profile}, k, rules)
-        found = self._answered([question], because=True, alone=True)
-        found.attrs["left"] = found.attrs["left"][0]
-        return found
+        return self._frame(self._answered([question], because=True), alone=True)
 
     def recommend_many(
         self,
@@ -271,17 +291,11 @@ class Bundle(Shown):
         0         ann       y  history + popularity
         1        None       x  history + popularity
         """
-        shared = self._rules.plan(Rules.of(rules))
-        questions = []
-        for one in people:
-            asked = dict(one) if isinstance(one, Mapping) else {"user": one}
-            own = {name: asked.pop(name) for name in [*asked] if name not in (*_PERSON, "k")}
-            plan = Rules.of({**rules, **own}) if own else shared
-            questions.append(self._question(asked, asked.pop("k", k), plan))
+        questions = self._questions(people, k, rules)
         blocks: dict[int, pd.DataFrame] = {}
 
         def answer(rows: slice) -> None:
-            blocks[rows.start] = self._answered(questions[rows], because=because)
+            blocks[rows.start] = self._frame(self._answered(questions[rows], because=because))
 
         # The first block alone: it fits the ladder, once for all threads.
         answer(slice(0, self._block_rows))
@@ -295,6 +309,52 @@ class Bundle(Shown):
         found = pd.concat([blocks[at].set_axis(blocks[at].index + at) for at in sorted(blocks)])
         found.attrs["left"] = [left for at in sorted(blocks) for left in blocks[at].attrs["left"]]
         return found.rename_axis("request")
+
+    def recommend_records(
+        self, people: Iterable[Any], *, k: int = 10, **rules: Any
+    ) -> list[list[dict[str, Any]]]:
+        """Recommend for some people in plain Python, as JSON has it; a service asks so.
+
+        Parameters
+        ----------
+        people, k, **rules
+            As of `recommend_many`.
+
+        Returns
+        -------
+        list of list of dict
+            For each of the people what `recommend` lists: ``rank, item_id, title, probability,
+            rung, because``.
+
+        Raises
+        ------
+        DataError
+            As of `recommend_many`.
+
+        Notes
+        -----
+        Without a table, one person is answered in three quarters of the time.
+
+        Examples
+        --------
+        >>> from recsys_lib.models import Popularity
+        >>> frame = pd.DataFrame({"user_id": ["ann", "ann", "bob"], "item_id": ["x", "y", "x"]})
+        >>> dataset = Dataset.from_frame(frame, value=None)
+        >>> bundle = Bundle(model=Popularity().fit(dataset.user_items), dataset=dataset)
+        >>> [[one["item_id"] for one in lists] for lists in bundle.recommend_records(["bob"])]
+        [['y']]
+        """
+        lists: list[list[dict[str, Any]]] = []
+        for questions in self._blocks(self._questions(people, k, rules)):
+            found = self._answered(questions, because=True)
+            ids, titles = (one[found.items].tolist() for one in self._labels)
+            named = {"rank": 0, "item_id": ids, "title": titles} | found.columns
+            del named["score"]
+            columns = [one if isinstance(one, list) else one.tolist() for one in named.values()]
+            lines = [dict(zip(named, line, strict=True)) for line in zip(*columns, strict=True)]
+            cuts = np.searchsorted(found.rows, np.arange(len(questions) + 1))
+            lists += [lines[first:last] for first, last in pairwise(cuts)]
+        return lists
 
     def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
         """Score every item for each row, as the lists order them: ``evaluate(bundle, fold)``.
@@ -469,15 +529,25 @@ class Bundle(Shown):
     def _block_rows(self) -> int:
         return max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.dataset.n_items))
 
+    def _questions(
+        self, people: Iterable[Any], k: int, rules: Mapping[str, Any]
+    ) -> list[_Question]:
+        shared = self._rules.plan(Rules.of(rules)) if rules else self._no_rules
+        questions = []
+        for one in people:
+            asked = dict(one) if isinstance(one, Mapping) else {"user": one}
+            own = {name: asked.pop(name) for name in [*asked] if name not in (*_PERSON, "k")}
+            plan = Rules.of({**rules, **own}) if own else shared
+            questions.append(self._question(asked, asked.pop("k", k), plan))
+        return questions
+
     def _question(self, asked: Mapping[str, Any], k: int, rules: Rules | Plan) -> _Question:
         check_integer("k", k, minimum=1)
         plan = self._rules.plan(rules) if isinstance(rules, Rules) else rules
         return _Question(Request(**asked), plan, k)
 
-    def _answered(
-        self, questions: Sequence[_Question], *, because: bool, alone: bool = False
-    ) -> pd.DataFrame:
-        """Return the lists of one block, numbered from 0; see `recommend_many`, or `recommend`."""
+    def _answered(self, questions: Sequence[_Question], *, because: bool) -> "_Lists":
+        """Return the lists of one block of people."""
         people = self._requests.people([one.request for one in questions])
         answers = self._answerer.answer(people, reasons=because)
         order = mask_seen(answers.order.copy(), people.used)
@@ -487,28 +557,42 @@ class Bundle(Shown):
             order[np.ix_(asked, ~plan.allowed)] = -np.inf
         lists = self._lists(order, questions)
         rows, items = np.repeat(np.arange(len(lists)), [len(one) for one in lists]), _joined(lists)
-        known = [None if at is None else self.dataset.user_ids[at] for at in people.positions]
-        users = pd.Index(known, dtype=object if None in known else self.dataset.user_ids.dtype)
-        columns = {
-            "user_id": users.take(rows),
+        columns: dict[str, Any] = {
             "rank": _joined([np.arange(1, len(one) + 1) for one in lists]),
-            "item_id": self.dataset.item_ids.take(items),
-            "title": self._titles.take(items),
             "probability": answers.probability(rows, items),
-            "rung": pd.array(answers.rung(rows, items), dtype="str"),
+            "rung": answers.rung(rows, items),
             "score": answers.score[rows, items],
         }
         if because:
             why = [
-                self._answerer.because(answers, people, row, one, self._titles)
+                self._answerer.because(answers, people, row, one, self._labels[1])
                 for row, one in enumerate(lists)
             ]
             columns["because"] = [reason for some in why for reason in some]
+        left = np.count_nonzero(order > -np.inf, axis=1).tolist()
+        return _Lists(people.positions, rows, items, columns, left)
+
+    def _frame(self, found: "_Lists", *, alone: bool = False) -> pd.DataFrame:
+        """Return lists as a table, numbered from 0; that of one alone names nobody."""
+        columns = {} if alone else {"user_id": self._users(found)}
+        columns |= {
+            "rank": found.columns["rank"],
+            "item_id": self.dataset.item_ids.take(found.items),
+            "title": self._titles.take(found.items),
+            **found.columns,
+            "rung": pd.array(found.columns["rung"], dtype="str"),
+        }
         if alone:  # columns dropped later would cost as much as the scoring
-            del columns["user_id"], columns["score"]
-        found = pd.DataFrame(columns, index=None if alone else pd.Index(rows, name="request"))
-        found.attrs["left"] = np.count_nonzero(order > -np.inf, axis=1).tolist()
-        return found
+            del columns["score"]
+        index = None if alone else pd.Index(found.rows, name="request")
+        frame = pd.DataFrame(columns, index=index)
+        frame.attrs["left"] = found.left[0] if alone else found.left
+        return frame
+
+    def _users(self, found: "_Lists") -> pd.Index:
+        ids = self.dataset.user_ids
+        known = [None if at is None else ids[at] for at in found.positions]
+        return pd.Index(known, dtype=object if None in known else ids.dtype).take(found.rows)
 
     def _lists(
         self, order: NDArray[np.float32], questions: Sequence[_Question]
@@ -731,6 +815,13 @@ class Bundle(Shown):
         return pd.Index(titles.where(titles.notna(), pd.Series(ids)).astype(str))
 
     @cached_property
+    def _labels(self) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+        """Ids and titles of the items as Python has them."""
+        ids, titles = np.empty((2, self.dataset.n_items), dtype=object)
+        ids[:], titles[:] = self.dataset.item_ids.tolist(), self._titles.tolist()
+        return ids, titles
+
+    @cached_property
     def _answerer(self) -> Answerer:
         return Answerer(
             model=self.model,
@@ -749,6 +840,10 @@ class Bundle(Shown):
     @cached_property
     def _rules(self) -> RuleReader:
         return RuleReader(dataset=self.dataset)
+
+    @cached_property
+    def _no_rules(self) -> Plan:
+        return self._rules.plan(Rules())
 
     @cached_property
     def _requests(self) -> RequestReader:

@@ -200,8 +200,11 @@ def mix_scores(
     >>> mix_scores(scores, rates, np.array([0.5]), sparse.csr_array((1, 3))).round(2)
     array([[ 0.06,  0.08, -0.13]], dtype=float32)
     """
+    step = max(1, _IN_CACHE // max(scores.shape[-1], 1))
+    if len(scores) <= step:
+        return _mixed(scores, rates, weights, used).astype(np.float32)
     mixed = np.empty(scores.shape, dtype=np.float32)
-    for start in range(0, len(mixed), step := max(1, _IN_CACHE // max(mixed.shape[1], 1))):
+    for start in range(0, len(mixed), step):
         rows = slice(start, start + step)
         own = rates if rates.ndim == 1 else rates[rows]
         mixed[rows] = _mixed(scores[rows], own, weights[rows], used[rows])

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +26,6 @@ from recsys_lib.serving.guard import Guard, Limits, Refusal, problem
 from recsys_lib.serving.live import Live, Loaded
 
 _SIMILAR = ("rank", "item_id", "title", "similarity", "by")
-_LISTED = ("rank", "item_id", "title", "probability", "rung", "because")
 _ABOUT = """Recommendations for known users, for a history, for a profile, or for nobody in
 particular. Errors are problem documents (RFC 9457) whose `detail` says what must hold, what was
 found and what to do. The same question gets the same list as long as `bundle` stays the same.
@@ -246,7 +244,7 @@ def _answers(now: Loaded, everybody: list[dict[str, Any]], end: float) -> Iterab
             return
         block = everybody[start : start + _BLOCK]
         try:
-            rows = now.bundle.recommend_many(block, because=True)
+            lists = now.bundle.recommend_records(block)
         except RecsysError:
             for place, asked in enumerate(block, start=start + 1):
                 try:
@@ -254,15 +252,13 @@ def _answers(now: Loaded, everybody: list[dict[str, Any]], end: float) -> Iterab
                 except RecsysError as error:
                     raise RecsysError(f"Person {place} of {len(everybody)}: {error}") from None
             raise
-        listed = _records(rows, _LISTED)
-        cuts = rows.index.searchsorted(range(len(block) + 1))
-        for first, last in pairwise(cuts):
-            yield {"recommendations": listed[first:last], "bundle": now.fingerprint}
+        for listed in lists:
+            yield {"recommendations": listed, "bundle": now.fingerprint}
 
 
 def _answer(now: Loaded, asked: Mapping[str, Any]) -> dict[str, Any]:
-    rows = now.bundle.recommend(**asked)
-    return {"recommendations": _records(rows, _LISTED), "bundle": now.fingerprint}
+    listed = now.bundle.recommend_records([asked])[0]
+    return {"recommendations": listed, "bundle": now.fingerprint}
 
 
 def _records(rows: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:

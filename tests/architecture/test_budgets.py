@@ -33,11 +33,11 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_711, 1_000),
-    "coldstart": (729, 750),
+    "bundle": (1_776, 1_000),
+    "coldstart": (746, 750),
     "evaluation": (1_954, 1_780),
     "exploration": (212, 215),
-    "models": (3_019, 2_600),
+    "models": (3_044, 2_600),
     "pipeline": (4_275, 2_400),
     "plots": (1_168, 780),
     "root": (2_138, 990),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_531, 1_170),
     "tuning": (1_291, 750),
 }
-ALL = (23_008, 14_000)
+ALL = (23_120, 14_000)
 FILES = (171, 140)
 PUBLIC_NAMES = (288, 300)
 
