@@ -64,7 +64,7 @@ def create_app(
         Loads the bundle when it starts; `ArtifactError` then, if there is none.
     """
     limits = limits or Limits()
-    service = _Service(Live(Path(folder)), limits)
+    service = _Service(Live(Path(folder)), limits.seconds)
     app: FastAPI = FastAPIOffline(
         redoc_url=None,
         title="recsys_lib",
@@ -105,9 +105,11 @@ _PROBLEMS: dict[int | str, str] = {
 class _Service:
     """The endpoints, as methods on the bundle that is live."""
 
-    def __init__(self, live: Live, limits: Limits) -> None:
-        self._live, self._seconds = live, limits.seconds
-        self._threads = ThreadPoolExecutor(int(limits.threads), "question")
+    def __init__(self, live: Live, seconds: float) -> None:
+        self._live, self._seconds = live, seconds
+        # One after the other is soonest done, on the cores that there are; questions about many
+        # wait in a line of their own, and hold up nobody who asks for one.
+        self._one, self._many = (ThreadPoolExecutor(1, name) for name in ("one", "many"))
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -116,7 +118,8 @@ class _Service:
         watching = asyncio.create_task(self._live.watch(_LOOK))
         yield
         watching.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for line in (self._one, self._many):
+            line.shutdown(wait=False, cancel_futures=True)
 
     @property
     def _now(self) -> Loaded:
@@ -124,11 +127,13 @@ class _Service:
             raise Refusal(503, "A bundle must be loaded; it is not yet.", {"retry-after": "1"})
         return self._live.current
 
-    async def _ask(self, question: Callable[[], bytes], status: int = 422) -> Response:
+    async def _ask(
+        self, question: Callable[[], bytes], status: int = 422, *, many: bool = False
+    ) -> Response:
         """Answer beside the event loop; what the library says of a wrong question is the detail."""
         loop = asyncio.get_running_loop()
         try:
-            answer = await loop.run_in_executor(self._threads, question)
+            answer = await loop.run_in_executor(self._many if many else self._one, question)
         except RecsysError as error:
             raise Refusal(status, str(error)) from None
         return Response(answer, media_type="application/json")
@@ -173,7 +178,7 @@ class _Service:
             asked = questions.model_dump(exclude_unset=True)
             return await self._ask(lambda: _dumped(_answer(now, asked)))
         everybody = [one.model_dump(exclude_unset=True) for one in questions]
-        return await self._ask(lambda: _dumped(list(_answers(now, everybody, end))))
+        return await self._ask(lambda: _dumped(list(_answers(now, everybody, end))), many=True)
 
     async def similar_items(
         self, item_id: str, k: Annotated[shapes.Count, Query()] = 10

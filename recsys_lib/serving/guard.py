@@ -49,8 +49,6 @@ class Limits:
         Until a request is answered, and until its body has arrived.
     in_flight : number
         Requests at a time, in each worker; further ones are told to come back.
-    threads : number
-        Questions computed at a time, in each worker, so that a long one holds up no short one.
 
     Examples
     --------
@@ -62,7 +60,6 @@ class Limits:
     body: float = 2_000_000
     seconds: float = 30
     in_flight: float = 64
-    threads: float = 4
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from recsys_lib._system import cores
 from recsys_lib.artifacts import read_manifest
 from recsys_lib.checks import check_integer
 from recsys_lib.errors import ConfigError
@@ -88,6 +89,8 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="recsys-metrics-") as metrics:
         if workers > 1:
             os.environ[_METRICS] = metrics
+            for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # workers share the cores
+                os.environ.setdefault(name, str(max(1, cores() // workers)))
         uvicorn.run(
             f"{__name__}:app_of_environment",
             factory=True,

@@ -120,8 +120,13 @@ def test_latency_at_sixty_percent_of_saturation(name, tmp_path):
         for connections in (1, 64):
             for kind in ("first", "again"):  # most answers are kept from the first time on
                 full, p50, *_ = wrk(service.url, tmp_path, bundle, connections)
-                rate = 0.6 * full
-                told = wrk(service.url, tmp_path, bundle, connections, rate=rate, latency=p50)
+                told, rate = (full, p50), 0.6 * full
+                for _ in range(3):  # the fewer requests, the sooner each is answered
+                    told = wrk(
+                        service.url, tmp_path, bundle, connections, rate=rate, latency=told[1]
+                    )
+                    if told[0] <= 1.05 * rate:
+                        break
                 print(
                     f"\n{name}, {connections} connections, {kind}: saturation {full:,.0f}/s; at "
                     f"{told[0]:,.0f}/s p50 {told[1]:.1f} ms, p99 {told[2]:.1f} ms, {told[3]} failed"

@@ -103,6 +103,19 @@ def test_many_people_are_answered_in_their_order(service, world_bundle):
     assert [one["recommendations"] for one in answers] == [rows_of(one) for one in lists]
 
 
+def test_bodies_with_many_people_hold_up_nobody_who_asks_for_one(service, world_bundle):
+    users = world_bundle.dataset.user_ids
+    many = [{"user": str(user), "k": 50} for user in users.repeat(1_000 // len(users) + 1)[:1_000]]
+    with ThreadPoolExecutor(3) as threads:
+        bodies = [
+            threads.submit(service.client.post, "/recommendations", json=many) for _ in range(3)
+        ]
+        time.sleep(0.1)
+        assert service.client.get(f"/users/{users[-1]}/recommendations?k=7").status_code == 200
+        assert not all(one.done() for one in bodies)
+    assert [len(one.result().json()) for one in bodies] == [1_000] * 3
+
+
 def test_items_are_found_by_id_and_title(service, world_bundle):
     items = world_bundle.dataset.items
     item, title = items.index[4], items["title"].iloc[4]
