@@ -225,6 +225,18 @@ def _digest(file: Path) -> bytes:
         return hashlib.file_digest(handle, "sha256").digest()
 
 
+def digest_of(value: Any, length: int = 64) -> str:
+    """Return hexadecimal digits that stand for a value by its JSON form; else it counts as text.
+
+    Examples
+    --------
+    >>> digest_of({"a": 1, "b": 2}, 8) == digest_of({"b": 2, "a": 1}, 8)
+    True
+    """
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
 def fingerprint_arrays(*parts: Any) -> str:
     """Return the SHA-256 of what parts hold, the same on every platform.
 
@@ -369,7 +381,7 @@ def write_manifest(folder: Path | str, *, kind: str, **facts: Any) -> None:
 def _seal(record: Mapping[str, Any]) -> str:
     """SHA-256 of a manifest, to notice a damaged byte in it."""
     plain = json.loads(json.dumps(record, default=_plain))  # as it will be read: keys are text
-    return f"sha256:{hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}"
+    return f"sha256:{digest_of(plain)}"
 
 
 def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:

@@ -321,7 +321,8 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     from recsys_lib.pipeline.grid import read_grid
     from recsys_lib.pipeline.progress import SweepLines
     from recsys_lib.pipeline.project import Project
-    from recsys_lib.pipeline.sweeps import Options, plan, run_sweep
+    from recsys_lib.pipeline.sweeps import plan, run_sweep
+    from recsys_lib.pipeline.workers import Options
 
     planned = plan(Project.find(), read_grid(file), name or file.stem, only=only)
     print(
@@ -515,18 +516,14 @@ def recommend(
     **rules: Any,
 ) -> None:
     """Recommend for a user, who is asked for if not given, or for everybody."""
-    from recsys_lib.pipeline.project import Project
     from recsys_lib.yaml_files import parse_mapping
 
-    project = Project.find()
-    folder = project.artifacts(run) / "bundle"
     if k < 1:
         raise ConfigError(f"-k must be a whole number >= 1; got {k}. Try 10.")
     for name in ("where", "limit_per"):
         if rules[name] is not None:
             rules[name] = parse_mapping(rules[name], f"--{name.replace('_', '-')}")
-    if not folder.exists():
-        raise _no_bundle(project, run)
+    project, folder = _find_bundle(run)
     many = everybody or users is not None
     if many != (output is not None) or (many and user is not None):
         raise ConfigError(
@@ -584,11 +581,8 @@ def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: 
     from recsys_lib.pipeline import retrain as work
     from recsys_lib.pipeline.chain import load_steps
     from recsys_lib.pipeline.progress import ProgressLines
-    from recsys_lib.pipeline.project import Project
 
-    project = Project.find()
-    if not (project.artifacts(run) / "bundle").exists():
-        raise _no_bundle(project, run)
+    project, _ = _find_bundle(run)
     with ProgressLines(sys.stdout, [step.name for step in load_steps(project)]) as lines:
         done = work.retrain(
             project, run, dict(texts), lines, metric=metric, timeout=timeout or math.inf
@@ -610,29 +604,30 @@ def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: 
 @option("--limit", "limits", type=(_LIMIT, float), multiple=True, help="see docs/serving.md")
 def serve(run: str, folder: Path | None, workers: float, limits: Any, **how: Any) -> None:
     """Answer over HTTP; the manual is at /docs."""
-    from recsys_lib.pipeline.project import Project
     from recsys_lib.serving import Limits, serve
 
     if folder is None:
-        project = Project.find()
-        folder = project.artifacts(run) / "bundle"
-        if not folder.exists():
-            raise _no_bundle(project, run)
+        project, folder = _find_bundle(run)
         _tell_stale(project, run)
     print(f"Serving {folder} on http://{how['host']}:{how['port']}; the manual is at /docs")
     serve(folder, workers=int(workers), limits=Limits(**dict(limits)), **how)
 
 
-def _no_bundle(project: "Project", run: str) -> ConfigError:
-    from recsys_lib.pipeline.project import LAB_RUN
+def _find_bundle(run: str) -> "tuple[Project, Path]":
+    """Return the project and the bundle of a run; `ConfigError` says how to make it."""
+    from recsys_lib.pipeline.project import LAB_RUN, Project
     from recsys_lib.pipeline.runner import command_of
     from recsys_lib.pipeline.store import records_of
 
+    project = Project.find()
+    folder = project.artifacts(run) / "bundle"
+    if folder.exists():
+        return project, folder
     there = "it has not come so far" if records_of(project, run) else "there is no such run"
     how = f"Make it with `{command_of(project, run)}`"
     if run == LAB_RUN:
         how = "Run the notebooks up to 05 in JupyterLab, or name another run with --run"
-    return ConfigError(f"Run {run!r} must have made a bundle; {there}. {how}.")
+    raise ConfigError(f"Run {run!r} must have made a bundle; {there}. {how}.")
 
 
 def _tell_stale(project: "Project", run: str) -> None:
@@ -675,14 +670,11 @@ def lab(port: int | None, no_browser: bool) -> None:
 @option("--no-browser", is_flag=True, help="only serve, and say where")
 def app(run: str, port: int | None, no_browser: bool) -> None:
     """Open a page to browse recommendations."""
-    from recsys_lib.pipeline.app import launch
-    from recsys_lib.pipeline.project import Project
+    from recsys_lib.pipeline.lab import launch_page
 
-    project = Project.find()
-    if not (project.artifacts(run) / "bundle").exists():
-        raise _no_bundle(project, run)
+    project, _ = _find_bundle(run)
     _tell_stale(project, run)
-    launch(project, run, port=port, browser=not no_browser)
+    launch_page(project, run, port=port, browser=not no_browser)
 
 
 @recsys.command()

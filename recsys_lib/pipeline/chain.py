@@ -4,7 +4,6 @@ A parameter is a literal of the `parameters` cell, with type and unit.
 """
 
 import ast
-import hashlib
 import io
 import json
 import math
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.project import Project
@@ -314,7 +314,7 @@ class Step:
     @cached_property
     def fingerprint(self) -> str:
         """That of the cells' sources; outputs and metadata don't count."""
-        return f"sha256:{hashlib.sha256(json.dumps(self.sources).encode()).hexdigest()}"
+        return f"sha256:{digest_of(self.sources)}"
 
     @cached_property
     def _text(self) -> str:

@@ -1,6 +1,5 @@
 """A grid file becomes settings with names; whatever is wrong is told before anything runs."""
 
-import hashlib
 import itertools
 import json
 import math
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Step, read_file, resolve
@@ -387,12 +387,6 @@ def _cases_of_sources(given: Any) -> Axis:
     return cases
 
 
-def digest(value: Any, length: int = 8) -> str:
-    """Return some hexadecimal digits that stand for a value with a JSON form."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
 def _label(value: Any) -> str:
     """Return a value as part of a folder's name; what had to be left out becomes four digits.
 
@@ -413,7 +407,7 @@ def _label(value: Any) -> str:
         plain = str(value)
     short = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:_VALUE]
     if short != (value if isinstance(value, str) else plain):
-        short = f"{short}-{digest(value, 4)}".lstrip("-")
+        short = f"{short}-{digest_of(value, 4)}".lstrip("-")
     return short or "empty"
 
 
@@ -438,7 +432,7 @@ def _setting_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     names = [_name(one) for one in settings]
     folders = [name.lower() for name in names]  # to Windows and macOS, case makes no difference
     return [
-        f"{name}-{digest(dict(one))}" if folders.count(name.lower()) > 1 else name
+        f"{name}-{digest_of(dict(one), 8)}" if folders.count(name.lower()) > 1 else name
         for name, one in zip(names, settings, strict=True)
     ]
 
@@ -449,5 +443,5 @@ def _name(setting: Mapping[str, Any]) -> str:
     ]
     name = "_".join(parts) or "single"
     if len(name) > _LONGEST:
-        name = f"{name[: _LONGEST - 9].rstrip('-_.')}-{digest(dict(setting))}"
+        name = f"{name[: _LONGEST - 9].rstrip('-_.')}-{digest_of(dict(setting), 8)}"
     return name

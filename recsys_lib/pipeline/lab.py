@@ -1,6 +1,7 @@
-"""JupyterLab on the project, and what git keeps of a notebook: nothing that changes by itself.
+"""JupyterLab on the project, the page of notebook 13, and what git keeps of a notebook.
 
-A start page for JupyterLab; saving that leaves git clean; and the committed outputs, made anew.
+A start page for JupyterLab; cells that Voila serves to those who don't read notebooks; saving that
+leaves git clean, since nothing in a notebook changes by itself; the committed outputs, made anew.
 """
 
 import os
@@ -46,7 +47,7 @@ _LARGEST = 1_000_000
 #: Tag of a cell that shows seconds or bytes: what it prints is never the same twice.
 _MEASURED = "timing"
 
-_PAGE = "runs/start.ipynb"
+_START = "runs/start.ipynb"
 _WELCOME = """# Start here
 
 Run the notebooks in order, because each reads what earlier ones wrote. Open one and choose
@@ -58,6 +59,11 @@ written](../docs/writing_notebooks.md)
 _CODE = """from recsys_lib.pipeline.lab import overview
 
 overview()  # run this cell again to refresh"""
+
+_PAGE = "13_browse_recommendations"
+# Tags of the cells that make the page: everything else explains, measures or checks.
+_SHOWN = {"page", "parameters"}
+_IDLE_S = 1800
 
 
 def launch(project: Project, *, port: int | None = None, browser: bool = True) -> None:
@@ -85,20 +91,94 @@ def launch(project: Project, *, port: int | None = None, browser: bool = True) -
     write_start_page(project)
     options = [
         f"--ServerApp.root_dir={project.root}",
-        f"--LabApp.default_url=/lab/tree/{_PAGE}",
+        f"--LabApp.default_url=/lab/tree/{_START}",
         f"--ServerApp.jpserver_extensions={{'{__name__}': True}}",
     ]
+    if sys.platform == "linux" and os.geteuid() == 0:  # in containers people are root
+        options.append("--allow-root")
+    _serve(LabApp, "ServerApp", options, port, browser)
+
+
+def _serve(app: Any, name: str, options: list[str], port: int | None, browser: bool) -> None:
+    """Run an application of Jupyter until it is stopped; `name` is that of its ports' settings."""
     if port is not None:
-        options += [f"--port={port}", "--ServerApp.port_retries=0"]
+        options += [f"--port={port}", f"--{name}.port_retries=0"]
     if not browser:
         options.append("--no-browser")
     if sys.platform == "linux":
         # Sockets in a private folder: no ports to collide on or to eavesdrop on. Jupyter's folder
         # on macOS can be too long a path for them, and Windows has none.
         options.append("--KernelManager.transport=ipc")
-        if os.geteuid() == 0:  # in containers people are root
-            options.append("--allow-root")
-    LabApp.launch_instance(options)
+    app.launch_instance(options)
+
+
+def write_page(project: Project, run: str) -> Path:
+    """Write the notebook of a run's page, and return its path.
+
+    It is among the runs, which git ignores, and holds the cells of notebook 13 with the tags
+    ``page`` and ``parameters``.
+    """
+    book = nbformat.read(project.notebooks / f"{_PAGE}.ipynb", as_version=4)
+    cells = [one for one in book.cells if _SHOWN & set(one.metadata.get("tags", ()))]
+    for cell in cells:
+        if "parameters" in cell.metadata["tags"]:
+            cell.source += f"\nRUN = {run!r}"
+    path = project.root / "runs" / f"page.{run.replace('/', '.')}.ipynb"
+    return _write(path, cells, title="Recommendations")
+
+
+def _write(path: Path, cells: list[Any], **metadata: Any) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=METADATA | metadata), path)
+    return path
+
+
+def launch_page(
+    project: Project, run: str, *, port: int | None = None, browser: bool = True
+) -> None:
+    """Serve the page of a run on this machine until it is stopped.
+
+    Parameters
+    ----------
+    project : Project
+    run : str
+        The run whose bundle answers.
+    port : int, optional
+        8866 or the next free one by default.
+    browser : bool
+        Whether to open a browser.
+
+    Raises
+    ------
+    ConfigError
+        If Voila is not installed.
+
+    Notes
+    -----
+    A kernel is ready before anybody comes, and each visitor gets one, with the bundle in its
+    memory, until the page is closed or was idle for half an hour.
+    """
+    try:
+        from voila.app import Voila
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "Voila must be installed; it is not. Run pip install 'recsys-lib[app]'."
+        ) from error
+
+    class Server(Voila):  # type: ignore[misc]
+        """Voila with our page, since its own loads style sheets from another host."""
+
+        def setup_template_dirs(self) -> None:
+            super().setup_template_dirs()
+            self.template_paths.insert(0, str(Path(__file__).with_name("page")))
+
+    options = [
+        str(write_page(project, run)),
+        "--Voila.ip=127.0.0.1",
+        "--preheat_kernel=True",
+        f"--MappingKernelManager.cull_idle_timeout={_IDLE_S}",
+    ]
+    _serve(Server, "Voila", options, port, browser)
 
 
 def write_start_page(project: Project, run: str = LAB_RUN) -> Path:
@@ -110,10 +190,7 @@ def write_start_page(project: Project, run: str = LAB_RUN) -> Path:
     data = {"text/markdown": overview(run, project).data}
     output = nbformat.v4.new_output("display_data", data=data)
     state = nbformat.v4.new_code_cell(_CODE, id="state", outputs=[output])
-    path = project.root / _PAGE
-    path.parent.mkdir(exist_ok=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=[welcome, state], metadata=METADATA), path)
-    return path
+    return _write(project.root / _START, [welcome, state])
 
 
 def overview(run: str = LAB_RUN, project: Project | None = None) -> Any:

@@ -14,14 +14,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from recsys_lib.artifacts import MANIFEST
+from recsys_lib.artifacts import MANIFEST, digest_of
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import meaning
@@ -446,8 +445,7 @@ def _client(address: str) -> Iterator[Any]:
 
 def _export(client: Any, experiment: str, manifest: Manifest) -> str:
     """Write one run, unless its manifest has been exported as it is."""
-    content = json.dumps(asdict(manifest), sort_keys=True, default=str)
-    seal = sha256(content.encode()).hexdigest()
+    seal = digest_of(asdict(manifest))
     old = client.search_runs([experiment], f"tags.`recsys.run` = '{manifest.run}'")
     same = [one for one in old if one.data.tags.get(_SEAL) == seal]
     if not same:

@@ -25,6 +25,7 @@ from recsys_lib._system import lock_file
 from recsys_lib.artifacts import (
     MANIFEST,
     atomic_folder,
+    digest_of,
     fingerprint,
     read_json,
     versions,
@@ -352,7 +353,7 @@ class Library:
             code = {name: hashlib.sha256(text).hexdigest() for name, text in self._texts.items()}
         else:
             code = {name: _code(self._texts[name]) for name in modules if name in self._texts}
-        return _digest({"versions": versions(), "code": code})
+        return f"sha256:{digest_of({'versions': versions(), 'code': code})}"
 
 
 @cache
@@ -363,11 +364,6 @@ def _code(text: bytes) -> str:
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _is(path: Path, seen: str) -> bool:
@@ -579,7 +575,7 @@ class Store:
         computes = [os.environ.get(name) for name in _COMPUTES]
         # What is being measured cannot be judged, so its results are nobody else's.
         measuring = self.run.startswith(MEASURING)
-        key = _digest([step.fingerprint, values, reads, computes, measuring])[7:39]
+        key = digest_of([step.fingerprint, values, reads, computes, measuring], 32)
         return self.project.root / "runs" / ".steps" / key
 
     @contextlib.contextmanager

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import itertools
 import json
-import math
 import os
 import time
 from collections import Counter
@@ -19,13 +18,13 @@ import pandas as pd
 from papermill.iorw import papermill_io
 
 from recsys_lib._system import available_memory, cores
-from recsys_lib.artifacts import MANIFEST, write_json
+from recsys_lib.artifacts import MANIFEST, digest_of, write_json
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline.chain import Step, load_steps, rests_on, select, steps_for, unwritten
-from recsys_lib.pipeline.grid import Grid, Setting, digest, parse_grid, settings_of, told_of
+from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.workers import Engine, EngineName, Result, alive, engine, news_of, work
+from recsys_lib.pipeline.workers import Engine, Options, Result, alive, engine, news_of, work
 
 SWEEP_FILE = "sweep.json"
 
@@ -220,7 +219,7 @@ def step_keys(steps: Sequence[Step], parameters: Mapping[str, Any]) -> dict[str,
     for step in steps:
         values = step.values(parameters)
         before = [keys[name] for name in beneath[step.name]]
-        keys[step.name] = digest([step.fingerprint, values, before], 16)
+        keys[step.name] = digest_of([step.fingerprint, values, before], 16)
     return keys
 
 
@@ -277,36 +276,6 @@ def sweep(
     return run_sweep(planned, options, progress).table()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a sweep is worked off.
-
-    Attributes
-    ----------
-    workers : int, optional
-        Settings at once; by cores and memory where it is not given.
-    backend : {"loky", "dask"}
-    scheduler : str, optional
-        Address of a cluster that runs already.
-    executor : Executor, optional
-        In the place of a backend: any of `concurrent.futures` over processes. It stays open.
-    memory : float, optional
-        Bytes that one setting takes at least.
-    timeout : float
-        Seconds for each notebook.
-    output : str, optional
-        Where papermill writes copies to.
-    """
-
-    workers: int | None = None
-    backend: EngineName = "loky"
-    scheduler: str | None = None
-    executor: Executor | None = None
-    memory: float | None = None
-    timeout: float = math.inf
-    output: str | None = None
-
-
 def run_sweep(
     sweep: Sweep, options: Options, watch: Callable[[Sweep], None] | None = None
 ) -> Sweep:
@@ -339,7 +308,7 @@ def run_sweep(
     with sweep.project.locked(sweep.name):
         output = _Output(options.output, sweep)
         output.begin()
-        working = engine(options.backend, most, options.scheduler, options.executor)
+        working = engine(options, most)
         try:
             with working as workers, alive(sweep.folder, sweep.token) as give_up:
                 sweep.save()

@@ -37,14 +37,13 @@ def run_search(
     run: str,
     metric: str | None,
     trials: int | None,
-    seconds: float | None,
     texts: Sequence[tuple[str, str]],
     space: Path | None,
     storage: str | None,
     study: str | None,
-    seed: int,
     like_from: float | None,
     output: Path | None,
+    **options: Any,
 ) -> None:
     """Run ``recsys tune``: one line for each trial, and the best settings as a file.
 
@@ -54,8 +53,8 @@ def run_search(
         Of the model's class.
     say : callable
         Called with each line.
-    run, metric, trials, seconds, texts, space, storage, study, seed, like_from, output
-        The options of the command.
+    run, metric, trials, texts, space, storage, study, like_from, output, **options
+        The options of the command; ``seconds`` and ``seed`` are passed on to `search`.
 
     Raises
     ------
@@ -78,13 +77,12 @@ def run_search(
         model,
         split,
         metric,
-        trials=_TRIALS if trials is None and seconds is None else trials,
-        seconds=seconds,
+        trials=_TRIALS if trials is None and options["seconds"] is None else trials,
         space=searched,
         storage=storage or project.run_folder(run) / _STUDIES,
         study=study or f"{name}-{metric}",
-        seed=seed,
         on_trial=lambda row: say(_line(row, metric, list(searched.ranges))),
+        **options,
         **rules,
     )
     say(_closing(found))

@@ -6,6 +6,7 @@ The sweep holds a lock as long as it lives and wants to go on; its workers try i
 import contextlib
 import functools
 import logging
+import math
 import signal
 import threading
 import time
@@ -24,8 +25,6 @@ from recsys_lib.pipeline.machine import this_process
 from recsys_lib.pipeline.project import Project, RunBusyError
 from recsys_lib.pipeline.runner import RunResult, run_chain
 from recsys_lib.pipeline.store import Conditions, Outcome, read_note
-
-EngineName = Literal["loky", "dask"]
 
 _IDLE_SECONDS = 15  # a worker of a sweep that was killed ends by itself after this
 _CONNECT_SECONDS = 20
@@ -225,6 +224,36 @@ class _News:
             write_json(self._path, {**news, **this_process()})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a sweep is worked off.
+
+    Attributes
+    ----------
+    workers : int, optional
+        Settings at once; by cores and memory where it is not given.
+    backend : {"loky", "dask"}
+    scheduler : str, optional
+        Address of a cluster that runs already.
+    executor : Executor, optional
+        In the place of a backend: any of `concurrent.futures` over processes. It stays open.
+    memory : float, optional
+        Bytes that one setting takes at least.
+    timeout : float
+        Seconds for each notebook.
+    output : str, optional
+        Where papermill writes copies to.
+    """
+
+    workers: int | None = None
+    backend: Literal["loky", "dask"] = "loky"
+    scheduler: str | None = None
+    executor: Executor | None = None
+    memory: float | None = None
+    timeout: float = math.inf
+    output: str | None = None
+
+
 @dataclass(frozen=True)
 class Engine:
     """What a sweep needs to know of those who work for it.
@@ -247,31 +276,23 @@ class Engine:
     lost: tuple[type[BaseException], ...] = (BrokenExecutor,)
 
 
-def engine(
-    name: EngineName,
-    workers: int | None,
-    address: str | None = None,
-    executor: Executor | None = None,
-) -> AbstractContextManager[Engine]:
+def engine(options: Options, workers: int | None) -> AbstractContextManager[Engine]:
     """Start or join an engine; all workers end with the context, also busy ones.
 
     Parameters
     ----------
-    name : {"loky", "dask"}
+    options : Options
     workers : int, optional
-        Settings at once; an engine with an address takes all that it has by default.
-    address : str, optional
-        Of a Dask scheduler that runs already; a local one is started otherwise.
-    executor : Executor, optional
-        In their place; it stays open.
+        Settings at once; an engine with a scheduler takes all that it has by default.
 
     Raises
     ------
     ConfigError
-        If the engine is unknown or not installed, takes no address, or does not answer.
+        If the engine is unknown or not installed, takes no scheduler, or does not answer.
     """
-    if executor:
-        return nullcontext(Engine(executor, workers or 1))
+    name, address = options.backend, options.scheduler
+    if options.executor:
+        return nullcontext(Engine(options.executor, workers or 1))
     if name == "dask":
         return _dask(workers, address)
     if name != "loky":

@@ -176,26 +176,15 @@ class Pass:
 
 
 class Measure(Pass):
-    """A pass that only reads: ``measure(batch) -> terms``."""
+    """A pass that only reads: ``measure(batch) -> terms``; the rest is as of `Pass`."""
 
     def __init__(
-        self,
-        measure: Callable[[Batch], Terms],
-        terms: Sequence[str],
-        rows: Rows,
-        *,
-        batch_size: int = 512,
-        targets: Rows | None = None,
-        state: Sequence[Any] = (),
+        self, measure: Callable[[Batch], Terms], *what: Any, batch_size: int = 512, **how: Any
     ) -> None:
-        super().__init__(
-            lambda batch, _: (ops.zeros(()), measure(batch)),
-            terms,
-            rows,
-            batch_size=batch_size,
-            targets=targets,
-            state=state,
-        )
+        def loss(batch: Batch, _: Tensor) -> tuple[Tensor, Terms]:
+            return ops.zeros(()), measure(batch)
+
+        super().__init__(loss, *what, batch_size=batch_size, **how)
 
 
 def variables_of(parts: Sequence[Any]) -> list[Any]:

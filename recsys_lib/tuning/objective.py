@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import optuna
@@ -38,6 +39,7 @@ def _suggest(trial: optuna.Trial, name: str, asked: BaseDistribution) -> Any:
     return suggest(name, asked.low, asked.high, log=asked.log)
 
 
+@dataclass
 class Objective:
     """The objective that Optuna calls for each trial.
 
@@ -55,39 +57,34 @@ class Objective:
         Budget; a trial beyond it is void.
     prune : bool
         Give up trials that are behind most of the finished ones at the same epoch.
+    seconds_left : float, optional
+        When the trial began; None without a limit.
+    number : int
+        Of the last trial.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        space: Space,
-        split: Split,
-        metric: str,
-        options: Mapping[str, Any],
-        *,
-        trials: int | None,
-        prune: bool,
-    ) -> None:
-        self._model, self._space, self._split = model, space, split
-        self._metric, self._options = metric, dict(options)
-        self._maximize = parse_metric(metric).higher_is_better is not False
-        self._trials, self._prune = trials, prune
-        #: Seconds left when the trial began; None without a limit.
-        self.seconds_left: float | None = None
-        #: Number of the last trial.
-        self.number = -1
+    model: Any
+    space: Space
+    split: Split
+    metric: str
+    options: Mapping[str, Any]
+    _: KW_ONLY
+    trials: int | None
+    prune: bool
+    seconds_left: float | None = None
+    number: int = -1
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the metric on the validation part."""
         self.number = trial.number
         trial.set_user_attr(WORKER, myself())
         rank = rank_of(trial.study, trial.number)
-        if self._trials is not None and rank >= self._trials:
+        if self.trials is not None and rank >= self.trials:
             trial.set_user_attr(VOID, "beyond the budget")
             raise Void
         settings = {
             name: one.decode(_suggest(trial, name, one.distribution()))
-            for name, one in self._space.ranges.items()
+            for name, one in self.space.ranges.items()
         }
         began = time.perf_counter()
         with self._told_to(trial, rank):
@@ -113,33 +110,34 @@ class Objective:
     def _measure(
         self, settings: Mapping[str, Any], on_epoch: Callable[[dict[str, float]], None]
     ) -> float:
-        model = with_settings(self._model, settings)
+        model = with_settings(self.model, settings)
         in_epochs = isinstance(recommender_of(model), NeuralRecommender)
         hooks = {"on_epoch": on_epoch} if in_epochs else {}
         with checkpoints.switched_off():
-            model.fit(self._split.train, validation=self._split.validation, **hooks)
-        report = evaluate(model, self._split.validation, [self._metric], **self._options)
-        value = float(report[self._metric])
+            model.fit(self.split.train, validation=self.split.validation, **hooks)
+        report = evaluate(model, self.split.validation, [self.metric], **self.options)
+        value = float(report[self.metric])
         if math.isnan(value):
-            raise ValueError(f"{self._metric} must be a number; it is NaN.")
+            raise ValueError(f"{self.metric} must be a number; it is NaN.")
         return value
 
     def _on_epoch(
         self, trial: optuna.Trial, rank: int, began: float
     ) -> Callable[[dict[str, float]], None]:
         """Return the epoch callback; it may prune the trial."""
-        epochs = settings_of(self._model).get("epochs", math.inf)
+        epochs = settings_of(self.model).get("epochs", math.inf)
+        maximize = parse_metric(self.metric).higher_is_better is not False
 
         def on_epoch(record: dict[str, float]) -> None:
             epoch = int(record["epoch"])
             for name in _WATCHED.keys() & record.keys():
-                same_way = _WATCHED[name] == self._maximize
+                same_way = _WATCHED[name] == maximize
                 trial.report(record[name] if same_way else -record[name], epoch)
             # What everything is held against is finished in any case, and at its last epoch a trial
             # is as good as measured.
             if rank == 0 or epoch >= epochs:
                 return
-            if self._prune and trial.should_prune():
+            if self.prune and trial.should_prune():
                 raise optuna.TrialPruned
             if self.seconds_left is not None and time.perf_counter() - began > self.seconds_left:
                 raise Void("out of time")

@@ -117,8 +117,9 @@ def search(
     _check_budget(trials, seconds)
     model, split = as_model(model).suited_to(split.train), sealed(split)
     space = (Space.of(model) if space is None else space).fitted_to(model)
-    objective = Objective(model, space, split, metric, options, trials=trials, prune=prune)
-    facts = describe(model, space, split, metric, rules=options, seed=seed, prune=prune)
+    asked: dict[str, Any] = {"model": model, "space": space, "split": split, "metric": metric}
+    objective = Objective(**asked, options=options, trials=trials, prune=prune)
+    facts = describe(**asked, rules=options, seed=seed, prune=prune)
     own = settings_of(model)
     first = {name: one.encode(own[name]) for name, one in space.ranges.items()}
     with track(f"search {space.model}", trials, "trials") as task:

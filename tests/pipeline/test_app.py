@@ -9,8 +9,8 @@ import pytest
 from recsys_lib import cli, notebook
 from recsys_lib.artifacts import read_json
 from recsys_lib.pipeline import Project
-from recsys_lib.pipeline.app import write_page
 from recsys_lib.pipeline.chain import declared
+from recsys_lib.pipeline.lab import write_page
 
 COMMITTED = Project.find(Path(__file__)).notebooks
 NAME = "13_browse_recommendations"

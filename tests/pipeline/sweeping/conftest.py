@@ -6,8 +6,8 @@ import time
 import pytest
 
 from recsys_lib.pipeline.grid import parse_grid
-from recsys_lib.pipeline.sweeps import Options, plan, run_sweep
-from recsys_lib.pipeline.workers import news_of
+from recsys_lib.pipeline.sweeps import plan, run_sweep
+from recsys_lib.pipeline.workers import Options, news_of
 
 SEED = 'RUN = "lab"  # name of the run\nSEED = 0  # seed of every random stream'
 EPOCHS = f"{SEED}\nEPOCHS = 99  # passes; no setting takes the default, which would ask for pins"
