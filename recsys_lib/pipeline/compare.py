@@ -16,14 +16,15 @@ from recsys_lib.evaluation import Report
 from recsys_lib.evaluation.report import group_runs
 from recsys_lib.evaluation.significance import holm
 from recsys_lib.evaluation.statistics import Estimate
-from recsys_lib.pipeline.manifest import Manifest, read_reports, seeds_of
-from recsys_lib.pipeline.pins import read_pins
+from recsys_lib.pipeline.manifest import Manifest, Metric, read_reports, seeds_of
+from recsys_lib.pipeline.pins import Pin, read_pins
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runs import as_json, cells, find_column, find_runs, read_run, table_of
 
 _ALPHA = 0.05
-# Share of a number below which a difference is rounding, however surely it is there.
+# Share of a number below which a difference is rounding, however surely it is there: less than
+# the last of the five digits that are printed.
 _TRIFLE = 1e-5
 _MANY = 10**9  # degrees of freedom with which Student's t is normal
 _VERDICTS = {
@@ -117,8 +118,9 @@ class RunComparison:
     metrics : DataFrame
         What came out, indexed by metric: ``a``, ``b``, ``change`` = b - a, its interval ``low,
         high``, ``p_value`` corrected for the number of metrics (Holm), ``noise`` (what the change
-        is held against) and ``verdict``: "same", "better", "worse" or "moved" if it is more
-        than noise, "within noise", or "unknown" if no error is known.
+        is held against) and ``verdict``: "same" if it is less than rounding or than the tolerance
+        of the metric's pin, "better", "worse" or "moved" if it is more than noise, "within
+        noise", or "unknown" if no error is known.
     """
 
     a: str
@@ -234,19 +236,29 @@ def _moved(project: Project, a: Manifest, b: Manifest) -> pd.DataFrame:
     reports = _reports_of(project, a), _reports_of(project, b)
     rows = {}
     for name in (one for one in a.metrics if one in b.metrics):
-        found, noise = _paired(name, *reports) or _unpaired(project, name, a, b)
-        values = a.metrics[name].value, b.metrics[name].value, found.value
-        # What did not move at all is not a test, and others need not be corrected for it.
-        p_value = found.p_value if found.value else math.nan
-        rows[name] = (*values, *found.student_interval(), p_value, noise)
-    columns = ["a", "b", "change", "low", "high", "p_value", "noise"]
+        pin = _pin_of(project, name, a)
+        found, noise = _paired(name, *reports) or _unpaired(a.metrics[name], b.metrics[name], pin)
+        before, after = a.metrics[name].value, b.metrics[name].value
+        same = abs(found.value) <= max(_TRIFLE * abs(before), pin.tolerance if pin else 0.0)
+        # What did not move is not a test, and others need not be corrected for it.
+        p_value = math.nan if same else found.p_value
+        interval = found.student_interval()
+        rows[name] = (before, after, found.value, *interval, p_value, noise, same)
+    columns = ["a", "b", "change", "low", "high", "p_value", "noise", "verdict"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("metric")
     table["p_value"] = holm(table["p_value"])
     table["verdict"] = [
-        _verdict(change, p_value, b.metrics[name].higher_is_better)
-        for name, change, p_value in table[["change", "p_value"]].itertuples()
+        "same" if same else _verdict(change, p_value, b.metrics[name].higher_is_better)
+        for name, change, p_value, same in table[["change", "p_value", "verdict"]].itertuples()
     ]
     return table
+
+
+def _pin_of(project: Project, name: str, run: Manifest) -> Pin | None:
+    """Return the pin of a number, such as ``"03.test_rmse"``, if it has one."""
+    number, _, check = name.partition(".")
+    notebooks = (notebook for notebook in run.notebooks if notebook[:2] == number)
+    return read_pins(project.expected, next(notebooks, "")).get(check)
 
 
 def _paired(name: str, a: Mapping[str, Report], b: Mapping[str, Report]) -> _Change | None:
@@ -256,24 +268,18 @@ def _paired(name: str, a: Mapping[str, Report], b: Mapping[str, Report]) -> _Cha
     return _paired_change([(a[name], b[name])], name.rpartition(".")[2])
 
 
-def _unpaired(project: Project, name: str, a: Manifest, b: Manifest) -> _Change:
+def _unpaired(a: Metric, b: Metric, pin: Pin | None) -> _Change:
     """Return the change against both standard errors, or against the pinned spread over seeds."""
-    one, other = a.metrics[name], b.metrics[name]
-    value = other.value - one.value
-    if one.se is not None and other.se is not None:
-        degrees = min(one.n_users or 2, other.n_users or 2) - 1
-        return _change(value, "other users", (math.hypot(one.se, other.se), degrees))
-    number, _, check = name.partition(".")
-    notebooks = (notebook for notebook in a.notebooks if notebook[:2] == number)
-    pins = read_pins(project.expected, next(notebooks, ""))
-    if (pin := pins.get(check)) and pin.n > 1 and pin.spread > 0:
+    value = b.value - a.value
+    if a.se is not None and b.se is not None:
+        degrees = min(a.n_users or 2, b.n_users or 2) - 1
+        return _change(value, "other users", (math.hypot(a.se, b.se), degrees))
+    if pin and pin.n > 1 and pin.spread > 0:
         return _change(value, "seeds", (math.sqrt(2) * pin.spread, pin.n - 1))
     return _change(value)
 
 
 def _verdict(change: float, p_value: float, higher_is_better: bool | None) -> str:
-    if change == 0:
-        return "same"
     if math.isnan(p_value):
         return "unknown"
     if p_value >= _ALPHA:

@@ -67,7 +67,7 @@ def keep(project, write):
 @pytest.fixture
 def sweep(keep, project):
     keep("sweep/five", epochs=5, rmse=1.2)
-    keep("sweep/ten", epochs=10, rmse=1.1)
+    keep("sweep/ten", epochs=10, rmse=0.85)
     keep("alone", epochs=20, rmse=1.3)
     return project
 
@@ -76,7 +76,7 @@ def test_runs_are_rows_with_parameters_and_metrics_as_columns(sweep):
     table = list_runs(project=sweep)
     assert table.index.tolist() == ["alone", "sweep/five", "sweep/ten"]
     assert table["EPOCHS"].tolist() == [20, 5, 10]
-    assert table["01.rmse"].tolist() == [1.3, 1.2, 1.1]
+    assert table["01.rmse"].tolist() == [1.3, 1.2, 0.85]
     assert (table["status"] == "done").all()
     assert table["begun"].dt.tz is not None
 
@@ -198,7 +198,7 @@ def test_a_false_alarm_is_as_rare_as_it_says(keep, project):
 
 def test_a_number_without_users_is_held_against_its_spread_over_seeds(keep, project):
     keep("a", rmse=1.0, other=1.0)
-    keep("b", rmse=1.1, other=1.0, epochs=9)
+    keep("b", rmse=1.35, other=1.0, epochs=9)
     keep("c", rmse=2.0, other=1.5)
     near = compare_runs("a", "b", project=project)
     assert near.metrics.loc["01.rmse", ["noise", "verdict"]].tolist() == ["seeds", "within noise"]
@@ -206,6 +206,25 @@ def test_a_number_without_users_is_held_against_its_spread_over_seeds(keep, proj
     assert near.differences.to_numpy().tolist() == [["parameter", "EPOCHS", 5, 9]]
     far = compare_runs("a", "c", project=project)
     assert far.metrics["verdict"].tolist() == ["unknown", "moved"]
+
+
+def test_a_difference_below_what_is_printed_is_none_however_sure(keep, project):
+    shift = type(
+        "Shift", (Guess,), {"score": lambda self, rows: Guess.score(self, rows) * 1.000005}
+    )
+    keep("a", report(Guess(1)))
+    keep("b", report(shift(1)))
+    row = compare_runs("a", "b", project=project).metrics.loc["01.guess.rmse"]
+    assert row["change"] != 0
+    assert row["verdict"] == "same"
+
+
+def test_a_difference_within_the_tolerance_of_its_pin_is_none(keep, project):
+    keep("a", rmse=1.0)
+    keep("b", rmse=1.29)
+    keep("c", rmse=1.31)
+    verdicts = [compare_runs("a", b, project=project).metrics["verdict"].item() for b in "bc"]
+    assert verdicts == ["same", "within noise"]
 
 
 def test_what_went_in_is_compared_part_by_part(project):
@@ -246,7 +265,7 @@ def test_the_command_line_lists_compares_and_speaks_csv_and_json(sweep, monkeypa
 
     monkeypatch.chdir(sweep.root)
     lines = said("sweep", "--sort", "rmse", "--columns", "EPOCHS,rmse").splitlines()
-    assert [line.split()[-2:] for line in lines[1:]] == [["10", "1.1"], ["5", "1.2"]]
+    assert [line.split()[-2:] for line in lines[1:]] == [["10", "0.85"], ["5", "1.2"]]
     assert pd.read_csv(StringIO(said("--format", "csv"))).shape[0] == 3
     rows = json.loads(said("--format", "json", "--where", "EPOCHS=20"))
     assert [(row["run"], row["EPOCHS"], row["01.rmse"]) for row in rows] == [("alone", 20, 1.3)]
