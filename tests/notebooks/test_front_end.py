@@ -17,6 +17,22 @@ from recsys_lib.pipeline.store import Conditions
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 1200  # for one notebook
+# A small share of the work: what the numbers are is the business of nbval and of the browser.
+LITTLE = {
+    "EPOCHS": 12,
+    "PASSES": 8,
+    "WARM_UP": 3,
+    "RANK_EPOCHS": 8,
+    "CROWDS": [300, 900],
+    "HISTORIES": [10],
+    "SIGNALS": [0.9],
+    "SELECTIONS": [0.0, 3.0],
+    "TRIES": 1,
+    "TRIALS": 4,
+    "REPEATS": 2,
+    "N_ITEMS": 8000,
+    "DENSE_TO": 1000,
+}
 
 
 @pytest.mark.slow
@@ -28,7 +44,9 @@ def test_every_notebook_runs_where_somebody_watches(tmp_path):
     steps = load_steps(project)
     lines = ProgressLines(sys.stdout, [step.name for step in steps])
     watched = Conditions(environment={"JPY_SESSION_NAME": "a notebook in JupyterLab"})
-    result = run_chain(project, steps, {}, lines, name=LAB_RUN, timeout=LIMIT_S, conditions=watched)
+    result = run_chain(
+        project, steps, LITTLE, lines, name=LAB_RUN, timeout=LIMIT_S, conditions=watched
+    )
     failures = [(one.name, one.failure) for one in result.outcomes if one.status != "ran"]
     assert failures == []
     shown = {
