@@ -197,14 +197,15 @@ class Answerer:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what orders the items of each row, and what broke its ties."""
         weights = np.where(chances.unknown, _EVEN, chances.weights)
-        rates, order = chances.rates, chances.scores.copy()
-        if len(rows := np.flatnonzero(weights == 0)):
-            order[rows] = rates if rates.ndim == 1 else rates[rows]
-        if not len(rows := np.flatnonzero((weights > 0) & (weights < 1))):
-            return order, order
-        mixed = rates if rates.ndim == 1 else rates[rows]
-        own = used if len(rows) == len(order) else used[rows]
-        order[rows] = mix_scores(chances.scores[rows], mixed, weights[rows], own)
+        rates, rows = chances.rates, np.flatnonzero((weights > 0) & (weights < 1))
+        if len(rows) == len(weights):
+            order = mix_scores(chances.scores, rates, weights, used)
+        else:
+            order = chances.scores.copy()
+            if len(alone := np.flatnonzero(weights == 0)):
+                order[alone] = rates if rates.ndim == 1 else rates[alone]
+            mixed = rates if rates.ndim == 1 else rates[rows]
+            order[rows] = mix_scores(chances.scores[rows], mixed, weights[rows], used[rows])
         if self.calibrator is None or not len(rows := rows[~chances.unknown[rows]]):
             return order, order
         # Probabilities must fall down the list; scores break ties.

@@ -33,7 +33,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_776, 1_000),
+    "bundle": (1_777, 1_000),
     "coldstart": (746, 750),
     "evaluation": (1_954, 1_780),
     "exploration": (212, 215),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_485, 1_170),
     "tuning": (1_161, 750),
 }
-ALL = (22_920, 14_000)
+ALL = (22_921, 14_000)
 FILES = (167, 140)
 PUBLIC_NAMES = (266, 300)
 
