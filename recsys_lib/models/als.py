@@ -10,8 +10,8 @@ from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
-from recsys_lib.models.baselines import blocks_of_factors, item_shares, users_per_item
+from recsys_lib.models.base import Arrays, Cost, Recommender
+from recsys_lib.models.baselines import blocks_of_factors, density, item_shares, users_per_item
 from recsys_lib.ranking import Block
 from recsys_lib.seeding import rng_from
 
@@ -85,9 +85,13 @@ class ALS(Recommender):
     item_factors_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
+    def cost(self, user_items: sparse.csr_array) -> Cost:
+        """Return what four products for each user and item take; see `Recommender.cost`."""
+        vectors, d = sum(user_items.shape), self.latent_dim
+        return Cost(4.0 * self.epochs * vectors * d**2, 8 * vectors * d)
+
     def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
-        density = max(x.nnz, 1) / (x.shape[0] * x.shape[1])
-        return {"alpha": density**-0.5, "l2": _PENALTY * users_per_item(x) ** 0.5}
+        return {"alpha": density(x) ** -0.5, "l2": _PENALTY * users_per_item(x) ** 0.5}
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         self.__dict__.pop("_folding_in", None)

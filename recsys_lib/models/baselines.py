@@ -181,6 +181,11 @@ def users_per_item(x: sparse.csr_array) -> float:
     return max(float(x.nnz) / x.shape[1], 1e-3)
 
 
+def density(x: sparse.csr_array) -> float:
+    """Return the share of pairs that interact, as if there were at least one."""
+    return max(x.nnz, 1) / (x.shape[0] * x.shape[1])
+
+
 def item_shares(x: sparse.csr_array, *, damping: float = 0.0) -> NDArray[np.float32]:
     """Return the share of users who used each item, shrunk toward the mean share.
 

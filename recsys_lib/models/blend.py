@@ -20,6 +20,11 @@ Floats = NDArray[np.float32]
 # A sum of scores lists few items that none of its parts has among its own best 3 k.
 _REACH = 3
 
+# The side of a matrix from which a library has regressions on few items instead of all.
+_WIDE = 8_000
+
+_NO_VOTE = "dropped, as validation users gave it no vote"
+
 # Numbers held while weights are chosen: all members' scores of the users asked; 400 MB.
 _ROOM = 100_000_000
 
@@ -47,7 +52,8 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     Zero-diagonal regressions see single items, kernels see rows as a whole, factors see a few
     directions; each at several strengths, because which is right depends on the data and is left to
     the validation users. Penalties are in units of the mean number of users per item,
-    those of kernels for rows of length 1.
+    those of kernels for rows of length 1. Where both users and items are more than 8,000, the
+    regressions are `SparseEASE`.
 
     Parameters
     ----------
@@ -66,7 +72,7 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     return (
         *(
             _make(
-                "EDLAE",
+                "EDLAE" if width <= _WIDE else "SparseEASE",
                 l2=strength * per_item,
                 dropout=0.5,
                 activity_power=power,
@@ -83,6 +89,22 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
             for d, a, strength in factors
         ),
     )
+
+
+def _affordable(x: sparse.csr_array, minutes: float) -> tuple[list[Recommender], list[str]]:
+    """Return the members of the library that these minutes allow, and why the others are not."""
+    kept: set[int] = set()
+    left_out, spent = [], 0.0
+    members = linear_library(x)
+    costs = [member.cost(x) for member in members]
+    for place in sorted(range(len(members)), key=lambda place: costs[place].minutes):
+        reason = costs[place].excess(max(minutes - spent, 0))
+        if reason and kept:
+            left_out.append(f"{members[place]}: not fitted, {reason}")
+            continue
+        kept.add(place)
+        spent += costs[place].minutes
+    return [member for place, member in enumerate(members) if place in kept], left_out
 
 
 def _make(name: str, **config: Any) -> Recommender:
@@ -103,16 +125,23 @@ class Blend(Recommender):
     Parameters
     ----------
     members : sequence of Recommender, or of ``{"model": name, "config": {...}}``
-        What to blend; each is fitted anew by `fit`. Empty stands for `linear_library`.
+        What to blend; each is fitted anew by `fit`. Empty stands for `linear_library`, of which
+        only what `minutes` allow is fitted.
     rounds : int
         Number of votes given, >= 1.
     k : int
         Length of the lists that are judged, >= 1.
+    minutes : float
+        What the fits of the library may take together, by the estimate that each member gives
+        beforehand (`Recommender.cost`), positive: the cheapest come first, and one is always taken.
+        Members that are given are all fitted.
 
     Attributes
     ----------
+    notes_ : ndarray of str
+        What became of each member: its share of the votes, or why it is not used.
     weights_ : ndarray of shape (n_members,), float64
-        Share of the votes; without validation users equal.
+        Share of the votes of each fitted member; without validation users equal.
     members_ : tuple of Recommender
         The fitted members with a positive weight, in order.
     item_shares_ : ndarray of shape (n_items,), float32
@@ -143,7 +172,9 @@ class Blend(Recommender):
     members: Sequence[Recommender | Mapping[str, Any]] = ()
     rounds: int = 30
     k: int = 100
+    minutes: float = 1.0
 
+    notes_: NDArray[np.str_] = field(init=False, repr=False, compare=False)
     weights_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
     members_: tuple[Recommender, ...] = field(init=False, repr=False, compare=False)
     item_shares_: Floats = field(init=False, repr=False, compare=False)
@@ -191,15 +222,25 @@ class Blend(Recommender):
             for member in self.members
             if isinstance(member, Recommender)
         ]
-        return {"members": members, "rounds": self.rounds, "k": self.k}
+        return {
+            "members": members,
+            "rounds": self.rounds,
+            "k": self.k,
+            "minutes": self.minutes,
+        }
+
+    def _facts(self) -> dict[str, Any]:
+        notes = enumerate(getattr(self, "notes_", ()), start=1)
+        return super()._facts() | {str(number): note for number, note in notes}
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         self.item_shares_ = item_shares(x)
         fresh = [_from_config(member) for member in self.config()["members"]]
-        members = fresh or list(linear_library(x))
+        members, left_out = (fresh, []) if fresh else _affordable(x, self.minutes)
         for member in members:
             member.fit(x, validation=validation)
         self._weigh(members, validation)
+        self.notes_ = np.array([*self.notes_, *left_out])
 
     def _weigh(self, members: list[Recommender], validation: Fold | None) -> None:
         self.weights_ = np.full(len(members), 1 / len(members))
@@ -217,7 +258,11 @@ class Blend(Recommender):
             self.weights_ = greedy_weights(
                 scores, fold_in[asked], targets[asked], rounds=self.rounds, k=self.k
             )
-        self.members_ = tuple(m for m, w in zip(members, self.weights_, strict=True) if w > 0)
+        voted = list(zip(members, self.weights_, strict=True))
+        self.members_ = tuple(member for member, weight in voted if weight > 0)
+        self.notes_ = np.array(
+            [f"{m}: {f'{w:.0%} of the votes' if w else _NO_VOTE}" for m, w in voted]
+        )
 
     def _relate(self, items: NDArray[np.int64]) -> Floats | None:
         shares = self.weights_[self.weights_ > 0]

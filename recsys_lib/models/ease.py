@@ -27,7 +27,7 @@ from scipy.linalg import lapack
 from recsys_lib._system import cores
 from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.base import Arrays, Cost, Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.ranking import entry_rows
@@ -40,6 +40,10 @@ _BLOCK = 256
 
 # Changed rows, in items, up to which an update costs clearly less than a fit.
 _FEW_CHANGES = 0.25
+
+# Users of an item, at least, that the default penalty is made for: regressions on items with fewer
+# repeat the accidents of single people.
+_FEW_USERS = 5.0
 
 # Multiplications from which a product is worth the start of threads, a millisecond or so.
 _WORTH_THREADS = 20_000_000
@@ -370,7 +374,7 @@ class Penalized(Recommender):
 
     def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
         squares = float(np.square(x.data, dtype=np.float64).mean()) if x.nnz else 1.0
-        return {"l2": self._users * users_per_item(x) * squares}
+        return {"l2": self._users * max(users_per_item(x), _FEW_USERS) * squares}
 
     def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
         """The weight of each user in the error; None for equal weights."""
@@ -472,6 +476,11 @@ class EASE(Penalized):
         self.item_shares_ = item_shares(x)
         weights = self._weights(x)
         self.solution_ = solve(x, self._ridge(x, weights), weights, solver=self.solver)
+
+    def cost(self, user_items: sparse.csr_array) -> Cost:
+        """Return what the inverse takes; see `Recommender.cost`."""
+        side = min(user_items.shape)
+        return Cost(float(side) ** 3, 4.2 * side**2)
 
     def updated(self, before: sparse.csr_array, after: sparse.csr_array) -> Self | None:
         """Return the model refitted on rows that have grown; see `Recommender.updated`.

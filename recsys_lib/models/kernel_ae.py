@@ -10,7 +10,7 @@ from scipy import linalg, sparse
 
 from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Recommender
+from recsys_lib.models.base import Cost, Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares
 from recsys_lib.seeding import rng_from
 
@@ -115,6 +115,13 @@ class KernelAE(Recommender):
     coefficients_: Floats = field(init=False, repr=False, compare=False)
     item_weights_: Floats = field(init=False, repr=False, compare=False)
     item_shares_: Floats = field(init=False, repr=False, compare=False)
+
+    def cost(self, user_items: sparse.csr_array) -> Cost:
+        """Return what the regression on landmarks takes; see `Recommender.cost`."""
+        n_users, n_items = user_items.shape
+        m = min(n_users, self.landmarks)
+        rest = n_users if m < n_users else 0
+        return Cost(m**2 * (m / 3 + n_items + rest), 16 * m * (m + n_items))
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         n_users, n_items = x.shape

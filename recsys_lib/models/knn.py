@@ -1,8 +1,9 @@
 """Nearest neighbors of items and of users, by shrunk cosine similarities."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,8 +185,9 @@ class UserKNN(_NeighborRecommender):
     ----------
     feedback : "explicit" or "implicit"
         Whether stored values are ratings to predict, or interactions to rank by.
-    n_neighbors : int
-        Training users who vote for a row, >= 1.
+    n_neighbors : int, optional
+        Training users who vote for a row, >= 1. By default 200 for ratings, and twice the root of
+        the number of training users for interactions.
     shrinkage : float
         Number of imagined common items without agreement, >= 0.
     damping : float
@@ -220,11 +222,15 @@ class UserKNN(_NeighborRecommender):
     array([[1]], dtype=int32)
     """
 
-    n_neighbors: int = 200
+    n_neighbors: int | None = None  # type: ignore[assignment]
     user_damping: float = 5.0
     item_damping: float = 2.0
 
     user_items_: sparse.csr_array = field(init=False, repr=False, compare=False)
+
+    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+        explicit = self.feedback == "explicit"
+        return {"n_neighbors": 200 if explicit else math.ceil(2 * x.shape[0] ** 0.5)}
 
     def _learn(self, x: sparse.csr_array) -> None:
         self.user_items_ = x.copy()
@@ -236,7 +242,7 @@ class UserKNN(_NeighborRecommender):
         similar = nearest_rows(
             self._seen(x),
             self.user_items_,
-            n_neighbors=self.n_neighbors,
+            n_neighbors=self.n_neighbors or self._suited(self.user_items_)["n_neighbors"],
             shrinkage=self.shrinkage,
         )
         return self._voted(x, similar @ self.user_items_, similar @ pattern(self.user_items_))

@@ -15,7 +15,7 @@ from scipy import sparse
 from recsys_lib.artifacts import fingerprint_arrays, read_table, write_table
 from recsys_lib.checks import check_integer, check_is_fitted, check_nonnegative, check_user_items
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import RULES, Arrays, Recommender, Rules
+from recsys_lib.models.base import RULES, Arrays, Cost, Recommender, Rules
 from recsys_lib.progress import clear, track
 from recsys_lib.ranking import ndcg_of_lists, negative_log_likelihood, top_k
 from recsys_lib.seeding import rng_from
@@ -410,6 +410,22 @@ class LikelihoodRecommender(RankingRecommender):
     """Base of the models that learn by a likelihood of the row, or of its hidden part."""
 
     targets: Literal["all", "hidden"] = "all"
+
+    def cost(self, user_items: sparse.csr_array) -> Cost:
+        """Return what the last layer takes, dense in users and items; see `Recommender.cost`."""
+        n_users, n_items = user_items.shape
+        config = self.config()
+        widths = config.get("hidden_dims") or (config.get("hidden_dim", 0),)
+        weights = n_items * max(self.latent_dim, *widths) + self._more_weights(n_items)
+        passes = config.get("encoder_passes", 1) + config.get("decoder_passes", 0)
+        # Weights, gradients and Adam's two moments; of a batch the scores and what becomes of them.
+        n_bytes = 16 * weights + 40 * self.batch_size * n_items
+        # Once forward and twice backward.
+        return Cost(3.0 * self.epochs * passes * n_users * weights, n_bytes)
+
+    def _more_weights(self, n_items: int) -> int:
+        """Return how many weights there are beside the last layer."""
+        return 0
 
     def _check(self) -> None:
         super()._check()

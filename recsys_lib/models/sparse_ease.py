@@ -37,6 +37,7 @@ from threadpoolctl import threadpool_limits
 from recsys_lib._system import cores
 from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
+from recsys_lib.models.base import Cost
 from recsys_lib.models.baselines import blocks_of_weights, item_shares
 from recsys_lib.models.ease import Dropped, gram, mirror
 from recsys_lib.models.knn import scale_rows
@@ -321,6 +322,13 @@ class SparseEASE(Dropped):
     seed: int = 0
 
     weights_: sparse.csr_array = field(init=False, repr=False, compare=False)
+
+    def cost(self, user_items: sparse.csr_array) -> Cost:
+        """Return what the groups take; see `Recommender.cost`."""
+        n_items = user_items.shape[1]
+        return Cost(
+            40.0 * n_items * min(self.n_candidates, n_items) ** 2, 24 * n_items * self.n_neighbors
+        )
 
     def fit(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from recsys_lib.checks import check_positive
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import RULES, Arrays, Recommender, Rules
-from recsys_lib.models.baselines import Biases, blocks_of_factors, fit_biases, item_shares
+from recsys_lib.models.baselines import Biases, blocks_of_factors, density, fit_biases, item_shares
 from recsys_lib.ranking import Block
 from recsys_lib.seeding import rng_from
 
@@ -201,6 +201,10 @@ def _without(x: sparse.csr_array, mean: float, column_bias: Floats) -> sparse.cs
     return sparse.csr_array((rest, x.indices, x.indptr), shape=x.shape)
 
 
+# Directions by default, at least: a small dense table has more to say than one.
+_LEAST = 8
+
+
 @dataclass(kw_only=True)
 class PureSVD(Recommender):
     r"""Projection of the row on the strongest right singular vectors [1]_.
@@ -210,9 +214,11 @@ class PureSVD(Recommender):
 
     Parameters
     ----------
-    latent_dim : int
+    latent_dim : int, optional
         Number of singular vectors, >= 1. If there are fewer, min(n_users, n_items), half of those
-        are used, since all of them would only reproduce the row.
+        are used, since all of them would only reproduce the row. By default ``(min(n_users,
+        n_items) / density ** 2) ** (1 / 3) / 3``: the rarer an interaction, the more directions it
+        takes to tell people apart.
     seed : int
         Of the start vector of the iteration; the result does not depend on it beyond rounding.
 
@@ -242,15 +248,21 @@ class PureSVD(Recommender):
 
     _in_threads: ClassVar[bool] = True
 
-    latent_dim: int = 50
+    latent_dim: int | None = None
     seed: int = 0
 
     item_factors_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
+    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+        smaller = min(x.shape)
+        wide = (smaller / density(x) ** 2) ** (1 / 3) / 3
+        return {"latent_dim": max(1, min(max(round(wide), _LEAST), smaller // 2))}
+
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         smaller = min(x.shape)
-        latent_dim = self.latent_dim if self.latent_dim <= smaller else max(1, smaller // 2)
+        latent_dim = int(self.suited_to(x).config()["latent_dim"])
+        latent_dim = latent_dim if latent_dim <= smaller else max(1, smaller // 2)
         self.item_shares_ = item_shares(x)
         if latent_dim == smaller or not x.data.any():  # ARPACK finds all but the last
             right = np.linalg.svd(x.toarray(), full_matrices=False)[2][:latent_dim]

@@ -115,6 +115,9 @@ class VASP(LikelihoodRecommender):
         """Return how many items of a catalog the shallow path knows."""
         return max(1, math.ceil(self.shallow_share * n_items))
 
+    def _more_weights(self, n_items: int) -> int:
+        return self.n_popular(n_items) ** 2
+
     def _network(self, start: Arrays) -> Any:
         from recsys_lib.models.networks.vasp import JointNetwork
 

@@ -1,6 +1,5 @@
 """Choose settings with equally many tries for each family, and approach the ceiling."""
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -12,22 +11,15 @@ import pandas as pd
 from scipy import sparse
 
 from recsys_lib import models
-from recsys_lib._system import available_memory
 from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import Report, evaluate, parse_metric, share_of_gap_closed
-from recsys_lib.models.base import Recommender
-from recsys_lib.models.neural import LikelihoodRecommender
+from recsys_lib.models.base import Cost, Recommender
 from recsys_lib.progress import Task, track
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.synthesis import make_world, oracles_of_likes
 from recsys_lib.tuning.seal import sealed
 from recsys_lib.tuning.spaces import settings_of
-
-# Multiplications a second on two CPU cores, measured on 2,100 users x 10,000 items.
-_SPEED = 3e10
-# Of the free memory, for one model: two are held at once, and scores besides.
-_SHARE_OF_MEMORY = 0.25
 
 # What a network is asked for, and how much of a row it does not see; the best bets first.
 _WAYS = (("hidden", 0.5), ("all", 0.5), ("hidden", 0.7), ("hidden", 0.3))
@@ -125,9 +117,8 @@ def leave_out_costly(
 
     Notes
     -----
-    The estimate counts the multiplications of the step that grows fastest: the inverse of a matrix
-    of items (or users), the dense layers of a network. A family also goes if one of its models
-    needs more than a quarter of the memory that is free.
+    The estimate is what each model says itself, `Recommender.cost`. A family also goes if one
+    of its models needs more than a quarter of the memory that is free.
 
     Examples
     --------
@@ -138,44 +129,14 @@ def leave_out_costly(
     """
     check_positive("minutes", minutes)
     kept, left_out = {}, {}
-    room = _SHARE_OF_MEMORY * available_memory()
     for name, candidates in families.items():
-        costs = [_cost(model, *user_items.shape) for model in candidates]
-        time = max(multiplications for multiplications, _ in costs) / _SPEED / 60
-        size = max(n_bytes for _, n_bytes in costs)
-        if time > minutes:
-            left_out[name] = f"about {time:,.0f} minutes a fit"
-        elif size > room:
-            left_out[name] = f"about {size / 1e9:,.1f} GB a model"
+        costs = [model.cost(user_items) for model in candidates]
+        reason = Cost(*map(max, zip(*costs, strict=True))).excess(minutes)
+        if reason:
+            left_out[name] = reason
         else:
             kept[name] = list(candidates)
     return kept, left_out
-
-
-def _cost(model: Recommender, n_users: int, n_items: int) -> tuple[float, float]:
-    """Return about how many multiplications a fit takes, and how many bytes."""
-    if isinstance(model, models.EASE | models.EDLAE):
-        side = min(n_users, n_items)
-        return float(side) ** 3, 4.2 * side**2
-    if isinstance(model, models.KernelAE):
-        m = min(n_users, model.landmarks)
-        return m**2 * (m / 3 + n_items + (n_users if m < n_users else 0)), 16 * m * (m + n_items)
-    if not isinstance(model, LikelihoodRecommender):
-        return 0.0, 0.0
-    return _network_cost(model, n_users, n_items)
-
-
-def _network_cost(model: Any, n_users: int, n_items: int) -> tuple[float, float]:
-    """Return what the last layer costs, which is dense in users and items."""
-    widths = getattr(model, "hidden_dims", None) or (getattr(model, "hidden_dim", 0),)
-    weights = n_items * max(model.latent_dim, *widths)
-    if isinstance(model, models.VASP):
-        weights += math.ceil(model.shallow_share * n_items) ** 2
-    passes = getattr(model, "encoder_passes", 1) + getattr(model, "decoder_passes", 0)
-    # Weights, gradients and Adam's two moments; of a batch the scores and what becomes of them.
-    n_bytes = 16 * weights + 40 * model.batch_size * n_items
-    # Once forward and twice backward.
-    return 3.0 * model.epochs * passes * n_users * weights, n_bytes
 
 
 @dataclass(frozen=True)

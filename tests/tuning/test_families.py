@@ -63,7 +63,7 @@ def test_what_takes_too_long_is_left_out_and_named(
 
 def test_what_takes_too_much_memory_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     likes = corner(12_000, 12_000)
-    monkeypatch.setattr("recsys_lib.tuning.method.available_memory", lambda: 2_000_000_000)
+    monkeypatch.setattr("recsys_lib.models.base.available_memory", lambda: 2_000_000_000)
     _, reasons = leave_out_costly(candidate_families(likes), likes, minutes=1e6)
     assert reasons["EASE"] == "about 0.6 GB a model"
     assert "ALS" not in reasons
