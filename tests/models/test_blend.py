@@ -38,6 +38,8 @@ def test_a_random_member_gets_no_vote_and_is_not_kept():
     assert blend.weights_[1] > 0.5
     assert not any(isinstance(member, Random) for member in blend.members_)
     assert_allclose(blend.weights_.sum(), 1)
+    assert "dropped, as validation users gave it no vote" in blend.notes_[0]
+    assert "% of the votes" in blend._repr_html_()
 
 
 def test_the_votes_never_make_the_validation_users_worse_than_the_best_member():
@@ -83,6 +85,7 @@ def test_a_saved_blend_comes_back_with_its_members(tmp_path):
     loaded = load(tmp_path / "blend")
     assert loaded == blend
     assert_array_equal(loaded.weights_, blend.weights_)
+    assert_array_equal(loaded.notes_, blend.notes_)
     assert_array_equal(loaded.score(TEST.fold_in), blend.score(TEST.fold_in))
 
 
@@ -91,6 +94,22 @@ def test_without_members_the_library_is_used_and_beats_popularity_on_new_users()
     assert len(blend.weights_) == len(linear_library(SHOWN[:200]))
     floor = mean_ndcg(Popularity().fit(SHOWN[:200]).score, TEST, k=10)
     assert mean_ndcg(blend.score, TEST, k=10) > 1.2 * floor
+
+
+def test_of_the_library_only_what_the_minutes_allow_is_fitted():
+    x = SHOWN[:200]
+    costs = np.sort([member.cost(x).minutes for member in linear_library(x)])
+    blend = Blend(k=10, minutes=1.01 * costs[:3].sum()).fit(x, validation=FOLD)
+    assert len(blend.weights_) == 3
+    assert sum(": not fitted, about 0.0 minutes a fit" in one for one in blend.notes_) == 5
+    assert len(Blend(k=10, minutes=1e-12).fit(x).members_) == 1, "one is always taken"
+    asked = Blend(members=(EASE(l2=20.0), PureSVD(latent_dim=3)), minutes=1e-12).fit(x)
+    assert len(asked.weights_) == 2, "members that are given are all fitted"
+
+
+def test_a_wide_table_has_regressions_on_few_items_in_its_library():
+    names = {type(member).__name__ for member in linear_library(sparse.csr_array((8_001, 8_002)))}
+    assert names == {"SparseEASE", "KernelAE", "ALS"}
 
 
 def test_an_unknown_member_is_named():
