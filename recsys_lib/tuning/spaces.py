@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import yaml
 
@@ -219,7 +219,8 @@ class Space:
                 "Write Range(low, high)."
             )
         found.check(name)
-        if isinstance(found, Range) and isinstance(own[name], float | None):
+        kind = {one.name: one.type for one in dataclasses.fields(inner)}[name]
+        if isinstance(found, Range) and float in (kind, *get_args(kind)):
             found = dataclasses.replace(found, low=float(found.low), high=float(found.high))
         if own[name] is not None and own[name] not in found:
             raise ConfigError(

@@ -46,9 +46,9 @@ BUDGETS = {
     "splitting": (245, 215),
     "synthesis": (1_433, 1_430),
     "training": (1_485, 1_170),
-    "tuning": (1_134, 750),
+    "tuning": (1_135, 750),
 }
-ALL = (22_981, 14_000)
+ALL = (22_982, 14_000)
 FILES = (167, 140)
 PUBLIC_NAMES = (266, 300)
 
