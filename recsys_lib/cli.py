@@ -158,7 +158,7 @@ _COUNT = _number("a whole number >= 1", lambda value: value >= 1 and value % 1 =
 _GIGABYTES = _number("a number of gigabytes > 0", lambda value: value > 0)
 _SECONDS = _number("a number of seconds >= 0", lambda value: value >= 0)
 _FILE = click.Path(path_type=Path)
-_LIMIT = click.Choice(["body", "seconds", "in_flight"])
+_LIMIT = click.Choice(["body", "seconds", "in_flight", "kept"])
 
 _names = argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_run_names)
 _only = option("--only", metavar="NN[-NN]", help="only these notebooks: 02, 01-03 or 01,04")

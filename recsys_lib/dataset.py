@@ -24,6 +24,7 @@ from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice, check_rating_scale
 from recsys_lib.errors import DataError
 from recsys_lib.folds import Fold, Split, csr_arrays, csr_from, likes_of
+from recsys_lib.ranking import entries_of
 from recsys_lib.tables import (
     Duplicates,
     check_frame,
@@ -252,10 +253,7 @@ class Dataset(Shown):
         rows = np.asarray(users, dtype=np.int64)
         times = self.timestamps
         if times is not None:
-            lengths = np.diff(self.user_items.indptr)[rows]
-            first = np.repeat(self.user_items.indptr[rows], lengths)
-            within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
-            times = times[first + within]
+            times = times[entries_of(self.user_items, rows)]
         return dataclasses.replace(
             self,
             user_items=self.user_items[rows],

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -92,6 +92,19 @@ def entry_rows(x: sparse.csr_array) -> NDArray[np.intp]:
     array([0, 2, 2])
     """
     return np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+
+
+def entries_of(x: sparse.csr_array, rows: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return where the entries of some rows are in ``x.indices`` and ``x.data``, row by row.
+
+    Examples
+    --------
+    >>> entries_of(sparse.csr_array([[0, 1], [0, 0], [1, 1]]), np.array([2, 0]))
+    array([1, 2, 0])
+    """
+    lengths = np.diff(x.indptr)[rows]
+    first = x.indptr[rows] - (np.cumsum(lengths) - lengths)
+    return np.repeat(first, lengths) + np.arange(lengths.sum())
 
 
 def mask_seen(scores: NDArray[np.float32], seen: sparse.csr_array) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib import models
+from recsys_lib import make_world, models
 from recsys_lib.bundle import RUNGS, Bundle
 from recsys_lib.coldstart import Ladder
 from recsys_lib.dataset import Dataset
@@ -416,3 +416,37 @@ def test_a_bundle_of_before_is_saved_in_todays_form(tmp_path: Path) -> None:
     again = Bundle.load(tmp_path / "bundle")
     assert (again.handover, again.ladder) == (old.handover, old.ladder)
     pd.testing.assert_frame_equal(again.recommend("nle"), old.recommend("nle"))
+
+
+@pytest.mark.parametrize(
+    "model", [lambda: models.EASE(l2=20.0), lambda: models.ALS(epochs=2, latent_dim=4)]
+)
+@pytest.mark.parametrize("inputs", ["likes", "values"])
+def test_reasons_are_the_same_for_one_and_for_many(model, inputs) -> None:
+    dataset = make_world(n_users=150, n_items=40, seed=3).dataset()
+    seen = dataset.likes(7).user_items if inputs == "likes" else dataset.user_items
+    bundle = Bundle(model=model().fit(seen), dataset=dataset, like=7, inputs=inputs)
+    items = dataset.item_ids
+    people = [*dataset.user_ids[:60], {"history": items[:1]}, {"history": []}, {"profile": {}}]
+    people += [{"history": items[:30], "k": 3}, {"user": dataset.user_ids[0], "history": items[:4]}]
+    together = bundle.recommend_records(people)
+    alone = [bundle.recommend_records([one])[0] for one in people]
+    assert json.dumps(together) == json.dumps(alone)  # unknown probabilities are equal there
+    # By the definition: the two titles in the history without which the score would drop most.
+    user = int(np.argmax(np.diff(seen.indptr)))
+    row, titles = seen[[user]], dataset.items["title"].to_numpy()
+    listed = bundle.recommend(dataset.user_ids[user])
+    for item, because in zip(listed["item_id"], listed["because"], strict=True):
+        at = dataset.item_positions([item])[0]
+        lost = {}
+        for entry, known in enumerate(row.indices):
+            kept = np.delete(np.arange(row.nnz), entry)
+            less = sparse.csr_array(
+                (row.data[kept], row.indices[kept], [0, len(kept)]), shape=row.shape
+            )
+            lost[titles[known]] = float(
+                bundle.model.score(row)[0, at] - bundle.model.score(less)[0, at]
+            )
+        best = sorted(lost.values(), reverse=True)[:2]
+        told = [lost[title] for title in because.split(" · ") if title]
+        assert told == pytest.approx([gain for gain in best if gain > 0], abs=1e-5)

@@ -35,6 +35,8 @@ _FEW_ROWS, _FEW_NUMBERS = 8, 32_768
 # Networks score up to so many rows in the time of one, and bring the padding themselves; with so
 # many numbers the scores of the listed items alone are cheaper.
 _ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
+# Of several people, with so many numbers for one of them.
+_EACH_NUMBERS = 2**17
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,26 +304,50 @@ class Answerer:
         self,
         answers: Answers,
         people: People,
-        row: int,
-        items: NDArray[np.int32],
+        lists: Sequence[NDArray[np.int32]],
         titles: NDArray[np.object_],
     ) -> list[str]:
-        """Return the reason for each item listed for a person."""
-        shared = answers.because[row]
-        if shared is not None:
-            return [shared] * len(items)
-        seen = people.seen if people.seen.shape[0] == 1 else people.seen[[row]]
-        known, reasons = titles[seen.indices], []
-        if answers.gains is None:
-            gains = leave_one_out_gains(self.model, seen, items)
-        else:
-            gains = answers.gains[:, items]
-        for item, gain in zip(items, gains.T, strict=True):
-            if self._new is not None and self.is_new[item]:
-                gain = self._new.content.likeness(item)[seen.indices]
-            best = [i for i in np.argsort(-gain, kind="stable")[:_REASONS] if gain[i] > 0]
-            reasons.append(" · ".join(known[i] for i in best))
+        """Return the reason for each item of each list."""
+        reasons: list[str] = []
+        gains = self._gains(answers, people, lists)
+        for row, (shared, items) in enumerate(zip(answers.because, lists, strict=True)):
+            if shared is not None:
+                reasons += [shared] * len(items)
+                continue
+            history = people.seen.indices[people.seen.indptr[row] : people.seen.indptr[row + 1]]
+            raised, known = gains[row], titles[history]
+            if self._new is not None:
+                for place in np.flatnonzero(self.is_new[items]):
+                    raised[:, place] = self._new.content.likeness(items[place])[history]
+            best = np.argsort(-raised, axis=0, kind="stable")[:_REASONS]
+            helped = np.take_along_axis(raised, best, axis=0) > 0
+            reasons += [
+                " · ".join(known[one[yes]]) for one, yes in zip(best.T, helped.T, strict=True)
+            ]
         return reasons
+
+    def _gains(
+        self, answers: Answers, people: People, lists: Sequence[NDArray[np.int32]]
+    ) -> dict[int, NDArray[np.float32]]:
+        """Return what each item of a history adds to the score of each listed one, by row."""
+        if answers.gains is not None:
+            return {0: answers.gains[:, lists[0]]}
+        asked = np.array([because is None for because in answers.because])
+        lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
+        short = asked & (lengths < min(_ONE_BLOCK, _EACH_NUMBERS / n_items))
+        gains = {
+            row: leave_one_out_gains(self.model, people.seen[[row]], lists[row])
+            for row in np.flatnonzero(asked & ~short).tolist()
+        }
+        rows = np.flatnonzero(short)
+        blocks = np.cumsum(lengths[rows] + 1) * n_items // _ONE_BLOCK_NUMBERS
+        for block in np.split(rows, np.flatnonzero(np.diff(blocks)) + 1) if len(rows) else ():
+            scores = self.score(with_left_out(people.seen[block]))
+            starts = np.cumsum(lengths[block] + 1) - lengths[block] - 1
+            for row, start in zip(block.tolist(), starts, strict=True):
+                listed = scores[start : start + lengths[row] + 1, lists[row]]
+                gains[row] = listed[0] - listed[1:]
+        return gains
 
 
 def _rates_of(below: Sequence[RungAnswer | None], n_items: int) -> NDArray[np.float64]:

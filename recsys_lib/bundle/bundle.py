@@ -564,11 +564,8 @@ class Bundle(Shown):
             "score": answers.score[rows, items],
         }
         if because:
-            why = [
-                self._answerer.because(answers, people, row, one, self._labels[1])
-                for row, one in enumerate(lists)
-            ]
-            columns["because"] = [reason for some in why for reason in some]
+            titles = self._labels[1]
+            columns["because"] = self._answerer.because(answers, people, lists, titles)
         left = np.count_nonzero(order > -np.inf, axis=1).tolist()
         return _Lists(people.positions, rows, items, columns, left)
 

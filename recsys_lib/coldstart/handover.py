@@ -201,23 +201,13 @@ def mix_scores(
     array([[ 0.06,  0.08, -0.13]], dtype=float32)
     """
     step = max(1, _IN_CACHE // max(scores.shape[-1], 1))
-    if len(scores) <= step:
-        return _mixed(scores, rates, weights, used).astype(np.float32)
-    mixed = np.empty(scores.shape, dtype=np.float32)
-    for start in range(0, len(mixed), step):
-        rows = slice(start, start + step)
-        own = rates if rates.ndim == 1 else rates[rows]
-        mixed[rows] = _mixed(scores[rows], own, weights[rows], used[rows])
-    return mixed
-
-
-def _mixed(
-    scores: NDArray[np.floating[Any]],
-    rates: NDArray[np.floating[Any]],
-    weights: NDArray[np.floating[Any]],
-    used: sparse.csr_array,
-) -> NDArray[np.float64]:
-    """Return `mix_scores` of a few rows."""
+    if len(scores) > step:
+        cuts = [slice(start, start + step) for start in range(0, len(scores), step)]
+        rates_of = [rates if rates.ndim == 1 else rates[rows] for rows in cuts]
+        each = zip(cuts, rates_of, strict=True)
+        return np.concatenate(
+            [mix_scores(scores[rows], own, weights[rows], used[rows]) for rows, own in each]
+        )
     mixed = np.empty(scores.shape)
     parts, offset = [], np.zeros((len(weights), 1))
     for values, shares in ((scores, weights), (rates, 1 - weights)):
@@ -228,7 +218,7 @@ def _mixed(
     np.multiply(scores, parts[0], out=mixed)
     mixed += rates * parts[1]
     mixed -= offset
-    return mixed
+    return mixed.astype(np.float32)
 
 
 def moments(

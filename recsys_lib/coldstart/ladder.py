@@ -25,6 +25,7 @@ from recsys_lib.checks import (
     check_user_items,
 )
 from recsys_lib.coldstart.profile import ProfileSpace, is_null
+from recsys_lib.ranking import entries_of
 
 __all__ = ["Ladder"]
 
@@ -83,8 +84,7 @@ class LikeRates:
         liked = ones if self.like is None else (x.data >= self.like).astype(np.float32)
         self.likes_ = sparse.csr_array((liked, x.indices, x.indptr), shape=x.shape)
         everybody = np.ones(x.shape[0])
-        likes = self._sum(self.likes_, everybody)
-        trials = self._trials(everybody)
+        likes, trials = self._sums(everybody)
         mean = likes.sum() / max(trials.sum(), 1.0)
         self.overall_ = (likes + self.prior * mean) / (trials + self.prior)
         return self
@@ -114,18 +114,24 @@ class LikeRates:
         check_is_fitted(self, "overall_")
         parent = self.overall_ if parent is None else parent
         prior = self.prior if prior is None else prior
-        likes = self._sum(self.likes_, weights) + prior * parent
-        return np.asarray(likes / (self._trials(weights) + prior), dtype=np.float64)
+        likes, trials = self._sums(weights)
+        return np.asarray((likes + prior * parent) / (trials + prior), dtype=np.float64)
 
-    def _trials(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.like is None:
-            return np.full(self.trials_.shape[1], weights.sum())
-        return self._sum(self.trials_, weights)
+    def _sums(
+        self, weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the weighted likes and trials of each item, by the entries of those who count."""
+        chosen, n_items = np.flatnonzero(weights), self.trials_.shape[1]
+        entries = entries_of(self.trials_, chosen)
+        items = self.trials_.indices[entries]
+        shares = np.repeat(weights[chosen], np.diff(self.trials_.indptr)[chosen])
 
-    @staticmethod
-    def _sum(matrix: sparse.csr_array, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        chosen = np.flatnonzero(weights)
-        return np.asarray(matrix[chosen].T @ weights[chosen], dtype=np.float64)
+        def counted(matrix: sparse.csr_array) -> NDArray[np.float64]:
+            counts = np.bincount(items, shares * matrix.data[entries], n_items)
+            return np.asarray(counts, dtype=np.float64)
+
+        all_used = np.full(n_items, weights.sum())
+        return counted(self.likes_), all_used if self.like is None else counted(self.trials_)
 
 
 @dataclass(kw_only=True)

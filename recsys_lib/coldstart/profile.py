@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any, Protocol, Self
 
@@ -22,6 +22,8 @@ _MAX_CODED = 100
 _SEPARATORS = ("|", ";", ", ")
 # What users share: the columns in which they are on average at least this similar.
 _SHARED = 0.75
+# Similarities kept for each column, in numbers.
+_KEPT_NUMBERS = 2**20
 
 
 class _Column(Protocol):
@@ -81,7 +83,16 @@ class _Labels:
     labels_of: Callable[[Any], list[Any]]
 
     def similarity(self, value: Any) -> NDArray[np.float64]:
-        query = self._query(value)
+        return self._kept(self._known_labels(value))
+
+    @cached_property
+    def _kept(self) -> Callable[[tuple[Any, ...]], NDArray[np.float64]]:
+        """The similarities to the values asked for last: roles are few, and shared by many."""
+        size = max(1, _KEPT_NUMBERS // max(self.members.shape[0], 1))
+        return lru_cache(size)(self._compared)
+
+    def _compared(self, labels: tuple[Any, ...]) -> NDArray[np.float64]:
+        query = self._query(labels)
         shared = self.members @ query
         either = np.diff(self.members.indptr) + query.sum() - shared
         return np.asarray(shared / np.maximum(either, 1.0), dtype=np.float64)
@@ -112,14 +123,18 @@ class _Labels:
     def encode(self, value: Any) -> NDArray[np.float64]:
         if is_null(value) or not self._n_coded:
             return np.zeros(self._n_coded)
-        return self._query(value) - self._shares
+        return self._query(self._known_labels(value)) - self._shares
 
-    def _query(self, value: Any) -> NDArray[np.float64]:
-        query = np.zeros(len(self.levels))
-        for label in self.labels_of(value):
+    def _known_labels(self, value: Any) -> tuple[Any, ...]:
+        labels = tuple(self.labels_of(value))
+        for label in labels:
             if not pd.api.types.is_scalar(label) or label not in self._positions:
                 raise self._unknown(label)
-            query[self._positions[label]] = 1.0
+        return labels
+
+    def _query(self, labels: tuple[Any, ...]) -> NDArray[np.float64]:
+        query = np.zeros(len(self.levels))
+        query[[self._positions[label] for label in labels]] = 1.0
         return query
 
     def _unknown(self, value: Any) -> DataError:

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from recsys_lib.checks import check_user_items
 from recsys_lib.models.base import Recommender
+from recsys_lib.ranking import entries_of
 
 
 def leave_one_out_gains(
@@ -56,17 +57,27 @@ def leave_one_out_gains(
     return gains
 
 
-def with_left_out(row: sparse.csr_array) -> sparse.csr_array:
-    """Return a row followed by its copies, each without one of its entries.
+def with_left_out(rows: sparse.csr_array) -> sparse.csr_array:
+    """Return each row followed by its copies, each without one of its entries.
 
     Examples
     --------
-    >>> with_left_out(sparse.csr_array([[0, 5, 3]])).toarray()
+    >>> with_left_out(sparse.csr_array([[0, 5, 3], [1, 0, 0]])).toarray()
     array([[0, 5, 3],
            [0, 0, 3],
-           [0, 5, 0]])
+           [0, 5, 0],
+           [1, 0, 0],
+           [0, 0, 0]])
     """
-    return sparse.vstack([row, _without_one(row, np.arange(row.nnz))], format="csr")
+    lengths = np.diff(rows.indptr)
+    copied = np.repeat(np.arange(len(lengths)), lengths + 1)
+    first = np.cumsum(lengths + 1) - (lengths + 1)
+    left_out = np.arange(len(copied)) - first[copied] - 1  # -1 in the row itself
+    entries, sizes = entries_of(rows, copied), lengths[copied]
+    kept = entries != np.repeat(np.where(left_out < 0, -1, rows.indptr[copied] + left_out), sizes)
+    indptr = np.concatenate([[0], np.cumsum(sizes - (left_out >= 0))])
+    parts = (rows.data[entries[kept]], rows.indices[entries[kept]], indptr)
+    return sparse.csr_array(parts, shape=(len(copied), rows.shape[1]))
 
 
 def _without_one(row: sparse.csr_array, left_out: NDArray[np.int64]) -> sparse.csr_array:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import logging
+import random
 import re
 import time
 import uuid
@@ -18,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recsys_lib.checks import check_positive
+from recsys_lib.checks import check_number, check_positive
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Open to everybody: whether it lives, and the manual, in which nothing is said of anybody.
 _OPEN = re.compile(r"/health/\w+|/docs|/openapi\.json|/static-offline-docs/[\w.-]+")
 _LONGEST_URL, _LONGEST_HEAD = 8_192, 32_768
+# Share of the connections that a busy process closes after an answer.
+_MOVED = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ class Limits:
         Until a request is answered, and until its body has arrived.
     in_flight : number
         Requests at a time, in each worker; further ones are told to come back.
+    kept : number
+        Answers that each worker keeps for those who come back; 0 keeps none.
 
     Examples
     --------
@@ -60,10 +65,12 @@ class Limits:
     body: float = 2_000_000
     seconds: float = 30
     in_flight: float = 64
+    kept: float = 5_000
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            check_positive(name, value)
+        for name in ("body", "seconds", "in_flight"):
+            check_positive(name, getattr(self, name))
+        check_number("kept", self.kept, least=0)
 
 
 class Refusal(Exception):
@@ -98,12 +105,21 @@ class Guard:
     hosts : iterable of str, optional
         Names under which the service may be called; a page elsewhere that has pointed its own
         name here is turned away.
+    shared : bool
+        Whether other processes accept connections at the same address. They come in bursts, and
+        most go to whoever wakes first: a busy process closes some, which an idle one takes up.
     """
 
     def __init__(
-        self, app: ASGIApp, *, limits: Limits, keys: Iterable[str], hosts: Iterable[str] | None
+        self,
+        app: ASGIApp,
+        *,
+        limits: Limits,
+        keys: Iterable[str],
+        hosts: Iterable[str] | None,
+        shared: bool,
     ) -> None:
-        self.app, self.limits = app, limits
+        self.app, self.limits, self._shared = app, limits, shared
         self._keys = [_digest(key) for key in keys]
         self._hosts = None if hosts is None else frozenset(hosts)
         # What is somewhat too large is let in and dropped: who still sends may not hear an answer.
@@ -124,7 +140,10 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = name
+                given_back = MutableHeaders(scope=message)
+                given_back["x-request-id"] = name
+                if self._shared and self._in_flight > 1 and random.random() < _MOVED:
+                    given_back["connection"] = "close"
             await send(message)
 
         self._in_flight += 1

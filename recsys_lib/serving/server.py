@@ -84,6 +84,7 @@ def serve(
         "origins": list(origins),
         "hosts": list(_LOOPBACK) if is_loopback(host) and not keys else None,
         "limits": asdict(limits or Limits()),
+        "shared": workers > 1,
     }
     os.environ[_SETTINGS] = json.dumps(settings)
     with tempfile.TemporaryDirectory(prefix="recsys-metrics-") as metrics:

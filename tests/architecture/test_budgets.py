@@ -33,22 +33,22 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_777, 1_000),
-    "coldstart": (746, 750),
-    "evaluation": (1_954, 1_780),
+    "bundle": (1_797, 1_000),
+    "coldstart": (762, 750),
+    "evaluation": (1_952, 1_780),
     "exploration": (212, 215),
     "models": (3_131, 2_600),
     "pipeline": (4_251, 2_400),
-    "plots": (1_168, 780),
-    "root": (2_132, 990),
-    "serving": (852, 1_000),
-    "sources": (2_467, 1_420),
+    "plots": (1_166, 780),
+    "root": (2_134, 990),
+    "serving": (924, 1_000),
+    "sources": (2_465, 1_420),
     "splitting": (245, 215),
     "synthesis": (1_433, 1_430),
     "training": (1_485, 1_170),
     "tuning": (1_135, 750),
 }
-ALL = (22_982, 14_000)
+ALL = (23_092, 14_000)
 FILES = (167, 140)
 PUBLIC_NAMES = (266, 300)
 

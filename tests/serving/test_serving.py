@@ -14,14 +14,19 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import httpx
+import mlflow.pyfunc
+import nbformat
+import pandas as pd
 import psutil
 import pytest
+from nbclient import NotebookClient
 
 from recsys_lib import Bundle, Popularity
 from recsys_lib.cli import main
-from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.serving import Limits, serve
 from recsys_lib.serving.server import is_loopback
 from tests.serving.conftest import Service
@@ -46,8 +51,9 @@ def listed(service, question):
 
 
 def test_a_user_gets_the_same_list_everywhere(
-    service, world_bundle, bundle_folder, capsys, monkeypatch
+    service, world_bundle, bundle_folder, capsys, monkeypatch, tmp_path
 ):
+    """From the bundle, over HTTP, on the command line, in a notebook and from MLflow."""
     user = str(world_bundle.dataset.user_ids[3])
     wanted = rows_of(world_bundle.recommend(user, k=5))
     answer = service.client.get(f"/users/{user}/recommendations", params={"k": 5}).json()
@@ -62,6 +68,57 @@ def test_a_user_gets_the_same_list_everywhere(
     assert [line.split()[1] for line in shown.splitlines()[1:] if line.split()[0].isdigit()] == [
         row["item_id"] for row in wanted
     ]
+    cell = f"""
+import json
+from recsys_lib import Bundle
+print(Bundle.load({str(bundle_folder)!r}).recommend({user!r}, k=5).to_json(orient="records"))
+"""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    NotebookClient(book, timeout=300).execute()
+    in_notebook = json.loads("".join(out["text"] for out in book.cells[0].outputs))
+    approximately = [row | {"probability": pytest.approx(row["probability"])} for row in wanted]
+    assert in_notebook == approximately  # `to_json` writes ten digits
+    world_bundle.to_mlflow(tmp_path / "model")
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    said = model.predict(pd.DataFrame({"user": [user]}), params={"k": 5})
+    assert said["recommendations"][0] == wanted
+
+
+def test_those_who_ask_at_once_get_what_each_would_get_alone(bundle_folder, world_bundle):
+    users, items = (
+        ids.astype(str) for ids in (world_bundle.dataset.user_ids, world_bundle.dataset.item_ids)
+    )
+    questions = [{"user": user, "k": 3 + at % 5} for at, user in enumerate(users[:40])]
+    questions += [{"history": [item, items[0]], "diversity": 0.2} for item in items[1:10]]
+    questions += [{"profile": {"role": "nobody's"}}, {"user": "nobody"}, {}]
+    service = Service(bundle_folder, "--limit", "kept", "0")
+    try:
+        with ThreadPoolExecutor(24) as threads:
+            ask = partial(service.client.post, "/recommendations")
+            answers = list(threads.map(lambda one: ask(json=one), questions * 3))
+    finally:
+        assert service.stop() == 0
+    for question, answer in zip(questions * 3, answers, strict=True):
+        if answer.status_code == 200:
+            assert answer.json()["recommendations"] == rows_of(world_bundle.recommend(**question))
+        else:
+            with pytest.raises(RecsysError, match=re.escape(answer.json()["detail"])):
+                world_bundle.recommend(**question)
+    assert [one.status_code for one in answers] == ([200] * 49 + [422, 422, 200]) * 3
+
+
+def test_busy_workers_let_connections_go_where_there_are_others(service, bundle_folder):
+    def closed(url: str) -> int:
+        with httpx.Client(base_url=url, timeout=60) as client, ThreadPoolExecutor(16) as threads:
+            answers = threads.map(lambda _: client.get("/items?search=a&limit=9"), range(400))
+            return sum(one.headers.get("connection") == "close" for one in answers)
+
+    assert closed(service.url) == 0
+    several = Service(bundle_folder, "--workers", "2")
+    try:
+        assert 0 < closed(several.url) < 200
+    finally:
+        assert several.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -453,10 +510,11 @@ def test_a_new_bundle_is_taken_up_under_load_without_a_failed_request(
 
 def test_the_end_is_told_to_come_after_what_is_in_work(bundle_folder, world_bundle):
     service = Service(bundle_folder)
-    people = [{"user": str(user)} for user in world_bundle.dataset.user_ids] * 5
+    users = world_bundle.dataset.user_ids
+    people = [{"user": str(user), "k": 40, "diversity": 0.3} for user in users] * 8
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(service.client.post, "/recommendations", json=people)
-        time.sleep(0.4)
+        time.sleep(0.2)
         assert not asked.done()
         service.process.send_signal(signal.SIGTERM)
         assert len(asked.result().json()) == len(people)
