@@ -293,6 +293,20 @@ class _Best:
         return TopK(items, scores)
 
 
+def ranking_keys(scores: NDArray[np.floating[Any]], seed: int = 0) -> NDArray[np.uint64]:
+    """Return one number an item that is larger the earlier `top_k` lists it, and 0 where never.
+
+    Examples
+    --------
+    >>> np.argsort(-ranking_keys(np.array([0.5, -np.inf, 2.0])).astype(float)).tolist()
+    [2, 0, 1]
+    """
+    values = np.asarray(scores, dtype=np.float32)
+    keys = _keys(values, _tie_order(seed, len(values))[0])
+    keys[values == -np.inf] = 0
+    return keys
+
+
 def _keys(scores: NDArray[np.float32], order: NDArray[np.int64]) -> NDArray[np.uint64]:
     """One number for each score, larger for a larger score, then for a larger `order`."""
     bits = (scores + np.float32(0)).view(np.uint32)  # -0 is 0

@@ -113,13 +113,17 @@ def test_a_filtered_list_is_the_ranking_filtered_by_hand(asked: dict[str, Any], 
     assert found["probability"].tolist() == pytest.approx(known, nan_ok=True)
 
 
+@pytest.mark.parametrize("n_promoted", [0, 3])
 @pytest.mark.parametrize("per", [{"track": 1}, {"tags": 4}, {"track": 2, "level": 3}])
 def test_a_limit_leaves_out_what_comes_after_it_was_reached(
-    asked: dict[str, Any], per: dict[str, int]
+    asked: dict[str, Any], per: dict[str, int], n_promoted: int
 ) -> None:
+    ranked = asked["full"]["item_id"].tolist()
+    promoted = [item for item in ranked if CATALOG.loc[item, "track"] == "SEC"][-n_promoted:]
+    promoted = promoted if n_promoted else []  # all of one track
     wanted: list[str] = []
     counts: dict[tuple[str, Any], int] = {}
-    for item in asked["full"]["item_id"]:
+    for item in [*promoted, *(item for item in ranked if item not in promoted)]:
         cells = {column: CATALOG.loc[item, column] for column in per}
         labels = [
             (column, label)
@@ -130,8 +134,14 @@ def test_a_limit_leaves_out_what_comes_after_it_was_reached(
             wanted.append(item)
             counts |= {label: counts.get(label, 0) + 1 for label in labels}
     for k in (6, N_ITEMS):
-        found = asked["bundle"].recommend(**asked["question"], limit_per=per, k=k)
+        rules = {"limit_per": per, "promote": promoted, "k": k}
+        found = asked["bundle"].recommend(**asked["question"], **rules)
         assert found["item_id"].tolist() == wanted[:k]
+        varied = asked["bundle"].recommend(**asked["question"], **rules, diversity=0.3)
+        if len(per) == 1 and "track" in per:  # how many there can be does not depend on which
+            assert len(varied) == len(found)
+        for column, most in per.items():
+            assert varied["item_id"].map(CATALOG[column]).explode().value_counts().max() <= most
 
 
 def test_promoted_items_come_first_but_pass_no_filter(asked: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from recsys_lib.coldstart.profile import is_null, is_tags, label_matrix, tags_of
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.naming import did_you_mean, find_id, find_ids
-from recsys_lib.ranking import top_k
+from recsys_lib.ranking import ranking_keys, top_k
 
 #: What an item must be, by column of the catalog.
 Where: TypeAlias = Mapping[str, Any]
@@ -142,8 +142,12 @@ class Plan:
         .. [1] J. Carbonell, J. Goldstein, "The Use of MMR, Diversity-Based Reranking for
            Reordering Documents and Producing Summaries", SIGIR 1998, section 2.
         """
-        left = int(np.count_nonzero(order > -np.inf))
+        listable = np.flatnonzero(order > -np.inf)
+        left = len(listable)
         first = self.promoted[order[self.promoted] > -np.inf].astype(np.int32)
+        if self.limits and not self.diversity:
+            return self._limited(order, first, k, seed)
+        k = min(k, self._room(listable))
         reach = max(_REACH * k, _LEAST)
         while True:
             pool = top_k(np.asarray(order)[None, :], max(min(reach, left), 1), seed=seed).items[0]
@@ -155,7 +159,27 @@ class Plan:
                     return pool[places]
             reach *= 64
 
-    def _room(self, pool: NDArray[np.int32]) -> int:
+    def _limited(
+        self, order: NDArray[np.floating], first: NDArray[np.int32], k: int, seed: int
+    ) -> NDArray[np.int32]:
+        """Return one after the other the best item of a value that is not used up."""
+        keys = ranking_keys(order, seed)
+        columns = [(matrix, matrix.tocsc(), np.zeros(matrix.shape[1])) for matrix, _ in self.limits]
+        waiting, chosen = first.tolist(), list[int]()
+        while len(chosen) < k and (waiting or keys.any()):
+            item = waiting.pop(0) if waiting else int(np.argmax(keys))
+            if not keys[item]:  # promoted, but its value is used up
+                continue
+            chosen.append(item)
+            keys[item] = 0
+            for (rows, items_of, counts), (_, limit) in zip(columns, self.limits, strict=True):
+                own = rows.indices[rows.indptr[item] : rows.indptr[item + 1]]
+                counts[own] += 1
+                for value in own[counts[own] >= limit]:
+                    keys[items_of.indices[slice(*items_of.indptr[value : value + 2])]] = 0
+        return np.array(chosen, dtype=np.int32)
+
+    def _room(self, pool: NDArray[np.integer[Any]]) -> int:
         """Return how many of the pool the limits let into a list, at most."""
         room = len(pool)
         for matrix, limit in self.limits:

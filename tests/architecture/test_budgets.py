@@ -33,14 +33,14 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_797, 1_000),
+    "bundle": (1_819, 1_000),
     "coldstart": (762, 750),
     "evaluation": (1_952, 1_780),
     "exploration": (212, 215),
     "models": (3_131, 2_600),
     "pipeline": (4_251, 2_400),
     "plots": (1_166, 780),
-    "root": (2_134, 990),
+    "root": (2_139, 990),
     "serving": (924, 1_000),
     "sources": (2_465, 1_420),
     "splitting": (245, 215),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_485, 1_170),
     "tuning": (1_135, 750),
 }
-ALL = (23_092, 14_000)
+ALL = (23_119, 14_000)
 FILES = (167, 140)
 PUBLIC_NAMES = (266, 300)
 
