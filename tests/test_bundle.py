@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -430,6 +431,7 @@ def test_reasons_are_the_same_for_one_and_for_many(model, inputs) -> None:
     people = [*dataset.user_ids[:60], {"history": items[:1]}, {"history": []}, {"profile": {}}]
     people += [{"history": items[:30], "k": 3}, {"user": dataset.user_ids[0], "history": items[:4]}]
     together = bundle.recommend_records(people)
+    bundle = pickle.loads(pickle.dumps(bundle))  # as workers of other libraries get it
     alone = [bundle.recommend_records([one])[0] for one in people]
     assert json.dumps(together) == json.dumps(alone)  # unknown probabilities are equal there
     # By the definition: the two titles in the history without which the score would drop most.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import chain
 from typing import Any, Protocol, Self
 
@@ -83,19 +83,22 @@ class _Labels:
     labels_of: Callable[[Any], list[Any]]
 
     def similarity(self, value: Any) -> NDArray[np.float64]:
-        return self._kept(self._known_labels(value))
+        labels = self._known_labels(value)
+        similar = self._kept.get(labels)
+        if similar is None:
+            query = self._query(labels)
+            shared = self.members @ query
+            either = np.diff(self.members.indptr) + query.sum() - shared
+            similar = np.asarray(shared / np.maximum(either, 1.0), dtype=np.float64)
+            if len(self._kept) * len(similar) >= _KEPT_NUMBERS:
+                self._kept.clear()
+            self._kept[labels] = similar
+        return similar
 
     @cached_property
-    def _kept(self) -> Callable[[tuple[Any, ...]], NDArray[np.float64]]:
-        """The similarities to the values asked for last: roles are few, and shared by many."""
-        size = max(1, _KEPT_NUMBERS // max(self.members.shape[0], 1))
-        return lru_cache(size)(self._compared)
-
-    def _compared(self, labels: tuple[Any, ...]) -> NDArray[np.float64]:
-        query = self._query(labels)
-        shared = self.members @ query
-        either = np.diff(self.members.indptr) + query.sum() - shared
-        return np.asarray(shared / np.maximum(either, 1.0), dtype=np.float64)
+    def _kept(self) -> dict[tuple[Any, ...], NDArray[np.float64]]:
+        """The similarities to values that were asked for: roles are few, and shared by many."""
+        return {}
 
     @cached_property
     def _positions(self) -> dict[Any, int]:

@@ -34,7 +34,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
     "bundle": (1_819, 1_000),
-    "coldstart": (762, 750),
+    "coldstart": (766, 750),
     "evaluation": (1_952, 1_780),
     "exploration": (212, 215),
     "models": (3_131, 2_600),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_485, 1_170),
     "tuning": (1_135, 750),
 }
-ALL = (23_119, 14_000)
+ALL = (23_123, 14_000)
 FILES = (167, 140)
 PUBLIC_NAMES = (266, 300)
 
