@@ -72,6 +72,7 @@ def test_run_all(page, name):
 
 def test_the_what_if_controls_move_the_list_and_the_saved_notebook_keeps_it(page):
     """After the run of all notebooks: what notebook 05 shows can be operated."""
+    from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.support.ui import Select
 
     name = next(name for name in NOTEBOOKS if name.startswith("05"))
@@ -85,17 +86,28 @@ def test_the_what_if_controls_move_the_list_and_the_saved_notebook_keeps_it(page
     def press(label):
         cell.find_element("xpath", f".//button[normalize-space()='{label}']").click()
 
-    matches = Select(cell.find_element("css selector", "select"))
+    def choose():
+        """Choose what is found and unused; nothing while the list still follows the typing."""
+        try:
+            options = Select(cell.find_element("css selector", "select")).options
+            texts = [one.text for one in options]
+            at = next((at for at, text in enumerate(texts) if not text.endswith(")")), None)
+            if at is None or "cloud" not in texts[at].lower():
+                return ""
+            options[at].click()
+            return texts[at].split(" · ")[0]
+        except StaleElementReferenceException:
+            return ""
+
     first = cell.text
     assert "What if: without" in first
     assert "dropped" in first
 
     search.send_keys("cloud")
     wait_until(lambda: "matches" in cell.text, "the search has no answer")
-    unused = [one for one in matches.options if not one.text.endswith(")")]
-    title = unused[0].text.split(" · ")[0]
-    assert "cloud" in title.lower()
-    unused[0].click()
+    chosen = [""]
+    wait_until(lambda: chosen.append(choose()) or chosen[-1], "nothing unused is found")
+    title = chosen[-1]
     wait_until(lambda: "Add" in cell.text, "nothing can be added")
     press("Add")
     wait_until(lambda: f"with {title} (" in cell.text, "the list has not followed")
