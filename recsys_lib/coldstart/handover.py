@@ -202,12 +202,13 @@ def mix_scores(
     """
     step = max(1, _IN_CACHE // max(scores.shape[-1], 1))
     if len(scores) > step:
-        cuts = [slice(start, start + step) for start in range(0, len(scores), step)]
-        rates_of = [rates if rates.ndim == 1 else rates[rows] for rows in cuts]
-        each = zip(cuts, rates_of, strict=True)
-        return np.concatenate(
-            [mix_scores(scores[rows], own, weights[rows], used[rows]) for rows, own in each]
-        )
+
+        def mixed_part(rows: slice) -> NDArray[np.float32]:
+            own = rates if rates.ndim == 1 else rates[rows]
+            return mix_scores(scores[rows], own, weights[rows], used[rows])
+
+        starts = range(0, len(scores), step)
+        return np.concatenate([mixed_part(slice(start, start + step)) for start in starts])
     mixed = np.empty(scores.shape)
     parts, offset = [], np.zeros((len(weights), 1))
     for values, shares in ((scores, weights), (rates, 1 - weights)):

@@ -83,8 +83,9 @@ class LikeRates:
         self.trials_ = sparse.csr_array((ones, x.indices, x.indptr), shape=x.shape)
         liked = ones if self.like is None else (x.data >= self.like).astype(np.float32)
         self.likes_ = sparse.csr_array((liked, x.indices, x.indptr), shape=x.shape)
-        everybody = np.ones(x.shape[0])
-        likes, trials = self._sums(everybody)
+        likes = np.bincount(x.indices, liked, x.shape[1])
+        trials = np.bincount(x.indices, minlength=x.shape[1])
+        trials = np.full(len(trials), x.shape[0]) if self.like is None else trials
         mean = likes.sum() / max(trials.sum(), 1.0)
         self.overall_ = (likes + self.prior * mean) / (trials + self.prior)
         return self

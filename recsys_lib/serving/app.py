@@ -70,6 +70,11 @@ def create_app(
     -------
     FastAPI
         Loads the bundle when it starts; `ArtifactError` then, if there is none.
+
+    Notes
+    -----
+    Whatever the process holds after a bundle is loaded is left out of garbage collection
+    (`gc.freeze`): a full collection would stop all requests for a fifth of a second.
     """
     limits = limits or Limits()
     service = _Service(Live(Path(folder), int(limits.kept)), limits.seconds)
