@@ -49,8 +49,8 @@ def standardize(scores: Floats) -> Floats:
 def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     """Return unfitted, complementary models without epochs, with settings scaled to the data.
 
-    Zero-diagonal regressions see single items, kernels see rows as a whole, factors see a few
-    directions; each at several strengths, because which is right depends on the data and is left to
+    Zero-diagonal regressions see single items, kernels see rows as a whole, factors and projections
+    see a few directions; each at several strengths, because which is right depends on the data and is left to
     the validation users. Penalties are in units of the mean number of users per item,
     those of kernels for rows of length 1. Where both users and items are more than 8,000, the
     regressions are `SparseEASE`.
@@ -67,16 +67,19 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     per_item = users_per_item(x)
     width = min(x.shape)
     regressions = [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)]
+    # The directions are a member of their own.
+    kind, own = ("EDLAE", {}) if width <= _WIDE else ("SparseEASE", {"latent_dim": 0})
     kernels = [(2.0, 2.0), (4.0, 4.0), (3.0, 8.0)]
     factors = [(128, 5.0, 0.25), (256, 20.0, 0.1)]
     return (
         *(
             _make(
-                "EDLAE" if width <= _WIDE else "SparseEASE",
+                kind,
                 l2=strength * per_item,
                 dropout=0.5,
                 activity_power=power,
                 popularity_discount=0.1,
+                **own,
             )
             for strength, power in regressions
         ),
@@ -88,6 +91,7 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
             _make("ALS", latent_dim=min(d, width), alpha=a, l2=strength * per_item)
             for d, a, strength in factors
         ),
+        _make("PureSVD"),
     )
 
 

@@ -7,15 +7,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse import linalg
 from threadpoolctl import threadpool_limits
 
 from recsys_lib.checks import check_positive
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import RULES, Arrays, Recommender, Rules
+from recsys_lib.models.base import RULES, Arrays, Cost, Recommender, Rules
 from recsys_lib.models.baselines import Biases, blocks_of_factors, density, fit_biases, item_shares
-from recsys_lib.ranking import Block
-from recsys_lib.seeding import rng_from
+from recsys_lib.ranking import Block, entry_rows
+from recsys_lib.seeding import rng_from, seed_from
 
 Floats = NDArray[np.float64]
 
@@ -201,43 +200,105 @@ def _without(x: sparse.csr_array, mean: float, column_bias: Floats) -> sparse.cs
     return sparse.csr_array((rest, x.indices, x.indptr), shape=x.shape)
 
 
-# Directions by default, at least: a small dense table has more to say than one.
-_LEAST = 8
+# Directions by default: at least, at most, and the numbers that all items' vectors may hold.
+_LEAST, _MOST, _NUMBERS = 8, 800, 2**26
+# Rounds of the power iteration that finds them.
+_ROUNDS = 4
+
+
+def leading_directions(
+    x: sparse.csr_array, width: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the strongest right singular vectors of a sparse matrix, and how strong they are.
+
+    Parameters
+    ----------
+    x : csr_array of shape (n_users, n_items), float32
+    width : int
+        At most min(n_users, n_items).
+    seed : int
+        Of the start: a random projection of the users.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n_items, width), float32
+    values : ndarray of shape (width,), float32
+
+    Notes
+    -----
+    Randomized: exact where there are at most ``width + 10`` singular values, else the last
+    directions are mixtures with their neighbors. Four rounds of the power iteration.
+
+    References
+    ----------
+    .. [1] N. Halko, P. Martinsson, J. Tropp, "Finding Structure with Randomness", SIAM Review
+       53(2), 2011, algorithm 4.4.
+    """
+    from sklearn.utils.extmath import randomized_svd
+
+    start = seed_from(seed, "directions")
+    vectors, values, _ = randomized_svd(
+        x.T, width, n_iter=_ROUNDS, transpose=False, random_state=start
+    )
+    return vectors.astype(np.float32), values.astype(np.float32)
+
+
+def project(
+    x: sparse.csr_array, factors: NDArray[np.float32], scales: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the factors of rows, (n_rows, latent_dim), as `PureSVD` folds them in."""
+    scaled = sparse.csr_array((x.data * scales[x.indices], x.indices, x.indptr), shape=x.shape)
+    return np.asarray(scaled @ factors)
 
 
 @dataclass(kw_only=True)
 class PureSVD(Recommender):
-    r"""Projection of the row on the strongest right singular vectors [1]_.
+    r"""Projection of the row on the strongest right singular vectors [1]_, of a weighted matrix.
 
-    With :math:`X \approx U S V^\top` of rank `latent_dim`, scores are :math:`x V V^\top`: the best
-    linear autoencoder with a bottleneck of that width.
+    Entries count less the more their user and their item have:
+    :math:`\tilde X = D_U^{-a/2} X D_I^{-p/2}`, with the numbers of entries :math:`D`,
+    `activity_power` :math:`a` and `popularity_power` :math:`p`. With
+    :math:`\tilde X \approx U S V^\top` of rank `latent_dim`, scores are
+    :math:`x D_I^{-p/2} V V^\top D_I^{p/2}`: a linear autoencoder with a bottleneck of that width,
+    whose directions are not those of the few most active users and most used items. With
+    :math:`a = p = 0` it is PureSVD as published; with 1 the ideal low-pass filter of [2]_.
 
     Parameters
     ----------
     latent_dim : int, optional
         Number of singular vectors, >= 1. If there are fewer, min(n_users, n_items), half of those
         are used, since all of them would only reproduce the row. By default ``(min(n_users,
-        n_items) / density ** 2) ** (1 / 3) / 3``: the rarer an interaction, the more directions it
-        takes to tell people apart.
+        n_items) / density) ** (2 / 3) / 22``: the rarer an interaction, the more directions it
+        takes to tell people apart; at most 800, and 256 MB of them.
+    activity_power, popularity_power : float
+        How far users and items count less the more entries they have, >= 0.
     seed : int
-        Of the start vector of the iteration; the result does not depend on it beyond rounding.
+        Of the start of the iteration; what the result owes to it is small.
 
     Attributes
     ----------
     item_factors_ : ndarray of shape (n_items, latent_dim), float32
-        The matrix :math:`V`, orthonormal columns; `latent_dim` as it was taken.
+        The matrix :math:`D_I^{p/2} V`; `latent_dim` as it was taken.
+    item_scales_ : ndarray of shape (n_items,), float32
+        The diagonal of :math:`D_I^{-p}`, by which entries of a row are multiplied before they are
+        projected on the item factors.
     item_shares_ : ndarray of shape (n_items,), float32
         Popularity: the answer to an empty row.
 
     Notes
     -----
-    ARPACK on the sparse matrix: O(nnz * latent_dim) per iteration, and never a dense copy, except
-    where all singular vectors are asked for.
+    `leading_directions` on the sparse matrix; never a dense copy.
+
+    The weights are the same on all tables: ndcg@100 of the validation users with the best
+    `latent_dim` rose from .398 to .430 (default world), .452 to .465 (MovieLens 100K), .459 to .481
+    (MovieLens 1M), .303 to .340 (CiteULike-a) and .156 to .203 (a part of Gowalla).
 
     References
     ----------
     .. [1] P. Cremonesi, Y. Koren, R. Turrin, "Performance of Recommender Algorithms on Top-N
        Recommendation Tasks", RecSys 2010, section 3.3.
+    .. [2] Y. Shen et al., "How Powerful is Graph Convolution for Recommendation?", CIKM 2021,
+       section 4.1 (GF-CF). Differs: powers between 0 and 1, and no neighborhood part.
 
     Examples
     --------
@@ -249,28 +310,51 @@ class PureSVD(Recommender):
     _in_threads: ClassVar[bool] = True
 
     latent_dim: int | None = None
+    activity_power: float = 0.7
+    popularity_power: float = 0.7
     seed: int = 0
 
     item_factors_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+    item_scales_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
         smaller = min(x.shape)
-        wide = (smaller / density(x) ** 2) ** (1 / 3) / 3
-        return {"latent_dim": max(1, min(max(round(wide), _LEAST), smaller // 2))}
+        wide = round((smaller / density(x)) ** (2 / 3) / 22)
+        most = min(_MOST, smaller // 2, _NUMBERS // x.shape[1])
+        return {"latent_dim": max(1, min(max(wide, _LEAST), most))}
+
+    def cost(self, user_items: sparse.csr_array) -> Cost:
+        """Return what the power iteration takes; see `Recommender.cost`."""
+        width = self.suited_to(user_items).config()["latent_dim"]
+        return cost_of_directions(user_items, width)
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         smaller = min(x.shape)
         latent_dim = int(self.suited_to(x).config()["latent_dim"])
         latent_dim = latent_dim if latent_dim <= smaller else max(1, smaller // 2)
         self.item_shares_ = item_shares(x)
-        if latent_dim == smaller or not x.data.any():  # ARPACK finds all but the last
-            right = np.linalg.svd(x.toarray(), full_matrices=False)[2][:latent_dim]
-        else:
-            start = rng_from(self.seed, "start").normal(size=smaller)
-            right = linalg.svds(x.astype(np.float64), latent_dim, v0=start)[2]
-        self.item_factors_ = np.ascontiguousarray(right.T, dtype=np.float32)
+        users = np.maximum(np.diff(x.indptr), 1) ** (-self.activity_power / 2)
+        counts = np.maximum(np.bincount(x.indices, minlength=x.shape[1]), 1)
+        items = np.asarray(counts ** (-self.popularity_power / 2), dtype=np.float32)
+        data = (x.data * users[entry_rows(x)] * items[x.indices]).astype(np.float32)
+        weighted = sparse.csr_array((data, x.indices, x.indptr), shape=x.shape)
+        vectors, _ = leading_directions(weighted, latent_dim, self.seed)
+        self.item_factors_ = vectors / items[:, None]
+        self.item_scales_ = np.square(items)
+
+    def _restore(self, arrays: Arrays) -> None:
+        if "item_scales" not in arrays:  # as it was saved until 0.2
+            self.activity_power = self.popularity_power = 0.0
+            arrays["item_scales"] = np.ones(self.n_items_, dtype=np.float32)
+        super()._restore(arrays)
 
     def _blocks(self, x: sparse.csr_array) -> Block:
-        rows = np.asarray(x @ self.item_factors_)
+        rows = project(x, self.item_factors_, self.item_scales_)
         return blocks_of_factors(rows, self.item_factors_, x, self.item_shares_)
+
+
+def cost_of_directions(x: sparse.csr_array, width: int) -> Cost:
+    """Return what `leading_directions` takes, products of sparse and of tall matrices."""
+    sides = sum(x.shape)
+    return Cost(4.0 * _ROUNDS * width * (x.nnz + sides * width), 12 * width * sides)

@@ -42,7 +42,7 @@ QUICK = {
     "UserKNN": [
         {"n_neighbors": n, "shrinkage": s} for n in (50, 100, 200, 400) for s in (0.0, 10.0, 50.0)
     ],
-    "PureSVD": [{"latent_dim": d} for d in (10, 20, 35, 50, 100, 200, 400)],
+    "PureSVD": [{"latent_dim": d} for d in (5, 8, 12, 16, 25, 35, 50, 100, 200, 400, 800, 1200)],
     "ALS": [
         {"latent_dim": d, "alpha": a, "l2": f}
         for d in (64, 256)

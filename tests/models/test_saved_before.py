@@ -1,4 +1,4 @@
-"""Models that version 0.1 saved are read, and score as they did."""
+"""Models that versions 0.1 and 0.2 saved are read, and score as they did."""
 
 import warnings
 from pathlib import Path
@@ -10,7 +10,7 @@ from scipy import sparse
 
 from recsys_lib.models import Autoencoder, ItemKNN, UserKNN, load
 
-FOLDER = Path(__file__).parent / "saved_0_1"
+FOLDER = Path(__file__).parent / "saved_before"  # all by 0.1, but PureSVD by 0.2
 SCORES = np.load(FOLDER / "scores.npz")
 KINDS = sorted(set(SCORES.files) - {"ratings", "likes"})
 

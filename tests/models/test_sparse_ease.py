@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from recsys_lib import checks
-from recsys_lib.models import EASE, EDLAE, Blend, Popularity, SparseEASE
+from recsys_lib.models import EASE, EDLAE, Blend, Popularity, PureSVD, SparseEASE
 from recsys_lib.models import sparse_ease as module
 from recsys_lib.models.sparse_ease import group_items, regress, thin
 
@@ -37,7 +37,10 @@ def test_with_all_neighbors_it_is_the_dense_model(dense):
     x = rows()
     like = {key: value for key, value in dense.config().items() if key != "solver"}
     model = SparseEASE(
-        **{"dropout": 0.0, "activity_power": 0.0, **like}, n_neighbors=59, n_candidates=8
+        **{"dropout": 0.0, "activity_power": 0.0, **like},
+        n_neighbors=59,
+        n_candidates=8,
+        latent_dim=0,
     ).fit(x)
     probe = sparse.csr_array(np.eye(60, dtype="float32"))
     expected = dense.fit(x).score(probe)
@@ -146,7 +149,7 @@ def test_memory_grows_with_the_weights_and_not_with_the_square_of_the_items(monk
     monkeypatch.setattr(module, "cores", lambda: 1)
     x = rows(3000, 4000, density=0.001)
     tracemalloc.start()
-    SparseEASE(n_neighbors=16, n_candidates=256).fit(x)
+    SparseEASE(n_neighbors=16, n_candidates=256, latent_dim=16).fit(x)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.25 * 4 * 4000**2
@@ -165,9 +168,8 @@ def test_long_histories_are_thinned_for_the_search_only():
     assert not (
         thinned.toarray()[thinned.toarray() != 0] - x.toarray()[thinned.toarray() != 0]
     ).any()
-    model = SparseEASE(dropout=0.0, activity_power=0.0, l2=2.0, n_neighbors=59, max_history=3).fit(
-        x
-    )
+    same = {"dropout": 0.0, "activity_power": 0.0, "l2": 2.0, "n_neighbors": 59, "latent_dim": 0}
+    model = SparseEASE(**same, max_history=3).fit(x)
     assert_allclose(model.score(x), EASE(l2=2.0).fit(x).score(x), atol=1e-4)
 
 
@@ -184,11 +186,40 @@ def test_columns_are_solved_each_on_its_own_set():
     assert not found[~kept].any()
 
 
+def test_scores_are_those_of_the_weights_and_of_the_directions():
+    x, _ = clustered()
+    model = SparseEASE(n_neighbors=6, n_candidates=64, popularity_discount=0.3, latent_dim=9).fit(x)
+    low = PureSVD(latent_dim=9).fit(x).score(x[:20])
+    shares = x.mean(axis=0)
+    expected = x[:20] @ model.weights_.toarray() + low * shares**-0.3
+    assert_allclose(model.score(x[:20]), expected, atol=1e-5)
+    some = np.array([3, 99, 250])
+    assert_allclose(model.score(x[:20], items=some), expected[:, some], atol=1e-5)
+    empty = model.score(sparse.csr_array((1, x.shape[1]), dtype=np.float32))
+    assert_allclose(empty[0], shares, atol=1e-6)
+
+
+def test_the_directions_know_what_few_neighbors_cannot():
+    """People of one taste out of two, who use a few of its 200 items each, and no two the same."""
+    rng = np.random.default_rng(0)
+    taste = np.repeat([0, 1], 300)
+    x = np.zeros((600, 400), dtype=np.float32)
+    for user, own in enumerate(taste):
+        x[user, 200 * own + rng.choice(200, 4, replace=False)] = 1
+    train, asked = sparse.csr_array(x[50:550]), sparse.csr_array(np.delete(x, range(50, 550), 0))
+    share = {}
+    for width in (0, None):
+        model = SparseEASE(n_neighbors=4, n_candidates=64, latent_dim=width).fit(train)
+        listed = model.recommend(asked, k=50).items // 200
+        share[width] = (listed == np.delete(taste, range(50, 550))[:, None]).mean()
+    assert share[None] > 0.9 > 0.8 > share[0], share
+
+
 def test_reasons_are_the_weights_and_a_blend_takes_it():
     from recsys_lib.coldstart.reasons import leave_one_out_gains
 
     x, _ = clustered()
-    model = SparseEASE(n_neighbors=6, n_candidates=64).fit(x)
+    model = SparseEASE(n_neighbors=6, n_candidates=64, latent_dim=0).fit(x)
     row, items = x[[3]], np.array([5, 17, 390])
     gains = leave_one_out_gains(model, row, items)
     assert_allclose(gains, model.weights_.toarray()[np.ix_(row.indices, items)], atol=1e-6)

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from recsys_lib.models import ALS, EASE, EDLAE, Bias, BiasedSVD, ItemKNN, PureSVD, UserKNN
+from recsys_lib.models.svd import leading_directions
 
 
 def world(*, values: str = "binary", n_users: int = 30, n_items: int = 12, seed: int = 0):
@@ -70,11 +71,28 @@ def test_edlae_minimizes_the_error_of_dropped_entries_in_expectation():
 
 
 @pytest.mark.parametrize("latent_dim", [3, 12])
-def test_pure_svd_projects_on_the_first_singular_vectors_of_the_dense_matrix(latent_dim):
+@pytest.mark.parametrize(("activity", "popularity"), [(0.0, 0.0), (1.0, 1.0), (0.7, 0.2)])
+def test_pure_svd_projects_on_the_first_singular_vectors(latent_dim, activity, popularity):
     x = world(values="weighted")
-    right = np.linalg.svd(x.toarray())[2][:latent_dim]
-    scores = PureSVD(latent_dim=latent_dim).fit(x).score(x)
-    assert_allclose(scores, x.toarray() @ right.T @ right, atol=1e-4)
+    dense, used = x.toarray(), x.toarray() > 0
+    users = np.diag(used.sum(axis=1) ** (-activity / 2))
+    items = np.diag(used.sum(axis=0) ** (-popularity / 2))
+    right = np.linalg.svd(users @ dense @ items)[2][:latent_dim]
+    model = PureSVD(
+        latent_dim=latent_dim, activity_power=activity, popularity_power=popularity
+    ).fit(x)
+    expected = dense @ items @ right.T @ right @ np.linalg.inv(items)
+    assert_allclose(model.score(x), expected, atol=1e-4)
+
+
+def test_leading_directions_are_found_among_many():
+    rng = np.random.default_rng(0)
+    strong = np.kron(np.eye(5), np.ones((40, 30))) * rng.random((200, 150))
+    noisy = sparse.csr_array((strong + 0.1 * rng.random(strong.shape)).astype(np.float32))
+    vectors, values = leading_directions(noisy, 5, seed=0)
+    expected = np.linalg.svd(noisy.toarray())
+    assert_allclose(values, expected[1][:5], rtol=1e-4)
+    assert_allclose(vectors @ vectors.T, expected[2][:5].T @ expected[2][:5], atol=1e-3)
 
 
 def test_biases_are_the_joint_ridge_solution():
