@@ -143,6 +143,11 @@ class Answerer:
         if self.fitted_on < self.dataset.n_items:
             self.model = cast(Recommender, _Widened(self.model, self.dataset.n_items))
 
+    @property
+    def _has_formula(self) -> bool:
+        """Whether the model knows reasons without scores of shorter histories."""
+        return type(self.model).gains is not Recommender.gains
+
     def answer(self, people: People, *, reasons: bool = False) -> Answers:
         """Answer for each person; the `reasons` of a single one cost hardly more."""
         n_rows = people.used.shape[0]
@@ -152,7 +157,8 @@ class Answerer:
         weights[counts < self.min_history] = 0.0
         below = [None if weights[row] == 1 else self._below(people, row) for row in range(n_rows)]
         scores, gains = np.zeros(people.used.shape, dtype=np.float32), None
-        n_without = people.seen.nnz if reasons and n_rows == 1 and weights[0] else 0
+        at_once = reasons and n_rows == 1 and weights[0] and not self._has_formula
+        n_without = people.seen.nnz if at_once else 0
         if 0 < n_without < min(_ONE_BLOCK, _ONE_BLOCK_NUMBERS / self.dataset.n_items):
             full, *without = self.score(with_left_out(people.seen))
             scores[0], gains = full, full - np.array(without)
@@ -335,6 +341,7 @@ class Answerer:
         asked = np.array([because is None for because in answers.because])
         lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
         short = asked & (lengths < min(_ONE_BLOCK, _EACH_NUMBERS / n_items))
+        short &= not self._has_formula
         gains = {
             row: leave_one_out_gains(self.model, people.seen[[row]], lists[row])
             for row in np.flatnonzero(asked & ~short).tolist()

@@ -3,12 +3,9 @@
 They are cheap enough to run in every notebook, and raise with ``python -O`` too.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.dataset import Dataset, Fold, Split
@@ -106,96 +103,6 @@ def assert_no_shared_pairs(split: Split) -> None:
 def _pairs(matrix: sparse.csr_array, users: NDArray[np.int64]) -> NDArray[np.int64]:
     rows = np.repeat(np.asarray(users, dtype=np.int64), np.diff(matrix.indptr))
     return rows * int(matrix.shape[1]) + matrix.indices
-
-
-def assert_vocabulary(
-    item_ids: Iterable[Any], train_item_ids: Iterable[Any], *, catalog: Iterable[Any] = ()
-) -> None:
-    """Raise if the item vocabulary holds an id that occurs only in held-out data.
-
-    Parameters
-    ----------
-    item_ids : iterable
-        The vocabulary: one id for each column.
-    train_item_ids : iterable
-        Ids in the training interactions.
-    catalog : iterable
-        Ids known before any interaction, such as a product list. A catalog fixed before the
-        split is no leak; a vocabulary gathered from all interactions is one, because that an item
-        exists at all then says that someone held out has used it.
-
-    Raises
-    ------
-    LeakError
-        If an id is in neither.
-
-    Examples
-    --------
-    >>> assert_vocabulary(["a", "b"], ["a"], catalog=["a", "b"])
-    >>> assert_vocabulary(["a", "b"], ["a"])
-    Traceback (most recent call last):
-    recsys_lib.errors.LeakError: Every item must come from the training data or the catalog; 1 of
-    2 does not, first 'b'. ...
-    """
-    vocabulary = pd.Index(list(item_ids))
-    known = pd.Index(list(train_item_ids)).union(pd.Index(list(catalog)), sort=False)
-    foreign = vocabulary[~vocabulary.isin(known)]
-    if len(foreign):
-        raise LeakError(
-            "Every item must come from the training data or the catalog; "
-            f"{len(foreign)} of {len(vocabulary)} {'does' if len(foreign) == 1 else 'do'} not, "
-            f"first {foreign[0]!r}. Give the catalog, or drop those columns."
-        )
-
-
-def assert_statistic_of_train(
-    name: str,
-    value: ArrayLike,
-    statistic: Callable[[sparse.csr_array], ArrayLike],
-    train: sparse.csr_array,
-    *,
-    rtol: float = 1e-5,
-) -> None:
-    """Raise unless a fitted quantity equals the one computed from the training data alone.
-
-    Parameters
-    ----------
-    name : str
-        What it is called, for the message: ``"scaler mean"``, ``"item_counts"``.
-    value : array
-        The quantity in use.
-    statistic : callable
-        Computes it from a matrix.
-    train : csr_array of shape (n_train_rows, n_items)
-    rtol : float
-        Relative tolerance, for rounding.
-
-    Raises
-    ------
-    LeakError
-        If they differ.
-
-    Examples
-    --------
-    >>> train = sparse.csr_array([[1.0, 3.0]])
-    >>> assert_statistic_of_train("mean", 2.0, lambda x: x.data.mean(), train)
-    >>> assert_statistic_of_train("mean", 2.5, lambda x: x.data.mean(), train)
-    Traceback (most recent call last):
-    recsys_lib.errors.LeakError: `mean` must be computed from the training data alone; it differs
-    from their value by up to 0.5. ...
-    """
-    used, expected = np.asarray(value, dtype=float), np.asarray(statistic(train), dtype=float)
-    if used.shape != expected.shape:
-        raise LeakError(
-            f"`{name}` must be computed from the training data alone; its shape is {used.shape} "
-            f"and theirs {expected.shape}. Fit it on split.train."
-        )
-    if not np.allclose(used, expected, rtol=rtol, atol=0.0, equal_nan=True):
-        worst = float(np.nanmax(np.abs(used - expected)))
-        raise LeakError(
-            f"`{name}` must be computed from the training data alone; it differs from their value "
-            f"by up to {worst:.6g}. Fit it on split.train."
-        )
 
 
 def assert_no_future(split: Split, dataset: Dataset) -> None:

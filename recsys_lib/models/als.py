@@ -134,6 +134,26 @@ class ALS(Recommender):
             users = self._folding_in.recalculate_user(np.arange(x.shape[0]), _matrix(x))
         return blocks_of_factors(users, self.item_factors_, x, self.item_shares_)
 
+    def gains(
+        self, row: sparse.csr_array, items: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float32] | None:
+        """Return what each entry adds to scores, by one factorization; see `Recommender.gains`.
+
+        A row without an entry has a system of equations that differs by one outer product
+        (Sherman-Morrison). None where there would be nothing left.
+        """
+        strength = self.alpha_ * row.data.astype(np.float64)
+        if row.nnz < 2 or not (strength > 0).all():
+            return None
+        own = self.item_factors_[row.indices].astype(np.float64)
+        matrix = self._folding_in.YtY + self.l2_ * np.eye(own.shape[1])
+        matrix += own.T @ ((strength - 1)[:, None] * own)
+        moved = np.linalg.solve(matrix, own.T).T
+        lever = np.einsum("ij,ij->i", own, moved)
+        rest = own @ (strength @ moved) - strength * lever
+        share = strength - (strength - 1) * rest / (1 - (strength - 1) * lever)
+        return (share[:, None] * (moved @ self.item_factors_[items].T)).astype(np.float32)
+
     def _restore(self, arrays: Arrays) -> None:
         super()._restore(arrays)
         if "l2" not in arrays:  # saved before 0.2, when both were always given

@@ -353,6 +353,26 @@ class Recommender(Shown):
         """
         return Cost(0.0, 0.0)
 
+    def gains(
+        self, row: sparse.csr_array, items: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float32] | None:
+        """Return how much each entry of a row raises some scores, where a formula says it.
+
+        Parameters
+        ----------
+        row : csr_array of shape (1, n_items), float32
+            A history of n entries.
+        items : ndarray of shape (k,), int
+            Positions of the items asked about.
+
+        Returns
+        -------
+        ndarray of shape (n, k), float32, or None
+            Score of the whole row less that without an entry; None where both have to be scored,
+            which `leave_one_out_gains` does.
+        """
+        return None
+
     def suited_to(self, user_items: sparse.csr_array) -> Self:
         """Return an unfitted copy in which each setting that is None suits these rows.
 

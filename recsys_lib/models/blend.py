@@ -50,8 +50,8 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     """Return unfitted, complementary models without epochs, with settings scaled to the data.
 
     Zero-diagonal regressions see single items, kernels see rows as a whole, factors and projections
-    see a few directions; each at several strengths, because which is right depends on the data and is left to
-    the validation users. Penalties are in units of the mean number of users per item,
+    see a few directions; each at several strengths, because which is right depends on the data and
+    is left to the validation users. Penalties are in units of the mean number of users per item,
     those of kernels for rows of length 1. Where both users and items are more than 8,000, the
     regressions are `SparseEASE`.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.base import Arrays, Cost, Recommender
 from recsys_lib.models.baselines import (
     Biases,
     answer_empty_rows,
@@ -147,6 +147,11 @@ class ItemKNN(_NeighborRecommender):
     item_damping: float = 2.0
 
     similarities_: sparse.csr_array = field(init=False, repr=False, compare=False)
+
+    def cost(self, user_items: sparse.csr_array) -> Cost:
+        """Return what the sparse products take; see `Recommender.cost`."""
+        pairs = float(np.square(np.diff(user_items.indptr), dtype=np.float64).sum())
+        return Cost(200 * pairs, 8 * user_items.shape[1] * self.n_neighbors)
 
     def _learn(self, x: sparse.csr_array) -> None:
         weights = np.maximum(np.diff(x.indptr), 1) ** (-0.5 * self.activity_power)

@@ -40,7 +40,7 @@ from threadpoolctl import threadpool_limits
 from recsys_lib._system import cores
 from recsys_lib.checks import check_integer, check_memory
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import RULES, Arrays, Cost, Rules
+from recsys_lib.models.base import RULES, Cost, Rules
 from recsys_lib.models.baselines import blocks_of_factors, blocks_of_weights, item_shares
 from recsys_lib.models.ease import Dropped, gram, mirror
 from recsys_lib.models.knn import scale_rows
@@ -291,7 +291,8 @@ class SparseEASE(Dropped):
         A longer history takes part in the search for candidates with as many items, drawn at
         random, >= 1. The regressions use all of it.
     latent_dim : int, optional
-        Directions of the low-rank part, >= 0; 0 leaves it out. By default as many as in `PureSVD`.
+        Directions of the low-rank part, >= 0; 0 leaves it out. By default as many as in `PureSVD`,
+        and at most three times `n_neighbors`, so that they too cost what was asked for.
     seed : int
         Of the groups, the directions and what is drawn.
 
@@ -342,7 +343,8 @@ class SparseEASE(Dropped):
     item_scales_: Floats = field(init=False, repr=False, compare=False)
 
     def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
-        return super()._suited(x) | PureSVD()._suited(x)
+        width = min(PureSVD()._suited(x)["latent_dim"], 3 * self.n_neighbors)
+        return super()._suited(x) | {"latent_dim": width}
 
     def cost(self, user_items: sparse.csr_array) -> Cost:
         """Return what groups and directions take; see `Recommender.cost`."""
@@ -431,13 +433,6 @@ class SparseEASE(Dropped):
         there, back = self.weights_[items], self.weights_.T.tocsr()[items]
         both = (there * back).sqrt()
         return np.asarray((both * there.sign()).toarray())
-
-    def _restore(self, arrays: Arrays) -> None:
-        if "item_scales" not in arrays:  # as it was saved until 0.2
-            self.latent_dim = 0
-            arrays["item_scales"] = np.ones(self.n_items_, dtype=np.float32)
-            arrays["item_factors"] = np.zeros((self.n_items_, 0), dtype=np.float32)
-        super()._restore(arrays)
 
     def _blocks(self, x: sparse.csr_array) -> Block:
         near = blocks_of_weights(x, self.weights_, self.item_shares_)

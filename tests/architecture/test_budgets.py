@@ -33,11 +33,11 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_819, 1_000),
-    "coldstart": (766, 750),
-    "evaluation": (1_952, 1_780),
+    "bundle": (1_824, 1_000),
+    "coldstart": (769, 750),
+    "evaluation": (1_918, 1_780),
     "exploration": (212, 215),
-    "models": (3_131, 2_600),
+    "models": (3_225, 2_600),
     "pipeline": (4_251, 2_400),
     "plots": (1_166, 780),
     "root": (2_139, 990),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_485, 1_170),
     "tuning": (1_135, 750),
 }
-ALL = (23_123, 14_000)
+ALL = (23_191, 14_000)
 FILES = (167, 140)
 PUBLIC_NAMES = (266, 300)
 

@@ -31,7 +31,7 @@ TABLES = ("world", *PUBLIC, "gowalla", "sparse")
 
 # What is tried besides the defaults: a list of settings, where a penalty is a multiple of what
 # the data suggest. The networks: with an eye on what an hour allows.
-SHARP = [{"sharpness": s, "l2": f} for s in (1.0, 2.0, 4.0) for f in (0.25, 1.0, 4.0)]
+SHARP = [{"sharpness": s, "l2": f} for s in (1.0, 2.0, 3.0, 4.0) for f in (0.25, 1.0, 4.0)]
 QUICK = {
     "ItemKNN": [
         {"n_neighbors": n, "shrinkage": s, "activity_power": p}

@@ -109,7 +109,7 @@ def test_a_setting_left_to_the_data_is_what_suited_to_says(name, rows):
         key: value for key, value in model.config().items() if key not in left
     }
     own = {"ALS": {"alpha", "l2"}, "UserKNN": {"n_neighbors"}, "PureSVD": {"latent_dim"}}
-    own["SparseEASE"] = {"l2", "latent_dim"}
+    own |= {"SparseEASE": {"l2", "latent_dim"}, "KernelAE": {"l2", "sharpness"}}
     assert changed == left & own.get(plain, {"l2"})
     if changed:
         scores = model.fit(rows).score(rows)

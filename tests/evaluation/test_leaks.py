@@ -15,7 +15,6 @@ from recsys_lib.evaluation import (
     assert_no_shared_pairs,
     assert_no_shared_users,
 )
-from recsys_lib.evaluation.leaks import assert_statistic_of_train, assert_vocabulary
 from recsys_lib.splitting import (
     leave_last_out,
     split_by_time,
@@ -82,33 +81,6 @@ def test_the_same_positions_of_other_users_are_no_leak():
     assert_no_shared_pairs(split)
     with pytest.raises(LeakError):  # a stored zero in the fold-in is an observation
         assert_no_shared_pairs(dataclasses.replace(split, validation=fold))
-
-
-def test_a_vocabulary_from_all_interactions_is_found(dataset):
-    train_items = ["a", "b"]
-    assert_vocabulary(["b", "a"], train_items)
-    assert_vocabulary(["b", "a", "new"], train_items, catalog=["new"])
-    with pytest.raises(LeakError, match="2 of 4 do not, first 'x'"):
-        assert_vocabulary(["a", "x", "b", "y"], train_items)
-
-
-def test_a_scaler_fitted_on_everything_is_found(dataset):
-    split = split_ratings(dataset, test=0.4)
-
-    def scaler(x: sparse.csr_array) -> list[float]:
-        return [x.data.mean(), x.data.std()]
-
-    def counts(x: sparse.csr_array) -> np.ndarray:
-        return np.bincount(x.indices, minlength=x.shape[1])
-
-    assert_statistic_of_train("scaler", scaler(split.train), scaler, split.train)
-    assert_statistic_of_train("item_counts", counts(split.train), counts, split.train)
-    with pytest.raises(LeakError, match="`scaler` must be computed from the training data alone"):
-        assert_statistic_of_train("scaler", scaler(dataset.user_items), scaler, split.train)
-    with pytest.raises(LeakError, match="`item_counts` .* by up to"):
-        assert_statistic_of_train("item_counts", counts(dataset.user_items), counts, split.train)
-    with pytest.raises(LeakError, match=r"its shape is \(2,\)"):
-        assert_statistic_of_train("scaler", [1.0, 2.0], lambda x: x.data.mean(), split.train)
 
 
 def test_the_future_in_a_random_split_is_found(dataset):

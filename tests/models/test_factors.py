@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
+from recsys_lib.coldstart.reasons import leave_one_out_gains
 from recsys_lib.models import ALS, BiasedSVD, ItemKNN, PureSVD
 from recsys_lib.models import svd as module
 from recsys_lib.models.svd import ridge_rows
@@ -37,6 +38,29 @@ def test_ridge_regressions_do_not_depend_on_the_batches_they_are_solved_in(monke
     whole = ridge_rows(LIKES, features, np.ones(3))
     monkeypatch.setattr(module, "_BATCH_NUMBERS", 1)
     assert_allclose(ridge_rows(LIKES, features, np.ones(3)), whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.4, 1.0, 20.0])
+def test_reasons_of_als_are_those_of_folding_in_without_each_item(alpha):
+    counts = sparse.csr_array(LIKES.toarray() * RNG.integers(1, 4, LIKES.shape).astype("float32"))
+    model = ALS(latent_dim=4, alpha=alpha, l2=0.5).fit(counts)
+    items = np.array([0, 3, 7])
+    for row in (counts[[1]], counts[[5]], sparse.csr_array(counts[0].toarray()[None] > 0)):
+        row = row.astype(np.float32)
+        whole = model.score(row)[0, items]
+        expected = []
+        for place in range(row.nnz):
+            without = row.copy()
+            without.data[place] = 0
+            without.eliminate_zeros()
+            expected.append(whole - model.score(without)[0, items])
+        assert_allclose(leave_one_out_gains(model, row, items), expected, atol=1e-5)
+        assert np.abs(expected).max() > 0.01
+        assert model.gains(row, items) is not None
+    single = sparse.csr_array(np.eye(8, dtype=np.float32)[[2]])
+    assert model.gains(single, items) is None, "nothing is left but popularity"
+    lost = model.score(single)[0, items] - model.item_shares_[items]
+    assert_allclose(leave_one_out_gains(model, single, items), [lost], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["latent_dim", "epochs", "l2", "user_damping", "item_damping"])

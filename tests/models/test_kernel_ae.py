@@ -59,6 +59,7 @@ def test_with_all_users_as_landmarks_the_regression_is_the_exact_solution():
     exact = KernelAE(sharpness=2.0, l2=0.3).fit(x)
     squared = KernelAE(sharpness=2.0, l2=0.3, landmarks=x.shape[0])
     squared.item_weights_, squared.users_ = exact.item_weights_, exact.users_
+    squared.sharpness_ = 2.0
     rows = exact._unit_rows(x.astype(np.float32))
     assert_allclose(
         squared._solve_landmarks(x.astype(np.float32), rows), exact.coefficients_, atol=1e-3

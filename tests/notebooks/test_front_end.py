@@ -36,6 +36,9 @@ LITTLE = {
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    bool(shutil.which("chromedriver")), reason="tests/browser runs all notebooks in JupyterLab"
+)
 def test_every_notebook_runs_where_somebody_watches(tmp_path):
     for folder in ("notebooks", "data"):
         ignored = shutil.ignore_patterns("raw", "prepared", ".ipynb_checkpoints")
