@@ -723,7 +723,7 @@ def notebooks(given: list[str], /) -> int:
 def pins(seeds: int, only: str | None) -> None:
     """For authors: measure the pinned numbers again."""
     from recsys_lib.pipeline.chain import load_steps, select
-    from recsys_lib.pipeline.pins import measure, read_pins, write_pins
+    from recsys_lib.pipeline.pins import measure, parameters_of, read_pins, write_pins
     from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runner import run_chain
@@ -735,7 +735,8 @@ def pins(seeds: int, only: str | None) -> None:
         run = functools.partial(run_chain, project, steps, progress=lines)
         found = measure(project, steps, run, n_seeds=seeds)
     kept = {step.name: read_pins(project.expected, step.name) for step in chain}
-    write_pins(project.expected, {book: its for book, its in (kept | found).items() if its})
+    pins = {book: its for book, its in (kept | found).items() if its}
+    write_pins(project.expected, pins, parameters_of(chain))
     for book, its in found.items():
         for name, pin in its.items():
             print(f"{book}  {name:<32} {pin.value:>12.6g} within {pin.tolerance:.2g}")

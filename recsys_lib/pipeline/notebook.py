@@ -29,7 +29,14 @@ from recsys_lib.front_end import has_front_end, in_voila
 from recsys_lib.naming import did_you_mean, find_id
 from recsys_lib.pipeline.chain import Step, check_value, load_steps, writer_of
 from recsys_lib.pipeline.machine import device
-from recsys_lib.pipeline.pins import Sentence, compare, read_pins
+from recsys_lib.pipeline.pins import (
+    Sentence,
+    as_json,
+    compare,
+    parameters_of,
+    pinned_parameters,
+    read_pins,
+)
 from recsys_lib.pipeline.project import MEASURING, Project
 from recsys_lib.pipeline.store import (
     ABSENT,
@@ -90,11 +97,13 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     if unset:
         raise ConfigError(f"{unset[0]} must have a value; run the parameters cell first.")
     values = {key: check_value(one, namespace[key]) for key, one in known.items()}
-    # RUN says where results go, not what they are; but what is being measured cannot be judged.
+    # Pins say what they hold for: a notebook may have been changed and saved. RUN says where
+    # results go, not what they are; but what is being measured cannot be judged.
+    committed = parameters_of([steps[name]])[name] | pinned_parameters(project.expected, name)
     changed = {
         f"{name[:2]}.{key}": values[key]
-        for key, one in known.items()
-        if key != "RUN" and values[key] != one.default
+        for key in known
+        if key != "RUN" and as_json(values[key]) != committed[key]
     }
     record = Record(
         notebook=name,

@@ -1,10 +1,11 @@
 """Pinned numbers: the expected results of a notebook, and how far they may move."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pin", "Sentence", "compare", "measure", "pin", "read_pins", "write_pins"]
 
+# The entry with the parameters of all notebooks.
+_PARAMETERS = "parameters"
 _SPREADS = 3.0
 # How far summing in another order may move a number, relative to it.
 _ROUNDING = 1e-6
@@ -75,12 +78,40 @@ def read_pins(path: Path, notebook: str) -> dict[str, Pin]:
         ) from error
 
 
-def write_pins(path: Path, pins: Mapping[str, Mapping[str, Pin]]) -> None:
-    """Write the pins of all notebooks, atomically."""
-    write_json(
-        path,
-        {book: {name: asdict(pin) for name, pin in its.items()} for book, its in pins.items()},
-    )
+def write_pins(
+    path: Path,
+    pins: Mapping[str, Mapping[str, Pin]],
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write the pins of all notebooks with the parameters that they hold for, atomically."""
+    entries: dict[str, Any] = {_PARAMETERS: parameters or {}}
+    for book, its in pins.items():
+        entries[book] = {name: asdict(pin) for name, pin in its.items()}
+    write_json(path, entries)
+
+
+def pinned_parameters(path: Path, notebook: str) -> dict[str, Any]:
+    """Return the parameters that the pins of a notebook hold for, as JSON; none if not said.
+
+    A notebook that was changed and saved in JupyterLab declares other ones.
+    """
+    entry = read_json(path).get(_PARAMETERS, {}) if path.exists() else {}
+    return dict(entry.get(notebook, {}))
+
+
+def as_json(value: Any) -> Any:
+    """Return a parameter as JSON knows it: tuples become lists."""
+    return json.loads(json.dumps(value))
+
+
+def parameters_of(steps: Sequence[Step]) -> dict[str, dict[str, Any]]:
+    """Return the parameters that notebooks declare, as JSON; not where results go."""
+    return {
+        step.name: {
+            name: as_json(one.default) for name, one in step.parameters.items() if name != "RUN"
+        }
+        for step in steps
+    }
 
 
 def compare(values: Mapping[str, float], pins: Mapping[str, Pin]) -> pd.DataFrame:

@@ -9,7 +9,8 @@ import pytest
 from recsys_lib import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.pipeline import notebook
-from recsys_lib.pipeline.pins import Pin, write_pins
+from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.pins import Pin, parameters_of, write_pins
 
 DEFAULTS = {"RUN": "lab", "SEED": 0}
 PIN = Pin(value=1.5, tolerance=0.1, spread=0.03, n=5, measured="seeds 0 to 4")
@@ -30,6 +31,17 @@ def begin(project, name, **values):
 def test_the_parameters_are_a_table_with_their_units(chain):
     table = begin(chain, "01_make", SEED=3).parameters
     assert table.loc["SEED"].tolist() == [3, "seed of every random stream"]
+
+
+def test_pins_do_not_apply_to_a_notebook_that_was_changed_and_saved(chain):
+    pins = {"01_make": {"rmse": PIN}}
+    write_pins(chain.expected, pins, parameters_of(load_steps(chain)))
+    with pytest.raises(AssertionError, match="`rmse` must be within"):
+        begin(chain, "01_make").check(rmse=9.0)
+    path = chain.notebooks / "01_make.ipynb"
+    path.write_text(path.read_text().replace("SEED = 0", "SEED = 7"))
+    said = begin(chain, "01_make", SEED=7).check(rmse=9.0)
+    assert said == "rmse = 9: not pinned for these parameters (SEED = 7 in 01)"
 
 
 def test_an_artifact_is_read_by_the_name_it_was_saved_under(chain):
