@@ -722,8 +722,8 @@ def notebooks(given: list[str], /) -> int:
 @option("--only", metavar="NN[-NN]", help="only these notebooks, on what the others left last time")
 def pins(seeds: int, only: str | None) -> None:
     """For authors: measure the pinned numbers again."""
+    from recsys_lib.pipeline import pins as pinned
     from recsys_lib.pipeline.chain import load_steps, select
-    from recsys_lib.pipeline.pins import measure, parameters_of, read_pins, write_pins
     from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runner import run_chain
@@ -733,10 +733,11 @@ def pins(seeds: int, only: str | None) -> None:
     steps = select(chain, only=only)
     with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
         run = functools.partial(run_chain, project, steps, progress=lines)
-        found = measure(project, steps, run, n_seeds=seeds)
-    kept = {step.name: read_pins(project.expected, step.name) for step in chain}
+        found = pinned.measure(project, steps, run, n_seeds=seeds)
+    kept = {step.name: pinned.read_pins(project.expected, step.name) for step in chain}
     pins = {book: its for book, its in (kept | found).items() if its}
-    write_pins(project.expected, pins, parameters_of(chain))
+    held = {step.name: pinned.pinned_parameters(project.expected, step.name) for step in chain}
+    pinned.write_pins(project.expected, pins, held | pinned.parameters_of(steps))
     for book, its in found.items():
         for name, pin in its.items():
             print(f"{book}  {name:<32} {pin.value:>12.6g} within {pin.tolerance:.2g}")

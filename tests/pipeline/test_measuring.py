@@ -38,3 +38,16 @@ def test_measured_pins_hold_for_the_committed_run_and_catch_a_move(
     assert run("lab").failed.failure.kind == "AssertionError"
     # Under another seed the pins don't apply.
     assert run("other", SEED=1).failed is None
+
+
+def test_notebooks_that_are_not_measured_keep_what_their_pins_hold_for(project, write, monkeypatch):
+    monkeypatch.chdir(project.root)
+    for name in ("01_count", "02_next"):
+        write(name, "session.check(n=100 + SEED)")
+    assert main(["pins", "--seeds", "3"]) == 0
+    before = json.loads(project.expected.read_text())
+    assert before["parameters"] == {"01_count": {"SEED": 0}, "02_next": {"SEED": 0}}
+    changed = project.notebooks / "01_count.ipynb"
+    changed.write_text(changed.read_text().replace("SEED = 0", "SEED = 1"))
+    assert main(["pins", "--seeds", "3", "--only", "02"]) == 0
+    assert json.loads(project.expected.read_text()) == before
