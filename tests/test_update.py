@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from recsys_lib.bundle import Bundle
+from recsys_lib.bundle import Bundle, answers
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.models import ALS, EASE, EDLAE, PureSVD
@@ -116,6 +116,17 @@ def test_new_people_and_items_are_answered_at_once(model: Recommender, tmp_path:
     pd.testing.assert_frame_equal(
         Bundle.load(tmp_path / "bundle").recommend_many(people), later.recommend_many(people)
     )
+
+
+@pytest.mark.parametrize("model", [ALS(latent_dim=8, epochs=3), PureSVD(latent_dim=8)])
+def test_a_long_history_has_its_reasons_after_an_update_too(
+    model: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = bundle_of(model).update(EVENTS, items=NEW_ITEMS)
+    expected = later.recommend("u202", k=9)
+    assert expected["because"].str.len().gt(0).any()
+    monkeypatch.setattr(answers, "_ONE_BLOCK", 1)  # all histories are long
+    pd.testing.assert_frame_equal(later.recommend("u202", k=9), expected)
 
 
 def test_an_item_without_content_waits_for_a_fit() -> None:

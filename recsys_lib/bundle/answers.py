@@ -20,7 +20,7 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
-from recsys_lib.ranking import entry_rows
+from recsys_lib.ranking import Items, entry_rows
 
 #: The rungs of the ladder, from the most personal answer to the least.
 RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
@@ -109,11 +109,14 @@ class _Widened:
     model: Recommender
     n_items_: int
 
-    def score(self, rows: sparse.csr_array) -> NDArray[np.float32]:
+    def score(self, rows: sparse.csr_array, *, items: Items = slice(None)) -> NDArray[np.float32]:
         scores = np.zeros(rows.shape, dtype=np.float32)
         known = self.model.n_items_
         scores[:, :known] = self.model.score(rows[:, :known])
-        return scores
+        return scores[:, items]
+
+    def gains(self, row: sparse.csr_array, items: NDArray[np.integer[Any]]) -> None:
+        """No formula: an item that the model does not know may be asked about."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -146,7 +149,7 @@ class Answerer:
     @property
     def _has_formula(self) -> bool:
         """Whether the model knows reasons without scores of shorter histories."""
-        return type(self.model).gains is not Recommender.gains
+        return type(self.model).gains not in (Recommender.gains, _Widened.gains)
 
     def answer(self, people: People, *, reasons: bool = False) -> Answers:
         """Answer for each person; the `reasons` of a single one cost hardly more."""

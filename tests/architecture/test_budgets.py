@@ -33,7 +33,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_824, 1_000),
+    "bundle": (1_825, 1_000),
     "coldstart": (769, 750),
     "evaluation": (1_918, 1_780),
     "exploration": (212, 215),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_485, 1_170),
     "tuning": (1_135, 750),
 }
-ALL = (23_219, 14_000)
+ALL = (23_220, 14_000)
 FILES = (167, 140)
 PUBLIC_NAMES = (266, 300)
 
