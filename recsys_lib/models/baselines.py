@@ -281,7 +281,10 @@ def blocks_of_weights(
     x: sparse.csr_array, weights: sparse.csr_array, answer: NDArray[np.float32]
 ) -> Block:
     """Return what scores by sparse weights of items for items, multiplied sparse, as above."""
-    product, empty = (x @ weights).tocsc(), _empty(x)
+    # SciPy would copy all weights into the wider type of places, for every product.
+    places = (x.indices.astype(weights.indices.dtype), x.indptr.astype(weights.indptr.dtype))
+    rows = sparse.csr_array((x.data, *places), shape=x.shape)
+    product, empty = (rows @ weights).tocsc(), _empty(x)
 
     def block(items: Items) -> NDArray[np.float32]:
         scores = product[:, items].toarray()
