@@ -151,11 +151,15 @@ class Page:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, so that a test leaves nothing behind; its notebooks do less work."""
     copy = shutil.copytree(ROOT, tmp_path_factory.mktemp("project") / "copy", ignore=LEFT_OUT)
+    changed = set()
     for path in (copy / "notebooks").glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")
         for setting, value in LITTLE.items():
-            text = re.sub(rf'(?m)^(    "{setting} = )[^#]+(  #)', rf"\g<1>{value}\2", text)
+            told = rf'(?m)^(    "{setting} = )[^#]+(  #)'
+            text, times = re.subn(told, rf"\g<1>{value}\2", text)
+            changed |= {setting} if times else set()
         path.write_text(text, encoding="utf-8")
+    assert changed == set(LITTLE), "a setting is of no notebook any more"
     return Path(copy)
 
 

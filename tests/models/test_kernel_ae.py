@@ -107,3 +107,14 @@ def test_without_a_penalty_it_is_four_times_the_users_of_an_item_of_the_catalog(
         given = KernelAE(sharpness=2.0, l2=l2).fit(rows).score(LIKES)
         assert_allclose(KernelAE(sharpness=2.0).fit(rows).score(LIKES), given, rtol=1e-5)
         assert np.abs(KernelAE(sharpness=2.0, l2=4.0).fit(rows).score(LIKES) - given).max() > 0.05
+
+
+def test_the_more_users_an_item_has_the_sharper_is_the_kernel():
+    rng = np.random.default_rng(0)
+    for density, expected in ((0.01, 2.0), (0.2, 2 + 0.3 * math.log(20)), (1e-9, 0.5)):
+        rows = sparse.csr_array(
+            (rng.permutation(20_000).reshape(100, 200) < 20_000 * density) * 1.0
+        )
+        model = KernelAE().fit(rows.astype(np.float32))
+        assert model.sharpness_ == pytest.approx(expected)
+    assert KernelAE(sharpness=3.0).fit(LIKES).sharpness_ == 3.0

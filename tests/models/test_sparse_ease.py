@@ -12,6 +12,7 @@ from scipy import sparse
 from recsys_lib import checks
 from recsys_lib.models import EASE, EDLAE, Blend, Popularity, PureSVD, SparseEASE
 from recsys_lib.models import sparse_ease as module
+from recsys_lib.models.baselines import blocks_of_weights
 from recsys_lib.models.sparse_ease import group_items, regress, thin
 
 
@@ -153,6 +154,22 @@ def test_memory_grows_with_the_weights_and_not_with_the_square_of_the_items(monk
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.25 * 4 * 4000**2
+
+
+def test_weights_are_not_copied_for_a_row_with_wide_places():
+    drawn = np.random.default_rng(0).integers(0, 4000, (4000, 50), dtype=np.int32)
+    ends = np.arange(0, 200_001, 50, dtype=np.int32)
+    parts = (np.ones(200_000, dtype=np.float32), np.sort(drawn, axis=1).ravel(), ends)
+    weights = sparse.csr_array(parts, shape=(4000, 4000))
+    row = sparse.csr_array(([1.0], [7], [0, 1]), shape=(1, 4000), dtype=np.float32)
+    row.indices, row.indptr = row.indices.astype(np.int64), row.indptr.astype(np.int64)
+    shares = np.zeros(4000, dtype=np.float32)
+    tracemalloc.start()
+    scores = blocks_of_weights(row, weights, shares)(slice(None))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert_allclose(scores, weights[[7]].toarray())
+    assert peak < weights.indices.nbytes / 4
 
 
 def test_too_many_neighbors_for_the_machine_are_refused_before_the_fit(monkeypatch):
