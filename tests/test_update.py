@@ -118,6 +118,15 @@ def test_new_people_and_items_are_answered_at_once(model: Recommender, tmp_path:
     )
 
 
+def test_reasons_by_formula_score_no_shorter_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, people = bundle_of(ALS(latent_dim=8, epochs=3)), ["u100", "u101"]
+    expected = bundle.recommend("u100"), bundle.recommend_many(people, because=True)
+    assert expected[1]["because"].str.len().gt(0).any()
+    monkeypatch.delattr(answers, "with_left_out")
+    pd.testing.assert_frame_equal(bundle.recommend("u100"), expected[0])
+    pd.testing.assert_frame_equal(bundle.recommend_many(people, because=True), expected[1])
+
+
 @pytest.mark.parametrize("model", [ALS(latent_dim=8, epochs=3), PureSVD(latent_dim=8)])
 def test_a_long_history_has_its_reasons_after_an_update_too(
     model: Recommender, monkeypatch: pytest.MonkeyPatch

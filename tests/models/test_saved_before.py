@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from recsys_lib.models import Autoencoder, ItemKNN, UserKNN, load
+from recsys_lib.models import Autoencoder, ItemKNN, PureSVD, UserKNN, load
 
 FOLDER = Path(__file__).parent / "saved_before"  # all by 0.1, but PureSVD by 0.2
 SCORES = np.load(FOLDER / "scores.npz")
@@ -24,6 +24,11 @@ def test_a_model_of_before_scores_as_it_did(kind: str) -> None:
     found = model.score(sparse.csr_array(rows))
     # They were scored in a batch of 300, in blocks of another size.
     assert_allclose(found, SCORES[kind], rtol=1e-4, atol=1e-5)
+
+
+def test_a_svd_of_before_says_that_its_entries_were_not_weighed() -> None:
+    model = load(FOLDER / "PureSVD")
+    assert model == PureSVD(latent_dim=5, activity_power=0.0, popularity_power=0.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

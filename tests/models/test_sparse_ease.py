@@ -216,6 +216,12 @@ def test_scores_are_those_of_the_weights_and_of_the_directions():
     assert_allclose(empty[0], shares, atol=1e-6)
 
 
+def test_who_asks_for_few_weights_gets_few_directions():
+    x, _ = clustered()
+    assert PureSVD().suited_to(x).latent_dim > 6
+    assert SparseEASE(n_neighbors=2).fit(x).item_factors_.shape == (400, 6)
+
+
 def test_the_directions_know_what_few_neighbors_cannot():
     """People of one taste out of two, who use a few of its 200 items each, and no two the same."""
     rng = np.random.default_rng(0)
