@@ -1,5 +1,6 @@
 """ELSA: a linear autoencoder of low rank, for catalogs that are too large for EASE."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_is_fitted
+from recsys_lib.models.base import Arrays
 from recsys_lib.models.baselines import blocks_of_factors
 from recsys_lib.models.neural import OutputRecommender
 from recsys_lib.ranking import Block
+
+_BLOCK = 2**16  # rows
 
 
 @dataclass(kw_only=True)
@@ -28,8 +32,8 @@ class ELSA(OutputRecommender):
     latent_dim : int
         Length of the vectors, >= 1.
     outputs : "all" or int
-        Items over which the length of a row's scores is taken in training: all, or its own and so
-        many drawn anew for every update, weighted by their chance.
+        Items over which the length of a row's scores is taken in training: all, or those of the
+        batch and so many others, drawn anew for every update and weighted.
     dropout : float
         Share of a row that is not shown in training, in [0, 1). The diagonal of 0 does by itself
         what noise does for other autoencoders.
@@ -92,9 +96,32 @@ class ELSA(OutputRecommender):
         return self._item_vectors()
 
     def _item_vectors(self) -> NDArray[np.float32]:
-        """Return the unit vectors."""
+        """Return the unit vectors; those of now, while the network is being trained."""
+        return self._unit_vectors() if self._vectors is None else self._vectors
+
+    def _unit_vectors(self) -> NDArray[np.float32]:
+        from recsys_lib.training import backend
+
         kernel = self.network_.layers[0].kernel
-        return np.asarray(self.network_.vectors(kernel), dtype=np.float32)
+        vectors = np.empty(tuple(kernel.shape), dtype=np.float32)
+        # By blocks: of a million items they are a gigabyte, and so is each thing on the way.
+        for start in range(0, len(vectors), _BLOCK):
+            items = np.arange(start, min(start + _BLOCK, len(vectors)), dtype=np.int32)
+            rows = backend.take_rows(kernel, items)
+            vectors[start : start + _BLOCK] = np.asarray(self.network_.vectors(rows))
+        return vectors
+
+    def _use(self, start: Arrays, *, density: float) -> None:
+        super()._use(start, density=density)
+        self._vectors: NDArray[np.float32] | None = None
+
+    def _fit(self, *data: Any, **how: Any) -> None:
+        super()._fit(*data, **how)
+        self._vectors = self._unit_vectors()
+
+    def _assign(self, weights: Sequence[NDArray[Any]]) -> None:
+        super()._assign(weights)
+        self._vectors = self._unit_vectors()
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         return self._blocks(x)(slice(None))

@@ -49,8 +49,8 @@ class MultDAE(OutputRecommender, LikelihoodRecommender):
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
     outputs : "all" or int
-        Items that a row is compared with in training: all, or its own and so many drawn anew for
-        every update, weighted by their chance. Scores are of all items in any case.
+        Items that a row is compared with in training: all, or those of the batch and so many
+        others, drawn anew and weighted. Scores are of all items in any case.
     likelihood : {"multinomial", "logistic", "gaussian"}
         What the scores mean: shares of one row (they compete with one another), a yes or no for
         each item, or the entry itself under squared error. [1]_ compares the three; the last two
@@ -180,8 +180,8 @@ class MultVAE(VariationalRecommender):
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
     outputs : "all" or int
-        Items that a row is compared with in training: all, or its own and so many drawn anew for
-        every update, weighted by their chance. Scores are of all items in any case.
+        Items that a row is compared with in training: all, or those of the batch and so many
+        others, drawn anew and weighted. Scores are of all items in any case.
     likelihood : {"multinomial", "logistic", "gaussian"}
         What the scores mean: shares of one row (they compete with one another), a yes or no for
         each item, or the entry itself under squared error. [1]_ compares the three; the last two

@@ -53,8 +53,8 @@ class RecVAE(VariationalRecommender):
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
     outputs : "all" or int
-        Items that a row is compared with in training: all, or its own and so many drawn anew for
-        every update, weighted by their chance. Scores are of all items in any case.
+        Items that a row is compared with in training: all, or those of the batch and so many
+        others, drawn anew and weighted. Scores are of all items in any case.
     average : float, optional
         Share of the past in a running average of the weights over epochs, in [0, 1); the average
         is what is measured, kept and scored with. None keeps the weights of one epoch.

@@ -33,7 +33,9 @@ class RowAdam:
     -----
     A row without a gradient moves on under Adam [1]_ by what its first moment still holds, and both
     moments decay. A row that is touched again first makes up for the updates that it has missed, a
-    geometric series, so that it is where Adam would have it. `settle` does so for all rows. Differs
+    geometric series, so that it is where Adam would have it. `settle` does so for all rows. The
+    gradient of a row that was drawn counts with the inverse of its chance; its square with that
+    only once, so that both moments are on average those of a step that looks at all items. Differs
     from [1]_: the missed updates all take the bias correction of the present one, which matters in
     the first hundred.
 
@@ -60,7 +62,8 @@ class RowAdam:
         """Move `rows`, as `take` gave them, against their gradients."""
         late = self._late(batch.part.items) + 1.0
         self._count.assign_add(1)
-        self._move(batch.part.items, rows, late, gradients)
+        weights = ops.maximum(batch.part.weights, 1.0)
+        self._move(batch.part.items, rows, late, gradients, weights)
 
     def settle(self) -> None:
         """Bring all rows up to date; between two updates."""
@@ -87,7 +90,12 @@ class RowAdam:
         return rows
 
     def _move(
-        self, items: Tensor, rows: Mapping[int, Tensor], late: Tensor, gradients: Mapping[int, Any]
+        self,
+        items: Tensor,
+        rows: Mapping[int, Tensor],
+        late: Tensor,
+        gradients: Mapping[int, Any],
+        weights: Tensor | None = None,
     ) -> None:
         """Write rows that are up to date, with their moments; moved, where there are gradients."""
         beta_1, beta_2 = self._like.beta_1, self._like.beta_2
@@ -98,7 +106,8 @@ class RowAdam:
             if gradients:
                 gradient = gradients[id(table)]
                 mean += (1.0 - beta_1) * gradient
-                square += (1.0 - beta_2) * ops.square(gradient)
+                # Of a gradient w g with the chance 1 / w, the mean of (w g)^2 / w is g^2.
+                square += (1.0 - beta_2) * ops.square(gradient) / _each(weights, table)
                 row = row - self._rate() * self._direction(mean, square)
             for variable, values in ((first, mean), (second, square), (table, row)):
                 backend.write_rows(variable, items, values)

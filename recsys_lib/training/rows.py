@@ -30,17 +30,15 @@ class Touched:
     items : tensor of shape (n_touched,), int32
         Their positions in the catalog, ascending; JAX, which needs a fixed number, pads with the
         number of items.
-    outputs : tensor of shape (n_outputs,), int32
-        Where the drawn items stand among them.
-    log_weights : tensor of shape (n_outputs,), float32
-        By how much a drawn item must count so that the sum over all items is right on average.
+    weights : tensor of shape (n_touched,), float32
+        How often each counts, so that a sum over all items is right on average: once if a row of
+        the batch holds it, else the inverse of its chance to be drawn; 0 for padding.
     tables : mapping of int to tensor
         The rows of each table that the step moves, by the id of its variable.
     """
 
     items: Tensor
-    outputs: Tensor
-    log_weights: Tensor
+    weights: Tensor
     tables: Mapping[int, Tensor] = field(default_factory=dict)
 
 
@@ -84,26 +82,34 @@ class Batch:
     targets: "Batch | None" = None
     touched: Touched | None = None
 
-    def narrow(self, drawn: Tensor, log_weights: Tensor) -> "Batch":
-        """Return the batch over the items of its rows and those `drawn` only.
+    def narrow(self, draws: Tensor) -> "Batch":
+        """Return the batch over the items of its rows and a sample of the others.
 
         Parameters
         ----------
-        drawn : tensor of shape (n_outputs,), int32
-            Positions of items; may repeat.
-        log_weights : tensor of shape (n_outputs,), float32
-            As `Touched.log_weights`.
+        draws : tensor of shape (n_drawn,), float32
+            Uniform on [0, 1): each chooses in its own of as many equal strata of the others. One
+            across the border of two strata may be chosen twice, and counts twice.
 
         Notes
         -----
-        O(n_items) integers, and no multiplication.
+        O(n_items) numbers.
         """
-        asked = ops.concatenate([self.items, drawn])
-        once = ops.concatenate([ops.cast(self.used, "int32"), ops.ones_like(drawn)])
-        wanted = ops.scatter(asked[:, None], once, (self.n_items,)) > 0
+        n_drawn = int(draws.shape[0])
+        mine = ops.scatter(self.items[:, None], self.used, (self.n_items,)) > 0
+        rank = ops.cumsum(1 - ops.cast(mine, "int32")) - 1
+        stride = ops.cast(rank[-1] + 1, "float32") / n_drawn
+        points = (ops.arange(n_drawn, dtype="float32") + draws) * stride
+        chosen = ops.minimum(ops.cast(points, "int32"), ops.maximum(rank[-1], 0))
+        times = ops.scatter(chosen[:, None], ops.ones_like(draws), (self.n_items,))
+        # Where there are no more than are to be drawn, each counts once.
+        others = ops.where(stride > 1.0, stride * ops.take(times, ops.maximum(rank, 0)), 1.0)
+        counted = ops.where(mine, 1.0, others)
+        wanted = counted > 0
         place = ops.maximum(ops.cumsum(ops.cast(wanted, "int32")) - 1, 0)
-        items = backend.positions(wanted, at_most=asked.shape[0])
-        touched = Touched(items, ops.take(place, drawn), log_weights)
+        at_most = ops.concatenate([self.used, draws]).shape[0]
+        items = backend.positions(wanted, at_most=at_most)
+        touched = Touched(items, ops.take(ops.pad(counted, [(0, 1)]), items))
         inner = ops.take(place, self.items)
         return replace(self, items=inner, n_items=ops.shape(items)[0], touched=touched)
 
@@ -131,6 +137,27 @@ class Batch:
         """Return the rows of a table that the step moves; any other variable as it is."""
         moved = {} if self.touched is None else self.touched.tables
         return moved.get(id(variable), variable)
+
+    def times_weights(self, per_item: Tensor) -> Tensor:
+        """Return `per_item` of shape (n_items, width), each row as often as its item counts."""
+        return per_item if self.touched is None else per_item * self.touched.weights[:, None]
+
+    def at_slots(self, per_row: Tensor, per_item: Tensor) -> Tensor:
+        """Return the product of each slot's row of `per_row` and its item's row of `per_item`."""
+        mine = ops.take(per_row, ops.minimum(self.rows, self.n_rows - 1), axis=0)
+        return ops.sum(mine * ops.take(per_item, self.items, axis=0), axis=1)
+
+    def over_items(self, values: Tensor) -> Tensor:
+        """Sum `values` of shape (n_rows, n_items) over the whole catalog, or estimate the sum."""
+        if self.touched is None:
+            return ops.sum(values, axis=1)
+        return ops.matmul(values, self.touched.weights[:, None])[:, 0]
+
+    def log_over_items(self, logits: Tensor) -> Tensor:
+        """Return the log of the sum of exp(logit) over the whole catalog, or an estimate."""
+        if self.touched is not None:
+            logits = logits + ops.log(ops.maximum(self.touched.weights, 1e-30))
+        return ops.logsumexp(logits, axis=1)
 
     def dense(self, values: Tensor | None = None) -> Tensor:
         """Return slot `values` (the stored ones by default) as a dense (n_rows, n_items) tensor."""

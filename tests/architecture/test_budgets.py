@@ -37,7 +37,7 @@ BUDGETS = {
     "coldstart": (769, 750),
     "evaluation": (1_918, 1_780),
     "exploration": (212, 215),
-    "models": (3_227, 2_600),
+    "models": (3_163, 2_600),
     "pipeline": (4_277, 2_400),
     "plots": (1_166, 780),
     "root": (2_141, 990),
@@ -45,10 +45,10 @@ BUDGETS = {
     "sources": (2_465, 1_420),
     "splitting": (245, 215),
     "synthesis": (1_433, 1_430),
-    "training": (1_485, 1_170),
+    "training": (1_511, 1_170),
     "tuning": (1_135, 750),
 }
-ALL = (23_222, 14_000)
+ALL = (23_184, 14_000)
 FILES = (167, 140)
 PUBLIC_NAMES = (266, 300)
 

@@ -1,7 +1,6 @@
 """The outputs of a step: a sample that is right on average, chunks that are exact, Adam by rows."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,79 +14,73 @@ X = (np.random.default_rng(1).random((7, N_ITEMS)) < 0.2).astype(np.float32)
 BIAS = np.log(np.linspace(0.5, 0.01, N_ITEMS)).astype(np.float32)
 
 
-def drawn(n: int, updates: int):
-    """The items of many updates, and their weights; 0 for one that does not count."""
-    from recsys_lib.models.networks.outputs import OutputSample
-    from recsys_lib.training import backend, ops
+def narrowed(batch_of, seed, n=5):
+    """Two of the rows over their own items and `n` of the others."""
+    from recsys_lib.models.networks.parts import uniform
 
-    sample = OutputSample(BIAS, n, seed=3)
-
-    def draw(update):
-        items, log_weights = sample(update)
-        return ops.stack([ops.cast(items, "float32"), ops.exp(log_weights)])
-
-    run = backend.compile_function(draw)
-    draws = np.array([run(np.float32(update)) for update in range(updates)])
-    return draws[:, 0].astype(int), draws[:, 1]
+    return batch_of(X[:2], gather=True).narrow(uniform((n,), seed=seed, update=1.0))
 
 
-def test_a_weighted_sum_over_drawn_items_is_that_over_all_items_on_average():
-    items, weights = drawn(12, 1000)
-    values = np.random.default_rng(0).normal(size=N_ITEMS)
-    sums = (weights * values[items]).sum(axis=1)
-    assert abs(sums.mean() - values.sum()) < 5 * sums.std() / math.sqrt(len(sums))
-    # Uniform draws, or weights without the share of popularity, would be far off for one item.
-    counts = np.bincount(items.ravel(), weights.ravel(), N_ITEMS) / len(items)
-    assert_allclose(counts, 1, atol=0.7)
+def counts_of(batch):
+    items, weights = np.asarray(batch.part.items), np.asarray(batch.part.weights)
+    assert not weights[items == N_ITEMS].any()  # the padding of JAX
+    counted = np.zeros(N_ITEMS)
+    counted[items[items < N_ITEMS]] = weights[items < N_ITEMS]
+    return counted
 
 
-def test_an_item_counts_once_in_a_draw_and_the_most_popular_ones_always():
-    items, weights = drawn(30, 40)
-    for row, weight in zip(items, weights, strict=True):
-        assert len(set(row[weight > 0])) == (weight > 0).sum()
-    certain = [j for j in range(N_ITEMS) if (items == j).any(axis=1).all()]
-    assert 1 <= len(certain) < 30
-    assert_array_equal(certain, np.arange(len(certain)))
+def test_items_of_any_row_count_once_and_the_others_on_average(batch_of):
+    of_rows = X[:2].any(axis=0)
+    counted = np.array([counts_of(narrowed(batch_of, seed)) for seed in range(300)])
+    assert (counted[:, of_rows] == 1).all()
+    others = counted[:, ~of_rows]
+    # One in each stratum, or the same one in two.
+    assert set((others > 0).sum(axis=1)) <= {4, 5}
+    assert_allclose(others.sum(axis=1), np.count_nonzero(~of_rows), rtol=1e-5)
+    error = others.std(axis=0) / math.sqrt(len(others))
+    assert (error > 0).all()
+    assert (np.abs(others.mean(axis=0) - 1) < 5 * error).all()
+
+
+def test_no_more_others_than_are_to_be_drawn_count_once_each(batch_of):
+    assert_array_equal(counts_of(narrowed(batch_of, seed=0, n=N_ITEMS - 2)), 1)
 
 
 def test_a_draw_depends_on_the_update_only_and_changes_with_it():
-    first, again = drawn(12, 5)[0], drawn(12, 5)[0]
+    from recsys_lib.models.networks.parts import uniform
+
+    first, again, later = (np.asarray(uniform((9,), seed=3, update=n)) for n in (1.0, 1.0, 2.0))
     assert_array_equal(first, again)
-    assert all(set(a) != set(b) for a, b in pairwise(first))
+    assert (first != later).all()
 
 
-def estimate(batch_of, hidden, kernel, bias, shown, seed):
-    from recsys_lib.models.networks.outputs import OutputSample, among_sample
+@pytest.mark.parametrize("likelihood", ["multinomial", "logistic", "gaussian"])
+def test_the_likelihood_of_a_row_over_a_sample_is_that_over_all_items_on_average(
+    batch_of, likelihood
+):
+    from recsys_lib.models.networks.parts import Decoder, reconstruction
     from recsys_lib.training import ops
 
-    batch = batch_of(X, gather=True).narrow(*OutputSample(BIAS, 12, seed=seed)(1.0))
-    own, total = among_sample(batch, ops.convert_to_tensor(hidden), kernel, bias, shown)
-    return batch, np.asarray(own), np.asarray(total)
-
-
-@pytest.mark.parametrize("hidden_only", [False, True])
-def test_the_sum_of_a_row_over_a_sample_is_that_over_all_items_on_average(batch_of, hidden_only):
-    from recsys_lib.training import keras
-
     rng = np.random.default_rng(2)
-    hidden, kernel = (rng.normal(size=(n, 3)).astype(np.float32) for n in (len(X), N_ITEMS))
-    table, bias = (keras.Variable(value) for value in (kernel, BIAS))
-    logits = hidden @ kernel.T + BIAS
-    shown, left = None, np.ones_like(X)
-    if hidden_only:
-        users, items = np.nonzero(X)
-        shown = np.zeros(len(batch_of(X).used), dtype=np.float32)
-        shown[: len(users) : 2] = 1
-        left[users[::2], items[::2]] = 0
-    sums = []
-    for seed in range(25):
-        batch, own, total = estimate(batch_of, hidden, table, bias, shown, seed)
-        sums.append(np.exp(total))
-    expected = (left * np.exp(logits)).sum(axis=1)
-    error = np.std(sums, axis=0) / math.sqrt(len(sums))
-    assert (np.abs(np.mean(sums, axis=0) - expected) < 5 * error + 1e-4).all()
-    used = np.asarray(batch.used) > 0
-    assert_allclose(own[used], logits[np.nonzero(X)], rtol=1e-4, atol=1e-5)
+    decoder = Decoder(3, (), BIAS, seed=0, by_item=True)
+    code = ops.convert_to_tensor(rng.normal(size=(2, 3)).astype(np.float32))
+
+    def loss(batch, logits):
+        found = reconstruction(batch, logits, ops.ones_like(batch.used), "all", likelihood)
+        if likelihood != "multinomial":
+            return float(found)
+        # Its logarithm is not right on average; the sum in it is.
+        return np.exp(np.asarray(batch.log_over_items(logits)))
+
+    whole = batch_of(X[:2])
+    expected = loss(whole, decoder(code))
+    batches = [narrowed(batch_of, seed) for seed in range(60)]
+    found = np.array([loss(batch, decoder(code, batch)) for batch in batches])
+    error = found.std(axis=0) / math.sqrt(len(found))
+    assert (error > 1e-4).all()
+    assert (np.abs(found.mean(axis=0) - expected) < 5 * error).all()
+    own = np.asarray(batches[0].pick(decoder(code, batches[0])))
+    assert_allclose(own, np.asarray(whole.pick(decoder(code))), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("some_shown", [False, True])
@@ -145,16 +138,16 @@ def test_a_fit_whose_logits_are_too_many_for_memory_is_that_of_dense_ones(monkey
 
 @pytest.mark.parametrize("kind", [ELSA, MultDAE, MultVAE, RecVAE])
 def test_so_many_outputs_as_items_are_all_outputs_and_fewer_are_not(kind):
-    x = sparse.csr_array(np.tile(X, (3, 1)))
+    x = sparse.csr_array(np.tile(X[:2], (10, 1)))
     small = {"latent_dim": 3, "epochs": 2, "batch_size": 8}
     small |= {MultVAE: {"hidden_dims": (8,)}, RecVAE: {"hidden_dim": 8}}.get(kind, {})
     losses = {
         n: kind(**small, outputs=n).fit(x).history_.iloc[:, 1].to_numpy()
-        for n in ("all", N_ITEMS, 30)
+        for n in ("all", N_ITEMS, 12)
     }
     assert_array_equal(losses["all"], losses[N_ITEMS])
-    assert_allclose(losses[30][0], losses["all"][0], rtol=0.1)
-    assert (losses[30] != losses["all"]).all()
+    assert_allclose(losses[12][0], losses["all"][0], rtol=0.1)
+    assert (losses[12] != losses["all"]).all()
 
 
 def test_adam_by_rows_is_adam_also_of_rows_that_a_step_does_not_touch():
@@ -174,7 +167,8 @@ def test_adam_by_rows_is_adam_also_of_rows_that_a_step_does_not_touch():
     for step in range(40):
         items = np.sort(rng.choice(4, 1 + step % 2, replace=False)).astype(np.int32)
         gradient = rng.normal(size=(len(items), 2)).astype(np.float32)
-        batch = Batch(*[None] * 6, n_rows=1, n_items=2, touched=Touched(items, None, None))
+        touched = Touched(items, np.ones(len(items), dtype=np.float32))
+        batch = Batch(*[None] * 6, n_rows=1, n_items=2, touched=touched)
         rows = by_row.take(batch)
         assert_allclose(rows[id(table)], np.array(dense.value)[items], rtol=1e-3, atol=1e-3)
         by_row.apply(batch, rows, {id(table): gradient})
@@ -187,6 +181,26 @@ def test_adam_by_rows_is_adam_also_of_rows_that_a_step_does_not_touch():
     assert_allclose(np.array(table.value), np.array(dense.value), rtol=1e-3, atol=1e-3)
     assert_array_equal(np.array(table.value)[4], start[4])
     assert np.abs(np.array(table.value)[:4] - start[:4]).min() > 0.1
+
+
+def test_the_moments_of_rows_that_are_drawn_now_and_then_are_those_of_dense_adam_on_average():
+    from recsys_lib.training import Batch, keras
+    from recsys_lib.training.row_adam import RowAdam
+    from recsys_lib.training.rows import Touched
+
+    n, chance, rng = 4000, np.float32(0.2), np.random.default_rng(0)
+    table = keras.Variable(np.zeros((n, 1), dtype=np.float32))
+    adam = RowAdam([table], keras.optimizers.Adam(1e-6, beta_1=0.8, beta_2=0.8))
+    everywhere = np.arange(n, dtype=np.int32)
+    for _ in range(30):
+        items = everywhere[rng.random(n) < chance]
+        weights = np.full(len(items), 1 / chance, dtype=np.float32)
+        batch = Batch(*[None] * 6, n_rows=1, n_items=n, touched=Touched(items, weights))
+        adam.apply(batch, adam.take(batch), {id(table): 3 * weights[:, None]})
+    adam.settle()
+    first, second = (np.asarray(one.value).mean() for one in adam.variables[2:])
+    assert first == pytest.approx(3, rel=0.05)
+    assert second == pytest.approx(9, rel=0.05)  # 45 without the correction
 
 
 def test_elsa_with_all_outputs_is_the_formula_of_dense_scores(batch_of):

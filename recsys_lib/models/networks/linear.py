@@ -5,12 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.models.networks.outputs import (
-    OutputNetwork,
-    among_others,
-    at_slots,
-    of_drawn,
-)
+from recsys_lib.models.networks.outputs import OutputNetwork
 from recsys_lib.models.networks.parts import dense, has_entries, mean_over_users
 from recsys_lib.seeding import seed_from
 from recsys_lib.training._keras import ops
@@ -55,26 +50,16 @@ class LinearNetwork(OutputNetwork):
         shown = batch.values * self.keep(batch)
         vectors = self.vectors(batch.weights(self.layers[0].kernel))
         code = self.code(batch, vectors, shown)
-        own = (at_slots(batch, code, vectors) - shown) * batch.used
+        # |c A' - x|^2 with c = x A, through the small matrix A' A instead of all scores.
+        gram = ops.matmul(ops.transpose(vectors), batch.times_weights(vectors))
+        through = ops.sum((ops.matmul(code, gram) - 2.0 * code) * code, axis=1)
+        squares = through + batch.row_sum(ops.square(shown))
+        own = (batch.at_slots(code, vectors) - shown) * batch.used
         length = batch.row_sum(ops.square(batch.values))
         product = batch.row_sum(own * batch.values)
-        squares = self.squared_length(batch, code, vectors, own, shown)
         cosine = product * ops.rsqrt(ops.maximum(squares * length, _TINY))
         error = mean_over_users(batch, (2.0 - 2.0 * cosine) * ops.cast(length > 0, "float32"))
         return error + self.penalty(self.layers, batch), {"error": error}
-
-    def squared_length(
-        self, batch: Batch, code: Tensor, vectors: Tensor, own: Tensor, shown: Tensor
-    ) -> Tensor:
-        """Return the squared length of each row's scores; of a narrowed batch, an estimate."""
-        if batch.touched is not None:
-            others = ops.square(of_drawn(batch, code, vectors))
-            rest = ops.sum(ops.exp(among_others(batch)) * others, axis=1)
-            return batch.row_sum(ops.square(own)) + rest
-        # |c A' - x|^2 with c = x A, through the small matrix A' A instead of all scores.
-        gram = ops.matmul(ops.transpose(vectors), vectors)
-        through = ops.sum((ops.matmul(code, gram) - 2.0 * code) * code, axis=1)
-        return through + batch.row_sum(ops.square(shown))
 
     def score(self, batch: Batch) -> Tensor:
         """Return scores of shape (n_rows, n_items); popularity for an empty row."""

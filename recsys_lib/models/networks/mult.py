@@ -36,7 +36,7 @@ class DenoisingNetwork(OutputNetwork):
         units = self.numbers_per_dimension * settings.latent_dim
         self.encoder = Encoder(self.n_items, dims, units, seed=seed)
         start = popular_scores(item_bias, settings.likelihood)
-        by_item = self.sample is not None
+        by_item = self.n_drawn is not None
         self.decoder = Decoder(settings.latent_dim, dims[::-1], start, seed=seed, by_item=by_item)
         self.layers = [*self.encoder.layers, *self.decoder.layers]
 

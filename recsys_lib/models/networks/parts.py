@@ -233,9 +233,14 @@ class Decoder:
             code = ops.tanh(layer(code))
         return ops.cast(code, self.layers[-1].compute_dtype)
 
-    def __call__(self, code: Tensor) -> Tensor:
-        """Return logits of shape (n_rows, n_items)."""
-        return ops.cast(self.layers[-1](self.hidden(code)), "float32")
+    def __call__(self, code: Tensor, batch: Batch | None = None) -> Tensor:
+        """Return logits of shape (n_rows, n_items); for a narrowed batch, those of its items."""
+        head, hidden = self.layers[-1], self.hidden(code)
+        if batch is None or batch.touched is None:
+            return ops.cast(head(hidden), "float32")
+        kernel = ops.cast(batch.weights(head.kernel), hidden.dtype)
+        product = ops.matmul(hidden, ops.transpose(kernel))
+        return ops.cast(product, "float32") + batch.weights(head.bias)
 
 
 class ItemHead(keras.layers.Layer):  # type: ignore[misc,unused-ignore]
@@ -388,7 +393,7 @@ def multinomial_nll(batch: Batch, logits: Tensor) -> Tensor:
     """
     logits = ops.cast(logits, "float32")
     picked = batch.row_sum(batch.pick(logits) * batch.values)
-    return batch.row_sum(batch.values) * ops.logsumexp(logits, axis=1) - picked
+    return batch.row_sum(batch.values) * batch.log_over_items(logits) - picked
 
 
 def logistic_nll(batch: Batch, logits: Tensor) -> Tensor:
@@ -410,7 +415,8 @@ def logistic_nll(batch: Batch, logits: Tensor) -> Tensor:
     .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018, eq. 4.
     """
     logits = ops.cast(logits, "float32")
-    return ops.sum(ops.softplus(logits), axis=1) - batch.row_sum(batch.pick(logits) * batch.values)
+    picked = batch.row_sum(batch.pick(logits) * batch.values)
+    return batch.over_items(ops.softplus(logits)) - picked
 
 
 def gaussian_nll(batch: Batch, scores: Tensor) -> Tensor:
@@ -435,7 +441,7 @@ def gaussian_nll(batch: Batch, scores: Tensor) -> Tensor:
     """
     scores = ops.cast(scores, "float32")
     crossed = batch.row_sum((batch.values - 2.0 * batch.pick(scores)) * batch.values)
-    return 0.5 * (ops.sum(ops.square(scores), axis=1) + crossed)
+    return 0.5 * (batch.over_items(ops.square(scores)) + crossed)
 
 
 def hidden_nll(batch: Batch, logits: Tensor, shown: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class CompositeNetwork(OutputNetwork, GaussianNetwork):
     def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
         super().__init__(settings, item_bias)
         self.encoder = DenselyConnectedEncoder(settings, self.n_items)
-        by_item = self.sample is not None
+        by_item = self.n_drawn is not None
         self.decoder = Decoder(
             settings.latent_dim, (), item_bias, seed=settings.seed, by_item=by_item
         )
