@@ -4,6 +4,7 @@ of others.
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -254,6 +255,39 @@ def test_a_dask_cluster_of_two_processes_gives_the_same_lists(
     script.write_text(DASK)
     command = [sys.executable, script, folder, tmp_path / "lists.parquet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    same(pd.read_parquet(tmp_path / "lists.parquet"), wanted)
+
+
+SPARK = """
+import sys
+from pyspark.sql import SparkSession
+from recsys_lib.serving import score_partition
+
+folder, output = sys.argv[1:]
+builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+spark = builder.getOrCreate()
+people = spark.createDataFrame([(f"u{one}",) for one in range(70)], "user_id string")
+schema = "user_id string, rank int, item_id long, title string, probability double, " \\
+    "rung string, score double"
+lists = people.repartition(5).mapInPandas(
+    lambda parts: (score_partition(part, folder, k=5) for part in parts), schema
+)
+lists.toPandas().to_parquet(output)
+"""
+
+
+def test_spark_gives_the_same_lists(folder: Path, wanted: pd.DataFrame, tmp_path: Path) -> None:
+    pytest.importorskip("pyspark", reason="the extra [spark] is not installed")
+    if shutil.which("java") is None:
+        pytest.skip("Java is not installed")
+    script = tmp_path / "lists.py"
+    script.write_text(SPARK)
+    command = [sys.executable, script, folder, tmp_path / "lists.parquet"]
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, env=environment
+    )
     assert done.returncode == 0, done.stderr
     same(pd.read_parquet(tmp_path / "lists.parquet"), wanted)
 
