@@ -191,8 +191,8 @@ class UserKNN(_NeighborRecommender):
     feedback : "explicit" or "implicit"
         Whether stored values are ratings to predict, or interactions to rank by.
     n_neighbors : int, optional
-        Training users who vote for a row, >= 1. By default 200 for ratings, and twice the root of
-        the number of training users for interactions.
+        Training users who vote for a row, >= 1. By default 200 for ratings, and 1.4 times the
+        root of the number of training users for interactions.
     shrinkage : float
         Number of imagined common items without agreement, >= 0.
     damping : float
@@ -235,7 +235,7 @@ class UserKNN(_NeighborRecommender):
 
     def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
         explicit = self.feedback == "explicit"
-        return {"n_neighbors": 200 if explicit else math.ceil(2 * x.shape[0] ** 0.5)}
+        return {"n_neighbors": 200 if explicit else math.ceil(1.4 * x.shape[0] ** 0.5)}
 
     def _learn(self, x: sparse.csr_array) -> None:
         self.user_items_ = x.copy()
