@@ -14,11 +14,11 @@ X = (np.random.default_rng(1).random((7, N_ITEMS)) < 0.2).astype(np.float32)
 BIAS = np.log(np.linspace(0.5, 0.01, N_ITEMS)).astype(np.float32)
 
 
-def narrowed(batch_of, seed, n=5):
-    """Two of the rows over their own items and `n` of the others."""
+def narrowed(batch_of, seed, n=5, rows=2):
+    """The first rows over their own items and `n` of the others."""
     from recsys_lib.models.networks.parts import uniform
 
-    return batch_of(X[:2], gather=True).narrow(uniform((n,), seed=seed, update=1.0))
+    return batch_of(X[:rows], gather=True).narrow(uniform((n,), seed=seed, update=1.0))
 
 
 def counts_of(batch):
@@ -46,12 +46,16 @@ def test_no_more_others_than_are_to_be_drawn_count_once_each(batch_of):
     assert_array_equal(counts_of(narrowed(batch_of, seed=0, n=N_ITEMS - 2)), 1)
 
 
-def test_a_draw_depends_on_the_update_only_and_changes_with_it():
-    from recsys_lib.models.networks.parts import uniform
+def test_a_draw_depends_on_the_update_only_and_changes_with_it(batch_of):
+    from recsys_lib.models.networks.mult import DenoisingNetwork
 
-    first, again, later = (np.asarray(uniform((9,), seed=3, update=n)) for n in (1.0, 1.0, 2.0))
-    assert_array_equal(first, again)
-    assert (first != later).all()
+    network = DenoisingNetwork(MultDAE(outputs=5), BIAS)
+    parts = [
+        network.narrow(batch_of(X[:2], gather=True), update).part for update in (1.0, 1.0, 2.0)
+    ]
+    first, again, later = (np.asarray(part.items).tolist() for part in parts)
+    assert first == again
+    assert first != later
 
 
 @pytest.mark.parametrize("likelihood", ["multinomial", "logistic", "gaussian"])
@@ -215,6 +219,22 @@ def test_elsa_with_all_outputs_is_the_formula_of_dense_scores(batch_of):
     expected = ((directions[0] - directions[1]) ** 2).sum(axis=1).mean()
     assert float(network.loss(batch, 0.0)[0]) == pytest.approx(expected, rel=1e-5)
     assert_allclose(np.asarray(network.score(batch)), scores, atol=1e-5)
+
+
+def test_the_length_of_elsas_scores_over_a_sample_is_that_over_all_items_on_average(batch_of):
+    from recsys_lib.models.networks.linear import LinearNetwork
+
+    network = LinearNetwork(ELSA(latent_dim=3, dropout=0.0, l2=0.0), BIAS)
+    network.layers[0].kernel.assign(np.random.default_rng(0).normal(size=(N_ITEMS, 3)))
+
+    def squared_length(batch):
+        # But for a factor: the cosine is a product that is exact, over the length.
+        return (1 - float(network.loss(batch, 0.0)[0]) / 2) ** -2
+
+    found = [squared_length(narrowed(batch_of, seed, rows=1)) for seed in range(100)]
+    error = np.std(found) / math.sqrt(len(found))
+    assert error > 1e-4
+    assert abs(np.mean(found) - squared_length(batch_of(X[:1]))) < 5 * error
 
 
 @pytest.mark.parametrize(("outputs", "said"), [("some", "'all' or how many"), (0, "must be >= 1")])
