@@ -65,8 +65,9 @@ class ELSA(OutputRecommender):
     -----
     An update costs O(n_items latent_dim^2) with all outputs, through :math:`A^\top A`: the scores
     of a batch are never made. With a number of outputs it reads and moves only the vectors of the
-    batch's items and of those drawn, so that an epoch grows with the events. The model and Adam's
-    memory take 12 n_items latent_dim bytes. An empty row is answered by popularity.
+    batch's items and of those drawn, so that an epoch grows with the events. The weights,
+    the unit vectors made of them and Adam's memory take 16 n_items latent_dim bytes. An empty row
+    is answered by popularity.
 
     Differs from [1]_: scores below 0 are not cut to 0 in the loss (ndcg@100 on MovieLens 1M is .496
     instead of .482).

@@ -90,3 +90,10 @@ def test_user_neighbors_keep_the_rows_they_were_fitted_on():
     before = model.score(RATINGS)
     x.data[:] = 0
     assert_array_equal(model.score(RATINGS), before)
+
+
+def test_users_have_more_neighbors_among_more_users_where_rows_are_likes():
+    likes = sparse.csr_array(np.ones((400, 3), dtype=np.float32))
+    assert UserKNN().suited_to(likes).n_neighbors == 28
+    assert UserKNN(n_neighbors=5).suited_to(likes).n_neighbors == 5
+    assert UserKNN(feedback="explicit").suited_to(likes).n_neighbors == 200
