@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -317,8 +318,10 @@ def write_table(path: Path | str, frame: pd.DataFrame) -> None:
 
 def read_table(path: Path | str) -> pd.DataFrame:
     """Read a Parquet file; `ArtifactError` if it is missing or half-written."""
-    with _reading(path), Path(path).open("rb") as handle:
-        return pd.read_parquet(handle)
+    # Its bytes, not the open file: Arrow's threads let go of a Python object when they like, and
+    # one that does while Python exits ends the process with SIGABRT.
+    with _reading(path):
+        return pd.read_parquet(pa.BufferReader(Path(path).read_bytes()))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from click import argument, option
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from recsys_lib import __version__
+from recsys_lib._system import cores
 from recsys_lib.errors import ConfigError, DataError, RecsysError
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ def recsys() -> None:
 @option("--name", default="default", metavar="NAME", help="name of the run")
 @option("--force", is_flag=True, help="run also what is unchanged")
 @option("--replace", is_flag=True, help="replace a run that was made from another SOURCE")
+@option("--workers", type=_COUNT, metavar="N", help="notebooks at once; up to 4, by cores")
 @_timeout
 @click.pass_obj
 def run(
@@ -224,9 +226,10 @@ def run(
     steps = [step for step in steps if step not in apart]
     for step in apart:
         print(f"{step.name}  skipped: makes its own worlds; --only {step.number} runs it")
-    how = {"name": name, "force": options["force"], "timeout": timeout or math.inf}
+    workers = int(options["workers"] or min(4, cores()))
+    how = {"force": options["force"], "timeout": timeout or math.inf, "workers": workers}
     with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
-        result = run_chain(project, steps, parameters, lines, **how)
+        result = run_chain(project, steps, parameters, lines, name=name, **how)
     folder = result.folder.relative_to(project.root)
     figures = project.figures(name).relative_to(project.root)
     places = f"artifacts: {folder}/artifacts   figures: {figures}"

@@ -218,7 +218,7 @@ def test_a_killed_run_goes_on_where_it_stopped(project, capsys):
     write(
         project,
         "02_hang",
-        'place = session.project.root / "pid"',
+        'facts, place = session.read("facts"), session.project.root / "pid"',
         "import os, time\nplace.exists() or (place.write_text(str(os.getpid())), time.sleep(600))",
         'session.save("more", [2]);',
     )

@@ -12,12 +12,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import nbformat
 import papermill
@@ -37,11 +37,15 @@ _ENGINE = "recsys"
 _LONGEST_FOLDER = 88  # letters of a folder with sockets: macOS allows 103 for a whole path
 _FOREVER = 1e6  # seconds
 _LOOK_SECONDS = 0.5  # between two looks at the memory, and at whether to stop
-# A word in a notebook, and what takes long to import where it stands.
-_PACKAGES = {
-    "plots": ("pandas", "scipy.sparse", "matplotlib.pyplot", "seaborn"),
-    "models": ("recsys_lib.training._keras",),
-}
+# What numerical libraries take their number of threads from.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 
 
 @dataclass
@@ -85,6 +89,11 @@ class _Watch:
                 psutil.Process(self._pid).kill()
 
 
+def limited_threads(threads: int) -> dict[str, str]:
+    """Return variables of a kernel beside others; what the user has set stands."""
+    return {name: os.environ.get(name, str(threads)) for name in _THREADS}
+
+
 @contextlib.contextmanager
 def _socket_folder() -> Iterator[str]:
     """Yield a private folder for the sockets of a kernel; those of runs that died are removed."""
@@ -107,89 +116,27 @@ def _here() -> str:
     return hashlib.sha256(f"{platform.node()} {began:.0f}".encode()).hexdigest()[:6]
 
 
-class _Kernel:
-    """A kernel for one notebook, and the folder of its sockets."""
-
-    def __init__(self, source: Path, environment: Mapping[str, str]) -> None:
-        self.source = source
-        self._environment = {**os.environ, **environment, RUNNER: str(os.getpid())}
-        self._open = contextlib.ExitStack()
-        sockets = self._open.enter_context(_socket_folder())
-        self.manager = AsyncKernelManager(
+@contextlib.contextmanager
+def _kernel(source: Path, environment: Mapping[str, str]) -> Iterator[AsyncKernelManager]:
+    """Yield a kernel for one notebook; afterwards it is shut down."""
+    with _socket_folder() as sockets:
+        manager = AsyncKernelManager(
             kernel_name="python3", connection_file=f"{sockets}/kernel.json"
         )
         if sys.platform != "win32" and len(sockets) <= _LONGEST_FOLDER:
             # Sockets in a private folder: no ports to collide on or to eavesdrop on.
-            self.manager.transport = "ipc"
-
-    def start(self, packages: Sequence[str] = ()) -> Self:
-        """Start it; it imports the packages before it answers."""
-        options = ["--HistoryManager.hist_file=:memory:"]
-        if packages:
-            options.append(f"--IPKernelApp.exec_lines=all(map(__import__, {packages}));")
-        starting = self.manager.start_kernel(
-            cwd=str(self.source.parent), env=self._environment, extra_arguments=options
+            manager.transport = "ipc"
+        starting = manager.start_kernel(
+            cwd=str(source.parent),
+            env={**os.environ, **environment, RUNNER: str(os.getpid())},
+            extra_arguments=["--HistoryManager.hist_file=:memory:"],
         )
         asyncio.run(starting)
-        return self
-
-    def close(self) -> None:
-        """End it, if it has not ended."""
-        if self.manager.has_kernel:
-            asyncio.run(self.manager.shutdown_kernel(now=True))
-        self._open.close()
-
-
-class Kernels(contextlib.AbstractContextManager["Kernels"]):
-    """Kernels for the notebooks of a run: while one is running, that of the next starts.
-
-    To start a kernel and to import packages takes seconds on one core, and notebooks mostly leave
-    another one free.
-
-    Parameters
-    ----------
-    environment : mapping of str to str
-        Variables for the kernels, in addition to those of this process.
-    sources : sequence of Path
-        The notebooks, in the order in which they are expected; empty to start none ahead.
-    """
-
-    def __init__(self, environment: Mapping[str, str], sources: Sequence[Path]) -> None:
-        self._environment = environment
-        self._after = dict(pairwise(sources))
-        self._next: Future[_Kernel] | None = None
-        self._pool = ThreadPoolExecutor(1)
-
-    @contextlib.contextmanager
-    def of(self, source: Path) -> Iterator[AsyncKernelManager]:
-        """Yield the kernel of a notebook; afterwards it is shut down."""
-        kernel = self._take(source) or _Kernel(source, self._environment).start()
-        if source in self._after:
-            self._next = self._pool.submit(self._started, self._after[source])
         try:
-            yield kernel.manager
+            yield manager
         finally:
-            kernel.close()
-
-    def __exit__(self, *_: object) -> None:
-        self._take(None)
-        self._pool.shutdown()
-
-    def _started(self, source: Path) -> _Kernel:
-        text = source.read_text(encoding="utf-8")
-        packages = [one for word, names in _PACKAGES.items() if word in text for one in names]
-        return _Kernel(source, self._environment).start(packages)
-
-    def _take(self, source: Path | None) -> _Kernel | None:
-        """Return the kernel started ahead if it is for `source`; another one is shut down."""
-        expected, self._next = self._next, None
-        if expected is None or expected.exception() is not None:
-            return None
-        kernel = expected.result()
-        if kernel.source == source:
-            return kernel
-        kernel.close()
-        return None
+            if manager.has_kernel:
+                asyncio.run(manager.shutdown_kernel(now=True))
 
 
 class _Engine(NBClientEngine):  # type: ignore[misc]
@@ -238,7 +185,7 @@ def execute(
     *,
     timeout: float,
     on_cell: Callable[[int], None],
-    kernels: Kernels,
+    environment: Mapping[str, str],
     stop: threading.Event,
 ) -> tuple[Failure | None, int]:
     """Run a notebook in a fresh kernel and leave the executed copy, whole or up to the failure.
@@ -255,7 +202,8 @@ def execute(
         Seconds that the whole notebook may take; infinite for no limit.
     on_cell : callable
         Called with the number of finished cells.
-    kernels : Kernels
+    environment : mapping of str to str
+        Variables for its kernel, in addition to those of this process.
     stop : threading.Event
         Ends the notebook as Ctrl-C does.
 
@@ -278,7 +226,7 @@ def execute(
     try:
         with ThreadPoolExecutor(1) as pool:
             # In a thread of its own, because nbclient would take the signals from the main one.
-            future = pool.submit(_papermill, node, part, parameters, watch, kernels, source)
+            future = pool.submit(_papermill, node, part, parameters, watch, environment, source)
             try:
                 while not future.done():
                     # Never without a limit: on Windows nothing else ends a wait, not even Ctrl-C.
@@ -305,23 +253,22 @@ def _papermill(
     part: Path,
     parameters: dict[str, Any],
     watch: _Watch,
-    kernels: Kernels,
+    environment: Mapping[str, str],
     source: Path,
 ) -> Failure | None:
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    run = partial(
+        papermill.execute_notebook,
+        node,
+        # Papermill fills {fields} in paths.
+        str(part).replace("{", "{{").replace("}", "}}"),
+        parameters,
+        engine_name=_ENGINE,
+        progress_bar=False,
+        watch=watch,
+    )
     try:
-        with kernels.of(source) as kernel:
-            papermill.execute_notebook(
-                node,
-                # Papermill fills {fields} in paths.
-                str(part).replace("{", "{{").replace("}", "}}"),
-                parameters,
-                engine_name=_ENGINE,
-                kernel_name=kernel.kernel_name,
-                progress_bar=False,
-                watch=watch,
-                kernel=kernel,
-            )
+        _in_a_kernel(run, source, environment, watch.stopped)
     except papermill.PapermillExecutionError as error:
         text = _ANSI.sub("", "\n".join(error.traceback))
         return Failure(watch.cell + 1, error.ename, _ANSI.sub("", error.evalue), text)
@@ -334,3 +281,23 @@ def _papermill(
         text = "the kernel died; most often because memory ran out. Use fewer users or items"
         return Failure(watch.cell + 1, "DeadKernel", text)
     return None
+
+
+def _in_a_kernel(
+    run: Callable[..., object],
+    source: Path,
+    environment: Mapping[str, str],
+    stopped: threading.Event,
+) -> None:
+    """Run it, in another kernel where the first ones end before they answer.
+
+    Windows has ports where others have sockets, and somebody may take one before the kernel does.
+    """
+    for last in (False, False, True):
+        try:
+            with _kernel(source, environment) as kernel:
+                run(kernel_name=kernel.kernel_name, kernel=kernel)
+            return
+        except RuntimeError as error:
+            if last or stopped.is_set() or "before replying" not in str(error):
+                raise

@@ -5,6 +5,7 @@ import math
 import os
 import platform
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -315,25 +316,28 @@ class RunLog(_Recorder):
     def __init__(self, project: Project, run: str, library: str) -> None:
         super().__init__(project, run, library)
         self.outcomes: dict[str, Outcome] = {}
-        self._running = ""
+        self._running: list[str] = []
+        self._lock = threading.Lock()
         self._before: Manifest | None = None
         with contextlib.suppress(ArtifactError):
             self._before = Manifest.load(self._folder)
 
     def begin(self, notebook: str) -> None:
         """Record that `notebook` is running, before it can be killed."""
-        self._running = notebook
-        self._content("running").save(self._folder)
+        with self._lock:
+            self._running.append(notebook)
+            self._content("running").save(self._folder)
 
     def note(self, outcome: Outcome) -> None:
         """Record how a notebook ended."""
-        self._running = ""
-        self.outcomes[outcome.name] = outcome
+        with self._lock:
+            self._running = [name for name in self._running if name != outcome.name]
+            self.outcomes[outcome.name] = outcome
 
     def end(self, status: Status, failure: dict[str, Any] | None = None) -> None:
         """Write how the run ended; if there was nothing to do, the manifest stays as it was."""
         if failure and self._running:
-            failure = {"notebook": self._running, **failure}
+            failure = {"notebook": self._running[0], **failure}
         ended = self.outcomes.values()
         first = next(((one.name, one.failure) for one in ended if one.failure), None)
         if status == "done" and first:
@@ -361,7 +365,7 @@ class RunLog(_Recorder):
         records = []
         before = self._before.notebooks if self._before else {}
         # One that has failed may not have come to start a session.
-        expected = {self._running} | {
+        expected = {*self._running} | {
             name for name, one in before.items() if one["status"] in _OPEN
         }
         for name in (path.stem for path in self._project.chain()):

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import threading
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ class LiveLines:
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, force_terminal=stream.isatty())
         self._live: Live | None = None
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -52,17 +54,18 @@ class LiveLines:
         """Draw the moving lines again; they are drawn every second from then on."""
         if not self._console.is_terminal:
             return
-        if self._live is None:
-            self._live = Live(
-                get_renderable=lambda: Text(self.moving(), no_wrap=True, overflow="ellipsis"),
-                console=self._console,
-                refresh_per_second=1,
-                transient=True,
-            )
-            self._live.start(refresh=True)
-            self._console.show_cursor(True)  # a killed process could not bring it back
-        else:
-            self._live.refresh()
+        with self._lock:
+            if self._live is None:
+                self._live = Live(
+                    get_renderable=lambda: Text(self.moving(), no_wrap=True, overflow="ellipsis"),
+                    console=self._console,
+                    refresh_per_second=1,
+                    transient=True,
+                )
+                self._live.start(refresh=True)
+                self._console.show_cursor(True)  # a killed process could not bring it back
+            else:
+                self._live.refresh()
 
     def stay(self, line: str) -> None:
         """Write a line that stays."""
@@ -70,9 +73,10 @@ class LiveLines:
 
     def stop(self) -> None:
         """Remove the moving lines."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        with self._lock:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
 
 
 class ProgressLines(LiveLines):
@@ -89,21 +93,22 @@ class ProgressLines(LiveLines):
     def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
         super().__init__(stream)
         self._width = max(map(len, names), default=0)
-        self._name, self._done, self._cells, self._begun = "", 0, 0, 0.0
+        self._cells: dict[str, tuple[int, int, float]] = {}  # of those that run: done, all, begun
 
     def begin(self, name: str, cells: int) -> None:
         """Show that a notebook of so many cells starts."""
-        self._name, self._done, self._cells, self._begun = name, 0, cells, time.monotonic()
+        self._cells[name] = 0, cells, time.monotonic()
         self.refresh()
 
-    def cell(self, done: int) -> None:
+    def cell(self, name: str, done: int) -> None:
         """Show how many of its cells are done."""
-        self._done = done
+        _, cells, begun = self._cells[name]
+        self._cells[name] = done, cells, begun
         self.refresh()
 
     def end(self, outcome: "Outcome") -> None:
         """Write the final line of a notebook."""
-        self.stop()
+        self._cells.pop(outcome.name, None)
         record, seconds = outcome.record, f"{outcome.record.seconds:6.1f} s"
         failed = f"{outcome.cells_done}/" if outcome.status == "failed" else ""
         how = {
@@ -111,12 +116,17 @@ class ProgressLines(LiveLines):
             "not run": f"not run: {outcome.reason}",
             "failed": f"{seconds}  FAILED",
         }.get(outcome.status, seconds)
+        if not self._cells:
+            self.stop()
         self.stay(self._line(outcome.name, f"{failed}{record.cells}", how))
 
     def moving(self) -> str:
-        """Return the line of the notebook that runs."""
-        seconds = time.monotonic() - self._begun
-        return self._line(self._name, f"{self._done}/{self._cells}", f"{seconds:4.0f} s")
+        """Return a line for each notebook that runs."""
+        now = time.monotonic()
+        return "\n".join(
+            self._line(name, f"{done}/{cells}", f"{now - begun:4.0f} s")
+            for name, (done, cells, begun) in tuple(self._cells.items())
+        )
 
     def _line(self, name: str, cells: str, how: str) -> str:
         return f"{name:<{self._width}}  {cells + ' cells':>11}  {how}"

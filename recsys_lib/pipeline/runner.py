@@ -6,13 +6,15 @@ import math
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from recsys_lib._system import available_memory, cores
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, rests_on, sources_of
-from recsys_lib.pipeline.execution import Kernels, execute
+from recsys_lib.pipeline.execution import execute, limited_threads
 from recsys_lib.pipeline.manifest import RunLog
 from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, Project
 from recsys_lib.pipeline.store import (
@@ -32,6 +34,7 @@ from recsys_lib.pipeline.store import (
 BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
 
 _PAUSE = 0.2  # seconds between two looks at a step that another process is making
+_KERNEL = 1_500_000_000  # bytes of a kernel with a network, until one has been measured
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Progress(Protocol):
     def begin(self, name: str, cells: int) -> None:
         """Called when a notebook of so many cells starts."""
 
-    def cell(self, done: int) -> None:
+    def cell(self, name: str, done: int) -> None:
         """Called with the number of its finished cells."""
 
     def end(self, outcome: Outcome) -> None:
@@ -84,6 +87,7 @@ def run_chain(
     name: str,
     force: bool = False,
     timeout: float = math.inf,
+    workers: int = 1,
     conditions: Conditions | None = None,
 ) -> RunResult:
     """Run the steps in order in the run `name`.
@@ -108,6 +112,9 @@ def run_chain(
         Run unchanged steps too.
     timeout : float
         Seconds that one notebook may take.
+    workers : int
+        How many may run at once, none before those that it reads from. A second one begins only
+        where twice the memory is free that the largest one so far has taken.
     conditions : Conditions, optional
         Of a run beside others.
 
@@ -124,34 +131,49 @@ def run_chain(
     """
     conditions = conditions or Conditions()
     library = Library()
-    # Beside neighbors no core is free to start kernels ahead.
-    expected = [] if conditions.token else [step.path for step in steps]
-    with (
-        project.locked(name),
-        RunLog(project, name, library.fingerprint()) as log,
-        Kernels(conditions.environment, expected) as kernels,
-    ):
+    workers, environment = min(workers, len(steps)), conditions.environment
+    if workers > 1:
+        environment = {**limited_threads(max(cores() // workers, 1)), **environment}
+    with project.locked(name), RunLog(project, name, library.fingerprint()) as log:
         _remove_half_written(project, name)
         store = Store(project, name, library, conditions)
-        run = _Run(store, parameters, progress, log, kernels, timeout, force)
-        sources, beneath = _sources(project, name, steps), rests_on(steps)
-        todo = list(steps)
-        while todo:
-            names = {step.name for step in todo}
-            ready = [step for step in todo if names.isdisjoint(beneath[step.name])]
-            for step in ready:
-                outcome = run.held(step, sources[step.name]) or run.outcome(step)
-                if outcome:
-                    break
-            else:
-                conditions.on_wait(ready[0].name)
-                if conditions.stop.wait(_PAUSE):
-                    raise KeyboardInterrupt
-                continue
-            todo.remove(step)
-            log.note(outcome)
-            progress.end(outcome)
-    return RunResult(name, project.run_folder(name), tuple(log.outcomes.values()))
+        run = _Run(store, parameters, progress, log, environment, timeout, force)
+        _work_off(run, steps, workers)
+    ended = (log.outcomes[step.name] for step in steps)
+    return RunResult(name, project.run_folder(name), tuple(ended))
+
+
+def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
+    """Bring every step to its end: in order, but for what waits for others or a neighbor."""
+    conditions = run.store.conditions
+    sources, beneath = _sources(run.store.project, run.store.run, steps), rests_on(steps)
+    todo, elsewhere = list(steps), set[str]()
+    at_work: dict[Future[Outcome | None], Step] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while todo:
+                names = {step.name for step in todo}
+                ready = [step for step in todo if names.isdisjoint(beneath[step.name])]
+                begun = elsewhere | {step.name for step in at_work.values()}
+                step = next((one for one in ready if one.name not in begun), None)
+                if step and (not at_work or (len(at_work) < workers and run.has_room())):
+                    at_work[pool.submit(run.outcome, step, sources[step.name])] = step
+                elif at_work:
+                    for future in wait(at_work, _PAUSE, FIRST_COMPLETED).done:
+                        step = at_work.pop(future)
+                        if future.result():
+                            todo.remove(step)
+                            elsewhere.clear()
+                        else:
+                            elsewhere.add(step.name)
+                else:
+                    elsewhere.clear()
+                    conditions.on_wait(ready[0].name)
+                    if conditions.stop.wait(_PAUSE):
+                        raise KeyboardInterrupt
+        except BaseException:
+            conditions.stop.set()
+            raise
 
 
 def _sources(project: Project, run: str, steps: Sequence[Step]) -> dict[str, dict[str, Step]]:
@@ -169,11 +191,24 @@ class _Run:
     parameters: Mapping[str, Any]
     progress: Progress
     log: RunLog
-    kernels: Kernels
+    environment: Mapping[str, str]
     timeout: float
     force: bool
 
-    def held(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
+    def has_room(self) -> bool:
+        """Whether there is memory for another step beside the one at work."""
+        peaks = [one.record.peak_memory for one in self.log.outcomes.values()]
+        return available_memory() > 2 * max(peaks, default=_KERNEL)
+
+    def outcome(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
+        """Bring a step to its end; None where a neighbor is making it just now."""
+        outcome = self._held(step, sources) or self._made(step)
+        if outcome:
+            self.log.note(outcome)
+            self.progress.end(outcome)
+        return outcome
+
+    def _held(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
         """Return the outcome of a step that reads from one that failed."""
         ended = self.log.outcomes.values()
         broken = {one.name for one in ended if one.status in ("failed", "not run")}
@@ -185,7 +220,7 @@ class _Run:
             record, "not run", self.store.copy_of(step), reason=f"reads {', '.join(read)}"
         )
 
-    def outcome(self, step: Step) -> Outcome | None:
+    def _made(self, step: Step) -> Outcome | None:
         """Make a step unless it is made already; None where a neighbor is making it just now."""
         known = step.parameters
         # RUN comes first. It is left out where it is the committed one: then the executed copy has
@@ -206,8 +241,8 @@ class _Run:
             self.store.copy_of(step),
             overrides,
             timeout=self.timeout,
-            on_cell=self.progress.cell,
-            kernels=self.kernels,
+            on_cell=functools.partial(self.progress.cell, step.name),
+            environment=self.environment,
             stop=self.store.conditions.stop,
         )
         record = self._record(step, values)

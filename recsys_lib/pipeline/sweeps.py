@@ -21,6 +21,7 @@ from recsys_lib._system import available_memory, cores
 from recsys_lib.artifacts import MANIFEST, digest_of, write_json
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline.chain import Step, load_steps, rests_on, select, steps_for, unwritten
+from recsys_lib.pipeline.execution import limited_threads
 from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.project import Project
@@ -30,15 +31,6 @@ SWEEP_FILE = "sweep.json"
 
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
-# What numerical libraries take their number of threads from.
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
 _FAREWELL = 20.0  # seconds for workers to stop their kernels
 # The default world's chain, measured with the worker that runs it; known better after one run.
 _FIRST_GUESS = 1.5e9
@@ -429,8 +421,7 @@ def _environment(options: Options, engine: Engine, at_once: int) -> dict[str, st
     if options.backend == "loky" and at_once == 1:
         return {}  # alone: as `recsys run`
     # Dask gives its workers one thread for each of these, whatever the machine has.
-    threads = engine.threads or max(cores() // at_once, 1)
-    return {name: os.environ.get(name, str(threads)) for name in _THREADS}
+    return limited_threads(engine.threads or max(cores() // at_once, 1))
 
 
 def _interleaved(sweep: Sweep) -> list[Setting]:

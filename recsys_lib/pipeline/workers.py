@@ -206,7 +206,7 @@ class _News:
         self._name, self._cells = name, (0, cells)
         self._tell("works")
 
-    def cell(self, done: int) -> None:
+    def cell(self, name: str, done: int) -> None:
         self._cells = (done, self._cells[1])
         self._tell("works")
 

@@ -161,7 +161,7 @@ class Quiet:
 
     def begin(self, name: str, cells: int) -> None: ...
 
-    def cell(self, done: int) -> None: ...
+    def cell(self, name: str, done: int) -> None: ...
 
     def end(self, outcome: object) -> None: ...
 
@@ -178,10 +178,12 @@ def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunR
         only: str | None = None,
         force: bool = False,
         timeout: float = 60,
+        workers: int = 1,
         **parameters: object,
     ) -> RunResult:
         steps = select(load_steps(project), only=only)
         values = resolve(steps, values=parameters)
-        return run_chain(project, steps, values, Quiet(), name=name, force=force, timeout=timeout)
+        how = {"name": name, "force": force, "timeout": timeout, "workers": workers}
+        return run_chain(project, steps, values, Quiet(), **how)
 
     return run_it

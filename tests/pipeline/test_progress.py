@@ -42,7 +42,7 @@ def screen(text):
 def told(stream):
     with ProgressLines(stream, ["01_make", "02_use_it"]) as lines:
         lines.begin("01_make", 9)
-        lines.cell(4)
+        lines.cell("01_make", 4)
         lines.end(ended("01_make", "ran", 9, 1.25))
         lines.end(ended("02_use_it", "skipped", 20, 7.0))
     return stream.getvalue()

@@ -2,16 +2,18 @@
 
 import json
 import os
+import socket
 import tempfile
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 
 from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError, ConfigError
-from recsys_lib.pipeline import Manifest, notebook
+from recsys_lib.pipeline import Manifest, notebook, runner
 from recsys_lib.pipeline.store import Record
 
 ONLY_RUN = 'RUN = "lab"  # name of the run'
@@ -69,30 +71,6 @@ def test_only_what_changed_runs_again(chain, write, run):
 
     assert statuses(run(only="03", force=True)) == ["03 ran"]
     assert leftovers(chain) == []
-
-
-def test_the_next_kernel_starts_while_a_notebook_runs_and_none_is_left(
-    project, write, run, kernel_server
-):
-    # Births of processes, which the system's clock tells: this one's, and one's at the end.
-    when = """
-import psutil, subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-births = [psutil.Process(pid).create_time() for pid in (None, child.pid)]
-child.communicate(b"done")
-"""
-    for number, name in enumerate(("first", "second", "third"), start=1):
-        write(f"{number:02d}_{name}", when, f"session.save({name!r}, births)")
-    assert statuses(run(only="01-02")) == ["01 ran", "02 ran"]
-    (_, end_of_first), (start_of_second, _) = read(project, "first"), read(project, "second")
-    assert start_of_second < end_of_first
-    # The second is skipped, and the kernel that waits for it is nobody's.
-    write("01_first", "raise ValueError")
-    assert statuses(run()) == ["01 failed", "02 skipped", "03 ran"]
-    here = psutil.Process()
-    kernels = [one for one in here.children() if "ipykernel" in " ".join(one.cmdline())]
-    assert [one for one in kernels if one.pid != kernel_server.pid] == []
-    assert [*Path(tempfile.gettempdir()).glob(f"recsys-*-{here.pid}-*")] == []
 
 
 def test_a_parameter_arrives_in_the_type_of_its_literal(project, write, run):
@@ -229,6 +207,93 @@ def test_a_kernel_that_dies_is_told_as_such_and_the_run_goes_on_from_there(chain
     assert Manifest.load(result.folder).failure["kind"] == "DeadKernel"
     write("02_use", USE)
     assert statuses(run(only="01-02")) == ["01 skipped", "02 ran"]
+
+
+def test_a_port_that_somebody_took_first_costs_a_second_kernel_only(chain, run, monkeypatch):
+    taken = socket.create_server(("127.0.0.1", 0))
+    start, kernels = AsyncKernelManager.start_kernel, []
+
+    def unlucky(self, **how):
+        self.transport = "tcp"
+        if not kernels:
+            self.cache_ports = False
+            self.control_port = taken.getsockname()[1]
+        kernels.append(self)
+        return start(self, **how)
+
+    monkeypatch.setattr(AsyncKernelManager, "start_kernel", unlucky)
+    with taken:
+        assert statuses(run(only="01")) == ["01 ran"]
+    assert len(kernels) == 2
+
+
+MEET = """
+import os, pathlib, time
+(pathlib.Path({here!r}) / "{me}").write_text(str(os.getpid()))
+deadline = time.monotonic() + {seconds}
+while not (met := (pathlib.Path({here!r}) / "{other}").exists()) and time.monotonic() < deadline:
+    time.sleep(0.05)
+session.save("{me}", [met, os.environ.get("OMP_NUM_THREADS")])
+"""
+BOTH = """
+import json
+both = session.read("ann"), session.read("bob")
+session.save("found", [json.loads(one.read_text()) for one in both])
+"""
+
+
+@pytest.fixture
+def meet(project, write):
+    """Two notebooks that wait for one another, and one that reads what both have found."""
+
+    def write_them(seconds):
+        here = str(project.root)
+        write("01_ann", MEET.format(here=here, me="ann", other="bob", seconds=seconds))
+        write("02_bob", MEET.format(here=here, me="bob", other="ann", seconds=seconds))
+        write("03_both", BOTH)
+
+    return write_them
+
+
+def test_notebooks_that_do_not_read_from_one_another_run_at_once(project, meet, run, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(runner, "cores", lambda: 2)
+    meet(seconds=30)
+    assert statuses(run(workers=2)) == ["01 ran", "02 ran", "03 ran"]
+    assert read(project, "found") == [[True, "1"], [True, "1"]]
+    manifest = Manifest.load(project.run_folder("default"))
+    assert (manifest.status, list(manifest.notebooks)) == ("done", ["01_ann", "02_bob", "03_both"])
+
+
+def test_without_memory_for_two_one_runs_after_the_other(project, meet, run, monkeypatch):
+    monkeypatch.setattr(runner, "available_memory", lambda: 2_000_000_000)
+    meet(seconds=0.5)
+    assert statuses(run(workers=2)) == ["01 ran", "02 ran", "03 ran"]
+    assert [met for met, _ in read(project, "found")] == [False, True]
+
+
+def test_a_failure_leaves_what_runs_beside_it_to_its_end(meet, write, run, kernel_server):
+    meet(seconds=30)
+    write("01_ann", "1 / 0", 'session.save("ann", [])')
+    write("02_bob", "import time", "time.sleep(2)", 'session.save("bob", [])')
+    assert statuses(run(workers=2)) == ["01 failed", "02 ran", "03 not run"]
+    here = psutil.Process()
+    kernels = [one for one in here.children() if "ipykernel" in " ".join(one.cmdline())]
+    assert [one for one in kernels if one.pid != kernel_server.pid] == []
+    assert [*Path(tempfile.gettempdir()).glob(f"recsys-*-{here.pid}-*")] == []
+
+
+def test_ctrl_c_stops_all_that_is_at_work(project, meet, write, run):
+    meet(seconds=600)
+    cell = f"os.kill({os.getpid()}, signal.SIGINT)"
+    wait = f"while not os.path.exists({str(project.root / 'ann')!r}): pass"
+    write("02_bob", "import os, signal", wait, cell, "while True: pass")
+    with pytest.raises(KeyboardInterrupt):
+        run(workers=2)
+    assert Manifest.load(project.run_folder("default")).status == "interrupted"
+    assert not psutil.pid_exists(int((project.root / "ann").read_text()))
+    write("02_bob", 'session.save("bob", [True, ""])', f"open({str(project.root / 'bob')!r}, 'w')")
+    assert statuses(run(workers=2)) == ["01 ran", "02 ran", "03 ran"]
 
 
 def test_two_runs_of_one_name_are_refused_with_the_process_at_work(chain, run):
