@@ -16,6 +16,12 @@ APP := $(VENV)/.app
 TOOLS := $(VENV)/.tools
 SITE := $(VENV)/.site
 
+# Two processes on two cores: more threads would wait for one another.
+SINGLE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+NBVAL := $(SINGLE) $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
+	--nbval-sanitize-with tests/notebooks/sanitize.cfg
+FIRST := $(wildcard notebooks/0[123]_*.ipynb)
+
 .PHONY: help run test lint lab app notebooks pins oldest coverage bench docs clean
 
 help: ## List the targets
@@ -25,11 +31,10 @@ run: $(INSTALLED) ## Run all notebooks in order on the default world, then recom
 	@$(BIN)/recsys run
 
 test: $(TOOLS) lint ## Lint, types, all tests with a browser, then every notebook as committed
-	@# Two processes on two cores: more threads would wait for one another.
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
-		--nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+	$(SINGLE) $(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
+	@# The others read what these three write, and run two at once.
+	$(NBVAL) $(FIRST)
+	$(NBVAL) -n 2 --dist loadfile $(filter-out $(FIRST),$(wildcard notebooks/*.ipynb))
 
 lint: $(TOOLS) ## Check style and types
 	$(BIN)/ruff check .
@@ -54,7 +59,7 @@ oldest: ## Test with the oldest versions that pyproject.toml promises, in an env
 	.venv-oldest/bin/python -m pytest -q -rs -n 2 --dist loadfile --ignore tests/browser
 
 coverage: $(TOOLS) ## Print the share of lines of each package that tests reach, notebooks not counted
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+	$(SINGLE) $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
 	  --ignore tests/browser --ignore tests/notebooks --cov recsys_lib --cov-report ""
 	@$(BIN)/python tests/coverage_by_package.py
 

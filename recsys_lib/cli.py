@@ -24,7 +24,6 @@ from click import argument, option
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from recsys_lib import __version__
-from recsys_lib._system import cores
 from recsys_lib.errors import ConfigError, DataError, RecsysError
 
 if TYPE_CHECKING:
@@ -141,13 +140,15 @@ def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[s
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-def _number(what: str, admits: Callable[[float], bool]) -> Callable[[str], float]:
+def _number(
+    what: str, admits: Callable[[float], bool], kind: type[float] = float
+) -> Callable[[str], float]:
     """Return the type of an option that is a finite number in a range."""
 
     def convert(text: str) -> float:
         with contextlib.suppress(ValueError):
             if math.isfinite(float(text)) and admits(float(text)):
-                return float(text)
+                return kind(float(text))
         raise click.BadParameter(f"must be {what}; got {text!r}")
 
     return convert
@@ -155,7 +156,7 @@ def _number(what: str, admits: Callable[[float], bool]) -> Callable[[str], float
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_COUNT = _number("a whole number >= 1", lambda value: value >= 1 and value % 1 == 0)
+_COUNT = _number("a whole number >= 1", lambda value: value >= 1 and value % 1 == 0, int)
 _GIGABYTES = _number("a number of gigabytes > 0", lambda value: value > 0)
 _SECONDS = _number("a number of seconds >= 0", lambda value: value >= 0)
 _FILE = click.Path(path_type=Path)
@@ -226,8 +227,7 @@ def run(
     steps = [step for step in steps if step not in apart]
     for step in apart:
         print(f"{step.name}  skipped: makes its own worlds; --only {step.number} runs it")
-    workers = int(options["workers"] or min(4, cores()))
-    how = {"force": options["force"], "timeout": timeout or math.inf, "workers": workers}
+    how = {name: options[name] for name in ("force", "workers")} | {"timeout": timeout or math.inf}
     with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
         result = run_chain(project, steps, parameters, lines, name=name, **how)
     folder = result.folder.relative_to(project.root)
@@ -334,7 +334,6 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
         flush=True,
     )
     how["timeout"] = how["timeout"] or math.inf
-    how["workers"] = how["workers"] and int(how["workers"])
     how["memory"] = how["memory"] and how["memory"] * 1e9
     with SweepLines(sys.stdout) as lines:
         run_sweep(planned, Options(**how), lines)
@@ -605,7 +604,7 @@ def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: 
 @option("--allow-origin", "origins", multiple=True, metavar="URL", help="pages that may ask")
 @option("--insecure", is_flag=True, help="let everybody ask who reaches the host")
 @option("--limit", "limits", type=(_LIMIT, float), multiple=True, help="see docs/serving.md")
-def serve(run: str, folder: Path | None, workers: float, limits: Any, **how: Any) -> None:
+def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) -> None:
     """Answer over HTTP; the manual is at /docs."""
     from recsys_lib.serving import Limits, serve
 
@@ -613,7 +612,7 @@ def serve(run: str, folder: Path | None, workers: float, limits: Any, **how: Any
         project, folder = _find_bundle(run)
         _tell_stale(project, run)
     print(f"Serving {folder} on http://{how['host']}:{how['port']}; the manual is at /docs")
-    serve(folder, workers=int(workers), limits=Limits(**dict(limits)), **how)
+    serve(folder, workers=workers, limits=Limits(**dict(limits)), **how)
 
 
 def _find_bundle(run: str) -> "tuple[Project, Path]":
@@ -712,7 +711,8 @@ def notebooks(given: list[str], /) -> int:
     steps = load_steps(project)
     with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
         # All of them, always: the committed outputs must come from one and the same state.
-        result = run_chain(project, steps, {}, lines, name=LAB_RUN, force=True)
+        quiet = functools.partial(run_chain, workers=1)  # seconds are those of a quiet machine
+        result = quiet(project, steps, {}, lines, name=LAB_RUN, force=True)
     if result.failed:
         return _tell_failures(result, given)
     changed = rewrite(project, result)

@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import shlex
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -87,7 +88,7 @@ def run_chain(
     name: str,
     force: bool = False,
     timeout: float = math.inf,
-    workers: int = 1,
+    workers: int | None = None,
     conditions: Conditions | None = None,
 ) -> RunResult:
     """Run the steps in order in the run `name`.
@@ -112,9 +113,10 @@ def run_chain(
         Run unchanged steps too.
     timeout : float
         Seconds that one notebook may take.
-    workers : int
-        How many may run at once, none before those that it reads from. A second one begins only
-        where twice the memory is free that the largest one so far has taken.
+    workers : int, optional
+        How many may run at once, none before those that it reads from. By default up to four, as
+        there are cores; one in a run beside others, or with a GPU. A second one begins only where
+        twice the memory is free that the largest one so far has taken.
     conditions : Conditions, optional
         Of a run beside others.
 
@@ -131,7 +133,10 @@ def run_chain(
     """
     conditions = conditions or Conditions()
     library = Library()
-    workers, environment = min(workers, len(steps)), conditions.environment
+    environment = conditions.environment
+    if not workers:  # a GPU is for one at a time
+        workers = 1 if conditions.token or shutil.which("nvidia-smi") else min(4, cores())
+    workers = min(workers, len(steps))
     if workers > 1:
         environment = {**limited_threads(max(cores() // workers, 1)), **environment}
     with project.locked(name), RunLog(project, name, library.fingerprint()) as log:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -288,8 +289,13 @@ def test_ctrl_c_stops_all_that_is_at_work(project, meet, write, run):
     cell = f"os.kill({os.getpid()}, signal.SIGINT)"
     wait = f"while not os.path.exists({str(project.root / 'ann')!r}): pass"
     write("02_bob", "import os, signal", wait, cell, "while True: pass")
-    with pytest.raises(KeyboardInterrupt):
-        run(workers=2)
+    # What was started in the background inherits that SIGINT is ignored; a terminal's does not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(workers=2)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert Manifest.load(project.run_folder("default")).status == "interrupted"
     assert not psutil.pid_exists(int((project.root / "ann").read_text()))
     write("02_bob", 'session.save("bob", [True, ""])', f"open({str(project.root / 'bob')!r}, 'w')")
