@@ -1,6 +1,7 @@
 """Where operating systems differ: cores, memory, locks on files, renames."""
 
 import contextlib
+import os
 import re
 import sys
 import time
@@ -13,6 +14,15 @@ _CGROUP = Path("/sys/fs/cgroup")
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.M)
 # Seconds between attempts to rename on Windows, where a reader keeps a file in its place.
 _PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+# What numerical libraries take their number of threads from.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 
 
 def cores() -> int:
@@ -26,6 +36,20 @@ def cores() -> int:
     import joblib  # 0.2 s to import, which most processes need not spend
 
     return int(joblib.cpu_count())
+
+
+def limited_threads(workers: int, threads: int | None = None) -> dict[str, str]:
+    """Return variables for one of several workers: its threads; what the user has set stands.
+
+    Parameters
+    ----------
+    workers : int
+        Processes that share the cores.
+    threads : int, optional
+        Of each; an equal share of the cores by default.
+    """
+    threads = threads or max(cores() // workers, 1)
+    return {name: os.environ.get(name, str(threads)) for name in _THREADS}
 
 
 def available_memory(cgroup: Path = _CGROUP) -> int:

@@ -7,7 +7,14 @@ import psutil
 import pytest
 
 from recsys_lib import _system
-from recsys_lib._system import available_memory, cores, lock_file, move, peak_memory
+from recsys_lib._system import (
+    available_memory,
+    cores,
+    limited_threads,
+    lock_file,
+    move,
+    peak_memory,
+)
 
 
 def test_the_limit_of_a_container_counts(tmp_path):
@@ -23,6 +30,16 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch):
     assert 1 <= cores() <= psutil.cpu_count()
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     assert cores() == 1
+
+
+def test_workers_share_the_cores_unless_the_user_has_said_otherwise(monkeypatch):
+    monkeypatch.setattr(_system, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    shared = limited_threads(4)
+    assert (shared["OMP_NUM_THREADS"], shared["TF_NUM_INTRAOP_THREADS"]) == ("2", "3")
+    assert limited_threads(16)["OMP_NUM_THREADS"] == "1"
+    assert limited_threads(4, 5)["OMP_NUM_THREADS"] == "5"
 
 
 HOLD = """

@@ -37,15 +37,6 @@ _ENGINE = "recsys"
 _LONGEST_FOLDER = 88  # letters of a folder with sockets: macOS allows 103 for a whole path
 _FOREVER = 1e6  # seconds
 _LOOK_SECONDS = 0.5  # between two looks at the memory, and at whether to stop
-# What numerical libraries take their number of threads from.
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
 
 
 @dataclass
@@ -87,11 +78,6 @@ class _Watch:
         if self._pid:
             with contextlib.suppress(psutil.Error):
                 psutil.Process(self._pid).kill()
-
-
-def limited_threads(threads: int) -> dict[str, str]:
-    """Return variables of a kernel beside others; what the user has set stands."""
-    return {name: os.environ.get(name, str(threads)) for name in _THREADS}
 
 
 @contextlib.contextmanager

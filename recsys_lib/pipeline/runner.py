@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from recsys_lib._system import available_memory, cores
+from recsys_lib._system import available_memory, cores, limited_threads
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, rests_on, sources_of
-from recsys_lib.pipeline.execution import execute, limited_threads
+from recsys_lib.pipeline.execution import execute
 from recsys_lib.pipeline.manifest import RunLog
 from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, Project
 from recsys_lib.pipeline.store import (
@@ -138,7 +138,7 @@ def run_chain(
         workers = 1 if conditions.token or shutil.which("nvidia-smi") else min(4, cores())
     workers = min(workers, len(steps))
     if workers > 1:
-        environment = {**limited_threads(max(cores() // workers, 1)), **environment}
+        environment = {**limited_threads(workers), **environment}
     with project.locked(name), RunLog(project, name, library.fingerprint()) as log:
         _remove_half_written(project, name)
         store = Store(project, name, library, conditions)

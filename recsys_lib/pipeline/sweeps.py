@@ -17,11 +17,10 @@ from typing import Any
 import pandas as pd
 from papermill.iorw import papermill_io
 
-from recsys_lib._system import available_memory, cores
+from recsys_lib._system import available_memory, cores, limited_threads
 from recsys_lib.artifacts import MANIFEST, digest_of, write_json
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline.chain import Step, load_steps, rests_on, select, steps_for, unwritten
-from recsys_lib.pipeline.execution import limited_threads
 from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.project import Project
@@ -421,7 +420,7 @@ def _environment(options: Options, engine: Engine, at_once: int) -> dict[str, st
     if options.backend == "loky" and at_once == 1:
         return {}  # alone: as `recsys run`
     # Dask gives its workers one thread for each of these, whatever the machine has.
-    return limited_threads(engine.threads or max(cores() // at_once, 1))
+    return limited_threads(at_once, engine.threads)
 
 
 def _interleaved(sweep: Sweep) -> list[Setting]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from recsys_lib._system import cores
+from recsys_lib._system import limited_threads
 from recsys_lib.artifacts import read_manifest
 from recsys_lib.checks import check_integer
 from recsys_lib.errors import ConfigError
@@ -89,9 +89,7 @@ def serve(
     os.environ[_SETTINGS] = json.dumps(settings)
     with tempfile.TemporaryDirectory(prefix="recsys-metrics-") as metrics:
         if workers > 1:
-            os.environ[_METRICS] = metrics
-            for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # workers share the cores
-                os.environ.setdefault(name, str(max(1, cores() // workers)))
+            os.environ |= {_METRICS: metrics, **limited_threads(workers)}
         uvicorn.run(
             f"{__name__}:app_of_environment",
             factory=True,

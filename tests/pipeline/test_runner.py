@@ -12,6 +12,7 @@ import psutil
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 
+from recsys_lib import _system
 from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline import Manifest, notebook, runner
@@ -258,7 +259,7 @@ def meet(project, write):
 
 def test_notebooks_that_do_not_read_from_one_another_run_at_once(project, meet, run, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(runner, "cores", lambda: 2)
+    monkeypatch.setattr(_system, "cores", lambda: 2)
     meet(seconds=30)
     assert statuses(run(workers=2)) == ["01 ran", "02 ran", "03 ran"]
     assert read(project, "found") == [[True, "1"], [True, "1"]]
