@@ -115,8 +115,8 @@ def run_chain(
         Seconds that one notebook may take.
     workers : int, optional
         How many may run at once, none before those that it reads from. By default up to four, as
-        there are cores; one in a run beside others, or with a GPU. A second one begins only where
-        twice the memory is free that the largest one so far has taken.
+        there are cores; one in a run beside others, or with a GPU. A further one begins only where
+        memory is free for all of them, as large as the largest one so far.
     conditions : Conditions, optional
         Of a run beside others.
 
@@ -136,7 +136,7 @@ def run_chain(
     environment = conditions.environment
     if not workers:  # a GPU is for one at a time
         workers = 1 if conditions.token or shutil.which("nvidia-smi") else min(4, cores())
-    workers = min(workers, len(steps))
+    workers = max(1, min(workers, len(steps)))
     if workers > 1:
         environment = {**limited_threads(workers), **environment}
     with project.locked(name), RunLog(project, name, library.fingerprint()) as log:
@@ -161,7 +161,7 @@ def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
                 ready = [step for step in todo if names.isdisjoint(beneath[step.name])]
                 begun = elsewhere | {step.name for step in at_work.values()}
                 step = next((one for one in ready if one.name not in begun), None)
-                if step and (not at_work or (len(at_work) < workers and run.has_room())):
+                if step and len(at_work) < workers and run.has_room(beside=len(at_work)):
                     at_work[pool.submit(run.outcome, step, sources[step.name])] = step
                 elif at_work:
                     for future in wait(at_work, _PAUSE, FIRST_COMPLETED).done:
@@ -200,10 +200,11 @@ class _Run:
     timeout: float
     force: bool
 
-    def has_room(self) -> bool:
-        """Whether there is memory for another step beside the one at work."""
+    def has_room(self, *, beside: int) -> bool:
+        """Whether there is memory for another step beside those at work, which may still grow."""
         peaks = [one.record.peak_memory for one in self.log.outcomes.values()]
-        return available_memory() > 2 * max(peaks, default=_KERNEL)
+        need = (beside + 1) * max(peaks, default=_KERNEL)
+        return not beside or available_memory() > need
 
     def outcome(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
         """Bring a step to its end; None where a neighbor is making it just now."""
