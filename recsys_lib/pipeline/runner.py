@@ -6,9 +6,10 @@ import math
 import shlex
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -133,19 +134,27 @@ def run_chain(
     """
     conditions = conditions or Conditions()
     library = Library()
-    environment = conditions.environment
     if not workers:  # a GPU is for one at a time
         workers = 1 if conditions.token or shutil.which("nvidia-smi") else min(4, cores())
-    workers = max(1, min(workers, len(steps)))
-    if workers > 1:
-        environment = {**limited_threads(workers), **environment}
     with project.locked(name), RunLog(project, name, library.fingerprint()) as log:
         _remove_half_written(project, name)
         store = Store(project, name, library, conditions)
-        run = _Run(store, parameters, progress, log, environment, timeout, force)
+        run = _Run(store, parameters, progress, log, conditions.environment, timeout, force)
+        if workers > 1 and (workers := min(workers, _widest(run, steps))) > 1:
+            run = replace(run, environment={**limited_threads(workers), **run.environment})
         _work_off(run, steps, workers)
     ended = (log.outcomes[step.name] for step in steps)
     return RunResult(name, project.run_folder(name), tuple(ended))
+
+
+def _widest(run: "_Run", steps: Sequence[Step]) -> int:
+    """Return how many steps may come to run at once: one that runs alone has all threads."""
+    beneath, levels = rests_on(steps), dict[str, int]()
+    for step in steps:
+        below = [levels[name] for name in beneath[step.name] if name in levels]
+        if below or not run.is_made(step):
+            levels[step.name] = 1 + max(below, default=0)
+    return max(Counter(levels.values()).values(), default=1)
 
 
 def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
@@ -202,7 +211,7 @@ class _Run:
 
     def has_room(self, *, beside: int) -> bool:
         """Whether there is memory for another step beside those at work, which may still grow."""
-        peaks = [one.record.peak_memory for one in self.log.outcomes.values()]
+        peaks = [one.record.peak_memory for one in tuple(self.log.outcomes.values())]
         need = (beside + 1) * max(peaks, default=_KERNEL)
         return not beside or available_memory() > need
 
@@ -216,7 +225,7 @@ class _Run:
 
     def _held(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
         """Return the outcome of a step that reads from one that failed."""
-        ended = self.log.outcomes.values()
+        ended = tuple(self.log.outcomes.values())  # others may end meanwhile
         broken = {one.name for one in ended if one.status in ("failed", "not run")}
         read = [f"`{name}` of {one.name}" for name, one in sources.items() if one.name in broken]
         if not read:
@@ -226,14 +235,22 @@ class _Run:
             record, "not run", self.store.copy_of(step), reason=f"reads {', '.join(read)}"
         )
 
-    def _made(self, step: Step) -> Outcome | None:
-        """Make a step unless it is made already; None where a neighbor is making it just now."""
+    def is_made(self, step: Step) -> bool:
+        """Whether it would be skipped if nothing beneath it were made anew."""
+        return not self.force and bool(self.store.is_fresh(step, self._values(step)[1]))
+
+    def _values(self, step: Step) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the parameters to inject into a step, and all that it declares."""
         known = step.parameters
         # RUN comes first. It is left out where it is the committed one: then the executed copy has
         # the committed cells and nothing else.
         overrides = {"RUN": self.store.run} if self.store.run != LAB_RUN and "RUN" in known else {}
         overrides |= {name: one for name, one in self.parameters.items() if name in known}
-        values = {name: one.default for name, one in known.items()} | overrides
+        return overrides, {name: one.default for name, one in known.items()} | overrides
+
+    def _made(self, step: Step) -> Outcome | None:
+        """Make a step unless it is made already; None where a neighbor is making it just now."""
+        overrides, values = self._values(step)
         make = functools.partial(self._make, step, overrides, values)
         return self.store.outcome(step, values, make, force=self.force)
 

@@ -38,7 +38,7 @@ BUDGETS = {
     "evaluation": (1_918, 1_780),
     "exploration": (212, 215),
     "models": (3_163, 2_600),
-    "pipeline": (4_286, 2_400),
+    "pipeline": (4_296, 2_400),
     "plots": (1_166, 780),
     "root": (2_157, 990),
     "serving": (922, 1_000),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_511, 1_170),
     "tuning": (1_135, 750),
 }
-ALL = (23_206, 14_000)
+ALL = (23_216, 14_000)
 FILES = (167, 140)
 PUBLIC_NAMES = (266, 300)
 

@@ -267,6 +267,17 @@ def test_notebooks_that_do_not_read_from_one_another_run_at_once(project, meet, 
     assert (manifest.status, list(manifest.notebooks)) == ("done", ["01_ann", "02_bob", "03_both"])
 
 
+def test_what_runs_alone_has_all_threads(project, meet, write, run, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(_system, "cores", lambda: 2)
+    meet(seconds=30)
+    run(workers=2)
+    # Only this one is not made yet, and what reads from it comes after it.
+    write("02_bob", "import os", 'session.save("bob", [True, os.environ.get("OMP_NUM_THREADS")])')
+    assert statuses(run(workers=2)) == ["01 skipped", "02 ran", "03 ran"]
+    assert read(project, "found") == [[True, "1"], [True, None]]
+
+
 def test_without_memory_for_two_one_runs_after_the_other(project, meet, run, monkeypatch):
     monkeypatch.setattr(runner, "available_memory", lambda: 2_000_000_000)
     meet(seconds=0.5)
