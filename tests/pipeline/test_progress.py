@@ -63,6 +63,17 @@ def test_a_terminal_sees_the_cells_go_by_on_one_line():
     ]
 
 
+def test_of_two_that_run_at_once_the_other_line_goes_on():
+    stream = Terminal()
+    with ProgressLines(stream, ["01_make", "02_use_it"]) as lines:
+        lines.begin("01_make", 9)
+        lines.begin("02_use_it", 20)
+        lines.cell("02_use_it", 7)
+        lines.end(ended("01_make", "ran", 9, 1.25))
+        assert screen(stream.getvalue())[0] == "01_make        9 cells     1.2 s"
+        assert "02_use_it   7/20 cells     0 s" in screen(stream.getvalue())
+
+
 def test_a_narrow_terminal_shows_the_moving_line_on_one_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     text = told(Terminal())

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from pathlib import Path
 
 import nbformat
@@ -16,7 +17,11 @@ from recsys_lib import _system
 from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline import Manifest, notebook, runner
-from recsys_lib.pipeline.store import Record
+from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.runner import run_chain
+from recsys_lib.pipeline.store import Conditions, Record
+
+from .conftest import Quiet
 
 ONLY_RUN = 'RUN = "lab"  # name of the run'
 MAKE = 'path = session.save("facts", {"seed": SEED})'
@@ -267,6 +272,22 @@ def test_notebooks_that_do_not_read_from_one_another_run_at_once(project, meet, 
     assert (manifest.status, list(manifest.notebooks)) == ("done", ["01_ann", "02_bob", "03_both"])
 
 
+def test_what_reads_waits_for_what_writes_though_a_core_is_free(chain, write, run):
+    write("01_make", f"import time\ntime.sleep(2)\n{MAKE}")
+    assert statuses(run(workers=2)) == ["01 ran", "02 ran", "03 ran"]
+
+
+@pytest.mark.parametrize("how", ["with a GPU", "in a sweep"])
+def test_one_runs_at_a_time(project, meet, monkeypatch, how):
+    monkeypatch.setattr(runner, "cores", lambda: 2)
+    monkeypatch.setattr(runner.shutil, "which", lambda name: name if how == "with a GPU" else None)
+    conditions = Conditions(token="now" if how == "in a sweep" else "")
+    meet(seconds=0.5)
+    steps = load_steps(project)
+    run_chain(project, steps, {}, Quiet(), name="s/a", conditions=conditions)
+    assert [met for met, _ in read(project, "found", "s/a")] == [False, True]
+
+
 def test_what_runs_alone_has_all_threads(project, meet, write, run, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(_system, "cores", lambda: 2)
@@ -303,11 +324,13 @@ def test_ctrl_c_stops_all_that_is_at_work(project, meet, write, run):
     write("02_bob", "import os, signal", wait, cell, "while True: pass")
     # What was started in the background inherits that SIGINT is ignored; a terminal's does not.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    begun = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
             run(workers=2)
     finally:
         signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - begun < 45, "the other one ran to its limit"
     assert Manifest.load(project.run_folder("default")).status == "interrupted"
     assert not psutil.pid_exists(int((project.root / "ann").read_text()))
     write("02_bob", 'session.save("bob", [True, ""])', f"open({str(project.root / 'bob')!r}, 'w')")

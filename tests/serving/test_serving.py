@@ -25,6 +25,7 @@ import pytest
 from nbclient import NotebookClient
 
 from recsys_lib import Bundle, Popularity
+from recsys_lib._system import limited_threads
 from recsys_lib.cli import main
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.serving import Limits, serve
@@ -534,6 +535,8 @@ def test_others_serve_on_where_a_worker_is_killed(bundle_folder, world_bundle):
             if "spawn_main" in " ".join(one.cmdline())
         ]
         assert len(workers) == 2
+        threads = [one.environ()["TF_NUM_INTRAOP_THREADS"] for one in workers]
+        assert threads == [limited_threads(2)["TF_NUM_INTRAOP_THREADS"]] * 2
         workers[0].kill()
         workers[0].wait(10)
         for _ in range(20):
