@@ -115,7 +115,7 @@ def plot_curves(
     axes[0].set_ylabel(str(first.columns.name or "") if ylabel is None else ylabel)
     if percent:
         axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    style.write_legend(axes)
+    style.write_legend(axes, beside=not levels)  # names of levels stand there
     style.write_question(axes, title)
     return axes
 

@@ -181,15 +181,15 @@ def write_question(axes: Sequence[Axes], title: str) -> None:
     words.set_x(axes[0].get_position().x0)
 
 
-def write_legend(axes: Sequence[Axes]) -> None:
-    """Name every mark once, also one that only a later panel has: beside one panel, below more."""
+def write_legend(axes: Sequence[Axes], *, beside: bool = True) -> None:
+    """Name every mark once, also one that only a later panel has: beside one panel, else below."""
     known: dict[str, Artist] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             known.setdefault(label, handle)
     if not known:
         return
-    if len(axes) == 1:
+    if len(axes) == 1 and beside:
         axes[0].legend(
             known.values(), known, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
         )

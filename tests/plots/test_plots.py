@@ -247,6 +247,18 @@ def test_a_legend_lies_on_no_mark_and_inside_the_figure(draw) -> None:
     assert box.x1 < ax.figure.bbox.x1
 
 
+def test_no_legend_stands_on_the_names_of_levels() -> None:
+    table = {"": pd.DataFrame({"a": [0.0, 1.0]}, index=pd.Index([1, 2], name="x"))}
+    (ax,) = plots.plot_curves(table, title="t", levels={"one": 0.4, "two": 0.5, "three": 0.6})
+    ax.figure.draw_without_rendering()
+    legends = [one for one in (ax.get_legend(), *ax.figure.legends) if one]
+    for text in ax.texts:
+        assert not any(
+            one.get_window_extent().overlaps(text.get_window_extent()) for one in legends
+        )
+    assert [text.get_text() for one in legends for text in one.get_texts()] == ["a"]
+
+
 def test_names_of_levels_that_are_close_stand_apart_and_in_order() -> None:
     history = pd.DataFrame({"error": [3.0, 1.0]}, index=[1, 2])
     ax = plots.plot_history(history, levels={"biases": 2.0, "mean": 2.001, "oracle": 1.5})
