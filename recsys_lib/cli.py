@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from recsys_lib.pipeline.manifest import Manifest
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runner import RunResult
-    from recsys_lib.pipeline.store import Failure
+    from recsys_lib.pipeline.store import Failure, Outcome
     from recsys_lib.pipeline.sweeps import Sweep
 
 __all__ = ["main"]
@@ -245,6 +245,7 @@ def _tell_failures(result: "RunResult", given: list[str]) -> int:
     from recsys_lib.pipeline.runner import BAD_INPUT
 
     code = _BAD_INPUT
+    alike: dict[str, list[Outcome]] = {}  # one fault of the data stops all that read them
     for outcome in result.ended("failed"):
         failure = outcome.failure
         assert failure is not None
@@ -253,11 +254,14 @@ def _tell_failures(result: "RunResult", given: list[str]) -> int:
         reason = failure.message.strip() or "it gives no reason; see its last cell"
         bad_input = failure.kind in BAD_INPUT or _is_argument_error(failure)
         code = code if bad_input else _FAILED
-        if not bad_input:
-            reason = f"{failure.kind}: {reason}"
-        where = f"cell {failure.cell} of {outcome.record.cells}"
-        _tell(f"recsys: {outcome.name} stopped in {where}: {reason}")
-        _tell(f"Executed up to there: {outcome.copy}")
+        alike.setdefault(reason if bad_input else f"{failure.kind}: {reason}", []).append(outcome)
+    for reason, (first, *others) in alike.items():
+        assert first.failure is not None
+        where = f"cell {first.failure.cell} of {first.record.cells}"
+        _tell(f"recsys: {first.name} stopped in {where}: {reason}")
+        if others:
+            _tell(f"So did {' and '.join(one.name for one in others)}.")
+        _tell(f"Executed up to there: {first.copy}")
     if held := result.ended("not run"):
         _tell(f"Not run, as they read from it: {', '.join(one.name for one in held)}")
     command = shlex.join(["recsys", *(word for word in given if word != "--force")])

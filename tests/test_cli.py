@@ -453,12 +453,23 @@ def test_a_failure_lists_what_was_not_run_and_the_command_that_goes_on(on_data, 
     write(on_data, "04_last", "session.read('x')")
     assert main(["run", "--name", "mine", "-p", "SOURCE", "a.csv", "-p", "SEED", "3"]) == 1
     said = capsys.readouterr()
-    assert said.out.count("reads `x` of 02_use") == 2, "as its line and in the table"
+    assert said.out.count("02_use failed") == 2, "as its line and in the table"
     assert "02_use stopped in cell 4 of 5: AssertionError: it gives no reason" in said.err
     assert "Not run, as they read from it: 04_last" in said.err
     assert "goes on from there: recsys run --name mine -p SOURCE a.csv -p SEED 3\n" in said.err
     assert main(["runs"]) == 0
     assert " failed " in capsys.readouterr().out
+
+
+def test_one_fault_of_the_data_is_told_once(on_data, capsys):
+    refuse = "from recsys_lib.errors import DataError\nraise DataError('a.csv must have users.')"
+    for name in ("01_take", "04_own", "05_scale"):
+        write(on_data, name, refuse, parameters=OWN)
+    assert main(["run", "-p", "SOURCE", "a.csv", "--workers", "1"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("a.csv must have users.") == 1
+    assert "01_take stopped in cell 3 of 3: a.csv" in said
+    assert "So did 04_own and 05_scale." in said
 
 
 def test_what_makes_its_own_worlds_is_left_out_on_own_data_unless_asked_for(on_data, capsys):

@@ -224,16 +224,18 @@ class _Run:
         return outcome
 
     def _held(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
-        """Return the outcome of a step that reads from one that failed."""
+        """Return the outcome of a step that rests on one that failed."""
         ended = tuple(self.log.outcomes.values())  # others may end meanwhile
-        broken = {one.name for one in ended if one.status in ("failed", "not run")}
-        read = [f"`{name}` of {one.name}" for name, one in sources.items() if one.name in broken]
-        if not read:
+        causes = {
+            one.name: one.reason or f"{one.name} failed"
+            for one in ended
+            if one.status in ("failed", "not run")
+        }
+        found = dict.fromkeys(causes[one.name] for one in sources.values() if one.name in causes)
+        if not found:
             return None
-        record = self._record(step, {})
-        return Outcome(
-            record, "not run", self.store.copy_of(step), reason=f"reads {', '.join(read)}"
-        )
+        copy = self.store.copy_of(step)
+        return Outcome(self._record(step, {}), "not run", copy, reason=", ".join(found))
 
     def is_made(self, step: Step) -> bool:
         """Whether it would be skipped if nothing beneath it were made anew."""

@@ -81,10 +81,16 @@ def test_ids_in_text_keep_their_zeros_and_na_is_a_name(tmp_path: Path) -> None:
 
 
 def test_columns_are_recognized_by_common_names_or_named() -> None:
-    frame = pd.DataFrame({"User ID": ["a"], "movieId": [7], "stars": [4], "when": [1.5e9]})
-    seen = read_interactions(frame, timestamp="when")
+    frame = pd.DataFrame({"User ID": ["a"], "movieId": [7], "stars": [4], "noted": [1.5e9]})
+    seen = read_interactions(frame, timestamp="noted")
     assert list(seen.columns) == ["user_id", "item_id", "value", "timestamp"]
     assert list(read_interactions(frame, value=None).columns) == ["user_id", "item_id"]
+
+
+def test_a_member_is_the_user_where_nobody_else_can_be() -> None:
+    frame = pd.DataFrame({"member": ["a"], "product": ["x"], "when": ["2024-05-01"]})
+    assert list(read_interactions(frame).columns) == ["user_id", "item_id", "timestamp"]
+    assert list(read_interactions(frame.assign(customer="b"))["user_id"]) == ["b"]
 
 
 @pytest.mark.parametrize(
