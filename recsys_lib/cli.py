@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from recsys_lib.pipeline.manifest import Manifest
     from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runner import RunResult
-    from recsys_lib.pipeline.store import Failure, Outcome
+    from recsys_lib.pipeline.store import Failure
     from recsys_lib.pipeline.sweeps import Sweep
 
 __all__ = ["main"]
@@ -245,23 +245,21 @@ def _tell_failures(result: "RunResult", given: list[str]) -> int:
     from recsys_lib.pipeline.runner import BAD_INPUT
 
     code = _BAD_INPUT
-    alike: dict[str, list[Outcome]] = {}  # one fault of the data stops all that read them
+    told: dict[str, list[str]] = {}  # one fault of the data stops all that read them
     for outcome in result.ended("failed"):
         failure = outcome.failure
         assert failure is not None
         if "--debug" in given and failure.traceback:
             _tell(failure.traceback)
         reason = failure.message.strip() or "it gives no reason; see its last cell"
-        bad_input = failure.kind in BAD_INPUT or _is_argument_error(failure)
-        code = code if bad_input else _FAILED
-        alike.setdefault(reason if bad_input else f"{failure.kind}: {reason}", []).append(outcome)
-    for reason, (first, *others) in alike.items():
-        assert first.failure is not None
-        where = f"cell {first.failure.cell} of {first.record.cells}"
-        _tell(f"recsys: {first.name} stopped in {where}: {reason}")
-        if others:
-            _tell(f"So did {' and '.join(one.name for one in others)}.")
-        _tell(f"Executed up to there: {first.copy}")
+        if failure.kind not in BAD_INPUT and not _is_argument_error(failure):
+            code, reason = _FAILED, f"{failure.kind}: {reason}"
+        where = f"{outcome.name} stopped in cell {failure.cell} of {outcome.record.cells}"
+        lines = f"recsys: {where}: {reason}\nExecuted up to there: {outcome.copy}"
+        found = told.setdefault(reason, [])
+        found.append(outcome.name if found else lines)
+    for first, *others in told.values():
+        _tell(f"{first}\nStopped for the same reason: {', '.join(others)}" if others else first)
     if held := result.ended("not run"):
         _tell(f"Not run, as they read from it: {', '.join(one.name for one in held)}")
     command = shlex.join(["recsys", *(word for word in given if word != "--force")])

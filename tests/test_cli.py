@@ -469,7 +469,7 @@ def test_one_fault_of_the_data_is_told_once(on_data, capsys):
     said = capsys.readouterr().err
     assert said.count("a.csv must have users.") == 1
     assert "01_take stopped in cell 3 of 3: a.csv" in said
-    assert "So did 04_own and 05_scale." in said
+    assert "Stopped for the same reason: 04_own, 05_scale" in said
 
 
 def test_what_makes_its_own_worlds_is_left_out_on_own_data_unless_asked_for(on_data, capsys):

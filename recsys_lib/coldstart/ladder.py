@@ -65,6 +65,7 @@ class LikeRates:
     likes_: sparse.csr_array = field(init=False, repr=False, compare=False)
     trials_: sparse.csr_array = field(init=False, repr=False, compare=False)
     overall_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+    _places: NDArray[np.int64] = field(init=False, repr=False, compare=False)
 
     def fit(self, user_items: sparse.csr_array) -> Self:
         """Count likes and trials.
@@ -83,6 +84,8 @@ class LikeRates:
         self.trials_ = sparse.csr_array((ones, x.indices, x.indptr), shape=x.shape)
         liked = ones if self.like is None else (x.data >= self.like).astype(np.float32)
         self.likes_ = sparse.csr_array((liked, x.indices, x.indptr), shape=x.shape)
+        # The item of each entry, further by the number of items where it is a like.
+        self._places = x.indices + x.shape[1] * liked.astype(np.int64)
         likes = np.bincount(x.indices, liked, x.shape[1])
         trials = np.bincount(x.indices, minlength=x.shape[1])
         trials = np.full(len(trials), x.shape[0]) if self.like is None else trials
@@ -124,15 +127,11 @@ class LikeRates:
         """Return the weighted likes and trials of each item, by the entries of those who count."""
         chosen, n_items = np.flatnonzero(weights), self.trials_.shape[1]
         entries = entries_of(self.trials_, chosen)
-        items = self.trials_.indices[entries]
         shares = np.repeat(weights[chosen], np.diff(self.trials_.indptr)[chosen])
-
-        def counted(matrix: sparse.csr_array) -> NDArray[np.float64]:
-            counts = np.bincount(items, shares * matrix.data[entries], n_items)
-            return np.asarray(counts, dtype=np.float64)
-
-        all_used = np.full(n_items, weights.sum())
-        return counted(self.likes_), all_used if self.like is None else counted(self.trials_)
+        # Likes of each item, behind the entries that are none.
+        counts = np.bincount(self._places[entries], shares, 2 * n_items).astype(np.float64)
+        others, likes = counts.reshape(2, n_items)
+        return likes, np.full(n_items, weights.sum()) if self.like is None else others + likes
 
 
 @dataclass(kw_only=True)
@@ -225,9 +224,10 @@ class ProfileNeighbors:
         similarity = self.space_.similarity(profile)
         if leave_out is not None:
             similarity[leave_out] = -1.0
-        wanted = min(self.n_neighbors, len(similarity))
-        cut = max(float(np.partition(similarity, -wanted)[-wanted]), self.min_similarity)
-        near = np.flatnonzero(similarity >= cut - 1e-9)
+        near = np.flatnonzero(similarity >= self.min_similarity - 1e-9)
+        if len(near) > self.n_neighbors:
+            cut = np.partition(similarity[near], -self.n_neighbors)[-self.n_neighbors]
+            near = near[similarity[near] >= cut - 1e-9]
         near = near[np.argsort(-similarity[near], kind="stable")]
         return near, similarity[near]
 

@@ -14,6 +14,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     for role, names in {
         "user": """userid user username uid customerid customer visitorid memberid accountid
             reviewerid login personid clientid playerid steamid studentid learnerid employeeid""",
+        "user alone": "member person client reader viewer listener player student employee",
         "item": """itemid item iid movieid productid labid lab courseid bookid articleid trackid
             artistid songid asin sku isbn gameid animeid businessid recipeid stockcode""",
         "value": """value rating ratings score stars weight overall bookrating userrating
@@ -34,10 +35,7 @@ _THINGS = (
 )
 _NAMED = (*_THINGS, "artist", "business", "lab")
 _WHERE_ALONE = {
-    "user": (
-        *("member", "person", "client", "reader", "viewer", "listener", "player"),
-        *("student", "employee"),
-    ),
+    "user": _NAMES["user alone"],
     "item": _THINGS,
     "title": (
         *(f"{thing}{what}" for thing in _NAMED for what in ("title", "name", "")),
