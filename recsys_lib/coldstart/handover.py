@@ -209,17 +209,20 @@ def mix_scores(
 
         starts = range(0, len(scores), step)
         return np.concatenate([mixed_part(slice(start, start + step)) for start in starts])
-    mixed = np.empty(scores.shape)
+    mixed = np.empty(scores.shape, dtype=np.float32)
     parts, offset = [], np.zeros((len(weights), 1))
     for values, shares in ((scores, weights), (rates, 1 - weights)):
         center, spread = moments(values, used)
         factor = np.divide(shares, spread, out=np.zeros(len(shares)), where=spread > 0)
         parts.append(factor[:, None])
         offset += (center * factor)[:, None]
-    np.multiply(scores, parts[0], out=mixed)
-    mixed += rates * parts[1]
-    mixed -= offset
-    return mixed.astype(np.float32)
+    for start in range(0, scores.shape[-1], _IN_CACHE):
+        items = slice(start, start + _IN_CACHE)
+        block = scores[:, items] * parts[0]
+        block += rates[..., items] * parts[1]
+        block -= offset
+        mixed[:, items] = block
+    return mixed
 
 
 def moments(
@@ -229,7 +232,7 @@ def moments(
 
     The sums of all less those of the used: a mask of the others would take most of the time.
     """
-    values = np.asarray(values, dtype=np.float64)
+    apart = np.array(values, dtype=np.float64)  # a copy
     rows = entry_rows(used)
     at = used.indices if values.ndim == 1 else (rows, used.indices)
     n_left = values.shape[-1] - np.diff(used.indptr)
@@ -238,8 +241,8 @@ def moments(
         gone = np.bincount(rows, taken, minlength=used.shape[0])
         return np.asarray((total - gone) / np.maximum(n_left, 1))
 
-    middle = values.mean(axis=-1, keepdims=True)
-    apart = values - middle
+    middle = apart.mean(axis=-1, keepdims=True)
+    apart -= middle
     squares = np.einsum("...i,...i->...", apart, apart)
     # What is left of equal numbers by rounding is no spread.
     least = 1e-14 * np.maximum(squares, np.square(middle[..., 0]))
