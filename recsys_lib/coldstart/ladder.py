@@ -118,20 +118,14 @@ class LikeRates:
         check_is_fitted(self, "overall_")
         parent = self.overall_ if parent is None else parent
         prior = self.prior if prior is None else prior
-        likes, trials = self._sums(weights)
-        return np.asarray((likes + prior * parent) / (trials + prior), dtype=np.float64)
-
-    def _sums(
-        self, weights: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the weighted likes and trials of each item, by the entries of those who count."""
         chosen, n_items = np.flatnonzero(weights), self.trials_.shape[1]
         entries = entries_of(self.trials_, chosen)
         shares = np.repeat(weights[chosen], np.diff(self.trials_.indptr)[chosen])
         # Likes of each item, behind the entries that are none.
         counts = np.bincount(self._places[entries], shares, 2 * n_items).astype(np.float64)
         others, likes = counts.reshape(2, n_items)
-        return likes, np.full(n_items, weights.sum()) if self.like is None else others + likes
+        trials = weights.sum() if self.like is None else others + likes
+        return np.asarray((likes + prior * parent) / (trials + prior), dtype=np.float64)
 
 
 @dataclass(kw_only=True)
