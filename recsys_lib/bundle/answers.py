@@ -32,8 +32,8 @@ _EVEN = 0.5
 # A product of few rows takes other kernels, whose rounding differs in the last bit: from 8 rows on
 # it was the same for a row in every block measured, with few items from more rows on.
 _FEW_ROWS, _FEW_NUMBERS = 8, 32_768
-# Networks score up to so many rows in the time of one, and bring the padding themselves; with so
-# many numbers the scores of the listed items alone are cheaper.
+# Networks score up to so many rows in the time of one; with so many numbers the scores of the
+# listed items alone are cheaper.
 _ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
 # Of several people, with so many numbers for one of them.
 _EACH_NUMBERS = 2**17
@@ -197,7 +197,9 @@ class Answerer:
         """Return the model's scores of rows, to the bit the same in every block of them."""
         n_rows, n_items = rows.shape
         least = max(_FEW_ROWS, _FEW_NUMBERS // n_items)
-        least = 0 if hasattr(self.model, "network_") else least
+        # Networks bring the padding themselves; who scores block by block needs none.
+        by_block = getattr(type(self.model), "_score", None) is Recommender._score
+        least = 0 if by_block or hasattr(self.model, "network_") else least
         indptr = np.append(rows.indptr, [rows.nnz] * max(least - n_rows, 0))
         parts = (rows.data, rows.indices, indptr)
         padded = sparse.csr_array(parts, shape=(len(indptr) - 1, n_items))

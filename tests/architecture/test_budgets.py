@@ -33,8 +33,8 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_825, 1_000),
-    "coldstart": (769, 750),
+    "bundle": (1_826, 1_000),
+    "coldstart": (768, 750),
     "evaluation": (1_918, 1_780),
     "exploration": (212, 215),
     "models": (3_163, 2_600),
