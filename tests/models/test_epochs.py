@@ -16,6 +16,7 @@ from recsys_lib.models.base import Recommender
 from recsys_lib.models.ease import EASE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.training import configure
+from recsys_lib.training._keras import keras
 from recsys_lib.training.checkpoints import Checkpoints, Keeper
 
 SMALL: dict[str, dict[str, object]] = {
@@ -214,6 +215,16 @@ def test_a_model_is_as_it_was_after_an_export(name: str, whole: Whole, tmp_path)
     whole.model.save(tmp_path / "model")
     again = load(tmp_path / "model")
     np.testing.assert_array_equal(again.score(rows(3)), whole.model.score(rows(3)))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a format of TensorFlow")
+def test_an_export_becomes_a_saved_model(whole: Whole, tmp_path) -> None:
+    import tensorflow as tf
+
+    whole.model.export_keras(tmp_path / "scores.keras")
+    keras.models.load_model(tmp_path / "scores.keras").export(tmp_path / "saved", verbose=False)
+    served = tf.saved_model.load(tmp_path / "saved").serve(rows(3).toarray())
+    np.testing.assert_allclose(served, whole.model.score(rows(3)), atol=1e-5)
 
 
 def test_an_export_must_end_in_keras(whole: Whole, tmp_path) -> None:
