@@ -188,7 +188,7 @@ def plot_reliability(
     ax.scatter(bins["predicted"], bins["observed"], s=size, color=color, alpha=0.8, label=label)
     if "true" in bins:
         ax.plot(bins["predicted"], bins["true"], "D", label="true probability", **_RING)
-    end = _end(bins[["predicted", "observed"]])
+    end = _end(bins.filter(["predicted", "observed", "observed_high"]))  # no interval is cut
     ax.set(xlim=(-0.03 * end, 1.03 * end), ylim=(-0.03 * end, 1.03 * end))  # whole dots at ends
     ax.set_aspect("equal")
     for axis in (ax.xaxis, ax.yaxis):

@@ -247,6 +247,10 @@ def test_a_legend_lies_on_no_mark_and_inside_the_figure(draw) -> None:
     assert box.x1 < ax.figure.bbox.x1
 
 
+def test_no_interval_of_reliability_is_cut_at_the_frame() -> None:
+    assert plots.plot_reliability(_BINS).get_ylim()[1] > 0.9
+
+
 def test_no_legend_stands_on_the_names_of_levels() -> None:
     table = {"": pd.DataFrame({"a": [0.0, 1.0]}, index=pd.Index([1, 2], name="x"))}
     (ax,) = plots.plot_curves(table, title="t", levels={"one": 0.4, "two": 0.5, "three": 0.6})
