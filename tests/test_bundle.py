@@ -420,7 +420,12 @@ def test_a_bundle_of_before_is_saved_in_todays_form(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [lambda: models.EASE(l2=20.0), lambda: models.ALS(epochs=2, latent_dim=4)]
+    "model",
+    [
+        lambda: models.EASE(l2=20.0),
+        lambda: models.ALS(epochs=2, latent_dim=4),
+        lambda: models.SparseEASE(n_neighbors=8, n_candidates=16, latent_dim=5),
+    ],
 )
 @pytest.mark.parametrize("inputs", ["likes", "values"])
 def test_reasons_are_the_same_for_one_and_for_many(model, inputs) -> None:
