@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.bundle.request import People
-from recsys_lib.coldstart.content import ItemContent
+from recsys_lib.coldstart.content import ItemContent, NewItems, says_something
 from recsys_lib.coldstart.handover import mix_scores
 from recsys_lib.coldstart.ladder import Ladder, RungAnswer
-from recsys_lib.coldstart.new_items import NewItems, says_something
 from recsys_lib.coldstart.reasons import leave_one_out_gains, with_left_out
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError

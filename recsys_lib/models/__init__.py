@@ -14,7 +14,7 @@ for _module, _names in {
     "blended": {"Blended": "handover:Handover", "rungs_of": "handover:rungs_of"},
     "content": {"ItemContent": "content:ItemContent", "stack_content": "content:stack_content"},
     "ladder": {"Ladder": "ladder:Ladder"},
-    "new_items": {"NewItems": "new_items:NewItems", "WithNewItems": "new_items:WithNewItems"},
+    "new_items": {"NewItems": "content:NewItems", "WithNewItems": "content:WithNewItems"},
 }.items():
     _homes = {old: f"recsys_lib.coldstart.{new}" for old, new in _names.items()}
     old_module(f"{__name__}.{_module}", _homes)

@@ -1,6 +1,5 @@
 """Load interactions, catalogs and profiles from tables, files and databases, and check them."""
 
-from recsys_lib.sources.feedback import to_likes
 from recsys_lib.sources.grouplens import movielens
 from recsys_lib.sources.options import ReadOptions
 from recsys_lib.sources.read import (
@@ -10,7 +9,7 @@ from recsys_lib.sources.read import (
     read_users,
     validate_interactions,
 )
-from recsys_lib.sources.reduction import Reduction
+from recsys_lib.sources.reduction import Reduction, to_likes
 from recsys_lib.sources.snapshots import Snapshot, read_facts, snapshot
 from recsys_lib.sources.sql import show_sql
 

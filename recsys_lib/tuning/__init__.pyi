@@ -1,5 +1,3 @@
-from .catalog import Options as Options
-from .catalog import Range as Range
 from .method import Choice as Choice
 from .method import approach_by_setting as approach_by_setting
 from .method import approach_ceiling as approach_ceiling
@@ -15,4 +13,6 @@ from .results import summarize as summarize
 from .results import write_best as write_best
 from .search import search as search
 from .search import search_all as search_all
+from .spaces import Options as Options
+from .spaces import Range as Range
 from .spaces import Space as Space

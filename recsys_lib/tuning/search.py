@@ -17,7 +17,7 @@ from recsys_lib.tuning.spaces import Space, as_model, settings_of, with_settings
 if TYPE_CHECKING:
     import optuna
 
-    from recsys_lib.tuning.objective import Objective
+    from recsys_lib.tuning.trials import Objective
 
 
 OnTrial = Callable[[dict[str, Any]], object]
@@ -96,7 +96,7 @@ def search(
     machine or on many: each returns when the budget of all is used up.
 
     One fit and one evaluation a trial, and a last fit of the best. Trials are proposed by TPE
-    (`recsys_lib.tuning.sampling`), pruned by the percentile rule of Optuna.
+    (`recsys_lib.tuning.trials`), pruned by the percentile rule of Optuna.
 
     Examples
     --------
@@ -111,8 +111,8 @@ def search(
     >>> found.value < found.first_value, found.settings["item_damping"] < 50, len(found.trials)
     (True, True, 6)
     """
-    from recsys_lib.tuning.objective import Objective
     from recsys_lib.tuning.studies import open_study, quiet
+    from recsys_lib.tuning.trials import Objective
 
     _check_budget(trials, seconds)
     model, split = as_model(model).suited_to(split.train), sealed(split)
@@ -226,7 +226,7 @@ def _proposing(space: Space, first: Mapping[str, Any], seed: int, epochs: int) -
     """Return the sampler and the pruner."""
     from optuna.pruners import PercentilePruner
 
-    from recsys_lib.tuning.sampling import RankedTPE
+    from recsys_lib.tuning.trials import RankedTPE
 
     distributions = {name: one.distribution() for name, one in space.ranges.items()}
     return {
@@ -271,7 +271,7 @@ def _use_up(
 def _run_one(study: "optuna.Study", objective: "Objective") -> None:
     from optuna.exceptions import UpdateFinishedTrialError
 
-    from recsys_lib.tuning.objective import Failed, Void
+    from recsys_lib.tuning.trials import Failed, Void
 
     try:
         study.optimize(objective, n_trials=1, catch=(Failed, Void))

@@ -8,8 +8,7 @@ from recsys_lib.dataset import Split
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import EASE, EDLAE, MODELS, BiasedSVD, ItemKNN, KernelAE
 from recsys_lib.tuning import Options, Range, Space
-from recsys_lib.tuning.catalog import RANGES
-from recsys_lib.tuning.spaces import as_model, with_settings
+from recsys_lib.tuning.spaces import RANGES, as_model, with_settings
 
 WITHOUT = {"Blend", "GlobalMean", "Popularity", "Random"}
 SHALLOW = sorted(RANGES.keys() - {"Autoencoder", "ELSA", "MultDAE", "MultVAE", "RecVAE", "VASP"})

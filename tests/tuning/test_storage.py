@@ -23,8 +23,8 @@ from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.models import EASE, EDLAE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Range, Space, search
-from recsys_lib.tuning.objective import Objective, Void
 from recsys_lib.tuning.studies import Watch, counted, myself, quiet
+from recsys_lib.tuning.trials import Objective, Void
 
 BUDGET = 8
 PAUSE = 0.1
@@ -33,15 +33,15 @@ WORKER = """
 import os, time
 from recsys_lib.dataset import Split
 from recsys_lib.models import EDLAE
-from recsys_lib.tuning import Space, objective, search
+from recsys_lib.tuning import Space, search, trials as one_trial
 
 def work(pipe, folder, storage, trials, pause, environment):
     os.environ.update(environment)
-    measured = objective.evaluate
+    measured = one_trial.evaluate
     def slowly(*arguments, **options):
         time.sleep(pause)
         return measured(*arguments, **options)
-    objective.evaluate = slowly
+    one_trial.evaluate = slowly
     split = Split.load(folder / "split")
     pipe.send("ready")
     while not (folder / "go").exists():
