@@ -112,11 +112,11 @@ def quality() -> None:
 
     from recsys_lib import ELSA, Fold, MultDAE, MultVAE, evaluate
 
-    quick = {"patience": 8, "epochs": 100}
+    quick, patient = {"patience": 8, "epochs": 100}, {"patience": 25, "epochs": 200}
     kinds = {
         ELSA: {"patience": 5, "epochs": 60},
         MultDAE: {**quick, "targets": "hidden"},
-        MultVAE: {**quick, "targets": "hidden", "anneal_steps": 6375},
+        MultVAE: {**quick, **patient, "targets": "hidden", "anneal_steps": 6375},
     }
     for name in ("ml1m", "citeulike"):
         split = protocol.Split(name)
