@@ -435,6 +435,8 @@ def test_the_log_is_json_and_says_nothing_of_people(service, world_bundle):
     service.client.get("/health/live", headers={"x-request-id": "the-last-one"})
     service.wait_for("the-last-one")
     lines = [json.loads(line) for line in service.lines[before:]]
+    # A busy machine reads the lines of earlier questions late.
+    lines = lines[[line["id"] for line in lines].index("my-own.id") :]
     assert [line["route"] for line in lines[:2]] == [
         "/users/{user_id}/recommendations",
         "/recommendations",
