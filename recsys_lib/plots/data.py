@@ -207,6 +207,8 @@ def plot_long_tail(
     ax.stairs(ordered[:head], edges[: head + 1], fill=True, color=ink)
     words = f"{head:,} of {len(ordered):,} {noun} hold {head_share:.0%} of the interactions"
     arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
+    if ordered[int(0.3 * len(ordered))] > 0.68 * ordered[0]:  # bars would stand behind the words
+        ax.set_ylim(0, 1.55 * ordered[0])
     place: dict[str, Any] = {"xytext": (0.30, 0.72), "textcoords": "axes fraction", "color": ink}
     ax.annotate(words, xy=(head, ordered[head - 1]), arrowprops=arrow, **place)
     ax.grid(axis="x", visible=False)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 from scipy import sparse, stats
 
 from recsys_lib import plots
@@ -245,6 +246,15 @@ def test_a_legend_lies_on_no_mark_and_inside_the_figure(draw) -> None:
     box = ax.get_legend().get_window_extent()
     assert not box.padded(-2).overlaps(ax.bbox)
     assert box.x1 < ax.figure.bbox.x1
+
+
+@pytest.mark.parametrize("counts", [[9, 8, 8, 7, 7, 6], [90, 9, 8, 7, 7, 6]])
+def test_the_words_of_the_tail_stand_on_no_bar(counts) -> None:
+    ax = plots.plot_long_tail(counts)
+    ax.figure.draw_without_rendering()
+    words = Text.get_window_extent(ax.texts[0])  # without its arrow
+    box = words.transformed(ax.transData.inverted())
+    assert box.y0 > counts[max(round(box.x0) - 1, 0)]
 
 
 def test_no_interval_of_reliability_is_cut_at_the_frame() -> None:
