@@ -356,9 +356,14 @@ class Library:
         return f"sha256:{digest_of({'versions': versions(), 'code': code})}"
 
 
+# Python 3.11 counts the depth of a tree for all threads together, and gives up where they mix.
+_PARSING = threading.Lock()
+
+
 @cache
 def _code(text: bytes) -> str:
-    tree = ast.parse(text)
+    with _PARSING:
+        tree = ast.parse(text)
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:

@@ -1,12 +1,15 @@
 """What has been made is made once: taken over where it would be made the same, and only there."""
 
 import contextlib
+import gc
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from recsys_lib.pipeline import Manifest
+from recsys_lib.pipeline import Manifest, store
 from recsys_lib.pipeline.chain import load_steps
 from recsys_lib.pipeline.pins import Pin, write_pins
 from recsys_lib.pipeline.progress import ProgressLines
@@ -215,3 +218,17 @@ def test_a_kernel_says_which_code_it_has_loaded(project, write, monkeypatch):
     assert "recsys_lib.pipeline.runner" not in record.modules
     assert record.library == Library().fingerprint(record.modules)
     assert Store(project, "default", Library()).is_fresh(steps[0], record.parameters)
+
+
+def test_modules_are_read_by_several_threads_at_once():
+    """Notebooks at once: the parser of Python 3.11 fails where trees of threads mix."""
+    text = f"x = [{'(1, f(a)), ' * 300}]".encode()
+    before = gc.get_threshold()
+    gc.callbacks.append(pause := lambda *_: time.sleep(0))
+    gc.set_threshold(20)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert len(set(pool.map(store._code.__wrapped__, [text] * 40))) == 1
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(pause)
