@@ -13,14 +13,15 @@ _NAMES: dict[str, tuple[str, ...]] = {
     role: tuple(names.split())
     for role, names in {
         "user": """userid user username uid customerid customer visitorid memberid accountid
-            reviewerid login personid clientid playerid steamid studentid learnerid employeeid""",
-        "user alone": "member person client reader viewer listener player student employee",
+            reviewerid login personid clientid playerid steamid""",
+        "user alone": """member person client reader viewer listener player student studentid
+            learner learnerid employee employeeid""",
         "item": """itemid item iid movieid productid labid lab courseid bookid articleid trackid
             artistid songid asin sku isbn gameid animeid businessid recipeid stockcode""",
         "value": """value rating ratings score stars weight overall bookrating userrating
             reviewrating""",
         "count": "plays playcount count counts clicks views listens visits purchases quantity qty",
-        "timestamp": """timestamp time ts datetime date eventtime createdat unixtime when
+        "timestamp": """timestamp time ts datetime date eventtime createdat unixtime
             unixreviewtime invoicedate""",
         "event": "event eventtype action behavior behaviour",
         "dwell": "dwell dwellseconds duration dwelltime",
@@ -28,7 +29,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     }.items()
 }
 # What an item is called; an id only where no column of the names above stands beside it: else it
-# is a title. What a user may be called, likewise.
+# is a title. What a user and a time may be called, likewise.
 _THINGS = (
     *("product", "movie", "film", "course", "book", "article", "track", "song"),
     *("game", "anime", "recipe"),
@@ -36,6 +37,7 @@ _THINGS = (
 _NAMED = (*_THINGS, "artist", "business", "lab")
 _WHERE_ALONE = {
     "user": _NAMES["user alone"],
+    "timestamp": ("when",),
     "item": _THINGS,
     "title": (
         *(f"{thing}{what}" for thing in _NAMED for what in ("title", "name", "")),

@@ -90,7 +90,9 @@ def test_columns_are_recognized_by_common_names_or_named() -> None:
 def test_a_member_is_the_user_where_nobody_else_can_be() -> None:
     frame = pd.DataFrame({"member": ["a"], "product": ["x"], "when": ["2024-05-01"]})
     assert list(read_interactions(frame).columns) == ["user_id", "item_id", "timestamp"]
-    assert list(read_interactions(frame.assign(customer="b"))["user_id"]) == ["b"]
+    orders = frame.assign(customer="b", employee_id="c", date="2024-06-01")
+    assert list(read_interactions(orders)["user_id"]) == ["b"]
+    assert list(read_interactions(orders)["timestamp"].dt.month) == [6]
 
 
 @pytest.mark.parametrize(
