@@ -422,6 +422,27 @@ def test_a_bundle_of_before_is_saved_in_todays_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "model",
     [
+        models.EASE(l2=20.0, solver="users"),
+        models.KernelAE(),
+        models.ALS(epochs=2, latent_dim=4),
+        models.PureSVD(latent_dim=5),
+        models.ItemKNN(),
+        models.SparseEASE(n_neighbors=8, n_candidates=16, latent_dim=5),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_row_is_scored_to_the_bit_alike_alone_and_among_others(model) -> None:
+    dataset = make_world(n_users=150, n_items=40, seed=3).dataset()
+    likes = dataset.likes(7).user_items
+    answerer = Bundle(model=model.fit(likes), dataset=dataset, like=7)._answerer
+    together = answerer.score(likes[:60])
+    alone = [answerer.score(likes[[row]])[0] for row in range(60)]
+    np.testing.assert_array_equal(alone, together)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
         lambda: models.EASE(l2=20.0),
         lambda: models.ALS(epochs=2, latent_dim=4),
         lambda: models.SparseEASE(n_neighbors=8, n_candidates=16, latent_dim=5),

@@ -67,7 +67,7 @@ def plot_curves(
     xlabel : str or sequence of str, optional
         Of all panels, or of each; else the names of the tables' indices.
     ylabel : str, optional
-        Left of the first panel; else the name of its table's columns.
+        Left of the first panel; else the name of its table's columns, where `share_y`.
     bands : mapping of str to pair of DataFrame, optional
         Heading -> lower and upper ends of the intervals, each shaped like the panel's table.
     log_x : sequence of str
@@ -112,7 +112,8 @@ def plot_curves(
         if heading:
             ax.set_title(heading, size=10, weight="normal")
     first = next(iter(panels.values()))
-    axes[0].set_ylabel(str(first.columns.name or "") if ylabel is None else ylabel)
+    named = first.columns.name if share_y else None  # else each has a unit of its own
+    axes[0].set_ylabel(str(named or "") if ylabel is None else ylabel)
     if percent:
         axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     style.write_legend(axes, beside=not levels)  # names of levels stand there

@@ -14,6 +14,7 @@ def test_scores_and_rates_are_standardized_over_what_is_left(block, shape, monke
     rng = np.random.default_rng(0)
     scores, rates = rng.normal(5, 2, (3, 50)).astype(np.float32), rng.random(shape)
     used, weights = rng.random((3, 50)) < 0.2, np.array([0.25, 0.5, 1.0])
+    given = [scores.copy(), rates.copy()]
     mixed = handover.mix_scores(scores, rates, weights, sparse.csr_array(used.astype(float)))
     for row, weight in enumerate(weights):
         left = ~used[row]
@@ -21,3 +22,5 @@ def test_scores_and_rates_are_standardized_over_what_is_left(block, shape, monke
         mine = (own - own[left].mean()) / own[left].std()
         theirs = (others - others[left].mean()) / others[left].std()
         np.testing.assert_allclose(mixed[row], weight * mine + (1 - weight) * theirs, atol=1e-5)
+    np.testing.assert_array_equal(scores, given[0])
+    np.testing.assert_array_equal(rates, given[1])

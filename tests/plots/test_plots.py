@@ -261,6 +261,13 @@ def test_no_interval_of_reliability_is_cut_at_the_frame() -> None:
     assert plots.plot_reliability(_BINS).get_ylim()[1] > 0.9
 
 
+def test_panels_with_units_of_their_own_share_no_label() -> None:
+    table = pd.DataFrame({"a": [0.0, 1.0]}).rename_axis(columns="model")
+    for share_y, label in ((True, "model"), (False, "")):
+        axes = plots.plot_curves({"s": table, "MB": table}, title="t", share_y=share_y)
+        assert axes[0].get_ylabel() == label
+
+
 def test_no_legend_stands_on_the_names_of_levels() -> None:
     table = {"": pd.DataFrame({"a": [0.0, 1.0]}, index=pd.Index([1, 2], name="x"))}
     (ax,) = plots.plot_curves(table, title="t", levels={"one": 0.4, "two": 0.5, "three": 0.6})
