@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from recsys_lib.errors import DeviceError
@@ -23,6 +24,10 @@ GATHER = (0.3, 0.5)
 
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
+# Arrays of so many numbers are divided among devices; below that, talking takes longer than it
+# saves. Measured with two processes on two cores: 2**16 costs RecVAE a third.
+_LARGE = 2**19
+
 # The devices that share a step, where there is more than one; of all processes.
 _mesh: jax.sharding.Mesh | None = None
 
@@ -30,7 +35,7 @@ if processes.n_processes() > 1:
     # CPUs of several processes add up by Gloo; before JAX has started.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     keras.distribution.initialize()
-    _mesh = jax.sharding.Mesh(np.array(jax.devices()), ("users",))
+    _mesh = jax.sharding.Mesh(np.array(jax.devices()), ("columns",))
 
 
 def to_device(array: NDArray[Any]) -> Tensor:
@@ -46,9 +51,19 @@ def sparse_matmul(
     return jax.ops.segment_sum(gathered, rows, n_rows, indices_are_sorted=True)
 
 
+def entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the entries of `matrix` at pairs of positions; each device looks at its columns."""
+    return matrix[rows, columns]
+
+
 def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:
     """Write `rows` into `variable` at `positions`; the last one wins, those beyond it are lost."""
-    variable.assign(jnp.asarray(variable.value).at[positions].set(rows))
+    variable.assign(_with_rows(jnp.asarray(variable.value), positions, rows))
+
+
+@partial(jax.jit, donate_argnums=0)  # type: ignore[untyped-decorator,unused-ignore]
+def _with_rows(table: Tensor, positions: Tensor, rows: Tensor) -> Tensor:
+    return table.at[positions].set(rows)
 
 
 def take_rows(variable: Any, positions: Tensor) -> Tensor:
@@ -134,15 +149,14 @@ def compile_pass(
 ) -> Callable[..., NDArray[np.float32]]:
     """Compile a loop over steps; as in `backend_tensorflow`, but `state` must be complete.
 
-    On several devices the users of a step are sharded and XLA divides the program: it is the same
-    step, draws included.
+    On several devices each keeps a part of the columns of every large array, and XLA divides the
+    program: it is the same step, draws included.
     """
     del jit, n_terms  # JAX always compiles with XLA, and knows shapes
     moving = {id(variable) for variable in variables}
     others = [variable for variable in state if id(variable) not in moving]
     slots_of = [] if optimizer is None else optimizer.variables
-    optimizers = (optimizer, row_optimizer)
-    take_step = _Step(step, batch_of, count, variables, others, optimizers)
+    take_step = _Step(step, batch_of, count, variables, others, (optimizer, row_optimizer))
 
     @partial(jax.jit, out_shardings=_alike())  # type: ignore[untyped-decorator,unused-ignore]
     def run(
@@ -154,9 +168,9 @@ def compile_pass(
         totals: Tensor,
     ) -> tuple[Any, ...]:
         def body(index: Tensor, carry: tuple[Any, ...]) -> tuple[Any, ...]:
-            return take_step(carry, arrays, orders[index], slots)
+            return _divided(take_step(carry, arrays, orders[index], slots))
 
-        return jax.lax.fori_loop(*steps, body, (*held, totals))
+        return jax.lax.fori_loop(*steps, body, _divided((*held, totals)))
 
     groups = (list(variables), others, slots_of)
 
@@ -168,10 +182,9 @@ def compile_pass(
         totals: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         held = tuple([variable.value for variable in group] for group in groups)
-        *values, totals = _together(run, (held, arrays), _shared(orders), slots, steps, totals)
-        if optimizer is None:
-            return np.array(totals)
-        for group, new in zip(groups, values, strict=True):
+        *values, totals = _together(run, (held, arrays), orders, slots, steps, totals)
+        moved = [] if optimizer is None else zip(groups, values, strict=True)
+        for group, new in moved:
             for variable, value in zip(group, new, strict=True):
                 variable.assign(value)
         return np.array(totals)
@@ -180,16 +193,16 @@ def compile_pass(
 
 
 def _together(run: Callable[..., Any], held: tuple[Any, ...], *arguments: Any) -> Any:
-    """Call `run` with all processes of the job; what they hold alike goes in and comes out."""
-    if processes.n_processes() == 1:
+    """Call `run` with all devices of the job; what they hold alike goes in and comes out."""
+    if _mesh is None:
         return run(*held, *arguments)
 
     def of_job(value: Any) -> Tensor:
-        parts = [jax.device_put(value, device) for device in jax.local_devices()]
-        return jax.make_array_from_single_device_arrays(np.shape(value), _alike(), parts)
+        return jax.make_array_from_callback(np.shape(value), _alike(), lambda _: value)
 
     try:
-        found = jax.block_until_ready(run(*jax.tree.map(of_job, held), *arguments))
+        with jax.set_mesh(_mesh):
+            found = jax.block_until_ready(run(*jax.tree.map(of_job, held), *arguments))
     except (RuntimeError, ValueError) as error:
         if "Gloo" not in str(error):
             raise
@@ -197,27 +210,26 @@ def _together(run: Callable[..., Any], held: tuple[Any, ...], *arguments: Any) -
     return jax.tree.map(lambda value: value.addressable_data(0), found)
 
 
-def _alike() -> jax.sharding.Sharding | None:
-    """Return the sharding of what all processes of a job hold alike; None without a job."""
-    if processes.n_processes() == 1:
-        return None
-    return jax.sharding.NamedSharding(_mesh, jax.sharding.PartitionSpec())
+def _alike() -> NamedSharding | None:
+    """Return the sharding of what all devices hold alike; None where there is one."""
+    return None if _mesh is None else NamedSharding(_mesh, PartitionSpec())
 
 
-def _shared(orders: NDArray[np.int32]) -> Tensor:
-    """Return the users of each step, each device's on it."""
-    if _mesh is None:
-        return orders
-    by_user = jax.sharding.PartitionSpec(None, "users")
-    return jax.device_put(orders, jax.sharding.NamedSharding(_mesh, by_user))
+def _divided(values: Any) -> Any:
+    """Have each device keep its part of the columns of large arrays, and all of others."""
+
+    def part(value: Tensor) -> Tensor:
+        columns = [*[None] * (value.ndim - 1), "columns"] if value.size >= _LARGE else []
+        return shared(value, *columns)
+
+    return jax.tree.map(part, values)
 
 
-def by_user(tensor: Tensor) -> Tensor:
-    """Have each device keep the rows of its users of `tensor`, where several share a step."""
-    if _mesh is None:
-        return tensor
-    own = jax.sharding.NamedSharding(_mesh, jax.sharding.PartitionSpec("users"))
-    return jax.lax.with_sharding_constraint(tensor, own)
+def shared(tensor: Tensor, *axes: str | None) -> Tensor:
+    """Have every device hold all of `tensor`, or its part along `axes`, in a step they share."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return tensor  # scores are computed by each process on its own
+    return jax.lax.with_sharding_constraint(tensor, PartitionSpec(*axes))
 
 
 def compile_function(
@@ -240,12 +252,11 @@ def describe_devices() -> list[str]:
 
 def device_in_use() -> str:
     """Return the device that computes, by its name in `describe_devices`."""
-    device = jax.config.jax_default_device or jax.devices()[0]
-    return "CPU" if device.platform == "cpu" else _name_of(device)
+    return _name_of(jax.config.jax_default_device or jax.devices()[0])
 
 
 def _name_of(device: Any) -> str:
-    return f"GPU: {device.device_kind}"
+    return "CPU" if device.platform == "cpu" else f"GPU: {device.device_kind}"
 
 
 def use_devices(n: int, *, kind: str) -> None:
@@ -258,8 +269,7 @@ def use_devices(n: int, *, kind: str) -> None:
         return  # all devices of the job
     if n > 1 and kind == "cpu" and jax.config.jax_num_cpu_devices < n:
         jax.config.update("jax_num_cpu_devices", n)
-    chosen = np.array(jax.devices(kind)[:n]) if n > 1 else None
-    _mesh = None if chosen is None else jax.sharding.Mesh(chosen, ("users",))
+    _mesh = jax.sharding.Mesh(np.array(jax.devices(kind)[:n]), ("columns",)) if n > 1 else None
 
 
 def n_devices() -> int:

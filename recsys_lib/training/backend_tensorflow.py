@@ -90,6 +90,11 @@ def _csr_matmul(rows: Tensor, items: Tensor, values: Tensor, kernel: Tensor, n_r
     return tf.custom_gradient(product)(kernel)
 
 
+def entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the entries of `matrix` at pairs of positions."""
+    return tf.gather(tf.reshape(matrix, (-1,)), rows * tf.shape(matrix)[1] + columns)
+
+
 def write_rows(variable: Any, positions: Tensor, rows: Tensor) -> None:
     """Write `rows` into `variable` at `positions`, in place; the last one wins."""
     variable.value.scatter_nd_update(positions[:, None], rows)
@@ -309,8 +314,8 @@ def use_devices(n: int, *, kind: str) -> None:
         )
 
 
-def by_user(tensor: Tensor) -> Tensor:
-    """Return `tensor`: one device has the rows of all users."""
+def shared(tensor: Tensor) -> Tensor:
+    """Return `tensor`: one device holds all of everything."""
     return tensor
 
 

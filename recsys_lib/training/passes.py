@@ -77,9 +77,7 @@ class Pass:
     ) -> None:
         self._matrices = [rows] if targets is None else [rows, targets]
         self._loss, self._terms, self._narrow = loss, tuple(terms), narrow
-        n_devices = backend.n_devices()
-        # What devices share must come out even; the rest is padding.
-        self._batch_size = -(-min(batch_size, rows.n_rows) // n_devices) * n_devices
+        self._batch_size = min(batch_size, rows.n_rows)
         self._updates = updates if optimizer is not None else None
         self.slots = [bucket(matrix.usual_slots(self._batch_size)) for matrix in self._matrices]
         # Steps in the next call. The first one is compiled, which tells nothing of its length.

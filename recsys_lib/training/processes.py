@@ -4,10 +4,10 @@ Run as a program, it starts them on this machine and sees to it that all end tog
 
     python -m recsys_lib.training.processes 2 train.py --arguments --of the program
 
-Each runs the same program on the same data and takes its share of the users of every update. They
-know of one another by the variables of `keras.distribution.initialize`, which a scheduler can set
-just as well: KERAS_DISTRIBUTION_JOB_ADDRESSES, KERAS_DISTRIBUTION_NUM_PROCESSES and
-KERAS_DISTRIBUTION_PROCESS_ID.
+Each runs the same program on the same data and computes with its part of the columns of the large
+weights. They know of one another by the variables of `keras.distribution.initialize`, which a
+scheduler can set just as well: KERAS_DISTRIBUTION_JOB_ADDRESSES, KERAS_DISTRIBUTION_NUM_PROCESSES
+and KERAS_DISTRIBUTION_PROCESS_ID.
 """
 
 import os

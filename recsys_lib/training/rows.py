@@ -203,8 +203,7 @@ class Batch:
 
     def pick(self, scores: Tensor) -> Tensor:
         """Return dense `scores` of shape (n_rows, n_items) at each slot; mask it with `used`."""
-        cell = ops.minimum(self.rows, self.n_rows - 1) * self.n_items + self.items
-        return ops.take(ops.reshape(scores, (-1,)), cell, axis=0)
+        return backend.entries(scores, ops.minimum(self.rows, self.n_rows - 1), self.items)
 
     def project(self, kernel: Tensor, values: Tensor | None = None) -> Tensor:
         """Return (rows of `values`) @ `kernel`, of shape (n_rows, width).
@@ -225,9 +224,9 @@ class Batch:
         """
         filled = ops.cast(self.values if values is None else values, kernel.dtype)
         if not self.gather:
-            return ops.matmul(self.dense(filled), kernel)
+            return backend.shared(ops.matmul(self.dense(filled), kernel))
         product = backend.sparse_matmul(self.rows, self.items, filled, kernel, self.n_rows + 1)
-        return product[: self.n_rows]
+        return backend.shared(product[: self.n_rows])
 
 
 class Rows:

@@ -70,7 +70,6 @@ class OutputNetwork(Network):
         """Return the mean negative log-likelihood of what is to be predicted from a code."""
         settings, decoder = self.settings, self.decoder  # type: ignore[attr-defined]
         likelihood = getattr(settings, "likelihood", "multinomial")
-        code = backend.by_user(code)
         few = batch.touched is not None or batch.n_rows * self.n_items <= DENSE_CELLS
         if few or likelihood != "multinomial":
             logits = decoder(code, batch)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lib.seeding import seed_from
+from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import linear
@@ -231,7 +232,7 @@ class Decoder:
         """Return what the last layer is given, in the precision that it computes in."""
         for layer in self.layers[:-1]:
             code = ops.tanh(layer(code))
-        return ops.cast(code, self.layers[-1].compute_dtype)
+        return backend.shared(ops.cast(code, self.layers[-1].compute_dtype))
 
     def __call__(self, code: Tensor, batch: Batch | None = None) -> Tensor:
         """Return logits of shape (n_rows, n_items); for a narrowed batch, those of its items."""
