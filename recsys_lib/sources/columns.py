@@ -1,7 +1,7 @@
 """Which column is what: recognized by its name, or asked for."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from recsys_lib.errors import DataError
 from recsys_lib.naming import did_you_mean
@@ -46,6 +46,8 @@ _WHERE_ALONE = {
 }
 # Two candidates for one role are ambiguous, unless one of them has one of these names.
 _OUTRIGHT = {"userid", "itemid", "value", "rating", "timestamp", "event", "title", "dwell"}
+
+_SHOWN = 20  # names of columns in an error
 
 
 def find_column(
@@ -93,8 +95,8 @@ def find_column(
         return None
     found = f"several could be it: {candidates}" if candidates else "none is recognized"
     raise DataError(
-        f"{table} must have a column for the {role}; {found} among {list(columns)}. "
-        f'Name it with {role}="...".{_headless(columns)}'
+        f"{table} must have a column for the {role}; {found} among {_shown(columns)}. "
+        f'Name it with {role}="...".{_hint(columns)}'
     )
 
 
@@ -114,9 +116,9 @@ def matches(role: str, columns: Sequence[str]) -> list[str]:
 def _named(role: str, columns: Sequence[str], given: str, table: str) -> str:
     if given in columns:
         return given
-    hint = did_you_mean(given, columns) or _headless(columns)
+    hint = did_you_mean(given, columns) or _hint(columns)
     raise DataError(
-        f"{table} must have the column {given!r} that `{role}` names; it has {list(columns)}. "
+        f"{table} must have the column {given!r} that `{role}` names; it has {_shown(columns)}. "
         f'Name one of these with {role}="...".{hint}'
     )
 
@@ -168,8 +170,23 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\s_\-.]+", "", str(name)).lower()
 
 
-def _headless(columns: Collection[str]) -> str:
-    """Return a hint where the names look like data."""
+def _shown(columns: Sequence[str]) -> str:
+    more = len(columns) - _SHOWN
+    return f"{list(columns[:_SHOWN])} and {more} more" if more > 0 else str(list(columns))
+
+
+def _hint(columns: Sequence[str]) -> str:
+    """Return what else may be wrong, where the names look like data, items or a title."""
+    if len(columns) == 1:
+        return (
+            " A table of one column has no users and items: remove lines that stand above the "
+            "header, or give `delimiter`."
+        )
+    if len(columns) > _SHOWN:
+        return (
+            " If there is a column for each item, make a row of each entry with pandas: "
+            f'frame.melt({columns[0]!r}, var_name="item", value_name="value").dropna().'
+        )
     if any(re.fullmatch(r"[-+]?\d+(\.\d+)?", str(column)) for column in columns):
         return " The first line looks like data: for a file without a header give `columns`."
     return ""

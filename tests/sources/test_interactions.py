@@ -102,6 +102,7 @@ def test_a_member_is_the_user_where_nobody_else_can_be() -> None:
         (["user", "login", "item"], {}, r"several could be it: \['user', 'login'\]"),
         (["user_id", "item_id"], {"item": "item_di"}, r"'item_di' .* Did you mean 'item_id'\?"),
         (["user_id", "item_id"], {"item": "user_id"}, "'user_id' was named for `user` and `item`"),
+        (["Report of May"], {}, "lines that stand above the header, or give `delimiter`"),
     ],
 )
 def test_missing_and_ambiguous_columns_list_what_there_is(
@@ -110,6 +111,22 @@ def test_missing_and_ambiguous_columns_list_what_there_is(
     frame = pd.DataFrame([["a"] * len(columns)], columns=columns)
     with pytest.raises(DataError, match=said):
         read_interactions(frame, **options)  # type: ignore[arg-type]
+
+
+def test_a_column_for_each_item_is_told_how_to_become_rows(tmp_path: Path) -> None:
+    tall = pd.DataFrame({"user": ["a", "a", "b"], "item": ["7", "9", "7"], "value": [1, 5, 3]})
+    items = [str(i) for i in range(30)]
+    wide = tall.pivot_table(index="user", columns="item", values="value").reindex(columns=items)
+    wide.to_csv(tmp_path / "wide.csv")
+    with pytest.raises(DataError, match="for the item; none is recognized .* and 11 more") as found:
+        read_interactions(tmp_path / "wide.csv")
+    remedy = """frame.melt('user', var_name="item", value_name="value").dropna()"""
+    assert remedy in str(found.value)
+    frame = pd.read_csv(tmp_path / "wide.csv")
+    rows = frame.melt("user", var_name="item", value_name="value").dropna()
+    read = read_interactions(rows).sort_values(["user_id", "item_id"], ignore_index=True)
+    assert list(read["item_id"]) == ["7", "9", "7"]
+    assert list(read["value"]) == [1, 5, 3]
 
 
 @pytest.mark.parametrize(
