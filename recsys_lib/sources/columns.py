@@ -178,10 +178,7 @@ def _shown(columns: Sequence[str]) -> str:
 def _hint(columns: Sequence[str]) -> str:
     """Return what else may be wrong, where the names look like data, items or a title."""
     if len(columns) == 1:
-        return (
-            " A table of one column has no users and items: remove lines that stand above the "
-            "header, or give `delimiter`."
-        )
+        return " A table has two columns or more: remove lines above it, or give `delimiter`."
     if len(columns) > _SHOWN:
         return (
             " If there is a column for each item, make a row of each entry with pandas: "

@@ -23,9 +23,9 @@ from recsys_lib.sources.cleaning import (
     settle,
 )
 from recsys_lib.sources.columns import find_column, find_roles, matches
-from recsys_lib.sources.open import Source, as_frame, open_source
+from recsys_lib.sources.open import Source, open_source
 from recsys_lib.sources.options import AUTO, Mode, ReadOptions, options_of, takes_options
-from recsys_lib.sources.sql import EngineTable, is_engine, over_frame, over_parquet
+from recsys_lib.sources.sql import EngineTable, over_frame, over_parquet
 from recsys_lib.sources.tables import FrameTable, ParquetTable, Table, list_places
 from recsys_lib.sources.times import clean_times
 from recsys_lib.tables import merge_duplicates
@@ -354,9 +354,6 @@ def _rows_of(
 
     A column of ids that is not `named` for this table is used where the table has it.
     """
-    source = source if is_engine(source) else as_frame(source)
-    if isinstance(source, pd.DataFrame) and source.index.name not in (None, *source.columns):
-        source = source.reset_index()
     table = open_source(source, options)
     if not named and str(given) not in table.columns:
         given = AUTO

@@ -87,6 +87,15 @@ def test_columns_are_recognized_by_common_names_or_named() -> None:
     assert list(read_interactions(frame, value=None).columns) == ["user_id", "item_id"]
 
 
+def test_users_and_items_may_stand_in_the_index() -> None:
+    frame = pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "rating": [4, 5]})
+    read = read_interactions(frame)
+    for index in (["user"], ["user", "item"]):
+        pd.testing.assert_frame_equal(read_interactions(frame.set_index(index)), read)
+    apart = frame.rename_axis("date")  # columns that say all are enough
+    assert list(read_interactions(apart).columns) == ["user_id", "item_id", "value"]
+
+
 def test_a_member_is_the_user_where_nobody_else_can_be() -> None:
     frame = pd.DataFrame({"member": ["a"], "product": ["x"], "when": ["2024-05-01"]})
     assert list(read_interactions(frame).columns) == ["user_id", "item_id", "timestamp"]
@@ -102,7 +111,7 @@ def test_a_member_is_the_user_where_nobody_else_can_be() -> None:
         (["user", "login", "item"], {}, r"several could be it: \['user', 'login'\]"),
         (["user_id", "item_id"], {"item": "item_di"}, r"'item_di' .* Did you mean 'item_id'\?"),
         (["user_id", "item_id"], {"item": "user_id"}, "'user_id' was named for `user` and `item`"),
-        (["Report of May"], {}, "lines that stand above the header, or give `delimiter`"),
+        (["Report of May"], {}, "two columns or more: remove lines above it, or give `delimiter`"),
     ],
 )
 def test_missing_and_ambiguous_columns_list_what_there_is(
