@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from recsys_lib.artifacts import read_manifest
 from recsys_lib.errors import ConfigError, DataError
-from recsys_lib.sources.columns import looks_like_header
 from recsys_lib.sources.containers import binary_format, file_suffix, first_lines, unreadable
 from recsys_lib.sources.options import ReadOptions
 from recsys_lib.sources.sql import is_engine, open_engine
@@ -62,9 +61,7 @@ def open_source(source: Any, options: ReadOptions) -> Table:
     source = as_frame(source)
     if isinstance(source, pd.DataFrame):
         named = [name for name in source.index.names if name not in (None, *source.columns)]
-        if named and not looks_like_header([str(column) for column in source.columns]):
-            source = source.reset_index(named)
-        return FrameTable(source)
+        return FrameTable(source.reset_index(named) if named else source)
     if not str(source).strip():
         raise DataError("`source` must name a file, folder or glob; it is empty. Give a path.")
     return _open_path(source, options)
