@@ -35,7 +35,7 @@ if processes.n_processes() > 1:
     # CPUs of several processes add up by Gloo; before JAX has started.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     keras.distribution.initialize()
-    _mesh = jax.sharding.Mesh(np.array(jax.devices()), ("columns",))
+    _mesh = jax.sharding.Mesh(np.array(jax.devices()), ("devices",))
 
 
 def to_device(array: NDArray[Any]) -> Tensor:
@@ -219,7 +219,7 @@ def _divided(values: Any) -> Any:
     """Have each device keep its part of the columns of large arrays, and all of others."""
 
     def part(value: Tensor) -> Tensor:
-        columns = [*[None] * (value.ndim - 1), "columns"] if value.size >= _LARGE else []
+        columns = [*[None] * (value.ndim - 1), "devices"] if value.size >= _LARGE else []
         return shared(value, *columns)
 
     return jax.tree.map(part, values)
@@ -269,7 +269,7 @@ def use_devices(n: int, *, kind: str) -> None:
         return  # all devices of the job
     if n > 1 and kind == "cpu" and jax.config.jax_num_cpu_devices < n:
         jax.config.update("jax_num_cpu_devices", n)
-    _mesh = jax.sharding.Mesh(np.array(jax.devices(kind)[:n]), ("columns",)) if n > 1 else None
+    _mesh = jax.sharding.Mesh(np.array(jax.devices(kind)[:n]), ("devices",)) if n > 1 else None
 
 
 def n_devices() -> int:

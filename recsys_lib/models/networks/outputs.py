@@ -109,28 +109,30 @@ def in_chunks(
     The logits of a chunk are computed, summed and forgotten, and computed once more for the
     gradient: a third more products, and memory that does not grow with the number of items.
     """
-    size = max(1, CHUNK_CELLS // batch.n_rows)
-    n_chunks = -(-batch.n_items // size)
+    n_chunks = -(-batch.n_items // max(1, CHUNK_CELLS // batch.n_rows))
+    n_devices = backend.n_devices()
+    size = -(-batch.n_items // (n_chunks * n_devices)) * n_devices
     spare = n_chunks * size - batch.n_items
     out = ops.zeros_like(batch.used) if shown is None else shown
 
-    def chunk(index: Tensor, hidden: Tensor, kernel: Tensor, bias: Tensor) -> tuple[Any, ...]:
-        start = ops.cast(index, "int32") * size
-        part = ops.slice(kernel, (0, start), (kernel.shape[0], size))
-        place = batch.items - start
-        here = ops.cast((place >= 0) & (place < size), "float32") * batch.used
-        inner = replace(batch, items=ops.clip(place, 0, size - 1), n_items=size)
-        logits = ops.cast(ops.matmul(hidden, part), "float32") + ops.slice(bias, (start,), (size,))
+    def chunk(index: Tensor, hidden: Tensor, parts: Tensor, biases: Tensor) -> tuple[Any, ...]:
+        part, bias = ops.take(parts, index, axis=0), ops.take(biases, index, axis=0)
+        here = ops.cast(batch.items % n_chunks == ops.cast(index, "int32"), "float32") * batch.used
+        inner = replace(batch, items=batch.items // n_chunks, n_items=size)
+        logits = ops.cast(ops.matmul(hidden, part), "float32") + bias
         return logits + _NEVER * inner.dense(out * here), part, inner, here
 
     @ops.custom_gradient  # type: ignore[untyped-decorator,unused-ignore]
     def run(hidden: Tensor, kernel: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
-        kernel = ops.pad(kernel, [(0, 0), (0, spare)])
+        # Every n_chunks-th item is in a chunk: each device has its share of the columns of each.
+        parts = ops.reshape(ops.pad(kernel, [(0, 0), (0, spare)]), (-1, size, n_chunks))
+        parts = backend.shared(ops.transpose(parts, (2, 0, 1)), None, None, "devices")
         bias = ops.pad(bias, [(0, spare)], constant_values=_NEVER)
+        biases = ops.transpose(ops.reshape(bias, (size, n_chunks)))
 
         def forward(carry: tuple[Tensor, ...], index: Tensor) -> tuple[tuple[Tensor, ...], Any]:
             top, total, own = carry
-            logits, _, inner, here = chunk(index, hidden, kernel, bias)
+            logits, _, inner, here = chunk(index, hidden, parts, biases)
             higher = ops.maximum(top, ops.max(logits, axis=1))
             fresh = ops.sum(ops.exp(logits - higher[:, None]), axis=1)
             total = total * ops.exp(top - higher) + fresh
@@ -145,7 +147,7 @@ def in_chunks(
             of_row, of_slot = upstream[-1][: batch.n_rows], upstream[-1][batch.n_rows :]
 
             def backward(so_far: Tensor, index: Tensor) -> tuple[Tensor, list[Tensor]]:
-                logits, part, inner, here = chunk(index, hidden, kernel, bias)
+                logits, part, inner, here = chunk(index, hidden, parts, biases)
                 error = ops.exp(logits - log_total[:, None]) * of_row[:, None]
                 error = error + inner.dense(of_slot * here)
                 cast = ops.cast(error, hidden.dtype)
@@ -153,9 +155,9 @@ def in_chunks(
                 return so_far, [ops.matmul(ops.transpose(hidden), cast), ops.sum(error, axis=0)]
 
             of_hidden, found = backend.scan(backward, ops.zeros_like(hidden), n_chunks)
-            whole = ops.reshape(ops.transpose(found[0], (1, 0, 2)), (kernel.shape[0], -1))
-            n = batch.n_items
-            return of_hidden, whole[:, :n], ops.reshape(found[1], (-1,))[:n]
+            of_kernel = ops.reshape(ops.transpose(found[0], (1, 2, 0)), (kernel.shape[0], -1))
+            of_bias = ops.reshape(ops.transpose(found[1]), (-1,))
+            return of_hidden, of_kernel[:, : batch.n_items], of_bias[: batch.n_items]
 
         return ops.concatenate([log_total, own]), gradient
 
