@@ -28,6 +28,7 @@ from recsys_lib.checks import (
     check_fraction,
     check_integer,
     check_is_fitted,
+    check_memory,
     check_nonnegative,
     check_positive,
     check_ratings,
@@ -427,6 +428,56 @@ class Recommender(Shown):
                 **facts,
             )
 
+    def export_keras(self, path: Path | str) -> None:
+        """Write what `score` does as a plain Keras model, for programs without this library.
+
+        ``keras.models.load_model(path)``, in safe mode and on any backend, returns a model of
+        stock layers: dense rows of shape (n_rows, n_items) in, their scores out. Networks,
+        `KernelAE` and models that multiply the row by a matrix can be written.
+
+        Parameters
+        ----------
+        path : Path or str
+            Ends in ``.keras``; an older file is replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has not been fitted.
+        TypeError
+            If it is of another kind.
+        ValueError
+            If `path` ends in something else.
+        MemoryError
+            If there is no room for the matrix of a linear model, 4 n_items ** 2 bytes, twice.
+        ArtifactError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Equal to `score` but for rounding: to 1e-5 for a model of float32. A dense row has no stored
+        zeros: a 0 is an item that the user has not rated. Seen items are scored like all others;
+        leaving them out is up to the program. `save` keeps what `models.load` needs, this keeps the
+        scores only.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from recsys_lib.models import EASE
+        >>> from recsys_lib.training import keras
+        >>> likes = sparse.csr_array([[1, 1, 0], [0, 1, 1]], dtype="float32")
+        >>> model = EASE().fit(likes)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export_keras(f"{folder}/scores.keras")
+        ...     plain = keras.models.load_model(f"{folder}/scores.keras")
+        >>> bool(np.allclose(plain(likes.toarray()), model.score(likes), atol=1e-5))
+        True
+        """
+        check_is_fitted(self, "n_items_")
+        from recsys_lib.training.scoring import export_scores
+
+        export_scores(self._symbolic, self.n_items_, path)
+
     @classmethod
     def _from_config(cls, config: Mapping[str, Any]) -> Self:
         """Return an unfitted model from what `config` said, be it in the names of before."""
@@ -493,6 +544,24 @@ class Recommender(Shown):
     def _blocks(self, x: sparse.csr_array) -> Block:
         """Return what scores checked rows on a block of items; by default all are scored first."""
         return blocks_of(np.asarray(self._score(x), dtype=np.float32))
+
+    def _symbolic(self, rows: Any) -> Any:
+        """Return the scores of symbolic rows (`training.scoring.DenseRows`), in `keras.ops`."""
+        raise TypeError(
+            "`export_keras` needs a network, `KernelAE` or a model that multiplies rows by a "
+            f"matrix; {type(self).__name__} is none of these. Serve it with `Bundle.to_mlflow`."
+        )
+
+    def _symbolic_product(self, rows: Any) -> Any:
+        """Return the same of a model whose scores are linear in the row, empty rows aside."""
+        from recsys_lib.training.scoring import answered, linear
+
+        n = self.n_items_
+        remedy = "Serve the model with `Bundle.to_mlflow`."
+        check_memory(8 * n * n, f"The matrix of {n} x {n} items, twice,", remedy)
+        weights = self._score(sparse.eye_array(n, dtype=np.float32, format="csr"))
+        popular = self.item_shares_  # type: ignore[attr-defined]
+        return answered(rows, linear(rows.values, weights), popular)
 
     def _relate(self, items: NDArray[np.int64]) -> NDArray[np.floating[Any]] | None:
         """Return the similarities of some items to all, as of `item_similarity`."""

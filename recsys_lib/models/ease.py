@@ -386,6 +386,8 @@ class Penalized(Recommender):
         """The ridge penalty of each item as a predictor."""
         return np.full(x.shape[1], float(self.suited_to(x).config()["l2"]))
 
+    _symbolic = Recommender._symbolic_product
+
     def _item_scale(self) -> NDArray[np.float32] | None:
         """The factor applied to each item's scores; None for no scaling."""
         return None

@@ -211,3 +211,12 @@ class KernelAE(Recommender):
     def _score(self, x: sparse.csr_array) -> Floats:
         scores = self._kernel(self._unit_rows(x)) @ self.coefficients_
         return answer_empty_rows(scores, x, self.item_shares_)
+
+    def _symbolic(self, rows: Any) -> Any:
+        from recsys_lib.training._keras import keras, ops
+        from recsys_lib.training.scoring import answered, linear
+
+        unit = keras.layers.UnitNormalization()(rows.values * rows.at(self.item_weights_))
+        cosines = linear(unit, self.users_.T.toarray())
+        kernel = ops.exp((cosines - 1) * self.sharpness_)
+        return answered(rows, linear(kernel, self.coefficients_), self.item_shares_)

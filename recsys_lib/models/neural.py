@@ -170,51 +170,6 @@ class NeuralRecommender(Recommender):
         watched = self.history_[name]
         return int(epochs[watched.idxmin() if way == "min" else watched.idxmax()])
 
-    def export_keras(self, path: Path | str) -> None:
-        """Write what `score` does as a plain Keras model, for programs without this library.
-
-        ``keras.models.load_model(path)``, in safe mode and on any backend, returns a model of
-        stock layers: dense rows of shape (n_rows, n_items) in, their scores out.
-
-        Parameters
-        ----------
-        path : Path or str
-            Ends in ``.keras``; an older file is replaced.
-
-        Raises
-        ------
-        NotFittedError
-            If the model has not been fitted.
-        ValueError
-            If `path` ends in something else.
-        ArtifactError
-            If the file cannot be written.
-
-        Notes
-        -----
-        Equal to `score` but for rounding: to 1e-5 for a model of float32. A dense row has no stored
-        zeros: a 0 is an item that the user has not rated. Seen items are scored like all others;
-        leaving them out is up to the program. `save` keeps what `models.load` needs, this keeps the
-        scores only.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from recsys_lib.models import MultDAE
-        >>> from recsys_lib.training import keras
-        >>> likes = sparse.csr_array([[1, 1, 0], [0, 1, 1]], dtype="float32")
-        >>> model = MultDAE(latent_dim=2, epochs=1).fit(likes)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.export_keras(f"{folder}/scores.keras")
-        ...     plain = keras.models.load_model(f"{folder}/scores.keras")
-        >>> bool(np.allclose(plain(likes.toarray()), model.score(likes), atol=1e-5))
-        True
-        """
-        from recsys_lib.training.scoring import export_scores
-
-        check_is_fitted(self, "n_items_")
-        export_scores(self.network_.score, self.n_items_, path)
-
     def save(self, folder: Path | str, **facts: Any) -> None:
         """Write the fitted model as a folder; as of every model, with what it was trained on."""
         check_is_fitted(self, "n_items_")
@@ -225,6 +180,9 @@ class NeuralRecommender(Recommender):
         model = super()._load(folder, record)
         model.trained_on_ = record.get("trained_on", {})
         return model
+
+    def _symbolic(self, rows: Any) -> Any:
+        return self.network_.score(rows)
 
     def _start(self, x: sparse.csr_array) -> Arrays:
         """Return what the network starts from, as arrays that are saved beside its weights."""

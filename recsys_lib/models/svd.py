@@ -318,6 +318,8 @@ class PureSVD(Recommender):
     item_scales_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
+    _symbolic = Recommender._symbolic_product
+
     def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
         smaller = min(x.shape)
         wide = round((smaller / density(x)) ** (2 / 3) / 22)

@@ -158,6 +158,12 @@ def linear(code: Tensor, kernel: Tensor, bias: Any = None) -> Tensor:
     return layer(code)
 
 
+def answered(rows: DenseRows, scores: Tensor, answer: NDArray[np.float32]) -> Tensor:
+    """Return the scores of symbolic rows, and `answer` where a row is empty."""
+    known = ops.max(rows.used, axis=1, keepdims=True)
+    return known * scores + linear(1 - known, answer[None])
+
+
 def export_scores(score: Callable[[Any], Tensor], n_items: int, path: Path | str) -> None:
     """Write a scoring function as a ``.keras`` file that Keras reads without this library.
 

@@ -13,8 +13,12 @@ from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.models import load, model_class
 from recsys_lib.models.base import Recommender
-from recsys_lib.models.ease import EASE
+from recsys_lib.models.ease import EASE, EDLAE
+from recsys_lib.models.kernel_ae import KernelAE
+from recsys_lib.models.knn import ItemKNN, UserKNN
 from recsys_lib.models.on_likes import OnLikes
+from recsys_lib.models.sparse_ease import SparseEASE
+from recsys_lib.models.svd import PureSVD
 from recsys_lib.training import configure
 from recsys_lib.training._keras import keras
 from recsys_lib.training.checkpoints import Checkpoints, Keeper
@@ -27,6 +31,16 @@ SMALL: dict[str, dict[str, object]] = {
     "MultVAE(outputs)": {"latent_dim": 4, "batch_size": 10, "hidden_dims": (8,), "outputs": 5},
     "RecVAE": {"hidden_dim": 8, "latent_dim": 4, "batch_size": 10},
     "VASP": {"hidden_dim": 8, "latent_dim": 4, "batch_size": 10, "encoder_layers": 2},
+}
+
+
+CLOSED: dict[str, Recommender] = {
+    "EASE": EASE(),
+    "EDLAE": EDLAE(popularity_discount=0.2),
+    "ItemKNN": ItemKNN(),
+    "KernelAE": KernelAE(),
+    "PureSVD": PureSVD(latent_dim=3),
+    "SparseEASE": SparseEASE(n_neighbors=3, latent_dim=2, popularity_discount=0.2),
 }
 
 
@@ -198,10 +212,12 @@ def test_plain_keras_reads_what_was_exported_and_scores_alike(tmp_path) -> None:
     asked = sparse.csr_array(sparse.vstack([rows(3), sparse.csr_array((1, 12))]))
     np.save(tmp_path / "rows.npy", asked.toarray())
     models = {name: make(name, epochs=1).fit(rows()) for name in SMALL}
+    models |= {name: model.fit(rows()) for name, model in CLOSED.items()}
+    models["EASE of few users"] = EASE().fit(rows()[:6])
     for name, model in models.items():
         model.export_keras(tmp_path / f"{name}.keras")
     done = subprocess.run(
-        [sys.executable, "-I", "-c", PLAIN, tmp_path, *SMALL], capture_output=True, text=True
+        [sys.executable, "-I", "-c", PLAIN, tmp_path, *models], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     for name, model in models.items():
@@ -217,16 +233,31 @@ def test_a_model_is_as_it_was_after_an_export(name: str, whole: Whole, tmp_path)
     np.testing.assert_array_equal(again.score(rows(3)), whole.model.score(rows(3)))
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a format of TensorFlow")
-def test_an_export_becomes_a_saved_model(whole: Whole, tmp_path) -> None:
+def check_as_a_saved_model(model: Recommender, folder: Path) -> None:
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("a format of TensorFlow")
     import tensorflow as tf
 
-    whole.model.export_keras(tmp_path / "scores.keras")
-    keras.models.load_model(tmp_path / "scores.keras").export(tmp_path / "saved", verbose=False)
-    saved = tf.saved_model.load(tmp_path / "saved")  # holds the weights
-    np.testing.assert_allclose(
-        saved.serve(rows(3).toarray()), whole.model.score(rows(3)), atol=1e-5
-    )
+    model.export_keras(folder / "scores.keras")
+    keras.models.load_model(folder / "scores.keras").export(folder / "saved", verbose=False)
+    saved = tf.saved_model.load(folder / "saved")  # holds the weights
+    np.testing.assert_allclose(saved.serve(rows(3).toarray()), model.score(rows(3)), atol=1e-5)
+
+
+def test_an_export_becomes_a_saved_model(whole: Whole, tmp_path) -> None:
+    check_as_a_saved_model(whole.model, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["KernelAE", "SparseEASE"])
+def test_an_export_of_a_closed_form_becomes_a_saved_model(name: str, tmp_path) -> None:
+    check_as_a_saved_model(CLOSED[name].fit(rows()), tmp_path)
+
+
+@pytest.mark.parametrize("model", [UserKNN(), ItemKNN(feedback="explicit")])
+def test_a_model_that_cannot_be_exported_says_how_to_serve_it(model: Recommender, tmp_path) -> None:
+    with pytest.raises(TypeError, match=r"KNN is none of these. Serve it with `Bundle.to_mlflow`"):
+        model.fit(rows()).export_keras(tmp_path / "scores.keras")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_must_end_in_keras(whole: Whole, tmp_path) -> None:
