@@ -34,7 +34,7 @@ class _NeighborRecommender(Recommender):
     _in_threads: ClassVar[bool] = True
 
     feedback: Literal["explicit", "implicit"] = "implicit"
-    n_neighbors: int = 100
+    n_neighbors: int | None = None
     shrinkage: float = 10.0
     damping: float = 0.3
 
@@ -101,15 +101,17 @@ class ItemKNN(_NeighborRecommender):
     ----------
     feedback : "explicit" or "implicit"
         Whether stored values are ratings to predict, or interactions to rank by.
-    n_neighbors : int
-        Items kept for each item, >= 1.
+    n_neighbors : int, optional
+        Items kept for each item, >= 1. By default 100, and for interactions at least a fortieth of
+        the items.
     shrinkage : float
         Number of imagined common users without agreement, >= 0.
     damping : float
         Similarity of an imagined neighbor that votes for the bias, >= 0; explicit only.
-    activity_power : float
+    activity_power : float, optional
         Each user's weight in the similarities is ``n_interactions ** -activity_power``, >= 0:
-        someone who used half the catalog tells little about what belongs together.
+        someone who used half the catalog tells little about what belongs together. By default 0.5
+        for ratings, 1 for interactions.
     user_damping, item_damping : float
         As in `Bias`; explicit only.
 
@@ -142,7 +144,8 @@ class ItemKNN(_NeighborRecommender):
     array([[1]], dtype=int32)
     """
 
-    activity_power: float = 0.5
+    shrinkage: float = 5.0
+    activity_power: float | None = None
     user_damping: float = 5.0
     item_damping: float = 2.0
 
@@ -151,15 +154,22 @@ class ItemKNN(_NeighborRecommender):
     def cost(self, user_items: sparse.csr_array) -> Cost:
         """Return what the sparse products take; see `Recommender.cost`."""
         pairs = float(np.square(np.diff(user_items.indptr), dtype=np.float64).sum())
-        return Cost(200 * pairs, 8 * user_items.shape[1] * self.n_neighbors)
+        n_neighbors = self.suited_to(user_items).config()["n_neighbors"]
+        return Cost(200 * pairs, 8 * user_items.shape[1] * n_neighbors)
+
+    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+        if self.feedback == "explicit":
+            return {"n_neighbors": 100, "activity_power": 0.5}
+        return {"n_neighbors": max(100, x.shape[1] // 40), "activity_power": 1.0}
 
     def _learn(self, x: sparse.csr_array) -> None:
-        weights = np.maximum(np.diff(x.indptr), 1) ** (-0.5 * self.activity_power)
+        own = self.suited_to(x).config()
+        weights = np.maximum(np.diff(x.indptr), 1) ** (-0.5 * own["activity_power"])
         columns = scale_rows(x, weights).T.tocsr()
         self.similarities_ = nearest_rows(
             columns,
             columns,
-            n_neighbors=self.n_neighbors,
+            n_neighbors=own["n_neighbors"],
             shrinkage=self.shrinkage,
             skip_self=True,
         ).T.tocsr()
@@ -230,7 +240,6 @@ class UserKNN(_NeighborRecommender):
     array([[1]], dtype=int32)
     """
 
-    n_neighbors: int | None = None  # type: ignore[assignment]
     user_damping: float = 5.0
     item_damping: float = 2.0
 

@@ -110,13 +110,14 @@ def test_a_setting_left_to_the_data_is_what_suited_to_says(name, rows):
     }
     own = {"ALS": {"alpha", "l2"}, "UserKNN": {"n_neighbors"}, "PureSVD": {"latent_dim"}}
     own |= {"SparseEASE": {"l2", "latent_dim"}, "KernelAE": {"l2", "sharpness"}}
+    own["ItemKNN"] = {"n_neighbors", "activity_power"}
     assert changed == left & own.get(plain, {"l2"})
     if changed:
         scores = model.fit(rows).score(rows)
         assert_array_equal(scores, suited.fit(rows).score(rows))
     for key in changed:  # and what is given is used
         value = suited.config()[key]
-        value = max(1, value // 10) if isinstance(value, int) else 10 * value
+        value = max(1, min(4, value // 10)) if isinstance(value, int) else 10 * value
         other = kind(**model.config() | {key: value}).fit(rows)
         assert np.abs(other.score(rows) - scores).max() > 1e-3
 
