@@ -114,8 +114,9 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
     ----------
     content : mapping
         Parameters in capitals: a list or a range (``from, to, steps, scale``) varies, anything
-        else is fixed. ``zip`` holds one mapping, or a list of them, of lists that vary together;
-        ``sources`` a mapping of labels to parameters; ``only`` the notebooks.
+        else is fixed, also a mapping of other words. ``zip`` holds one mapping, or a list of them,
+        of lists that vary together; ``sources`` a mapping of labels to parameters; ``only`` the
+        notebooks.
     origin : str
         Where it comes from, for messages.
 
@@ -133,7 +134,9 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
     with told_of(origin):
         for key in content:
             if key.upper() != key and key not in _KEYWORDS:
+                whole, dot, option = key.partition(".")
                 near = did_you_mean(key, (*_KEYWORDS, key.upper()))
+                near = f" Write {whole}: {{{option}: VALUE}}." if dot else near
                 raise ConfigError(
                     f"The key {key!r} must be a parameter in capitals, or one of "
                     f"{', '.join(_KEYWORDS)}.{near}"
@@ -145,7 +148,8 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
         for name, given in content.items():
             if name in _KEYWORDS:
                 continue
-            if isinstance(given, list | Mapping):
+            # A mapping without a word of a range is a value, such as of READING.
+            if isinstance(given, list) or (isinstance(given, Mapping) and given.keys() & _RANGE):
                 axes[name] = _cases({name: given}, name)
             else:
                 fixed[name] = given

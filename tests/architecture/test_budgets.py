@@ -38,7 +38,7 @@ BUDGETS = {
     "evaluation": (1_918, 1_780),
     "exploration": (202, 215),
     "models": (3_197, 2_600),
-    "pipeline": (4_300, 2_400),
+    "pipeline": (4_302, 2_400),
     "plots": (1_169, 780),
     "root": (2_159, 990),
     "serving": (922, 1_000),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_513, 1_170),
     "tuning": (1_123, 750),
 }
-ALL = (23_237, 14_000)
+ALL = (23_239, 14_000)
 FILES = (161, 140)
 PUBLIC_NAMES = (266, 300)
 

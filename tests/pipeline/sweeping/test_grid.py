@@ -71,6 +71,11 @@ def test_a_grid_that_grows_keeps_the_names_of_its_settings(steps):
     assert few[0] == more[0]
 
 
+def test_a_mapping_without_a_word_of_a_range_is_one_value():
+    grid = parse_grid({"READING": {"decimal": ","}, "EPOCHS": [1, 2]})
+    assert (grid.fixed, list(grid.axes)) == ({"READING": {"decimal": ","}}, ["EPOCHS"])
+
+
 def test_a_grid_without_axes_is_one_setting(steps):
     assert [one.name for one in settings_of(parse_grid({"EPOCHS": 3}), steps)] == ["single"]
 
@@ -81,6 +86,7 @@ def test_a_grid_without_axes_is_one_setting(steps):
         ("EPOCHS: [10, ten]", "EPOCHS must be a whole number, like 20; got 'ten' (str)"),
         ("EPOCS: [10]", "'EPOCS' must be declared by a notebook; none declares it. Did"),
         ("epochs: [10]", "'epochs' must be a parameter in capitals, or one of only, sources, zip"),
+        ("READING.decimal: ','", "zip. Write READING: {decimal: VALUE}."),
         ("HIDDEN_DIMS: [128, 64]", "stand in a list of lists: [[128, 64]]"),
         ("SOURCE: [own.csv]", "SOURCE = 'own.csv' must be the path of a file; nothing is at"),
         ("EPOCHS: []", "EPOCHS must have a value; its list is empty"),
