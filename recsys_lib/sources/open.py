@@ -130,8 +130,8 @@ def _open_file(path: Path, options: ReadOptions) -> Table:
     lines = first_lines(path, encoding, _SAMPLE_LINES)
     if suffix in _JSON or _is_object(lines):
         return JsonTable(path, encoding)
-    if _text_is_recognized(options) and lists_items(lines):
-        return ListedItems(path, encoding)
+    if _text_is_recognized(options) and (kind := lists_items(lines)):
+        return ListedItems(path, encoding, counted=kind == "counts")
     return ListedUsers(path, encoding) if lists_users(lines) else TextFile(path, options)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -145,51 +145,65 @@ class _LinesTable:
             yield from enumerate(lines, start=1)
 
 
-def lists_items(lines: Sequence[str]) -> bool:
-    r"""Say whether the first lines each begin with the count of the integers that follow.
+def lists_items(lines: Sequence[str]) -> Literal["", "counts", "users"]:
+    r"""Say what the first lines begin with, if lists follow: the count of items, or the user.
 
     A table has as many fields in every line, so lines of one length are taken for a table.
 
     Examples
     --------
-    >>> lists_items(["2 7 9\n", "1 7\n"])
-    True
+    >>> lists_items(["2 7 9\n", "1 7\n"]), lists_items(["0 7 9\n", "1 7\n"])
+    ('counts', 'users')
     """
     rows = [line.split() for line in lines]
-    counted = all(row and row[0].isdecimal() and int(row[0]) == len(row) - 1 for row in rows)
-    return counted and len({len(row) for row in rows}) > 1
+    if len({len(row) for row in rows}) < 2:
+        return ""
+    if all(row and row[0].isdecimal() and int(row[0]) == len(row) - 1 for row in rows):
+        return "counts"
+    named = all(row and all(map(str.isdecimal, row)) for row in rows)
+    return "users" if named and len({row[0] for row in rows}) == len(rows) else ""
 
 
 class ListedItems(_LinesTable):
-    """One line a user with all items, as CiteULike-a and Amazon-Book are distributed [1]_.
+    """One line a user with all items, as data for research are often distributed.
 
-    The user's id is the line number, counted from 0, as in the files that come with them.
+    Either after their count, as CiteULike-a [1]_; then the user's id is the line number, counted
+    from 0, as in the files that come with them. Or after the user's id, as LightGCN's Gowalla [2]_.
 
     References
     ----------
     .. [1] H. Wang, B. Chen, W.-J. Li. Collaborative Topic Regression with Social Regularization
        for Tag Recommendation. IJCAI 2013; the file ``users.dat``.
+    .. [2] X. He et al. LightGCN: Simplifying and Powering Graph Convolution Network for
+       Recommendation. SIGIR 2020; the file ``train.txt``.
     """
 
     names = ("user_id", "item_id")
 
+    def __init__(self, path: Path, encoding: str, *, counted: bool) -> None:
+        super().__init__(path, encoding)
+        self._counted = counted
+
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return one row for each user and item, as strings."""
-        rows = [self._items(number, line) for number, line in self._numbered()]
-        users = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
-        self._lines = users + 1
-        items = np.array([item for row in rows for item in row], dtype=str)
-        table = {"user_id": users.astype(str), "item_id": items}
+        rows = [self._row(number, line) for number, line in self._numbered()]
+        lengths = [len(items) for _, items in rows]
+        self._lines = np.repeat(np.arange(len(rows)), lengths) + 1
+        users = np.repeat(np.array([user for user, _ in rows], dtype=str), lengths)
+        items = np.array([item for _, items in rows for item in items], dtype=str)
+        table = {"user_id": users, "item_id": items}
         return pd.DataFrame({name: pd.array(table[name], dtype="str") for name in columns})
 
-    def _items(self, number: int, line: str) -> list[str]:
-        count, *items = line.split() or ["0"]
-        if not count.isdecimal() or int(count) != len(items):
+    def _row(self, number: int, line: str) -> tuple[str, list[str]]:
+        first, *items = line.split() or ["0"]
+        if not self._counted:
+            return first, items
+        if not first.isdecimal() or int(first) != len(items):
             raise DataError(
                 f"Each line of {self.name} must hold a count and that many item ids; line "
-                f"{number} says {count} and holds {len(items)}. Correct the line."
+                f"{number} says {first} and holds {len(items)}. Correct the line."
             )
-        return items
+        return str(number - 1), items
 
 
 def lists_users(lines: Sequence[str]) -> bool:

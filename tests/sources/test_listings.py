@@ -29,6 +29,15 @@ def test_a_wrong_count_is_named_by_its_line(tmp_path: Path) -> None:
         read_interactions(path)
 
 
+def test_lines_may_begin_with_the_user_as_those_of_lightgcn_do(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("0 7 9\n1 7\n3 7 8 9\n")
+    (tmp_path / "test.txt").write_text("0 8\n1\n3 4 5\n")
+    frame = read_interactions(tmp_path / "train.txt")
+    assert "".join(frame["user_id"]) == "001333"
+    assert "".join(frame["item_id"]) == "797789"
+    assert load_dataset(tmp_path).n_interactions == 9
+
+
 def test_lines_of_one_length_are_a_table(tmp_path: Path) -> None:
     path = tmp_path / "ratings.dat"
     path.write_text("user_id,item_id\n1,2\n")
