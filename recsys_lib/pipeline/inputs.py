@@ -44,6 +44,8 @@ _OPTIONS = sorted(
 # No rating scale in use goes beyond the first; few go beyond the second, and none of these has most
 # of its ratings in its lowest tenth.
 _HIGHEST_RATING, _HIGHEST_STARS = 100, 20
+# A 0 that is so many times as common as the next rating may be the mark of none.
+_COMMON = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,8 +327,25 @@ def _ratings(
             "Name their column with VALUE_COLUMN, or leave FEEDBACK at 'auto'."
         )
     low, high = dataset.rating_scale or (float(values.min()), float(values.max()))
-    sentence = f"The table holds **ratings** from {low:g} to {high:g}."
+    sentence = f"The table holds **ratings** from {low:g} to {high:g}.{_doubt(values)}"
     return replace(dataset, rating_scale=(low, high)), sentence
+
+
+def _doubt(values: NDArray[np.float32]) -> str:
+    """Return a sentence where the lowest rating looks like the mark of none, as -1 or 0 often is.
+
+    It does where it stands alone below zero, or is three times as common as the next one.
+    """
+    found, counts = np.unique(values, return_counts=True)
+    if len(found) < 3 or found[0] > 0 or found[1] <= 0:
+        return ""
+    if found[0] == 0 and counts[0] <= _COMMON * counts[1]:
+        return ""
+    return (
+        f" {counts[0] / len(values):.0%} of them are {found[0]:g}: where that means *not rated*, "
+        f'`READING = {{"rating_scale": [{found[1]:g}, {found[-1]:g}], "mode": "lenient"}}` leaves '
+        "them out."
+    )
 
 
 def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]:

@@ -15,14 +15,15 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "user": """userid user username uid customerid customer visitorid memberid accountid
             reviewerid login personid clientid playerid steamid""",
         "user alone": """member person client reader viewer listener player student studentid
-            learner learnerid employee employeeid""",
+            learner learnerid employee employeeid email emailaddress""",
         "item": """itemid item iid movieid productid labid lab courseid bookid articleid trackid
             artistid songid asin sku isbn gameid animeid businessid recipeid stockcode""",
         "value": """value rating ratings score stars weight overall bookrating userrating
             reviewrating""",
         "count": "plays playcount count counts clicks views listens visits purchases quantity qty",
         "timestamp": """timestamp time ts datetime date eventtime createdat unixtime
-            unixreviewtime invoicedate""",
+            unixreviewtime invoicedate transactiondate transactiondt tdat orderdate purchasedate
+            reviewdate ratingdate""",
         "event": "event eventtype action behavior behaviour",
         "dwell": "dwell dwellseconds duration dwelltime",
         "title": "title movietitle itemtitle booktitle name itemname labtitle",

@@ -56,6 +56,8 @@ class TextFile:
         self._skipped = 0
         sample, declared = self._sample()
         self._delimiter = self.options.delimiter or declared or _delimiter(sample)
+        # As in: a, "b, c". Elsewhere a blank belongs to its field.
+        self._blanks = any(f'{self._delimiter} "' in line for line in sample)
         header = _split(sample[0], self._delimiter)
         self._typed = all(cell.rpartition(":")[2] in _RECBOLE_TYPES for cell in header)
         header = [cell.rpartition(":")[0] if self._typed else cell for cell in header]
@@ -121,6 +123,7 @@ class TextFile:
                 na_values=[""],
                 quoting=self._quoting,
                 escapechar=self.options.escape,
+                skipinitialspace=self._blanks,
                 skip_blank_lines=True,
             )
         return cast("pd.DataFrame", frame[list(columns)])
@@ -234,6 +237,7 @@ class TextFile:
                 delimiter=" " if self._delimiter == _BLANKS else self._delimiter[0],
                 quoting=self._quoting,
                 escapechar=self.options.escape,
+                skipinitialspace=self._blanks,
             )
             start = self._skipped + 1
             for row in rows:
@@ -269,7 +273,7 @@ def _split(line: str, delimiter: str) -> list[str]:
     if len(delimiter) > 1:
         return line.split(delimiter)
     try:
-        return next(csv.reader([line], delimiter=delimiter), [line])
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [line])
     except csv.Error:
         return line.split(delimiter)
 

@@ -1,6 +1,8 @@
 """From the parameters of a notebook to the data they name."""
 
+import ast
 import contextlib
+import re
 import sqlite3
 
 import pytest
@@ -81,6 +83,28 @@ def test_ratings_counts_and_likes_are_told_apart(begin, project, header, values,
     else:
         assert table.dataset.rating_scale is None
         assert table.dataset.user_items.data.tolist() == [1.0] * likes
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([-1, 7, 8, 10, 9], 'are -1: .*{"rating_scale": [7, 10], "mode": "lenient"}'),
+        ([0, 0, 0, 0, 1, 2, 5], '57% of them are 0: .*{"rating_scale": [1, 5], "mode": "lenient"}'),
+        ([0, 0, 1, 2, 5], ""),
+        ([-1, 0, 1], ""),
+        ([1, 1, 1, 1, 2, 3], ""),
+    ],
+)
+def test_a_lowest_rating_that_may_mean_none_is_asked_about(begin, project, values, said):
+    (project.root / "own.csv").write_text(rows("rating", values))
+    sentence = import_table(begin()).sentence
+    assert re.search(re.escape(said).replace(r"\.\*", ".*"), sentence)
+    assert bool(said) == ("not rated" in sentence)
+    if said:
+        reading = ast.literal_eval(re.search("READING = ({.*?})", sentence)[1])
+        with pytest.warns(UserWarning, match="rows dropped"):
+            dataset = import_dataset(begin(READING=reading))
+        assert dataset.user_items.data.min() == min(one for one in values if one > 0)
 
 
 def test_a_table_without_values_holds_likes(begin, project):

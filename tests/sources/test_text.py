@@ -29,6 +29,14 @@ def write(folder: Path, text: str, name: str = "table.csv") -> Path:
     return path
 
 
+def test_blanks_after_a_delimiter_belong_to_no_field(tmp_path: Path) -> None:
+    text = 'user_id, "item_id", "title"\nu1, "Rock, 2010", "a"\nu2, "x", b\nu3, , c\n'
+    with pytest.raises(DataError, match="id in each row; line 4"):
+        read_interactions(write(tmp_path, text))
+    frame = read_interactions(write(tmp_path, text.replace(" , c", " y, c")))
+    assert frame["item_id"].tolist() == ["Rock, 2010", "x", "y"]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
