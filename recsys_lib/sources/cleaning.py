@@ -23,6 +23,8 @@ _INT64 = np.iinfo(np.int64)
 _INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
 _TYPE = r":(?:token|float)(?:_seq)?$"  # of a header in the form of RecBole
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+# Share of the rows that may be dropped without another look at the file.
+_MOST_DROPPED = 0.5
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,10 @@ def settle(
         first = (fatal or serious)[0]
         others = len(serious) - 1
         more = f" {others} other problem{'s' * (others > 1)}: see validate_interactions(...)."
-        raise DataError(first.message(table) + more * (others > 0))
+        said = first.message(table)
+        if not fatal and len(first.rows) < _MOST_DROPPED * len(frame) and "lenient" not in said:
+            said += ' Or read with mode="lenient", which drops such rows.'
+        raise DataError(said + more * (others > 0))
     if not serious:
         return frame
     drop = np.unique(np.concatenate([problem.rows for problem in serious]))
