@@ -97,3 +97,13 @@ def test_users_have_more_neighbors_among_more_users_where_rows_are_likes():
     assert UserKNN().suited_to(likes).n_neighbors == 28
     assert UserKNN(n_neighbors=5).suited_to(likes).n_neighbors == 5
     assert UserKNN(feedback="explicit").suited_to(likes).n_neighbors == 200
+
+
+def test_items_have_more_neighbors_among_more_items_where_rows_are_likes():
+    def found(n_items, **settings):
+        suited = ItemKNN(**settings).suited_to(sparse.csr_array((50, n_items), dtype=np.float32))
+        return suited.n_neighbors, suited.activity_power
+
+    assert [found(252), found(8_000)] == [(100, 1.0), (200, 1.0)]
+    assert found(8_000, feedback="explicit") == (100, 0.5)
+    assert found(8_000, n_neighbors=7, activity_power=0.0) == (7, 0.0)

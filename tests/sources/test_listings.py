@@ -36,6 +36,9 @@ def test_lines_may_begin_with_the_user_as_those_of_lightgcn_do(tmp_path: Path) -
     assert "".join(frame["user_id"]) == "001333"
     assert "".join(frame["item_id"]) == "797789"
     assert load_dataset(tmp_path).n_interactions == 9
+    (tmp_path / "log.txt").write_text("7 1\n7 2 30\n")  # a user has one line
+    with pytest.raises(DataError, match="must have a column for the user"):
+        read_interactions(tmp_path / "log.txt")
 
 
 def test_lines_of_one_length_are_a_table(tmp_path: Path) -> None:
