@@ -1,7 +1,7 @@
 """Choose settings with equally many tries for each family, and approach the ceiling."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +15,7 @@ from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import Report, evaluate, parse_metric, share_of_gap_closed
 from recsys_lib.models.base import Cost, Recommender
+from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.progress import Task, track
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.synthesis import make_world, oracles_of_likes
@@ -206,6 +207,7 @@ def choose(
     1        item_damping=2.0    True
     """
     split = sealed(split)
+    _load_libraries(model for family in candidates.values() for model in family)
     chosen, seconds, rows = {}, {}, []
     with track("choose", sum(map(len, candidates.values())), "models") as task:
         for name, family in candidates.items():
@@ -220,6 +222,15 @@ def choose(
                 row = {"model": name, "settings": text, metric: value, "chosen": place == best}
                 rows.append(row)
     return Choice(models=chosen, trials=pd.DataFrame(rows), seconds=seconds)
+
+
+def _load_libraries(models: Iterable[Any]) -> None:
+    """Load what models load when they are fitted: once in a process, it is no part of a fit."""
+    import sklearn.preprocessing  # noqa: F401
+
+    # `OnLikes` has its model inside.
+    if any(isinstance(getattr(one, "model", one), NeuralRecommender) for one in models):
+        import recsys_lib.training.trainer  # noqa: F401
 
 
 def _best_of(

@@ -1,6 +1,8 @@
 """Settings are chosen on validation, and nothing else is looked at."""
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -28,6 +30,39 @@ def test_the_lowest_error_is_chosen_and_all_trials_are_told(ratings: Split) -> N
     assert choice.trials["rmse"].idxmin() == 1
     assert choice.seconds.keys() == {"biases"}
     assert choice.seconds["biases"] > 0
+
+
+LOADED = """
+import sys
+import numpy as np
+from scipy import sparse
+from recsys_lib import models, tuning
+from recsys_lib.dataset import Fold, Split
+from recsys_lib.models.on_likes import OnLikes
+
+kind = getattr(models, sys.argv[1])
+plain, loaded = kind.fit, []
+
+def fit(self, *args, **kwargs):
+    loaded.append({"sklearn.preprocessing", "keras"} & sys.modules.keys())
+    return plain(self, *args, **kwargs)
+
+kind.fit = fit
+x = sparse.csr_array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]], dtype="float32")
+fold = Fold(fold_in=x, targets=x)
+split = Split(train=x, train_users=np.arange(3), validation=fold, test=fold)
+given = kind(epochs=1) if sys.argv[1] == "MultDAE" else kind()
+tuning.choose({"one": [OnLikes(model=given, min_value=1.0)]}, split, "ndcg@1", min_value=1.0)
+print(*sorted(loaded[0]))
+"""
+
+
+@pytest.mark.parametrize(("name", "count"), [("ItemKNN", 1), ("MultDAE", 2)])
+def test_what_is_loaded_once_is_no_part_of_the_seconds_of_a_fit(name: str, count: int) -> None:
+    command = [sys.executable, "-c", LOADED, name]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == count
 
 
 def test_the_highest_value_is_chosen_where_higher_is_better(ratings: Split) -> None:
