@@ -25,6 +25,8 @@ from recsys_lib.renamed import renamed
 _BLOCK_NUMBERS = 16_000_000
 # Share of pairs with something in common below which the others are not looked at.
 _FEW = 0.05
+# Neighbors of all items together, by default: half a gigabyte.
+_NUMBERS = 2**26
 
 
 @dataclass(kw_only=True)
@@ -103,7 +105,7 @@ class ItemKNN(_NeighborRecommender):
         Whether stored values are ratings to predict, or interactions to rank by.
     n_neighbors : int, optional
         Items kept for each item, >= 1. By default 100, and for interactions at least a fortieth of
-        the items.
+        the items, as long as all together are 2 ** 26 at most.
     shrinkage : float
         Number of imagined common users without agreement, >= 0.
     damping : float
@@ -160,7 +162,9 @@ class ItemKNN(_NeighborRecommender):
     def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
         if self.feedback == "explicit":
             return {"n_neighbors": 100, "activity_power": 0.5}
-        return {"n_neighbors": max(100, x.shape[1] // 40), "activity_power": 1.0}
+        n_items = x.shape[1]
+        most = min(n_items // 40, _NUMBERS // n_items)
+        return {"n_neighbors": max(100, most), "activity_power": 1.0}
 
     def _learn(self, x: sparse.csr_array) -> None:
         own = self.suited_to(x).config()

@@ -105,5 +105,7 @@ def test_items_have_more_neighbors_among_more_items_where_rows_are_likes():
         return suited.n_neighbors, suited.activity_power
 
     assert [found(252), found(8_000)] == [(100, 1.0), (200, 1.0)]
+    # And not so many that they would not fit: these are 8 bytes each.
+    assert [found(n)[0] for n in (100_000, 1_000_000)] == [671, 100]
     assert found(8_000, feedback="explicit") == (100, 0.5)
     assert found(8_000, n_neighbors=7, activity_power=0.0) == (7, 0.0)
