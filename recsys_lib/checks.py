@@ -50,7 +50,9 @@ def check_user_items(
             f"{type(user_items).__name__}. Use scipy.sparse.csr_array(...) or Dataset.user_items."
         )
     if user_items.ndim != 2:
-        raise ValueError(f"`{name}` must have two dimensions; got {user_items.ndim}.")
+        raise ValueError(
+            f"`{name}` must have two dimensions; got {user_items.ndim}. A single row is x[[0]]."
+        )
     if user_items.dtype.kind not in "buif":
         raise ValueError(f"`{name}` must hold real numbers; got dtype {user_items.dtype}.")
     if n_items is not None and user_items.shape[1] != n_items:
@@ -87,6 +89,32 @@ def _canonical(user_items: Any, name: str) -> sparse.csr_array:
             "Build it with Dataset.from_frame(..., duplicates=...)."
         )
     return csr
+
+
+# How to get what is asked for, by its class.
+_REMEDIES = {
+    "Dataset": "`load_dataset` makes one of a file, a table or a query.",
+    "Split": "`strong_generalization(dataset)` makes one, and so does `split_ratings`.",
+    "Fold": "A split has two, its `validation` and its `test`.",
+    "Report": "`evaluate(model, split.test)` makes one.",
+    "Mapping": "Give names to them, such as {'my model': model}.",
+}
+
+
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Raise unless `value` is of a class; the message says how to get there.
+
+    Examples
+    --------
+    >>> from recsys_lib.folds import Fold
+    >>> check_kind("fold", [1, 2], Fold)
+    Traceback (most recent call last):
+    TypeError: `fold` must be a Fold; got list. A split has two, its `validation` and its `test`.
+    """
+    given, wanted = type(value).__name__, kind.__name__
+    # By name too: a module that was loaded anew in a notebook has other classes of the same names.
+    if not (isinstance(value, kind) or wanted in [one.__name__ for one in type(value).__mro__]):
+        raise TypeError(f"`{name}` must be a {wanted}; got {given}. {_REMEDIES[wanted]}")
 
 
 def check_ratings(user_items: sparse.csr_array, name: str = "user_items") -> None:

@@ -17,7 +17,7 @@ from recsys_lib.artifacts import (
     write_manifest,
 )
 from recsys_lib.cards import Shown
-from recsys_lib.checks import check_user_items
+from recsys_lib.checks import check_number, check_user_items
 from recsys_lib.errors import ArtifactError
 
 
@@ -46,6 +46,14 @@ class Fold(Shown):
     users: NDArray[np.int64] = None  # type: ignore[assignment]  # an array from here on
 
     def __post_init__(self) -> None:
+        for name in ("fold_in", "targets"):
+            value = getattr(self, name)
+            if not isinstance(value, sparse.csr_array) or value.shape != self.fold_in.shape:
+                got = f"{type(value).__name__} of shape {np.shape(value)}"
+                raise ValueError(
+                    "`fold_in` and `targets` must be SciPy CSR arrays of one shape; got "
+                    f"{got} as `{name}`. Use scipy.sparse.csr_array(...)."
+                )
         if self.users is None:
             object.__setattr__(self, "users", np.arange(self.n_rows))  # type: ignore[unreachable]
 
@@ -209,6 +217,8 @@ def likes_of(user_items: sparse.csr_array, min_value: float | None = None) -> sp
     array([[1., 0.]], dtype=float32)
     """
     x = check_user_items(user_items)
+    if min_value is not None:
+        check_number("min_value", min_value)
     likes = keep_entries(x, x.data >= (-np.inf if min_value is None else min_value))
     likes.data = np.ones(likes.nnz, dtype=np.float32)
     return likes

@@ -78,16 +78,18 @@ def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
             if candidate in ids:
                 return int(ids.get_loc(candidate))
         except TypeError:  # not hashable: no id
+            hint = "Give one at a time."
             break
-    near = _near(ids, str(wanted))
-    hint = f"Near: {', '.join(repr(one) for one in near)}." if near else "Check its spelling."
+    else:
+        near = _near(ids, str(wanted))
+        hint = f"Near: {', '.join(repr(one) for one in near)}." if near else "Check its spelling."
     raise DataError(f"The {what} must be one of the {len(ids):,} known; got {wanted!r:.80}. {hint}")
 
 
 def find_ids(ids: pd.Index, wanted: Iterable[Any], what: str) -> NDArray[np.int64]:
-    """Return the position of each id, as `find_id`; a single string is one id, not its letters."""
-    if isinstance(wanted, str):
-        wanted = [wanted]
+    """Return the position of each id, as `find_id`; a single id needs no list, and None is none."""
+    if pd.api.types.is_scalar(wanted):
+        wanted = [] if wanted is None else [wanted]
     # An index of text is slow to walk through.
     wanted = wanted.tolist() if isinstance(wanted, pd.Index | pd.Series) else list(wanted)
     if len(wanted) > _MANY:

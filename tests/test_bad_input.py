@@ -14,10 +14,23 @@ from hypothesis import strategies as st
 
 from recsys_lib import models
 from recsys_lib.bundle import Bundle
-from recsys_lib.dataset import Dataset, Split
-from recsys_lib.errors import ArtifactError
-from recsys_lib.models import ItemKNN
-from recsys_lib.splitting import split_ratings
+from recsys_lib.dataset import Dataset, Fold, Split
+from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.evaluation import (
+    assert_no_shared_pairs,
+    by_history_length,
+    compare,
+    evaluate,
+    evaluate_all,
+    fit_calibrator,
+    leaderboard,
+    reference_reports,
+    wins,
+)
+from recsys_lib.exploration import overview, split_overview
+from recsys_lib.models import EASE, ItemKNN
+from recsys_lib.splitting import leave_last_out, split_ratings, strong_generalization
+from recsys_lib.tuning import search
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame(
@@ -105,3 +118,132 @@ def test_an_artifact_of_another_kind_is_refused(kind: str, tmp_path: Path) -> No
         if other != kind:
             with pytest.raises(ArtifactError, match=f"must hold a {other}"):
                 load(tmp_path / "artifact")
+
+
+REPORT = evaluate(MODEL, SPLIT.test, ["ndcg@10"])
+ONES = DATASET.likes(4.0).user_items
+# What people give in place of what is asked for, and the sentence that they read.
+MISTAKEN: dict[str, tuple[Callable[[], object], str]] = {
+    "a split for a fold": (
+        lambda: evaluate(MODEL, SPLIT),
+        "`fold` must be a Fold; got Split. A split has two, its `validation` and its `test`.",
+    ),
+    "a dataset for a fold": (
+        lambda: evaluate(MODEL, DATASET),
+        "`fold` must be a Fold; got Dataset. A split has two",
+    ),
+    "a class for a model": (
+        lambda: evaluate(EASE, SPLIT.test),
+        "`model` must be a fitted model; got the class EASE. Write EASE().fit(split.train).",
+    ),
+    "a split for validation": (
+        lambda: ItemKNN().fit(SPLIT.train, validation=SPLIT),
+        "`validation` must be a Fold; got Split. A split has two, its `validation` and its `test`.",
+    ),
+    "a matrix for a fold": (
+        lambda: fit_calibrator(MODEL, SPLIT.train),
+        "`fold` must be a Fold; got csr_array.",
+    ),
+    "a split for floors": (lambda: reference_reports(SPLIT), "`fold` must be a Fold; got Split."),
+    "a table for a dataset": (
+        lambda: split_ratings(FRAME),
+        "`dataset` must be a Dataset; got DataFrame. `load_dataset` makes one of a file",
+    ),
+    "a path for a dataset": (
+        lambda: strong_generalization("ratings.csv"),
+        "`dataset` must be a Dataset; got str. `load_dataset` makes one of a file",
+    ),
+    "a split to be split": (
+        lambda: leave_last_out(SPLIT),
+        "`dataset` must be a Dataset; got Split.",
+    ),
+    "a table to look at": (lambda: overview(FRAME), "`dataset` must be a Dataset; got DataFrame."),
+    "a dataset for a split": (
+        lambda: split_overview(DATASET),
+        "`split` must be a Split; got Dataset. `strong_generalization(dataset)` makes one",
+    ),
+    "a fold for a split": (
+        lambda: assert_no_shared_pairs(SPLIT.test),
+        "`split` must be a Split; got Fold.",
+    ),
+    "a dataset to search on": (
+        lambda: search(ItemKNN(), DATASET, "ndcg@10", trials=1),
+        "`split` must be a Split; got Dataset.",
+    ),
+    "a lone report": (
+        lambda: compare(REPORT),
+        "`reports` must be a list of Reports; got Report. Give what `evaluate` has returned.",
+    ),
+    "named reports": (
+        lambda: leaderboard({"mine": REPORT}, "ndcg@10"),
+        "`reports` must be a list of Reports; got dict.",
+    ),
+    "models for reports": (
+        lambda: wins([REPORT, MODEL], "ndcg@10"),
+        "`reports[1]` must be a Report; got ItemKNN. `evaluate(model, split.test)` makes one.",
+    ),
+    "a fold for a report": (
+        lambda: by_history_length(SPLIT.test),
+        "`report` must be a Report; got Fold.",
+    ),
+    "models without names": (
+        lambda: evaluate_all([MODEL], SPLIT, ["ndcg@10"]),
+        "`models` must be a Mapping; got list. Give names to them, such as {'my model': model}.",
+    ),
+    "a table for a bundle": (
+        lambda: Bundle(model=MODEL, dataset=FRAME),
+        "`dataset` must be a Dataset; got DataFrame.",
+    ),
+    "many people at once": (
+        lambda: BUNDLE.recommend([1, 2]),
+        "The user must be one of the 60 known; got [1, 2]. Give one at a time.",
+    ),
+    "a threshold in quotes": (lambda: DATASET.likes("4"), "`min_value` must be a number; got '4'."),
+    "a fold of tables": (
+        lambda: Fold(fold_in=FRAME, targets=SPLIT.train),
+        "must be SciPy CSR arrays of one shape; got DataFrame of shape",
+    ),
+    "a fold of two sizes": (
+        lambda: Fold(fold_in=SPLIT.train, targets=SPLIT.train[:3]),
+        "must be SciPy CSR arrays of one shape; got csr_array of shape (3, 40) as `targets`.",
+    ),
+    "a row without its brackets": (
+        lambda: MODEL.score(SPLIT.train[0]),
+        "`user_items` must have two dimensions; got 1. A single row is x[[0]].",
+    ),
+    "values for a model of likes": (
+        lambda: Bundle(model=EASE().fit(ONES), dataset=DATASET, like=4.0),
+        "`inputs` must be 'likes' for a model fitted on likes, each a 1; the dataset has values "
+        "from 1 to 5. Give inputs='likes'",
+    ),
+    "likes for a model of values": (
+        lambda: Bundle(model=MODEL, dataset=DATASET, inputs="likes", like=4.0),
+        "`inputs` must be 'values' for a model fitted on values; got 'likes'.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKEN)
+def test_one_thing_taken_for_another_is_said_with_the_way_to_the_right_one(case: str) -> None:
+    call, said = MISTAKEN[case]
+    with pytest.raises((TypeError, ValueError, DataError)) as caught:
+        call()
+    assert said in str(caught.value)
+
+
+def test_a_single_id_needs_no_list() -> None:
+    one, several = DATASET.item_ids[0], DATASET.item_ids[:1]
+    for rule in ("history", "exclude", "only", "promote", "available"):
+        if rule == "available" and isinstance(one, str):
+            continue  # a column of the catalog
+        found = [BUNDLE.recommend(**{rule: ids})["item_id"].tolist() for ids in (one, several)]
+        assert found[0] == found[1]
+    nobody = BUNDLE.recommend()["item_id"].tolist()
+    assert BUNDLE.recommend(exclude=None, promote=None)["item_id"].tolist() == nobody
+
+
+def test_a_saved_model_knows_what_it_was_fitted_on(tmp_path: Path) -> None:
+    EASE().fit(ONES).save(tmp_path / "likes")
+    MODEL.save(tmp_path / "values")
+    found = [models.load(tmp_path / name).saw_likes_ for name in ("likes", "values")]
+    assert found == [True, False]

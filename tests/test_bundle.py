@@ -434,7 +434,8 @@ def test_a_bundle_of_before_is_saved_in_todays_form(tmp_path: Path) -> None:
 def test_a_row_is_scored_to_the_bit_alike_alone_and_among_others(model) -> None:
     dataset = make_world(n_users=150, n_items=40, seed=3).dataset()
     likes = dataset.likes(7).user_items
-    answerer = Bundle(model=model.fit(likes), dataset=dataset, like=7)._answerer
+    bundle = Bundle(model=model.fit(likes), dataset=dataset, like=7, inputs="likes")
+    answerer = bundle._answerer
     together = answerer.score(likes[:60])
     alone = [answerer.score(likes[[row]])[0] for row in range(60)]
     np.testing.assert_array_equal(alone, together)

@@ -29,6 +29,7 @@ from recsys_lib.checks import (
     check_choice,
     check_integer,
     check_is_fitted,
+    check_kind,
     check_number,
     check_user_items,
 )
@@ -151,6 +152,7 @@ class Bundle(Shown):
 
     def __post_init__(self) -> None:
         check_is_fitted(self.model, "n_items_")
+        check_kind("dataset", self.dataset, Dataset)
         if not isinstance(self.calibrator, Calibrator | None):
             raise TypeError(f"`calibrator` must be a Calibrator; got {self.calibrator!r}.")
         check_choice("inputs", self.inputs, ("values", "likes"))
@@ -164,6 +166,22 @@ class Bundle(Shown):
                 "`model` must be fitted on the items of `dataset`; it knows "
                 f"{self.model.n_items_} items and the dataset has {self.dataset.n_items}. "
                 "Take both from the same run."
+            )
+        self._check_inputs()
+
+    def _check_inputs(self) -> None:
+        """Raise where the model would see other numbers than those it was fitted on."""
+        saw_likes, values = self.model.saw_likes_, self.dataset.user_items.data
+        if saw_likes and self.inputs == "values" and (values != 1).any():
+            raise ValueError(
+                "`inputs` must be 'likes' for a model fitted on likes, each a 1; the dataset has "
+                f"values from {values.min():g} to {values.max():g}. Give inputs='likes', and with "
+                "`like` the lowest value that counts as one."
+            )
+        if saw_likes is False and self.inputs == "likes":
+            raise ValueError(
+                "`inputs` must be 'values' for a model fitted on values; got 'likes'. Give "
+                "inputs='values', or fit the model on dataset.likes(...)."
             )
 
     def recommend(
@@ -534,8 +552,9 @@ class Bundle(Shown):
     ) -> list[_Question]:
         shared = self._rules.plan(Rules.of(rules)) if rules else self._no_rules
         questions = []
-        for one in people:
-            asked = dict(one) if isinstance(one, Mapping) else {"user": one}
+        several = [people] if isinstance(people, str | Mapping) else people
+        for one in several:
+            asked: dict[str, Any] = dict(one) if isinstance(one, Mapping) else {"user": one}
             own = {name: asked.pop(name) for name in [*asked] if name not in (*_PERSON, "k")}
             plan = Rules.of({**rules, **own}) if own else shared
             questions.append(self._question(asked, asked.pop("k", k), plan))

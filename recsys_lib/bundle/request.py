@@ -140,7 +140,7 @@ class RequestReader:
             # A Series of numbers is one of ratings; one of text can only be a column of ids.
             rated = pd.api.types.is_numeric_dtype(history.dtype)
             history = dict(history.items()) if rated else history.tolist()
-        ids = [history] if isinstance(history, str) else list(history)
+        ids = [history] if pd.api.types.is_scalar(history) else list(history)
         items = find_ids(self.dataset.item_ids, ids, "item")
         if isinstance(history, Mapping):
             values = np.array([self._value(item, history[item]) for item in ids], dtype=np.float32)

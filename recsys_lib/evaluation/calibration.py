@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from recsys_lib.artifacts import check_replaceable, read_json, write_json
-from recsys_lib.checks import check_choice, check_integer
+from recsys_lib.checks import check_choice, check_integer, check_kind
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.evaluate import score_batches
@@ -223,6 +223,7 @@ def score_cells(
     >>> score_cells(Same(), fold)
     (array([2., 3.]), array([False,  True]))
     """
+    check_kind("fold", fold, Fold)
     check_integer("max_cells", max_cells, minimum=1)
     part = fold
     if min_value is None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from recsys_lib.artifacts import fingerprint_arrays
-from recsys_lib.checks import check_integer, check_rating_scale
+from recsys_lib.checks import check_integer, check_kind, check_rating_scale
 from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.evaluation.metrics import Metric, View, parse_metrics
 from recsys_lib.evaluation.report import Report
@@ -108,6 +108,7 @@ def evaluate(
             f"`metrics` must hold no rating error for a model whose scores are no ratings; "
             f"{type(model).__name__} ranks. Leave out rmse and mae."
         )
+    check_kind("fold", fold, Fold)
     targets = likes_of(fold.targets, min_value)
     kept = _rows_with_targets(fold.targets if rated else targets, min_value, rated)
     part, targets = fold.take(kept), targets[kept]
@@ -227,6 +228,11 @@ def score_batches(
 
 
 def _scores(model: Any, fold: Fold, rows: slice) -> NDArray[np.float32]:
+    if isinstance(model, type):
+        raise TypeError(
+            f"`model` must be a fitted model; got the class {model.__name__}. Write "
+            f"{model.__name__}().fit(split.train)."
+        )
     knows_users = hasattr(model, "score_users")
     if not knows_users and not hasattr(model, "score"):
         raise TypeError(
@@ -246,7 +252,8 @@ def _scores(model: Any, fold: Fold, rows: slice) -> NDArray[np.float32]:
 
 def _blocks(model: Any, fold: Fold, rows: slice) -> Block:
     """Return what scores these rows of a fold block by block, where the model can."""
-    if hasattr(model, "score_blocks") and not hasattr(model, "score_users"):
+    in_blocks = hasattr(model, "score_blocks") and not hasattr(model, "score_users")
+    if in_blocks and not isinstance(model, type):
         found: Block = model.score_blocks(fold.fold_in[rows])
         return found
     return blocks_of(_scores(model, fold, rows))

@@ -14,12 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_fraction, check_integer
+from recsys_lib.checks import check_fraction, check_integer, check_kind
 from recsys_lib.dataset import Fold, Split, likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.evaluate import count_items, evaluate
 from recsys_lib.evaluation.metrics import parse_metric, parse_metrics
-from recsys_lib.evaluation.report import Report, group_runs
+from recsys_lib.evaluation.report import Report, group_runs, listed
 from recsys_lib.evaluation.significance import compare
 from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap, percentile_interval
 from recsys_lib.models import GlobalMean, Popularity
@@ -92,6 +92,7 @@ def leaderboard(
     knn         0.625    model  0.5
     omniscient  0.875  ceiling  1.0
     """
+    reports = listed(reports)
     shared = [report for report in reports if metric in report.metrics]
     if len(shared) < 2:
         raise ConfigError(
@@ -119,7 +120,7 @@ def leaderboard(
 
 def metric_table(reports: Sequence[Report], metrics: Sequence[str]) -> pd.DataFrame:
     """Return the values of several metrics, one row a report and one column a metric."""
-    rows = {report.name: [report[metric] for metric in metrics] for report in reports}
+    rows = {one.name: [one[metric] for metric in metrics] for one in listed(reports)}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(metrics))
     return table.rename_axis("model")
 
@@ -302,6 +303,7 @@ def reference_reports(
      Report('popularity', recall@2 1.0000, 1 users),
      Report('mean rating', rmse 1.0000, 1 users)]
     """
+    check_kind("fold", fold, Fold)
     counts = count_items(item_counts, fold)
     known = fold.fold_in.data
     mean = float(known.mean()) if mean_rating is None and len(known) else mean_rating
@@ -371,6 +373,8 @@ def evaluate_all(
     >>> evaluate_all({"four stars": GlobalMean().fit(wanted)}, split, ["rmse"])
     [Report('mean rating', rmse 1.0000, 1 users), Report('four stars', rmse 0.0000, 1 users)]
     """
+    check_kind("split", split, Split)
+    check_kind("models", models, Mapping)
     liked = likes_of(split.train, min_value)
     counts = np.bincount(liked.indices, minlength=liked.shape[1])
     floors = reference_reports(

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.checks import check_kind
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError, LeakError
 from recsys_lib.evaluation.metrics import parse_metric
@@ -35,6 +36,7 @@ def assert_no_shared_users(split: Split) -> None:
     recsys_lib.errors.LeakError: `validation` and `test` must have no user in common; 1 is in both,
     first dataset row 4. Split with strong_generalization.
     """
+    check_kind("split", split, Split)
     parts = {
         "train": split.train_users,
         "validation": split.validation.users,
@@ -76,6 +78,7 @@ def assert_no_shared_pairs(split: Split) -> None:
     recsys_lib.errors.LeakError: `validation.targets` and `validation.fold_in` must have no pair in
     common; 1 is in both, first dataset row 4, item position 1. ...
     """
+    check_kind("split", split, Split)
     n_items = int(split.train.shape[1])
     keys: dict[str, NDArray[np.int64]] = {"train": _pairs(split.train, split.train_users)}
     for name, fold in (("validation", split.validation), ("test", split.test)):
@@ -135,6 +138,8 @@ def assert_no_future(split: Split, dataset: Dataset) -> None:
     >>> dataset = Dataset.from_frame(table, value=None, timestamp="t")
     >>> assert_no_future(split_by_time(dataset), dataset)
     """
+    check_kind("split", split, Split)
+    check_kind("dataset", dataset, Dataset)
     if dataset.timestamps is None:
         raise DataError(
             "The data set must have timestamps to tell the future; it has none. Build it with "

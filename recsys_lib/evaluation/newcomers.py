@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_fraction, check_integer, check_user_items
+from recsys_lib.checks import check_fraction, check_integer, check_kind, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.evaluate import evaluate, score_batches
@@ -128,6 +128,7 @@ def newcomer_curve(
     ValueError
         If no user has that long a history.
     """
+    check_kind("fold", fold, Fold)
     enough = np.flatnonzero(np.diff(fold.fold_in.indptr) >= max(lengths))
     if not len(enough):
         raise ValueError(

@@ -3,7 +3,7 @@
 Reports of one model that differ only in the training seed are its `Runs`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from recsys_lib import artifacts
 from recsys_lib.cards import Shown
+from recsys_lib.checks import check_kind
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.metrics import parse_metric
 from recsys_lib.evaluation.statistics import Sample, summarize
@@ -248,7 +249,27 @@ class Runs:
         return self.seed_spread(metric) ** 2 / n_runs if n_runs > 1 else 0.0
 
 
-def group_runs(reports: Sequence[Report]) -> list[Runs]:
+def listed(reports: Iterable[Report]) -> list[Report]:
+    """Return reports as a list; raise `TypeError` where they are something else.
+
+    Examples
+    --------
+    >>> listed({"ease": None})
+    Traceback (most recent call last):
+    TypeError: `reports` must be a list of Reports; got dict. Give what `evaluate` has returned.
+    """
+    if isinstance(reports, Mapping) or not isinstance(reports, Iterable):
+        raise TypeError(
+            f"`reports` must be a list of Reports; got {type(reports).__name__}. Give what "
+            "`evaluate` has returned."
+        )
+    found = list(reports)
+    for place, report in enumerate(found):
+        check_kind(f"reports[{place}]", report, Report)
+    return found
+
+
+def group_runs(reports: Iterable[Report]) -> list[Runs]:
     """Group reports by name, in order of first appearance.
 
     Raises
@@ -267,6 +288,7 @@ def group_runs(reports: Sequence[Report]) -> list[Runs]:
     >>> [(runs.name, len(runs.reports)) for runs in group_runs(reports)]
     [('RandomOrder', 3)]
     """
+    reports = listed(reports)
     for report in reports[1:]:
         _check_same_fold(reports[0], report)
     names = dict.fromkeys(report.name for report in reports)

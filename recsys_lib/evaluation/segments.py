@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from recsys_lib.checks import check_integer
+from recsys_lib.checks import check_integer, check_kind
 from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.evaluation.evaluate import fold_fingerprint
 from recsys_lib.evaluation.metrics import find_hits, parse_metric, recall_at_k
-from recsys_lib.evaluation.report import Report
+from recsys_lib.evaluation.report import Report, listed
 from recsys_lib.evaluation.statistics import Sample, summarize
 from recsys_lib.folds import keep_entries
 
@@ -156,6 +156,7 @@ def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
     A       0.67     0.0
     B       0.33     0.0
     """
+    reports = listed(reports)
     users = {tuple(report.users.index) for report in reports}
     if len(reports) < 2 or len(users) != 1:
         raise ValueError(
@@ -215,6 +216,7 @@ def by_history_length(
     0     1-2    0.0        2
     1     8-9    0.5        2
     """
+    check_kind("report", report, Report)
     lengths = report.users["n_fold_in"].to_numpy()
     rows = []
     for member in _members(lengths, edges, n_groups):

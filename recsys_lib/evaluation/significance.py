@@ -176,7 +176,7 @@ def compare(
     'item 1 leads item 2 by 0.5000 in recall@1 (95 % interval 0.2000 to 0.7500).'
     """
     check_fraction("confidence", confidence)
-    models = group_runs(list(reports))
+    models = group_runs(reports)
     if len(models) < 2:
         raise ValueError(
             f"`reports` must be of at least two models; got {[runs.name for runs in models]}. "

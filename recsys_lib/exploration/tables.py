@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_integer
+from recsys_lib.checks import check_integer, check_kind
 from recsys_lib.dataset import Dataset, Split
 from recsys_lib.errors import DataError
 from recsys_lib.seeding import rng_from, seed_from
@@ -36,6 +36,7 @@ def overview(dataset: Dataset) -> pd.DataFrame:
     users          2
     density  100.00%
     """
+    check_kind("dataset", dataset, Dataset)
     per_user = np.diff(dataset.user_items.indptr)
     per_item = _item_counts(dataset.user_items)
     rows = {
@@ -109,6 +110,7 @@ def history(dataset: Dataset, user: Any) -> pd.DataFrame:
     >>> history(Dataset.from_frame(frame), "ann")["item_id"].tolist()
     ['y', 'x']
     """
+    check_kind("dataset", dataset, Dataset)
     one = dataset.take_users(dataset.user_positions([user]))
     frame = one.to_frame().drop(columns="user_id")
     if dataset.items is not None and "title" in dataset.items:
@@ -146,6 +148,7 @@ def split_overview(split: Split) -> pd.DataFrame:
     validation     16       2
     test           16       2
     """
+    check_kind("split", split, Split)
     folds = {"validation": split.validation, "test": split.test}
     rows = {"train": (len(split.train_users), split.train.nnz, 0, "to learn from")}
     for (name, fold), use in zip(folds.items(), ("to choose by", "to report"), strict=True):

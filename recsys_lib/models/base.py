@@ -28,6 +28,7 @@ from recsys_lib.checks import (
     check_fraction,
     check_integer,
     check_is_fitted,
+    check_kind,
     check_memory,
     check_nonnegative,
     check_positive,
@@ -151,6 +152,9 @@ class Recommender(Shown):
     ----------
     n_items_ : int
         Number of item columns the model was fitted on.
+    saw_likes_ : bool or None
+        Whether all it was fitted on were ones, so that rows to score should be, too; None where
+        that is not known.
     """
 
     #: "rating": scores are in rating units, so a rating error has a meaning. "rank": order only.
@@ -164,6 +168,7 @@ class Recommender(Shown):
     _renamed: ClassVar[Mapping[str, str]] = {}
 
     n_items_: int = field(init=False, repr=False, compare=False)
+    saw_likes_: bool | None = field(init=False, repr=False, compare=False, default=None)
 
     def fit(self, user_items: sparse.csr_array, *, validation: Fold | None = None) -> Self:
         """Fit from scratch.
@@ -425,6 +430,7 @@ class Recommender(Shown):
                 model=type(self).__name__,
                 config=self.config(),
                 n_items=self.n_items_,
+                saw_likes=self.saw_likes_,
                 **facts,
             )
 
@@ -498,7 +504,7 @@ class Recommender(Shown):
             raise ArtifactError(
                 f"{folder} must hold a {cls.__name__} of this version; {error}. Fit it again."
             ) from error
-        model.n_items_ = int(record["n_items"])
+        model.n_items_, model.saw_likes_ = int(record["n_items"]), record.get("saw_likes")
         model._restore(read_arrays(folder / "arrays.npz"))
         model._load_extra(folder)
         return model
@@ -509,6 +515,7 @@ class Recommender(Shown):
         self._check()
         if self.predicts == "rating":
             check_ratings(x)
+        self.saw_likes_ = bool((x.data == 1).all())
         return x
 
     def _check(self) -> None:
@@ -607,7 +614,8 @@ class Recommender(Shown):
     def _learned(self) -> list[str]:
         """Return the names of the learned attributes, without their ``_``."""
         fields = [f.name for f in dataclasses.fields(self) if not f.init]
-        return [name[:-1] for name in fields if name.endswith("_") and name != "n_items_"]
+        told = ("n_items_", "saw_likes_")  # by the manifest
+        return [name[:-1] for name in fields if name.endswith("_") and name not in told]
 
     def _save_extra(self, folder: Path) -> None:
         """Write files beside the arrays, such as Keras weights."""
@@ -657,6 +665,7 @@ def check_rows(user_items: Any, validation: Fold | None) -> sparse.csr_array:
     if min(x.shape) == 0:
         raise ValueError(f"`user_items` must have users and items; got shape {x.shape}.")
     if validation is not None:
+        check_kind("validation", validation, Fold)
         check_user_items(validation.fold_in, n_items=x.shape[1], name="validation.fold_in")
         check_user_items(validation.targets, n_items=x.shape[1], name="validation.targets")
     return x

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_fraction, check_integer
+from recsys_lib.checks import check_fraction, check_integer, check_kind
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError
 from recsys_lib.folds import keep_entries
@@ -52,6 +52,7 @@ def split_ratings(
     >>> split.train.nnz, split.validation.targets.nnz, split.test.targets.nnz
     (40, 5, 5)
     """
+    check_kind("dataset", dataset, Dataset)
     check_fraction("validation", validation)
     check_fraction("test", test)
     n = dataset.n_interactions
@@ -90,7 +91,7 @@ def leave_last_out(dataset: Dataset, *, min_interactions: int = 3) -> Split:
         If the data set has no timestamps, or nobody has enough interactions.
     """
     check_integer("min_interactions", min_interactions, minimum=3)
-    x, times = dataset.user_items, _timestamps(dataset)
+    times, x = _timestamps(dataset), dataset.user_items
     counts = np.diff(x.indptr)
     rank = rank_in_row(sparse.csr_array((times, x.indices, x.indptr), shape=x.shape))
     from_end = np.repeat(counts, counts) - 1 - rank
@@ -152,6 +153,7 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
 
 
 def _timestamps(dataset: Dataset) -> NDArray[np.int64]:
+    check_kind("dataset", dataset, Dataset)
     if dataset.timestamps is None:
         raise DataError(
             "The data set must have timestamps; it has none. Build it with "

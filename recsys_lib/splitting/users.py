@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_choice, check_fraction, check_integer
+from recsys_lib.checks import check_choice, check_fraction, check_integer, check_kind
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError
 from recsys_lib.seeding import rng_from
@@ -157,6 +157,7 @@ def enough_interactions(dataset: Dataset, at_most: int = 5) -> int:
     >>> enough_interactions(Dataset.from_frame(table, user="u", item="i", value=None))
     3
     """
+    check_kind("dataset", dataset, Dataset)
     counts = np.diff(dataset.user_items.indptr)
     for enough in range(at_most, 1, -1):
         if (counts >= enough).sum() >= max(_FEWEST, min(100, (counts > 0).sum() / 2)):
@@ -183,6 +184,7 @@ def hold_out(dataset: Dataset, *, seed: int = 0) -> Split:
     Split
         `split_ratings` of a dataset with ratings, else `strong_generalization`.
     """
+    check_kind("dataset", dataset, Dataset)
     if dataset.rating_scale is not None:
         return split_ratings(dataset, seed=seed)
     return strong_generalization(dataset, seed=seed)

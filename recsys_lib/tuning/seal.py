@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recsys_lib import __version__
+from recsys_lib.checks import check_kind
 from recsys_lib.dataset import Fold, Split
 from recsys_lib.errors import ConfigError, LeakError
 from recsys_lib.evaluation.evaluate import fold_fingerprint
@@ -35,6 +36,7 @@ def sealed(split: Split) -> Split:
     recsys_lib.errors.LeakError: The test must not be looked at while settings are chosen; its
     'targets' was asked for. Choose by the validation part, and evaluate the chosen model once.
     """
+    check_kind("split", split, Split)
     return dataclasses.replace(split, test=object.__new__(_SealedFold))
 
 

@@ -115,7 +115,8 @@ def search(
     from recsys_lib.tuning.trials import Objective
 
     _check_budget(trials, seconds)
-    model, split = as_model(model).suited_to(split.train), sealed(split)
+    split = sealed(split)
+    model = as_model(model).suited_to(split.train)
     space = (Space.of(model) if space is None else space).fitted_to(model)
     asked: dict[str, Any] = {"model": model, "space": space, "split": split, "metric": metric}
     objective = Objective(**asked, options=options, trials=trials, prune=prune)

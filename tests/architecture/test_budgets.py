@@ -33,22 +33,22 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_825, 1_000),
+    "bundle": (1_842, 1_000),
     "coldstart": (757, 750),
-    "evaluation": (1_918, 1_780),
-    "exploration": (202, 215),
-    "models": (3_200, 2_600),
+    "evaluation": (1_950, 1_780),
+    "exploration": (205, 215),
+    "models": (3_206, 2_600),
     "pipeline": (4_314, 2_400),
     "plots": (1_169, 780),
-    "root": (2_164, 990),
+    "root": (2_189, 990),
     "serving": (922, 1_000),
     "sources": (2_492, 1_420),
-    "splitting": (245, 215),
+    "splitting": (249, 215),
     "synthesis": (1_433, 1_430),
     "training": (1_513, 1_170),
-    "tuning": (1_129, 750),
+    "tuning": (1_132, 750),
 }
-ALL = (23_283, 14_000)
+ALL = (23_373, 14_000)
 FILES = (161, 140)
 PUBLIC_NAMES = (266, 300)
 
