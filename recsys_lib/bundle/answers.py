@@ -52,8 +52,8 @@ class Answers:
         The same, or where probabilities order the lists what breaks ties.
     because : sequence of str or None
         What a group shares with the person; None where a history gives the reasons.
-    gains : ndarray of shape (n, n_items), or None
-        What each item of the history adds to the model's scores, if that is known already.
+    gains : list of ndarray of shape (n, n_items), or None
+        What each item of a history adds to the model's scores, if that is known already.
     """
 
     rungs: NDArray[np.object_]
@@ -62,7 +62,7 @@ class Answers:
     because: Sequence[str | None]
     _chances: "_Chances"
     _is_new: NDArray[np.bool_]
-    gains: NDArray[np.float32] | None = None
+    gains: Sequence[NDArray[np.float32]] | None = None
 
     def probability(
         self, rows: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]
@@ -151,19 +151,19 @@ class Answerer:
         return type(self.model).gains not in (Recommender.gains, _Widened.gains)
 
     def answer(self, people: People, *, reasons: bool = False) -> Answers:
-        """Answer for each person; the `reasons` of a single one cost hardly more."""
+        """Answer for each person; with `reasons`, what they need is made ready where it can be."""
         n_rows = people.used.shape[0]
         known = ~(self.is_new | self.unlisted)[people.seen.indices]
         counts = np.bincount(entry_rows(people.seen)[known], minlength=n_rows)
         weights = counts / np.maximum(counts + self.handover, 1e-9)
         weights[counts < self.min_history] = 0.0
-        below = [None if weights[row] == 1 else self._below(people, row) for row in range(n_rows)]
+        below = [
+            None if weight == 1 else self._below(people, row, because=reasons and weight == 0)
+            for row, weight in enumerate(weights)
+        ]
         scores, gains = np.zeros(people.used.shape, dtype=np.float32), None
-        at_once = reasons and n_rows == 1 and weights[0] and not self._has_formula
-        n_without = people.seen.nnz if at_once else 0
-        if 0 < n_without < min(_ONE_BLOCK, _ONE_BLOCK_NUMBERS / self.dataset.n_items):
-            full, *without = self.score(with_left_out(people.seen))
-            scores[0], gains = full, full - np.array(without)
+        if reasons and self._at_once(people, weights):
+            scores, gains = self._scores_and_gains(people.seen)
         elif len(rows := np.flatnonzero(weights)):
             scores[rows] = self.score(people.seen if len(rows) == n_rows else people.seen[rows])
         alike = {
@@ -191,6 +191,27 @@ class Answerer:
         ]
         rung = np.array(rungs, dtype=object)
         return Answers(rung, order, score, because, chances, self.is_new, gains)
+
+    def _at_once(self, people: People, weights: NDArray[np.float64]) -> bool:
+        """Say whether rows and what they are without each entry are best scored together."""
+        if self._has_formula or not weights.all():
+            return False
+        lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
+        most = _ONE_BLOCK_NUMBERS if len(weights) == 1 else _EACH_NUMBERS
+        fits = (lengths.sum() + len(weights) - 1) * n_items < _ONE_BLOCK_NUMBERS
+        return bool(fits and lengths.max() < min(_ONE_BLOCK, most / n_items))
+
+    def _scores_and_gains(
+        self, rows: sparse.csr_array
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """Return the scores of rows, and for each of them what its entries add."""
+        lengths = np.diff(rows.indptr)
+        scores = self.score(with_left_out(rows))
+        ends = np.cumsum(lengths + 1)
+        starts = ends - lengths - 1
+        return scores[starts], [
+            scores[first] - scores[first + 1 : end] for first, end in zip(starts, ends, strict=True)
+        ]
 
     def score(self, rows: sparse.csr_array) -> NDArray[np.float32]:
         """Return the model's scores of rows, to the bit the same in every block of them."""
@@ -234,10 +255,10 @@ class Answerer:
         ladder = dataclasses.replace(self.ladder, like=self.like)
         return ladder.fit(self.likes, self.dataset.users)
 
-    def _below(self, people: People, row: int) -> RungAnswer:
+    def _below(self, people: People, row: int, *, because: bool) -> RungAnswer:
         """Answer without the history; without profiles to compare with, by popularity."""
         profile = {} if self.dataset.users is None else people.profiles[row]
-        return self._fitted.answer(profile, leave_out=people.positions[row])
+        return self._fitted.answer(profile, leave_out=people.positions[row], because=because)
 
     def _alike(self, people: People, row: int, below: str) -> NDArray[np.float32] | None:
         """Similarity of items to a person with only new items or interests; None for others."""
@@ -341,7 +362,7 @@ class Answerer:
     ) -> dict[int, NDArray[np.float32]]:
         """Return what each item of a history adds to the score of each listed one, by row."""
         if answers.gains is not None:
-            return {0: answers.gains[:, lists[0]]}
+            return {row: answers.gains[row][:, items] for row, items in enumerate(lists)}
         asked = np.array([because is None for because in answers.because])
         lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
         short = asked & (lengths < min(_ONE_BLOCK, _EACH_NUMBERS / n_items))
@@ -353,11 +374,10 @@ class Answerer:
         rows = np.flatnonzero(short)
         blocks = np.cumsum(lengths[rows] + 1) * n_items // _ONE_BLOCK_NUMBERS
         for block in np.split(rows, np.flatnonzero(np.diff(blocks)) + 1) if len(rows) else ():
-            scores = self.score(with_left_out(people.seen[block]))
-            starts = np.cumsum(lengths[block] + 1) - lengths[block] - 1
-            for row, start in zip(block.tolist(), starts, strict=True):
-                listed = scores[start : start + lengths[row] + 1, lists[row]]
-                gains[row] = listed[0] - listed[1:]
+            known = self._scores_and_gains(people.seen[block])[1]
+            gains |= {
+                row: one[:, lists[row]] for row, one in zip(block.tolist(), known, strict=True)
+            }
         return gains
 
 

@@ -550,7 +550,9 @@ class Ladder:
         self.regression_ = ProfileRegression(rates=self.rates_, space=space, l2=self.l2).fit()
         return self
 
-    def answer(self, profile: Mapping[str, Any], *, leave_out: int | None = None) -> RungAnswer:
+    def answer(
+        self, profile: Mapping[str, Any], *, leave_out: int | None = None, because: bool = True
+    ) -> RungAnswer:
         """Return the answer of the first rung that has evidence for this profile.
 
         Parameters
@@ -559,6 +561,8 @@ class Ladder:
             May be incomplete or empty.
         leave_out : int, optional
             Position of the user whose profile it is; they are not their own neighbor.
+        because : bool
+            Whether to say what the neighbors share.
 
         Returns
         -------
@@ -575,7 +579,7 @@ class Ladder:
             if len(near):
                 parent = self.regression_.score(profile)
                 rates = self.neighbors_.rates_among(near, similarity, parent)
-                shared = self.neighbors_.space_.shared(profile, near)
+                shared = self.neighbors_.space_.shared(profile, near) if because else ""
                 return RungAnswer("profile neighbors", rates, shared)
         if self.segments_ is None or not len(self.segments_.members(profile)):
             return RungAnswer("popularity", self.rates_.overall_, "")

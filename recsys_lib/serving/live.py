@@ -32,7 +32,7 @@ class Loaded:
         self.fingerprint: str = self.manifest["manifest"]
         self.written = datetime.fromtimestamp((folder / MANIFEST).stat().st_mtime, UTC)
         self.bundle = Bundle.load(folder)
-        self._answers, self._most = dict[Any, bytes](), kept
+        self._answers, self._most = dict[Any, tuple[Any, bytes]](), kept
         dataset = self.bundle.dataset
         everything = self.bundle.recommend(k=dataset.n_items)
         texts = (everything["item_id"].astype(str) + " " + everything["title"]).str.casefold()
@@ -42,17 +42,18 @@ class Loaded:
         lengths = np.diff(dataset.user_items.indptr)
         for row in {lengths.argmin(), lengths.argmax(), 0}:
             self.bundle.recommend(dataset.user_ids[row], k=1)
+        for n_people in (4, 16):
+            self.bundle.recommend_records(dataset.user_ids[:n_people].tolist(), k=1)
 
-    def kept(self, key: Any) -> bytes | None:
-        """Return an answer given before: a bundle always answers the same."""
-        return self._answers.get(key)
+    def kept(self, address: Any) -> tuple[Any, bytes] | None:
+        """Return the answer that was given at an address, and its route."""
+        return self._answers.get(address)
 
-    def keep(self, key: Any, answer: bytes) -> bytes:
+    def keep(self, address: Any, answer: tuple[Any, bytes]) -> None:
         """Keep an answer, in the place of the oldest one."""
-        self._answers[key] = answer
+        self._answers[address] = answer
         if len(self._answers) > self._most:
             self._answers.pop(next(iter(self._answers)), None)
-        return answer
 
 
 class Live:

@@ -20,7 +20,7 @@ Tensor = Any
 
 # A product of fewer rows takes other kernels, whose rounding differs in the last bit; from 64 rows
 # on, TensorFlow and JAX gave equal bits for a row in every block measured.
-SMALL_BLOCK, BLOCK = 64, 512
+SMALL_BLOCK, MIDDLE_BLOCK, BLOCK = 64, 256, 512
 # The name of an exported model, by which it is known for ours.
 _EXPORT = "scores"
 
@@ -43,7 +43,7 @@ class Scorer:
 
     Notes
     -----
-    Rows are padded to blocks of 64 or 512, so one row costs as much as 64.
+    Rows are padded to blocks of 64, 256 or 512, so one row costs as much as 64.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class Scorer:
         """
         n_rows = user_items.shape[0]
         scores = np.empty((n_rows, self._n_out), dtype=np.float32)
-        size = SMALL_BLOCK if n_rows <= SMALL_BLOCK else BLOCK
+        sizes = (SMALL_BLOCK, MIDDLE_BLOCK)
+        size = next((one for one in sizes if n_rows <= one), BLOCK)
         for start in range(0, n_rows, size):
             block = user_items[start : start + size]
             scores[start : start + size] = self._score_block(block, size)[: block.shape[0]]

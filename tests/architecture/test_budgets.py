@@ -33,22 +33,22 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_842, 1_000),
-    "coldstart": (757, 750),
+    "bundle": (1_858, 1_000),
+    "coldstart": (759, 750),
     "evaluation": (1_950, 1_780),
     "exploration": (205, 215),
     "models": (3_206, 2_600),
     "pipeline": (4_314, 2_400),
     "plots": (1_169, 780),
     "root": (2_189, 990),
-    "serving": (922, 1_000),
+    "serving": (938, 1_000),
     "sources": (2_492, 1_420),
     "splitting": (249, 215),
     "synthesis": (1_433, 1_430),
-    "training": (1_513, 1_170),
+    "training": (1_514, 1_170),
     "tuning": (1_132, 750),
 }
-ALL = (23_373, 14_000)
+ALL = (23_408, 14_000)
 FILES = (161, 140)
 PUBLIC_NAMES = (266, 300)
 

@@ -329,8 +329,10 @@ def strict(bundle_folder):
         ({"x-api-key": "second-key"}, 200),
     ],
 )
-def test_a_key_is_asked_for_where_keys_are_set(strict, headers, status):
-    for address in ("/model", "/items", "/metrics"):
+def test_a_key_is_asked_for_where_keys_are_set(strict, world_bundle, headers, status):
+    kept = f"/users/{world_bundle.dataset.user_ids[0]}/recommendations"
+    assert strict.client.get(kept, headers={"x-api-key": "second-key"}).status_code == 200
+    for address in ("/model", "/items", "/metrics", kept):
         answer = strict.client.get(address, headers=headers)
         assert answer.status_code == status
         assert ("www-authenticate" in answer.headers) == (status == 401)
