@@ -39,7 +39,7 @@ from recsys_lib.tables import (
 __all__ = ["Dataset", "Fold", "Split", "likes_of"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset(Shown):
     """Users, items and the interactions between them.
 
@@ -236,10 +236,15 @@ class Dataset(Shown):
         Dataset(3 users x 3 items, 2 interactions, density 22.22 %)
         """
         min_value = self.like_threshold() if min_value is None else min_value
-        times = self.timestamps
+        times, liked = self.timestamps, likes_of(self.user_items, min_value)
+        if self.user_items.nnz and not liked.nnz:
+            raise DataError(
+                "`min_value` must leave a like; the highest value is "
+                f"{self.user_items.data.max():g}; got {min_value:g}. Lower it."
+            )
         return dataclasses.replace(
             self,
-            user_items=likes_of(self.user_items, min_value),
+            user_items=liked,
             timestamps=None if times is None else times[self.user_items.data >= min_value],
             rating_scale=None,
         )

@@ -21,7 +21,7 @@ from recsys_lib.checks import check_number, check_user_items
 from recsys_lib.errors import ArtifactError
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Fold(Shown):
     """Held-out data: what the model sees of each user, and what it must find.
 
@@ -94,7 +94,7 @@ class Fold(Shown):
         return likes.take(np.flatnonzero(np.diff(targets.indptr)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Split(Shown):
     """Training data, validation fold and test fold.
 

@@ -37,7 +37,8 @@ def check_interactions(
         seen = ", ".join(repr(str(column)) for column in frame.columns)
         raise DataError(
             f"Column {missing[0]!r} must be in the table; it has {seen or 'no columns'}. "
-            "Name the columns with user=, item=, value=, timestamp=."
+            "Name the columns with user=, item=, value=, timestamp=, or let `load_dataset` find "
+            "them."
         )
     twice = [column for column in wanted if (frame.columns == column).sum() > 1]
     if twice:

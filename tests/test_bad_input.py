@@ -24,13 +24,14 @@ from recsys_lib.evaluation import (
     evaluate_all,
     fit_calibrator,
     leaderboard,
+    metric_table,
     reference_reports,
     wins,
 )
 from recsys_lib.exploration import overview, split_overview
 from recsys_lib.models import EASE, ItemKNN
 from recsys_lib.splitting import leave_last_out, split_ratings, strong_generalization
-from recsys_lib.tuning import search
+from recsys_lib.tuning import choose, search
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame(
@@ -186,6 +187,10 @@ MISTAKEN: dict[str, tuple[Callable[[], object], str]] = {
         lambda: by_history_length(SPLIT.test),
         "`report` must be a Report; got Fold.",
     ),
+    "families without names": (
+        lambda: choose([ItemKNN()], SPLIT, "ndcg@10"),
+        "`candidates` must be a Mapping; got list. Give names to them",
+    ),
     "models without names": (
         lambda: evaluate_all([MODEL], SPLIT, ["ndcg@10"]),
         "`models` must be a Mapping; got list. Give names to them, such as {'my model': model}.",
@@ -197,6 +202,10 @@ MISTAKEN: dict[str, tuple[Callable[[], object], str]] = {
     "many people at once": (
         lambda: BUNDLE.recommend([1, 2]),
         "The user must be one of the 60 known; got [1, 2]. Give one at a time.",
+    ),
+    "a threshold above all ratings": (
+        lambda: DATASET.likes(6),
+        "`min_value` must leave a like; the highest value is 5; got 6. Lower it.",
     ),
     "a threshold in quotes": (lambda: DATASET.likes("4"), "`min_value` must be a number; got '4'."),
     "a fold of tables": (
@@ -247,3 +256,19 @@ def test_a_saved_model_knows_what_it_was_fitted_on(tmp_path: Path) -> None:
     MODEL.save(tmp_path / "values")
     found = [models.load(tmp_path / name).saw_likes_ for name in ("likes", "values")]
     assert found == [True, False]
+
+
+def test_one_metric_and_one_model_need_no_list() -> None:
+    others = [evaluate(ItemKNN(n_neighbors=1).fit(SPLIT.train), SPLIT.test, "ndcg@10", name="one")]
+    compared = [compare([REPORT, *others], given).table for given in ("ndcg@10", ["ndcg@10"])]
+    pd.testing.assert_frame_equal(*compared)
+    tables = [metric_table(others, given) for given in ("ndcg@10", ["ndcg@10"])]
+    pd.testing.assert_frame_equal(*tables)
+    chosen = [choose({"knn": given}, SPLIT, "ndcg@10").models for given in (ItemKNN(), [ItemKNN()])]
+    assert chosen[0] == chosen[1] == {"knn": ItemKNN()}
+
+
+def test_two_datasets_can_be_asked_whether_they_are_the_same() -> None:
+    assert DATASET == DATASET
+    assert DATASET.likes(4.0) != DATASET
+    assert len({SPLIT, SPLIT, SPLIT.test}) == 2

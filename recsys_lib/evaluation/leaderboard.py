@@ -120,6 +120,7 @@ def leaderboard(
 
 def metric_table(reports: Sequence[Report], metrics: Sequence[str]) -> pd.DataFrame:
     """Return the values of several metrics, one row a report and one column a metric."""
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     rows = {one.name: [one[metric] for metric in metrics] for one in listed(reports)}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(metrics))
     return table.rename_axis("model")

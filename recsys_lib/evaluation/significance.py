@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from recsys_lib.cards import Shown
 from recsys_lib.checks import check_fraction
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation.metrics import Metric, parse_metric
+from recsys_lib.evaluation.metrics import Metric, parse_metric, parse_metrics
 from recsys_lib.evaluation.report import Report, Runs, group_runs
 from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap
 
@@ -182,8 +182,7 @@ def compare(
             f"`reports` must be of at least two models; got {[runs.name for runs in models]}. "
             "Give each its own name=."
         )
-    names = _shared_metrics(models) if metrics is None else tuple(metrics)
-    asked = [parse_metric(name) for name in names]
+    asked = parse_metrics(_shared_metrics(models) if metrics is None else metrics)
     tables, scores, verdicts = [], [], {}
     samples = [runs.mean_sample(metric.name) for metric in asked for runs in models]
     draws = bootstrap(samples, n_resamples=n_resamples, seed=seed)

@@ -109,7 +109,7 @@ def _open_path(source: str | Path, options: ReadOptions) -> Table:
             f"({elsewhere[1].lower()}). Download it and give the path of the copy."
         )
     raise DataError(
-        f"`source` must be a file, folder or glob that exists; nothing is at '{path}'. "
+        f"A file, folder or glob must be there; nothing is at '{path}'. "
         f"Check the path; it is taken from the working folder '{Path.cwd()}'."
     )
 

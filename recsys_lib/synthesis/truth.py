@@ -24,7 +24,7 @@ Among = Literal["all", "taken"]
 _ROWS = 4096  # users whose dense rows are held at once where the caller asked for totals
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Truth:
     r"""Everything the generator knows and no model may see.
 
@@ -74,6 +74,10 @@ class Truth:
     thresholds: Floats
     profile_means: Floats
     profile_share: Floats
+
+    def __repr__(self) -> str:
+        rho2, seed = self.settings.rho2, self.settings.seed
+        return f"Truth({self.n_users:,} users x {self.n_items:,} items, rho2 {rho2:g}, seed {seed})"
 
     @property
     def n_users(self) -> int:

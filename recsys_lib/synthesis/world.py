@@ -28,7 +28,7 @@ from recsys_lib.synthesis.settings import WorldSettings, settings_from
 from recsys_lib.synthesis.truth import Truth
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RatingLog:
     """Ratings as columns of equal length, by user and time.
 
@@ -80,7 +80,7 @@ class _Axes(NamedTuple):
         }
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class World(Shown):
     """Data with a known truth.
 

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from recsys_lib import models
-from recsys_lib.checks import check_integer, check_positive
+from recsys_lib.checks import check_integer, check_kind, check_positive
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import Report, evaluate, parse_metric, share_of_gap_closed
 from recsys_lib.models.base import Cost, Recommender
@@ -207,6 +207,9 @@ def choose(
     1        item_damping=2.0    True
     """
     split = sealed(split)
+    check_kind("candidates", candidates, Mapping)
+    # A lone model is a family, too.
+    candidates = {name: [f] if hasattr(f, "fit") else f for name, f in candidates.items()}
     _load_libraries(model for family in candidates.values() for model in family)
     chosen, seconds, rows = {}, {}, []
     with track("choose", sum(map(len, candidates.values())), "models") as task:
