@@ -217,7 +217,7 @@ def likes_of(user_items: sparse.csr_array, min_value: float | None = None) -> sp
     array([[1., 0.]], dtype=float32)
     """
     x = check_user_items(user_items)
-    if min_value is not None:
+    if min_value not in (None, -np.inf):
         check_number("min_value", min_value)
     likes = keep_entries(x, x.data >= (-np.inf if min_value is None else min_value))
     likes.data = np.ones(likes.nnz, dtype=np.float32)

@@ -272,3 +272,7 @@ def test_two_datasets_can_be_asked_whether_they_are_the_same() -> None:
     assert DATASET == DATASET
     assert DATASET.likes(4.0) != DATASET
     assert len({SPLIT, SPLIT, SPLIT.test}) == 2
+
+
+def test_every_entry_may_be_a_like() -> None:
+    assert DATASET.likes(-np.inf).n_interactions == DATASET.n_interactions
