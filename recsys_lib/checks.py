@@ -47,7 +47,7 @@ def check_user_items(
     if not sparse.issparse(user_items):
         raise TypeError(
             f"`{name}` must be a SciPy sparse array of shape (n_rows, n_items); got "
-            f"{type(user_items).__name__}. Use `dataset.user_items`, `split.train` or csr_array(...)."
+            f"{type(user_items).__name__}. Use dataset.user_items, split.train or csr_array(...)."
         )
     if user_items.ndim != 2:
         raise ValueError(
