@@ -101,7 +101,8 @@ def plot_curves(
             _draw(ax, table[name], ends, **look)
         if heading in log_x:
             ax.set_xscale("log")
-            ax.set_xticks(table.index, [f"{tick:,g}" for tick in table.index])
+            told = _apart(table.index)
+            ax.set_xticks(told, [f"{tick:,g}" for tick in told])
             ax.xaxis.set_minor_formatter(NullFormatter())
         elif pd.api.types.is_integer_dtype(table.index):
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -214,6 +215,22 @@ def _look(place: int) -> dict[str, Any]:
     """Return the color and the mark of a curve by its place among the names."""
     color, mark = COLORS[_HUES[place % len(_HUES)]], MARKERS[place % len(MARKERS)]
     return {"color": color, "marker": mark}
+
+
+def _apart(ticks: pd.Index) -> list[float]:
+    """Return ticks of a logarithmic axis whose labels have room, the largest among them.
+
+    Examples
+    --------
+    >>> _apart(pd.Index([500, 1_000, 8_000, 10_000]))
+    [500, 1000, 10000]
+    """
+    places = np.log(ticks.to_numpy(dtype=np.float64))
+    room, told = 0.12 * (places.max() - places.min()), [len(places) - 1]
+    for place in range(len(places) - 2, -1, -1):
+        if places[told[-1]] - places[place] >= room:
+            told.append(place)
+    return ticks[told[::-1]].tolist()
 
 
 def _draw(ax: Axes, curve: pd.Series, ends: Sequence[pd.Series] = (), **look: Any) -> None:
