@@ -359,5 +359,5 @@ class PureSVD(Recommender):
 def cost_of_directions(x: sparse.csr_array, width: int) -> Cost:
     """Return what `leading_directions` takes, products of sparse and of tall matrices."""
     sides = sum(x.shape)
-    # An entry of a sparse matrix is multiplied at a thirtieth of the speed of a dense one.
-    return Cost(4.0 * _ROUNDS * width * (30 * x.nnz + sides * width), 12 * width * sides)
+    # An entry of a sparse matrix is multiplied at a fifteenth of the speed of a dense one.
+    return Cost(4.0 * _ROUNDS * width * (15 * x.nnz + sides * width), 12 * width * sides)

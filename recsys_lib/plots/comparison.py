@@ -149,7 +149,7 @@ def plot_wins(
     style.bars(ax, table["shared"], left=table["alone"], label="best with others")
     style.tell(ax, table["alone"] + table["shared"])
     ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
-    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter(style.Percents())
     return style.write_words(ax, title, "share of users", legend=True)
 
 
@@ -192,7 +192,7 @@ def plot_reliability(
     ax.set(xlim=(-0.03 * end, 1.03 * end), ylim=(-0.03 * end, 1.03 * end))  # whole dots at ends
     ax.set_aspect("equal")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter("{x:.0%}")
+        axis.set_major_formatter(style.Percents())
     gaps = (bins["observed"] - bins["predicted"]).abs()
     given, came = (
         f"{bins[name].min():.0%} to {bins[name].max():.0%}" for name in ("predicted", "observed")
@@ -230,5 +230,5 @@ def plot_recommendations(table: pd.DataFrame, *, title: str, ax: Axes | None = N
     if "true" in table:
         ax.plot(table["true"], range(len(table)), "D", label="true probability", **_RING)
     ax.set_xlim(0, _end(table["probability"]))
-    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter(style.Percents())
     return style.write_words(ax, title, "probability that it comes true", legend="true" in table)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy import sparse
 
 from recsys_lib.plots import style
@@ -116,7 +116,7 @@ def plot_curves(
     named = first.columns.name if share_y else None  # else each has a unit of its own
     axes[0].set_ylabel(str(named or "") if ylabel is None else ylabel)
     if percent:
-        axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+        axes[0].yaxis.set_major_formatter(style.Percents())
     style.write_legend(axes, beside=not levels)  # names of levels stand there
     style.write_question(axes, title)
     return axes

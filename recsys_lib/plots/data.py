@@ -9,7 +9,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
@@ -120,7 +119,7 @@ def plot_ratings(
     if len(scale) <= _MOST_TICKS:
         ax.set_xticks(scale)
     ax.grid(axis="x", visible=False)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(style.Percents())
     style.tell(ax, table["share"], ax.yaxis)
     title, ylabel = "Are the ratings normal?", "share of ratings"
     return style.write_words(ax, title, "rating", ylabel, legend=True)
@@ -598,7 +597,7 @@ def plot_spectrum(
         words = f" the world has {true}"
         ax.text(true + 0.5, drawn.max(), words, color=COLORS["vermilion"], va="top")
     ax.grid(axis="x", visible=False)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(style.Percents())
     first = f"the first {true or len(drawn)} together {drawn[:true].sum():.0%}"
     style.tell(ax, f"The first direction has {drawn[0]:.0%} of the variance, {first}.")
     title = "How many directions do tastes have?"

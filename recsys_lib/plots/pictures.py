@@ -172,6 +172,6 @@ def _number(axis: Axis, value: float) -> str:
         return f"{num2date(value):%Y-%m-%d}"
     if isinstance(formatter, FuncFormatter):  # names in the place of numbers
         return str(formatter(value) or f"{value:.3g}")
-    if isinstance(formatter, PercentFormatter) or "%" in getattr(formatter, "fmt", ""):
+    if isinstance(formatter, PercentFormatter):
         return f"{value:.0%}" if abs(value) >= 0.1 else f"{value:z.1%}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:z.3g}"

@@ -16,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 _STYLE = mpl.rc_params_from_file(
     Path(__file__).with_name("recsys.mplstyle"), use_default_template=False
@@ -91,6 +91,14 @@ def shorten(text: object, length: int) -> str:
     """Return a text of at most `length` characters; an ellipsis says where it was cut."""
     whole = str(text)
     return whole if len(whole) <= length else whole[: length - 1].rstrip() + "…"
+
+
+class Percents(PercentFormatter):
+    """Formats shares with the decimals that they need: 5%, 12.5%, 0.25%."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of a tick."""
+        return f"{100 * x:z.3g}%"
 
 
 def log_ticks(axis: Axis, span: float) -> None:

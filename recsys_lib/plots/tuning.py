@@ -223,7 +223,7 @@ def plot_importance(
     _, axes = style.new_figure(len(shares), **size, sharex=True)
     for ax, (name, share) in zip(axes, shares.items(), strict=True):
         style.bars(ax, share, n_rows=rows)
-        ax.xaxis.set_major_formatter("{x:.0%}")
+        ax.xaxis.set_major_formatter(style.Percents())
         _name(ax, name, "share of the variance")
     axes[0].set_xlim(0, 1)
     if len(shares) == 1:

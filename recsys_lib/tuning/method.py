@@ -24,6 +24,8 @@ from recsys_lib.tuning.spaces import settings_of
 
 # What a network is asked for, and how much of a row it does not see; the best bets first.
 _WAYS = (("hidden", 0.5), ("all", 0.5), ("hidden", 0.7), ("hidden", 0.3))
+# From here on the dense closed forms begin to take minutes, and the sparse one is a family as well.
+_WIDE = 5_000
 
 
 def candidate_families(
@@ -90,6 +92,13 @@ def candidate_families(
         "RecVAE": [models.RecVAE(**way | deep) for way in ways],
         "VASP": [models.VASP(**way | deep | fast) for way in (ways[1], ways[0], *ways[2:])],
     }
+    if user_items.shape[1] > _WIDE:
+        families["SparseEASE"] = [
+            models.SparseEASE(),
+            models.SparseEASE(n_neighbors=128),
+            models.SparseEASE(latent_dim=0),
+            models.SparseEASE(dropout=0.3),
+        ]
     return {name: candidates[:tries] for name, candidates in families.items()}
 
 

@@ -7,6 +7,7 @@ from scipy import sparse
 from recsys_lib.tuning import candidate_families, leave_out_costly
 
 RNG = np.random.default_rng(0)
+NETWORKS = {"MultDAE", "MultVAE", "RecVAE", "VASP"}
 LIKES = sparse.csr_array((RNG.random((60, 12)) < 0.4).astype(np.float32))
 
 
@@ -29,6 +30,13 @@ def test_penalties_follow_the_users_of_an_average_item_and_codes_fit_the_data() 
     assert max(one.latent_dim for one in few["SVD"]) == 12
 
 
+def test_a_wide_catalog_gets_the_sparse_closed_form_as_well() -> None:
+    assert "SparseEASE" not in candidate_families(corner(60, 5_000))
+    found = candidate_families(corner(60, 5_001), tries=4)
+    assert len({repr(one.config()) for one in found["SparseEASE"]}) == 4
+    assert "SparseEASE" in leave_out_costly(found, corner(60, 5_001))[0]
+
+
 def test_more_tries_than_there_are_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="must be at most 4"):
         candidate_families(LIKES, tries=5)
@@ -45,7 +53,7 @@ def corner(n_users: int, n_items: int) -> sparse.csr_array:
         ((4_000, 250), set()),
         ((6_000, 3_700), set()),  # MovieLens 1M
         ((2_100, 10_300), set()),  # few people: their matrix is the small one
-        ((90_000, 30_000), {"EASE", "EDLAE", "KernelAE", "MultDAE", "MultVAE", "RecVAE", "VASP"}),
+        ((90_000, 30_000), {"EASE", "EDLAE", "KernelAE", "SparseEASE"} | NETWORKS),
     ],
 )
 def test_what_takes_too_long_is_left_out_and_named(
