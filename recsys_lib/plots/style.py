@@ -94,7 +94,13 @@ def shorten(text: object, length: int) -> str:
 
 
 class Percents(PercentFormatter):
-    """Formats shares with the decimals that they need: 5%, 12.5%, 0.25%."""
+    """Formats shares with the decimals that they need.
+
+    Examples
+    --------
+    >>> [Percents()(share) for share in (0.0, 0.15, 0.125, 0.0025)]
+    ['0%', '15%', '12.5%', '0.25%']
+    """
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """Return the label of a tick."""
