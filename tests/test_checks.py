@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from recsys_lib import checks
+from recsys_lib.dataset import Fold
 from recsys_lib.errors import NotFittedError
 
 
@@ -81,3 +82,10 @@ def test_the_edges_that_are_allowed_pass() -> None:
     checks.check_nonnegative("l2", 0)
     checks.check_fraction("dropout", 0.0, closed=True)
     checks.check_integer("k", np.int64(1), minimum=1)
+
+
+def test_a_class_that_was_loaded_anew_is_still_known_by_its_name() -> None:
+    before = type("Fold", (), {})()
+    checks.check_kind("fold", before, Fold)
+    with pytest.raises(TypeError, match="`fold` must be a Fold; got Fold2"):
+        checks.check_kind("fold", type("Fold2", (), {})(), Fold)

@@ -194,7 +194,7 @@ class Answerer:
 
     def _at_once(self, people: People, weights: NDArray[np.float64]) -> bool:
         """Say whether rows and what they are without each entry are best scored together."""
-        if self._has_formula or not weights.all():
+        if self._has_formula or not weights.any():
             return False
         lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
         most = _ONE_BLOCK_NUMBERS if len(weights) == 1 else _EACH_NUMBERS

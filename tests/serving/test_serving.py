@@ -62,6 +62,8 @@ def test_a_user_gets_the_same_list_everywhere(
     assert answer["bundle"] == json.loads((bundle_folder / "manifest.json").read_text())["manifest"]
     again = service.client.get(f"/users/{user}/recommendations", params={"k": 5}).json()
     assert again == answer  # from what is kept
+    fewer = service.client.get(f"/users/{user}/recommendations", params={"k": 2}).json()
+    assert fewer["recommendations"] == wanted[:2]
     assert listed(service, {"user": user, "k": 5}) == answer
     monkeypatch.chdir(bundle_folder.parents[3])
     assert main(["recommend", user, "-k", "5"]) == 0
