@@ -14,8 +14,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     for role, names in {
         "user": """userid user username uid customerid customer visitorid memberid accountid
             reviewerid login personid clientid playerid steamid""",
-        "user alone": """member person client reader viewer listener player student studentid
-            learner learnerid employee employeeid email emailaddress""",
+        "user alone": """member person client reader viewer visitor shopper buyer subscriber
+            listener player student studentid learner learnerid employee employeeid email
+            emailaddress""",
         "item": """itemid item iid movieid productid labid lab courseid bookid articleid trackid
             artistid songid asin sku isbn gameid animeid businessid recipeid stockcode""",
         "value": """value rating ratings score stars weight overall bookrating userrating

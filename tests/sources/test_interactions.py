@@ -99,6 +99,8 @@ def test_users_items_and_times_may_stand_in_the_index() -> None:
 def test_a_member_is_the_user_where_nobody_else_can_be() -> None:
     frame = pd.DataFrame({"member": ["a"], "product": ["x"], "when": ["2024-05-01"]})
     assert list(read_interactions(frame).columns) == ["user_id", "item_id", "timestamp"]
+    for name in ("visitor", "shopper", "student_id"):
+        assert list(read_interactions(frame.rename(columns={"member": name}))["user_id"]) == ["a"]
     orders = frame.assign(customer="b", employee_id="c", date="2024-06-01")
     assert list(read_interactions(orders)["user_id"]) == ["b"]
     assert list(read_interactions(orders)["timestamp"].dt.month) == [6]
