@@ -243,8 +243,6 @@ def test_one_thing_taken_for_another_is_said_with_the_way_to_the_right_one(case:
 def test_a_single_id_needs_no_list() -> None:
     one, several = DATASET.item_ids[0], DATASET.item_ids[:1]
     for rule in ("history", "exclude", "only", "promote", "available"):
-        if rule == "available" and isinstance(one, str):
-            continue  # a column of the catalog
         found = [BUNDLE.recommend(**{rule: ids})["item_id"].tolist() for ids in (one, several)]
         assert found[0] == found[1]
     nobody = BUNDLE.recommend()["item_id"].tolist()
