@@ -249,6 +249,16 @@ def test_a_single_id_needs_no_list() -> None:
     assert BUNDLE.recommend(exclude=None, promote=None)["item_id"].tolist() == nobody
 
 
+@pytest.mark.parametrize("ask", ["score", "score_blocks", "recommend"])
+def test_a_model_of_likes_says_when_it_is_shown_ratings(ask: str, recwarn) -> None:
+    likes = DATASET.likes(4.0).user_items
+    model = EASE(l2=1.0).fit(likes)
+    getattr(model, ask)(likes)
+    assert not recwarn
+    with pytest.warns(UserWarning, match="a 1, as those that EASE was fitted on; .* from 1 to 5"):
+        getattr(model, ask)(DATASET.user_items)
+
+
 def test_a_saved_model_knows_what_it_was_fitted_on(tmp_path: Path) -> None:
     EASE().fit(ONES).save(tmp_path / "likes")
     MODEL.save(tmp_path / "values")

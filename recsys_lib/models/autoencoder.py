@@ -14,7 +14,6 @@ from recsys_lib.checks import (
     check_is_fitted,
     check_rating_scale,
     check_ratings,
-    check_user_items,
 )
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
@@ -167,8 +166,7 @@ class Autoencoder(NeuralRecommender):
         -------
         ndarray of shape (n_rows, hidden_dims[-1]), float32
         """
-        check_is_fitted(self, "n_items_")
-        x = check_user_items(user_items, n_items=self.n_items_)
+        x = self._read(user_items)
         return self._apply("encode", x, self.hidden_dims[-1])
 
     def _monitor(self, x: sparse.csr_array, validation: Fold | None) -> Any:

@@ -1,6 +1,7 @@
 """The contract of a model: hyper-parameters declared once, rows in, scores out."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -221,8 +222,7 @@ class Recommender(Shown):
         ValueError
             If the number of columns differs from the one in `fit`.
         """
-        check_is_fitted(self, "n_items_")
-        x = check_user_items(user_items, n_items=self.n_items_)
+        x = self._read(user_items)
         if isinstance(items, slice) and items == slice(None):
             return np.asarray(self._score(x), dtype=np.float32)
         return self._blocks(x)(items)
@@ -240,8 +240,7 @@ class Recommender(Shown):
             Takes a slice or positions of items; returns (n_rows, n_block), float32, in memory of
             its own. What does not depend on the block, such as factors of the rows, is done once.
         """
-        check_is_fitted(self, "n_items_")
-        return self._blocks(check_user_items(user_items, n_items=self.n_items_))
+        return self._blocks(self._read(user_items))
 
     def recommend(
         self,
@@ -272,8 +271,7 @@ class Recommender(Shown):
         TopK
             `items` int32 and `scores` float32, both of shape (n_rows, k).
         """
-        check_is_fitted(self, "n_items_")
-        x = check_user_items(user_items, n_items=self.n_items_)
+        x = self._read(user_items)
         items = np.full((x.shape[0], k), -1, dtype=np.int32)
         scores = np.full((x.shape[0], k), -np.inf, dtype=np.float32)
 
@@ -285,6 +283,19 @@ class Recommender(Shown):
 
         each_batch(self, rank, x.shape, batch_size)
         return TopK(items, scores)
+
+    def _read(self, user_items: sparse.csr_array) -> sparse.csr_array:
+        """Return rows to be scored, checked; warn of other numbers than those of the fit."""
+        check_is_fitted(self, "n_items_")
+        x = check_user_items(user_items, n_items=self.n_items_)
+        if self.saw_likes_ and (x.data != 1).any():
+            warnings.warn(
+                f"`user_items` must hold likes, each a 1, as those that {type(self).__name__} was "
+                f"fitted on; values are from {x.data.min():g} to {x.data.max():g}. Give rows of "
+                "`dataset.likes(...)`, or fit `OnLikes(model=...)` on the ratings.",
+                stacklevel=3,
+            )
+        return x
 
     def item_similarity(self, items: Sequence[int]) -> NDArray[np.float32] | None:
         """Return how alike items are by what the model has learned of them.
@@ -355,7 +366,7 @@ class Recommender(Shown):
         --------
         >>> from recsys_lib.models import EASE
         >>> EASE().cost(sparse.csr_array((2_000, 1_000))).multiplications
-        1000000000.0
+        500000000.0
         """
         return Cost(0.0, 0.0)
 
@@ -515,7 +526,7 @@ class Recommender(Shown):
         self._check()
         if self.predicts == "rating":
             check_ratings(x)
-        self.saw_likes_ = bool((x.data == 1).all())
+        self.saw_likes_ = bool((x.data == 1).all()) if x.nnz else None
         return x
 
     def _check(self) -> None:

@@ -487,8 +487,7 @@ class VariationalRecommender(OutputRecommender, LikelihoodRecommender):
         >>> bool(np.allclose(model.decode(code.mean), model.score(likes), atol=1e-5))
         True
         """
-        check_is_fitted(self, "n_items_")
-        x = check_user_items(user_items, n_items=self.n_items_)
+        x = self._read(user_items)
         both = self._apply("encode", x, 2 * self.latent_dim)
         return Code(both[:, : self.latent_dim], both[:, self.latent_dim :])
 

@@ -135,7 +135,7 @@ def leave_out_costly(
     >>> wide = sparse.csr_array(([1.0], ([90_000], [29_999])))
     >>> kept, left_out = leave_out_costly(candidate_families(wide), wide)
     >>> "SVD" in kept, left_out["EASE"]
-    (True, 'about 15 minutes a fit')
+    (True, 'about 8 minutes a fit')
     """
     check_positive("minutes", minutes)
     kept, left_out = {}, {}
