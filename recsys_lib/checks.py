@@ -75,7 +75,8 @@ def check_user_items(
 def _canonical(user_items: Any, name: str) -> sparse.csr_array:
     """Float32 CSR with sorted, unique indices, copied only where that is needed."""
     n_entries = user_items.nnz
-    csr = sparse.csr_array(user_items)
+    given = isinstance(user_items, sparse.csr_array)
+    csr = user_items if given else sparse.csr_array(user_items)
     if csr.dtype != np.float32:
         csr = csr.astype(np.float32)
     # has_sorted_indices is cached on the object, so a fresh wrapper recomputes it from the arrays.

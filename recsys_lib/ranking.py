@@ -94,6 +94,12 @@ def entry_rows(x: sparse.csr_array) -> NDArray[np.intp]:
     return np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
 
 
+def each_alone(items: NDArray[np.integer[Any]], n_items: int) -> sparse.csr_array:
+    """Return a row for each item, in which there is a 1 for it and nothing else."""
+    parts = (np.ones(len(items), np.float32), items, np.arange(len(items) + 1))
+    return sparse.csr_array(parts, shape=(len(items), n_items))
+
+
 def entries_of(x: sparse.csr_array, rows: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
     """Return where the entries of some rows are in ``x.indices`` and ``x.data``, row by row.
 

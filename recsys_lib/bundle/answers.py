@@ -148,7 +148,8 @@ class Answerer:
     @property
     def _has_formula(self) -> bool:
         """Whether the model knows reasons without scores of shorter histories."""
-        return type(self.model).gains not in (Recommender.gains, _Widened.gains)
+        known = type(self.model).gains not in (Recommender.gains, _Widened.gains)
+        return known or getattr(self.model, "_is_linear", False)
 
     def answer(self, people: People, *, reasons: bool = False) -> Answers:
         """Answer for each person; with `reasons`, what they need is made ready where it can be."""
@@ -368,7 +369,7 @@ class Answerer:
         short = asked & (lengths < min(_ONE_BLOCK, _EACH_NUMBERS / n_items))
         short &= not self._has_formula
         gains = {
-            row: leave_one_out_gains(self.model, people.seen[[row]], lists[row])
+            row: leave_one_out_gains(self.model, people.seen[row : row + 1], lists[row])
             for row in np.flatnonzero(asked & ~short).tolist()
         }
         rows = np.flatnonzero(short)

@@ -39,7 +39,7 @@ from recsys_lib.checks import (
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.progress import track
-from recsys_lib.ranking import Block, Items, TopK, blocks_of, top_k_of
+from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, top_k_of
 
 __all__ = ["MODELS", "Recommender", "load", "model_class"]
 
@@ -161,6 +161,8 @@ class Recommender(Shown):
     #: "rating": scores are in rating units, so a rating error has a meaning. "rank": order only.
     predicts: ClassVar[Literal["rating", "rank"]] = "rank"
 
+    #: Whether the scores of a row are the sums of those of its entries, unless it is empty.
+    _is_linear: ClassVar[bool] = False
     #: Whether batches of rows may be scored by several threads at once.
     _in_threads: ClassVar[bool] = False
     #: What a setting must be, by its name.
@@ -386,9 +388,11 @@ class Recommender(Shown):
         -------
         ndarray of shape (n, k), float32, or None
             Score of the whole row less that without an entry; None where both have to be scored,
-            which `leave_one_out_gains` does.
+            which `leave_one_out_gains` does, and where nothing would be left of the row.
         """
-        return None
+        if not self._is_linear or np.count_nonzero(row.data) < 2:
+            return None
+        return row.data[:, None] * self.score(each_alone(row.indices, row.shape[1]), items=items)
 
     def suited_to(self, user_items: sparse.csr_array) -> Self:
         """Return an unfitted copy in which each setting that is None suits these rows.
@@ -565,13 +569,11 @@ class Recommender(Shown):
 
     def _symbolic(self, rows: Any) -> Any:
         """Return the scores of symbolic rows (`training.scoring.DenseRows`), in `keras.ops`."""
-        raise TypeError(
-            "`export_keras` needs a network, `KernelAE` or a model that multiplies rows by a "
-            f"matrix; {type(self).__name__} is none of these. Serve it with `Bundle.to_mlflow`."
-        )
-
-    def _symbolic_product(self, rows: Any) -> Any:
-        """Return the same of a model whose scores are linear in the row, empty rows aside."""
+        if not self._is_linear:
+            raise TypeError(
+                "`export_keras` needs a network, `KernelAE` or a model that multiplies rows by a "
+                f"matrix; {type(self).__name__} is none of these. Serve it with `Bundle.to_mlflow`."
+            )
         from recsys_lib.training.scoring import answered, linear
 
         n = self.n_items_

@@ -30,7 +30,7 @@ from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.knn import scale_rows
-from recsys_lib.ranking import entry_rows
+from recsys_lib.ranking import each_alone, entry_rows
 
 Floats = NDArray[np.float32]
 Solver = Literal["auto", "items", "users"]
@@ -157,6 +157,13 @@ class Primal:
         with ThreadPoolExecutor(n_threads) as pool:  # SciPy's product runs on one core
             list(pool.map(part, bounds[:-1], bounds[1:]))
         return out
+
+    def weights(self, x: sparse.csr_array, items: NDArray[np.integer[Any]]) -> Floats:
+        """Return the weights of the entries of a row, ``B[x.indices][:, items]``."""
+        starts = items - items % _BLOCK
+        widths = np.minimum(_BLOCK, x.shape[1] - starts)
+        firsts = starts * x.shape[1] + items - starts
+        return self.blocks[firsts + np.outer(x.indices, widths)]
 
     def arrays(self) -> Arrays:
         """Return the parts as arrays, for `restore`."""
@@ -386,7 +393,7 @@ class Penalized(Recommender):
         """The ridge penalty of each item as a predictor."""
         return np.full(x.shape[1], float(self.suited_to(x).config()["l2"]))
 
-    _symbolic = Recommender._symbolic_product
+    _is_linear = True
 
     def _item_scale(self) -> NDArray[np.float32] | None:
         """The factor applied to each item's scores; None for no scaling."""
@@ -516,10 +523,19 @@ class EASE(Penalized):
 
     def _relate(self, items: NDArray[np.int64]) -> Floats:
         """Partial correlations, -P_ij / sqrt(P_ii P_jj), which are sqrt(B_ij B_ji)."""
-        alone = (np.ones(len(items), np.float32), (np.arange(len(items)), items))
-        weights = self.solution_.score(sparse.csr_array(alone, shape=(len(items), self.n_items_)))
+        weights = self.solution_.score(each_alone(items, self.n_items_))
         diagonal = self.solution_.diagonal
         return weights if diagonal is None else weights * np.sqrt(diagonal / diagonal[items, None])
+
+    def gains(
+        self, row: sparse.csr_array, items: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float32] | None:
+        """Look the weights up where they are known; see `Recommender.gains`."""
+        if isinstance(self.solution_, Dual) or np.count_nonzero(row.data) < 2:
+            return super().gains(row, items)
+        found = row.data[:, None] * self.solution_.weights(row, np.asarray(items, dtype=np.int64))
+        scale = self._item_scale()
+        return found if scale is None else found * scale[items]
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         scores = self.solution_.score(x)

@@ -178,8 +178,9 @@ class ItemKNN(_NeighborRecommender):
             skip_self=True,
         ).T.tocsr()
 
-    def _symbolic(self, rows: Any) -> Any:
-        return super()._symbolic(rows) if self.biases_ else self._symbolic_product(rows)
+    @property
+    def _is_linear(self) -> bool:  # type: ignore[override]
+        return self.biases_ is None
 
     def _relate(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
         return np.asarray(self.similarities_.T.tocsr()[items].toarray())

@@ -318,7 +318,7 @@ class PureSVD(Recommender):
     item_scales_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
-    _symbolic = Recommender._symbolic_product
+    _is_linear = True
 
     def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
         smaller = min(x.shape)

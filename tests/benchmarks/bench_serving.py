@@ -2,7 +2,8 @@
 
 The load comes from wrk (a Debian package),
 which shares the cores with what it measures. `RECSYS_CORNAC` names a Python with Cornac and Flask,
-`RECSYS_ML1M` a `ratings.dat` of MovieLens 1M, `RECSYS_SOAK` the minutes of a soak, and
+`RECSYS_ML1M` a table of MovieLens 1M (its `ratings.dat`, or pairs), `RECSYS_SOAK` the minutes of a
+soak, and
 `RECSYS_FUZZ` the number of bodies (100,000 by default).
 """
 
@@ -90,8 +91,9 @@ def world_bundle(model=None):
 
 def movielens_bundle():
     dataset = load_dataset(os.environ["RECSYS_ML1M"])
-    model = EASE(l2=300.0).fit(dataset.likes(4).user_items)
-    return Bundle(model=model, dataset=dataset, like=4, inputs="likes")
+    like = None if dataset.rating_scale is None else 4
+    model = EASE(l2=300.0).fit(dataset.likes(like).user_items)
+    return Bundle(model=model, dataset=dataset, like=like, inputs="likes")
 
 
 BUNDLES = {

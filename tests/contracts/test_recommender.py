@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from recsys_lib import ranking
+from recsys_lib.coldstart.reasons import leave_one_out_gains
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import NotFittedError
 from recsys_lib.models import MODELS, load, model_class
@@ -211,6 +212,21 @@ def test_lists_and_scores_do_not_depend_on_the_block_of_items(name, fitted, rows
     monkeypatch.setattr(ranking, "_TILE", 1)
     monkeypatch.setattr(ranking, "_LEAST_WIDTH", 4)
     assert_array_equal(fitted.recommend(rows, k=5).items, whole.items)
+
+
+def test_what_an_entry_adds_is_what_is_lost_without_it(name, fitted, rows):
+    items, lengths = np.array([17, 0, 7]), np.diff(rows.indptr)
+    single = sparse.csr_array(np.eye(1, rows.shape[1], 5, dtype=np.float32))
+    for row in (rows[[lengths.argmax()]], single):
+        whole = fitted.score(row)[0, items]
+        expected = []
+        for place in range(row.nnz):
+            kept = np.arange(row.nnz) != place
+            parts = (row.data[kept], row.indices[kept], [0, row.nnz - 1])
+            without = fitted.score(sparse.csr_array(parts, shape=row.shape))
+            expected.append(whole - without[0, items])
+        found = leave_one_out_gains(fitted, row, items)
+        assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * max(np.abs(whole).max(), 1))
 
 
 def test_relabeled_items_get_relabeled_scores(name, fitted, rows):

@@ -129,3 +129,14 @@ def test_scores_do_not_depend_on_the_number_of_threads(monkeypatch):
     monkeypatch.setattr(closed_form, "cores", lambda: 3)
     assert_array_equal(EASE(l2=2.0).fit(x).score(x), alone)
     assert EASE(l2=2.0).fit(x).score(x[:0]).shape == (0, 50)
+
+
+def test_reasons_are_looked_up_in_the_weights_wherever_these_lie() -> None:
+    x = sparse.random_array((900, 600), density=0.02, rng=np.random.default_rng(3), format="csr")
+    x = sparse.csr_array(x, dtype=np.float32)
+    model, items = EDLAE(l2=5.0, popularity_discount=0.3).fit(x), np.array([599, 3, 256, 511, 255])
+    row = x[[np.diff(x.indptr).argmax()]]
+    alone = sparse.diags_array(row.data).tocsr() @ sparse.eye_array(600, format="csr")[row.indices]
+    expected = model.score(sparse.csr_array(alone))[:, items]
+    assert_allclose(model.gains(row, items), expected, rtol=1e-5)
+    assert np.abs(expected).min(axis=0).max() > 0
