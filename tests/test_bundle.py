@@ -16,6 +16,7 @@ from scipy import sparse
 from recsys_lib import make_world, models
 from recsys_lib.bundle import RUNGS, Bundle
 from recsys_lib.coldstart import Ladder
+from recsys_lib.coldstart.reasons import leave_one_out_gains
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.evaluation.calibration import Calibrator
@@ -479,3 +480,30 @@ def test_reasons_are_the_same_for_one_and_for_many(model, inputs) -> None:
         best = sorted(lost.values(), reverse=True)[:2]
         told = [lost[title] for title in because.split(" · ") if title]
         assert told == pytest.approx([gain for gain in best if gain > 0], abs=1e-5)
+
+
+def test_the_reasons_of_a_long_history_cost_as_much_as_those_of_sixty_items(monkeypatch) -> None:
+    dataset = make_world(n_users=300, n_items=200, seed=3).dataset()
+    likes = dataset.likes(7).user_items
+    model = models.UserKNN().fit(likes)
+    bundle = Bundle(model=model, dataset=dataset, like=7, inputs="likes")
+    used = np.random.default_rng(0).permutation(dataset.n_items)[:150]
+    scored, score = [], models.UserKNN._score
+
+    def counted(self: Any, x: sparse.csr_array) -> NDArray[np.float32]:
+        scored.append(np.count_nonzero(np.diff(x.indptr)))
+        return score(self, x)
+
+    monkeypatch.setattr(models.UserKNN, "_score", counted)
+    found = bundle.recommend(history=dataset.item_ids[used], k=20)
+    assert sum(scored) <= 65
+    row = sparse.csr_array(np.isin(np.arange(200), used)[None], dtype=np.float32)
+    exact = leave_one_out_gains(model, row, dataset.item_positions(found["item_id"]))
+    titles = dataset.items["title"].to_numpy()[row.indices].tolist()
+    shares = []
+    for gains, because in zip(exact.T, found["because"], strict=True):
+        told = [gains[titles.index(title)] for title in because.split(" · ")]
+        assert len(told) == 2
+        assert min(told) > 0
+        shares.append(sum(told) / np.sort(gains)[-2:].sum())
+    assert np.mean(shares) > 0.9

@@ -16,6 +16,8 @@ def leave_one_out_gains(
     row: sparse.csr_array,
     items: NDArray[np.integer[Any]],
     batch_size: int = 512,
+    *,
+    among: NDArray[np.integer[Any]] | None = None,
 ) -> NDArray[np.float32]:
     """Return how much each item of a history raises the scores of some items.
 
@@ -29,11 +31,13 @@ def leave_one_out_gains(
         Positions of the items asked about.
     batch_size : int
         Copies of the row scored at once.
+    among : ndarray of shape (n,), int, optional
+        Places of the entries asked about, in `row.indices`; by default all.
 
     Returns
     -------
     ndarray of shape (n, k), float32
-        Score with the whole history less score without entry i, in the order of `row.indices`.
+        Score with the whole history less score without entry i.
 
     Notes
     -----
@@ -49,14 +53,15 @@ def leave_one_out_gains(
            [-0.18]], dtype=float32)
     """
     row = check_user_items(row, n_items=model.n_items_)
+    places = np.arange(row.nnz) if among is None else among
     known = model.gains(row, items)
     if known is not None:
-        return known
+        return known[places]
     full = model.score(row, items=items)[0]
-    found = np.empty((row.nnz, len(items)), dtype=np.float32)
-    for start in range(0, row.nnz, batch_size):
-        left_out = np.arange(start, min(start + batch_size, row.nnz))
-        found[left_out] = full - model.score(_without_one(row, left_out), items=items)
+    found = np.empty((len(places), len(items)), dtype=np.float32)
+    for start in range(0, len(places), batch_size):
+        part = slice(start, start + batch_size)
+        found[part] = full - model.score(_without_one(row, places[part]), items=items)
     return found
 
 
@@ -83,7 +88,7 @@ def with_left_out(rows: sparse.csr_array) -> sparse.csr_array:
     return sparse.csr_array(parts, shape=(len(copied), rows.shape[1]))
 
 
-def _without_one(row: sparse.csr_array, left_out: NDArray[np.int64]) -> sparse.csr_array:
+def _without_one(row: sparse.csr_array, left_out: NDArray[np.integer[Any]]) -> sparse.csr_array:
     """Return copies of a row, each without one of its entries."""
     kept = np.arange(row.nnz)[None, :] != left_out[:, None]
     copies, entries = np.nonzero(kept)
