@@ -9,10 +9,18 @@ import pandas as pd
 import pytest
 
 from recsys_lib.bundle import Bundle
-from recsys_lib.bundle.browse import Browse, Page, browse, choices, contributions, unknowns
+from recsys_lib.bundle.browse import (
+    Browse,
+    Page,
+    browse,
+    choices,
+    contributions,
+    item_places,
+    unknowns,
+)
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
-from recsys_lib.models import EASE, ItemKNN, Popularity
+from recsys_lib.models import EASE, ItemKNN, Popularity, UserKNN
 
 RATINGS = pd.DataFrame(
     [
@@ -144,6 +152,22 @@ def test_what_speaks_for_an_item_is_what_its_score_would_lose(bundle):
         assert gains[one] == pytest.approx(scores["both"] - scores[one], abs=1e-6)
     with pytest.raises(DataError, match="'zz'"):
         contributions(bundle, history, "zz")
+
+
+@pytest.mark.parametrize("model", [ItemKNN(shrinkage=0.0), EASE(), UserKNN()])
+def test_a_bundle_that_has_taken_up_what_is_new_says_why_and_where(bundle, model):
+    bundle = Bundle(model=model.fit(bundle.dataset.user_items), dataset=bundle.dataset, like=7.0)
+    events = pd.DataFrame({"user_id": ["new", "u1"], "item_id": ["a", "g"], "value": [9, 9]})
+    item = pd.DataFrame({"title": ["Lab G"], "track": ["NET"], "minutes": [30]}, index=["g"])
+    later = bundle.update(events, items=item)
+    gains = contributions(later, {"a": 9.0, "b": 9.0}, "c").set_index("item_id")["gain"]
+    assert (gains > 0).all()
+    places = item_places(later)
+    assert places.shape == (7, 2)
+    assert np.isfinite(places).all()
+    page = Page(Browse(later, "u1", k=4))
+    page.cards[0].ask.click()
+    assert "Lab &lt;A&gt;" in page.cards[0].more.value
 
 
 def test_columns_to_choose_in_are_short_and_of_numbers_a_ladder():

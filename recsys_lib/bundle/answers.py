@@ -36,6 +36,8 @@ _FEW_ROWS, _FEW_NUMBERS = 8, 32_768
 _ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
 # Of several people, with so many numbers for one of them.
 _EACH_NUMBERS = 2**17
+# Items of a history that are left out in turn, where no formula says what each of them adds.
+_LEFT_OUT = 63
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +119,15 @@ class _Widened:
     def gains(self, row: sparse.csr_array, items: NDArray[np.integer[Any]]) -> None:
         """No formula: an item that the model does not know may be asked about."""
 
-    def item_similarity(self, items: Sequence[int]) -> None:
-        """No relation, for the same reason."""
+    def item_similarity(self, items: Sequence[int]) -> NDArray[np.float32] | None:
+        asked = np.asarray(items, dtype=np.int64)
+        known = asked < self.model.n_items_
+        found = self.model.item_similarity(asked[known].tolist())
+        if found is None:
+            return None
+        alike = np.zeros((len(asked), self.n_items_), dtype=np.float32)
+        alike[known, : self.model.n_items_] = found
+        return alike
 
 
 @dataclass(kw_only=True, eq=False)
@@ -372,7 +381,7 @@ class Answerer:
         short = asked & (lengths < min(_ONE_BLOCK, _EACH_NUMBERS / n_items))
         short &= not self._has_formula
         gains = {
-            row: self._gains_of(people.seen[row : row + 1], lists[row])
+            row: self.gains_of(people.seen[row : row + 1], lists[row])
             for row in np.flatnonzero(asked & ~short).tolist()
         }
         rows = np.flatnonzero(short)
@@ -384,17 +393,20 @@ class Answerer:
             }
         return gains
 
-    def _gains_of(self, row: sparse.csr_array, items: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Return the same for one; of a long history, what is most like the list is asked about.
+    def gains_of(
+        self, row: sparse.csr_array, items: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float32]:
+        """Return what each item of one history adds to the scores of some items.
 
-        Without a formula each item costs the score of a history, which took seconds for hundreds.
+        Without a formula each costs the score of a history, which took seconds for hundreds: of a
+        long one the part that is most like the items is asked about, and the rest is 0.
         """
         alike = None
-        if row.nnz >= _ONE_BLOCK and len(items) and not self._has_formula:
+        if row.nnz > _LEFT_OUT and len(items) and not self._has_formula:
             alike = self.model.item_similarity(items.tolist())
         if alike is None:
             return leave_one_out_gains(self.model, row, items)
-        among = np.argsort(-alike[:, row.indices].max(axis=0), kind="stable")[: _ONE_BLOCK - 1]
+        among = np.argsort(-alike[:, row.indices].max(axis=0), kind="stable")[:_LEFT_OUT]
         gains = np.zeros((row.nnz, len(items)), dtype=np.float32)
         gains[among] = leave_one_out_gains(self.model, row, items, among=among)
         return gains

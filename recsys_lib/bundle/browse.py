@@ -17,7 +17,6 @@ from recsys_lib.bundle.bundle import RUNGS, Bundle
 from recsys_lib.bundle.what_if import Controls, Search, WhatIf
 from recsys_lib.coldstart.content import TEXT
 from recsys_lib.coldstart.profile import is_tags, tags_of
-from recsys_lib.coldstart.reasons import leave_one_out_gains
 from recsys_lib.dataset import Dataset
 from recsys_lib.exploration import flat_map
 from recsys_lib.formatting import table as formatted
@@ -99,7 +98,8 @@ def contributions(bundle: Bundle, history: Mapping[Any, float], item: Any) -> pd
     -------
     DataFrame
         ``item_id, title, gain``: by how much the model's score would drop without that item of the
-        history.
+        history. Of 64 items and more, a model without a formula is asked about the 63 most like the
+        one; the others are 0.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def contributions(bundle: Bundle, history: Mapping[Any, float], item: Any) -> pd
     row = np.zeros((1, dataset.n_items), dtype=np.float32)
     row[0, used] = list(history.values())
     seen = bundle._requests.seen(sparse.csr_array(row))
-    gains = leave_one_out_gains(bundle.model, seen, dataset.item_positions([item]))[:, 0]
+    gains = bundle._answerer.gains_of(seen, dataset.item_positions([item]))[:, 0]
     ids = dataset.item_ids.take(seen.indices)
     found = pd.DataFrame({"item_id": ids, "title": bundle._titles.take(seen.indices)})
     found["gain"] = gains
@@ -138,7 +138,7 @@ def item_places(bundle: Bundle, *, seed: int = 0) -> NDArray[np.float64]:
     dataset = bundle.dataset
     order = _most_used(dataset)
     landmarks, others = order[:_LANDMARKS], order[_LANDMARKS:]
-    alike = bundle.model.item_similarity(landmarks.tolist())
+    alike = bundle._answerer.model.item_similarity(landmarks.tolist())
     if alike is None:
         alike = (bundle._columns[landmarks] @ bundle._columns.T).toarray()
     places = np.empty((dataset.n_items, 2))
