@@ -37,7 +37,7 @@ _ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
 # Of several people, with so many numbers for one of them.
 _EACH_NUMBERS = 2**17
 # Items of a history that are left out in turn, where no formula says what each of them adds.
-_LEFT_OUT = 63
+_LEFT_OUT = 127
 
 
 @dataclass(frozen=True, eq=False)
@@ -406,7 +406,9 @@ class Answerer:
             alike = self.model.item_similarity(items.tolist())
         if alike is None:
             return leave_one_out_gains(self.model, row, items)
-        among = np.argsort(-alike[:, row.indices].max(axis=0), kind="stable")[:_LEFT_OUT]
+        # By the best place in the order of any of them, so that each has those nearest to it.
+        places = np.argsort(np.argsort(-alike[:, row.indices], axis=1, kind="stable"), axis=1)
+        among = np.argsort(places.min(axis=0), kind="stable")[:_LEFT_OUT]
         gains = np.zeros((row.nnz, len(items)), dtype=np.float32)
         gains[among] = leave_one_out_gains(self.model, row, items, among=among)
         return gains
