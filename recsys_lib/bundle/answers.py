@@ -116,6 +116,8 @@ class _Widened:
         scores[:, :known] = self.model.score(rows[:, :known])
         return scores[:, items]
 
+    score_without = Recommender.score_without
+
     def gains(self, row: sparse.csr_array, items: NDArray[np.integer[Any]]) -> None:
         """No formula: an item that the model does not know may be asked about."""
 

@@ -61,7 +61,7 @@ def leave_one_out_gains(
     found = np.empty((len(places), len(items)), dtype=np.float32)
     for start in range(0, len(places), batch_size):
         part = slice(start, start + batch_size)
-        found[part] = full - model.score(_without_one(row, places[part]), items=items)
+        found[part] = full - model.score_without(row, places[part], items=items)
     return found
 
 
@@ -86,13 +86,3 @@ def with_left_out(rows: sparse.csr_array) -> sparse.csr_array:
     indptr = np.concatenate([[0], np.cumsum(sizes - (left_out >= 0))])
     parts = (rows.data[entries[kept]], rows.indices[entries[kept]], indptr)
     return sparse.csr_array(parts, shape=(len(copied), rows.shape[1]))
-
-
-def _without_one(row: sparse.csr_array, left_out: NDArray[np.integer[Any]]) -> sparse.csr_array:
-    """Return copies of a row, each without one of its entries."""
-    kept = np.arange(row.nnz)[None, :] != left_out[:, None]
-    copies, entries = np.nonzero(kept)
-    return sparse.csr_array(
-        (row.data[entries], (copies, row.indices[entries])),
-        shape=(len(left_out), row.shape[1]),
-    )

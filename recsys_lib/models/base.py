@@ -394,6 +394,28 @@ class Recommender(Shown):
             return None
         return row.data[:, None] * self.score(each_alone(row.indices, row.shape[1]), items=items)
 
+    def score_without(
+        self, row: sparse.csr_array, left_out: NDArray[np.integer[Any]], *, items: Items
+    ) -> NDArray[np.float32]:
+        """Score items for a row without each of some of its entries.
+
+        Parameters
+        ----------
+        row : csr_array of shape (1, n_items), float32
+        left_out : ndarray of shape (n,), int
+            Places of the entries in ``row.indices``.
+        items : slice or ndarray of int
+            As of `score`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_items), float32
+        """
+        kept = np.arange(row.nnz)[None, :] != left_out[:, None]
+        copies, entries = np.nonzero(kept)
+        parts = (row.data[entries], (copies, row.indices[entries]))
+        return self.score(sparse.csr_array(parts, shape=(len(left_out), row.shape[1])), items=items)
+
     def suited_to(self, user_items: sparse.csr_array) -> Self:
         """Return an unfitted copy in which each setting that is None suits these rows.
 

@@ -13,7 +13,7 @@ from recsys_lib.checks import check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
-from recsys_lib.ranking import entry_rows, ndcg_of_lists, top_k
+from recsys_lib.ranking import Items, entry_rows, ndcg_of_lists, top_k
 
 Floats = NDArray[np.float32]
 
@@ -281,6 +281,23 @@ class Blend(Recommender):
         for share, member in zip(shares, self.members_, strict=True):
             votes += np.float32(share) * standardize(member.score(x))
         return answer_empty_rows(votes, x, self.item_shares_)
+
+    def score_without(
+        self, row: sparse.csr_array, left_out: NDArray[np.integer[Any]], *, items: Items
+    ) -> NDArray[np.float32]:
+        """Score by what the members know of the gains; see `Recommender.score_without`."""
+        if np.count_nonzero(row.data) < 2:
+            return super().score_without(row, left_out, items=items)
+        votes = np.zeros((len(left_out), self.n_items_), dtype=np.float32)
+        shares = self.weights_[self.weights_ > 0]
+        for share, member in zip(shares, self.members_, strict=True):
+            gains = member.gains(row, np.arange(self.n_items_))
+            if gains is None:
+                scores = member.score_without(row, left_out, items=slice(None))
+            else:
+                scores = member.score(row) - gains[left_out]
+            votes += np.float32(share) * standardize(scores)
+        return votes[:, items]
 
     def _save_extra(self, folder: Path) -> None:
         for number, member in enumerate(self.members_):

@@ -12,6 +12,7 @@ from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
+from recsys_lib.ranking import Items
 from recsys_lib.seeding import rng_from
 
 Floats = NDArray[np.float32]
@@ -177,10 +178,12 @@ class KernelAE(Recommender):
 
     def _kernel(self, rows: sparse.csr_array) -> Floats:
         """Kernel between rows of length 1 and the landmarks, (n_rows, n_landmarks)."""
-        kernel = (rows @ self.users_.T).toarray()
-        kernel -= 1
-        kernel *= np.float32(self.sharpness_)
-        return np.asarray(np.exp(kernel, out=kernel))
+        return self._of_cosines((rows @ self.users_.T).toarray())
+
+    def _of_cosines(self, cosines: Floats) -> Floats:
+        cosines -= 1
+        cosines *= np.float32(self.sharpness_)
+        return np.asarray(np.exp(cosines, out=cosines))
 
     def _solve_all(self, x: sparse.csr_array) -> Floats:
         kernel = self._kernel(self.users_)
@@ -211,6 +214,19 @@ class KernelAE(Recommender):
     def _score(self, x: sparse.csr_array) -> Floats:
         scores = self._kernel(self._unit_rows(x)) @ self.coefficients_
         return answer_empty_rows(scores, x, self.item_shares_)
+
+    def score_without(
+        self, row: sparse.csr_array, left_out: NDArray[np.integer[Any]], *, items: Items
+    ) -> NDArray[np.float32]:
+        """Score by what each entry adds to the cosines; see `Recommender.score_without`."""
+        if np.count_nonzero(row.data) < 2:
+            return super().score_without(row, left_out, items=items)
+        # In double precision: what is left of a row may be little.
+        values = row.data.astype(np.float64) * self.item_weights_[row.indices]
+        shared = self.users_[:, row.indices].T.toarray() * values[:, None]
+        lengths = np.sqrt(np.square(values).sum() - np.square(values[left_out]))
+        cosines = (shared.sum(axis=0) - shared[left_out]) / lengths[:, None]
+        return self._of_cosines(cosines.astype(np.float32)) @ self.coefficients_[:, items]
 
     def _symbolic(self, rows: Any) -> Any:
         from recsys_lib.training._keras import keras, ops

@@ -118,3 +118,13 @@ def test_the_more_users_an_item_has_the_sharper_is_the_kernel():
         model = KernelAE().fit(rows.astype(np.float32))
         assert model.sharpness_ == pytest.approx(expected)
     assert KernelAE(sharpness=3.0).fit(LIKES).sharpness_ == 3.0
+
+
+def test_a_score_without_nearly_all_of_a_row_is_no_accident_of_rounding():
+    x = sparse.random_array((60, 30), density=0.3, rng=np.random.default_rng(0), format="csr")
+    model = KernelAE().fit(sparse.csr_array(x > 0, dtype=np.float32))
+    row = sparse.csr_array(np.eye(1, 30, dtype=np.float32) * 1e4 + np.eye(1, 30, 1) * 1e-3)
+    row = sparse.csr_array(row, dtype=np.float32)
+    found = model.score_without(row, np.array([0, 1]), items=slice(None))
+    assert_allclose(found[0], model.score(row * sparse.csr_array(np.eye(1, 30, 1)))[0], rtol=0.05)
+    assert np.isfinite(found).all()
