@@ -95,7 +95,14 @@ def entry_rows(x: sparse.csr_array) -> NDArray[np.intp]:
 
 
 def each_alone(items: NDArray[np.integer[Any]], n_items: int) -> sparse.csr_array:
-    """Return a row for each item, in which there is a 1 for it and nothing else."""
+    """Return a row for each item, in which there is a 1 for it and nothing else.
+
+    Examples
+    --------
+    >>> each_alone(np.array([2, 0]), 3).toarray()
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    """
     parts = (np.ones(len(items), np.float32), items, np.arange(len(items) + 1))
     return sparse.csr_array(parts, shape=(len(items), n_items))
 
