@@ -482,12 +482,12 @@ def test_reasons_are_the_same_for_one_and_for_many(model, inputs) -> None:
         assert told == pytest.approx([gain for gain in best if gain > 0], abs=1e-5)
 
 
-def test_the_reasons_of_a_long_history_cost_as_much_as_those_of_127_items(monkeypatch) -> None:
-    dataset = make_world(n_users=300, n_items=300, seed=3).dataset()
+def test_the_reasons_of_a_long_history_cost_as_much_as_those_of_255_items(monkeypatch) -> None:
+    dataset = make_world(n_users=900, n_items=500, seed=3).dataset()
     likes = dataset.likes(7).user_items
     model = models.UserKNN().fit(likes)
     bundle = Bundle(model=model, dataset=dataset, like=7, inputs="likes")
-    used = np.random.default_rng(0).permutation(dataset.n_items)[:250]
+    used = np.random.default_rng(0).permutation(dataset.n_items)[:400]
     scored, score = [], models.UserKNN._score
 
     def counted(self: Any, x: sparse.csr_array) -> NDArray[np.float32]:
@@ -496,13 +496,13 @@ def test_the_reasons_of_a_long_history_cost_as_much_as_those_of_127_items(monkey
 
     monkeypatch.setattr(models.UserKNN, "_score", counted)
     found = bundle.recommend(history=dataset.item_ids[used], k=20)
-    assert sum(scored) <= 129
-    row = sparse.csr_array(np.isin(np.arange(300), used)[None], dtype=np.float32)
+    assert sum(scored) <= 257
+    row = sparse.csr_array(np.isin(np.arange(500), used)[None], dtype=np.float32)
     exact = leave_one_out_gains(model, row, dataset.item_positions(found["item_id"]))
-    titles = dataset.items["title"].to_numpy()[row.indices].tolist()
+    titles = dataset.items["title"].to_numpy()[row.indices]  # some items share theirs
     shares = []
     for gains, because in zip(exact.T, found["because"], strict=True):
-        told = [gains[titles.index(title)] for title in because.split(" · ")]
+        told = [gains[titles == title].max() for title in because.split(" · ")]
         assert len(told) == 2
         assert min(told) > 0
         shares.append(sum(told) / np.sort(gains)[-2:].sum())

@@ -37,7 +37,7 @@ _ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
 # Of several people, with so many numbers for one of them.
 _EACH_NUMBERS = 2**17
 # Items of a history that are left out in turn, where no formula says what each of them adds.
-_LEFT_OUT = 127
+_LEFT_OUT = 255
 
 
 @dataclass(frozen=True, eq=False)

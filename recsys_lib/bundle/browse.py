@@ -98,7 +98,7 @@ def contributions(bundle: Bundle, history: Mapping[Any, float], item: Any) -> pd
     -------
     DataFrame
         ``item_id, title, gain``: by how much the model's score would drop without that item of the
-        history. Of 128 items and more, a model without a formula is asked about the 127 most like
+        history. Of 256 items and more, a model without a formula is asked about the 255 most like
         the one; the others are 0.
 
     Raises
