@@ -477,13 +477,11 @@ class Bundle(Shown):
 
     def _related(self, item: int) -> tuple[str, NDArray[np.float32]]:
         """Return what tells which items are like one, and how like they are; -inf for new ones."""
-        used = (np.diff(self._columns.indptr) > 0)[: self.model.n_items_]
-        used = np.append(used, np.zeros(self.dataset.n_items - len(used), dtype=bool))
-        found = self.model.item_similarity([item]) if used[item] else None
+        used = np.diff(self._columns.indptr) > 0
+        used[self.model.n_items_ :] = False
+        found = self._answerer.model.item_similarity([item]) if used[item] else None
         if found is not None:
-            alike = np.full(len(used), -np.inf, dtype=np.float32)
-            alike[used] = found[0][used[: self.model.n_items_]]
-            return "model", alike
+            return "model", np.where(used, found[0], np.float32(-np.inf))
         content = self._answerer.content
         if content is not None and content.spoken[item]:
             return "content", content.likeness(item)
@@ -626,8 +624,8 @@ class Bundle(Shown):
     def _likeness(self, items: NDArray[np.int32]) -> Callable[[int], NDArray[np.float32]]:
         """Return how alike items are: by tags, else by the model, else by who used them."""
         content = self._answerer.content
-        if content is None and items.max(initial=0) < self.model.n_items_:
-            found = self.model.item_similarity(items.tolist())
+        if content is None:
+            found = self._answerer.model.item_similarity(items.tolist())
             if found is not None:
                 among = found[:, items]
                 return lambda place: among[place]

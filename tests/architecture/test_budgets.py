@@ -33,7 +33,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_882, 1_000),
+    "bundle": (1_880, 1_000),
     "coldstart": (755, 750),
     "evaluation": (1_950, 1_780),
     "exploration": (205, 215),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_514, 1_170),
     "tuning": (1_142, 750),
 }
-ALL = (23_528, 14_000)
+ALL = (23_526, 14_000)
 FILES = (161, 140)
 PUBLIC_NAMES = (266, 300)
 

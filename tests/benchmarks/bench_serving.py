@@ -1,10 +1,9 @@
 """The service under load: latency, saturation beside two peers, swaps, a soak, and a fuzz.
 
-The load comes from wrk (a Debian package),
-which shares the cores with what it measures. `RECSYS_CORNAC` names a Python with Cornac and Flask,
-`RECSYS_ML1M` a table of MovieLens 1M (its `ratings.dat`, or pairs), `RECSYS_SOAK` the minutes of a
-soak, and
-`RECSYS_FUZZ` the number of bodies (100,000 by default).
+The load comes from wrk (a Debian package), which shares the cores with what it measures.
+`RECSYS_CORNAC` names a Python with Cornac and Flask, `RECSYS_ML1M` a table of MovieLens 1M (its
+`ratings.dat`, or pairs), `RECSYS_SOAK` the minutes of a soak, and `RECSYS_FUZZ` the number of
+bodies (100,000 by default).
 """
 
 import json
