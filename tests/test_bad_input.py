@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from recsys_lib import models
 from recsys_lib.bundle import Bundle
@@ -264,6 +265,8 @@ def test_a_saved_model_knows_what_it_was_fitted_on(tmp_path: Path) -> None:
     MODEL.save(tmp_path / "values")
     found = [models.load(tmp_path / name).saw_likes_ for name in ("likes", "values")]
     assert found == [True, False]
+    nothing = EASE().fit(sparse.csr_array((4, 6), dtype=np.float32))
+    assert nothing.saw_likes_ is None
 
 
 def test_one_metric_and_one_model_need_no_list() -> None:

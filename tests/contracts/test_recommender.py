@@ -214,10 +214,13 @@ def test_lists_and_scores_do_not_depend_on_the_block_of_items(name, fitted, rows
     assert_array_equal(fitted.recommend(rows, k=5).items, whole.items)
 
 
+@pytest.mark.filterwarnings("ignore:.user_items. must hold likes")
 def test_what_an_entry_adds_is_what_is_lost_without_it(name, fitted, rows):
-    items, lengths = np.array([17, 0, 7]), np.diff(rows.indptr)
+    items, longest = np.array([17, 0, 7]), rows[[np.diff(rows.indptr).argmax()]]
     single = sparse.csr_array(np.eye(1, rows.shape[1], 5, dtype=np.float32))
-    for row in (rows[[lengths.argmax()]], single):
+    unequal = longest.copy()
+    unequal.data = 1 + np.arange(longest.nnz, dtype=np.float32) % 3
+    for row in (longest, single, unequal):
         whole = fitted.score(row)[0, items]
         expected = []
         for place in range(row.nnz):
