@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.coldstart.content import TEXT
-from recsys_lib.coldstart.profile import is_null, is_tags, label_matrix, tags_of
+from recsys_lib.coldstart.profile import is_tags, label_matrix, only_label, tags_of
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.naming import did_you_mean, find_id, find_ids
@@ -253,7 +253,7 @@ class _Numbers:
 
     @cached_property
     def labels(self) -> tuple[sparse.csr_array, pd.Index]:
-        return label_matrix([[] if math.isnan(one) else [one] for one in self.values])
+        return label_matrix(self.values, only_label)
 
     def _number(self, value: Any) -> float:
         try:
@@ -386,11 +386,9 @@ def _prepared(values: pd.Series, name: str) -> _Numbers | _Labels:
         return _Numbers(name, number, times=True)
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
         return _Numbers(name, values.to_numpy(np.float64, na_value=np.nan), times=False)
-    several = name not in TEXT and is_tags(values)
-    cells = values.astype(object)
-    lists = [[] if is_null(one) else tags_of(one) if several else [one] for one in cells]
+    labels_of = tags_of if name not in TEXT and is_tags(values) else only_label
     try:
-        return _Labels(name, label_matrix(lists))
+        return _Labels(name, label_matrix(values.astype(object), labels_of))
     except TypeError as error:
         raise DataError(
             f"A rule must be on a column of text, numbers or times; {name!r} holds others, and "

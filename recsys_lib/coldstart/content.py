@@ -1,7 +1,7 @@
 """Item content: titles, tags and categories; new items scored by it and placed among the others."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_nonnegative, check_positive, check_user_items
-from recsys_lib.coldstart.profile import is_null, is_tags, label_matrix, tags_of
+from recsys_lib.coldstart.profile import is_tags, label_matrix, only_label, tags_of
 from recsys_lib.models.base import Recommender
 
 __all__ = ["ItemContent", "NewItems", "WithNewItems", "stack_content"]
@@ -294,7 +294,7 @@ class ContentRidge:
 
 def _weighed_terms(values: pd.Series, name: str) -> tuple[sparse.csr_array, pd.Index]:
     """Return the terms of one column, those that link items and no more, weighed by rarity."""
-    counts, terms = label_matrix(_terms_of(values, name))
+    counts, terms = label_matrix(values, _terms_in(values, name))
     spread = np.bincount(counts.indices, minlength=len(terms))
     # A term of one item links it to nothing; one of most items, to everything.
     kept = np.flatnonzero((spread > 1) & (spread <= max(_MAX_SHARE * len(values), 2)))
@@ -302,20 +302,19 @@ def _weighed_terms(values: pd.Series, name: str) -> tuple[sparse.csr_array, pd.I
     return sparse.csr_array(counts[:, kept] @ sparse.diags_array(weights)), terms[kept]
 
 
-def _terms_of(values: pd.Series, name: str) -> list[list[str]]:
-    """Return the terms of each item in one column."""
-    if name not in TEXT and is_tags(values):
-        tagged = [[] if is_null(one) else tags_of(one) for one in values]
-        return [[f"{name}={str(tag).casefold()}" for tag in tags] for tags in tagged]
+def _is_free_text(values: pd.Series) -> bool:
+    """Whether cells have several words and hardly repeat; a category does."""
     present = values.dropna().astype(str)
-    # Free text has several words and hardly repeats; a category does.
-    free = present.nunique() > len(present) / 2 and present.str.contains(" ").mean() > 0.5
-    if name in TEXT or free:
-        return [
-            [] if is_null(one) else [word.casefold() for word in _WORD.findall(str(one))]
-            for one in values
-        ]
-    return [[] if is_null(one) else [f"{name}={str(one).casefold()}"] for one in values]
+    return present.nunique() > len(present) / 2 and present.str.contains(" ").mean() > 0.5
+
+
+def _terms_in(values: pd.Series, name: str) -> Callable[[Any], list[str]]:
+    """Return what tells the terms of one cell of a column."""
+    several = name not in TEXT and is_tags(values)
+    if name in TEXT or (not several and _is_free_text(values)):
+        return lambda cell: [word.casefold() for word in _WORD.findall(str(cell))]
+    labels_of = tags_of if several else only_label
+    return lambda cell: [f"{name}={str(label).casefold()}" for label in labels_of(cell)]
 
 
 def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:

@@ -121,10 +121,9 @@ class Rung:
     def _rates(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
         if self.name == "profile neighbors":
             return self.ladder.answer(profile).rates
-        segments = self.ladder.segments_
-        if self.name == "popularity" or segments is None:
+        if self.name == "popularity":
             return self.ladder.rates_.overall_
-        return segments.score(profile)
+        return self.ladder.segment_rates(self.ladder.members(profile))
 
 
 def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Rung]:
@@ -144,7 +143,7 @@ def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Run
     there = {
         "popularity": ladder.rates_,
         "segment popularity": ladder.segments_,
-        "profile neighbors": ladder.neighbors_,
+        "profile neighbors": ladder.regression_,
     }
     names: list[Any] = [name for name, rung in there.items() if rung is not None]
     return {name: Rung(name=name, ladder=ladder, users=users) for name in names}

@@ -30,6 +30,8 @@ from recsys_lib.ranking import entries_of
 __all__ = ["Ladder"]
 
 _MAX_SEGMENTS = 50
+# Strength of the shrinkage of neighbors toward the regression, in users.
+_NEIGHBORS_PRIOR = 50.0
 
 
 @dataclass(kw_only=True)
@@ -48,8 +50,8 @@ class LikeRates:
 
     Attributes
     ----------
-    likes_, trials_ : csr_array of shape (n_users, n_items), float32
-        Indicators of likes, and of ratings (of nothing where `like` is None).
+    likes_ : csr_array of shape (n_users, n_items), float32
+        1 for a like and, stored as well, 0 for a rating that is none.
     overall_ : ndarray of shape (n_items,), float64
         Rates among all users.
 
@@ -63,7 +65,6 @@ class LikeRates:
     like: float | None = None
     prior: float = 10.0
     likes_: sparse.csr_array = field(init=False, repr=False, compare=False)
-    trials_: sparse.csr_array = field(init=False, repr=False, compare=False)
     overall_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
     _places: NDArray[np.int64] = field(init=False, repr=False, compare=False)
 
@@ -80,9 +81,8 @@ class LikeRates:
         """
         check_positive("prior", self.prior)
         x = check_user_items(user_items)
-        ones = np.ones(x.nnz, dtype=np.float32)
-        self.trials_ = sparse.csr_array((ones, x.indices, x.indptr), shape=x.shape)
-        liked = ones if self.like is None else (x.data >= self.like).astype(np.float32)
+        least = -np.inf if self.like is None else self.like
+        liked = (x.data >= least).astype(np.float32)
         self.likes_ = sparse.csr_array((liked, x.indices, x.indptr), shape=x.shape)
         # The item of each entry, further by the number of items where it is a like.
         self._places = x.indices + x.shape[1] * liked.astype(np.int64)
@@ -93,170 +93,39 @@ class LikeRates:
         self.overall_ = (likes + self.prior * mean) / (trials + self.prior)
         return self
 
-    def rates(
+    def among(
         self,
+        users: NDArray[np.int64],
         weights: NDArray[np.float64],
-        parent: NDArray[np.float64] | None = None,
-        prior: float | None = None,
+        parent: NDArray[np.float64],
+        prior: float,
     ) -> NDArray[np.float64]:
-        """Return the rates among users weighted by `weights`, shrunk toward `parent`.
+        """Return the rates among some users, shrunk toward those of a wider group.
 
         Parameters
         ----------
-        weights : ndarray of shape (n_users,)
-            Not negative; 0 leaves a user out.
-        parent : ndarray of shape (n_items,), optional
-            Rates of the wider group; by default those of everybody.
-        prior : float, optional
-            Strength of the shrinkage; by default that of the class.
+        users : ndarray of int64
+            Positions.
+        weights : ndarray of float64
+            Of each of them, not negative.
+        parent : ndarray of shape (n_items,)
+            Rates of the wider group.
+        prior : float
+            Strength of the shrinkage, in users.
 
         Returns
         -------
         ndarray of shape (n_items,), float64
-            In [0, 1].
+            In [0, 1]; of nobody the `parent`.
         """
-        check_is_fitted(self, "overall_")
-        parent = self.overall_ if parent is None else parent
-        prior = self.prior if prior is None else prior
-        chosen, n_items = np.flatnonzero(weights), self.trials_.shape[1]
-        entries = entries_of(self.trials_, chosen)
-        shares = np.repeat(weights[chosen], np.diff(self.trials_.indptr)[chosen])
+        n_items = len(self.overall_)
+        shares = np.repeat(weights, np.diff(self.likes_.indptr)[users])
         # Likes of each item, behind the entries that are none.
-        counts = np.bincount(self._places[entries], shares, 2 * n_items).astype(np.float64)
+        places = self._places[entries_of(self.likes_, users)]
+        counts = np.bincount(places, shares, 2 * n_items).astype(np.float64)
         others, likes = counts.reshape(2, n_items)
         trials = weights.sum() if self.like is None else others + likes
         return np.asarray((likes + prior * parent) / (trials + prior), dtype=np.float64)
-
-
-@dataclass(kw_only=True)
-class ProfileNeighbors:
-    """Rates of likes among users with similar profiles.
-
-    Parameters
-    ----------
-    n_neighbors : int
-        How many users count. Ties with the last one count too, so that the answer does not depend
-        on the order of the table.
-    min_similarity : float
-        In [0, 1]; users farther away never count.
-    columns : sequence of str, optional
-        Columns of the profile that are compared; by default all that can be (see `ProfileSpace`).
-    prior : float
-        Strength of the shrinkage, in users.
-    rates : LikeRates
-        Fitted on the same users.
-
-    Attributes
-    ----------
-    space_ : ProfileSpace
-        The profiles, ready to be compared.
-
-    Notes
-    -----
-    A query costs O(n_users * n_columns), and the interactions of the neighbors.
-
-    Examples
-    --------
-    >>> from scipy import sparse
-    >>> users = pd.DataFrame({"role": ["ops", "ops", "dev"]}, index=["ann", "bob", "cyd"])
-    >>> likes = sparse.csr_array([[1, 0], [1, 0], [0, 1]], dtype="float32")
-    >>> rates = LikeRates(prior=1.0).fit(likes)
-    >>> model = ProfileNeighbors(rates=rates, n_neighbors=1, prior=1.0).fit(users)
-    >>> model.score({"role": "dev"}).round(2)
-    array([0.31, 0.69])
-    """
-
-    rates: LikeRates = field(repr=False)
-    n_neighbors: int = 100
-    min_similarity: float = 0.5
-    prior: float = 50.0
-    columns: Sequence[str] | None = None
-    space_: ProfileSpace = field(init=False, repr=False, compare=False)
-
-    def fit(self, users: pd.DataFrame) -> Self:
-        """Learn the profiles of the users that `rates` were fitted on.
-
-        Parameters
-        ----------
-        users : DataFrame of n_users rows
-            Profiles, in the order of the rows of `user_items`.
-
-        Returns
-        -------
-        Self
-
-        Raises
-        ------
-        ValueError
-            If there are other users than in `rates`, or no column can be compared.
-        """
-        check_integer("n_neighbors", self.n_neighbors, minimum=1)
-        check_is_fitted(self.rates, "overall_")
-        _check_rows(users, self.rates)
-        self.space_ = ProfileSpace.of(users, self.columns)
-        return self
-
-    def neighbors(
-        self, profile: Mapping[str, Any], *, leave_out: int | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the positions of the users nearest to `profile` and their similarities.
-
-        Parameters
-        ----------
-        profile : mapping of column name to value
-            What is known; absent or null columns match nobody.
-        leave_out : int, optional
-            Position of the user whose profile it is; they do not count.
-
-        Returns
-        -------
-        positions : ndarray of int64, nearest first
-        similarities : ndarray of float64
-            In [`min_similarity`, 1].
-        """
-        check_is_fitted(self, "space_")
-        similarity = self.space_.similarity(profile)
-        if leave_out is not None:
-            similarity[leave_out] = -1.0
-        near = np.flatnonzero(similarity >= self.min_similarity - 1e-9)
-        if len(near) > self.n_neighbors:
-            cut = np.partition(similarity[near], -self.n_neighbors)[-self.n_neighbors]
-            near = near[similarity[near] >= cut - 1e-9]
-        near = near[np.argsort(-similarity[near], kind="stable")]
-        return near, similarity[near]
-
-    def score(
-        self,
-        profile: Mapping[str, Any],
-        *,
-        leave_out: int | None = None,
-        parent: NDArray[np.float64] | None = None,
-    ) -> NDArray[np.float64]:
-        """Return the rate of likes of each item among the neighbors, weighted by similarity.
-
-        Parameters
-        ----------
-        profile : mapping of column name to value
-        leave_out : int, optional
-            As of `neighbors`.
-        parent : ndarray of shape (n_items,), optional
-            What few neighbors are shrunk toward; by default the rates of everybody.
-
-        Returns
-        -------
-        ndarray of shape (n_items,), float64
-            In [0, 1]; without neighbors the `parent`.
-        """
-        return self.rates_among(*self.neighbors(profile, leave_out=leave_out), parent)
-
-    def rates_among(
-        self,
-        near: NDArray[np.int64],
-        similarity: NDArray[np.float64],
-        parent: NDArray[np.float64] | None = None,
-    ) -> NDArray[np.float64]:
-        """Return the rates among users that `neighbors` found; see `score`."""
-        return self.rates.rates(_scatter(near, similarity, self.rates), parent, self.prior)
 
 
 @dataclass(kw_only=True)
@@ -270,7 +139,7 @@ class ProfileRegression:
     where y is 1 for a like, r the rate of everybody and x the profile (`ProfileSpace.features`).
     The offset b is there because those who rated an item are rarely a fair sample of all profiles.
     Neighbors are few and rated little; this pools all users who share a role, a tag or an age,
-    which is why `ProfileNeighbors` is best shrunk toward it.
+    which is why their rates are best shrunk toward it.
 
     Parameters
     ----------
@@ -316,7 +185,6 @@ class ProfileRegression:
         """
         check_positive("l2", self.l2)
         features = self.space.features()
-        _check_rows(features, self.rates)
         x = np.hstack([np.ones((len(features), 1)), features])
         ridge = np.diag([1.0, *np.full(features.shape[1], self.l2)])
         overall = self.rates.overall_
@@ -324,11 +192,11 @@ class ProfileRegression:
             gaps = x.T @ self.rates.likes_ - np.outer(x.sum(axis=0), overall)
             self.weights_ = np.linalg.solve(x.T @ x + ridge, gaps)
             return self
-        trials, likes = self.rates.trials_.tocsc(), self.rates.likes_.tocsc()
+        likes = self.rates.likes_.tocsc()
         self.weights_ = np.zeros((x.shape[1], len(overall)))
-        for item in np.flatnonzero(np.diff(trials.indptr)):
-            part = slice(trials.indptr[item], trials.indptr[item + 1])
-            seen = x[trials.indices[part]]
+        for item in np.flatnonzero(np.diff(likes.indptr)):
+            part = slice(likes.indptr[item], likes.indptr[item + 1])
+            seen = x[likes.indices[part]]
             gap = likes.data[part] - overall[item]
             self.weights_[:, item] = np.linalg.solve(seen.T @ seen + ridge, seen.T @ gap)
         return self
@@ -346,103 +214,9 @@ class ProfileRegression:
         ndarray of shape (n_items,), float64
             In [0, 1].
         """
-        check_is_fitted(self, "weights_")
         said = self.rates.overall_ + self.weights_[0]
         said = said + self.space.encode(profile) @ self.weights_[1:]
         return np.asarray(np.clip(said, 0.0, 1.0), dtype=np.float64)
-
-
-@dataclass(kw_only=True)
-class SegmentPopularity:
-    """Rates of likes in a segment: users with the same values in a few columns.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        The columns that make the segment, such as ``("role",)``.
-    rates : LikeRates
-        Fitted on the same users.
-
-    Attributes
-    ----------
-    users_ : DataFrame
-        The columns, in the order of the rows of `user_items`.
-
-    Examples
-    --------
-    >>> from scipy import sparse
-    >>> users = pd.DataFrame({"role": ["ops", "ops", "dev"]}, index=["ann", "bob", "cyd"])
-    >>> likes = sparse.csr_array([[1, 0], [1, 0], [0, 1]], dtype="float32")
-    >>> rates = LikeRates(prior=1.0).fit(likes)
-    >>> SegmentPopularity(rates=rates, columns=["role"]).fit(users).members({"role": "ops"})
-    array([0, 1])
-    """
-
-    rates: LikeRates = field(repr=False)
-    columns: Sequence[str]
-    users_: pd.DataFrame = field(init=False, repr=False, compare=False)
-
-    def fit(self, users: pd.DataFrame) -> Self:
-        """Learn the segments of the users that `rates` were fitted on.
-
-        Parameters
-        ----------
-        users : DataFrame of n_users rows
-
-        Returns
-        -------
-        Self
-
-        Raises
-        ------
-        ValueError
-            If a column is not in `users`, or there are other users than in `rates`.
-        """
-        _check_rows(users, self.rates)
-        absent = [column for column in self.columns if column not in users.columns]
-        if absent or not self.columns:
-            raise ValueError(
-                f"`columns` must be among those of the profiles, {list(users.columns)}; got "
-                f"{list(self.columns)}. Name at least one of them."
-            )
-        self.users_ = users[list(self.columns)].reset_index(drop=True)
-        return self
-
-    def members(self, profile: Mapping[str, Any]) -> NDArray[np.int64]:
-        """Return the positions of the users of the profile's segment.
-
-        Parameters
-        ----------
-        profile : mapping of column name to value
-
-        Returns
-        -------
-        ndarray of int64
-            Empty where the profile leaves a column of the segment open.
-        """
-        check_is_fitted(self, "users_")
-        same = np.ones(len(self.users_), dtype=bool)
-        for column in self.columns:
-            value = profile.get(column)
-            if is_null(value):
-                return np.empty(0, dtype=np.int64)
-            same &= (self.users_[column] == value).fillna(False).to_numpy(dtype=bool)
-        return np.flatnonzero(same)
-
-    def score(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Return the rate of likes of each item among the members; without any, of everybody.
-
-        Parameters
-        ----------
-        profile : mapping of column name to value
-
-        Returns
-        -------
-        ndarray of shape (n_items,), float64
-            In [0, 1].
-        """
-        members = self.members(profile)
-        return self.rates.rates(_scatter(members, np.ones(len(members)), self.rates))
 
 
 class RungAnswer(NamedTuple):
@@ -477,22 +251,29 @@ class Ladder:
         Of `LikeRates`.
     prior : float
         Of `LikeRates`.
-    n_neighbors, min_similarity : int, float
-        Of `ProfileNeighbors`; with no user as near as that the segment answers.
+    n_neighbors : int
+        How many users with similar profiles count (see `ProfileSpace`), weighted by similarity.
+        Ties with the last one count too, so that the answer does not depend on the order of the
+        table.
+    min_similarity : float
+        In [0, 1]; users farther away never count, and with nobody as near the segment answers.
     segment : sequence of str, optional
-        Of `SegmentPopularity`; by default the first column of text with 2 to 50 values.
+        Columns of the profile that are the same in a segment, such as ``["role"]``; by default the
+        first column of text with 2 to 50 values.
     l2 : float
         Of `ProfileRegression`.
 
     Attributes
     ----------
     rates_ : LikeRates
-    neighbors_ : ProfileNeighbors or None
-        None where there are no profiles, or none that can be compared.
     regression_ : ProfileRegression or None
-        None where there are no neighbors.
-    segments_ : SegmentPopularity or None
-        None where there are no profiles, or no column makes a segment.
+        None where there are no profiles, or none that can be compared.
+    segments_ : DataFrame or None
+        The columns of the segment; None where there are no profiles, or no column makes one.
+
+    Notes
+    -----
+    A query costs O(n_users * n_columns), and the interactions of the neighbors.
 
     Examples
     --------
@@ -510,9 +291,8 @@ class Ladder:
     segment: Sequence[str] | None = None
     l2: float = 20.0
     rates_: LikeRates = field(init=False, repr=False, compare=False)
-    neighbors_: ProfileNeighbors | None = field(init=False, repr=False, compare=False)
     regression_: ProfileRegression | None = field(init=False, repr=False, compare=False)
-    segments_: SegmentPopularity | None = field(init=False, repr=False, compare=False)
+    segments_: pd.DataFrame | None = field(init=False, repr=False, compare=False)
 
     def config(self) -> dict[str, Any]:
         """Return the settings by name, without those that `fit` learns."""
@@ -530,25 +310,90 @@ class Ladder:
         Returns
         -------
         Self
+
+        Raises
+        ------
+        ValueError
+            If `users` has other rows, or no column of the name of one in `segment`.
         """
+        check_integer("n_neighbors", self.n_neighbors, minimum=1)
         self.rates_ = LikeRates(like=self.like, prior=self.prior).fit(user_items)
-        self.neighbors_ = self.regression_ = self.segments_ = None
+        self.regression_ = self.segments_ = None
         if users is None or users.columns.empty:
             return self
-        columns = [self.segment] if isinstance(self.segment, str) else self.segment
-        columns = _segment_columns(users) if columns is None else columns
-        if len(columns):
-            self.segments_ = SegmentPopularity(rates=self.rates_, columns=columns).fit(users)
-        found = ProfileNeighbors(
-            rates=self.rates_, n_neighbors=self.n_neighbors, min_similarity=self.min_similarity
-        )
-        try:
-            self.neighbors_ = found.fit(users)
-        except ValueError:  # no column can be compared: this ladder lacks the rung
-            return self
-        space = self.neighbors_.space_
-        self.regression_ = ProfileRegression(rates=self.rates_, space=space, l2=self.l2).fit()
+        if len(users) != user_items.shape[0]:
+            raise ValueError(
+                f"`users` must have one row for each of the {user_items.shape[0]} users of "
+                f"`user_items`; got {len(users)}. Give Dataset.users of the same dataset."
+            )
+        self.segments_ = self._segments_of(users)
+        if (space := ProfileSpace.of(users)) is not None:
+            self.regression_ = ProfileRegression(rates=self.rates_, space=space, l2=self.l2).fit()
         return self
+
+    def _segments_of(self, users: pd.DataFrame) -> pd.DataFrame | None:
+        columns = [self.segment] if isinstance(self.segment, str) else self.segment
+        columns = _segment_columns(users) if columns is None else list(columns)
+        absent = [column for column in columns if column not in users.columns]
+        if absent:
+            raise ValueError(
+                f"`segment` must be among the columns of the profiles, {list(users.columns)}; got "
+                f"{absent}. Name at least one of them."
+            )
+        return users[columns].reset_index(drop=True) if columns else None
+
+    def neighbors(
+        self, profile: Mapping[str, Any], *, leave_out: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the positions of the users nearest to `profile` and their similarities.
+
+        Parameters
+        ----------
+        profile : mapping of column name to value
+            What is known; absent or null columns match nobody.
+        leave_out : int, optional
+            Position of the user whose profile it is; they do not count.
+
+        Returns
+        -------
+        positions : ndarray of int64
+        similarities : ndarray of float64
+            In [`min_similarity`, 1].
+        """
+        if self.regression_ is None or not profile:
+            return np.empty(0, dtype=np.int64), np.empty(0)
+        similarity = self.regression_.space.similarity(profile)
+        if leave_out is not None:
+            similarity[leave_out] = -1.0
+        near = np.flatnonzero(similarity >= self.min_similarity - 1e-9)
+        if len(near) > self.n_neighbors:
+            cut = np.partition(similarity[near], -self.n_neighbors)[-self.n_neighbors]
+            near = near[similarity[near] >= cut - 1e-9]
+        return near, similarity[near]
+
+    def members(self, profile: Mapping[str, Any]) -> NDArray[np.int64]:
+        """Return the positions of the users of the profile's segment.
+
+        Parameters
+        ----------
+        profile : mapping of column name to value
+
+        Returns
+        -------
+        ndarray of int64
+            Empty where the profile leaves a column of the segment open.
+        """
+        if self.segments_ is None or any(is_null(profile.get(name)) for name in self.segments_):
+            return np.empty(0, dtype=np.int64)
+        same = np.ones(len(self.segments_), dtype=bool)
+        for name in self.segments_:
+            same &= (self.segments_[name] == profile[name]).fillna(False).to_numpy(dtype=bool)
+        return np.flatnonzero(same)
+
+    def segment_rates(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the rates among the members of a segment, shrunk toward those of everybody."""
+        overall, weights = self.rates_.overall_, np.ones(len(members))
+        return self.rates_.among(members, weights, overall, self.prior)
 
     def answer(
         self, profile: Mapping[str, Any], *, leave_out: int | None = None, because: bool = True
@@ -574,17 +419,17 @@ class Ladder:
             If a value is of the wrong kind, or a category that no user has.
         """
         check_is_fitted(self, "rates_")
-        if self.neighbors_ is not None and self.regression_ is not None and profile:
-            near, similarity = self.neighbors_.neighbors(profile, leave_out=leave_out)
-            if len(near):
-                parent = self.regression_.score(profile)
-                rates = self.neighbors_.rates_among(near, similarity, parent)
-                shared = self.neighbors_.space_.shared(profile, near) if because else ""
-                return RungAnswer("profile neighbors", rates, shared)
-        if self.segments_ is None or not len(self.segments_.members(profile)):
+        near, similarity = self.neighbors(profile, leave_out=leave_out)
+        if self.regression_ is not None and len(near):
+            parent = self.regression_.score(profile)
+            rates = self.rates_.among(near, similarity, parent, _NEIGHBORS_PRIOR)
+            shared = self.regression_.space.shared(profile, near) if because else ""
+            return RungAnswer("profile neighbors", rates, shared)
+        members = self.members(profile)
+        if self.segments_ is None or not len(members):
             return RungAnswer("popularity", self.rates_.overall_, "")
-        shared = ", ".join(f"{name}={profile[name]}" for name in self.segments_.columns)
-        return RungAnswer("segment popularity", self.segments_.score(profile), shared)
+        shared = ", ".join(f"{name}={profile[name]}" for name in self.segments_)
+        return RungAnswer("segment popularity", self.segment_rates(members), shared)
 
 
 def _segment_columns(users: pd.DataFrame) -> list[str]:
@@ -597,20 +442,3 @@ def _segment_columns(users: pd.DataFrame) -> list[str]:
         if 2 <= n_values <= min(_MAX_SEGMENTS, max(2, len(users) // 5)):
             return [str(name)]
     return []
-
-
-def _scatter(
-    users: NDArray[np.int64], weights: NDArray[np.float64], rates: LikeRates
-) -> NDArray[np.float64]:
-    """Return one weight a user, zero for those not among `users`."""
-    everybody = np.zeros(rates.likes_.shape[0])
-    everybody[users] = weights
-    return everybody
-
-
-def _check_rows(users: pd.DataFrame | NDArray[np.float64], rates: LikeRates) -> None:
-    if len(users) != rates.likes_.shape[0]:
-        raise ValueError(
-            f"`users` must have one row for each of the {rates.likes_.shape[0]} users of `rates`; "
-            f"got {len(users)}. Give Dataset.users of the same dataset."
-        )

@@ -1,10 +1,10 @@
 """Profiles: numbers, categories and tags, compared by Gower's coefficient and coded as numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -26,20 +26,9 @@ _SHARED = 0.75
 _KEPT_NUMBERS = 2**20
 
 
-class _Column(Protocol):
-    """The interface of a profile column of any kind."""
-
-    def similarity(self, value: Any) -> NDArray[np.float64]:
-        """Return the similarity of each user to a value, in [0, 1]; 0 where it is unknown."""
-        ...
-
-    def features(self) -> NDArray[np.float64]:
-        """Return the users coded, as deviations from the mean; 0 where a value is unknown."""
-        ...
-
-    def encode(self, value: Any) -> NDArray[np.float64]:
-        """Return one value coded as `features`; null is the mean, 0."""
-        ...
+# Each kind of column knows the `similarity` of each user to a value, in [0, 1], 0 where it is
+# unknown; the users coded as deviations from the mean, 0 where a value is unknown (`features`); and
+# one value coded like that (`encode`).
 
 
 @dataclass(frozen=True)
@@ -101,10 +90,6 @@ class _Labels:
         return {}
 
     @cached_property
-    def _positions(self) -> dict[Any, int]:
-        return {level: position for position, level in enumerate(self.levels)}
-
-    @cached_property
     def _known(self) -> NDArray[np.bool_]:
         return np.asarray(np.diff(self.members.indptr) > 0)
 
@@ -131,13 +116,13 @@ class _Labels:
     def _known_labels(self, value: Any) -> tuple[Any, ...]:
         labels = tuple(self.labels_of(value))
         for label in labels:
-            if not pd.api.types.is_scalar(label) or label not in self._positions:
+            if not pd.api.types.is_scalar(label) or label not in self.levels:
                 raise self._unknown(label)
         return labels
 
     def _query(self, labels: tuple[Any, ...]) -> NDArray[np.float64]:
         query = np.zeros(len(self.levels))
-        query[[self._positions[label] for label in labels]] = 1.0
+        query[[self.levels.get_loc(label) for label in labels]] = 1.0
         return query
 
     def _unknown(self, value: Any) -> DataError:
@@ -160,9 +145,9 @@ class ProfileSpace:
 
     Attributes
     ----------
-    columns : tuple of str
-        The columns compared.
     n_users : int
+    columns : dict
+        The columns compared, by name.
 
     References
     ----------
@@ -176,45 +161,26 @@ class ProfileSpace:
     array([0.67, 0.5 ])
     """
 
-    columns: tuple[str, ...]
     n_users: int
-    _parts: tuple[_Column, ...]
+    columns: dict[str, _Number | _Labels]
 
     @classmethod
-    def of(cls, users: pd.DataFrame, columns: Sequence[str] | None = None) -> Self:
-        """Prepare the columns of a table of profiles.
+    def of(cls, users: pd.DataFrame) -> Self | None:
+        """Prepare the columns of a table of profiles, but those that nearly identify the user.
 
         Parameters
         ----------
         users : DataFrame of n_users rows
             Numbers; text or categories; tags as lists or as text with ``|``, ``;`` or ``, ``.
-        columns : sequence of str, optional
-            Which to compare; by default all but those that nearly identify the user.
 
         Returns
         -------
-        ProfileSpace
-
-        Raises
-        ------
-        ValueError
-            If a column is unknown, or none can be compared.
+        ProfileSpace or None
+            None where no column can be compared.
         """
-        absent = [column for column in columns or () if column not in users.columns]
-        if absent:
-            raise ValueError(
-                f"`columns` must be among those of the profiles, {list(users.columns)}; got "
-                f"{absent}. Name some of these."
-            )
-        names = [str(column) for column in (users.columns if columns is None else columns)]
-        parts = {name: _prepare(users[name], name, forced=columns is not None) for name in names}
-        kept = {name: part for name, part in parts.items() if part is not None}
-        if not kept:
-            raise ValueError(
-                f"`users` must have a column that can be compared; {list(users.columns)} are empty "
-                "or nearly name the user. Name columns with `columns`."
-            )
-        return cls(columns=tuple(kept), n_users=len(users), _parts=tuple(kept.values()))
+        prepared = {str(name): _prepare(users[name], str(name)) for name in users.columns}
+        columns = {name: column for name, column in prepared.items() if column is not None}
+        return cls(len(users), columns) if columns else None
 
     def similarity(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
         """Return the similarity of each user to one profile.
@@ -235,10 +201,10 @@ class ProfileSpace:
             If a value is of the wrong kind, or a category that no user has.
         """
         total = np.zeros(self.n_users)
-        for name, part in zip(self.columns, self._parts, strict=True):
+        for name, column in self.columns.items():
             value = profile.get(name)
             if not is_null(value):
-                total += part.similarity(value)
+                total += column.similarity(value)
         return np.asarray(total / len(self.columns), dtype=np.float64)
 
     def features(self) -> NDArray[np.float64]:
@@ -249,7 +215,7 @@ class ProfileSpace:
         ndarray of shape (n_users, n_features), float64
             Numbers in standard deviations; an indicator for each category and tag, less its share.
         """
-        return np.hstack([part.features() for part in self._parts])
+        return np.hstack([column.features() for column in self.columns.values()])
 
     def encode(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
         """Return one profile as `features` has them.
@@ -267,9 +233,8 @@ class ProfileSpace:
         DataError
             As of `similarity`.
         """
-        values = [profile.get(name) for name in self.columns]
-        pairs = zip(self._parts, values, strict=True)
-        return np.concatenate([part.encode(value) for part, value in pairs])
+        coded = [column.encode(profile.get(name)) for name, column in self.columns.items()]
+        return np.concatenate(coded)
 
     def shared(self, profile: Mapping[str, Any], users: NDArray[np.int64]) -> str:
         """Describe what most of some users share with a profile: ``"role=ops, years=6"``.
@@ -286,14 +251,14 @@ class ProfileSpace:
             The columns in which these users are on average at least three quarters similar.
         """
         said = []
-        for name, part in zip(self.columns, self._parts, strict=True):
+        for name, column in self.columns.items():
             value = profile.get(name)
-            if not is_null(value) and part.similarity(value)[users].mean() >= _SHARED:
+            if not is_null(value) and column.similarity(value)[users].mean() >= _SHARED:
                 said.append(f"{name}={_plain_text(value)}")
         return ", ".join(said)
 
 
-def _prepare(values: pd.Series, name: str, *, forced: bool) -> _Column | None:
+def _prepare(values: pd.Series, name: str) -> _Number | _Labels | None:
     """Return a column ready for comparison; None if it carries no information."""
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
         numbers = values.to_numpy(np.float64, na_value=np.nan)
@@ -302,16 +267,18 @@ def _prepare(values: pd.Series, name: str, *, forced: bool) -> _Column | None:
         return _Number(name, numbers, span) if span > 0 else None
     labels_of = tags_of
     if not is_tags(values):
-        few = values.nunique() <= min(_MAX_VALUES, max(2.0, len(values) / _MIN_USERS_PER_VALUE))
-        if not (few or forced):
+        if values.nunique() > min(_MAX_VALUES, max(2.0, len(values) / _MIN_USERS_PER_VALUE)):
             return None
-        labels_of = _only_label
-    members, levels = label_matrix([[] if is_null(one) else labels_of(one) for one in values])
+        labels_of = only_label
+    members, levels = label_matrix(values, labels_of)
     return _Labels(name, members, levels, labels_of) if len(levels) else None
 
 
-def label_matrix(lists: Sequence[list[Any]]) -> tuple[sparse.csr_array, pd.Index]:
-    """Return which row has which label, as ones, and the labels as they first appear."""
+def label_matrix(
+    values: Iterable[Any], labels_of: Callable[[Any], list[Any]]
+) -> tuple[sparse.csr_array, pd.Index]:
+    """Return which value has which label, as ones, and the labels as they first appear."""
+    lists = [[] if is_null(value) else labels_of(value) for value in values]
     codes, levels = pd.factorize(pd.Series(list(chain.from_iterable(lists)), dtype=object))
     rows = np.repeat(np.arange(len(lists)), [len(labels) for labels in lists])
     shape = (len(lists), len(levels))
@@ -322,7 +289,8 @@ def label_matrix(lists: Sequence[list[Any]]) -> tuple[sparse.csr_array, pd.Index
     return members, pd.Index(levels, dtype=object)
 
 
-def _only_label(value: Any) -> list[Any]:
+def only_label(value: Any) -> list[Any]:
+    """Return the label of a cell that is one as a whole."""
     return [value]
 
 

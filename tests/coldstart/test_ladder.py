@@ -7,12 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys_lib.coldstart.ladder import (
-    LikeRates,
-    ProfileNeighbors,
-    ProfileRegression,
-    SegmentPopularity,
-)
+from recsys_lib.coldstart import Ladder, rungs_of
+from recsys_lib.coldstart.ladder import LikeRates, ProfileRegression
 from recsys_lib.coldstart.profile import ProfileSpace
 from recsys_lib.errors import DataError
 
@@ -37,7 +33,7 @@ def test_rates_are_weighted_shares_shrunk_to_the_parent(
 ) -> None:
     rates = LikeRates(like=like, prior=prior).fit(RATINGS)
     parent = np.array([0.1, 0.5, 0.9])
-    found = rates.rates(np.array(weights), parent)
+    found = rates.among(np.arange(4), np.array(weights), parent, prior)
     dense = RATINGS.toarray()
     for item in range(3):
         likes = trials = 0.0
@@ -51,11 +47,14 @@ def test_rates_are_weighted_shares_shrunk_to_the_parent(
 
 def test_nobody_leaves_the_parent_as_it_is() -> None:
     rates = LikeRates(like=8.0).fit(RATINGS)
-    np.testing.assert_allclose(rates.rates(np.zeros(4)), rates.overall_)
+    found = rates.among(np.arange(4), np.zeros(4), rates.overall_, 10.0)
+    np.testing.assert_allclose(found, rates.overall_)
 
 
 def test_similarity_is_the_mean_over_columns_and_unknown_adds_nothing() -> None:
-    space = ProfileSpace.of(USERS, ["role", "years", "tags"])
+    space = ProfileSpace.of(USERS)
+    assert space is not None
+    assert list(space.columns) == ["role", "years", "tags"]
     found = space.similarity({"role": "ops", "years": 10, "tags": ["a", "b"]})
     np.testing.assert_allclose(
         found,
@@ -74,10 +73,10 @@ def test_columns_that_name_the_user_are_not_compared() -> None:
     users = pd.DataFrame(
         {"role": ["ops", "dev"] * 20, "zip": [f"0{n}" for n in range(40)], "same": [1] * 40}
     )
-    assert ProfileSpace.of(users).columns == ("role",)
-    with pytest.raises(ValueError, match="must have a column that can be compared"):
-        ProfileSpace.of(users[["zip", "same"]])
-    assert ProfileSpace.of(users, ["zip"]).columns == ("zip",)
+    space = ProfileSpace.of(users)
+    assert space is not None
+    assert list(space.columns) == ["role"]
+    assert ProfileSpace.of(users[["zip", "same"]]) is None
 
 
 @pytest.mark.parametrize(
@@ -94,43 +93,42 @@ def test_columns_that_name_the_user_are_not_compared() -> None:
 )
 def test_values_no_user_has_are_refused(profile: dict[str, object], said: str) -> None:
     with pytest.raises(DataError, match=said):
-        ProfileSpace.of(USERS, ["role", "years", "tags"]).similarity(profile)
+        Ladder().fit(RATINGS, USERS).answer(profile)
 
 
 def test_users_as_near_as_the_last_neighbor_count_too_in_any_order() -> None:
     users = pd.DataFrame({"role": ["ops", "dev", "ops", "ops"]})
     for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
-        rates = LikeRates().fit(RATINGS[order])
-        model = ProfileNeighbors(rates=rates, n_neighbors=1).fit(users.iloc[order])
-        near, similarity = model.neighbors({"role": "ops"})
+        ladder = Ladder(n_neighbors=1).fit(RATINGS[order], users.iloc[order])
+        near, similarity = ladder.neighbors({"role": "ops"})
         assert sorted(np.array(order)[near]) == [0, 2, 3]
         assert similarity.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_user_is_no_neighbor_of_their_own_and_far_ones_are_none() -> None:
-    rates = LikeRates().fit(RATINGS)
-    model = ProfileNeighbors(rates=rates, columns=["role", "years"]).fit(USERS)
-    near, _ = model.neighbors({"role": "ops", "years": 0.0}, leave_out=0)
+    ladder = Ladder().fit(RATINGS, USERS[["role", "years"]])
+    near, _ = ladder.neighbors({"role": "ops", "years": 0.0}, leave_out=0)
     assert near.tolist() == [1]
-    assert len(model.neighbors({"role": "dev"}, leave_out=2)[0]) == 0
+    assert len(ladder.neighbors({"role": "dev"}, leave_out=2)[0]) == 0
 
 
 def test_a_segment_is_everybody_with_the_same_values() -> None:
-    rates = LikeRates(prior=2.0).fit(RATINGS)
-    model = SegmentPopularity(rates=rates, columns=["role", "years"]).fit(USERS)
-    assert model.members({"role": "ops", "years": 10}).tolist() == [1]
-    assert model.members({"role": "ops"}).tolist() == []
-    np.testing.assert_allclose(model.score({"role": "ops"}), rates.overall_)
-    one = model.score({"role": "ops", "years": 10})
-    np.testing.assert_allclose(one, (np.array([1, 1, 0]) + 2 * rates.overall_) / 3)
+    ladder = Ladder(prior=2.0, segment=["role", "years"]).fit(RATINGS, USERS)
+    assert ladder.members({"role": "ops", "years": 10}).tolist() == [1]
+    assert ladder.members({"role": "ops"}).tolist() == []
+    rung, overall = rungs_of(ladder, USERS)["segment popularity"], ladder.rates_.overall_
+    found = rung.score_users(np.array([1, 3]), RATINGS[[1, 3]])  # the fourth has no role
+    np.testing.assert_allclose(found[0], (np.array([1, 1, 0]) + 2 * overall) / 3, rtol=1e-6)
+    np.testing.assert_allclose(found[1], overall, rtol=1e-6)
 
 
-def test_profiles_of_other_users_are_refused() -> None:
-    rates = LikeRates().fit(RATINGS)
+def test_profiles_of_other_users_and_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="one row for each of the 4 users"):
-        ProfileNeighbors(rates=rates).fit(USERS[:3])
+        Ladder().fit(RATINGS, USERS[:3])
     with pytest.raises(ValueError, match=r"got \['rle'\]"):
-        SegmentPopularity(rates=rates, columns=["rle"]).fit(USERS)
+        Ladder(segment=["rle"]).fit(RATINGS, USERS)
+    with pytest.raises(ValueError, match="`n_neighbors` must be >= 1"):
+        Ladder(n_neighbors=0).fit(RATINGS, USERS)
 
 
 @pytest.mark.parametrize("like", [None, 8.0])
@@ -146,6 +144,7 @@ def test_each_item_is_a_ridge_regression_on_the_profiles(like: float | None) -> 
     dense = rng.integers(0, 11, (40, 5)).astype(np.float32)
     rates = LikeRates(like=like, prior=2.0).fit(sparse.csr_array(dense))
     space = ProfileSpace.of(users)
+    assert space is not None
     model = ProfileRegression(rates=rates, space=space, l2=3.0).fit()
     profile = {"role": "dev", "years": 7, "tags": "a|b"}
     found = model.score(profile)
@@ -171,7 +170,8 @@ def test_each_item_is_a_ridge_regression_on_the_profiles(like: float | None) -> 
 
 
 def test_an_unknown_profile_is_the_mean_one() -> None:
-    space = ProfileSpace.of(USERS, ["role", "years", "tags"])
+    space = ProfileSpace.of(USERS)
+    assert space is not None
     np.testing.assert_allclose(space.encode({}), 0.0)
     np.testing.assert_allclose(space.features().sum(axis=0), 0.0, atol=1e-9)
     # A slip of a digit is no farther than the farthest user.
