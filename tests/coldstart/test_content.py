@@ -10,7 +10,6 @@ import pytest
 from scipy import sparse
 
 from recsys_lib.coldstart import ItemContent, NewItems, WithNewItems, stack_content
-from recsys_lib.coldstart.content import ContentRidge
 from recsys_lib.evaluation import OnlyItems, evaluate, hide_items
 from recsys_lib.models import EASE
 from recsys_lib.sources import load_dataset
@@ -122,8 +121,9 @@ def test_the_ridge_on_scores_is_that_on_the_columns_of_ease() -> None:
     gram = features[known].T @ features[known] + 0.7 * np.eye(features.shape[1])
     weights = np.linalg.solve(gram, features[known].T @ centered.T)
     mapped = (features @ weights).T + columns[:, known].mean(axis=1, keepdims=True)
-    ridge = ContentRidge(content=content, known=known, l2=0.7)
-    np.testing.assert_allclose(ridge.score(model.score(x)), x @ mapped, atol=2e-3)
+    new = NewItems(content=content, known=known, is_new=~known, l2=0.7)
+    found = new.predicted(model.score(x), np.zeros((50, 30)))
+    np.testing.assert_allclose(found, x @ mapped, atol=2e-3)
 
 
 def test_the_ridge_leans_toward_likeness_where_the_scores_go_with_it() -> None:
@@ -131,13 +131,13 @@ def test_the_ridge_leans_toward_likeness_where_the_scores_go_with_it() -> None:
     content = ItemContent.of(pd.DataFrame({"tags": rng.choice(["a|b", "b|c", "c", "d|a"], 40)}))
     known = np.arange(40) < 30
     likeness = content.score(sparse.csr_array(np.eye(40, dtype=np.float32)[:1]))
-    ridge = ContentRidge(content=content, known=known, l2=1e9, trust=1.0)
+    new = NewItems(content=content, known=known, is_new=~known, l2=1e9, trust=1.0)
     for sign, slope in ((3.0, 3.0), (-3.0, 0.0)):
-        found = ridge.score(sign * likeness + 5.0, likeness)
+        found = new.predicted(sign * likeness + 5.0, likeness)
         # With such a penalty all is shrunk: to the line of least squares, never below zero.
         wanted = (sign * likeness + 5.0 - slope * likeness)[:, known].mean() + slope * likeness
         np.testing.assert_allclose(found, wanted, atol=1e-4)
-    nothing = ridge.score(likeness, np.zeros_like(likeness))
+    nothing = new.predicted(likeness, np.zeros_like(likeness))
     np.testing.assert_allclose(nothing, likeness[:, known].mean(), atol=1e-5)
 
 
