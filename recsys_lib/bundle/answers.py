@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender
-from recsys_lib.ranking import Items, entry_rows
+from recsys_lib.ranking import entry_rows
 
 #: The rungs of the ladder, from the most personal answer to the least.
 RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
@@ -103,31 +103,23 @@ class _Chances:
         return np.where(self.unknown[rows], np.nan, chances)
 
 
-@dataclass(frozen=True, eq=False)
-class _Widened:
+@dataclass(kw_only=True)
+class _Widened(Recommender):
     """A model of fewer items than there are now; it says nothing of the others: 0."""
 
     model: Recommender
-    n_items_: int
 
-    def score(self, rows: sparse.csr_array, *, items: Items = slice(None)) -> NDArray[np.float32]:
-        scores = np.zeros(rows.shape, dtype=np.float32)
-        known = self.model.n_items_
-        scores[:, :known] = self.model.score(rows[:, :known])
-        return scores[:, items]
+    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+        scores, known = np.zeros(x.shape, dtype=np.float32), self.model.n_items_
+        scores[:, :known] = self.model.score(x[:, :known])
+        return scores
 
-    score_without = Recommender.score_without
-
-    def gains(self, row: sparse.csr_array, items: NDArray[np.integer[Any]]) -> None:
-        """No formula: an item that the model does not know may be asked about."""
-
-    def item_similarity(self, items: Sequence[int]) -> NDArray[np.float32] | None:
-        asked = np.asarray(items, dtype=np.int64)
-        known = asked < self.model.n_items_
-        found = self.model.item_similarity(asked[known].tolist())
+    def _relate(self, items: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        known = items < self.model.n_items_
+        found = self.model.item_similarity(items[known].tolist())
         if found is None:
             return None
-        alike = np.zeros((len(asked), self.n_items_), dtype=np.float32)
+        alike = np.zeros((len(items), self.n_items_), dtype=np.float32)
         alike[known, : self.model.n_items_] = found
         return alike
 
@@ -157,13 +149,13 @@ class Answerer:
     def __post_init__(self) -> None:
         self.fitted_on = self.model.n_items_
         if self.fitted_on < self.dataset.n_items:
-            self.model = cast(Recommender, _Widened(self.model, self.dataset.n_items))
+            self.model = _Widened(model=self.model)
+            self.model.n_items_ = self.dataset.n_items
 
     @property
     def _has_formula(self) -> bool:
         """Whether the model knows reasons without scores of shorter histories."""
-        known = type(self.model).gains not in (Recommender.gains, _Widened.gains)
-        return known or getattr(self.model, "_is_linear", False)
+        return type(self.model).gains is not Recommender.gains or self.model._is_linear
 
     def answer(self, people: People, *, reasons: bool = False) -> Answers:
         """Answer for each person; with `reasons`, what they need is made ready where it can be."""
@@ -233,7 +225,7 @@ class Answerer:
         n_rows, n_items = rows.shape
         least = max(_FEW_ROWS, _FEW_NUMBERS // n_items)
         # Networks bring the padding themselves; who scores block by block needs none.
-        by_block = getattr(type(self.model), "_score", None) is Recommender._score
+        by_block = type(self.model)._score is Recommender._score
         least = 0 if by_block or hasattr(self.model, "network_") else least
         indptr = np.append(rows.indptr, [rows.nnz] * max(least - n_rows, 0))
         parts = (rows.data, rows.indices, indptr)
