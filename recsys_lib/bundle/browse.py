@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recsys_lib.bundle.bundle import RUNGS, Bundle
+from recsys_lib.bundle.request import Request
 from recsys_lib.bundle.what_if import Controls, Search, WhatIf
 from recsys_lib.coldstart.content import TEXT
 from recsys_lib.coldstart.profile import is_tags, tags_of
@@ -104,13 +104,10 @@ def contributions(bundle: Bundle, history: Mapping[Any, float], item: Any) -> pd
     Raises
     ------
     DataError
-        If an item is unknown.
+        If an item is unknown, or a rating is outside the scale.
     """
     dataset = bundle.dataset
-    used = dataset.item_positions(history)
-    row = np.zeros((1, dataset.n_items), dtype=np.float32)
-    row[0, used] = list(history.values())
-    seen = bundle._requests.seen(sparse.csr_array(row))
+    seen = bundle._requests.people([Request(history=history)]).seen
     gains = bundle._answerer.gains_of(seen, dataset.item_positions([item]))[:, 0]
     ids = dataset.item_ids.take(seen.indices)
     found = pd.DataFrame({"item_id": ids, "title": bundle._titles.take(seen.indices)})
