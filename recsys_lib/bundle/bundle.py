@@ -23,7 +23,7 @@ from recsys_lib.artifacts import atomic_folder, read_manifest, versions, write_m
 from recsys_lib.bundle.answers import RUNGS, Answerer
 from recsys_lib.bundle.growth import appended
 from recsys_lib.bundle.request import History, People, Request, RequestReader
-from recsys_lib.bundle.rules import Plan, RuleReader, Rules, Where
+from recsys_lib.bundle.rules import Plan, RuleReader, Where
 from recsys_lib.cards import Shown
 from recsys_lib.checks import (
     check_choice,
@@ -48,16 +48,15 @@ from recsys_lib.renamed import renamed
 __all__ = ["RUNGS", "Bundle"]
 
 _FORMAT = 2
-_PERSON = ("user", "history", "profile")
+_PERSON = ("user", "history", "profile", "k")
 # Numbers of one block of people by items, and people in it at most; bounds the memory.
 _BLOCK_NUMBERS, _BLOCK_ROWS = 8_000_000, 512
 
 
-@dataclass(frozen=True, eq=False)
-class _Question:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Question(Request):
     """A request with its rules and the length of its list."""
 
-    request: Request
     plan: Plan
     k: int
 
@@ -248,18 +247,19 @@ class Bundle(Shown):
         -----
         The model scores one row, plus one for each item of the history to find the reasons.
         """
-        rules = Rules(
-            exclude=exclude,
-            never=never,
-            only=only,
-            where=where,
-            available=available,
-            limit_per=limit_per,
-            promote=promote,
-            diversity=diversity,
-        )
-        question = self._question({"user": user, "history": history, "profile": profile}, k, rules)
-        return self._frame(self._answered([question], because=True), alone=True)
+        rules = {
+            "exclude": exclude,
+            "never": never,
+            "only": only,
+            "where": where,
+            "available": available,
+            "limit_per": limit_per,
+            "promote": promote,
+            "diversity": diversity,
+        }
+        person = {"user": user, "history": history, "profile": profile}
+        question = self._questions([person], k, rules)
+        return self._frame(self._answered(question, because=True), alone=True)
 
     def recommend_many(
         self,
@@ -309,24 +309,19 @@ class Bundle(Shown):
         0         ann       y  history + popularity
         1        None       x  history + popularity
         """
-        questions = self._questions(people, k, rules)
-        blocks: dict[int, pd.DataFrame] = {}
+        blocks = self._blocks(self._questions(people, k, rules))
+        frames = [pd.DataFrame()] * len(blocks)
 
-        def answer(rows: slice) -> None:
-            blocks[rows.start] = self._frame(self._answered(questions[rows], because=because))
+        def answer(place: int) -> None:
+            frame = self._frame(self._answered(blocks[place], because=because))
+            frames[place] = frame.set_axis(frame.index + place * self._block_rows)
 
         # The first block alone: it fits the ladder, once for all threads.
-        answer(slice(0, self._block_rows))
-        rest = questions[self._block_rows :]
-        each_batch(
-            self.model,
-            lambda rows: answer(slice(rows.start + self._block_rows, rows.stop + self._block_rows)),
-            (len(rest), self.dataset.n_items),
-            self._block_rows,
-        )
-        found = pd.concat([blocks[at].set_axis(blocks[at].index + at) for at in sorted(blocks)])
-        found.attrs["left"] = [left for at in sorted(blocks) for left in blocks[at].attrs["left"]]
-        return found.rename_axis("request")
+        answer(0)
+        each_batch(self.model, lambda one: answer(one.stop), (len(blocks) - 1, 1), 1)
+        found = pd.concat(frames).rename_axis("request")
+        found.attrs["left"] = [left for frame in frames for left in frame.attrs["left"]]
+        return found
 
     def recommend_records(
         self, people: Iterable[Any], *, k: int = 10, **rules: Any
@@ -459,7 +454,7 @@ class Bundle(Shown):
         New items have no place in a model: they are listed where content answers.
         """
         check_integer("k", k, minimum=1)
-        plan = self._rules.plan(Rules.of(rules))
+        plan = self._rules.plan(rules)
         position = find_id(self.dataset.item_ids, item, "item")
         by, alike = self._related(position)
         order = np.where(plan.allowed, alike, -np.inf)
@@ -548,24 +543,20 @@ class Bundle(Shown):
     def _questions(
         self, people: Iterable[Any], k: int, rules: Mapping[str, Any]
     ) -> list[_Question]:
-        shared = self._rules.plan(Rules.of(rules)) if rules else self._no_rules
+        shared = self._rules.plan(rules) if rules else self._no_rules
         questions = []
         several = [people] if isinstance(people, str | Mapping) else people
         for one in several:
-            asked: dict[str, Any] = dict(one) if isinstance(one, Mapping) else {"user": one}
-            own = {name: asked.pop(name) for name in [*asked] if name not in (*_PERSON, "k")}
-            plan = Rules.of({**rules, **own}) if own else shared
-            questions.append(self._question(asked, asked.pop("k", k), plan))
+            asked = {"k": k, **(one if isinstance(one, Mapping) else {"user": one})}
+            check_integer("k", asked["k"], minimum=1)
+            own = {name: asked.pop(name) for name in [*asked] if name not in _PERSON}
+            plan = self._rules.plan({**rules, **own}) if own else shared
+            questions.append(_Question(**asked, plan=plan))
         return questions
-
-    def _question(self, asked: Mapping[str, Any], k: int, rules: Rules | Plan) -> _Question:
-        check_integer("k", k, minimum=1)
-        plan = self._rules.plan(rules) if isinstance(rules, Rules) else rules
-        return _Question(Request(**asked), plan, k)
 
     def _answered(self, questions: Sequence[_Question], *, because: bool) -> "_Lists":
         """Return the lists of one block of people."""
-        people = self._requests.people([one.request for one in questions])
+        people = self._requests.people(questions)
         answers = self._answerer.answer(people, reasons=because)
         order = mask_seen(answers.order.copy(), people.used)
         order[:, self._answerer.unlisted] = -np.inf
@@ -598,8 +589,7 @@ class Bundle(Shown):
         }
         if alone:  # columns dropped later would cost as much as the scoring
             del columns["score"]
-        index = None if alone else pd.Index(found.rows, name="request")
-        frame = pd.DataFrame(columns, index=index)
+        frame = pd.DataFrame(columns, index=None if alone else found.rows)
         frame.attrs["left"] = found.left[0] if alone else found.left
         return frame
 
@@ -682,20 +672,18 @@ class Bundle(Shown):
         (['x'], 1)
         """
         before, after = self.dataset, appended(self.dataset, interactions, items, users)
-        n_old = np.array([before.n_users, before.n_items])
         model = None
         if self.model.n_items_ == before.n_items:
             rows = [self._requests.seen(x.user_items) for x in (before, after)]
             model = self.model.updated(*rows)
-        n_new = np.array([after.n_users, after.n_items]) - n_old
-        earlier = self.since_fit or {"interactions": 0, "users": 0, "items": 0}
-        since_fit = {
-            "interactions": earlier["interactions"]
-            + (0 if interactions is None else len(interactions)),
-            "users": earlier["users"] + int(n_new[0]),
-            "items": earlier["items"] + int(n_new[1]),
-            "model": "as fitted" if model is None else "updated",
+        new = {
+            "interactions": 0 if interactions is None else len(interactions),
+            "users": after.n_users - before.n_users,
+            "items": after.n_items - before.n_items,
         }
+        earlier = self.since_fit or dict.fromkeys(new, 0)
+        since_fit: dict[str, Any] = {name: earlier[name] + number for name, number in new.items()}
+        since_fit["model"] = "as fitted" if model is None else "updated"
         return dataclasses.replace(
             self, model=model or self.model, dataset=after, since_fit=since_fit
         )
@@ -857,7 +845,7 @@ class Bundle(Shown):
 
     @cached_property
     def _no_rules(self) -> Plan:
-        return self._rules.plan(Rules())
+        return self._rules.plan({})
 
     @cached_property
     def _requests(self) -> RequestReader:

@@ -258,7 +258,8 @@ class _Numbers:
     def _number(self, value: Any) -> float:
         try:
             if self.times:
-                return float(_in_utc(pd.Timestamp(value)).as_unit("ns").value)
+                time = pd.to_datetime(pd.Timestamp(value), utc=True)
+                return float(time.as_unit("ns").value)
             number = float(value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
@@ -300,20 +301,18 @@ class RuleReader:
     dataset: Dataset
     _columns: dict[str, _Numbers | _Labels] = field(default_factory=dict, init=False, repr=False)
 
-    def plan(self, rules: Rules) -> Plan:
-        """Return rules as positions.
+    def plan(self, asked: Mapping[str, Any]) -> Plan:
+        """Return rules, by name as in `Rules`, as positions.
 
         Raises
         ------
         DataError
-            If an id, a column or a value is unknown; near names are proposed.
+            If a rule, an id, a column or a value is unknown; near names are proposed.
         """
-        ids = self.dataset.item_ids
-        allowed = self._available(rules.available)
-        if rules.only is not None:
-            chosen = np.zeros(len(ids), dtype=bool)
-            chosen[find_ids(ids, rules.only, "item")] = True
-            allowed &= chosen
+        rules = Rules.of(asked)
+        ids, had = self.dataset.item_ids, rules.available
+        allowed = self._among(rules.only)
+        allowed &= self._flagged(had) if isinstance(had, str) else self._among(had)
         for name, condition in (rules.where or {}).items():
             allowed &= self._holds(name, condition)
         for left_out in (rules.exclude, rules.never):
@@ -342,12 +341,14 @@ class RuleReader:
             )
         return self.dataset.items
 
-    def _available(self, available: Iterable[Any] | str | None) -> NDArray[np.bool_]:
-        ids = self.dataset.item_ids
-        if not isinstance(available, str):
-            mask = np.full(len(ids), available is None)
-            mask[find_ids(ids, () if available is None else available, "item")] = True
-            return mask
+    def _among(self, ids: Any) -> NDArray[np.bool_]:
+        """Return which items have one of some ids; of None, all."""
+        mask = np.full(self.dataset.n_items, ids is None)
+        mask[find_ids(self.dataset.item_ids, ids, "item")] = True
+        return mask
+
+    def _flagged(self, available: str) -> NDArray[np.bool_]:
+        """Return which items are true in a column."""
         matrix, levels = self.column(available).labels
         others = [level for level in levels if level not in (0, 1)]
         if others:
@@ -394,10 +395,6 @@ def _prepared(values: pd.Series, name: str) -> _Numbers | _Labels:
             f"A rule must be on a column of text, numbers or times; {name!r} holds others, and "
             f"{error}. Name another column."
         ) from error
-
-
-def _in_utc(time: pd.Timestamp) -> pd.Timestamp:
-    return time.tz_localize("UTC") if time.tz is None else time.tz_convert("UTC")
 
 
 def _listed(wanted: Any) -> list[Any]:
