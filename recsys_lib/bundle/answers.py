@@ -185,7 +185,8 @@ class Answerer:
             rates = self._place(scores, rates, people, weights, alike)
         for row, said in alike.items():
             scores[row] = said
-        chances = _Chances(scores, rates, weights, self.calibrator, _among(alike, n_rows))
+        unknown = np.isin(np.arange(n_rows), list(alike))
+        chances = _Chances(scores, rates, weights, self.calibrator, unknown)
         order, score = self._order(chances, people.used)
         rungs = [_rung(weights[row], answer, row in alike) for row, answer in enumerate(below)]
         because = [
@@ -422,7 +423,3 @@ def _rung(weight: float, below: RungAnswer | None, alike: bool) -> str:
     if weight == 0:
         return RUNGS[2] if alike else below.rung
     return f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]
-
-
-def _among(rows: dict[int, Any], n_rows: int) -> NDArray[np.bool_]:
-    return np.isin(np.arange(n_rows), list(rows))

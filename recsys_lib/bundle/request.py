@@ -97,26 +97,18 @@ class RequestReader:
                 for row, (history, place) in enumerate(zip(told, own, strict=True))
             ]
             used = sparse.csr_array(sparse.vstack(rows, format="csr"))
-        return People(used, self.seen(used), self._profiles(requests, positions), positions)
+        profiles = list(map(self._profile, requests, positions))
+        return People(used, self.seen(used), profiles, positions)
 
-    def _profiles(
-        self, requests: Sequence[Request], positions: Sequence[int | None]
-    ) -> list[Mapping[str, Any]]:
-        """Return the profile of each request: as told, or as in the dataset."""
-        users = self.dataset.users
-        asked = [
-            None if one.profile is not None or users is None else place
-            for one, place in zip(requests, positions, strict=True)
-        ]
-        kept = [place for place in asked if place is not None]
-        own = ({name: told[place] for name, told in self._told.items()} for place in kept)
-        profiles = []
-        for one, place in zip(requests, asked, strict=True):
-            told = one.profile.to_dict() if isinstance(one.profile, pd.Series) else one.profile
-            if told is not None:
-                self._check_profile(told)
-            profiles.append(next(own) if place is not None else told or {})
-        return profiles
+    def _profile(self, request: Request, position: int | None) -> Mapping[str, Any]:
+        """Return a profile: as told, or as in the dataset."""
+        told = request.profile
+        if told is None:
+            own = {} if position is None else self._told
+            return {name: values[position] for name, values in own.items()}
+        told = told.to_dict() if isinstance(told, pd.Series) else told
+        self._check_profile(told)
+        return told
 
     @cached_property
     def _told(self) -> dict[str, Any]:
