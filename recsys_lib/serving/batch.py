@@ -5,8 +5,6 @@ them at the end and appears at once; a run that was killed goes on after the las
 """
 
 import contextlib
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -18,6 +16,7 @@ import pandas as pd
 from recsys_lib._system import move
 from recsys_lib.artifacts import (
     check_replaceable,
+    digest_of,
     fingerprint,
     read_json,
     read_table,
@@ -171,14 +170,14 @@ def write_lists(
     if users is not None:
         ids = ids.take(pd.unique(find_ids(ids, users, "user")))
     made_of = fingerprint(Path(bundle) / "manifest.json")
-    people = hashlib.sha256(json.dumps(ids.tolist()).encode()).hexdigest()
+    people = digest_of(ids.tolist())
     record = {"bundle": made_of, "users": people, "k": k, "part": part, "output": target.name}
     record["rules"] = repr(sorted(rules.items()))
     loaded.recommend_many(ids[:1], k=k, **rules)  # wrong rules leave nothing behind
     target.check()
     parts = _Parts(target.folder, record)
     with track("lists", len(ids), "people") as task:
-        for number, start in enumerate(range(0, len(ids), part)):
+        for number, start in enumerate(range(0, max(len(ids), 1), part)):
             some = pd.DataFrame({"user_id": ids[start : start + part]})
             parts.make(number, lambda some=some: score_partition(some, loaded, k=k, **rules))
             task.step(done=start + len(some))
@@ -261,8 +260,8 @@ def _joined_parquet(parts: Iterable[pd.DataFrame], file: Path) -> int:
 def _csv(parts: Iterable[pd.DataFrame], file: Path) -> int:
     rows = 0
     with file.open("w", encoding="utf-8", newline="") as handle:
-        for frame in parts:
-            frame.to_csv(handle, index=False, header=rows == 0)
+        for number, frame in enumerate(parts):
+            frame.to_csv(handle, index=False, header=number == 0)
             rows += len(frame)
     return rows
 
@@ -279,8 +278,7 @@ class _Table:
         parts = split_url(url)
         self.name, self._url, self._table = f"{shown_url(parts)} {table}", url, table
         place = Path(parts.netloc + parts.path) if parts.scheme in ("duckdb", "sqlite") else Path()
-        digest = hashlib.sha256(self.name.encode()).hexdigest()[:12]
-        self.folder = place.parent / f".{table}-{digest}.parts"
+        self.folder = place.parent / f".{table}-{digest_of(self.name, 12)}.parts"
 
     def check(self) -> None:
         connection = connect_for_writing(self._url)
@@ -298,8 +296,8 @@ class _Table:
         rows = 0
         try:
             connection.drop_table(filling, force=True)
-            for frame in parts:
-                if rows == 0:
+            for number, frame in enumerate(parts):
+                if number == 0:
                     connection.create_table(filling, frame)
                 else:
                     connection.insert(filling, frame)

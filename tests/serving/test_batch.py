@@ -132,6 +132,22 @@ def test_kills_lose_and_double_nothing(
     assert not list(tmp_path.glob("*.parts"))
 
 
+@pytest.mark.parametrize("name", ["lists.parquet", "lists.csv", "lists.duckdb"])
+def test_people_without_a_list_leave_the_columns(folder: Path, tmp_path: Path, name: str) -> None:
+    output, place = f"{tmp_path}/{name}", {}
+    if name.endswith(".duckdb"):
+        output, place = f"duckdb:///{output}", {"table": "lists"}
+    used = Bundle.load(folder).dataset
+    item = used.item_ids[used.user_items[[0]].indices[0]]  # of one who comes first
+    write_lists(folder, output, k=1, part=1, only=[item], **place)
+    found = read(output)
+    assert found["item_id"].eq(item).all()
+    assert 0 < len(found) < N_USERS
+    assert write_lists(folder, output, users=[], **place) == 0
+    assert read(output).columns.tolist() == found.columns.tolist()
+    assert read(output).empty
+
+
 def test_a_run_goes_on_after_the_last_part(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
