@@ -200,8 +200,7 @@ class Plan:
         low, high = (order[n_first:].min(initial=np.inf), order[n_first:].max(initial=-np.inf))
         span = high - low if high > low else 1.0
         worth = (1 - self.diversity) * (order - low).astype(np.float64) / span
-        worth[:n_first] = 0
-        worth[:n_first] += 2 * np.arange(n_first, 0, -1)  # likeness takes no more than 1 of it
+        worth[:n_first] = 2 * np.arange(n_first, 0, -1)  # likeness takes no more than 1 of it
         alike = likeness(pool) if self.diversity else None
         nearest = np.zeros(len(pool))
         labels = [(matrix[pool], np.zeros(matrix.shape[1]), n) for matrix, n in self.limits]
