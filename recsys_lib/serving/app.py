@@ -267,7 +267,7 @@ class _Service:
         asked |= {"diversity": diversity} if diversity else {}
         asked |= {"exclude": exclude} if exclude else {}
         answer = await self._answer(self._together.ask(now, asked), 404)
-        now.keep(_address(request.scope), (request.scope["route"], answer.body))
+        now.keep(_address(request.scope), (request.scope["route"], bytes(answer.body)))
         return answer
 
     async def recommendations(
