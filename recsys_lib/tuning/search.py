@@ -1,28 +1,19 @@
 """Hyper-parameter search within a budget, on validation only."""
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.dataset import Split
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import parse_metric
-from recsys_lib.progress import Task, clear, track
+from recsys_lib.progress import Task, track
 from recsys_lib.tuning.results import SearchResult
 from recsys_lib.tuning.seal import describe, sealed
-from recsys_lib.tuning.spaces import Space, as_model, settings_of, with_settings
-
-if TYPE_CHECKING:
-    import optuna
-
-    from recsys_lib.tuning.trials import Objective
-
+from recsys_lib.tuning.spaces import Space, as_model, settings_of
 
 OnTrial = Callable[[dict[str, Any]], object]
-
-_POLL_S = 0.5
 
 
 def search(
@@ -111,8 +102,8 @@ def search(
     >>> found.value < found.first_value, found.settings["item_damping"] < 50, len(found.trials)
     (True, True, 6)
     """
-    from recsys_lib.tuning.studies import open_study, quiet
-    from recsys_lib.tuning.trials import Objective
+    from recsys_lib.tuning.studies import open_study
+    from recsys_lib.tuning.trials import Objective, proposing, result_of, use_up
 
     _check_budget(trials, seconds)
     split = sealed(split)
@@ -121,23 +112,14 @@ def search(
     asked: dict[str, Any] = {"model": model, "space": space, "split": split, "metric": metric}
     objective = Objective(**asked, options=options, trials=trials, prune=prune)
     facts = describe(**asked, rules=options, seed=seed, prune=prune)
-    own = settings_of(model)
-    first = {name: one.encode(own[name]) for name, one in space.ranges.items()}
+    name = space.model if study is None else study
+    maximize = parse_metric(metric).higher_is_better is not False
+    parts = proposing(space, settings_of(model), seed)
     with track(f"search {space.model}", trials, "trials") as task:
         try:
-            with (
-                quiet(),
-                open_study(
-                    storage,
-                    space.model if study is None else study,
-                    facts,
-                    maximize=parse_metric(metric).higher_is_better is not False,
-                    **_proposing(space, first, seed, own.get("epochs", 0)),
-                ) as (found, place),
-            ):
-                tell = _teller(found, space, metric, on_trial, task)
-                _use_up(found, objective, trials, seconds, tell)
-                return _result(found, place, model, space, split, metric)
+            with open_study(storage, name, facts, maximize=maximize, **parts) as (found, place):
+                use_up(found, objective, seconds, task, on_trial)
+                return result_of(found, place, objective)
         except KeyboardInterrupt:
             # Without the frames of Optuna and the backend.
             raise KeyboardInterrupt(_stopped(task, storage)) from None
@@ -221,103 +203,3 @@ def _check_budget(trials: int | None, seconds: float | None) -> None:
         check_integer("trials", trials, minimum=1)
     if seconds is not None:
         check_positive("seconds", seconds)
-
-
-def _proposing(space: Space, first: Mapping[str, Any], seed: int, epochs: int) -> dict[str, Any]:
-    """Return the sampler and the pruner."""
-    from optuna.pruners import PercentilePruner
-
-    from recsys_lib.tuning.trials import RankedTPE
-
-    distributions = {name: one.distribution() for name, one in space.ranges.items()}
-    return {
-        "sampler": RankedTPE(distributions, first, seed),
-        # Gently: early on large steps look best, and who finished is among the better ones already.
-        "pruner": PercentilePruner(
-            75.0, n_startup_trials=4, n_warmup_steps=max(5, epochs // 4), n_min_trials=3
-        ),
-    }
-
-
-def _use_up(
-    study: "optuna.Study",
-    objective: "Objective",
-    trials: int | None,
-    seconds: float | None,
-    tell: Callable[[int], None],
-) -> None:
-    """Run trials until the budget of the study is used up by all its workers."""
-    from recsys_lib.tuning.studies import SECONDS, Watch, counted
-
-    watch = Watch(study)
-    watch.settle()
-    while True:
-        watch.release_dead()
-        every = study.get_trials(deepcopy=False)
-        begun = counted(every)
-        if seconds is not None:
-            objective.seconds_left = seconds - sum(t.user_attrs.get(SECONDS, 0.0) for t in every)
-        out_of_time = objective.seconds_left is not None and objective.seconds_left <= 0
-        if out_of_time or (trials is not None and len(begun) >= trials):
-            # The rest is at work elsewhere; should a worker die, its trial comes back here.
-            awaited = begun[:1] if out_of_time else begun
-            if all(trial.state.is_finished() for trial in awaited):
-                return
-            time.sleep(_POLL_S)
-            continue
-        _run_one(study, objective)
-        tell(objective.number)
-
-
-def _run_one(study: "optuna.Study", objective: "Objective") -> None:
-    from optuna.exceptions import UpdateFinishedTrialError
-
-    from recsys_lib.tuning.trials import Failed, Void
-
-    try:
-        study.optimize(objective, n_trials=1, catch=(Failed, Void))
-    except (UpdateFinishedTrialError, ValueError) as error:
-        # Somebody took this worker for dead, such as after a laptop's sleep, and has given the
-        # trial to another.
-        if isinstance(error, ValueError) and not str(error).startswith("Cannot tell a "):
-            raise
-
-
-def _teller(
-    study: "optuna.Study", space: Space, metric: str, on_trial: OnTrial | None, task: Task
-) -> Callable[[int], None]:
-    """Return the callback that reports a finished trial, if it counts."""
-    from recsys_lib.tuning.studies import finished_trials, trials_of
-
-    def tell(number: int) -> None:
-        places = [one.number for one in finished_trials(study)]
-        task.step(done=len(places))
-        if on_trial is not None and number in places:
-            row = trials_of(study, space, metric).iloc[places.index(number)]
-            clear()  # it may write to the same terminal
-            on_trial(row.to_dict())
-
-    return tell
-
-
-def _result(
-    study: "optuna.Study", place: str, model: Any, space: Space, split: Split, metric: str
-) -> SearchResult:
-    from recsys_lib.tuning.studies import best_of, importance_of, trials_of
-
-    table = trials_of(study, space, metric)
-    row, settings = best_of(study, space)
-    best = with_settings(model, settings)
-    return SearchResult(
-        model=best.fit(split.train, validation=split.validation),
-        settings=settings,
-        first={name: settings_of(model)[name] for name in space.ranges},
-        metric=metric,
-        value=float(table.loc[row, metric]),
-        first_value=float(table.loc[0, metric]),
-        trials=table,
-        importance=importance_of(study),
-        space=space,
-        study=study.study_name,
-        place=place,
-    )

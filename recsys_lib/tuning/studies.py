@@ -81,7 +81,7 @@ def open_study(
     """
     direction = "maximize" if maximize else "minimize"
     place = "memory" if storage is None else _shown(storage)
-    with _reaching(place):
+    with quiet(), _reaching(place):
         kept = _open_storage(storage)
         try:
             study = optuna.create_study(
@@ -269,7 +269,7 @@ def trials_of(study: optuna.Study, space: Space, metric: str) -> pd.DataFrame:
     table = pd.DataFrame(
         [{"trial": place, **_row(one, space, metric)} for place, one in enumerate(found)]
     )
-    running_best = table[metric].cummax() if _maximizes(study) else table[metric].cummin()
+    running_best = table[metric].cummax() if maximizes(study) else table[metric].cummin()
     table.insert(table.columns.get_loc(metric) + 1, "best", running_best.ffill())
     return table
 
@@ -282,32 +282,12 @@ def _row(trial: FrozenTrial, space: Space, metric: str) -> dict[str, Any]:
         "epochs_run": max(trial.intermediate_values, default=np.nan),
         "seconds": trial.user_attrs.get(SECONDS, np.nan),
         "error": trial.user_attrs.get(ERROR, died),
-        **_settings(trial, space),
+        **settings_in(trial, space),
     }
 
 
-def best_of(study: optuna.Study, space: Space) -> tuple[int, dict[str, Any]]:
-    """Return the row of the best trial in `trials_of` and its settings; ties go to the first.
-
-    Raises
-    ------
-    ValueError
-        If no trial was complete.
-    """
-    finished = finished_trials(study)
-    complete = [one for one in finished if one.state == TrialState.COMPLETE]
-    if not complete:
-        raise ValueError(
-            f"At least one trial must complete; all {len(finished)} of the study failed. "
-            "Narrow the space, or begin with a smaller model."
-        )
-    values = [one.value for one in complete]
-    best = complete[values.index(max(values) if _maximizes(study) else min(values))]
-    return finished.index(best), _settings(best, space)
-
-
-def _settings(trial: FrozenTrial, space: Space) -> dict[str, Any]:
-    # A trial that died may have got some of its settings only.
+def settings_in(trial: FrozenTrial, space: Space) -> dict[str, Any]:
+    """Return the settings of a trial; one that died may have got some of them only."""
     return {
         name: one.decode(trial.params[name]) if name in trial.params else None
         for name, one in space.ranges.items()
@@ -328,5 +308,6 @@ def importance_of(study: optuna.Study) -> pd.Series:
     return pd.Series(found, name="importance", dtype=float)
 
 
-def _maximizes(study: optuna.Study) -> bool:
+def maximizes(study: optuna.Study) -> bool:
+    """Whether more of the metric is better."""
     return study.direction == optuna.study.StudyDirection.MAXIMIZE

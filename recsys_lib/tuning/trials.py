@@ -1,24 +1,41 @@
-"""Trials: the order in which settings are proposed, and one fitted and measured."""
+"""Trials: the order in which settings are proposed, one fitted and measured, a budget of them."""
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.pruners import PercentilePruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate, parse_metric
 from recsys_lib.models.neural import NeuralRecommender
+from recsys_lib.progress import Task, clear
 from recsys_lib.seeding import seed_from
 from recsys_lib.training import checkpoints
+from recsys_lib.tuning.results import SearchResult
 from recsys_lib.tuning.spaces import Space, recommender_of, settings_of, with_settings
-from recsys_lib.tuning.studies import ERROR, SECONDS, VOID, WORKER, myself, rank_of
+from recsys_lib.tuning.studies import (
+    ERROR,
+    SECONDS,
+    VOID,
+    WORKER,
+    Watch,
+    counted,
+    finished_trials,
+    importance_of,
+    maximizes,
+    myself,
+    rank_of,
+    settings_in,
+    trials_of,
+)
 
 
 class RankedTPE(BaseSampler):  # type: ignore[misc]
@@ -87,10 +104,26 @@ class RankedTPE(BaseSampler):  # type: ignore[misc]
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)
 
 
+def proposing(space: Space, own: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Return the sampler and the pruner of a model whose settings are `own`."""
+    distributions = {name: one.distribution() for name, one in space.ranges.items()}
+    first = {name: one.encode(own[name]) for name, one in space.ranges.items()}
+    warm_up = max(5, own.get("epochs", 0) // 4)
+    return {
+        "sampler": RankedTPE(distributions, first, seed),
+        # Gently: early on large steps look best, and who finished is among the better ones already.
+        "pruner": PercentilePruner(
+            75.0, n_startup_trials=4, n_warmup_steps=warm_up, n_min_trials=3
+        ),
+    }
+
+
 # What models measure after an epoch, and whether more of it is better.
 _WATCHED = {"ndcg@100": True, "validation_rmse": False}
 # What a model raises where settings are impossible on this data, or too large for this machine.
 _IMPOSSIBLE = (ValueError, MemoryError, ArithmeticError)
+# Between two looks at what others are at work on.
+_POLL_S = 0.5
 
 
 class Failed(Exception):
@@ -129,8 +162,6 @@ class Objective:
         Give up trials that are behind most of the finished ones at the same epoch.
     seconds_left : float, optional
         When the trial began; None without a limit.
-    number : int
-        Of the last trial.
     """
 
     model: Any
@@ -142,11 +173,9 @@ class Objective:
     trials: int | None
     prune: bool
     seconds_left: float | None = None
-    number: int = -1
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the metric on the validation part."""
-        self.number = trial.number
         trial.set_user_attr(WORKER, myself())
         rank = rank_of(trial.study, trial.number)
         if self.trials is not None and rank >= self.trials:
@@ -157,17 +186,8 @@ class Objective:
             for name, one in self.space.ranges.items()
         }
         began = time.perf_counter()
-        with self._told_to(trial, rank):
-            try:
-                return self._measure(settings, self._on_epoch(trial, rank, began))
-            finally:
-                trial.set_user_attr(SECONDS, time.perf_counter() - began)
-
-    @contextlib.contextmanager
-    def _told_to(self, trial: optuna.Trial, rank: int) -> Iterator[None]:
-        """Record in the trial why it failed."""
         try:
-            yield
+            return self._measure(settings, self._on_epoch(trial, rank, began))
         except _IMPOSSIBLE as error:
             if rank == 0:  # the model as it stands: the search is wrong, not the settings
                 raise
@@ -176,6 +196,8 @@ class Objective:
         except (KeyboardInterrupt, Void) as error:
             trial.set_user_attr(VOID, str(error) or "interrupted")
             raise
+        finally:
+            trial.set_user_attr(SECONDS, time.perf_counter() - began)
 
     def _measure(
         self, settings: Mapping[str, Any], on_epoch: Callable[[dict[str, float]], None]
@@ -213,3 +235,81 @@ class Objective:
                 raise Void("out of time")
 
         return on_epoch
+
+
+def use_up(
+    study: optuna.Study,
+    objective: Objective,
+    seconds: float | None,
+    task: Task,
+    on_trial: Callable[[dict[str, Any]], object] | None,
+) -> None:
+    """Run trials until the budget of the study is used up by all its workers."""
+    trials = objective.trials
+
+    def tell(study: optuna.Study, trial: FrozenTrial) -> None:
+        """Report a trial, if it counts."""
+        places = [one.number for one in finished_trials(study)]
+        task.step(done=len(places))
+        if on_trial is not None and trial.number in places:
+            table = trials_of(study, objective.space, objective.metric)
+            clear()  # it may write to the same terminal
+            on_trial(table.iloc[places.index(trial.number)].to_dict())
+
+    watch = Watch(study)
+    watch.settle()
+    while True:
+        watch.release_dead()
+        every = study.get_trials(deepcopy=False)
+        begun = counted(every)
+        if seconds is not None:
+            objective.seconds_left = seconds - sum(t.user_attrs.get(SECONDS, 0.0) for t in every)
+        out_of_time = objective.seconds_left is not None and objective.seconds_left <= 0
+        if out_of_time or (trials is not None and len(begun) >= trials):
+            # The rest is at work elsewhere; should a worker die, its trial comes back here.
+            awaited = begun[:1] if out_of_time else begun
+            if all(trial.state.is_finished() for trial in awaited):
+                return
+            time.sleep(_POLL_S)
+            continue
+        try:
+            study.optimize(objective, n_trials=1, catch=(Failed, Void), callbacks=[tell])
+        except (UpdateFinishedTrialError, ValueError) as error:
+            # Somebody took this worker for dead, such as after a laptop's sleep, and has given the
+            # trial to another.
+            if isinstance(error, ValueError) and not str(error).startswith("Cannot tell a "):
+                raise
+
+
+def result_of(study: optuna.Study, place: str, objective: Objective) -> SearchResult:
+    """Return the result of a study, with the best settings fitted; ties go to the first trial.
+
+    Raises
+    ------
+    ValueError
+        If no trial was complete.
+    """
+    model, space, metric = objective.model, objective.space, objective.metric
+    table = trials_of(study, space, metric)
+    values = table[metric].dropna()
+    if values.empty:
+        raise ValueError(
+            f"At least one trial must complete; all {len(table)} of the study failed. "
+            "Narrow the space, or begin with a smaller model."
+        )
+    row = values.idxmax() if maximizes(study) else values.idxmin()
+    settings = settings_in(finished_trials(study)[row], space)
+    split, own = objective.split, settings_of(model)
+    return SearchResult(
+        model=with_settings(model, settings).fit(split.train, validation=split.validation),
+        settings=settings,
+        first={name: own[name] for name in space.ranges},
+        metric=metric,
+        value=float(values[row]),
+        first_value=float(table.loc[0, metric]),
+        trials=table,
+        importance=importance_of(study),
+        space=space,
+        study=study.study_name,
+        place=place,
+    )
