@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from recsys_lib.artifacts import check_replaceable, write_atomic
 from recsys_lib.dataset import Split
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation import compare, evaluate, holm, parse_metric
+from recsys_lib.evaluation import evaluate, gains_of_steps, parse_metric
 from recsys_lib.progress import track
-from recsys_lib.tuning.spaces import Space, settings_of, with_settings
+from recsys_lib.tuning.spaces import RANGES, Space, settings_of, with_settings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,18 +71,11 @@ class SearchResult:
         )
 
 
-#: Model -> hyper-parameter -> parameter of the notebook that trains it.
+#: Model -> hyper-parameter -> parameter of the notebook that trains it: what is searched, and the
+#: epochs.
 NOTEBOOK_PARAMETERS: dict[str, dict[str, str]] = {
     # 03_train_autoencoder
-    "Autoencoder": {
-        "hidden_dims": "HIDDEN_DIMS",
-        "input_dropout": "INPUT_DROPOUT",
-        "dropout": "DROPOUT",
-        "l2": "L2",
-        "learning_rate": "LEARNING_RATE",
-        "batch_size": "BATCH_SIZE",
-        "epochs": "EPOCHS",
-    }
+    "Autoencoder": {name: name.upper() for name in (*RANGES["Autoencoder"], "epochs")},
 }
 
 
@@ -252,36 +246,24 @@ def measure_gains(
     The validation part flatters what was chosen by it, so what is promised is more than what is
     kept. One more fit for each model, of the settings it came with.
     """
-    sign = -1.0 if parse_metric(metric).higher_is_better is False else 1.0
-    rows = {}
+    reports, steps = {}, {}
     with track("measure gains", len(results), "models") as task:
         for name, result in results.items():
+            before, after = (f"{name} {when}" for when in (_BEFORE, _AFTER))
             given = with_settings(result.model, result.first)
             given.fit(split.train, validation=split.validation)
-            reports = [
-                evaluate(model, split.test, [metric], name=label, **options)
-                for label, model in ((_BEFORE, given), (_AFTER, result.model))
-            ]
-            found = compare(
-                reports, [metric], confidence=confidence, n_resamples=n_resamples, seed=seed
-            )
-            promised = sign * (result.value - result.first_value) + 0.0
-            rows[name] = _gain(found.table.iloc[0], sign) | {"promised": promised}
+            for label, model in ((before, given), (after, result.model)):
+                reports[label] = evaluate(model, split.test, [metric], name=label, **options)
+            steps[after] = before
             task.step()
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-    table.insert(5, "p_holm", holm(table.pop("p_value")))
-    table.insert(6, "certain", table["p_holm"] < 1 - confidence)
-    return table
-
-
-def _gain(pair: pd.Series, sign: float) -> dict[str, float]:
-    """Turn a comparison, which lists the better model first, into a gain from before to after."""
-    if pair["a"] == _BEFORE:
-        before, after, sign = pair["value_a"], pair["value_b"], -sign
-    else:
-        before, after = pair["value_b"], pair["value_a"]
+    table = gains_of_steps(
+        reports, steps, metric, confidence=confidence, n_resamples=n_resamples, seed=seed
+    ).set_axis(pd.Index(results, name="model"))
+    lower = parse_metric(metric).higher_is_better is False
+    sign, ends = (-1.0, ["high", "low"]) if lower else (1.0, ["low", "high"])
     # Adding nothing turns a negative zero into a plain one.
-    low, high = sorted((sign * pair["low"] + 0.0, sign * pair["high"] + 0.0))
-    gain = sign * pair["difference"] + 0.0
-    values = {"gain": gain, "low": low, "high": high, "p_value": pair["p_value"]}
-    return {_BEFORE: before, _AFTER: after, **values}
+    table[["gain", "low", "high"]] = sign * table[["gain", *ends]].to_numpy() + 0.0
+    table.insert(0, _BEFORE, [reports[before][metric] for before in steps.values()])
+    table.insert(1, _AFTER, [reports[after][metric] for after in steps])
+    promised = [result.value - result.first_value for result in results.values()]
+    return table.assign(promised=sign * np.array(promised) + 0.0)
