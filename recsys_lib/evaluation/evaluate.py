@@ -1,7 +1,6 @@
 """From a scorer and a fold to a report: score in batches, rank the whole catalog, measure."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,12 +114,14 @@ def evaluate(
     ranks = np.diff(targets.indptr) > 0
     scale = rating_scale if rating_scale is not None else _observed_scale(part.fold_in)
     name = type(model).__name__ if name is None else name
-    ranked = _rank_fold(model, part, asked, batch_size=batch_size, seed=seed, name=name)
+    items, tied, predicted = _rank_fold(
+        model, part, asked, batch_size=batch_size, seed=seed, name=name
+    )
     view = View(
-        items=np.where(ranks[:, None], ranked.items, np.int32(-1)),
+        items=np.where(ranks[:, None], items, np.int32(-1)),
         targets=targets,
         rated=part.targets,
-        predicted=ranked.predicted_within(scale),
+        predicted=predicted if scale is None else predicted.clip(*check_rating_scale(scale)),
         item_counts=count_items(item_counts, fold),
     )
     protocol = {
@@ -131,7 +132,8 @@ def evaluate(
         "min_value": min_value,
         "rating_scale": list(scale) if rated and scale is not None else None,
         "seed": seed,
-        "tie_share": ranked.tie_share(ranks),
+        # Of the users who count, by the length of the list: a string, as in JSON.
+        "tie_share": {str(k): float(cut[ranks].mean()) for k, cut in tied.items() if ranks.any()},
         "fold": fold_fingerprint(fold),
     }
     values = {metric.name: metric.measure(view) for metric in asked if metric.per_user}
@@ -280,12 +282,13 @@ def count_items(item_counts: ArrayLike | None, fold: Fold) -> NDArray[np.int64]:
     return counts.astype(np.int64)
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """The ranked lists of a fold, and what metrics need of its scores.
+def _rank_fold(
+    model: Any, fold: Fold, asked: Sequence[Metric], *, batch_size: int, seed: int, name: str
+) -> tuple[NDArray[np.int32], dict[int, NDArray[np.bool_]], NDArray[np.float64]]:
+    """Rank the catalog for every row of `fold`, as far as the metrics `asked` need it.
 
-    Attributes
-    ----------
+    Returns
+    -------
     items : ndarray of shape (n_rows, k_max), int32
         Ranked lists; -1 where a list is short.
     tied : dict of int to ndarray of shape (n_rows,), bool
@@ -293,24 +296,6 @@ class _Ranked:
     predicted : ndarray of shape (n_target_cells,), float64
         Scores at the target cells; empty unless a rating error was asked for.
     """
-
-    items: NDArray[np.int32]
-    tied: Mapping[int, NDArray[np.bool_]]
-    predicted: NDArray[np.float64]
-
-    def tie_share(self, counts: NDArray[np.bool_]) -> dict[str, float]:
-        """Share of tied lists among the users who count, by list length (a string, as in JSON)."""
-        return {str(k): float(tied[counts].mean()) for k, tied in self.tied.items() if counts.any()}
-
-    def predicted_within(self, scale: tuple[float, float] | None) -> NDArray[np.float64]:
-        """Return the predictions clipped to the rating scale; None leaves them as they are."""
-        return self.predicted if scale is None else self.predicted.clip(*check_rating_scale(scale))
-
-
-def _rank_fold(
-    model: Any, fold: Fold, asked: Sequence[Metric], *, batch_size: int, seed: int, name: str
-) -> _Ranked:
-    """Rank the catalog for every row of `fold`, as far as the metrics `asked` need it."""
     lengths = sorted({metric.k for metric in asked if metric.k is not None})
     k_max = lengths[-1] if lengths else 0
     rated = any(metric.kind == "rating" for metric in asked)
@@ -334,4 +319,4 @@ def _rank_fold(
 
     with track(f"evaluate {name}", fold.n_rows, "users") as task:
         each_batch(model, rank, fold.fold_in.shape, batch_size)
-    return _Ranked(items, tied, np.concatenate([predicted[start] for start in sorted(predicted)]))
+    return items, tied, np.concatenate([predicted[start] for start in sorted(predicted)])

@@ -15,6 +15,8 @@ from recsys_lib.evaluation.report import Report, listed
 from recsys_lib.evaluation.statistics import Sample, summarize
 from recsys_lib.folds import keep_entries
 
+#: A segment: what stands in its rows of the table, and the values of its users by metric.
+_Part = tuple[dict[str, Any], dict[str, Sample]]
 _TASTES = ("rare taste", "mixed taste", "usual taste")
 
 
@@ -218,13 +220,12 @@ def by_history_length(
     """
     check_kind("report", report, Report)
     lengths = report.users["n_fold_in"].to_numpy()
-    rows = []
+    parts: list[_Part] = []
     for member in _members(lengths, edges, n_groups):
         low, high = int(lengths[member].min()), int(lengths[member].max())
         where = {"segment": _range(low, high), "shortest": low, "longest": high}
-        samples = _samples_of(report, metrics, member)
-        rows += _rows(report, where, samples, confidence, n_resamples, seed)
-    return _ordered(rows)
+        parts.append((where, _samples_of(report, metrics, member)))
+    return _table(report, parts, confidence, n_resamples, seed)
 
 
 def by_mainstream(
@@ -286,13 +287,12 @@ def by_mainstream(
     ranks = _middles(popularity, popularity)
     counts = np.maximum(np.diff(seen.indptr), 1)
     mainstream = np.asarray((seen != 0).astype(np.float64) @ ranks) / counts
-    rows = []
+    parts: list[_Part] = []
     for number, member in enumerate(_members(mainstream, None, n_groups), start=1):
         low, high = float(mainstream[member].min()), float(mainstream[member].max())
         where = {"segment": f"group {number}", "lowest": low, "highest": high}
-        samples = _samples_of(report, metrics, member)
-        rows += _rows(report, where, samples, confidence, n_resamples, seed)
-    return _ordered(rows)
+        parts.append((where, _samples_of(report, metrics, member)))
+    return _table(report, parts, confidence, n_resamples, seed)
 
 
 def by_item_popularity(
@@ -358,7 +358,7 @@ def by_item_popularity(
     bucket = popularity_buckets(counts, n_buckets=n_buckets)
     listed = report.items[:, :k]
     shown = bucket[listed[listed >= 0]]
-    rows = []
+    parts: list[_Part] = []
     for label in np.unique(bucket):
         members = counts[bucket == label]
         fewest, most = int(members.min()), int(members.max())
@@ -370,9 +370,9 @@ def by_item_popularity(
             "n_items": len(members),
             "listed": float((shown == label).mean()) if len(shown) else np.nan,
         }
-        samples = {f"recall@{k}": Sample.of(recall_at_k(find_hits(report.items, inside), k))}
-        rows += _rows(report, where, samples, confidence, n_resamples, seed)
-    return _ordered(rows)
+        recall = recall_at_k(find_hits(report.items, inside), k)
+        parts.append((where, {f"recall@{k}": Sample.of(recall)}))
+    return _table(report, parts, confidence, n_resamples, seed)
 
 
 def popularity_buckets(item_counts: ArrayLike, *, n_buckets: int = 3) -> NDArray[np.int64]:
@@ -452,24 +452,15 @@ def _samples_of(
     }
 
 
-def _rows(
-    report: Report,
-    where: dict[str, Any],
-    samples: dict[str, Sample],
-    confidence: float,
-    n_resamples: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Return one row a metric: whose value it is, of which segment, and the value."""
-    found = summarize(samples, confidence=confidence, n_resamples=n_resamples, seed=seed)
-    return [
-        {"model": report.name, "metric": name, **where, **numbers}
-        for name, numbers in found.items()
-    ]
-
-
-def _ordered(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """One table whose segments keep their order in groupings and plots."""
+def _table(
+    report: Report, parts: Sequence[_Part], confidence: float, n_resamples: int, seed: int
+) -> pd.DataFrame:
+    """Return one row a segment and metric; segments keep their order in groupings and plots."""
+    rows = []
+    for where, samples in parts:
+        found = summarize(samples, confidence=confidence, n_resamples=n_resamples, seed=seed)
+        for name, numbers in found.items():
+            rows.append({"model": report.name, "metric": name, **where, **numbers})
     table = pd.DataFrame(rows)
     order = list(dict.fromkeys(table["segment"]))
     return table.assign(segment=pd.Categorical(table["segment"], order, ordered=True))
