@@ -10,7 +10,7 @@ from scipy import sparse
 
 from recsys_lib.checks import check_integer
 from recsys_lib.dataset import Fold
-from recsys_lib.evaluation.newcomers import cut_history
+from recsys_lib.evaluation.newcomers import cut_history, people_with
 from recsys_lib.ranking import top_k
 from recsys_lib.seeding import rng_from
 
@@ -235,7 +235,8 @@ def doubt_curve(
     1              0.50
     3              0.25
     """
-    people = _people_with(user_items, max(lengths))
+    x = sparse.csr_array(user_items)
+    people = people_with(Fold(fold_in=x, targets=x), max(lengths))
     nobody = sparse.csr_array((1, people.fold_in.shape[1]), dtype=np.float32)
     parts = [cut_history(people, n, seed=seed).fold_in for n in lengths]
     table = pd.DataFrame(index=pd.Index(lengths, name="likes shown"))
@@ -288,7 +289,8 @@ def open_lists(
     ValueError
         If no row is as long as the longest of `lengths`.
     """
-    people = _people_with(user_items, max(lengths))
+    x = sparse.csr_array(user_items)
+    people = people_with(Fold(fold_in=x, targets=x), max(lengths))
     people = people.take(np.arange(min(n_people, people.n_rows)))
     table = {}
     for n in lengths:
@@ -311,15 +313,3 @@ def _listed(
     left_out = sparse.csr_array(sparse.vstack([seen] * len(scores)))
     listed = top_k(scores, k, exclude=left_out, seed=seed).items
     return np.bincount(listed[listed >= 0], minlength=scores.shape[1]) / len(scores)
-
-
-def _people_with(user_items: sparse.csr_array, longest: int) -> Fold:
-    """Return the rows with at least this many entries, as a fold that can be cut."""
-    x = sparse.csr_array(user_items)
-    kept = np.flatnonzero(np.diff(x.indptr) >= longest)
-    if not len(kept):
-        raise ValueError(
-            f"`lengths` must be reached by some row; {longest} was asked for and the longest has "
-            f"{np.diff(x.indptr).max(initial=0)} entries. Take those of `reached_lengths`."
-        )
-    return Fold(fold_in=x[kept], targets=x[kept], users=kept)

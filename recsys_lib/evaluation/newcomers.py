@@ -92,6 +92,24 @@ def reached_lengths(
     return reached
 
 
+def people_with(fold: Fold, longest: int) -> Fold:
+    """Return the users of a fold whose history has at least `longest` entries.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    histories = np.diff(fold.fold_in.indptr)
+    enough = np.flatnonzero(histories >= longest)
+    if not len(enough):
+        raise ValueError(
+            f"`lengths` must be reached by some row; {longest} was asked for and the longest has "
+            f"{histories.max(initial=0)} entries. Take those of `reached_lengths`."
+        )
+    return fold.take(enough)
+
+
 def newcomer_curve(
     scorers: Mapping[str, Any],
     fold: Fold,
@@ -129,14 +147,7 @@ def newcomer_curve(
         If no user has that long a history.
     """
     check_kind("fold", fold, Fold)
-    enough = np.flatnonzero(np.diff(fold.fold_in.indptr) >= max(lengths))
-    if not len(enough):
-        raise ValueError(
-            f"`lengths` must be reached by some user; the longest history has "
-            f"{int(np.diff(fold.fold_in.indptr).max(initial=0))} interactions and {max(lengths)} "
-            "were asked for. Take those that `reached_lengths` returns."
-        )
-    people = fold.take(enough)
+    people = people_with(fold, max(lengths))
     tables = []
     for n in lengths:
         cut = cut_history(people, n, seed=seed)
