@@ -20,7 +20,7 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.evaluate import count_items, evaluate
 from recsys_lib.evaluation.metrics import parse_metric, parse_metrics
 from recsys_lib.evaluation.report import Report, group_runs, listed
-from recsys_lib.evaluation.significance import compare
+from recsys_lib.evaluation.significance import compare, metrics_of
 from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap, percentile_interval
 from recsys_lib.models import GlobalMean, Popularity
 from recsys_lib.ranking import negative_log_likelihood, top_k
@@ -186,21 +186,12 @@ def share_of_gap_closed(
     """
     group_runs([floor, ceiling, *reports])  # raises where they are not on one fold
     models = [*group_runs([floor]), *group_runs([ceiling]), *group_runs(reports)]
-    shared = [
-        name for name in floor.per_user_metrics if all(name in runs.metrics for runs in models)
-    ]
-    names = shared if metrics is None else [metric.name for metric in parse_metrics(metrics)]
-    if not names:
-        raise ConfigError(
-            "`reports`, `floor` and `ceiling` must share a per-user metric; they share none. "
-            "Evaluate all with the same metrics."
-        )
     rows: list[dict[str, Any]] = []
-    for name in names:
-        samples = [runs.mean_sample(name) for runs in models]
+    for metric in metrics_of(models, metrics):
+        samples = [runs.mean_sample(metric.name) for runs in models]
         draws = bootstrap(samples, n_resamples=n_resamples, seed=seed)
         for runs, found in zip(models[2:], _gaps(samples, draws, confidence), strict=True):
-            rows.append({"metric": name, "model": runs.name, **found})
+            rows.append({"metric": metric.name, "model": runs.name, **found})
     return pd.DataFrame(rows)
 
 
@@ -209,13 +200,7 @@ def _gaps(
 ) -> list[dict[str, float]]:
     """One row per model; the samples and draws of floor and ceiling come first."""
     bottom, top, *values = (sample.mean for sample in samples)
-    gap = Estimate(
-        value=top - bottom,
-        influence=samples[1].influence - samples[0].influence,
-        n_users=samples[0].n_users,
-        seed_parts=(),
-        draws=draws[:, 1] - draws[:, 0],
-    )
+    gap = Estimate.of(samples[1], draws[:, 1]) - Estimate.of(samples[0], draws[:, 0])
     learnable = gap.p_value < 1 - confidence
     rows = []
     for value, drawn in zip(values, draws[:, 2:].T, strict=True):

@@ -235,18 +235,15 @@ class Runs:
         values = np.sqrt((stacked**2).mean(axis=0)) if squared else stacked.mean(axis=0)
         return Sample.of(values, weights=samples[0].weights, squared=squared)
 
-    def values(self, metric: str) -> NDArray[np.float64]:
-        """Return the number of each run, shape (n_runs,)."""
-        return np.array([report[metric] for report in self.reports])
-
     def seed_spread(self, metric: str) -> float:
         """Return the standard deviation of the runs' numbers; NaN with one run."""
-        return float(self.values(metric).std(ddof=1)) if len(self.reports) > 1 else float("nan")
+        values = [report[metric] for report in self.reports]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
-    def seed_variance(self, metric: str) -> float:
-        """Return the seed variance of the mean, s_seed^2 / m; 0 with one run."""
+    def seed_parts(self, metric: str) -> tuple[tuple[float, int], ...]:
+        """Return the seed variance of the mean, s_seed^2 / m, with m - 1; nothing with one run."""
         n_runs = len(self.reports)
-        return self.seed_spread(metric) ** 2 / n_runs if n_runs > 1 else 0.0
+        return ((self.seed_spread(metric) ** 2 / n_runs, n_runs - 1),) if n_runs > 1 else ()
 
 
 def listed(reports: Iterable[Report]) -> list[Report]:

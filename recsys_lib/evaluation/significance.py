@@ -182,7 +182,7 @@ def compare(
             f"`reports` must be of at least two models; got {[runs.name for runs in models]}. "
             "Give each its own name=."
         )
-    asked = parse_metrics(_shared_metrics(models) if metrics is None else metrics)
+    asked = metrics_of(models, metrics)
     tables, scores, verdicts = [], [], {}
     samples = [runs.mean_sample(metric.name) for metric in asked for runs in models]
     draws = bootstrap(samples, n_resamples=n_resamples, seed=seed)
@@ -201,16 +201,17 @@ def compare(
     )
 
 
-def _shared_metrics(models: Sequence[Runs]) -> tuple[str, ...]:
-    shared = [
-        metric for metric in models[0].metrics if all(metric in runs.metrics for runs in models[1:])
-    ]
-    if not shared:
-        raise ConfigError(
-            "`reports` must share a per-user metric; they share none. "
-            "Evaluate all with the same metrics."
-        )
-    return tuple(shared)
+def metrics_of(models: Sequence[Runs], names: Sequence[str] | None) -> tuple[Metric, ...]:
+    """Return the metrics of these names, or where none are given those that all models share."""
+    if names is None:
+        first, *others = (runs.metrics for runs in models)
+        names = [metric for metric in first if all(metric in other for other in others)]
+        if not names:
+            raise ConfigError(
+                "`reports` must share a per-user metric; they share none. "
+                "Evaluate all with the same metrics."
+            )
+    return parse_metrics(names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,26 +222,17 @@ class _Standing:
     sample: Sample
     estimate: Estimate
 
-    @classmethod
-    def of(cls, runs: Runs, metric: Metric, draws: NDArray[np.float64]) -> "_Standing":
-        sample = runs.mean_sample(metric.name)
-        seeds = ((runs.seed_variance(metric.name), len(runs.reports) - 1),)
-        estimate = Estimate(
-            value=sample.mean,
-            influence=sample.influence,
-            n_users=sample.n_users,
-            seed_parts=seeds if len(runs.reports) > 1 else (),
-            draws=draws,
-        )
-        return cls(runs, sample, estimate)
-
 
 def _standings(
     models: Sequence[Runs], metric: Metric, draws: NDArray[np.float64]
 ) -> list[_Standing]:
     """The models of one metric, best first."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    found = [_Standing.of(runs, metric, draws[:, column]) for column, runs in enumerate(models)]
+    found = []
+    for runs, drawn in zip(models, draws.T, strict=True):
+        sample = runs.mean_sample(metric.name)
+        estimate = Estimate.of(sample, drawn, runs.seed_parts(metric.name))
+        found.append(_Standing(runs, sample, estimate))
     return sorted(found, key=lambda one: (sign * one.estimate.value, one.runs.name))
 
 

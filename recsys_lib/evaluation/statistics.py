@@ -259,6 +259,16 @@ class Estimate:
     seed_parts: tuple[tuple[float, int], ...]
     draws: NDArray[np.float64]
 
+    @classmethod
+    def of(
+        cls,
+        sample: Sample,
+        draws: NDArray[np.float64],
+        seed_parts: tuple[tuple[float, int], ...] = (),
+    ) -> "Estimate":
+        """Return the number of a sample with its bootstrap draws."""
+        return cls(sample.mean, sample.influence, sample.n_users, seed_parts, draws)
+
     def __sub__(self, other: "Estimate") -> "Estimate":
         return Estimate(
             value=self.value - other.value,
