@@ -3,6 +3,8 @@
 They are cheap enough to run in every notebook, and raise with ``python -O`` too.
 """
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -42,16 +44,14 @@ def assert_no_shared_users(split: Split) -> None:
         "validation": split.validation.users,
         "test": split.test.users,
     }
-    names = list(parts)
-    for place, one in enumerate(names):
-        for other in names[place + 1 :]:
-            shared = np.intersect1d(parts[one], parts[other])
-            if len(shared):
-                raise LeakError(
-                    f"`{one}` and `{other}` must have no user in common; {len(shared)} "
-                    f"{'is' if len(shared) == 1 else 'are'} in both, first dataset row "
-                    f"{shared[0]}. Split with strong_generalization."
-                )
+    for one, other in combinations(parts, 2):
+        shared = np.intersect1d(parts[one], parts[other])
+        if len(shared):
+            raise LeakError(
+                f"`{one}` and `{other}` must have no user in common; {len(shared)} "
+                f"{'is' if len(shared) == 1 else 'are'} in both, first dataset row "
+                f"{shared[0]}. Split with strong_generalization."
+            )
 
 
 def assert_no_shared_pairs(split: Split) -> None:

@@ -46,12 +46,10 @@ class Hits:
             )
         return self.hit[:, :k]
 
-    def per_target(
-        self, total: NDArray[np.float64], best: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def per_target(self, total: ArrayLike, best: ArrayLike) -> NDArray[np.float64]:
         """Return `total` / `best`, NaN for users without targets."""
         has_targets = self.n_targets > 0
-        return np.divide(total, best, out=np.full(len(total), np.nan), where=has_targets)
+        return np.divide(total, best, out=np.full(len(has_targets), np.nan), where=has_targets)
 
 
 def find_hits(items: ArrayLike, targets: sparse.csr_array) -> Hits:
@@ -136,8 +134,7 @@ def recall_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     >>> recall_at_k(find_hits([[0, 1], [0, 1]], targets), k=2)
     array([0.5, 1. ])
     """
-    total = hits.until(k).sum(axis=1).astype(np.float64)
-    return hits.per_target(total, np.minimum(k, hits.n_targets).astype(np.float64))
+    return hits.per_target(hits.until(k).sum(axis=1), np.minimum(k, hits.n_targets))
 
 
 def precision_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
@@ -167,8 +164,7 @@ def precision_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     >>> precision_at_k(find_hits([[0, 1]], sparse.csr_array([[1, 0, 1]])), k=2)
     array([0.5])
     """
-    total = hits.until(k).sum(axis=1).astype(np.float64)
-    return hits.per_target(total, np.full(len(total), float(k)))
+    return hits.per_target(hits.until(k).sum(axis=1), k)
 
 
 def hit_rate_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
@@ -195,8 +191,7 @@ def hit_rate_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     >>> hit_rate_at_k(find_hits([[0, 1], [0, 1]], sparse.csr_array([[0, 1, 1], [0, 0, 1]])), k=2)
     array([1., 0.])
     """
-    found = (hits.until(k).sum(axis=1) > 0).astype(np.float64)
-    return hits.per_target(found, np.ones(len(found)))
+    return hits.per_target(hits.until(k).any(axis=1), 1)
 
 
 def mrr_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
@@ -223,8 +218,7 @@ def mrr_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     array([0.5])
     """
     hit = hits.until(k)
-    first = hit.any(axis=1) / (hit.argmax(axis=1) + 1.0)
-    return hits.per_target(first, np.ones(len(first)))
+    return hits.per_target(hit.any(axis=1), hit.argmax(axis=1) + 1)
 
 
 def map_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
@@ -256,9 +250,7 @@ def map_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     """
     hit = hits.until(k)
     precision = np.cumsum(hit, axis=1) / np.arange(1.0, k + 1.0)
-    return hits.per_target(
-        (precision * hit).sum(axis=1), np.minimum(k, hits.n_targets).astype(float)
-    )
+    return hits.per_target((precision * hit).sum(axis=1), np.minimum(k, hits.n_targets))
 
 
 def ndcg_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
