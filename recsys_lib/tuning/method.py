@@ -16,7 +16,7 @@ from recsys_lib.dataset import Split
 from recsys_lib.evaluation import Report, evaluate, parse_metric, share_of_gap_closed
 from recsys_lib.models.base import Cost, Recommender
 from recsys_lib.models.neural import NeuralRecommender
-from recsys_lib.progress import Task, track
+from recsys_lib.progress import track
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.synthesis import make_world, oracles_of_likes
 from recsys_lib.tuning.seal import sealed
@@ -219,20 +219,28 @@ def choose(
     check_kind("candidates", candidates, Mapping)
     # A lone model is a family, too.
     candidates = {name: [f] if hasattr(f, "fit") else f for name, f in candidates.items()}
+    for name, family in candidates.items():
+        if not family:
+            raise ValueError(f"`candidates` must have a model for each name; {name!r} has none.")
     _load_libraries(model for family in candidates.values() for model in family)
+    lower_is_better = parse_metric(metric).higher_is_better is False
     chosen, seconds, rows = {}, {}, []
     with track("choose", sum(map(len, candidates.values())), "models") as task:
         for name, family in candidates.items():
-            if not family:
-                raise ValueError(
-                    f"`candidates` must have a model for each name; {name!r} has none."
-                )
-            best, values, chosen[name], seconds[name] = _best_of(
-                family, split, metric, task, **options
-            )
-            for place, (text, value) in enumerate(zip(_differences(family), values, strict=True)):
-                row = {"model": name, "settings": text, metric: value, "chosen": place == best}
+            best: dict[str, Any] = {}
+            for candidate, text in zip(family, _differences(family), strict=True):
+                # A copy, so that a loser leaves its memory: some hold a matrix of items by items.
+                model = deepcopy(candidate)
+                begun = time.perf_counter()
+                model.fit(split.train, validation=split.validation)
+                took = time.perf_counter() - begun
+                value = evaluate(model, split.validation, [metric], **options)[metric]
+                row = {"model": name, "settings": text, metric: value, "chosen": False}
                 rows.append(row)
+                if not best or (value < best[metric] if lower_is_better else value > best[metric]):
+                    best, chosen[name], seconds[name] = row, model, took
+                task.step()
+            best["chosen"] = True
     return Choice(models=chosen, trials=pd.DataFrame(rows), seconds=seconds)
 
 
@@ -243,28 +251,6 @@ def _load_libraries(models: Iterable[Any]) -> None:
     # `OnLikes` has its model inside.
     if any(isinstance(getattr(one, "model", one), NeuralRecommender) for one in models):
         import recsys_lib.training.trainer  # noqa: F401
-
-
-def _best_of(
-    family: Sequence[Any], split: Split, metric: str, task: Task, **options: Any
-) -> tuple[int, list[float], Any, float]:
-    """Return the place of the best candidate, the values of all, its fitted copy and seconds."""
-    lower_is_better = parse_metric(metric).higher_is_better is False
-    values: list[float] = []
-    best, chosen, seconds = 0, None, 0.0
-    for place, candidate in enumerate(family):
-        # A copy, so that a loser leaves its memory: some hold a matrix of items by items.
-        model = deepcopy(candidate)
-        begun = time.perf_counter()
-        model.fit(split.train, validation=split.validation)
-        took = time.perf_counter() - begun
-        value = evaluate(model, split.validation, [metric], **options)[metric]
-        values.append(value)
-        if place == 0 or (value < values[best] if lower_is_better else value > values[best]):
-            best, chosen, seconds = place, model, took
-        del model
-        task.step()
-    return best, values, chosen, seconds
 
 
 def _differences(family: Sequence[Any]) -> list[str]:
