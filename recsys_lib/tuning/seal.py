@@ -55,7 +55,10 @@ def describe(model: Any, space: Space, split: Split, metric: str, **how: Any) ->
         "model": space.model,
         "settings": settings_of(model),
         "around the model": wrapping_of(model),
-        "space": {name: _ends(one.plain()) for name, one in space.ranges.items()},
+        # Where a range comes from does not change a search.
+        "space": {
+            name: dataclasses.replace(one, source="").plain() for name, one in space.ranges.items()
+        },
         "metric": metric,
         "training data": fold_fingerprint(train),
         "validation data": fold_fingerprint(split.validation),
@@ -97,11 +100,6 @@ def _differences(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str 
             yield from _differences(there, here, f"{prefix}{name}: ")
         else:
             yield f"{prefix}{name} ({there!r} there, {here!r} here)"
-
-
-def _ends(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return the range without its source, which does not change a search."""
-    return {key: value for key, value in plain.items() if key != "source"}
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -319,11 +319,7 @@ class Space:
         """
         for name in names:
             if name not in self.ranges:
-                known = sorted(self.ranges)
-                raise ConfigError(
-                    f"A space of {self.model} must be of its hyper-parameters; {name!r} is not in "
-                    f"this one.{did_you_mean(name, known)} It has: {', '.join(known)}."
-                )
+                raise self._unknown(name, "is not in this one", self.ranges)
         return dataclasses.replace(self, ranges={name: self.ranges[name] for name in names})
 
     def replace(self, **ranges: Range | Options) -> Self:
@@ -387,15 +383,17 @@ class Space:
             )
         return Space(self.model, {name: self._range(name, inner) for name in self.ranges})
 
+    def _unknown(self, name: str, what: str, known: Iterable[str]) -> ConfigError:
+        return ConfigError(
+            f"A space of {self.model} must be of its hyper-parameters; {name!r} {what}."
+            f"{did_you_mean(name, sorted(known))} It has: {', '.join(sorted(known))}."
+        )
+
     def _range(self, name: str, inner: Any) -> Range | Options:
         """Check one range against the model's setting of that name."""
         own, found = inner.config(), self.ranges[name]
-        known = sorted(own)
         if name not in own:
-            raise ConfigError(
-                f"A space of {self.model} must be of its hyper-parameters; {name!r} is none."
-                f"{did_you_mean(name, known)} It has: {', '.join(known)}."
-            )
+            raise self._unknown(name, "is none", own)
         if not isinstance(found, Range | Options):
             raise ConfigError(
                 f"The range of {name!r} must be a Range or Options; got {found!r}. "
