@@ -1,5 +1,7 @@
 """Hold out single interactions: random ratings, or the latest, per user or at one point in time."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -166,10 +168,7 @@ def _split_past(dataset: Dataset, part: NDArray[np.int8]) -> Split:
     """As `split_entries`, but the test sees the validation entries, which are past by then."""
     split = split_entries(dataset, part)
     seen = keep_entries(dataset.user_items, part < 2)
-    test = Fold(fold_in=seen, targets=split.test.targets, users=split.test.users)
-    return Split(
-        train=split.train, validation=split.validation, test=test, train_users=split.train_users
-    )
+    return replace(split, test=replace(split.test, fold_in=seen))
 
 
 def rank_in_row(keys: sparse.csr_array) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from recsys_lib.synthesis.posterior import (
     Gaussian,
     Likelihood,
     mixture_moments,
+    products,
     sphere_moments,
     taste_posterior,
 )
@@ -125,8 +126,7 @@ def predict(found: Gaussian, likelihood: Likelihood) -> Predictive:
 
 def _quadratic(covariance: Floats, left: Floats, right: Floats) -> Floats:
     """``left_i' C_u right_i`` for each user and item."""
-    products = (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
-    return np.asarray(covariance.reshape(len(covariance), -1) @ products.T)
+    return np.asarray(covariance.reshape(len(covariance), -1) @ products(left, right).T)
 
 
 By = Literal["rating", "like", "exposure", "liked_exposure"]
@@ -427,10 +427,7 @@ def oracles_of_likes(
     ['fold-in oracle', 'omniscient']
     """
     asked: dict[str, Any] = {"by": "liked_exposure", "min_value": min_value, "share": share}
-    return {
-        "fold-in oracle": FoldInOracle(truth, evidence="likes", **asked),
-        "omniscient": OmniscientOracle(truth, **asked),
-    }
+    return _ceilings(truth, "likes", **asked)
 
 
 def newcomer_oracle(
@@ -486,11 +483,15 @@ def oracles_of(world: Any, **asked: Any) -> dict[str, FoldInOracle | OmniscientO
     >>> oracles_of(None)
     {}
     """
-    if world is None:
-        return {}
+    return {} if world is None else _ceilings(world.truth, "ratings", **asked)
+
+
+def _ceilings(
+    truth: Truth, evidence: Evidence, **asked: Any
+) -> dict[str, FoldInOracle | OmniscientOracle]:
     return {
-        "fold-in oracle": FoldInOracle(world.truth, **asked),
-        "omniscient": OmniscientOracle(world.truth, **asked),
+        "fold-in oracle": FoldInOracle(truth, evidence=evidence, **asked),
+        "omniscient": OmniscientOracle(truth, **asked),
     }
 
 

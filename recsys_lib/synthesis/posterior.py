@@ -266,7 +266,7 @@ class Likelihood:
         pieces = self.signal.rows
         for values, part, into in (
             (slope, pieces, gradient),
-            (bend, _products(pieces, pieces), curvature),
+            (bend, products(pieces, pieces), curvature),
         ):
             weights = sparse.csr_array((values, items, shown.indptr), shape=shown.shape)
             into += np.asarray(weights @ part).reshape(into.shape)
@@ -292,11 +292,11 @@ class Likelihood:
         for left, left_rows in parts:
             gradient += (surprise * left) @ left_rows
             for right, right_rows in parts:
-                pieces = (weight * left * right) @ _products(left_rows, right_rows)
+                pieces = (weight * left * right) @ products(left_rows, right_rows)
                 curvature += pieces.reshape(curvature.shape)
 
 
-def _products(left: Floats, right: Floats) -> Floats:
+def products(left: Floats, right: Floats) -> Floats:
     """Return row-wise outer products, flattened."""
     return np.asarray((left[:, :, None] * right[:, None, :]).reshape(len(left), -1))
 
