@@ -114,12 +114,10 @@ def plot_curves(
             ax.set_title(heading, size=10, weight="normal")
     first = next(iter(panels.values()))
     named = first.columns.name if share_y else None  # else each has a unit of its own
-    axes[0].set_ylabel(str(named or "") if ylabel is None else ylabel)
     if percent:
         axes[0].yaxis.set_major_formatter(style.Percents())
-    style.write_legend(axes, beside=not levels)  # names of levels stand there
-    style.write_question(axes, title)
-    return axes
+    words = str(named or "") if ylabel is None else ylabel
+    return style.finish(axes, title, words, beside=not levels)  # names of levels stand there
 
 
 def plot_approach(
@@ -200,10 +198,7 @@ def plot_agreement(
         ax.set_title(words, size=10, weight="normal")
         ax.set_xlabel(_wrapped(xlabel, len(panels)))
         style.tell(ax, "")  # the heading says it
-    axes[0].set_ylabel(ylabel)
-    style.write_legend(axes)
-    style.write_question(axes, title)
-    return axes
+    return style.finish(axes, title, ylabel)
 
 
 def _wrapped(label: str, n_panels: int) -> str:

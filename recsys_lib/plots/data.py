@@ -151,8 +151,10 @@ def plot_quantiles(
     ax = style.new_axes(ax, width=4.6, height=4.2)
     normal = _normal(mean, sd, bounds)
     values = np.asarray(ratings, dtype=float)
-    levels, edges = _treads(values)
     n = len(values)
+    levels, counts = np.unique(values, return_counts=True)
+    # The probabilities between which each level lies.
+    edges = np.concatenate([[0.0], np.cumsum(counts) / n])
     at = normal.ppf(np.clip(edges, 1 / (2 * n), 1 - 1 / (2 * n)))
     ax.plot(np.repeat(at, 2)[1:-1], np.repeat(levels, 2), color=COLORS["sky"], label="quantiles")
     low, high = min(at[0], levels[0]), max(at[-1], levels[-1])
@@ -161,12 +163,6 @@ def plot_quantiles(
     ax.set_aspect("equal", adjustable="datalim")
     ax.legend(loc="upper left")
     return style.write_words(ax, "Quantile against quantile", "quantile of the normal", "rating")
-
-
-def _treads(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Levels of a discrete sample and the probabilities between which each lies."""
-    levels, counts = np.unique(ratings, return_counts=True)
-    return levels, np.concatenate([[0.0], np.cumsum(counts) / len(ratings)])
 
 
 def _centers(normal: "stats.rv_frozen", edges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -184,15 +184,21 @@ def tell(ax: Axes, what: pd.Series | str, axis: Axis | None = None) -> None:
     TOLD[ax] = what, axis or ax.xaxis
 
 
-def write_question(axes: Sequence[Axes], title: str) -> None:
-    """Write the title of a figure, over the left edge of the axes like that of a single one."""
+def finish(axes: list[Axes], title: str, ylabel: str = "", *, beside: bool = True) -> list[Axes]:
+    """Write the words of panels and return them; `beside` is that of `write_legend`.
+
+    The title stands over the left edge of the axes, like that of a single one.
+    """
+    axes[0].set_ylabel(ylabel)
+    write_legend(axes, beside=beside)
     if len(axes) == 1:
         axes[0].set_title(title)
-        return
+        return axes
     figure: Any = axes[0].figure
     words = figure.suptitle(title, x=0.012, ha="left", size=12, weight="bold", color=INK)
     figure.draw_without_rendering()
     words.set_x(axes[0].get_position().x0)
+    return axes
 
 
 def write_legend(axes: Sequence[Axes], *, beside: bool = True) -> None:

@@ -179,10 +179,7 @@ def plot_searches(
         _mark_lost(ax, trials["trial"], trials["state"])
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         _name(ax, name, "trial")
-    axes[0].set_ylabel(ylabel or metric)
-    style.write_legend(axes)
-    style.write_question(axes, title)
-    return axes
+    return style.finish(axes, title, ylabel or metric)
 
 
 def _mark_lost(ax: Axes, places: pd.Series, states: pd.Series) -> None:
@@ -228,8 +225,7 @@ def plot_importance(
     axes[0].set_xlim(0, 1)
     if len(shares) == 1:
         title = f"{title[:-1]} to {next(iter(shares))}?"
-    style.write_question(axes, title)
-    return axes
+    return style.finish(axes, title)
 
 
 @styled
@@ -274,10 +270,7 @@ def plot_slices(
         _mark_lost(ax, places, trials["state"])
         ax.set_xlabel(name)
         ax.margins(y=0.1)  # room for the crosses
-    axes[0].set_ylabel(ylabel or metric)
-    style.write_legend(axes)
-    style.write_question(axes, title)
-    return axes
+    return style.finish(axes, title, ylabel or metric)
 
 
 def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:
