@@ -384,15 +384,8 @@ def reliability_table(
     if true is not None:
         cells["true"] = _forecasts(true, liked)[0]
     grouped = cells.groupby(label)
-    table = pd.DataFrame(
-        {
-            "low": grouped["p"].min(),
-            "high": grouped["p"].max(),
-            "n": grouped["p"].size(),
-            "predicted": grouped["p"].mean(),
-            "observed": grouped["y"].mean(),
-        }
-    ).reset_index(drop=True)
+    table = grouped["p"].agg(low="min", high="max", n="size", predicted="mean")
+    table = table.assign(observed=grouped["y"].mean()).reset_index(drop=True)
     n, share, z = table["n"], table["observed"], 1.959964
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
