@@ -152,15 +152,12 @@ def split_overview(split: Split) -> pd.DataFrame:
     folds = {"validation": split.validation, "test": split.test}
     rows = {"train": (len(split.train_users), split.train.nnz, 0, "to learn from")}
     for (name, fold), use in zip(folds.items(), ("to choose by", "to report"), strict=True):
-        rows[name] = (_active(fold.targets), fold.fold_in.nnz, fold.targets.nnz, use)
+        users = int(np.count_nonzero(np.diff(fold.targets.indptr)))
+        rows[name] = (users, fold.fold_in.nnz, fold.targets.nnz, use)
     table = pd.DataFrame.from_dict(
         rows, orient="index", columns=["users", "shown", "hidden", "use"]
     )
     return table.rename_axis("part")
-
-
-def _active(matrix: sparse.csr_array) -> int:
-    return int(np.count_nonzero(np.diff(matrix.indptr)))
 
 
 def count_steps(
@@ -551,7 +548,7 @@ def without_taste(dataset: Dataset, *, seed: int = 0) -> Dataset:
     if dataset.rating_scale is not None:
         dealt = sparse.csr_array((rng.permutation(x.data), x.indices, x.indptr), shape=x.shape)
         return dataclasses.replace(dataset, user_items=dealt)
-    counts = np.bincount(x.indices, minlength=x.shape[1])
+    counts = _item_counts(x)
     known = np.flatnonzero(counts)
     odds = counts[known] / counts.sum()
     drawn = [np.sort(rng.choice(known, size=n, replace=False, p=odds)) for n in np.diff(x.indptr)]

@@ -64,6 +64,10 @@ class _Axes(NamedTuple):
     items: pd.Index
     year: int
 
+    @classmethod
+    def of(cls, users: pd.DataFrame, items: pd.DataFrame, settings: WorldSettings) -> Self:
+        return cls(pd.Index(users["user_id"]), pd.Index(items["item_id"]), settings.year)
+
     def dates(self, seconds: NDArray[np.int64]) -> pd.DatetimeIndex:
         stamps = (first_monday(self.year) + seconds).astype("datetime64[s]")
         return pd.DatetimeIndex(stamps.astype("datetime64[ns]"), tz="UTC")
@@ -121,8 +125,7 @@ class World(Shown):
 
     @cached_property
     def _axes(self) -> _Axes:
-        ids = pd.Index(self.users["user_id"]), pd.Index(self.items["item_id"])
-        return _Axes(*ids, self.settings.year)
+        return _Axes.of(self.users, self.items, self.settings)
 
     @cached_property
     def ratings(self) -> pd.DataFrame:
@@ -236,11 +239,7 @@ class World(Shown):
         tables = {name: read_table(folder / f"{name}.parquet") for name in _TABLES}
         ratings, events = tables.pop("ratings"), tables.pop("events")
         truth = Truth.load(folder / "truth.npz")
-        axes = _Axes(
-            pd.Index(tables["users"]["user_id"]),
-            pd.Index(tables["items"]["item_id"]),
-            truth.settings.year,
-        )
+        axes = _Axes.of(tables["users"], tables["items"], truth.settings)
         log = RatingLog(value=ratings["value"].to_numpy(np.int8), **axes.places(ratings))
         world = cls(**tables, truth=truth, rating_log=log)
         # A cached property is what stands in the instance's dictionary: no need to draw it again.
