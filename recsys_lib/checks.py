@@ -1,14 +1,15 @@
 """Argument checks, with one message for each kind of wrong argument."""
 
+import contextlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from recsys_lib._system import available_memory
-from recsys_lib.errors import NotFittedError
+from recsys_lib.errors import ConfigError, NotFittedError
 
 
 def check_user_items(
@@ -219,6 +220,33 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     if value not in choices:
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"`{name}` must be one of {known}; got {value!r}.")
+
+
+@contextlib.contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """Let the imports in a block fail with a `ConfigError` that says what to install.
+
+    Parameters
+    ----------
+    extra : str
+        Of this library, with the packages that are imported.
+    what : str
+        What needs them, for the message.
+
+    Examples
+    --------
+    >>> with needing("mlflow", "MLflow"):
+    ...     import no_such_package
+    Traceback (most recent call last):
+    recsys_lib.errors.ConfigError: MLflow must be installed; No module named 'no_such_package'. Run
+    pip install 'recsys-lib[mlflow]'.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(
+            f"{what} must be installed; {error}. Run pip install 'recsys-lib[{extra}]'."
+        ) from error
 
 
 def check_memory(n_bytes: int, purpose: str, remedy: str) -> None:

@@ -32,12 +32,13 @@ from recsys_lib.checks import (
     check_kind,
     check_number,
     check_user_items,
+    needing,
 )
 from recsys_lib.coldstart.content import unit_rows
 from recsys_lib.coldstart.handover import moments
 from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.dataset import Dataset, Fold
-from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.evaluation.variety import variety_table
 from recsys_lib.models.base import Recommender, each_batch
@@ -733,15 +734,11 @@ class Bundle(Shown):
         row for each, with the list in ``recommendations``. Nothing is pickled: the model is a file
         of this library and the bundle. What it was made with is pinned in ``requirements.txt``.
         """
-        try:
+        with needing("mlflow", "MLflow"):
             from mlflow.models import ModelSignature
             from mlflow.pyfunc import save_model
             from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
             from mlflow.types.schema import Array
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                "MLflow must be installed; it is not. Run pip install 'recsys-lib[mlflow]'."
-            ) from error
         text = DataType.string
         types = {"user": text, "history": Array(text), "profile": text}
         columns = [ColSpec(kind, name, required=False) for name, kind in types.items()]

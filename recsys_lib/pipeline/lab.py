@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from recsys_lib.artifacts import write_atomic
+from recsys_lib.checks import needing
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, load_steps
 from recsys_lib.pipeline.project import LAB_RUN, Project
@@ -82,12 +83,8 @@ def launch(project: Project, *, port: int | None = None, browser: bool = True) -
     ConfigError
         If JupyterLab is not installed.
     """
-    try:
+    with needing("lab", "JupyterLab"):
         from jupyterlab.labapp import LabApp
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "JupyterLab must be installed; it is not. Run pip install 'recsys-lib[lab]'."
-        ) from error
     write_start_page(project)
     options = [
         f"--ServerApp.root_dir={project.root}",
@@ -158,12 +155,8 @@ def launch_page(
     A kernel is ready before anybody comes, and each visitor gets one, with the bundle in its
     memory, until the page is closed or was idle for half an hour.
     """
-    try:
+    with needing("app", "Voila"):
         from voila.app import Voila
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "Voila must be installed; it is not. Run pip install 'recsys-lib[app]'."
-        ) from error
 
     class Server(Voila):  # type: ignore[misc]
         """Voila with our page, since its own loads style sheets from another host."""

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.artifacts import MANIFEST, digest_of
+from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import meaning
@@ -426,14 +427,9 @@ def _client(address: str) -> Iterator[Any]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if address.startswith("file:") or "://" not in address:
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
-    try:
+    with needing("mlflow", "MLflow"):
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
-    except ImportError as error:
-        raise ConfigError(
-            "MLflow must be installed to export runs; it is not. "
-            "Install it with `pip install 'recsys-lib[mlflow]'`."
-        ) from error
     try:
         yield MlflowClient(tracking_uri=address)
     except (MlflowException, OSError) as error:

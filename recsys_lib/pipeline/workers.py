@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from recsys_lib._system import lock_file
 from recsys_lib.artifacts import write_json
+from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.pipeline.chain import load_steps, steps_for
 from recsys_lib.pipeline.machine import this_process
@@ -367,13 +368,8 @@ def _ctrl_c_ignored() -> Iterator[None]:
 @contextlib.contextmanager
 def _dask(workers: int | None, address: str | None) -> Iterator[Engine]:
     """Join the Dask cluster at `address`, or make one of processes of this machine."""
-    try:
+    with needing("dask", "--backend dask"):
         from distributed import Client, KilledWorker, LocalCluster
-    except ImportError as error:
-        raise ConfigError(
-            f"--backend dask must be installed; {error}. "
-            "Install it with: pip install 'recsys-lib[dask]'."
-        ) from error
     with contextlib.ExitStack() as opened:
         cluster: Any = address
         if address is None:
