@@ -6,10 +6,11 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 import numpy as np
@@ -18,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from recsys_lib.checks import check_choice
+from recsys_lib.checks import check_choice, needing
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.naming import first_line
 from recsys_lib.sources.reduction import Reduction
@@ -36,6 +37,9 @@ _EXTRAS = {
     "impala": "impala",
     "pyspark": "spark",
 }
+# Engines whose databases are files.
+_FILES = ("duckdb", "sqlite")
+_CHECK_FILE = "Check the file and its permissions."
 # Addresses of files, which are no databases.
 _ELSEWHERE = (
     *("http", "https", "ftp", "sftp", "file"),
@@ -54,8 +58,6 @@ _TYPES = {
 }
 _MAX_ROUNDS = 100
 _BATCH = 100_000
-
-Result = TypeVar("Result")
 
 
 def split_url(url: str) -> SplitResult:
@@ -92,7 +94,7 @@ def shown_url(parts: SplitResult) -> str:
     >>> shown_url(urlsplit("postgresql://ann:pa55@host:5432/db?sslkey=pa55"))
     'postgresql://ann@host:5432/db'
     """
-    if parts.scheme in ("duckdb", "sqlite"):
+    if parts.scheme in _FILES:
         return f"{parts.scheme}://{parts.netloc}{parts.path}"
     user = f"{parts.username}@" if parts.username else ""
     port = f":{parts.port}" if parts.port else ""
@@ -121,6 +123,17 @@ def plain_reason(error: Exception) -> str:
     """Return the first line of what a driver says, without the password."""
     text, secret = first_line(error), os.environ.get(PASSWORD)
     return text.replace(secret, "***") if secret else text
+
+
+@contextmanager
+def _asking(requirement: str, remedy: str) -> Iterator[None]:
+    """Let a block ask an engine; what its driver raises becomes a `DataError` without secrets."""
+    try:
+        yield
+    except (DataError, ConfigError):
+        raise
+    except Exception as error:  # each driver has a family of exceptions of its own
+        raise DataError(f"{requirement}; {plain_reason(error)}. {remedy}") from None
 
 
 def is_engine(source: object) -> bool:
@@ -170,7 +183,7 @@ def open_engine(
         connection, name = _connect(str(source))
     else:
         connection, name = source, f"{source.name} (connected by the caller)"
-    if table is None and query is None and connection.name in ("sqlite", "duckdb"):
+    if table is None and query is None and connection.name in _FILES:
         tables = list(connection.list_tables())
         if len(tables) != 1:
             some = tables[0] if tables else "ratings"
@@ -198,12 +211,10 @@ def over_parquet(paths: Sequence[Path], name: str) -> "EngineTable":
     """Return Parquet files, partitioned folders included, as a table of an embedded DuckDB."""
     connection = _embedded_duckdb()
     patterns = [str(path / "**" / "*.parquet") if path.is_dir() else str(path) for path in paths]
-    try:
+    with _asking(f"{name} must be readable as Parquet", "Check that the files are whole."):
         connection.read_parquet(
             patterns, table_name="source", hive_partitioning=True, union_by_name=True
         )
-    except Exception as error:
-        raise DataError(f"{name} must be readable as Parquet; {plain_reason(error)}.") from None
     return EngineTable(connection, "memory", table="source", name=name)
 
 
@@ -225,16 +236,17 @@ class EngineTable:
         self.expression: Any = None
         #: The SQL that made pairs of events, before the rounds of the k-core.
         self.statement = ""
-        self.columns = list(self._attempt(self._schema, "be readable"))
+        with self._asking("be readable"):
+            self.columns = list(self._schema().names)
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; only these are asked for."""
-        if self.expression is not None:
-            events = self.expression.select(list(columns))
-        else:
-            events = self._select({column: column for column in columns}, None)
-        frame: pd.DataFrame = self._attempt(lambda: _exactly(events), "answer")
-        return frame.reset_index(drop=True)
+        with self._asking("answer"):
+            if self.expression is not None:
+                events = self.expression.select(list(columns))
+            else:
+                events = self._select({column: column for column in columns}, None)
+            return _exactly(events).reset_index(drop=True)
 
     def where(self, positions: NDArray[np.int64]) -> list[str]:
         """Return row numbers of the answer, counted from 1."""
@@ -253,7 +265,13 @@ class EngineTable:
         -------
         ibis Table
         """
-        return self._attempt(lambda: self._reduced(roles, reduction), "answer")
+        with self._asking("answer"):
+            events = self._select(roles, reduction.where)
+            if reduction.half_life is not None:
+                events = self._in_seconds(events)
+            pairs = reduction.pairs(events, self.engine)
+            self.statement = self.sql(pairs)
+            return self._core(pairs, reduction) if reduction.has_core else pairs
 
     def holding(self, expression: Any) -> "EngineTable":
         """Return an expression of this engine as a table of its own."""
@@ -264,7 +282,14 @@ class EngineTable:
 
     def write(self, expression: Any, file: Path) -> None:
         """Write the rows of an expression as Parquet, without holding all of them in memory."""
-        self._attempt(lambda: self._write(expression, file), "answer")
+        with self._asking("answer"):
+            if self.engine == "duckdb":
+                self.connection.to_parquet(expression, str(file))
+                return
+            batches = expression.to_pyarrow_batches(chunk_size=_BATCH)
+            with parquet.ParquetWriter(file, batches.schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
 
     def sql(self, expression: Any) -> str:
         """Return the SQL of an expression in the engine's dialect."""
@@ -287,23 +312,6 @@ class EngineTable:
             raise ConfigError(
                 f"`memory` must be a size such as '2GB'; got {memory!r} ({plain_reason(error)})."
             ) from None
-
-    def _write(self, expression: Any, file: Path) -> None:
-        if self.engine == "duckdb":
-            self.connection.to_parquet(expression, str(file))
-            return
-        batches = expression.to_pyarrow_batches(chunk_size=_BATCH)
-        with parquet.ParquetWriter(file, batches.schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-
-    def _reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
-        events = self._select(roles, reduction.where)
-        if reduction.half_life is not None:
-            events = self._in_seconds(events)
-        pairs = reduction.pairs(events, self.engine)
-        self.statement = self.sql(pairs)
-        return self._core(pairs, reduction) if reduction.has_core else pairs
 
     def _core(self, pairs: Any, reduction: Reduction) -> Any:
         """Leave rare users and items out, round by round, until none remains."""
@@ -350,21 +358,13 @@ class EngineTable:
 
     def _schema(self) -> Any:
         if self.query is not None:
-            return self.connection.sql(self.query, dialect=_dialect(self.engine)).schema().names
+            return self.connection.sql(self.query, dialect=_dialect(self.engine)).schema()
         *space, name = str(self.table).split(".")
         place = {"database": tuple(space)} if space else {}
-        return self.connection.table(name, **place).schema().names
+        return self.connection.table(name, **place).schema()
 
-    def _attempt(self, action: Callable[[], Result], must: str) -> Result:
-        """Run something on the engine; its errors become a `DataError` without secrets."""
-        try:
-            return action()
-        except (DataError, ConfigError):
-            raise
-        except Exception as error:  # each driver has a family of exceptions of its own
-            raise DataError(
-                f"{self.name} must {must}; {plain_reason(error)}. Check its name and the SQL."
-            ) from None
+    def _asking(self, must: str) -> AbstractContextManager[None]:
+        return _asking(f"{self.name} must {must}", "Check its name and the SQL.")
 
 
 def _exactly(events: Any) -> pd.DataFrame:
@@ -519,27 +519,16 @@ def _connect(source: str) -> tuple[Any, str]:
             f"A database URL must begin with one of {', '.join(sorted(set(_EXTRAS)))}; got "
             f"{scheme!r}. Connect with ibis yourself and give the backend."
         )
-    ibis = _ibis(scheme)
     secret = find_password(parts)
-    remedy = f"host, port, user and {PASSWORD}"
-    if scheme in ("sqlite", "duckdb"):
-        remedy = "the file and its permissions"
-    try:
+    remedy = _CHECK_FILE if scheme in _FILES else f"Check host, port, user and {PASSWORD}."
+    with _asking(f"{shown} must be reachable", remedy):
         if scheme == "sqlite":
-            return _sqlite(ibis, _database_file(parts)), shown
+            return _sqlite(_database_file(parts)), shown
         if scheme == "duckdb":
-            path = _database_file(parts)
-            return _spilling_aside(ibis.duckdb.connect(path, read_only=True)), shown
+            opened = _open(scheme, _database_file(parts), read_only=True)
+            return _spilling_aside(opened), shown
         options = {} if secret is None else {"password": secret}
-        return ibis.connect(source, **options), shown
-    except ImportError as error:
-        raise _absent(scheme) from error
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(
-            f"{shown} must be reachable; {plain_reason(error)}. Check {remedy}."
-        ) from None
+        return _open(scheme, source, **options), shown
 
 
 def connect_for_writing(url: str) -> Any:
@@ -553,25 +542,17 @@ def connect_for_writing(url: str) -> Any:
         If it cannot be reached.
     """
     parts = split_url(url)
-    engine = {"postgres": "postgresql"}.get(parts.scheme, parts.scheme)
-    if engine not in ("duckdb", "sqlite", "postgresql"):
+    if parts.scheme in ("postgresql", "postgres"):
+        return _connect(url)[0]
+    if parts.scheme not in _FILES:
         raise ConfigError(
             f"Lists are written to DuckDB, SQLite or PostgreSQL; got {parts.scheme!r}. Write "
             "Parquet, and load that."
         )
-    if engine == "postgresql":
-        return _connect(url)[0]
     named = parts.netloc + unquote(parts.path)
     file = Path(named if Path(named).parent.is_dir() else named.lstrip("/"))
-    try:
-        return getattr(_ibis(engine), engine).connect(file)
-    except ImportError as error:
-        raise _absent(engine) from error
-    except Exception as error:
-        raise DataError(
-            f"{shown_url(parts)} must be open for writing; {plain_reason(error)}. Check the file "
-            "and its permissions."
-        ) from None
+    with _asking(f"{shown_url(parts)} must be open for writing", _CHECK_FILE):
+        return _open(parts.scheme, file)
 
 
 def _engine_of(path: Path) -> str | None:
@@ -598,9 +579,9 @@ def _database_file(parts: SplitResult) -> Path:
     return found[0]
 
 
-def _sqlite(ibis: Any, path: Path) -> Any:
+def _sqlite(path: Path) -> Any:
     """Return a connection to SQLite, which lacks the hash that draws the sample."""
-    connection = ibis.sqlite.connect(path)
+    connection = _open("sqlite", path)
     connection.con.create_function(
         "md5", 1, lambda text: hashlib.md5(str(text).encode()).hexdigest(), deterministic=True
     )
@@ -608,7 +589,7 @@ def _sqlite(ibis: Any, path: Path) -> Any:
 
 
 def _embedded_duckdb() -> Any:
-    return _spilling_aside(_ibis("duckdb").duckdb.connect())
+    return _spilling_aside(_open("duckdb", ":memory:"))
 
 
 def _spilling_aside(connection: Any) -> Any:
@@ -623,16 +604,10 @@ def _spilling_aside(connection: Any) -> Any:
     return connection
 
 
-def _ibis(scheme: str) -> Any:
-    try:
+def _open(scheme: str, place: Path | str, **options: Any) -> Any:
+    """Return the ibis backend that is connected to a file, or to the server of a URL."""
+    with needing(_EXTRAS[scheme], f"The engine {scheme!r}"):
         import ibis
-    except ImportError as error:
-        raise _absent(scheme) from error
-    return ibis
 
-
-def _absent(scheme: str) -> ConfigError:
-    return ConfigError(
-        f"The engine {scheme!r} needs packages that are not installed. "
-        f"Install them with: pip install 'recsys-lib[{_EXTRAS[scheme]}]'."
-    )
+        connect = getattr(ibis, scheme).connect if scheme in _FILES else ibis.connect
+        return connect(place, **options)
