@@ -23,14 +23,13 @@ import click
 from click import argument, option
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
-from recsys_lib import __version__
+import recsys_lib
+from recsys_lib import pipeline, serving  # whose names are loaded on first use
 from recsys_lib.errors import ConfigError, DataError, RecsysError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from recsys_lib.pipeline.manifest import Manifest
-    from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runner import RunResult
     from recsys_lib.pipeline.store import Failure
     from recsys_lib.pipeline.sweeps import Sweep
@@ -191,7 +190,7 @@ def _texts(text: str) -> _Decorator:
 @click.group(
     cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
 )
-@click.version_option(__version__, prog_name="recsys", message="%(prog)s %(version)s")
+@click.version_option(recsys_lib.__version__, prog_name="recsys", message="%(prog)s %(version)s")
 def recsys() -> None:
     """Notebooks in order, recommendations, and the machine's health."""
 
@@ -213,10 +212,9 @@ def run(
     """Run the notebooks through papermill."""
     from recsys_lib.pipeline.chain import load_steps, makes_own_worlds, read_file, resolve, select
     from recsys_lib.pipeline.progress import ProgressLines, run_table
-    from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runner import check_run, run_chain
 
-    project = Project.find()
+    project = pipeline.Project.find()
     chain = load_steps(project)
     steps = select(chain, only=options["only"], first=options["first"])
     values = read_file(file) if file else {}
@@ -277,7 +275,6 @@ def _is_argument_error(failure: "Failure") -> bool:
 def _show_results(result: "RunResult", user: str) -> None:
     """Print the leaderboard and the list for one user, if the run made them."""
     from recsys_lib.artifacts import read_table
-    from recsys_lib.bundle import Bundle
 
     folder = result.folder / "artifacts"
     written = {name: one.record for one in result.outcomes for name in one.record.writes}
@@ -293,7 +290,7 @@ def _show_results(result: "RunResult", user: str) -> None:
         print(f"\nComparison of models, {metric}{people}\n{text}")
     if "bundle" not in written:
         return
-    bundle = Bundle.load(folder / "bundle")
+    bundle = recsys_lib.Bundle.load(folder / "bundle")
     try:
         rows = bundle.recommend(user, k=10)
     except DataError:  # other data than the world has other users
@@ -330,11 +327,10 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
     from recsys_lib.pipeline.grid import read_grid
     from recsys_lib.pipeline.progress import SweepLines
-    from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.sweeps import plan, run_sweep
     from recsys_lib.pipeline.workers import Options
 
-    planned = plan(Project.find(), read_grid(file), name or file.stem, only=only)
+    planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, only=only)
     print(
         f"Sweep {planned.name}: {len(planned.settings)} settings, {planned.steps.total()} "
         f"notebooks to run, {len(planned.steps)} of them different",
@@ -390,15 +386,16 @@ def list_(
     print(listing(ordered(table, sort) if sort else table, columns=chosen, form=form, width=width))
 
 
-def _select(names: Sequence[str], where: Sequence[str]) -> "tuple[list[Manifest], pd.DataFrame]":
+def _select(
+    names: Sequence[str], where: Sequence[str]
+) -> "tuple[list[pipeline.Manifest], pd.DataFrame]":
     """Return the runs that meet the conditions, also as a table.
 
     Damaged ones are left out; without names, also those that another run has made.
     """
-    from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runs import filtered, find_runs, table_of
 
-    found, damaged = find_runs(Project.find(), names)
+    found, damaged = find_runs(pipeline.Project.find(), names)
     for error in damaged:
         _tell(f"Left out: {error}")
     if not found:
@@ -419,9 +416,7 @@ def _select(names: Sequence[str], where: Sequence[str]) -> "tuple[list[Manifest]
 @_form
 def compare(a: str, b: str, form: str) -> None:
     """Compare run B with run A: what differs, what moved, and is it more than noise."""
-    from recsys_lib.pipeline.compare import compare_runs
-
-    print(compare_runs(a, b).text(form))
+    print(pipeline.compare_runs(a, b).text(form))
 
 
 @runs.command()
@@ -430,14 +425,13 @@ def compare(a: str, b: str, form: str) -> None:
 @option("--to", metavar="URI", help="of the store (default: runs/mlflow.db)")
 def export(names: tuple[str, ...], mlflow: bool, to: str | None) -> None:
     """Write runs to MLflow."""
-    from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runs import export_runs, local_store
 
     if not mlflow:
         raise click.UsageError("Missing option '--mlflow'.", click.get_current_context())
     # That it makes its tables is of no interest.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    project = Project.find()
+    project = pipeline.Project.find()
     for name, done in export_runs(names, to=to, project=project).items():
         print(f"{name}  {done}")
     print(f"Store: {to or local_store(project)}")
@@ -449,7 +443,6 @@ def export(names: tuple[str, ...], mlflow: bool, to: str | None) -> None:
 @option("--yes", is_flag=True, help="remove them; without it nothing is removed")
 def prune(names: tuple[str, ...], where: tuple[str, ...], yes: bool) -> None:
     """Remove runs, or say what that would free. Files that no run wrote stay."""
-    from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runs import freed_bytes, remove_runs
 
     if yes and not names and not where:
@@ -457,7 +450,7 @@ def prune(names: tuple[str, ...], where: tuple[str, ...], yes: bool) -> None:
             "The runs to remove must be chosen; --yes alone chooses none. Name them, as in "
             "`recsys runs prune 'lr/*' --yes`, or give --where."
         )
-    project, (found, _) = Project.find(), _select(names, where)
+    project, (found, _) = pipeline.Project.find(), _select(names, where)
     sizes = freed_bytes(project, found)
     for one, size in zip(found, sizes, strict=True):
         print(f"{one.run}  {size / 1e6:.1f} MB")
@@ -551,15 +544,14 @@ def recommend(
 
 
 def _answer_one(
-    project: "Project", run: str, user: str | None, k: int, rules: dict[str, Any]
+    project: "pipeline.Project", run: str, user: str | None, k: int, rules: dict[str, Any]
 ) -> None:
     name = _ask() if user is None else user
     if sys.stderr.isatty():
         _tell("Loading the model ...")  # a network takes seconds
     _tell_stale(project, run)
-    from recsys_lib.bundle import Bundle
 
-    bundle, rows = Bundle.load(project.artifacts(run) / "bundle"), None
+    bundle, rows = recsys_lib.Bundle.load(project.artifacts(run) / "bundle"), None
     if user is None:  # only the name is asked for again
         bundle.recommend_many([], **rules)
     while rows is None:
@@ -613,22 +605,20 @@ def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: 
 @option("--limit", "limits", type=(_LIMIT, float), multiple=True, help="see docs/serving.md")
 def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) -> None:
     """Answer over HTTP; the manual is at /docs."""
-    from recsys_lib.serving import Limits, serve
-
     if folder is None:
         project, folder = _find_bundle(run)
         _tell_stale(project, run)
     print(f"Serving {folder} on http://{how['host']}:{how['port']}; the manual is at /docs")
-    serve(folder, workers=workers, limits=Limits(**dict(limits)), **how)
+    serving.serve(folder, workers=workers, limits=serving.Limits(**dict(limits)), **how)
 
 
-def _find_bundle(run: str) -> "tuple[Project, Path]":
+def _find_bundle(run: str) -> "tuple[pipeline.Project, Path]":
     """Return the project and the bundle of a run; `ConfigError` says how to make it."""
-    from recsys_lib.pipeline.project import LAB_RUN, Project
+    from recsys_lib.pipeline.project import LAB_RUN
     from recsys_lib.pipeline.runner import command_of
     from recsys_lib.pipeline.store import records_of
 
-    project = Project.find()
+    project = pipeline.Project.find()
     folder = project.artifacts(run) / "bundle"
     if folder.exists():
         return project, folder
@@ -639,7 +629,7 @@ def _find_bundle(run: str) -> "tuple[Project, Path]":
     raise ConfigError(f"Run {run!r} must have made a bundle; {there}. {how}.")
 
 
-def _tell_stale(project: "Project", run: str) -> None:
+def _tell_stale(project: "pipeline.Project", run: str) -> None:
     from recsys_lib.pipeline.store import again, outdated, records_of
 
     records = records_of(project, run)
@@ -668,9 +658,8 @@ def _ask() -> str:
 def lab(port: int | None, no_browser: bool) -> None:
     """Open JupyterLab on a start page."""
     from recsys_lib.pipeline.lab import launch
-    from recsys_lib.pipeline.project import Project
 
-    launch(Project.find(), port=port, browser=not no_browser)
+    launch(pipeline.Project.find(), port=port, browser=not no_browser)
 
 
 @recsys.command()
@@ -711,10 +700,10 @@ def notebooks(given: list[str], /) -> int:
     from recsys_lib.pipeline.chain import load_steps
     from recsys_lib.pipeline.lab import rewrite
     from recsys_lib.pipeline.progress import ProgressLines
-    from recsys_lib.pipeline.project import LAB_RUN, Project
+    from recsys_lib.pipeline.project import LAB_RUN
     from recsys_lib.pipeline.runner import run_chain
 
-    project = Project.find()
+    project = pipeline.Project.find()
     steps = load_steps(project)
     with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
         # All of them, always: the committed outputs must come from one and the same state.
@@ -735,10 +724,9 @@ def pins(seeds: int, only: str | None) -> None:
     from recsys_lib.pipeline import pins as pinned
     from recsys_lib.pipeline.chain import load_steps, select
     from recsys_lib.pipeline.progress import ProgressLines
-    from recsys_lib.pipeline.project import Project
     from recsys_lib.pipeline.runner import run_chain
 
-    project = Project.find()
+    project = pipeline.Project.find()
     chain = load_steps(project)
     steps = select(chain, only=only)
     with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
