@@ -210,14 +210,15 @@ def run(
     given: list[str], /, *, name: str, file: Path | None, timeout: float, **options: Any
 ) -> int:
     """Run the notebooks through papermill."""
-    from recsys_lib.pipeline.chain import load_steps, makes_own_worlds, read_file, resolve, select
+    from recsys_lib.pipeline.chain import load_steps, makes_own_worlds, resolve, select
     from recsys_lib.pipeline.progress import ProgressLines, run_table
     from recsys_lib.pipeline.runner import check_run, run_chain
+    from recsys_lib.yaml_files import read_mapping
 
     project = pipeline.Project.find()
     chain = load_steps(project)
     steps = select(chain, only=options["only"], first=options["first"])
-    values = read_file(file) if file else {}
+    values = read_mapping(file, "parameter file") if file else {}
     parameters = resolve(chain, texts=dict(options["texts"]), values=values)
     if not options["replace"]:
         check_run(project, name, chain, steps, parameters)

@@ -30,23 +30,46 @@ _NUMBER = re.compile(r"[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789"))
 
 
-def read_yaml(path: Path | str) -> Any:
-    """Return what a YAML file holds.
+def read_mapping(path: Path | str, what: str) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds; an empty file holds an empty one.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    what : str
+        What it is, for messages.
 
     Raises
     ------
-    OSError, UnicodeDecodeError, yaml.YAMLError
-        If the file is missing, is no text, or is not YAML.
+    ConfigError
+        If the file is missing, is not YAML, has a key twice, or is not a mapping with text keys.
 
     Examples
     --------
     >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp()) / "space.yaml"
-    >>> _ = file.write_text("l2: {low: 1e-3, high: 10}")
-    >>> read_yaml(file)
-    {'l2': {'low': 0.001, 'high': 10}}
+    >>> file = Path(tempfile.mkdtemp()) / "best.yaml"
+    >>> _ = file.write_text("LEARNING_RATE: 1e-3")
+    >>> read_mapping(file, "parameter file")
+    {'LEARNING_RATE': 0.001}
     """
-    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The {what} {path} must be readable; {error}. Check the path."
+        ) from error
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"The {what} {path} must be YAML; {said}. Repair it.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(
+            f"The {what} {path} must hold lines `NAME: value`; it holds "
+            f"{type(content).__name__}. Write one name a line."
+        )
+    return content
 
 
 def parse_mapping(text: str, what: str) -> dict[str, Any]:

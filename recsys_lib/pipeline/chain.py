@@ -22,7 +22,6 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.project import Project
 from recsys_lib.sources.sql import split_url
-from recsys_lib.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from recsys_lib.pipeline.store import Record
@@ -232,48 +231,6 @@ def _remedy(default: Any) -> str:
     if isinstance(default, str):
         return "Put it in quotes."
     return "Write it as the notebook's parameters cell does."
-
-
-def read_file(path: Path, what: str = "parameter file") -> dict[str, Any]:
-    """Return the mapping that a YAML file holds; an empty file holds an empty one.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    what : str
-        What it is, for messages.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, is not YAML, has a key twice, or is not a mapping with text keys.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp()) / "best.yaml"
-    >>> _ = file.write_text("LEARNING_RATE: 1e-3")
-    >>> read_file(file)
-    {'LEARNING_RATE': 0.001}
-    """
-    try:
-        content = read_yaml(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The {what} {path} must be readable; {error}. Check the path."
-        ) from error
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise ConfigError(f"The {what} {path} must be YAML; {said}. Repair it.") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigError(
-            f"The {what} {path} must hold lines `NAME: value`; it holds "
-            f"{type(content).__name__}. Write one parameter a line."
-        )
-    return content
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import numpy as np
 from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.chain import Step, read_file, resolve
+from recsys_lib.pipeline.chain import Step, resolve
+from recsys_lib.yaml_files import read_mapping
 
 _KEYWORDS = ("only", "sources", "zip")
 _MOST = 10_000  # settings of a grid
@@ -104,7 +105,7 @@ def read_grid(path: Path) -> Grid:
     ConfigError
         If it cannot be read, or its form is wrong; the values are seen to by `settings_of`.
     """
-    return parse_grid(read_file(path, "grid"), str(path))
+    return parse_grid(read_mapping(path, "grid"), str(path))
 
 
 def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:

@@ -14,7 +14,7 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.models import model_class
 from recsys_lib.models.base import Recommender
 from recsys_lib.naming import did_you_mean
-from recsys_lib.yaml_files import read_yaml
+from recsys_lib.yaml_files import read_mapping
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -193,10 +193,11 @@ def _told(source: str) -> dict[str, str]:
 #: Of neighborhood models; with implicit feedback these do nothing.
 EXPLICIT_ONLY = frozenset({"damping", "user_damping", "item_damping"})
 
+_DECLARED = read_mapping(Path(__file__).with_name("spaces.yaml"), "table of ranges")
 #: Model -> hyper-parameter -> range.
 RANGES = {
     model: {name: parse_range(name, one) for name, one in its.items()}
-    for model, its in read_yaml(Path(__file__).with_name("spaces.yaml"))["models"].items()
+    for model, its in _DECLARED["models"].items()
 }
 
 
@@ -347,11 +348,7 @@ class Space:
         ConfigError
             If it is no such file; the hyper-parameter is named.
         """
-        try:
-            content = read_yaml(path)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"The space {path} must be readable YAML; {error}.") from error
-        content = content if isinstance(content, dict) else {}
+        content = read_mapping(path, "space")
         ranges = content.get("space")
         if content.keys() != {"model", "space"} or not isinstance(ranges, dict):
             raise ConfigError(

@@ -9,10 +9,10 @@ from recsys_lib.pipeline.chain import (
     check_value,
     load_steps,
     parse_text,
-    read_file,
     resolve,
     select,
 )
+from recsys_lib.yaml_files import read_mapping
 
 MORE = """RUN = "lab"  # name of the run
 EPOCHS = 20  # passes
@@ -118,7 +118,7 @@ def test_a_parameter_file_is_a_mapping(tmp_path, content, message):
     if content is not None:
         file.write_text(content)
     with pytest.raises(ConfigError, match=message):
-        read_file(file)
+        read_mapping(file, "parameter file")
 
 
 def test_derived_values_do_not_belong_in_the_parameters_cell(project, write):

@@ -12,10 +12,11 @@ from recsys_lib import Dataset, split_ratings
 from recsys_lib.cli import main
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import Project
-from recsys_lib.pipeline.chain import load_steps, read_file, resolve
+from recsys_lib.pipeline.chain import load_steps, resolve
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.tuning import Range, Space
 from recsys_lib.tuning.results import NOTEBOOK_PARAMETERS, notebook_parameters
+from recsys_lib.yaml_files import read_mapping
 
 REAL = Project.find(Path(__file__))
 
@@ -78,7 +79,7 @@ def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(
     assert "0  rmse" in said
     assert "l2=1e-06" in said
     assert "recsys run -f best.yaml" in said
-    best = read_file(Path("best.yaml"))
+    best = read_mapping(Path("best.yaml"), "parameter file")
     assert best.keys() == set(NOTEBOOK_PARAMETERS["Autoencoder"].values())
     assert best["EPOCHS"] == 2
     # As `recsys run -f` reads it, with the notebooks as they are.
@@ -107,7 +108,7 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
         (["EASE", "--metric", "rmse"], "must hold no rating error"),
         (["EASE", "-o", "best.yaml"], "for a model that a notebook trains"),
         (["EASE", "--trials", "0"], "`trials`"),
-        (["EASE", "--space", "none.yaml"], "must be readable YAML"),
+        (["EASE", "--space", "none.yaml"], "The space none.yaml must be readable"),
         (["EASE", "--storage", "postgresql://ann:pa55@host/db"], "must hold no password"),
     ],
 )

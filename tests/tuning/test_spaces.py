@@ -80,10 +80,10 @@ def test_what_is_no_space_of_the_model_is_named(space: Space, said: str) -> None
     ("text", "said"),
     [
         ("model: EASE", "must hold `model` and `space`"),
-        ("- EASE", "must hold `model` and `space`"),
+        ("- EASE", "The space .* must hold lines `NAME: value`; it holds list"),
         ("model: EASE\nspace: {l2: 5}", "The range of 'l2' must be"),
         ("model: EASE\nspace: {l2: {low: 1, hihg: 5}}", "The range of 'l2' must be"),
-        ("model: [", "must be readable YAML"),
+        ("model: [", "The space .* must be YAML"),
     ],
 )
 def test_a_file_that_is_no_space_is_told(text: str, said: str, tmp_path: Path) -> None:
