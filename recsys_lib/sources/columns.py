@@ -141,12 +141,8 @@ def find_roles(table: Table, options: ReadOptions) -> dict[str, str]:
     }
     rule = options.reduce
     if rule is not None:
-        if rule.weights is not None:
-            asked["event"] = ("event", rule.event, True)
-        if rule.dwell_cap is not None:
-            asked["dwell"] = ("dwell", rule.dwell, True)
-        if rule.half_life is not None:
-            asked["timestamp"] = ("timestamp", options.timestamp or AUTO, True)
+        names = {"event": rule.event, "dwell": rule.dwell, "timestamp": options.timestamp or AUTO}
+        asked |= {role: (role, names[role], True) for role in names if role in rule.needs}
     found: dict[str, str] = {}
     for name, (role, given, required) in asked.items():
         column = find_column(role, table.columns, given, table.name, required=required)

@@ -132,11 +132,6 @@ class Reduction:
             "mean": lambda t: t.value.mean(),
             "last": lambda t: t.value.argmax(t.timestamp),
         }
-        if self.combine == "last" and not timed:
-            raise DataError(
-                '`combine="last"` needs a column of times; none has that role. '
-                "Name it with timestamp=..., or combine another way."
-            )
         found = {"value": how[self.combine]}
         if timed:
             found["timestamp"] = lambda t: t.timestamp.max()
@@ -154,6 +149,16 @@ class Reduction:
             often = _often(pairs, "item_id", self.min_item_users)
             pairs = pairs.inner_join(often, "item_id").select(names)
         return pairs
+
+    @property
+    def needs(self) -> set[str]:
+        """The roles that columns must have for this rule, beside those of user and item."""
+        roles = {
+            "event": self.weights is not None,
+            "dwell": self.dwell_cap is not None,
+            "timestamp": self.half_life is not None or self.combine == "last",
+        }
+        return {role for role, needed in roles.items() if needed}
 
     @property
     def has_core(self) -> bool:

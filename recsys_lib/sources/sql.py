@@ -490,11 +490,7 @@ def show_sql(reduce: Reduction, engine: str, table: str, columns: Mapping[str, s
 
 
 def _check_roles(reduce: Reduction, columns: Mapping[str, str]) -> None:
-    needed = {"user_id", "item_id"}
-    needed |= {"event"} if reduce.weights is not None else set()
-    needed |= {"dwell"} if reduce.dwell_cap is not None else set()
-    timed = reduce.half_life is not None or reduce.combine == "last"
-    needed |= {"timestamp"} if timed else set()
+    needed = {"user_id", "item_id"} | reduce.needs
     if not needed <= columns.keys() <= _TYPES.keys():
         raise ConfigError(
             f"`columns` must name those of {', '.join(sorted(needed))}, and may name others of "

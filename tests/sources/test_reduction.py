@@ -229,6 +229,12 @@ def test_a_password_is_taken_from_the_environment_before_the_keyring(
     assert find_password(parts) is None
 
 
+def test_the_last_value_needs_times() -> None:
+    events = pd.DataFrame({"user_id": ["a"], "item_id": ["x"], "value": [1.0]})
+    with pytest.raises(DataError, match="must have a column for the timestamp; none is recognized"):
+        read_interactions(events, reduce=Reduction(combine="last"))
+
+
 def test_a_core_that_keeps_nothing_says_so() -> None:
     events = pd.DataFrame({"user_id": list("abc"), "item_id": list("xyz"), "event": "view"})
     rule = Reduction(weights={"view": 1.0}, min_user_items=2)
