@@ -16,13 +16,13 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyarrow import parquet
 
 from recsys_lib.checks import check_choice, needing
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.naming import first_line
 from recsys_lib.sources.reduction import Reduction
+from recsys_lib.sources.tables import Table
 from recsys_lib.sources.times import FACTORS, format_of_numbers
 
 #: Environment variable with the password of a database.
@@ -207,20 +207,19 @@ def over_frame(frame: pd.DataFrame, name: str) -> "EngineTable":
     return EngineTable(connection, "memory", table="source", name=name)
 
 
-def over_parquet(paths: Sequence[Path], name: str) -> "EngineTable":
-    """Return Parquet files, partitioned folders included, as a table of an embedded DuckDB."""
+def over_parquet(paths: Sequence[str], name: str) -> "EngineTable":
+    """Return Parquet files, also those of partitions, as a table of an embedded DuckDB."""
     connection = _embedded_duckdb()
-    patterns = [str(path / "**" / "*.parquet") if path.is_dir() else str(path) for path in paths]
     with _asking(f"{name} must be readable as Parquet", "Check that the files are whole."):
         connection.read_parquet(
-            patterns, table_name="source", hive_partitioning=True, union_by_name=True
+            paths, table_name="source", hive_partitioning=True, union_by_name=True
         )
     return EngineTable(connection, "memory", table="source", name=name)
 
 
 @dataclass
-class EngineTable:
-    """A table or query of a database, with the interface of `Table`."""
+class EngineTable(Table):
+    """A table or query of a database."""
 
     connection: Any
     location: str
@@ -247,10 +246,6 @@ class EngineTable:
             else:
                 events = self._select({column: column for column in columns}, None)
             return _exactly(events).reset_index(drop=True)
-
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
-        """Return row numbers of the answer, counted from 1."""
-        return [f"row {position + 1}" for position in positions]
 
     def reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
         """Return the expression of the reduced pairs, k-core included.

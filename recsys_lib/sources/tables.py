@@ -6,10 +6,11 @@ where a row is ("line 17 of ratings.csv"), so that an error can point at it.
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,19 +25,19 @@ from recsys_lib.sources.containers import file_suffix, reading, unreadable
 _LISTED = 5
 
 
-class Table(Protocol):
+class Table(ABC):
     """The interface of every input."""
 
     name: str
     columns: list[str]
 
+    @abstractmethod
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return these columns as a DataFrame with a RangeIndex, one row a record."""
-        ...
 
     def where(self, positions: NDArray[np.int64]) -> list[str]:
-        """Return the place of each row, such as ``"line 17"``, for 0-based positions."""
-        ...
+        """Return the place of each row; its number, counted from 1, where there is no better."""
+        return [f"row {position + 1}" for position in positions]
 
 
 def list_places(table: Table, positions: NDArray[np.int64]) -> str:
@@ -49,7 +50,7 @@ def list_places(table: Table, positions: NDArray[np.int64]) -> str:
 
 
 @dataclass
-class FrameTable:
+class FrameTable(Table):
     """A DataFrame already in memory; rows are named by their index labels."""
 
     frame: pd.DataFrame
@@ -91,7 +92,7 @@ class FrameTable:
 
 
 @dataclass
-class StackedTable:
+class StackedTable(Table):
     """Several text files with the same columns, read one after the other."""
 
     tables: list[Table]
@@ -125,7 +126,7 @@ class StackedTable:
         return places
 
 
-class _LinesTable:
+class _LinesTable(Table):
     """A text file of which each row is known by its line."""
 
     names: ClassVar[tuple[str, ...]] = ()
@@ -340,7 +341,7 @@ def _column(values: list[Any]) -> pd.Series:
 
 
 @dataclass
-class ParquetTable:
+class ParquetTable(Table):
     """A Parquet file or a folder of them, ``key=value`` partitions read as columns.
 
     The columns are those that any file has; whole numbers and floats of one column become floats.
@@ -362,9 +363,9 @@ class ParquetTable:
         self.columns = list(self._dataset.schema.names)
 
     @property
-    def files(self) -> list[Path]:
-        """The files, in their order."""
-        return [Path(file) for file in self._dataset.files]
+    def files(self) -> list[str]:
+        """The paths of the files, in their order."""
+        return list(self._dataset.files)
 
     def has_numbers(self, column: str) -> bool:
         """Say whether a column holds something else than times."""
@@ -379,10 +380,6 @@ class ParquetTable:
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise self._unreadable(error) from error
         return frame.reset_index(drop=True)
-
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
-        """Return row numbers, counted from 1 over all files in their order."""
-        return [f"row {position + 1}" for position in positions]
 
     def _union(self, found: Any) -> Any:
         """Return the columns of all files, each with the type that holds what any of them has."""

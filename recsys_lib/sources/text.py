@@ -27,6 +27,7 @@ from recsys_lib.sources.containers import (
     unreadable,
 )
 from recsys_lib.sources.options import ReadOptions
+from recsys_lib.sources.tables import Table
 
 _DELIMITERS = ("\t", "::", ",", ";", "|")
 _BLANKS = r"\s+"
@@ -37,7 +38,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass
-class TextFile:
+class TextFile(Table):
     """A delimited text file; every field is read as a string, an empty one as null.
 
     A header in the form of RecBole (``user_id:token``) or MovieLens gives the names without the
