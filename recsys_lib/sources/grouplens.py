@@ -23,26 +23,26 @@ _GENRES = [
     *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 ]
 _RATINGS = ["user_id", "item_id", "rating", "timestamp"]
-# How the files without a header are read, by the name of the one with the ratings.
-_LAYOUTS: dict[str, dict[str, dict[str, Any]]] = {
-    "u.data": {
-        "ratings": {"columns": _RATINGS, "delimiter": "\t"},
-        "items": {
-            "columns": ["item_id", "title", "release_date", "video_release_date", "url", *_GENRES],
-            "encoding": "latin-1",
-            "delimiter": "|",
-        },
-        "users": {
-            "columns": ["user_id", "age", "gender", "occupation", "zip_code"],
-            "delimiter": "|",
-        },
+# How the files without a header are read, by their names.
+_RULES: dict[str, dict[str, Any]] = {
+    "u.data": {"columns": _RATINGS, "delimiter": "\t"},
+    "u.item": {
+        "columns": ["item_id", "title", "release_date", "video_release_date", "url", *_GENRES],
+        "encoding": "latin-1",
+        "delimiter": "|",
     },
-    "ratings.dat": {
-        "ratings": {"columns": _RATINGS},
-        "items": {"columns": ["item_id", "title", "genres"], "encoding": "latin-1"},
-        "users": {"columns": ["user_id", "gender", "age", "occupation", "zip_code"]},
-    },
+    "u.user": {"columns": ["user_id", "age", "gender", "occupation", "zip_code"], "delimiter": "|"},
+    "ratings.dat": {"columns": _RATINGS},
+    "movies.dat": {"columns": ["item_id", "title", "genres"], "encoding": "latin-1"},
+    "users.dat": {"columns": ["user_id", "gender", "age", "occupation", "zip_code"]},
 }
+# The files of ratings, items and users in each layout; the last is RecBole's.
+_LAYOUTS = (
+    ("ratings.csv", "movies.csv"),
+    ("ratings.dat", "movies.dat", "users.dat"),
+    ("u.data", "u.item", "u.user"),
+    ("{folder}.inter", "{folder}.item", "{folder}.user"),
+)
 
 
 @dataclass(frozen=True)
@@ -113,35 +113,29 @@ def movielens(
 
 
 def _files(place: Path, release: _Release) -> dict[str, Path]:
-    """Return the files of a release, in whichever layout they are."""
-    layouts = (
-        ("ratings.csv", "movies.csv", ""),
-        ("ratings.dat", "movies.dat", "users.dat"),
-        ("u.data", "u.item", "u.user"),
-        tuple(f"{release.folder}.{suffix}" for suffix in ("inter", "item", "user")),
-    )
-    for names in layouts:
-        if (place / names[0]).is_file():
-            roles = zip(("ratings", "items", "users"), names, strict=True)
-            return {role: place / name for role, name in roles if name and (place / name).is_file()}
+    """Return the files of a release by their roles, in whichever layout they are."""
+    for names in _LAYOUTS:
+        files = [place / name.format(folder=release.folder) for name in names]
+        if files[0].is_file():
+            roles = zip(("ratings", "items", "users"), files, strict=False)
+            return {role: file for role, file in roles if file.is_file()}
     return {}
 
 
 def _read(files: dict[str, Path], release: _Release) -> Dataset:
     """Read a release in the layout of its files; only those of GroupLens lack a header."""
-    ratings = files["ratings"]
-    rule: dict[str, dict[str, Any]] = _LAYOUTS.get(ratings.name, {})
+    rules = {role: _RULES.get(file.name, {}) for role, file in files.items()}
     items = users = None
     if "items" in files:
-        items = read_catalog(files["items"], **rule.get("items", {}))
-        if ratings.name == "u.data":
+        items = read_catalog(files["items"], **rules["items"])
+        if files["items"].name == "u.item":
             flags = items[_GENRES].astype(int).astype(bool)
             genres = flags.apply(lambda row: "|".join(flags.columns[row]), axis=1)
             items = items[["title", "release_date"]].assign(genres=genres)
     if "users" in files:
-        users = read_users(files["users"], **rule.get("users", {}))
+        users = read_users(files["users"], **rules["users"])
     return load_dataset(
-        ratings, items, users, rating_scale=release.scale, **rule.get("ratings", {})
+        files["ratings"], items, users, rating_scale=release.scale, **rules["ratings"]
     )
 
 
