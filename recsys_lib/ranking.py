@@ -390,37 +390,16 @@ def negative_log_likelihood(
     return float((log_sums[chosen[0]] - logits[chosen]).mean())
 
 
-def tie_share(
-    scores: NDArray[np.float32], k: int, *, exclude: sparse.csr_array | None = None
-) -> float:
-    """Share of rows whose list of length `k` is cut through a group of equal scores.
+def ties_at(best: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
+    """Return whether the list of `k` is cut through a group of equal scores, given a longer one.
 
-    If the share is high, the tie-break decides what is listed, not the model.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_rows, n_items), float
-    k : int
-        List length, >= 1.
-    exclude : csr_array of shape (n_rows, n_items), optional
-
-    Returns
-    -------
-    float
-        In [0, 1].
+    Where many are, the tie-break decides what is listed, not the model.
 
     Examples
     --------
-    >>> tie_share(np.array([[1, 1, 0], [2, 1, 0]], dtype="float32"), 1)
-    0.5
+    >>> ties_at(top_k(np.array([[1, 1, 0], [2, 1, 0]], dtype="float32"), 2).scores, 1)
+    array([ True, False])
     """
-    # One place more than is listed shows whether the last place was won or drawn.
-    best = top_k(scores, k + 1, exclude=exclude).scores
-    return float(ties_at(best, k).mean()) if len(best) else 0.0
-
-
-def ties_at(best: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
-    """Return whether the list of `k` is cut through a group of equal scores, given a longer one."""
     return (best[:, k - 1] == best[:, k]) & ~np.isneginf(best[:, k])
 
 

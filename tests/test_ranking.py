@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from recsys_lib import ranking
-from recsys_lib.ranking import negative_log_likelihood, tie_share, top_k
+from recsys_lib.ranking import negative_log_likelihood, ties_at, top_k
 from recsys_lib.seeding import rng_from
 
 # Few distinct values, so that ties are common.
@@ -112,10 +112,10 @@ def test_nan_scores_are_refused_by_row() -> None:
         top_k(np.array([[0, 1], [np.nan, 1]], dtype=np.float32), 1)
 
 
-def test_tie_share_counts_cuts_through_equal_scores() -> None:
+def test_ties_are_cuts_through_equal_scores() -> None:
     scores = np.array([[3, 2, 2, 1], [3, 2, 1, 0], [-np.inf] * 4, [1, 1, 1, 1]], np.float32)
-    assert tie_share(scores, 2) == 0.5
-    assert tie_share(scores, 4) == 0.0
+    assert ties_at(top_k(scores, 3).scores, 2).tolist() == [True, False, False, True]
+    assert not ties_at(top_k(scores, 5).scores, 4).any()
 
 
 def test_negative_log_likelihood_is_the_loop_over_targets():
