@@ -67,7 +67,7 @@ def check_ids(values: pd.Series) -> pd.Series:
         return ids.astype(np.int64)
     if isinstance(ids.dtype, pd.StringDtype) or pd.api.types.is_integer_dtype(ids.dtype):
         return ids
-    kinds = sorted({_kind(one) for one in ids})
+    kinds = sorted({kind_of(one) for one in ids})
     if kinds not in ([], ["int"], ["str"]):
         raise DataError(
             f"Ids in column {column!r} must be all text or all whole numbers; got "
@@ -76,7 +76,8 @@ def check_ids(values: pd.Series) -> pd.Series:
     return ids
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Return what an id is, for messages: ``int``, ``str``, or the name of its class."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return "int"
     return "str" if isinstance(value, str) else type(value).__name__

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recsys_lib.errors import DataError
 from recsys_lib.sources.options import Mode
 from recsys_lib.sources.tables import Table, list_places
-from recsys_lib.tables import largest_whole
+from recsys_lib.tables import kind_of, largest_whole
 
 _INT64 = np.iinfo(np.int64)
 _INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
@@ -380,7 +380,7 @@ def _object_ids(column: Column) -> Cleaned:
     """Return Python objects as strings or integers, all of one kind."""
     values = column.cells
     present = values[~column.missing].map(_simple)
-    kinds = present.map(_kind)
+    kinds = present.map(kind_of)
     counts = kinds.value_counts()
     common = str(counts.index[0]) if len(counts) else "str"
     if len(counts) > 1 or common not in ("int", "str"):
@@ -411,14 +411,6 @@ def _simple(value: Any) -> Any:
     if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
         return int(value)
     return int(value) if isinstance(value, np.integer) else value
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, (bool, np.bool_)):
-        return "bool"
-    if isinstance(value, (int, np.integer)):
-        return "int"
-    return "str" if isinstance(value, str) else type(value).__name__
 
 
 def _number_or_none(value: Any, decimal: str) -> float | None:

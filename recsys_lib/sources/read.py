@@ -330,21 +330,16 @@ def _clean_role(role: str, column: Column, options: ReadOptions) -> Cleaned:
 
 def _find_duplicates(frame: pd.DataFrame, table: str, *, warning: bool = False) -> list[Problem]:
     """Return the problem of rows that repeat an earlier pair of user and item."""
-    rows = np.flatnonzero(frame.duplicated(["user_id", "item_id"]).to_numpy())
-    if not len(rows):
-        return []
-    first = frame.iloc[int(rows[0])]
-    return [
-        Problem(
-            "repeated pair",
-            "user_id, item_id",
-            f"{table} must have each pair of user and item once",
-            f"user {first['user_id']!r} and item {first['item_id']!r} again",
-            'Choose what repeated pairs mean: duplicates="last", "mean" or "sum".',
-            rows,
-            warning=warning,
-        )
-    ]
+    again = frame.duplicated(["user_id", "item_id"]).to_numpy()
+    user, item = frame[["user_id", "item_id"]].iloc[int(again.argmax())].tolist()
+    return Column.of(frame["user_id"], "user_id, item_id", table).problem(
+        "repeated pair",
+        again,
+        f"{table} must have each pair of user and item once",
+        'Choose what repeated pairs mean: duplicates="last", "mean" or "sum".',
+        f"user {user!r} and item {item!r} again",
+        warning=warning,
+    )
 
 
 def _rows_of(
