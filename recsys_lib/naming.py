@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     >>> did_you_mean("EPOCH", ["EPOCHS", "SEED"])
     " Did you mean 'EPOCHS'?"
     """
-    folded = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)
-    near = [folded[name] for name in close]
+    near = _nearest(word, list(known), cutoff=0.6)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def _nearest(word: str, known: Sequence[str], cutoff: float) -> list[str]:
+    """Return up to three of the known words, however they are capitalized; of twins the first."""
+    folded = {name.casefold(): name for name in reversed(known)}
+    close = difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=cutoff)
+    return [folded[name] for name in close]
 
 
 def first_line(error: BaseException) -> str:
@@ -114,6 +119,4 @@ def _near(ids: pd.Index, wanted: str) -> list[str]:
     names = ids.astype(str)
     if len(names) > _COMPARED:
         names = names[names.str.startswith(wanted[:2])][:_COMPARED]
-    folded = {name.casefold(): name for name in reversed(names)}
-    close = difflib.get_close_matches(wanted.casefold(), list(folded), n=3, cutoff=0.5)
-    return [folded[name] for name in close]
+    return _nearest(wanted, names.tolist(), cutoff=0.5)
