@@ -28,18 +28,11 @@ class Table(pd.DataFrame):  # type: ignore[misc]
         if self.empty:
             return "none"
         cells, left = self._cells()
+        padded = {}
         for name, texts in cells.items():
-            width = max(map(len, [*texts, str(name)]), default=0)
-            if name in left:
-                cells[name] = [text.ljust(width) for text in texts]
-        shown = pd.DataFrame(cells, index=self._labels())
-        shown.columns = pd.Index(
-            [
-                name.ljust(max(map(len, shown[name]), default=0)) if name in left else name
-                for name in shown
-            ]
-        )
-        return shown.to_string()
+            width = max(map(len, [name, *texts])) if name in left else 0
+            padded[name.ljust(width)] = [text.ljust(width) for text in texts]
+        return pd.DataFrame(padded, index=self._labels()).to_string()
 
     def _repr_html_(self) -> str:
         if self.empty:
@@ -61,8 +54,10 @@ class Table(pd.DataFrame):  # type: ignore[misc]
         cells, left = {}, set()
         for position, name in enumerate(self.columns):
             values, heading = self.iloc[:, position], _label(name)
-            cells[heading] = column_texts(values, self._digits, percent=name in self._percent)
-            if not all(_is_number(value) or _is_missing(value) for value in values):
+            if all(_is_number(value) or _is_missing(value) for value in values):
+                cells[heading] = _alike(values, self._digits, percent=name in self._percent)
+            else:
+                cells[heading] = [_alone(value) for value in values]
                 left.add(heading)
         return cells, left
 
@@ -129,10 +124,8 @@ def table(
     return result
 
 
-def column_texts(values: pd.Series, digits: int, *, percent: bool = False) -> list[str]:
-    """Return the values of one column as they are shown, in like form."""
-    if not all(_is_number(value) or _is_missing(value) for value in values):
-        return [_alone(value) for value in values]
+def _alike(values: pd.Series, digits: int, *, percent: bool) -> list[str]:
+    """Return the numbers of one column as they are shown, in like form."""
     numbers = [float(value) for value in values if not _is_missing(value)]
     return [_text(value, _decimals(numbers, digits), percent) for value in values]
 
