@@ -13,25 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from recsys_lib.front_end import has_front_end
 
 # Seconds before a line appears, and between two drawings.
 PATIENCE, EVERY = 1.0, 0.5
-
-
-class Screen(Protocol):
-    """Where a line is drawn."""
-
-    def show(self, text: str) -> None:
-        """Draw the line anew."""
-
-    def clear(self) -> None:
-        """Remove the line."""
-
-    def say(self, text: str) -> None:
-        """Write a sentence that stays."""
 
 
 class Terminal:
@@ -82,6 +69,10 @@ class Output:
         from IPython.display import display
 
         display({"text/plain": text}, raw=True)
+
+
+# Where a line is drawn.
+Screen: TypeAlias = Terminal | Output
 
 
 class Task:
