@@ -62,10 +62,9 @@ def check_user_items(
             f"{user_items.shape[1]}. Map raw ids with the Dataset that the model was trained on."
         )
     csr = _canonical(user_items, name)
-    if not np.isfinite(csr.data).all():
-        row = (
-            int(np.searchsorted(csr.indptr, np.flatnonzero(~np.isfinite(csr.data))[0], "right")) - 1
-        )
+    broken = np.flatnonzero(~np.isfinite(csr.data))
+    if len(broken):
+        row = int(np.searchsorted(csr.indptr, broken[0], "right")) - 1
         raise ValueError(
             f"`{name}` must hold finite values; row {row} holds NaN or infinity. "
             "Drop or repair those entries first."
@@ -76,12 +75,10 @@ def check_user_items(
 def _canonical(user_items: Any, name: str) -> sparse.csr_array:
     """Float32 CSR with sorted, unique indices, copied only where that is needed."""
     n_entries = user_items.nnz
-    given = isinstance(user_items, sparse.csr_array)
-    csr = user_items if given else sparse.csr_array(user_items)
-    if csr.dtype != np.float32:
-        csr = csr.astype(np.float32)
+    csr = sparse.csr_array(user_items)
     # has_sorted_indices is cached on the object, so a fresh wrapper recomputes it from the arrays.
-    csr = sparse.csr_array((csr.data, csr.indices, csr.indptr), shape=csr.shape)
+    arrays = (csr.data, csr.indices, csr.indptr)
+    csr = sparse.csr_array(arrays, shape=csr.shape, dtype=np.float32)
     if not csr.has_sorted_indices:
         csr = csr.copy()
         csr.sort_indices()
