@@ -372,7 +372,6 @@ def resolve(
     *,
     texts: Mapping[str, str] | None = None,
     values: Mapping[str, Any] | None = None,
-    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Return the overrides in their types; a name that no step declares is an error.
 
@@ -385,8 +384,6 @@ def resolve(
         the mapping ``READING``.
     values : mapping of str to object, optional
         As read from a parameter file.
-    folder : Path, optional
-        Where relative paths are looked for first; the working directory by default.
 
     Returns
     -------
@@ -413,7 +410,7 @@ def resolve(
             else:
                 resolved[name] = check_value(parameter, value)
             if parameter.is_path:
-                resolved[name] = _existing(name, resolved[name], step, folder)
+                resolved[name] = _existing(name, resolved[name], step)
             if "://" in str(resolved[name]):
                 split_url(str(resolved[name]))  # a password would be written into the copy
     return resolved
@@ -444,11 +441,11 @@ def _check_name(name: str, known: Mapping[str, Any]) -> None:
         )
 
 
-def _existing(name: str, value: str, step: Step, folder: Path | None) -> str:
+def _existing(name: str, value: str, step: Step) -> str:
     if not value:
         return value
     try:
-        return Project(step.path.resolve().parents[1]).find_source(value, folder)
+        return Project(step.path.resolve().parents[1]).find_source(value)
     except ConfigError as error:
         raise ConfigError(f"{name} = {error}") from error
 

@@ -203,9 +203,7 @@ def told_of(origin: str) -> Iterator[None]:
         raise ConfigError(f"{origin}: {error}") from error
 
 
-def settings_of(
-    grid: Grid, steps: Sequence[Step], *, folder: Path | None = None
-) -> tuple[Setting, ...]:
+def settings_of(grid: Grid, steps: Sequence[Step]) -> tuple[Setting, ...]:
     """Return every combination of the grid's axes as a setting.
 
     Parameters
@@ -213,8 +211,6 @@ def settings_of(
     grid : Grid
     steps : sequence of Step
         The notebooks that will run.
-    folder : Path, optional
-        Where relative paths begin; the working directory by default.
 
     Raises
     ------
@@ -229,10 +225,8 @@ def settings_of(
                 f"A grid must have {_MOST:,} settings at most; this one has {count:,}. "
                 "Vary fewer parameters at once, or search with Optuna (notebook 11)."
             )
-        fixed = _resolved(grid.fixed, steps, folder)
-        axes = [
-            [(case, _resolved(case, steps, folder)) for case in axis] for axis in grid.axes.values()
-        ]
+        fixed = _resolved(grid.fixed, steps)
+        axes = [[(case, _resolved(case, steps)) for case in axis] for axis in grid.axes.values()]
         combinations = list(itertools.product(*axes))
         varied = [_together(_told(case) for case, _ in one) for one in combinations]
         names = _setting_names(varied)
@@ -255,15 +249,13 @@ def _shown(varied: Mapping[str, Any]) -> dict[str, Any]:
     return {name or "source": value for name, value in varied.items()}
 
 
-def _resolved(
-    values: Mapping[str, Any], steps: Sequence[Step], folder: Path | None
-) -> dict[str, Any]:
+def _resolved(values: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         if not name:
             continue
         try:
-            found |= resolve(steps, values={name: value}, folder=folder)
+            found |= resolve(steps, values={name: value})
         except ConfigError as error:
             raise ConfigError(f"{error}{_list_hint(name, value, steps)}") from error
     return found

@@ -106,7 +106,7 @@ class Project:
             )
         return found
 
-    def find_input(self, path: Path | str, start: Path | None = None) -> Path:
+    def find_input(self, path: Path | str) -> Path:
         """Return the file or folder that a parameter names.
 
         A relative path is looked for in the working directory, the project's root, ``notebooks/``
@@ -115,8 +115,6 @@ class Project:
         Parameters
         ----------
         path : Path or str
-        start : Path, optional
-            In place of the working directory.
 
         Raises
         ------
@@ -124,7 +122,7 @@ class Project:
             If nothing is there, or it is found in several of the other folders.
         """
         wanted = Path(path).expanduser()
-        first = dict.fromkeys([start or Path.cwd(), *(self.root / place for place in _INPUTS)])
+        first = dict.fromkeys([Path.cwd(), *(self.root / place for place in _INPUTS)])
         for folder in first:
             if (folder / wanted).exists():
                 return (folder / wanted).resolve()
@@ -145,15 +143,15 @@ class Project:
             "Check the path."
         )
 
-    def find_source(self, source: str, start: Path | None = None) -> str:
+    def find_source(self, source: str) -> str:
         """Return the path of a file as `find_input` does, also of one in a URL of a database.
 
         A URL of a server stays as it is.
         """
         scheme, mark, path = source.partition(":///")
         if mark and scheme in _FILE_DATABASES:
-            return f"{scheme}:///{self.find_input(path, start).as_posix()}"
-        return source if "://" in source else self.find_input(source, start).as_posix()
+            return f"{scheme}:///{self.find_input(path).as_posix()}"
+        return source if "://" in source else self.find_input(source).as_posix()
 
     def _anywhere(self, wanted: Path) -> Iterator[Path]:
         for folder, below, _ in os.walk(self.root):

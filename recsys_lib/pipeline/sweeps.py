@@ -128,9 +128,7 @@ class Sweep:
         return pd.DataFrame(rows, index=[one.name for one in self.settings]).rename_axis("setting")
 
 
-def plan(
-    project: Project, grid: Grid, name: str, *, only: str | None = None, folder: Path | None = None
-) -> Sweep:
+def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) -> Sweep:
     """Return the plan of a sweep, or say what is wrong.
 
     Parameters
@@ -141,8 +139,6 @@ def plan(
         Of the sweep.
     only : str, optional
         Which notebooks; those of the grid by default.
-    folder : Path, optional
-        Where relative paths begin; the working directory by default.
 
     Raises
     ------
@@ -160,7 +156,7 @@ def plan(
     chain = load_steps(project)
     with told_of(grid.origin):
         steps = select(chain, only=only)
-    settings = settings_of(grid, steps, folder=folder)
+    settings = settings_of(grid, steps)
     with told_of(grid.origin):
         for one in settings:
             project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs

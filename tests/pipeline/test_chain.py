@@ -54,14 +54,15 @@ def test_the_command_line_wins_over_the_file(steps):
     }
 
 
-def test_a_path_begins_where_the_user_stands_and_must_exist(steps, tmp_path):
+def test_a_path_begins_where_the_user_stands_and_must_exist(steps, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "own.csv").touch()
-    found = resolve(steps, texts={"SOURCE": "own.csv"}, folder=tmp_path)
+    found = resolve(steps, texts={"SOURCE": "own.csv"})
     assert found == {"SOURCE": (tmp_path / "own.csv").as_posix()}
     url = f"sqlite:///{tmp_path}/own.csv"
-    assert resolve(steps, texts={"SOURCE": "sqlite:///own.csv"}, folder=tmp_path) == {"SOURCE": url}
+    assert resolve(steps, texts={"SOURCE": "sqlite:///own.csv"}) == {"SOURCE": url}
     with pytest.raises(ConfigError, match=r"SOURCE = 'other.csv' must be the path of a file"):
-        resolve(steps, texts={"SOURCE": "other.csv"}, folder=tmp_path)
+        resolve(steps, texts={"SOURCE": "other.csv"})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """From a grid to settings: what it may say, and what it is told when it is wrong."""
 
+import contextlib
 import itertools
 import math
 from pathlib import Path
@@ -32,7 +33,8 @@ def steps(project, write):
 def read(steps, tmp_path, text):
     file = tmp_path / "grid.yaml"
     file.write_text(text)
-    return settings_of(read_grid(file), steps, folder=tmp_path)
+    with contextlib.chdir(tmp_path):
+        return settings_of(read_grid(file), steps)
 
 
 def test_lists_ranges_zips_and_sources_are_multiplied_and_the_rest_is_fixed(steps, tmp_path):
