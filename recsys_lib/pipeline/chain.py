@@ -230,7 +230,10 @@ def _kind(default: Any) -> str:
 def _remedy(default: Any) -> str:
     if isinstance(default, str):
         return "Put it in quotes."
-    return "Write it as the notebook's parameters cell does."
+    said = "Write it as the notebook's parameters cell does"
+    if isinstance(default, list | tuple):
+        return f"{said}; in a grid, values that are lists stand in a list of lists: [[128, 64]]."
+    return f"{said}."
 
 
 @dataclass(frozen=True)

@@ -250,22 +250,7 @@ def _shown(varied: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _resolved(values: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if not name:
-            continue
-        try:
-            found |= resolve(steps, values={name: value})
-        except ConfigError as error:
-            raise ConfigError(f"{error}{_list_hint(name, value, steps)}") from error
-    return found
-
-
-def _list_hint(name: str, value: Any, steps: Sequence[Step]) -> str:
-    defaults = [step.parameters[name].default for step in steps if name in step.parameters]
-    if not any(isinstance(one, list | tuple) for one in defaults) or isinstance(value, list):
-        return ""
-    return " Values that are lists stand in a list of lists: [[128, 64]]."
+    return resolve(steps, values={name: value for name, value in values.items() if name})
 
 
 def _cases(given: Mapping[str, Any], name: str = "") -> Axis:
