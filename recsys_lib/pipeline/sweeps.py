@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ class Sweep:
         "running", "done", "failed" (a setting did) or "interrupted".
     workers : int
         Settings at once.
-    need : float
-        Bytes that one is expected to take.
+    memory : float
+        Bytes that one takes at least, given by the user; 0 for a guess until one is measured.
     """
 
     project: Project
@@ -70,7 +70,7 @@ class Sweep:
     token: str = field(default_factory=lambda: f"{time.time_ns():x}-{os.getpid()}")
     status: str = "running"
     workers: int = 0
-    need: float = 0.0
+    memory: float = 0.0
     clock: float = field(default_factory=time.monotonic)
     begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -83,6 +83,16 @@ class Sweep:
     def steps(self) -> Counter[str]:
         """The keys of all steps: the steps to run are the different ones."""
         return Counter(key for its in self.keys.values() for key in its.values())
+
+    @property
+    def need(self) -> float:
+        """Bytes that one setting is expected to take: the largest that was measured counts."""
+        peaks = [one.peak_memory + _WORKER for one in self.settings if one.peak_memory]
+        return max([self.memory, *peaks]) or _FIRST_GUESS
+
+    def fitting(self, free: float, most: int) -> int:
+        """Return how many settings there is memory for: at least one, and no more than `most`."""
+        return min(most, max(1, int(free // self.need)))
 
     @property
     def failed(self) -> list[Setting]:
@@ -320,13 +330,14 @@ class _Driver:
     ) -> None:
         self._sweep, self._engine, self._output, self._told = sweep, engine, output, watch
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
-        workers = engine.workers if options.scheduler else options.workers
-        self._capacity = Capacity(workers, options.memory or 0.0, most=engine.workers)
+        self._bounded = not (options.workers or options.scheduler)
+        self._free = available_memory()
+        sweep.memory = options.memory or 0.0
         self._work = functools.partial(
             work,
             only=sweep.only,
             timeout=options.timeout,
-            environment=_environment(options, engine, self._capacity.now),
+            environment=_environment(options, engine, self._at_once()),
             token=sweep.token,
         )
         self._queue = _interleaved(sweep)
@@ -354,10 +365,15 @@ class _Driver:
                 one.news = news_of(self._sweep.folder, one.name, self._sweep.token)
             self._told(self._sweep)
 
+    def _at_once(self) -> int:
+        """Return how many settings may run at once, as far as is known."""
+        most = self._engine.workers
+        return self._sweep.fitting(self._free, most) if self._bounded else most
+
     def _send(self) -> None:
-        sweep, capacity = self._sweep, self._capacity
-        sweep.workers, sweep.need = capacity.now, capacity.need
-        while self._queue and len(self._running) < capacity.now:
+        sweep = self._sweep
+        sweep.workers = self._at_once()
+        while self._queue and len(self._running) < sweep.workers:
             one = self._queue.pop(0)
             one.status, one.begun = "running", time.monotonic()
             one.attempts += 1
@@ -391,7 +407,6 @@ class _Driver:
             found = Manifest.load(folder)
             one.seconds, one.peak_memory = found.seconds, found.peak_memory
             one.metrics = {name: metric.value for name, metric in found.metrics.items()}
-        self._capacity.measured(one.peak_memory)
         if result.status != "interrupted":
             try:
                 self._output.copy(folder)
@@ -426,53 +441,6 @@ def _interleaved(sweep: Sweep) -> list[Setting]:
         groups.setdefault(next(iter(sweep.keys[one.name].values())), []).append(one)
     rows = itertools.zip_longest(*groups.values())
     return [one for row in rows for one in row if one is not None]
-
-
-@dataclass
-class Capacity:
-    """The number of settings at once.
-
-    Attributes
-    ----------
-    workers : int, optional
-        Given by the user: then this is it.
-    need : float
-        Bytes for each at least, given by the user; 0 for a guess until one is measured.
-    most : int
-        Workers that there are.
-    free : float
-        Bytes that there are.
-
-    Examples
-    --------
-    >>> capacity = Capacity(None, most=16, free=9e9)
-    >>> capacity.now
-    6
-    >>> capacity.measured(1e9)
-    >>> capacity.now
-    7
-    """
-
-    workers: int | None
-    need: float = 0.0
-    _: KW_ONLY
-    most: int
-    free: float = field(default_factory=available_memory)
-
-    def __post_init__(self) -> None:
-        self._least = self.need
-        self.need = self.need or _FIRST_GUESS
-
-    @property
-    def now(self) -> int:
-        """Settings at once, as far as is known."""
-        fitting = self.workers or max(1, int(self.free // self.need))
-        return min(fitting, self.most)
-
-    def measured(self, peak: float) -> None:
-        """Learn what the kernels of a finished setting took; the largest one counts."""
-        if peak:
-            self.need = self._least = max(self._least, peak + _WORKER)
 
 
 class _Output:

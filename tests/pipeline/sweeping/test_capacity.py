@@ -1,22 +1,45 @@
-"""How many settings at once, on which machine."""
+"""How many settings at once, on this machine."""
 
-from recsys_lib.pipeline.sweeps import Capacity
+import pytest
+
+from recsys_lib.pipeline.grid import Setting
+from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.sweeps import Sweep, _Driver
+from recsys_lib.pipeline.workers import Engine, Options
 
 
-def test_memory_bounds_what_cores_would_allow_and_one_always_runs():
-    assert Capacity(None, most=8, free=100e9).now == 8
-    assert Capacity(None, most=8, free=4e9, need=2e9).now == 2
-    assert Capacity(None, most=8, free=0.1e9).now == 1
+@pytest.fixture
+def make(tmp_path):
+    """A sweep of three settings for which a user has said how much memory one takes, or not."""
+
+    def make_sweep(memory=0.0):
+        settings = tuple(Setting(name, {}, {}) for name in "abc")
+        return Sweep(Project(tmp_path), "grid", {}, None, settings, {}, memory=memory)
+
+    return make_sweep
 
 
-def test_what_was_measured_counts_more_than_the_guess_and_less_than_the_user():
-    guessed, said, counted = (
-        Capacity(workers, need, most=8, free=8e9)
-        for workers, need in ((None, 0.0), (None, 4e9), (3, 0.0))
+def test_memory_bounds_what_cores_would_allow_and_one_always_runs(make):
+    assert make().fitting(100e9, most=8) == 8
+    assert make(2e9).fitting(4e9, most=8) == 2
+    assert make().fitting(0.1e9, most=8) == 1
+
+
+def test_what_was_measured_counts_more_than_the_guess_and_less_than_the_user(make):
+    guessed, said = make(), make(4e9)
+    assert guessed.fitting(8e9, most=8) == 5
+    for one in (guessed, said):
+        one.settings[0].peak_memory, one.settings[1].peak_memory = 0.8e9, 0.3e9
+    assert [one.fitting(8e9, most=8) for one in (guessed, said)] == [8, 2]
+    guessed.settings[2].peak_memory = 3.8e9
+    assert guessed.fitting(8e9, most=8) == 2
+
+
+@pytest.mark.parametrize("given", [{"workers": 3}, {"scheduler": "tcp://host:8786"}])
+def test_a_number_that_is_given_is_not_bounded_by_memory(make, given):
+    sweep = make()
+    sweep.keys = {one.name: {"01_make": "key"} for one in sweep.settings}
+    assert (
+        _Driver(sweep, Options(memory=1e15, **given), Engine(None, 3), None, None)._at_once() == 3
     )
-    for one in (guessed, said, counted):
-        one.measured(0.8e9)
-        one.measured(0.3e9)
-    assert [one.now for one in (guessed, said, counted)] == [8, 2, 3]
-    guessed.measured(3.8e9)
-    assert guessed.now == 2
+    assert _Driver(sweep, Options(memory=1e15), Engine(None, 3), None, None)._at_once() == 1
