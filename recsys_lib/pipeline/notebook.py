@@ -37,7 +37,7 @@ from recsys_lib.pipeline.pins import (
     pinned_parameters,
     read_pins,
 )
-from recsys_lib.pipeline.project import MEASURING, Project
+from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.store import (
     ABSENT,
     RUNNER,
@@ -105,13 +105,8 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
         for key in known
         if key != "RUN" and as_json(values[key]) != committed[key]
     }
-    record = Record(
-        notebook=name,
-        run=values["RUN"],
-        parameters=values,
-        as_committed=not changed and not values["RUN"].startswith(MEASURING),
-        changed=changed,
-    )
+    record = Record(name, values["RUN"], values, changed=changed)
+    record.rest_on(())
     root = project.root
     rows = {key: (_literal(values[key], root), one.comment) for key, one in known.items()}
     rows |= _upstream_rows(records_of(project, record.run), record, steps[name])
@@ -282,8 +277,7 @@ class Session:
         if producer is not self.record and (changed := outdated(records, producer)):
             raise ArtifactError(again(name, changed))
         self.record.reads[name] = seen
-        self.record.as_committed &= producer.as_committed
-        self.record.changed = {**producer.changed, **self.record.changed}
+        self.record.rest_on(records)
         self._save_record()
         return path
 

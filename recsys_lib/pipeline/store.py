@@ -134,21 +134,22 @@ class Record:
     peak_memory: int = 0
     done: bool = False
 
-    def rest_on(self, producers: Sequence["Record"]) -> None:
+    def rest_on(self, records: Sequence["Record"]) -> None:
         """Take down by which parameters it was made: its own, and those of what it read.
 
         Parameters
         ----------
-        producers : sequence of Record
-            Of the notebooks that wrote what it read.
+        records : sequence of Record
+            Of its run, in the order of the chain.
         """
         number = self.notebook[:2]
         own = {at: value for at, value in self.changed.items() if at.partition(".")[0] == number}
-        as_they_are = not (own or self.inputs or self.run.startswith(MEASURING))
-        self.as_committed = as_they_are and all(one.as_committed for one in producers)
-        for one in producers:
-            own = {**one.changed, **own}
+        self.as_committed = not (own or self.inputs or self.run.startswith(MEASURING))
         self.changed = own
+        for name in self.reads:
+            if writer := writer_of(records, name, self.notebook):
+                self.as_committed &= writer.as_committed
+                self.changed = {**writer.changed, **self.changed}
 
     @property
     def name(self) -> str:
@@ -541,9 +542,7 @@ class Store:
         place = project.figures(run).relative_to(project.root).as_posix()
         figures = {f"{place}/{Path(path).name}": seen for path, seen in found.figures.items()}
         mine = replace(found, run=run, parameters=parameters, figures=figures)
-        records = records_of(project, run)
-        writers = [writer_of(records, name, step.name) for name in found.reads]
-        mine.rest_on([one for one in writers if one])
+        mine.rest_on(records_of(project, run))
         if mine.as_committed != found.as_committed:
             return None
         before = retire(project, run, step)
