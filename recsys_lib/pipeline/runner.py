@@ -138,8 +138,8 @@ def run_chain(
         workers = 1 if conditions.token or shutil.which("nvidia-smi") else min(4, cores())
     with project.locked(name), RunLog(project, name, library.fingerprint()) as log:
         _remove_half_written(project, name)
-        store = Store(project, name, library, conditions)
-        run = _Run(store, parameters, progress, log, conditions.environment, timeout, force)
+        store = Store(project, name, library, parameters, conditions)
+        run = _Run(store, progress, log, conditions.environment, timeout, force)
         if workers > 1 and (workers := min(workers, _widest(run, steps))) > 1:
             run = replace(run, environment={**limited_threads(workers), **run.environment})
         _work_off(run, steps, workers)
@@ -152,7 +152,7 @@ def _widest(run: "_Run", steps: Sequence[Step]) -> int:
     beneath, levels = rests_on(steps), dict[str, int]()
     for step in steps:
         below = [levels[name] for name in beneath[step.name] if name in levels]
-        if below or not run.is_made(step):
+        if below or run.force or not run.store.is_fresh(step):
             levels[step.name] = 1 + max(below, default=0)
     return max(Counter(levels.values()).values(), default=1)
 
@@ -202,7 +202,6 @@ class _Run:
     """What its steps have in common."""
 
     store: Store
-    parameters: Mapping[str, Any]
     progress: Progress
     log: RunLog
     environment: Mapping[str, str]
@@ -217,7 +216,8 @@ class _Run:
 
     def outcome(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
         """Bring a step to its end; None where a neighbor is making it just now."""
-        outcome = self._held(step, sources) or self._made(step)
+        held = self._held(step, sources)
+        outcome = held or self.store.outcome(step, self._make, force=self.force)
         if outcome:
             self.log.note(outcome)
             self.progress.end(outcome)
@@ -235,28 +235,9 @@ class _Run:
         if not found:
             return None
         copy = self.store.copy_of(step)
-        return Outcome(self._record(step, {}), "not run", copy, reason=", ".join(found))
+        return Outcome(self._record(step), "not run", copy, reason=", ".join(found))
 
-    def is_made(self, step: Step) -> bool:
-        """Whether it would be skipped if nothing beneath it were made anew."""
-        return not self.force and bool(self.store.is_fresh(step, self._values(step)[1]))
-
-    def _values(self, step: Step) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the parameters to inject into a step, and all that it declares."""
-        known = step.parameters
-        # RUN comes first. It is left out where it is the committed one: then the executed copy has
-        # the committed cells and nothing else.
-        overrides = {"RUN": self.store.run} if self.store.run != LAB_RUN and "RUN" in known else {}
-        overrides |= {name: one for name, one in self.parameters.items() if name in known}
-        return overrides, {name: one.default for name, one in known.items()} | overrides
-
-    def _made(self, step: Step) -> Outcome | None:
-        """Make a step unless it is made already; None where a neighbor is making it just now."""
-        overrides, values = self._values(step)
-        make = functools.partial(self._make, step, overrides, values)
-        return self.store.outcome(step, values, make, force=self.force)
-
-    def _make(self, step: Step, overrides: dict[str, Any], values: dict[str, Any]) -> Outcome:
+    def _make(self, step: Step) -> Outcome:
         self.log.begin(step.name)
         before = retire(self.store.project, self.store.run, step)
         self.progress.begin(step.name, len(step.sources))
@@ -264,13 +245,14 @@ class _Run:
         failure, peak_memory = execute(
             step.path,
             self.store.copy_of(step),
-            overrides,
+            self._overrides(step),
             timeout=self.timeout,
             on_cell=functools.partial(self.progress.cell, step.name),
             environment=self.environment,
             stop=self.store.conditions.stop,
         )
-        record = self._record(step, values)
+        record = self._record(step)
+        record.parameters = record.parameters or self.store.values(step)
         record.seconds = round(time.monotonic() - begun, 3)
         record.peak_memory = peak_memory
         if failure:
@@ -281,13 +263,23 @@ class _Run:
         settle(self.store.project, record, before)
         return Outcome(record, "ran", self.store.copy_of(step))
 
-    def _record(self, step: Step, values: dict[str, Any]) -> Record:
+    def _overrides(self, step: Step) -> dict[str, Any]:
+        """Return the parameters to inject into a step.
+
+        RUN comes first. It is left out where it is the committed one: then the executed copy has
+        the committed cells and nothing else.
+        """
+        values, given = self.store.values(step), ["RUN", *self.store.parameters]
+        names = given[1:] if self.store.run == LAB_RUN else given
+        return {name: values[name] for name in names if name in values}
+
+    def _record(self, step: Step) -> Record:
         """Return what the session of a step has written down.
 
         A notebook without a session reads and writes nothing that others rely on.
         """
         project, run = self.store.project, self.store.run
-        record = Record.find(project.record(run, step.name)) or Record(step.name, run, values)
+        record = Record.find(project.record(run, step.name)) or Record(step.name, run)
         record.cells = len(step.sources)
         return record
 

@@ -414,6 +414,8 @@ class Store:
     run : str
         Its name; its folder must be locked.
     library : Library
+    parameters : mapping, optional
+        Overrides; each holds for the steps that declare it.
     conditions : Conditions, optional
         Without neighbors nobody is waited for: what another process is making is made here too.
     """
@@ -421,23 +423,22 @@ class Store:
     project: Project
     run: str
     library: Library
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     conditions: Conditions = field(default_factory=Conditions)
 
+    def values(self, step: Step, run: str = "") -> dict[str, Any]:
+        """Return all that a step declares with the values that it has here, or in another run."""
+        given = {**self.parameters, "RUN": run or self.run}
+        return {name: given.get(name, one.default) for name, one in step.parameters.items()}
+
     def outcome(
-        self,
-        step: Step,
-        parameters: dict[str, Any],
-        make: Callable[[], Outcome],
-        *,
-        force: bool = False,
+        self, step: Step, make: Callable[[Step], Outcome], *, force: bool = False
     ) -> Outcome | None:
         """Return how a step ended that is made already, or else what `make` returns.
 
         Parameters
         ----------
         step : Step
-        parameters : dict
-            All that it declares.
         make : callable
             Makes it. Meanwhile none of the neighbors begins it, and afterwards all can take it.
         force : bool
@@ -448,9 +449,9 @@ class Store:
         Outcome or None
             None where a neighbor is making it just now.
         """
-        key, copy = self._key(step, parameters), self.copy_of(step)
+        key, copy = self._key(step), self.copy_of(step)
         note = key.with_suffix(".json")
-        if not force and (record := self.is_fresh(step, parameters)):
+        if not force and (record := self.is_fresh(step)):
             if not note.exists():
                 self._tell(note)
             return Outcome(record, "skipped", copy)
@@ -464,9 +465,9 @@ class Store:
                 failure = Failure(**{**failed, "message": said})
                 record = Record(step.name, self.run, cells=len(step.sources))
                 return Outcome(record, "failed", copy, failure)
-            if not failed and (record := self.adopt(step, parameters, donor)):
+            if not failed and (record := self.adopt(step, donor)):
                 return Outcome(record, "skipped", copy, donor=donor)
-            outcome = make()
+            outcome = make(step)
             self._tell(note, outcome.failure)
             return outcome
 
@@ -474,22 +475,22 @@ class Store:
         """Return where the executed copy of a step stands."""
         return self.project.run_folder(self.run) / step.path.name
 
-    def is_fresh(self, step: Step, parameters: dict[str, Any]) -> Record | None:
+    def is_fresh(self, step: Step) -> Record | None:
         """Return the record of a step if it would produce the same again, else None.
 
         That is: it ran to its end with the same cells, the same code and versions and the same
         parameters; what it read is still the same; and what it wrote still stands unchanged.
         """
-        record = self._standing(self.run, step, parameters)
+        record = self._standing(self.run, step)
         return record if record and self._reads_the_same(record) else None
 
-    def _standing(self, run: str, step: Step, parameters: dict[str, Any]) -> Record | None:
+    def _standing(self, run: str, step: Step) -> Record | None:
         """Return the record of a step as `is_fresh` does, whatever has become of what it read."""
         record = Record.find(self.project.record(run, step.name))
         if record is None or not record.done:
             return None
         # The record went through JSON, which has no tuples.
-        same_values = record.parameters == json.loads(json.dumps(parameters))
+        same_values = record.parameters == json.loads(json.dumps(self.values(step, run)))
         if not same_values or record.source != step.fingerprint:
             return None
         if record.library != self.library.fingerprint(record.modules):
@@ -513,7 +514,7 @@ class Store:
                     return False
         return True
 
-    def adopt(self, step: Step, parameters: dict[str, Any], donor: str) -> Record | None:
+    def adopt(self, step: Step, donor: str) -> Record | None:
         """Take what a step made in the run `donor` over, if it would make the same here.
 
         That is: its record in `donor` holds for the same code and parameters, each artifact that
@@ -535,13 +536,12 @@ class Store:
         project, run = self.project, self.run
         if donor in ("", run):
             return None
-        theirs = {**parameters, "RUN": donor} if "RUN" in parameters else parameters
-        found = self._standing(donor, step, theirs)
+        found = self._standing(donor, step)
         if found is None or not self._reads_the_same(found):
             return None
         place = project.figures(run).relative_to(project.root).as_posix()
         figures = {f"{place}/{Path(path).name}": seen for path, seen in found.figures.items()}
-        mine = replace(found, run=run, parameters=parameters, figures=figures)
+        mine = replace(found, run=run, parameters=self.values(step), figures=figures)
         mine.rest_on(records_of(project, run))
         if mine.as_committed != found.as_committed:
             return None
@@ -551,7 +551,7 @@ class Store:
         _put(*(project.run_folder(one) / step.path.name for one in (donor, run)))
         settle(project, mine, before)  # last: only now does the step count as done
         # Looked at here once more, for the donor may just be running again.
-        return self.is_fresh(step, parameters)
+        return self.is_fresh(step)
 
     def _tell(self, note: Path, failure: Failure | None = None) -> None:
         """Tell all others how a step was made."""
@@ -564,7 +564,7 @@ class Store:
         with contextlib.suppress(OSError):
             note.write_text(json.dumps(told), encoding="utf-8")
 
-    def _key(self, step: Step, parameters: dict[str, Any]) -> Path:
+    def _key(self, step: Step) -> Path:
         """Return the key: equal keys promise equal results, which their records then confirm."""
         there = {
             name: one["fingerprint"]
@@ -575,7 +575,7 @@ class Store:
         # What is not read by its name may be any artifact.
         names = sorted(step.reads if step.is_plain else there)
         reads = {name: there.get(name, ABSENT) for name in names}
-        values = step.values(parameters)
+        values = step.values(self.values(step))
         computes = [os.environ.get(name) for name in _COMPUTES]
         # What is being measured cannot be judged, so its results are nobody else's.
         measuring = self.run.startswith(MEASURING)

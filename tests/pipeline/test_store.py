@@ -42,7 +42,7 @@ def statuses(result):
 
 def take(project, number, seed=1):
     step = next(one for one in load_steps(project) if one.number == number)
-    return Store(project, "s/b", Library()).adopt(step, {"RUN": "s/b", "SEED": seed}, "s/a")
+    return Store(project, "s/b", Library(), {"SEED": seed}).adopt(step, "s/a")
 
 
 def test_only_what_would_be_made_the_same_is_taken_over(two, run, monkeypatch):
@@ -56,7 +56,7 @@ def test_only_what_would_be_made_the_same_is_taken_over(two, run, monkeypatch):
 
     assert take(two, "02")
     step = load_steps(two)[1]
-    assert Store(two, "s/b", Library()).is_fresh(step, {"RUN": "s/b", "SEED": 1})
+    assert Store(two, "s/b", Library(), {"SEED": 1}).is_fresh(step)
     assert (two.artifacts("s/b") / "model/weights").samefile(weights)
     assert (two.run_folder("s/b") / "02_fit.ipynb").exists()
     assert not [path for path in two.run_folder("s/b").rglob("*") if ".part" in path.name]
@@ -165,7 +165,7 @@ def test_what_a_neighbor_is_making_is_left_until_nothing_else_is_to_be_done(proj
             waited.append(name)
             held.close()
 
-        key = neighbor._key(steps[0], {"RUN": "s/a", "SEED": 0})
+        key = neighbor._key(steps[0])
         assert held.enter_context(neighbor._holding(key))
         beside = Conditions(token="now", on_wait=wait)
         run_chain(project, steps, {}, Diary(), name="s/b", conditions=beside)
@@ -217,7 +217,7 @@ def test_a_kernel_says_which_code_it_has_loaded(project, write, monkeypatch):
     assert {"recsys_lib.pipeline.notebook", "recsys_lib.models.ease"} <= set(record.modules)
     assert "recsys_lib.pipeline.runner" not in record.modules
     assert record.library == Library().fingerprint(record.modules)
-    assert Store(project, "default", Library()).is_fresh(steps[0], record.parameters)
+    assert Store(project, "default", Library()).is_fresh(steps[0])
 
 
 def test_modules_are_read_by_several_threads_at_once():
