@@ -516,20 +516,10 @@ def as_reports(given: Iterable[Any]) -> "list[Report]":
     TypeError
         If anything else is among them.
     """
-    from recsys_lib.evaluation import Report
+    from recsys_lib.evaluation.report import Report, listed
 
-    found: list[Report] = []
-    for one in given:
-        if isinstance(one, Report):
-            found.append(one)
-        elif isinstance(one, Iterable) and not isinstance(one, str | bytes):
-            found += as_reports(one)
-        else:
-            raise TypeError(
-                f"`reports` must be what `evaluate` returned; got {type(one).__name__}. "
-                "Give the report, not a number of it."
-            )
-    return found
+    lists = ([one] if isinstance(one, Report) else listed(one) for one in given)
+    return [report for reports in lists for report in reports]
 
 
 def metrics_of(reports: "Sequence[Report]") -> dict[str, dict[str, Any]]:

@@ -203,5 +203,5 @@ def test_a_report_leaves_its_numbers_with_their_errors_and_the_values_of_each_us
     assert kept.protocol == report.protocol
     with pytest.raises(ValueError, match="'chance.mrr@6' occurs twice"):
         session.report(report)
-    with pytest.raises(TypeError, match="must be what `evaluate` returned"):
+    with pytest.raises(TypeError, match="must be a list of Reports; got float. Give what"):
         session.report(0.3)
