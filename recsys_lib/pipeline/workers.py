@@ -199,30 +199,26 @@ class _News:
     """Progress of a setting, told to whoever shows the table."""
 
     def __init__(self, path: Path, token: str) -> None:
-        self._path, self._token = path, token
-        self._cells = (0, 0)
-        self._name = ""
+        self._path = path
+        self._told: dict[str, Any] = {"token": token, "notebook": "", **this_process()}
 
     def begin(self, name: str, cells: int) -> None:
-        self._name, self._cells = name, (0, cells)
-        self._tell("works")
+        self._tell(what="works", notebook=name, cells=(0, cells))
 
     def cell(self, name: str, done: int) -> None:
-        self._cells = (done, self._cells[1])
-        self._tell("works")
+        self._tell(cells=(done, self._told["cells"][1]))
 
     def wait(self, name: str) -> None:
-        if self._name != name:
-            self._name, self._cells = name, (0, 0)
-            self._tell("waits")
+        if self._told["notebook"] != name:
+            self._tell(what="waits", notebook=name, cells=(0, 0))
 
     def end(self, outcome: Outcome) -> None:
         pass
 
-    def _tell(self, what: str) -> None:
-        news = {"what": what, "notebook": self._name, "cells": self._cells, "token": self._token}
+    def _tell(self, **news: Any) -> None:
+        self._told |= news
         with contextlib.suppress(ArtifactError):  # on a full disk nothing is told
-            write_json(self._path, {**news, **this_process()})
+            write_json(self._path, self._told)
 
 
 @dataclass(frozen=True, kw_only=True)
