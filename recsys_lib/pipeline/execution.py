@@ -45,15 +45,16 @@ class _Watch:
 
     on_cell: Callable[[int], None]
     deadline: float
-    injected: int | None
+    injected: bool = False
     cell: int = 0
     peak_memory: int = 0
-    client: Any = field(default=None)
+    kernel: AsyncKernelManager | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def start_cell(self, cell: Any, cell_index: int) -> None:
-        skip = self.injected is not None and cell_index >= self.injected
-        self.cell = max(cell_index - skip, 0)
+        # Papermill's cell with the parameters is not in the committed notebook.
+        self.injected |= "injected-parameters" in cell.metadata.get("tags", ())
+        self.cell = max(cell_index - self.injected, 0)
         if self.stopped.is_set():
             self.kill()  # it was stopped before it had a kernel
         self.on_cell(self.cell)
@@ -65,8 +66,7 @@ class _Watch:
 
     @property
     def _pid(self) -> int | None:
-        manager = getattr(self.client, "km", None)
-        return getattr(getattr(manager, "provisioner", None), "pid", None)
+        return getattr(getattr(self.kernel, "provisioner", None), "pid", None)
 
     def remaining(self, _cell: Any) -> float:
         left = self.deadline - time.monotonic()
@@ -134,7 +134,8 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
     ) -> None:
         logger = logging.getLogger("recsys_lib.pipeline.kernel")
         logger.setLevel(logging.CRITICAL)  # the caller reports a failure, once
-        watch.client = PapermillNotebookClient(
+        watch.kernel = kernel
+        client = PapermillNotebookClient(
             nb_man,
             km=kernel,
             log=logger,
@@ -145,7 +146,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
             # Results are on disk by then, and TensorFlow takes a second to shut down.
             shutdown_kernel="immediate",
         )
-        watch.client.execute(cleanup_kc=True)
+        client.execute(cleanup_kc=True)
 
 
 papermill_engines.register(_ENGINE, _Engine)
@@ -206,9 +207,7 @@ def execute(
         If the copy cannot be written.
     """
     node, part = nbformat.read(source, as_version=4), copy.with_name(f".{copy.stem}.part.ipynb")
-    tags = [cell.metadata.get("tags", []) for cell in node.cells]
-    injected = next((i + 1 for i, one in enumerate(tags) if "parameters" in one), None)
-    watch = _Watch(on_cell, time.monotonic() + timeout, injected if parameters else None)
+    watch = _Watch(on_cell, time.monotonic() + timeout)
     try:
         with ThreadPoolExecutor(1) as pool:
             # In a thread of its own, because nbclient would take the signals from the main one.
