@@ -131,12 +131,11 @@ class _Runs(_Group):
 
 def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[str]:
     """Return the runs whose name begins so, without loading pandas."""
-    here = Path.cwd()
-    roots = (folder for folder in (here, *here.parents) if (folder / "notebooks").is_dir())
-    runs = next(roots, here) / "runs"
-    files = [*runs.glob("*/manifest.json"), *runs.glob("*/*/manifest.json")]
-    names = (file.parent.relative_to(runs).as_posix() for file in files)
-    return sorted(name for name in names if name.startswith(incomplete))
+    from recsys_lib.pipeline.project import Project
+
+    with contextlib.suppress(ConfigError):  # outside a project there are none
+        return [name for name in Project.find().run_names() if name.startswith(incomplete)]
+    return []
 
 
 def _number(

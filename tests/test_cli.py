@@ -179,6 +179,7 @@ def test_every_command_has_help(capsys):
     ],
 )
 def test_the_shell_completes_commands_options_and_runs(project, capsys, monkeypatch, words, found):
+    write(project, "01_make")
     for name in ("default", "sweep/a", "sweep/b"):
         Manifest(run=name, status="done").save(project / "runs" / name)
     for shell in ("bash", "zsh", "fish"):

@@ -190,6 +190,17 @@ class Project:
             )
         return self.root / "runs" / run
 
+    def run_names(self) -> list[str]:
+        """Return the names of all runs with a manifest: at the top, and one level down in sweeps.
+
+        Runs inside the folders that a run keeps for itself are none.
+        """
+        root = self.root / "runs"
+        files = sorted([*root.glob("*/manifest.json"), *root.glob("*/*/manifest.json")])
+        names = [file.parent.relative_to(root).as_posix() for file in files if file.is_file()]
+        plain = [name for name in names if _RUN_NAME.fullmatch(name)]
+        return [name for name in plain if name.partition("/")[2] not in _TAKEN]
+
     def free_name(self, name: str) -> str:
         """Return a name that no run has yet: `name`, else ``name-2`` and so on."""
         names = (f"{name}-{n}" if n > 1 else name for n in count(1))

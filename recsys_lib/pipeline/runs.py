@@ -72,7 +72,7 @@ def find_runs(
     ConfigError
         If no run has one of the names.
     """
-    known = run_names(project)
+    known = project.run_names()
     wanted = set().union(*(_matching(name, known) for name in names)) if names else set(known)
     found: list[Manifest] = []
     damaged: list[ArtifactError] = []
@@ -94,22 +94,10 @@ def read_run(project: Project, name: str) -> Manifest:
     ArtifactError
         If its manifest is damaged.
     """
-    known = run_names(project)
+    known = project.run_names()
     if name not in known:
         raise _unknown(name, known)
     return Manifest.load(project.run_folder(name))
-
-
-def run_names(project: Project) -> list[str]:
-    """Return the names of all runs with a manifest: at the top, and one level down in sweeps."""
-    root = project.root / "runs"
-    names = []
-    for path in sorted([*root.glob(f"*/{MANIFEST}"), *root.glob(f"*/*/{MANIFEST}")]):
-        name = path.parent.relative_to(root).as_posix()
-        with contextlib.suppress(ConfigError):  # not a name of a run
-            if project.run_folder(name).is_dir() and path.is_file():
-                names.append(name)
-    return names
 
 
 def _matching(name: str, known: Sequence[str]) -> set[str]:
