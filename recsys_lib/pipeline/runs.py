@@ -10,7 +10,6 @@ import math
 import os
 import re
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -500,18 +499,17 @@ def freed_bytes(project: Project, runs: Sequence[Manifest]) -> list[int]:
     Files that the runs share are counted at the first one; those that other runs share with them
     are not counted.
     """
-    links: Counter[tuple[int, int]] = Counter()
-    sizes = []
-    status = [[file.stat() for file in _files(_written(project, one))] for one in runs]
-    inside = Counter((one.st_dev, one.st_ino) for own in status for one in own)
-    for own in status:
-        size = 0
-        for one in own:
-            place = one.st_dev, one.st_ino
-            links[place] += 1
-            size += one.st_size * (links[place] == 1 and inside[place] >= one.st_nlink)
-        sizes.append(size)
-    return sizes
+    rows = []
+    for number, run in enumerate(runs):
+        for file in _files(_written(project, run)):
+            status = file.stat()
+            rows.append((number, status.st_dev, status.st_ino, status.st_size, status.st_nlink))
+    names = pd.DataFrame(rows, columns=["run", "device", "file", "size", "links"])
+    files = names.groupby(["device", "file"]).agg(
+        run=("run", "first"), size=("size", "first"), links=("links", "first"), held=("run", "size")
+    )
+    freed = files[files["held"] >= files["links"]].groupby("run")["size"].sum()
+    return freed.reindex(range(len(runs)), fill_value=0).tolist()
 
 
 def remove_runs(project: Project, runs: Sequence[Manifest]) -> list[Path]:
