@@ -305,14 +305,13 @@ def run_sweep(
     with sweep.project.locked(sweep.name):
         output = _Output(options.output, sweep)
         output.begin()
-        working = engine(options, most)
-        try:
-            with working as workers, alive(sweep.folder, sweep.token) as give_up:
-                sweep.save()
-                _Driver(sweep, options, workers, output, watch).run(give_up)
-            sweep.status = "failed" if sweep.failed else "done"
-        finally:
+        with engine(options, most) as workers, alive(sweep.folder, sweep.token) as give_up:
             sweep.save()
+            try:
+                _Driver(sweep, options, workers, output, watch).run(give_up)
+                sweep.status = "failed" if sweep.failed else "done"
+            finally:
+                sweep.save()
         output.write_state()
     return sweep
 

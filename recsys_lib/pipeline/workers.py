@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -273,7 +272,8 @@ class Engine:
     lost: tuple[type[BaseException], ...] = (BrokenExecutor,)
 
 
-def engine(options: Options, workers: int | None) -> AbstractContextManager[Engine]:
+@contextlib.contextmanager
+def engine(options: Options, workers: int | None) -> Iterator[Engine]:
     """Start or join an engine; all workers end with the context, also busy ones.
 
     Parameters
@@ -285,27 +285,22 @@ def engine(options: Options, workers: int | None) -> AbstractContextManager[Engi
     Raises
     ------
     ConfigError
-        If the engine is unknown or not installed, takes no scheduler, or does not answer.
+        If the engine is not installed, takes no scheduler, or does not answer.
     """
-    name, address = options.backend, options.scheduler
+    address = options.scheduler
     if options.executor:
-        return nullcontext(Engine(options.executor, workers or 1))
-    if name == "dask":
-        return _dask(workers, address)
-    if name != "loky":
-        raise ConfigError(f"--backend must be loky or dask; got {name!r}. Leave it out for loky.")
-    if address:
+        yield Engine(options.executor, workers or 1)
+    elif options.backend == "dask":
+        with _dask(workers, address) as joined:
+            yield joined
+    elif address:
         raise ConfigError(
             f"--scheduler must go with --backend dask; got {address!r} with loky. Leave it out, or "
             "name the backend."
         )
-    return _loky(workers or 1)
-
-
-@contextlib.contextmanager
-def _loky(workers: int) -> Iterator[Engine]:
-    with _Processes() as executor:
-        yield Engine(executor, workers)
+    else:
+        with _Processes() as executor:
+            yield Engine(executor, workers or 1)
 
 
 class _Processes(Executor):
