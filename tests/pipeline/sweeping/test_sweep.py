@@ -236,3 +236,4 @@ def test_a_wrong_request_is_exit_2_before_anything_runs(
     assert code == 2
     assert message in capsys.readouterr().err
     assert diary() == {}
+    assert not list((chain.root / "runs").rglob("sweep.json"))
