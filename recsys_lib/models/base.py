@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -624,27 +624,12 @@ class Recommender(Shown):
 
     def _arrays(self) -> Arrays:
         """Return what `_restore` needs, as arrays without objects."""
-        arrays: Arrays = {}
-        for name in self._learned():
-            value = getattr(self, f"{name}_")
-            if isinstance(value, sparse.csr_array):
-                arrays |= {f"{name}_{part}": getattr(value, part) for part in _CSR}
-            elif isinstance(value, np.ndarray | float):
-                arrays[name] = np.asarray(value)
-            elif hasattr(value, "arrays"):
-                arrays |= value.arrays()
-        return arrays
+        return packed({name: getattr(self, f"{name}_") for name in self._learned()})
 
     def _restore(self, arrays: Arrays) -> None:
         """Set the learned attributes from `_arrays`."""
-        for name in self._learned():
-            if name in arrays:
-                value = arrays[name]
-                setattr(self, f"{name}_", value if value.ndim else float(value))
-            elif f"{name}_indptr" in arrays:
-                data, indices, indptr = (arrays[f"{name}_{part}"] for part in _CSR)
-                shape = (len(indptr) - 1, self.n_items_)
-                setattr(self, f"{name}_", sparse.csr_array((data, indices, indptr), shape=shape))
+        for name, value in unpacked(arrays, self._learned(), self.n_items_).items():
+            setattr(self, f"{name}_", value)
 
     def _learned(self) -> list[str]:
         """Return the names of the learned attributes, without their ``_``."""
@@ -657,6 +642,33 @@ class Recommender(Shown):
 
     def _load_extra(self, folder: Path) -> None:
         """Read what `_save_extra` wrote."""
+
+
+def packed(values: Mapping[str, Any]) -> Arrays:
+    """Return arrays, CSR arrays and numbers as named arrays; parts of what has ``arrays()``."""
+    arrays: Arrays = {}
+    for name, value in values.items():
+        if isinstance(value, sparse.csr_array):
+            arrays |= {f"{name}_{part}": getattr(value, part) for part in _CSR}
+        elif isinstance(value, np.ndarray | np.number | int | float):
+            arrays[name] = np.asarray(value)
+        elif hasattr(value, "arrays"):
+            arrays |= value.arrays()
+    return arrays
+
+
+def unpacked(arrays: Arrays, names: Iterable[str], n_columns: int) -> dict[str, Any]:
+    """Return by name what `packed` was given, as far as it is there; numbers become float."""
+    values: dict[str, Any] = {}
+    for name in names:
+        if name in arrays:
+            value = arrays[name]
+            values[name] = value if value.ndim else float(value)
+        elif f"{name}_indptr" in arrays:
+            data, indices, indptr = (arrays[f"{name}_{part}"] for part in _CSR)
+            shape = (len(indptr) - 1, n_columns)
+            values[name] = sparse.csr_array((data, indices, indptr), shape=shape)
+    return values
 
 
 def model_class(name: str) -> type[Recommender]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Recommender
+from recsys_lib.models.base import Arrays, Recommender, packed, unpacked
 from recsys_lib.ranking import Block, Items, entry_rows
 from recsys_lib.seeding import rng_from
 
@@ -54,18 +54,13 @@ class Biases(NamedTuple):
 
     def arrays(self) -> Arrays:
         """Return the parts as arrays, for `from_arrays`."""
-        return {
-            "bias_mean": np.array(self.mean),
-            "bias_items": self.items,
-            "bias_user_damping": np.array(self.user_damping),
-        }
+        return packed({f"bias_{name}": part for name, part in self._asdict().items()})
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> "Biases":
         """Rebuild from `arrays`."""
-        return cls(
-            float(arrays["bias_mean"]), arrays["bias_items"], float(arrays["bias_user_damping"])
-        )
+        names = [f"bias_{name}" for name in cls._fields]
+        return cls(*unpacked(arrays, names, 0).values())
 
 
 def fit_biases(

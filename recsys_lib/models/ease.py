@@ -27,7 +27,7 @@ from scipy.linalg import lapack
 from recsys_lib._system import cores
 from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Cost, Recommender
+from recsys_lib.models.base import Arrays, Cost, Recommender, packed, unpacked
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.ranking import each_alone, entry_rows
@@ -166,9 +166,8 @@ class Primal:
         return self.blocks[firsts + np.outer(x.indices, widths)]
 
     def arrays(self) -> Arrays:
-        """Return the parts as arrays, for `restore`."""
-        parts = {"blocks": self.blocks}
-        return parts if self.diagonal is None else parts | {"diagonal": self.diagonal}
+        """Return the parts as arrays."""
+        return packed(vars(self))
 
     def inverse(self, n_items: int) -> Floats | None:
         """Return :math:`P`, of shape (n_items, n_items), if its diagonal is known."""
@@ -223,29 +222,8 @@ class Dual:
         return np.ascontiguousarray(scores)
 
     def arrays(self) -> Arrays:
-        """Return the parts as arrays, for `restore`."""
-        return {
-            "rows_data": self.rows.data,
-            "rows_indices": self.rows.indices,
-            "rows_indptr": self.rows.indptr,
-            "kernel": self.kernel,
-            "ridge": self.ridge,
-            "diagonal": self.diagonal,
-        }
-
-
-def restore(arrays: Arrays) -> Primal | Dual:
-    """Rebuild what `solve` returned from its `arrays`."""
-    if "blocks" in arrays:
-        return Primal(blocks=arrays["blocks"], diagonal=arrays.get("diagonal"))
-    parts = (arrays["rows_data"], arrays["rows_indices"], arrays["rows_indptr"])
-    shape = (len(arrays["kernel"]), len(arrays["ridge"]))
-    return Dual(
-        rows=sparse.csr_array(parts, shape=shape),
-        kernel=arrays["kernel"],
-        ridge=arrays["ridge"],
-        diagonal=arrays["diagonal"],
-    )
+        """Return the parts as arrays."""
+        return packed(vars(self))
 
 
 def solve(
@@ -546,7 +524,9 @@ class EASE(Penalized):
 
     def _restore(self, arrays: Arrays) -> None:
         super()._restore(arrays)
-        self.solution_ = restore(arrays)
+        kind = Primal if "blocks" in arrays else Dual
+        names = [part.name for part in dataclasses.fields(kind)]
+        self.solution_ = kind(**unpacked(arrays, names, self.n_items_))
 
 
 @dataclass(kw_only=True)

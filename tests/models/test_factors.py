@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from recsys_lib.coldstart.reasons import leave_one_out_gains
-from recsys_lib.models import ALS, BiasedSVD, ItemKNN, PureSVD
+from recsys_lib.models import ALS, BiasedSVD, ItemKNN, PureSVD, load
 from recsys_lib.models import svd as module
 from recsys_lib.models.svd import ridge_rows
 
@@ -88,3 +88,10 @@ def test_ratings_of_movielens_are_predicted_better_than_by_peers(model, bar):
     )
     predicted = np.clip(model.fit(x).score(x)[users[test], items[test]], 1, 5)
     assert np.sqrt(np.mean((predicted - table[test, 2]) ** 2)) < bar
+
+
+@pytest.mark.parametrize("alpha", [5, 5.0, np.float32(5)])
+def test_an_als_with_a_whole_number_as_its_confidence_is_read_back(alpha, tmp_path: Path) -> None:
+    model = ALS(latent_dim=2, alpha=alpha, epochs=1).fit(LIKES)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").score(LIKES), model.score(LIKES))
