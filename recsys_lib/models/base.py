@@ -1,6 +1,7 @@
 """The contract of a model: hyper-parameters declared once, rows in, scores out."""
 
 import dataclasses
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,28 +48,13 @@ Arrays = dict[str, NDArray[Any]]
 Rules = Mapping[str, Callable[[str, Any], None]]
 Kind = TypeVar("Kind", bound="type[Recommender]")
 
-# Class name -> module. The contract tests, `load` and the documentation go through this table.
+# Class name -> module, as the stub of the package names them. The contract tests, `load` and the
+# documentation go through this table.
+_STUB = Path(__file__).with_name("__init__.pyi").read_text(encoding="utf-8")
 MODELS: dict[str, str] = {
-    "ALS": "recsys_lib.models.als",
-    "Autoencoder": "recsys_lib.models.autoencoder",
-    "Bias": "recsys_lib.models.baselines",
-    "BiasedSVD": "recsys_lib.models.svd",
-    "Blend": "recsys_lib.models.blend",
-    "EASE": "recsys_lib.models.ease",
-    "EDLAE": "recsys_lib.models.ease",
-    "ELSA": "recsys_lib.models.elsa",
-    "GlobalMean": "recsys_lib.models.baselines",
-    "ItemKNN": "recsys_lib.models.knn",
-    "KernelAE": "recsys_lib.models.kernel_ae",
-    "MultDAE": "recsys_lib.models.mult",
-    "MultVAE": "recsys_lib.models.mult",
-    "Popularity": "recsys_lib.models.baselines",
-    "PureSVD": "recsys_lib.models.svd",
-    "Random": "recsys_lib.models.baselines",
-    "RecVAE": "recsys_lib.models.rec_vae",
-    "SparseEASE": "recsys_lib.models.sparse_ease",
-    "UserKNN": "recsys_lib.models.knn",
-    "VASP": "recsys_lib.models.vasp",
+    name: f"recsys_lib.models.{module}"
+    for module, name in re.findall(r"from \.(\w+) import (\w+)", _STUB)
+    if module != "base"
 }
 
 
