@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import (
-    check_is_fitted,
-    check_rating_scale,
-    check_ratings,
-)
+from recsys_lib.checks import check_rating_scale, check_ratings
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.models.base import Arrays, Rules, check_widths
@@ -149,10 +145,8 @@ class Autoencoder(NeuralRecommender):
         """``"rating"`` if trained on stored ratings, ``"rank"`` if trained on all cells."""
         return "rating" if self.loss_on == "observed" else "rank"
 
-    @property
-    def item_vectors_(self) -> NDArray[np.float32]:
-        """The decoder's vector of each item, of shape (n_items, hidden_dims[0])."""
-        check_is_fitted(self, "n_items_")
+    def _item_vectors(self) -> NDArray[np.float32]:
+        """Return the decoder's vector of each item, of shape (n_items, hidden_dims[0])."""
         return np.asarray(self.network_.layers[-1].kernel, dtype=np.float32).T
 
     def encode(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
@@ -180,14 +174,9 @@ class Autoencoder(NeuralRecommender):
         error = partial(Measure, self.network_.measure, ["error"], state=self.network_.state)
         passes = {"reconstruction": error(self._rows(sample))}
         if validation is not None:
-            targets = sparse.csr_array(validation.targets)
-            if targets.nnz == 0:
-                raise ValueError(
-                    "`validation` must hold target ratings; it holds none. "
-                    "Leave it out to train a fixed number of epochs."
-                )
-            shown = sparse.csr_array(validation.fold_in)
-            passes["validation"] = error(self._rows(shown), targets=self._rows(targets))
+            shown = self._rows(sparse.csr_array(validation.fold_in))
+            targets = self._rows(sparse.csr_array(validation.targets))
+            passes["validation"] = error(shown, targets=targets)
         return Monitor(
             measure=lambda: {name: walk.run()["error"] for name, walk in passes.items()},
             watch=None if validation is None else "validation",

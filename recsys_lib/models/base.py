@@ -606,7 +606,7 @@ class Recommender(Shown):
 
     def _item_vectors(self) -> Any:
         """Return vectors (n_items, width) whose cosines tell how alike items are, if there are."""
-        return getattr(self, "item_factors_", getattr(self, "item_vectors_", None))
+        return getattr(self, "item_factors_", None)
 
     def _arrays(self) -> Arrays:
         """Return what `_restore` needs, as arrays without objects."""

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_is_fitted
 from recsys_lib.models.base import Arrays
 from recsys_lib.models.baselines import blocks_of_factors
 from recsys_lib.models.neural import OutputRecommender
@@ -60,6 +59,8 @@ class ELSA(OutputRecommender):
         One row an epoch: ``epoch, error``, with a validation fold ``ndcg@100``, and ``seconds``.
     network_ : LinearNetwork
         The vectors.
+    item_vectors_ : ndarray of shape (n_items, latent_dim), float32
+        The unit vector of each item.
 
     Notes
     -----
@@ -89,12 +90,6 @@ class ELSA(OutputRecommender):
     latent_dim: int = 256
     dropout: float = 0.0
     learning_rate: float = 1e-2
-
-    @property
-    def item_vectors_(self) -> NDArray[np.float32]:
-        """The unit vector of each item, of shape (n_items, latent_dim)."""
-        check_is_fitted(self, "n_items_")
-        return self._item_vectors()
 
     def _item_vectors(self) -> NDArray[np.float32]:
         """Return the unit vectors; those of now, while the network is being trained."""

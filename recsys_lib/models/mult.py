@@ -4,10 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from recsys_lib.checks import check_is_fitted
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays
 from recsys_lib.models.neural import (
@@ -101,12 +97,6 @@ class MultDAE(OutputRecommender, LikelihoodRecommender):
 
     hidden_dims: tuple[int, ...] = ()
     likelihood: Likelihood = "multinomial"
-
-    @property
-    def item_vectors_(self) -> NDArray[np.float32]:
-        """The decoder's vector of each item, of shape (n_items, width of the last hidden layer)."""
-        check_is_fitted(self, "n_items_")
-        return self._item_vectors()
 
     def _measure(self, validation: Fold) -> dict[str, float]:
         measured = super()._measure(validation)

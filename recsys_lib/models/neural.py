@@ -170,6 +170,12 @@ class NeuralRecommender(Recommender):
         watched = self.history_[name]
         return int(epochs[watched.idxmin() if way == "min" else watched.idxmax()])
 
+    @property
+    def item_vectors_(self) -> Floats:
+        """The last layer's vector of each item, of shape (n_items, width of that layer's input)."""
+        check_is_fitted(self, "n_items_")
+        return self._item_vectors()
+
     def save(self, folder: Path | str, **facts: Any) -> None:
         """Write the fitted model as a folder; as of every model, with what it was trained on."""
         check_is_fitted(self, "n_items_")
@@ -180,6 +186,15 @@ class NeuralRecommender(Recommender):
         model = super()._load(folder, record)
         model.trained_on_ = record.get("trained_on", {})
         return model
+
+    def _checked(self, user_items: Any, validation: Fold | None) -> sparse.csr_array:
+        x = super()._checked(user_items, validation)
+        if validation is not None and sparse.csr_array(validation.targets).nnz == 0:
+            raise ValueError(
+                f"`validation` must hold targets, which {self._watch[0]} is measured on; it holds "
+                "none. Leave it out to train a fixed number of epochs."
+            )
+        return x
 
     def _symbolic(self, rows: Any) -> Any:
         return self.network_.score(rows)
@@ -343,20 +358,9 @@ class RankingRecommender(NeuralRecommender):
 
         if validation is None:
             return None
-        if sparse.csr_array(validation.targets).nnz == 0:
-            raise ValueError(
-                "`validation` must hold targets, which ndcg@100 is measured on; it holds none. "
-                "Leave it out to train a fixed number of epochs."
-            )
         watch, goal = self._watch
         measure = partial(self._measure, validation)
         return Monitor(measure=measure, watch=watch, goal=goal, patience=self.patience)
-
-    def _item_vectors(self) -> Floats:
-        """Return the rows of the decoder's last layer."""
-        decoder = [one for one in self.network_.layers if one.name.startswith("decoder")]
-        kernels = [layer.kernel for layer in decoder if hasattr(layer, "kernel")]
-        return np.asarray(kernels[-1], dtype=np.float32).T
 
     def _measure(self, validation: Fold) -> dict[str, float]:
         """Return what is measured on the validation users after each epoch."""

@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from recsys_lib.checks import check_fraction, check_memory
 from recsys_lib.models.base import Arrays
-from recsys_lib.models.neural import LikelihoodRecommender
+from recsys_lib.models.neural import Floats, LikelihoodRecommender
 
 
 @dataclass(kw_only=True)
@@ -117,6 +119,10 @@ class VASP(LikelihoodRecommender):
 
     def _more_weights(self, n_items: int) -> int:
         return self.n_popular(n_items) ** 2
+
+    def _item_vectors(self) -> Floats:
+        """Return the vectors of the deep path."""
+        return np.asarray(self.network_.head.kernel, dtype=np.float32).T
 
     def _network(self, start: Arrays) -> Any:
         from recsys_lib.models.networks.vasp import JointNetwork

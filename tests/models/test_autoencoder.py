@@ -219,7 +219,7 @@ def test_a_setting_out_of_its_range_is_named(world, settings, message) -> None:
 def test_validation_without_targets_is_refused(world) -> None:
     train, fold = world
     nothing = Fold(fold_in=train, targets=sparse.csr_array(train.shape), users=fold.users)
-    with pytest.raises(ValueError, match="`validation` must hold target ratings; it holds none"):
+    with pytest.raises(ValueError, match="`validation` must hold targets, which validation_rmse"):
         Autoencoder(epochs=1).fit(train, validation=nothing)
 
 
