@@ -229,7 +229,6 @@ class Dual:
 def solve(
     x: sparse.csr_array,
     ridge: NDArray[np.floating],
-    row_weights: NDArray[np.floating] | None = None,
     *,
     solver: Solver = "auto",
 ) -> Primal | Dual:
@@ -238,11 +237,9 @@ def solve(
     Parameters
     ----------
     x : csr_array of shape (n_users, n_items), float32
-        Binary or weighted rows.
+        Binary or weighted rows: times the root of the user's weight :math:`w`.
     ridge : ndarray of shape (n_items,)
         The penalty of each item as a predictor, positive.
-    row_weights : ndarray of shape (n_users,), optional
-        How much each user counts; 1 by default.
     solver : {"auto", "items", "users"}
         Which side to invert: by default the smaller. The scores are the same.
 
@@ -270,8 +267,7 @@ def solve(
         f"Inverting a matrix of {n} x {n} {'users' if by_users else 'items'}",
         "Keep fewer items, or use a model with factors (ALS, PureSVD).",
     )
-    rows = x if row_weights is None else scale_rows(x, np.sqrt(row_weights))
-    return _by_users(rows, ridge) if by_users else _by_items(rows, ridge)
+    return _by_users(x, ridge) if by_users else _by_items(x, ridge)
 
 
 def _by_items(x: sparse.csr_array, ridge: NDArray[np.floating]) -> Primal:
@@ -348,6 +344,7 @@ def _quadratic_forms(rows: sparse.csr_array, kernel: Floats) -> Floats:
 class Penalized(Recommender):
     """What the regressions of this family share: the penalty, and popularity for empty rows."""
 
+    _is_linear: ClassVar[bool] = True
     _in_threads: ClassVar[bool] = True
 
     l2: float | None = None
@@ -361,17 +358,9 @@ class Penalized(Recommender):
         squares = float(np.square(x.data, dtype=np.float64).mean()) if x.nnz else 1.0
         return {"l2": self._users * max(users_per_item(x), _FEW_USERS) * squares}
 
-    def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
-        """The weight of each user in the error; None for equal weights."""
-        return None
-
-    def _ridge(
-        self, x: sparse.csr_array, weights: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
-        """The ridge penalty of each item as a predictor."""
-        return np.full(x.shape[1], float(self.suited_to(x).config()["l2"]))
-
-    _is_linear = True
+    def _weighted(self, x: sparse.csr_array) -> tuple[sparse.csr_array, NDArray[np.float64]]:
+        """The rows times the root of each user's weight in the error, and each item's ridge."""
+        return x, np.full(x.shape[1], float(self.suited_to(x).config()["l2"]))
 
     def _item_scale(self) -> NDArray[np.float32] | None:
         """The factor applied to each item's scores; None for no scaling."""
@@ -388,22 +377,17 @@ class Dropped(Penalized):
 
     _users: ClassVar[float] = 2.0
 
-    def _weights(self, x: sparse.csr_array) -> NDArray[np.float64] | None:
-        if self.activity_power == 0:
-            return None
-        counts = np.maximum(np.diff(x.indptr), 1).astype(np.float64)
-        weights = counts**-self.activity_power
-        return np.asarray(weights / weights.mean())
-
-    def _ridge(
-        self, x: sparse.csr_array, weights: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
+    def _weighted(self, x: sparse.csr_array) -> tuple[sparse.csr_array, NDArray[np.float64]]:
+        rows, ridge = super()._weighted(x)
         squares = np.square(x.data, dtype=np.float64)
-        if weights is not None:
-            squares *= np.repeat(weights, np.diff(x.indptr))
+        if self.activity_power > 0:
+            counts = np.maximum(np.diff(x.indptr), 1).astype(np.float64)
+            weights = counts**-self.activity_power
+            weights /= weights.mean()
+            squares *= weights[entry_rows(x)]
+            rows = scale_rows(x, np.sqrt(weights))
         held_back = np.bincount(x.indices, squares, x.shape[1])
-        own = float(self.suited_to(x).config()["l2"])
-        return np.asarray(own + self.dropout / (1 - self.dropout) * held_back)
+        return rows, ridge + self.dropout / (1 - self.dropout) * held_back
 
     def _item_scale(self) -> NDArray[np.float32] | None:
         if self.popularity_discount == 0:
@@ -461,8 +445,7 @@ class EASE(Penalized):
 
     def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
         self.item_shares_ = item_shares(x)
-        weights = self._weights(x)
-        self.solution_ = solve(x, self._ridge(x, weights), weights, solver=self.solver)
+        self.solution_ = solve(*self._weighted(x), solver=self.solver)
 
     def cost(self, user_items: sparse.csr_array) -> Cost:
         """Return what the inverse takes; see `Recommender.cost`."""
@@ -481,18 +464,17 @@ class EASE(Penalized):
         model = dataclasses.replace(self, l2=self.suited_to(before).config()["l2"])
         old = sparse.csr_array(before, copy=True)
         old.resize(after.shape)
-        ridges = [model._ridge(x, None) for x in (old, after)]
+        (_, ridge), (weighted, new_ridge) = model._weighted(old), model._weighted(after)
         changed = np.flatnonzero((old != after).sum(axis=1))
-        pinned = np.flatnonzero(ridges[0] != ridges[1])
+        pinned = np.flatnonzero(ridge != new_ridge)
         known = changed[np.diff(old.indptr)[changed] > 0]
         items = sparse.eye_array(after.shape[1], format="csr")[pinned]
-        rows, moved = [after[changed], old[known], items], (ridges[1] - ridges[0])[pinned]
+        rows, moved = [after[changed], old[known], items], (new_ridge - ridge)[pinned]
         signs = np.concatenate([np.ones(len(changed)), -np.ones(len(known)), moved])
         stacked = sparse.csr_array(sparse.vstack(rows, format="csr"), dtype=np.float32)
         solution = None
-        if model._weights(after) is None:
-            n_items = before.shape[1]
-            solution = _moved(self.solution_, n_items, ridges[0], stacked, signs)
+        if weighted is after:  # users count alike
+            solution = _moved(self.solution_, before.shape[1], ridge, stacked, signs)
         if solution is None:
             return model.fit(after)
         model.n_items_, model.item_shares_ = after.shape[1], item_shares(after)

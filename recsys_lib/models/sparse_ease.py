@@ -43,7 +43,6 @@ from recsys_lib.dataset import Fold
 from recsys_lib.models.base import RULES, Cost, Rules
 from recsys_lib.models.baselines import blocks_of_factors, blocks_of_weights, item_shares
 from recsys_lib.models.ease import Dropped, gram, mirror
-from recsys_lib.models.knn import scale_rows
 from recsys_lib.models.svd import PureSVD, cost_of_directions, leading_directions, project
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, entry_rows
@@ -418,12 +417,11 @@ class SparseEASE(Dropped):
             f"Regressing {n_items} items on {self.n_neighbors} others each",
             "Use fewer `n_neighbors`.",
         )
-        weights = self._weights(x)
-        rows = x if weights is None else scale_rows(x, np.sqrt(weights))
+        rows, ridge = self._weighted(x)
         work = Regressions(
             rows=rows,
             searched=thin(rows, self.max_history, self.seed),
-            ridge=self._ridge(x, weights).astype(np.float32),
+            ridge=ridge.astype(np.float32),
             n_neighbors=self.n_neighbors,
             n_candidates=wide,
         )
