@@ -1,7 +1,8 @@
 """A weighted ensemble of models, with weights chosen on validation users."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,8 +12,13 @@ from scipy import sparse
 
 from recsys_lib.checks import check_user_items
 from recsys_lib.dataset import Fold
+from recsys_lib.models.als import ALS
 from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
+from recsys_lib.models.ease import EDLAE
+from recsys_lib.models.kernel_ae import KernelAE
+from recsys_lib.models.sparse_ease import SparseEASE
+from recsys_lib.models.svd import PureSVD
 from recsys_lib.ranking import Items, entry_rows, ndcg_of_lists, top_k
 
 Floats = NDArray[np.float32]
@@ -66,32 +72,26 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     x = user_items
     per_item = users_per_item(x)
     width = min(x.shape)
-    regressions = [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)]
     # The directions are a member of their own.
-    kind, own = ("EDLAE", {}) if width <= _WIDE else ("SparseEASE", {"latent_dim": 0})
+    kind = EDLAE if width <= _WIDE else partial(SparseEASE, latent_dim=0)
+    regression = partial(kind, dropout=0.5, popularity_discount=0.1)
+    regressions = [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)]
     kernels = [(2.0, 2.0), (4.0, 4.0), (3.0, 8.0)]
     factors = [(128, 5.0, 0.25), (256, 20.0, 0.1)]
     return (
         *(
-            _make(
-                kind,
-                l2=strength * per_item,
-                dropout=0.5,
-                activity_power=power,
-                popularity_discount=0.1,
-                **own,
-            )
+            regression(l2=strength * per_item, activity_power=power)
             for strength, power in regressions
         ),
         *(
-            _make("KernelAE", sharpness=sharpness, l2=strength * x.shape[0] / x.shape[1])
+            KernelAE(sharpness=sharpness, l2=strength * x.shape[0] / x.shape[1])
             for sharpness, strength in kernels
         ),
         *(
-            _make("ALS", latent_dim=min(d, width), alpha=a, l2=strength * per_item)
+            ALS(latent_dim=min(d, width), alpha=a, l2=strength * per_item)
             for d, a, strength in factors
         ),
-        _make("PureSVD"),
+        PureSVD(),
     )
 
 
@@ -109,10 +109,6 @@ def _affordable(x: sparse.csr_array, minutes: float) -> tuple[list[Recommender],
         kept.add(place)
         spent += costs[place].minutes
     return [member for place, member in enumerate(members) if place in kept], left_out
-
-
-def _make(name: str, **config: Any) -> Recommender:
-    return model_class(name)(**config)
 
 
 @dataclass(kw_only=True)
@@ -226,12 +222,7 @@ class Blend(Recommender):
             for member in self.members
             if isinstance(member, Recommender)
         ]
-        return {
-            "members": members,
-            "rounds": self.rounds,
-            "k": self.k,
-            "minutes": self.minutes,
-        }
+        return super().config() | {"members": members}
 
     def _facts(self) -> dict[str, Any]:
         notes = enumerate(getattr(self, "notes_", ()), start=1)
@@ -268,18 +259,27 @@ class Blend(Recommender):
             [f"{m}: {f'{w:.0%} of the votes' if w else _NO_VOTE}" for m, w in voted]
         )
 
+    @property
+    def _shares(self) -> NDArray[np.float64]:
+        """The share of the votes of each member that is used."""
+        return self.weights_[self.weights_ > 0]
+
+    def _votes(self, score: Callable[[Recommender], Floats]) -> Floats:
+        """Add up what members say, each on one scale and by its share of the votes."""
+        votes: Any = 0.0
+        for share, member in zip(self._shares, self.members_, strict=True):
+            votes += np.float32(share) * standardize(score(member))
+        return np.asarray(votes)
+
     def _relate(self, items: NDArray[np.int64]) -> Floats | None:
-        shares = self.weights_[self.weights_ > 0]
         found = [member.item_similarity(items.tolist()) for member in self.members_]
-        parts = [(w, said) for w, said in zip(shares, found, strict=True) if said is not None]
+        pairs = zip(self._shares, found, strict=True)
+        parts = [(w, said) for w, said in pairs if said is not None]
         total = sum(w for w, _ in parts)
         return np.sum([w / total * said for w, said in parts], axis=0) if parts else None
 
     def _score(self, x: sparse.csr_array) -> Floats:
-        votes = np.zeros(x.shape, dtype=np.float32)
-        shares = self.weights_[self.weights_ > 0]
-        for share, member in zip(shares, self.members_, strict=True):
-            votes += np.float32(share) * standardize(member.score(x))
+        votes = self._votes(lambda member: member.score(x))
         return answer_empty_rows(votes, x, self.item_shares_)
 
     def score_without(
@@ -288,16 +288,14 @@ class Blend(Recommender):
         """Score by what the members know of the gains; see `Recommender.score_without`."""
         if np.count_nonzero(row.data) < 2:
             return super().score_without(row, left_out, items=items)
-        votes = np.zeros((len(left_out), self.n_items_), dtype=np.float32)
-        shares = self.weights_[self.weights_ > 0]
-        for share, member in zip(shares, self.members_, strict=True):
+
+        def without(member: Recommender) -> Floats:
             gains = member.gains(row, np.arange(self.n_items_))
             if gains is None:
-                scores = member.score_without(row, left_out, items=slice(None))
-            else:
-                scores = member.score(row) - gains[left_out]
-            votes += np.float32(share) * standardize(scores)
-        return votes[:, items]
+                return member.score_without(row, left_out, items=slice(None))
+            return member.score(row) - gains[left_out]
+
+        return self._votes(without)[:, items]
 
     def _save_extra(self, folder: Path) -> None:
         for number, member in enumerate(self.members_):
