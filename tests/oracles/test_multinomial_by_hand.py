@@ -131,12 +131,9 @@ def test_the_noise_of_the_code_has_unit_scale():
 
 
 def test_dropout_keeps_the_expectation_and_the_target_is_the_whole_row(batch_of):
-    from recsys_lib.models.networks.parts import keep
-    from recsys_lib.training._keras import keras
-
     batch = batch_of(np.ones((400, 64)))
     network = variational(dropout=0.25)
-    kept = keep(batch, 0.25, keras.random.SeedGenerator(2))
+    kept = network.keep(batch)
     shown = np.asarray(network.noisy(batch, kept))[np.asarray(batch.used) > 0]
     assert_allclose(np.unique(shown), [0, 1 / 8 / 0.75], rtol=1e-6)
     error = (1 / 8) * math.sqrt(0.25 / 0.75) / math.sqrt(400 * 64)

@@ -26,9 +26,8 @@ class LinearNetwork(OutputNetwork):
         super().__init__(settings, item_bias)
         self.item_bias = item_bias
         seed = seed_from(settings.seed, "items")
-        layer = dense(settings.latent_dim, None, seed=seed, name="items", use_bias=False)
-        layer.build((None, self.n_items))
-        self.layers = [layer]
+        width = settings.latent_dim
+        self.layers = [dense(self.n_items, width, seed=seed, name="items", use_bias=False)]
 
     def tables(self) -> list[Any]:
         """Return the variables with one row an item."""

@@ -71,16 +71,27 @@ class Network:
         raise NotImplementedError
 
     def keep(self, batch: Batch) -> Tensor:
-        """Draw which slots the encoder sees."""
-        return keep(batch, self.settings.dropout, self.seeds)
+        """Draw which slots the encoder sees: 1 with probability ``1 - dropout``, else 0."""
+        rate = self.settings.dropout
+        if rate == 0:
+            return ops.ones_like(batch.used)
+        drawn = keras.random.uniform(ops.shape(batch.used), seed=self.seeds)
+        return ops.cast(drawn >= rate, "float32")
 
     def noisy(self, batch: Batch, kept: Tensor) -> Tensor:
         """Return the unit rows after dropout."""
         return unit_rows(batch) * kept / (1.0 - self.settings.dropout)
 
     def penalty(self, layers: Sequence[Any], batch: Batch) -> Tensor:
-        """Return the penalty of the kernels of `layers`; of tables, that of the rows at hand."""
-        return penalty(layers, self.settings.l2, batch)
+        """Return `l2` times the squared norm of the kernels; biases and normalization are free.
+
+        Of a table it is that of the rows at hand.
+        """
+        l2 = self.settings.l2
+        if l2 == 0:
+            return ops.zeros(())
+        kernels = [batch.own(layer.kernel) for layer in layers if hasattr(layer, "kernel")]
+        return l2 * sum(ops.sum(ops.square(kernel)) for kernel in kernels)
 
 
 class GaussianNetwork(Network):
@@ -117,14 +128,6 @@ def has_entries(batch: Batch) -> Tensor:
     return ops.cast(batch.row_sum(ops.square(batch.values)) > 0, "float32")[:, None]
 
 
-def keep(batch: Batch, rate: float, seeds: keras.random.SeedGenerator) -> Tensor:
-    """Draw which slots the encoder sees: 1 with probability ``1 - rate``, else 0."""
-    if rate == 0:
-        return ops.ones_like(batch.used)
-    drawn = keras.random.uniform(ops.shape(batch.used), seed=seeds)
-    return ops.cast(drawn >= rate, "float32")
-
-
 def popular_scores(item_bias: NDArray[np.float32], likelihood: str) -> NDArray[np.float32]:
     """Return the scores of a popularity model, given the logarithms of the items' shares."""
     if likelihood == "multinomial":
@@ -143,11 +146,13 @@ def sample(
     return mean + ops.exp(0.5 * log_variance) * noise, noise
 
 
-def dense(units: int, activation: str | None, *, seed: int, name: str, **options: Any) -> Any:
-    """Return a Dense layer with a seeded Glorot-uniform kernel."""
+def dense(n_inputs: int, units: int, *, seed: int, name: str, **options: Any) -> Any:
+    """Return a built linear layer with a seeded Glorot-uniform kernel."""
     kernel = keras.initializers.GlorotUniform(seed)
     settings: dict[str, Any] = {"kernel_initializer": kernel, **options}
-    return keras.layers.Dense(units, activation=activation, name=name, **settings)
+    layer = keras.layers.Dense(units, name=name, **settings)
+    layer.build((None, n_inputs))
+    return layer
 
 
 def apply_first(layer: Any, batch: Batch, values: Tensor | None = None) -> Tensor:
@@ -172,10 +177,8 @@ def apply_first(layer: Any, batch: Batch, values: Tensor | None = None) -> Tenso
 
 def dense_layer(n_inputs: int, units: int, *, seed: int, part: str, depth: int) -> Any:
     """Return a built linear layer whose weights depend on the seed and its place only."""
-    name = f"{part}_{depth}"
-    layer = dense(units, None, seed=seed_from(seed, part, str(depth)), name=name)
-    layer.build((None, n_inputs))
-    return layer
+    own = seed_from(seed, part, str(depth))
+    return dense(n_inputs, units, seed=own, name=f"{part}_{depth}")
 
 
 def dense_stack(widths: Sequence[int], *, seed: int, part: str) -> list[Any]:
@@ -266,14 +269,6 @@ class ItemHead(keras.layers.Layer):  # type: ignore[misc,unused-ignore]
     def __call__(self, code: Tensor) -> Tensor:
         """Return scores of shape (n_rows, n_items)."""
         return linear(code, ops.transpose(self.kernel), self.bias)
-
-
-def penalty(layers: Sequence[Any], l2: float, batch: Batch) -> Tensor:
-    """Return `l2` times the squared norm of the kernels; biases and normalization are free."""
-    if l2 == 0:
-        return ops.zeros(())
-    kernels = [batch.own(layer.kernel) for layer in layers if hasattr(layer, "kernel")]
-    return l2 * sum(ops.sum(ops.square(kernel)) for kernel in kernels)
 
 
 def weights_of(layers: Sequence[Any]) -> list[Any]:

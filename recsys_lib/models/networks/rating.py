@@ -82,9 +82,7 @@ class RatingNetwork(Network):
 
     def _linear(self, name: str, n_inputs: int, units: int, **options: Any) -> Any:
         seed = seed_from(self.settings.seed, name)
-        layer = dense(units, None, seed=seed, name=name, **options)
-        layer.build((None, n_inputs))
-        return layer
+        return dense(n_inputs, units, seed=seed, name=name, **options)
 
     def optimizer(self) -> Any:
         """Return a fresh optimizer of the kind that the settings name."""
