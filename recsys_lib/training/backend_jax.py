@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -84,21 +85,17 @@ def scan(
     return jax.lax.scan(body, carry, jnp.arange(n))  # type: ignore[no-any-return,unused-ignore]
 
 
+@dataclass(frozen=True)
 class _Step:
     """One update, as a function of the values that it reads to those that it leaves."""
 
-    def __init__(
-        self,
-        step: Callable[[Any], tuple[Tensor, Tensor]],
-        batch_of: Callable[..., Any],
-        count: Callable[[], None],
-        variables: Sequence[Any],
-        others: Sequence[Any],
-        optimizers: tuple[Any, Any],
-    ) -> None:
-        self.step, self.batch_of, self.count = step, batch_of, count
-        self.variables, self.others = variables, others
-        self.optimizer, self.row_optimizer = optimizers
+    step: Callable[[Any], tuple[Tensor, Tensor]]
+    batch_of: Callable[..., Any]
+    count: Callable[[], None]
+    variables: Sequence[Any]
+    others: Sequence[Any]
+    optimizer: Any
+    row_optimizer: Any
 
     def scope(self, kept: list[Tensor], values: Sequence[Tensor] = ()) -> keras.StatelessScope:
         moving = zip(self.variables, values, strict=True) if values else ()
@@ -156,7 +153,7 @@ def compile_pass(
     moving = {id(variable) for variable in variables}
     others = [variable for variable in state if id(variable) not in moving]
     slots_of = [] if optimizer is None else optimizer.variables
-    take_step = _Step(step, batch_of, count, variables, others, (optimizer, row_optimizer))
+    take_step = _Step(step, batch_of, count, variables, others, optimizer, row_optimizer)
 
     @partial(jax.jit, out_shardings=_alike())  # type: ignore[untyped-decorator,unused-ignore]
     def run(

@@ -7,7 +7,6 @@ starts afresh. What a cell has used is deleted once the whole cell is done.
 """
 
 import contextlib
-import hashlib
 import json
 import shutil
 import time
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from recsys_lib._system import lock_file
 from recsys_lib.artifacts import (
     atomic_folder,
+    digest_of,
     read_arrays,
     read_manifest,
     read_table,
@@ -310,8 +310,7 @@ def is_on() -> bool:
 def checkpoints_of(fit: Mapping[str, Any]) -> Checkpoints:
     """Return the checkpoints of a fit, in a folder named for all that makes it what it is."""
     assert _home is not None
-    text = json.dumps(fit, default=np.generic.item, sort_keys=True)
-    folder = _home / f"{fit['model']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    folder = _home / f"{fit['model']}-{digest_of(fit, 12)}"
     _make_room(_home, wanted=folder)
     _used.add(folder)
     return Checkpoints(folder, keep=1)
