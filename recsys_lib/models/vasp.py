@@ -122,7 +122,7 @@ class VASP(LikelihoodRecommender):
 
     def _item_vectors(self) -> Floats:
         """Return the vectors of the deep path."""
-        return np.asarray(self.network_.head.kernel, dtype=np.float32).T
+        return np.asarray(self.network_.deep.head.kernel, dtype=np.float32).T
 
     def _network(self, start: Arrays) -> Any:
         from recsys_lib.models.networks.vasp import JointNetwork

@@ -105,7 +105,7 @@ def test_both_paths_multiply_and_their_logarithms_add_to_1(batch_of):
     code = np.random.default_rng(2).normal(size=(3, 4)).astype(np.float32)
     log_p, log_not = (np.asarray(a) for a in built.log_probabilities(batch, code, batch.values))
     assert_allclose(np.exp(log_p) + np.exp(log_not), 1.0, atol=1e-5)
-    deep = np.asarray(built.head(built.body(built.body.hidden[0](code))))
+    deep = np.asarray(built.deep.after(built.deep.hidden[0](code)))
     shallow = np.exp(np.asarray(built.shallow(batch, batch.values)))
     assert_allclose(np.exp(log_p), shallow / (1 + np.exp(-deep)), rtol=1e-5)
 

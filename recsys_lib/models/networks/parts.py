@@ -277,25 +277,26 @@ def weights_of(layers: Sequence[Any]) -> list[Any]:
 
 
 class DenselyConnected:
-    """Swish layers with layer normalization, each fed by the sum of all before it.
+    """Swish layers with layer normalization, each fed by the sum of all before it; a linear head.
 
     ``h1 = LN(swish(W1 x)), h2 = LN(swish(W2 h1 + h1)), h3 = LN(swish(W3 h2 + h1 + h2)), ...``: the
     layer before comes in through its kernel and directly, as in the code of RecVAE.
     """
 
-    def __init__(self, n_inputs: int, width: int, depth: int, *, seed: int, part: str) -> None:
-        self.hidden = dense_stack([n_inputs, *[width] * depth], seed=seed, part=part)
-        self.norms = [_layer_norm(width, f"{part}_norm_{layer}") for layer in range(depth)]
-        self.layers = [*self.hidden, *self.norms]
+    def __init__(self, widths: Sequence[int], *, seed: int, part: str) -> None:
+        *self.hidden, self.head = dense_stack(widths, seed=seed, part=part)
+        norms = enumerate(widths[1:-1])
+        self.norms = [_layer_norm(width, f"{part}_norm_{layer}") for layer, width in norms]
+        self.layers = [*self.hidden, *self.norms, self.head]
 
-    def __call__(self, product: Tensor) -> Tensor:
-        """Return the last layer, given what the first kernel makes of the input."""
+    def after(self, product: Tensor) -> Tensor:
+        """Return what the head says, float32, given what the first kernel makes of the input."""
         last = self.norms[0](ops.silu(product))
         total = last
         for layer, norm in zip(self.hidden[1:], self.norms[1:], strict=True):
             last = norm(ops.silu(layer(last) + total))
             total = total + last
-        return last
+        return ops.cast(self.head(last), "float32")
 
 
 def _layer_norm(width: int, name: str) -> Any:

@@ -14,7 +14,6 @@ from recsys_lib.models.networks.parts import (
     DenselyConnected,
     GaussianNetwork,
     apply_first,
-    dense_layer,
     mean_over_users,
     sample,
     weights_of,
@@ -77,20 +76,16 @@ def sampled_divergence(log_p: Tensor, noise: Tensor, log_variance: Tensor) -> Te
     return ops.sum(log_q - log_p, axis=1)
 
 
-class DenselyConnectedEncoder:
-    """Rows to mean and log variance through `DenselyConnected` layers and a linear head."""
+class DenselyConnectedEncoder(DenselyConnected):
+    """Rows to mean and log variance."""
 
     def __init__(self, settings: Any, n_items: int, *, depth: int = 5) -> None:
-        width, seed = settings.hidden_dim, settings.seed
-        self.body = DenselyConnected(n_items, width, depth, seed=seed, part="encoder")
-        units = 2 * settings.latent_dim
-        self.head = dense_layer(width, units, seed=seed, part="encoder", depth=depth)
-        self.layers = [*self.body.layers, self.head]
+        widths = [n_items, *[settings.hidden_dim] * depth, 2 * settings.latent_dim]
+        super().__init__(widths, seed=settings.seed, part="encoder")
 
     def __call__(self, batch: Batch, values: Tensor) -> Tensor:
         """Return mean and log variance side by side, (n_rows, 2 latent_dim)."""
-        hidden = self.body(apply_first(self.body.hidden[0], batch, values))
-        return ops.cast(self.head(hidden), "float32")
+        return self.after(apply_first(self.hidden[0], batch, values))
 
 
 class CompositeNetwork(OutputNetwork, GaussianNetwork):

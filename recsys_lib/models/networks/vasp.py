@@ -99,15 +99,15 @@ class JointNetwork(GaussianNetwork):
 
     def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
         super().__init__(settings, len(item_bias))
-        width, depth, seed = settings.hidden_dim, settings.decoder_layers, settings.seed
         self.encoder = DenselyConnectedEncoder(
             settings, self.n_items, depth=settings.encoder_layers
         )
-        self.body = DenselyConnected(settings.latent_dim, width, depth, seed=seed, part="decoder")
-        self.head = dense_layer(width, self.n_items, seed=seed, part="decoder", depth=depth)
+        hidden, seed = [settings.hidden_dim] * settings.decoder_layers, settings.seed
+        widths = [settings.latent_dim, *hidden, self.n_items]
+        self.deep = DenselyConnected(widths, seed=seed, part="decoder")
         self.shallow = ShallowPath(item_bias, settings.n_popular(self.n_items), seed=seed)
-        self.head.bias.assign(_agreeing_bias(item_bias, self.shallow.known))
-        self.layers = [*self.encoder.layers, *self.body.layers, self.head, self.shallow.layer]
+        self.deep.head.bias.assign(_agreeing_bias(item_bias, self.shallow.known))
+        self.layers = [*self.encoder.layers, *self.deep.layers, self.shallow.layer]
 
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return focal loss of the whole row given the noisy one, and weighted divergence."""
@@ -134,7 +134,7 @@ class JointNetwork(GaussianNetwork):
         self, batch: Batch, code: Tensor, values: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return log p and log (1 - p) of shape (n_rows, n_items), p the product of both paths."""
-        deep = ops.cast(self.head(self.body(self.body.hidden[0](code))), "float32")
+        deep = self.deep.after(self.deep.hidden[0](code))
         shallow = self.shallow(batch, values)
         # 1 - ab = (1 - a) + a (1 - b), each term positive: no difference of near-equal numbers.
         log_deep = ops.log_sigmoid(deep)
