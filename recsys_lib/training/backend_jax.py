@@ -39,11 +39,6 @@ if processes.n_processes() > 1:
     _mesh = jax.sharding.Mesh(np.array(jax.devices()), ("devices",))
 
 
-def to_device(array: NDArray[Any]) -> Tensor:
-    """Return `array` as a device array."""
-    return jnp.asarray(array)
-
-
 def sparse_matmul(
     rows: Tensor, items: Tensor, values: Tensor, kernel: Tensor, n_rows: int
 ) -> Tensor:

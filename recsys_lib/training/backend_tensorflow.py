@@ -43,11 +43,6 @@ def _tracing(jit: bool) -> Iterator[None]:
         _for_xla.reset(token)
 
 
-def to_device(array: NDArray[Any]) -> Tensor:
-    """Return `array` as a tensor."""
-    return tf.constant(array)
-
-
 def sparse_matmul(
     rows: Tensor, items: Tensor, values: Tensor, kernel: Tensor, n_rows: int
 ) -> Tensor:

@@ -263,7 +263,7 @@ class Rows:
         self.lengths = np.append(np.diff(matrix.indptr), 0).astype(np.int64)
         self.gather = gather
         host = host_arrays(matrix, n_rows=self.n_rows, n_slots=max(matrix.nnz, 1))
-        self.arrays = {name: backend.to_device(array) for name, array in host.items()}
+        self.arrays = {name: ops.convert_to_tensor(array) for name, array in host.items()}
 
     def slots_for(self, orders: NDArray[np.int32]) -> int:
         """Return how many slots the fullest batch of `orders` (n_steps, batch_size) needs."""
