@@ -83,6 +83,17 @@ class TopK(NamedTuple):
         return card(title, frame) + "Ids: <code>table(dataset.item_ids)</code>"
 
 
+def slices(n: int, size: int) -> list[slice]:
+    """Return slices of at most `size` that cover `n` rows, one after the other.
+
+    Examples
+    --------
+    >>> slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
 def entry_rows(x: sparse.csr_array) -> NDArray[np.intp]:
     """Return the row of each stored entry, in the order of ``x.indices`` and ``x.data``.
 

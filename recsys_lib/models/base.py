@@ -40,7 +40,7 @@ from recsys_lib.checks import (
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.progress import track
-from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, top_k_of
+from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices, top_k_of
 
 __all__ = ["MODELS", "Recommender", "load", "model_class"]
 
@@ -715,9 +715,7 @@ def each_batch(
     n_rows, n_items = shape
     if getattr(type(model), "_blocks", Recommender._blocks) is Recommender._blocks:
         batch_size = max(1, min(batch_size, _ROOM // max(n_items, 1)))
-    batches = [
-        slice(start, min(start + batch_size, n_rows)) for start in range(0, n_rows, batch_size)
-    ]
+    batches = slices(n_rows, batch_size)
     if not getattr(model, "_in_threads", False) or len(batches) < 2:
         for rows in batches:
             work(rows)

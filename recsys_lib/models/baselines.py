@@ -9,7 +9,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender, packed, unpacked
-from recsys_lib.ranking import Block, Items, entry_rows
+from recsys_lib.ranking import Block, Items, entry_rows, slices
 from recsys_lib.seeding import rng_from
 
 # The sweeps contract by about n / (n + damping) of the smaller side; 20 leave less than 1e-4.
@@ -266,8 +266,7 @@ def _products(rows: NDArray[np.float32], factors: NDArray[np.float32]) -> NDArra
     if len(rows) == 1:  # a vector takes another kernel, which rounds otherwise
         return _products(np.repeat(rows, 2, axis=0), factors)[:1]
     products = np.empty((len(rows), len(factors)), dtype=np.float32)
-    for start in range(0, len(factors), _TILE):
-        tile = slice(start, start + _TILE)
+    for tile in slices(len(factors), _TILE):
         products[:, tile] = (factors[tile] @ rows.T).T
     return products
 

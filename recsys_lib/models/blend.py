@@ -17,9 +17,10 @@ from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.ease import EDLAE
 from recsys_lib.models.kernel_ae import KernelAE
+from recsys_lib.models.knn import pattern
 from recsys_lib.models.sparse_ease import SparseEASE
 from recsys_lib.models.svd import PureSVD
-from recsys_lib.ranking import Items, entry_rows, ndcg_of_lists, top_k
+from recsys_lib.ranking import Items, ndcg_of_lists, top_k
 
 Floats = NDArray[np.float32]
 
@@ -385,7 +386,7 @@ def _contenders(
     order = np.argsort(~listed, axis=1, kind="stable")[:, : max(int(counts.max()), 1)]
     real = np.arange(order.shape[1]) < counts[:, None]
     parts = [np.where(real, np.take_along_axis(each, order, 1), -np.inf) for each in scores]
-    wanted = _dense(targets)
+    wanted = pattern(targets).toarray() > 0
     hits = np.take_along_axis(wanted, order, 1) & real
     missed = wanted.sum(axis=1) - hits.sum(axis=1)
     never = np.arange(max(int(missed.max(initial=0)), 1)) < missed[:, None]
@@ -394,9 +395,3 @@ def _contenders(
         for part in parts
     ]
     return parts, sparse.csr_array(np.hstack([hits, never]))
-
-
-def _dense(rows: sparse.csr_array) -> NDArray[np.bool_]:
-    out = np.zeros(rows.shape, dtype=bool)
-    out[entry_rows(rows), rows.indices] = True
-    return out

@@ -30,7 +30,7 @@ from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender, packed, unpacked
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.knn import scale_rows
-from recsys_lib.ranking import each_alone, entry_rows
+from recsys_lib.ranking import each_alone, entry_rows, slices
 
 Floats = NDArray[np.float32]
 Solver = Literal["auto", "items", "users"]
@@ -181,9 +181,8 @@ class Primal:
 
 def _column_blocks(flat: Floats, n: int) -> Iterator[Floats]:
     """The blocks of columns that lie one after the other in `flat`, as views."""
-    for start in range(0, n, _BLOCK):
-        stop = min(start + _BLOCK, n)
-        yield flat[start * n : stop * n].reshape(n, stop - start)
+    for block in slices(n, _BLOCK):
+        yield flat[block.start * n : block.stop * n].reshape(n, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,8 +284,8 @@ def _weights_of(inverse: Floats) -> Primal:
     # Rows of a symmetric matrix are its columns, so each block of columns takes the place of the
     # rows it comes from, and no second matrix is needed.
     flat = inverse.reshape(-1)
-    for number, block in enumerate(_column_blocks(flat, len(inverse))):
-        rows = slice(number * _BLOCK, (number + 1) * _BLOCK)
+    blocks = _column_blocks(flat, len(inverse))
+    for block, rows in zip(blocks, slices(len(inverse), _BLOCK), strict=True):
         block[:] = (inverse[rows] * scale[rows, None]).T
     return Primal(blocks=flat, diagonal=spread)
 
@@ -333,8 +332,7 @@ def _by_users(x: sparse.csr_array, ridge: NDArray[np.floating]) -> Dual:
 def _quadratic_forms(rows: sparse.csr_array, kernel: Floats) -> Floats:
     """For each column ``c`` of `rows`, ``c' K c``, in blocks of users."""
     forms = np.zeros(rows.shape[1], dtype=np.float64)
-    for start in range(0, rows.shape[0], _BLOCK):
-        part = slice(start, start + _BLOCK)
+    for part in slices(rows.shape[0], _BLOCK):
         product = (rows.T @ kernel[:, part]).T
         forms += np.asarray(rows[part].multiply(product).sum(axis=0)).ravel()
     return forms.astype(np.float32)

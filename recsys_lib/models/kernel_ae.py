@@ -12,7 +12,7 @@ from recsys_lib.checks import check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
-from recsys_lib.ranking import Items
+from recsys_lib.ranking import Items, slices
 from recsys_lib.seeding import rng_from
 
 Floats = NDArray[np.float32]
@@ -199,8 +199,7 @@ class KernelAE(Recommender):
         # A trace of the identity keeps equal landmarks solvable.
         normal = self._ridge(x) * (kernel + 1e-6 * np.eye(len(kernel)))
         moments = np.zeros((len(kernel), x.shape[1]))
-        for start in range(0, x.shape[0], _BLOCK):
-            part = slice(start, start + _BLOCK)
+        for part in slices(x.shape[0], _BLOCK):
             block = self._kernel(rows[part]).astype(np.float64)
             normal += block.T @ block
             moments += (x[part].T @ block).T

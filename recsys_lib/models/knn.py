@@ -1,7 +1,6 @@
 """Nearest neighbors of items and of users, by shrunk cosine similarities."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -18,7 +17,7 @@ from recsys_lib.models.baselines import (
     fit_biases,
     item_shares,
 )
-from recsys_lib.ranking import Block, blocks_of, entry_rows
+from recsys_lib.ranking import Block, blocks_of, entry_rows, slices
 from recsys_lib.renamed import renamed
 
 # Dense similarities held at once, in numbers: 64 MB of float32.
@@ -322,7 +321,7 @@ def nearest_rows(
     left_unit, right_unit = normalize(left), normalize(right).T.tocsr()
     left_seen, right_seen = pattern(left), pattern(right).T.tocsr()
     parts = []
-    for rows in _row_blocks(left.shape[0], right.shape[0]):
+    for rows in slices(left.shape[0], max(1, _BLOCK_NUMBERS // max(1, right.shape[0]))):
         found = left_unit[rows] @ right_unit
         common = left_seen[rows] @ right_seen if shrinkage > 0 else pattern(found)
         # Users who score come in batches, which must not change how their ties are settled.
@@ -340,12 +339,6 @@ def nearest_rows(
     if not parts:
         return sparse.csr_array((left.shape[0], right.shape[0]), dtype=np.float32)
     return sparse.csr_array(sparse.vstack(parts, format="csr"))
-
-
-def _row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    step = max(1, _BLOCK_NUMBERS // max(1, n_columns))
-    for start in range(0, n_rows, step):
-        yield slice(start, min(start + step, n_rows))
 
 
 def _largest(block: NDArray[np.float32], k: int) -> sparse.csr_array:

@@ -17,7 +17,7 @@ from recsys_lib.checks import check_integer, check_is_fitted, check_nonnegative,
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import RULES, Arrays, Cost, Recommender, Rules
 from recsys_lib.progress import clear, track
-from recsys_lib.ranking import ndcg_of_lists, negative_log_likelihood, top_k
+from recsys_lib.ranking import ndcg_of_lists, negative_log_likelihood, slices, top_k
 from recsys_lib.seeding import rng_from
 from recsys_lib.training.checkpoints import Checkpoints, Keeper, advice, checkpoints_of, is_on
 
@@ -560,8 +560,7 @@ def mean_ndcg(score: Score, fold: Fold, *, k: int = 100, batch_size: int = 512) 
     """
     fold_in, targets = sparse.csr_array(fold.fold_in), sparse.csr_array(fold.targets)
     values = []
-    for start in range(0, fold_in.shape[0], batch_size):
-        rows = slice(start, start + batch_size)
+    for rows in slices(fold_in.shape[0], batch_size):
         seen = fold_in[rows]
         values.append(ndcg_of_lists(top_k(score(seen), k, exclude=seen), targets[rows]))
     every = np.concatenate(values) if values else np.empty(0)
@@ -573,8 +572,7 @@ def mean_nll(score: Score, fold: Fold, *, batch_size: int = 512) -> float:
     """Return the negative log-likelihood of one target, in nats; see `negative_log_likelihood`."""
     fold_in, targets = sparse.csr_array(fold.fold_in), sparse.csr_array(fold.targets)
     total = 0.0
-    for start in range(0, fold_in.shape[0], batch_size):
-        rows = slice(start, start + batch_size)
+    for rows in slices(fold_in.shape[0], batch_size):
         if targets[rows].nnz:
             mean = negative_log_likelihood(score(fold_in[rows]), fold_in[rows], targets[rows])
             total += mean * targets[rows].nnz
