@@ -38,6 +38,8 @@ class _NeighborRecommender(Recommender):
     n_neighbors: int | None = None
     shrinkage: float = 10.0
     damping: float = 0.3
+    user_damping: float = 5.0
+    item_damping: float = 2.0
 
     biases_: Biases | None = field(init=False, repr=False, compare=False)
     item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
@@ -51,8 +53,7 @@ class _NeighborRecommender(Recommender):
         self.item_shares_ = item_shares(x)
         self.biases_ = None
         if self.feedback == "explicit":
-            config = self.config()
-            dampings = {name: config[name] for name in ("user_damping", "item_damping")}
+            dampings = {"user_damping": self.user_damping, "item_damping": self.item_damping}
             self.biases_ = fit_biases(x, **dampings)
         self._learn(self._seen(x))
 
@@ -147,8 +148,6 @@ class ItemKNN(_NeighborRecommender):
 
     shrinkage: float = 5.0
     activity_power: float | None = None
-    user_damping: float = 5.0
-    item_damping: float = 2.0
 
     similarities_: sparse.csr_array = field(init=False, repr=False, compare=False)
 
@@ -243,9 +242,6 @@ class UserKNN(_NeighborRecommender):
     >>> UserKNN(feedback="implicit").fit(likes).recommend(likes[[3]], k=1).items
     array([[1]], dtype=int32)
     """
-
-    user_damping: float = 5.0
-    item_damping: float = 2.0
 
     user_items_: sparse.csr_array = field(init=False, repr=False, compare=False)
 
