@@ -86,7 +86,6 @@ class _Step:
 
     step: Callable[[Any], tuple[Tensor, Tensor]]
     batch_of: Callable[..., Any]
-    count: Callable[[], None]
     variables: Sequence[Any]
     others: Sequence[Any]
     optimizer: Any
@@ -104,7 +103,6 @@ class _Step:
     ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
         with self.scope(kept, values) as scope:
             loss, totals = self.step(batch.with_tables(tables))
-            self.count()
         return loss, (totals, self.current(scope))
 
     def __call__(self, carry: tuple[Any, ...], *positions: Any) -> tuple[Any, ...]:
@@ -132,7 +130,6 @@ def compile_pass(
     *,
     batch_of: Callable[[Arrays, Tensor, Slots], Any],
     n_terms: int,
-    count: Callable[[], None],
     state: Sequence[Any] = (),
     variables: Sequence[Any] = (),
     optimizer: Any = None,
@@ -148,7 +145,7 @@ def compile_pass(
     moving = {id(variable) for variable in variables}
     others = [variable for variable in state if id(variable) not in moving]
     slots_of = [] if optimizer is None else optimizer.variables
-    take_step = _Step(step, batch_of, count, variables, others, optimizer, row_optimizer)
+    take_step = _Step(step, batch_of, variables, others, optimizer, row_optimizer)
 
     @partial(jax.jit, out_shardings=_alike())  # type: ignore[untyped-decorator,unused-ignore]
     def run(

@@ -129,7 +129,6 @@ def compile_pass(
     *,
     batch_of: Callable[[Arrays, Tensor, Slots], Any],
     n_terms: int,
-    count: Callable[[], None],
     state: Sequence[Any] = (),
     variables: Sequence[Any] = (),
     optimizer: Any = None,
@@ -147,8 +146,6 @@ def compile_pass(
         matrix.
     n_terms : int
         Rows of `totals`, which are summed over the steps.
-    count : callable
-        Called once a step, after `step`.
     state : sequence of keras.Variable
         Everything that a step reads or writes; TensorFlow tracks it by itself.
     variables : sequence of keras.Variable
@@ -180,7 +177,6 @@ def compile_pass(
             tape.watch([watched, tables])
             objective, totals = step(batch.with_tables(tables))
         gradients, of_rows = tape.gradient(objective, [watched, tables])
-        count()
         descend(optimizer, _checked(gradients, variables), variables)
         if row_optimizer is not None:
             dense = {table: tf.convert_to_tensor(one) for table, one in of_rows.items()}

@@ -88,7 +88,6 @@ class Pass:
             self._step,
             batch_of=self._batch_of,
             n_terms=len(self._terms),
-            count=self._count,
             state=variables_of([*state, *counters]),
             variables=variables,
             optimizer=optimizer,
@@ -151,14 +150,12 @@ class Pass:
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         objective, terms = self._loss(batch, self._update())
+        if self._updates is not None:
+            self._updates.assign_add(1)
         return objective, self._totals(terms, ops.sum(batch.present))
 
     def _update(self) -> Tensor:
         return ops.zeros(()) if self._updates is None else ops.cast(self._updates.value, "float32")
-
-    def _count(self) -> None:
-        if self._updates is not None:
-            self._updates.assign_add(1)
 
     def _totals(self, terms: Terms, n_users: Tensor) -> Tensor:
         if set(terms) != set(self._terms):
