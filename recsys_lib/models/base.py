@@ -534,7 +534,13 @@ class Recommender(Shown):
 
     def _checked(self, user_items: Any, validation: Fold | None) -> sparse.csr_array:
         """Return the training rows; raise where they, the fold or a setting cannot be used."""
-        x = check_rows(user_items, validation)
+        x = check_user_items(user_items)
+        if min(x.shape) == 0:
+            raise ValueError(f"`user_items` must have users and items; got shape {x.shape}.")
+        if validation is not None:
+            check_kind("validation", validation, Fold)
+            check_user_items(validation.fold_in, n_items=x.shape[1], name="validation.fold_in")
+            check_user_items(validation.targets, n_items=x.shape[1], name="validation.targets")
         self._check()
         if self.predicts == "rating":
             check_ratings(x)
@@ -690,18 +696,6 @@ def load(folder: Path | str) -> Recommender:
     """
     record = read_manifest(folder, kind="model")
     return model_class(record["model"])._load(Path(folder), record)
-
-
-def check_rows(user_items: Any, validation: Fold | None) -> sparse.csr_array:
-    """Return the training rows as float32 CSR; raise where they, or the fold, cannot be fitted."""
-    x = check_user_items(user_items)
-    if min(x.shape) == 0:
-        raise ValueError(f"`user_items` must have users and items; got shape {x.shape}.")
-    if validation is not None:
-        check_kind("validation", validation, Fold)
-        check_user_items(validation.fold_in, n_items=x.shape[1], name="validation.fold_in")
-        check_user_items(validation.targets, n_items=x.shape[1], name="validation.targets")
-    return x
 
 
 def each_batch(
