@@ -141,8 +141,7 @@ def mask_seen(scores: NDArray[np.float32], seen: sparse.csr_array) -> NDArray[np
     scores : ndarray of shape (n_rows, n_items), float32
     seen : csr_array of shape (n_rows, n_items)
     """
-    rows = entry_rows(seen)
-    scores[rows, seen.indices] = -np.inf
+    scores[entry_rows(seen), seen.indices] = -np.inf
     return scores
 
 
@@ -237,12 +236,11 @@ def top_k_of(
     hidden = None if exclude is None else _by_column(sparse.csr_array(exclude))
     best = _Best(n_rows, k, *_tie_order(seed, n_items))
     width = max(_TILE // max(n_rows, 1), _LEAST_WIDTH)
-    for start in range(0, n_items if n_rows else 0, width):
-        part = slice(start, min(start + width, n_items))
+    for part in slices(n_items if n_rows else 0, width):
         values = _checked(block(part))
         if hidden is not None:
             among = slice(*np.searchsorted(hidden[1], (part.start, part.stop)))
-            values[hidden[0][among], hidden[1][among] - start] = -np.inf
+            values[hidden[0][among], hidden[1][among] - part.start] = -np.inf
         best.take(values, part)
     return best.ranked()
 
