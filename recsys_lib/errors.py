@@ -1,8 +1,11 @@
-"""The exceptions that a caller can catch: one type for each meaning.
+"""The exceptions that a caller can catch, one type for each meaning, and how to warn.
 
 Wrong arguments in Python code raise plain ``TypeError`` or ``ValueError``. The types below are
 for what comes from outside the code: files, tables, parameters, devices.
 """
+
+import sys
+import warnings
 
 __all__ = [
     "ArtifactError",
@@ -41,3 +44,11 @@ class DeviceError(RecsysError, RuntimeError):
 
 class LeakError(RecsysError, AssertionError):
     """Held-out data can reach the model; the message says which and how much."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside of this library that led here, which is the reader's own."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, level)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib.bundle import Bundle
-from recsys_lib.bundle.what_if import Controls, history_of, list_by_list, list_change, what_if
+from recsys_lib.bundle.what_if import Controls, history_of, list_by_list, what_if
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.models import ItemKNN, Popularity
@@ -32,7 +32,7 @@ def bundle(monkeypatch) -> Bundle:
 
 def test_an_edited_history_moves_the_list_and_the_table_says_from_where(bundle):
     before = bundle.recommend("nle", k=6)["item_id"].tolist()
-    table = list_change(bundle, "nle", add={"d": 10}, drop=["a"], k=4)
+    table = what_if(bundle, "nle", add={"d": 10}, drop=["a"], k=4).table
     assert before[0] == "b"
     assert set(table["item_id"][:2]) == {"e", "f"}
     assert table["was"].tolist()[:2] == [before.index(item) + 1 for item in table["item_id"][:2]]
@@ -40,23 +40,23 @@ def test_an_edited_history_moves_the_list_and_the_table_says_from_where(bundle):
 
 
 def test_an_item_taken_out_of_the_history_is_listed_as_dropped_without_a_rank(bundle):
-    table = list_change(bundle, "nle", add={"b": 10}, drop=["a"], k=6).set_index("item_id")
+    table = what_if(bundle, "nle", add={"b": 10}, drop=["a"], k=6).table.set_index("item_id")
     assert table.loc["a", "moved"] == "dropped"
     assert pd.isna(table.loc["a", "was"])
     assert "b" not in table.index
 
 
 def test_arrows_say_how_far_an_item_moved_and_new_what_stood_below_the_list(bundle):
-    table = list_change(bundle, "nle", add={"d": 10}, k=2)
+    table = what_if(bundle, "nle", add={"d": 10}, k=2).table
     assert table["moved"].tolist() == ["new", "new"]
-    longer = list_change(bundle, "nle", add={"d": 10}, k=6)
+    longer = what_if(bundle, "nle", add={"d": 10}, k=6).table
     for moved, rank, was in zip(longer["moved"], longer["rank"], longer["was"], strict=True):
         assert moved == ("=" if rank == was else f"{'▲' if was > rank else '▼'} {abs(was - rank)}")
     assert set(longer["moved"]) >= {"▼ 2"}
 
 
 def test_no_edit_changes_nothing(bundle):
-    table = list_change(bundle, "nle", k=5)
+    table = what_if(bundle, "nle", k=5).table
     assert (table["rank"] == table["was"]).all()
 
 
@@ -126,9 +126,9 @@ def test_the_list_follows_the_controls(bundle):
     assert edit.add == {"d": 9.0, "a": 2.0}
     controls.leave.click()
     assert ("Lab A · a (dropped)", "a") in controls.matches.options
-    edited = list_change(bundle, "nle", add={"d": 9.0}, drop=["a"], k=3)
+    edited = what_if(bundle, "nle", add={"d": 9.0}, drop=["a"], k=3).table
     assert edit.table["item_id"].tolist() == edited["item_id"].tolist()
-    assert edited["item_id"].tolist() != list_change(bundle, "nle", k=3)["item_id"].tolist()
+    assert edited["item_id"].tolist() != what_if(bundle, "nle", k=3).table["item_id"].tolist()
     assert len(shown) == 3
     assert "without Lab A; with Lab D (9)" in shown[-1]["text/html"]
 
@@ -196,11 +196,11 @@ def test_ids_are_found_as_recommend_finds_them_and_unknown_ones_refused():
     dataset = Dataset.from_frame(frame.assign(value=[5, 1, 4, 2, 3, 5]))
     numbers = Bundle(model=ItemKNN().fit(dataset.user_items), dataset=dataset)
     pd.testing.assert_frame_equal(history_of(numbers, "0"), history_of(numbers, 0))
-    wanted = list_change(numbers, 0, add={1: 5.0}, drop=[0])
-    pd.testing.assert_frame_equal(list_change(numbers, "0", add={"1": 5.0}, drop=["0"]), wanted)
+    wanted = what_if(numbers, 0, add={1: 5.0}, drop=[0]).table
+    pd.testing.assert_frame_equal(what_if(numbers, "0", add={"1": 5.0}, drop=["0"]).table, wanted)
     pd.testing.assert_frame_equal(list_by_list(numbers, ["2"]), list_by_list(numbers, [2]))
     for edit in ({"add": {"zz": 5}}, {"drop": ["zz"]}):
         with pytest.raises(DataError, match="The item must be one of the 3 known; got 'zz'"):
-            list_change(numbers, 0, **edit)
+            what_if(numbers, 0, **edit)
     with pytest.raises(DataError, match="The item must be one of the 3 known; got 9"):
         list_by_list(numbers, [9])

@@ -43,43 +43,6 @@ def history_of(bundle: Bundle, user: Any) -> pd.DataFrame:
     return frame.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
-def list_change(
-    bundle: Bundle,
-    user: Any,
-    *,
-    add: Mapping[Any, float] | None = None,
-    drop: Iterable[Any] = (),
-    k: int = 10,
-) -> pd.DataFrame:
-    """Return the list of a user whose history is edited, and where its items stood before.
-
-    Parameters
-    ----------
-    bundle : Bundle
-    user : id
-    add : mapping of item id to rating, optional
-        Items this person is to have used as well; one in the history is rated anew.
-    drop : iterable of item ids
-        Items this person is never to have used.
-    k : int
-        Length of the list.
-
-    Returns
-    -------
-    DataFrame
-        ``rank, moved, was, item_id, title, probability, before``. `was` and `before` are the rank
-        and the probability before the edit. `moved` says how the rank changed: ``"▲ 3"``,
-        ``"▼ 1"``, ``"="``, ``"new"`` for an item that stood below the list, and ``"dropped"`` for
-        one that had been used and so had no rank (`was` is missing).
-
-    Raises
-    ------
-    DataError
-        If a user or item is unknown, or a rating is outside the scale.
-    """
-    return WhatIf(bundle, user, add=add, drop=drop, k=k).table
-
-
 def list_by_list(
     bundle: Bundle, clicks: Sequence[Any], *, profile: Mapping[str, Any] | None = None, k: int = 10
 ) -> pd.DataFrame:
@@ -125,17 +88,31 @@ def what_if(
     drop: Iterable[Any] = (),
     k: int = 10,
 ) -> "WhatIf":
-    """Show `list_change`; in a front end with controls to edit the history further.
+    """Show the list of a user whose history is edited, and where its items stood before.
+
+    In a front end there are controls to edit the history further.
 
     Parameters
     ----------
-    bundle, user, add, drop, k
-        As of `list_change`; the controls begin with this edit, and reset to it.
+    bundle : Bundle
+    user : id
+    add : mapping of item id to rating, optional
+        Items this person is to have used as well; one in the history is rated anew. The controls
+        begin with this edit, and reset to it.
+    drop : iterable of item ids
+        Items this person is never to have used.
+    k : int
+        Length of the list.
 
     Returns
     -------
     WhatIf
-        Shows itself as the last line of a cell; ``table`` is the DataFrame of `list_change`.
+        Shows itself as the last line of a cell; the list is its ``table``.
+
+    Raises
+    ------
+    DataError
+        If a user or item is unknown, or a rating is outside the scale.
     """
     return WhatIf(bundle, user, add=add, drop=drop, k=k)
 
@@ -146,7 +123,7 @@ class WhatIf:
     Parameters
     ----------
     bundle, add, drop, k
-        As of `list_change`.
+        As of `what_if`.
     user : id, optional
         A visitor, who has used nothing so far, by default.
     profile : mapping of column name to value, optional
@@ -242,7 +219,7 @@ class WhatIf:
 
     @property
     def listed(self) -> pd.DataFrame:
-        """The list, as of `Bundle.recommend_many`, with what `list_change` says of ranks."""
+        """The list, as of `Bundle.recommend_many`, with what `table` says of ranks."""
         after = self._ask(self.edited, self.k)
         before = self._before.reindex(after["item_id"])
         after.insert(1, "was", before["rank"].astype("Int64").array)
@@ -252,7 +229,13 @@ class WhatIf:
 
     @property
     def table(self) -> pd.DataFrame:
-        """What `list_change` returns."""
+        """The list after the edit, and where its items stood before.
+
+        ``rank, moved, was, item_id, title, probability, before``. `was` and `before` are the rank
+        and the probability before the edit. `moved` says how the rank changed: ``"▲ 3"``,
+        ``"▼ 1"``, ``"="``, ``"new"`` for an item that stood below the list, and ``"dropped"`` for
+        one that had been used and so had no rank (`was` is missing).
+        """
         columns = ["rank", "moved", "was", "item_id", "title", "probability", "before"]
         return self.listed[columns]
 

@@ -14,7 +14,7 @@ from recsys_lib.checks import check_choice, check_integer, check_kind
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.evaluate import score_batches
-from recsys_lib.ranking import TopK, mask_seen
+from recsys_lib.ranking import TopK, entry_rows, mask_seen
 from recsys_lib.seeding import rng_from
 
 Method = Literal["isotonic", "platt"]
@@ -233,7 +233,7 @@ def score_cells(
     scores, liked = [], []
     for rows, batch in score_batches(model, part, batch_size):
         targets = part.targets[rows]
-        row = np.repeat(np.arange(targets.shape[0]), np.diff(targets.indptr))
+        row = entry_rows(targets)
         if min_value is None:
             wanted = np.zeros(batch.shape, dtype=bool)
             wanted[row, targets.indices] = True

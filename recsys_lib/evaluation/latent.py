@@ -69,35 +69,6 @@ def kl_spectra(codes: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> pd.DataFrame
     return table.rename_axis(columns="divergence (nats)")
 
 
-def active_units(mean: ArrayLike, *, threshold: float = 0.01) -> int:
-    """Return how many dimensions of a code differ between rows [1]_.
-
-    Parameters
-    ----------
-    mean : array of shape (n_rows, latent_dim)
-        Of the code of each row.
-    threshold : float
-        Variance of the mean over rows from which on a dimension counts.
-
-    Returns
-    -------
-    int
-        Few of many: the prior has won, and the decoder listens to nobody (posterior collapse).
-
-    References
-    ----------
-    .. [1] Y. Burda, R. Grosse, R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016,
-       section 5.2.
-
-    Examples
-    --------
-    >>> active_units([[1.0, 0.01], [-1.0, 0.0]])
-    1
-    """
-    variance = np.var(np.asarray(mean, dtype=np.float64), axis=0)
-    return int((variance > threshold).sum())
-
-
 def linear_recovery(
     codes: ArrayLike, truth: ArrayLike, *, n_folds: int = 5, seed: int = 0
 ) -> NDArray[np.float64]:

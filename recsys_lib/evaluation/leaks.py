@@ -14,6 +14,7 @@ from recsys_lib.checks import check_kind
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError, LeakError
 from recsys_lib.evaluation.metrics import parse_metric
+from recsys_lib.ranking import entry_rows
 
 
 def assert_no_shared_users(split: Split) -> None:
@@ -186,7 +187,7 @@ def _extreme(
     """Return the extreme time of each row; for an empty row, a neutral one."""
     limits = np.iinfo(np.int64)
     found = np.full(part.shape[0], limits.min if function is np.maximum else limits.max)
-    function.at(found, np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), times)
+    function.at(found, entry_rows(part), times)
     return found
 
 

@@ -295,7 +295,10 @@ def group_runs(reports: Iterable[Report]) -> list[Runs]:
 
 
 def _check_same_fold(one: Report, other: Report) -> None:
-    differing = [key for key in _SAME if one.protocol.get(key) != other.protocol.get(key)]
+    # A report without rating errors has no scale, and shares none with another.
+    rated = one.protocol.get("rating_scale") and other.protocol.get("rating_scale")
+    same = [key for key in _SAME if rated or key != "rating_scale"]
+    differing = [key for key in same if one.protocol.get(key) != other.protocol.get(key)]
     if not one.users.index.equals(other.users.index):
         differing.append("users")
     if differing:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,7 +37,7 @@ from recsys_lib.checks import (
     check_user_items,
 )
 from recsys_lib.dataset import Fold
-from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.errors import ArtifactError, ConfigError, warn
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices, top_k_of
 
@@ -277,11 +276,10 @@ class Recommender(Shown):
         check_is_fitted(self, "n_items_")
         x = check_user_items(user_items, n_items=self.n_items_)
         if self.saw_likes_ and (x.data != 1).any():
-            warnings.warn(
+            warn(
                 f"`user_items` must hold likes, each a 1, as those that {type(self).__name__} was "
                 f"fitted on; values are from {x.data.min():g} to {x.data.max():g}. Give rows of "
                 "`dataset.likes(...)`, or fit `OnLikes(model=...)` on the ratings.",
-                stacklevel=3,
             )
         return x
 

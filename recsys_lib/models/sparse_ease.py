@@ -25,7 +25,6 @@ References
    larger regression that a group of items shares, and a refit of the group at once.
 """
 
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -40,6 +39,7 @@ from threadpoolctl import threadpool_limits
 from recsys_lib._system import cores
 from recsys_lib.checks import check_integer, check_memory
 from recsys_lib.dataset import Fold
+from recsys_lib.errors import warn
 from recsys_lib.models.base import RULES, Cost, Rules
 from recsys_lib.models.baselines import blocks_of_factors, blocks_of_weights, item_shares
 from recsys_lib.models.ease import Dropped, gram, mirror
@@ -470,11 +470,10 @@ def _solved_by(executor: Executor, work: Regressions, groups: list[Positions]) -
             progress.step(done=progress.done + sum(len(one.items) for one in found))
             yield from found
     if lost:
-        warnings.warn(
+        warn(
             f"Workers must live until their task is done; {len(lost)} of {len(tasks)} tasks were "
             "lost with one that died, and are solved in this process.",
             RuntimeWarning,
-            stacklevel=2,
         )
     for task in lost:
         yield from work.solve(task)

@@ -30,7 +30,7 @@ TAG = "parameters"
 _READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
 _WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
 # Passed to a function, which may read whatever it likes; those that import read no artifacts.
-_PASSED = re.compile(r"(?<!import_dataset)(?<!import_table)[(,=]\s*session\s*[,)\n]")
+_PASSED = re.compile(r"(?<!import_table)[(,=]\s*session\s*[,)\n]")
 
 
 @dataclass(frozen=True)

@@ -70,17 +70,6 @@ class Imported:
     sentence: str
 
 
-def import_dataset(session: Session) -> Dataset:
-    """Import the files that the parameters of a notebook name; see `import_table`.
-
-    Returns
-    -------
-    Dataset
-        Ratings, or likes: then it has no rating scale and every value is 1.
-    """
-    return import_table(session).dataset
-
-
 def import_table(session: Session, source: Path | str | None = None, **reading: Any) -> Imported:
     """Import the files that the parameters of a notebook name, and record them as its inputs.
 

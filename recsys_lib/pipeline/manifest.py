@@ -437,8 +437,9 @@ class RecordedRun(_Recorder):
 
     def report(self, *reports: Any) -> None:
         """Hand in what `evaluate` returned; see `Session.report`."""
-        self.reports += as_reports(reports)
-        self._record.metrics |= metrics_of(self.reports)
+        reports_now = [*self.reports, *as_reports(reports)]
+        self._record.metrics |= metrics_of(reports_now)
+        self.reports = reports_now
 
     def note(self, **values: float) -> None:
         """Record numbers by name."""

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -21,7 +20,7 @@ import pandas as pd
 
 from recsys_lib.artifacts import MANIFEST, digest_of
 from recsys_lib.checks import needing
-from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.errors import ArtifactError, ConfigError, warn
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import meaning
 from recsys_lib.pipeline.manifest import Manifest
@@ -162,7 +161,7 @@ def list_runs(
         project or Project.find(), [names] if isinstance(names, str) else names
     )
     for error in damaged:
-        warnings.warn(str(error), stacklevel=2)
+        warn(str(error))
     table = filtered(table_of(found), [where] if isinstance(where, str) else where)
     return ordered(table, sort) if sort else table
 

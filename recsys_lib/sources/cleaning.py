@@ -3,7 +3,6 @@
 import re
 import unicodedata
 import uuid
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -14,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys_lib.errors import DataError
+from recsys_lib.errors import DataError, warn
 from recsys_lib.sources.options import Mode
 from recsys_lib.sources.tables import Table, list_places
 from recsys_lib.tables import kind_of, largest_whole
@@ -114,9 +113,7 @@ def settle(
             f"{len(most.rows):,} of them this: {most.message(table)}"
         )
     what = ", ".join(f"{len(one.rows):,} {one.check} in {one.column!r}" for one in serious)
-    warnings.warn(
-        f"{table.name}: {len(drop):,} of {len(frame):,} rows dropped ({what}).", stacklevel=4
-    )
+    warn(f"{table.name}: {len(drop):,} of {len(frame):,} rows dropped ({what}).")
     return kept
 
 

@@ -1,6 +1,5 @@
 """Interactions, catalogs and profiles from any source: recognized, checked, in one form."""
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,7 @@ import pandas as pd
 
 from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Dataset
-from recsys_lib.errors import DataError
+from recsys_lib.errors import DataError, warn
 from recsys_lib.sources.cleaning import (
     Cleaned,
     Column,
@@ -383,10 +382,9 @@ def _titled(frame: pd.DataFrame, given: str | None, table: str) -> pd.DataFrame:
     columns = [str(column) for column in frame.columns]
     texts = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.StringDtype)]
     if given == AUTO and not matches("title", columns) and texts:
-        warnings.warn(
+        warn(
             f"{table}: no column is recognized as the title among {texts}, so that items are shown "
             'by their ids. Name it with title="...", or give title=None.',
-            stacklevel=3,
         )
     name = find_column("title", columns, given, table, required=False)
     if name is None or name == "title":
@@ -418,7 +416,7 @@ def _join(
             f'mode="lenient", which adds rows without contents.'
         )
     extra = pd.Index(ids.iloc[unknown].unique(), name=column)
-    warnings.warn(f"{message}: {len(extra):,} rows without contents added.", stacklevel=3)
+    warn(f"{message}: {len(extra):,} rows without contents added.")
     return frame, other.reindex(other.index.append(extra))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.dataset import Dataset, Fold
+from recsys_lib.ranking import entry_rows
 from recsys_lib.splitting.entries import cut_rows
 
 #: The seed of the authors' notebook.
@@ -58,7 +59,7 @@ def training_items(dataset: Dataset, train_users: NDArray[np.int64]) -> NDArray[
     """
     users = train_users[np.asarray(dataset.user_ids.take(train_users).argsort())]
     rows = dataset.user_items[users]
-    row = np.repeat(np.arange(len(users)), np.diff(rows.indptr))
+    row = entry_rows(rows)
     place_of = np.empty(dataset.n_items, dtype=np.int64)
     place_of[np.asarray(dataset.item_ids.argsort())] = np.arange(dataset.n_items)
     in_file_order = np.lexsort((place_of[rows.indices], row))

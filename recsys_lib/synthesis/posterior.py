@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import gammaln, hyp1f1, log_ndtr, ndtr
 
+from recsys_lib.ranking import entry_rows
 from recsys_lib.synthesis.truth import Truth
 
 Floats = NDArray[np.float64]
@@ -258,7 +259,7 @@ class Likelihood:
     def _add_ratings(
         self, z: Floats, shown: sparse.csr_array, gradient: Floats, curvature: Floats
     ) -> None:
-        rows, items = np.repeat(np.arange(len(z)), np.diff(shown.indptr)), shown.indices
+        rows, items = entry_rows(shown), shown.indices
         signal = self.signal.of_pairs(z[rows], items)
         rate = np.exp(np.clip(self.log_rate.of_pairs(z[rows], items), *_LOG_RATES))
         signal += self.truth.shift_when_taken(rate)
@@ -274,7 +275,7 @@ class Likelihood:
     def _add_presence(
         self, z: Floats, shown: sparse.csr_array, gradient: Floats, curvature: Floats
     ) -> None:
-        rows = np.repeat(np.arange(len(z)), np.diff(shown.indptr))
+        rows = entry_rows(shown)
         rate = np.exp(np.clip(self.log_rate.at(z), *_LOG_RATES))
         taken = -np.expm1(-rate)
         chance = self.share * taken

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
@@ -132,22 +131,6 @@ class OrdinalProbit:
         """Return P(r = k) for each level, along a new last axis."""
         cuts = (self.thresholds - np.asarray(signal)[..., None]) / self.noise_sd
         return np.diff(ndtr(cuts), prepend=0.0, append=1.0, axis=-1)
-
-    def irreducible_rmse(self, signal_sd: float) -> float:
-        r"""Return the RMSE that no predictor beats, over signals :math:`s \sim N(0, sd^2)`.
-
-        Parameters
-        ----------
-        signal_sd : float
-            Standard deviation of the signal, ``sqrt(rho2)`` where nothing is selected.
-
-        Notes
-        -----
-        :math:`\sqrt{E\,\mathrm{Var}(r|s)}` by Gauss-Hermite quadrature with 64 nodes.
-        """
-        nodes, weights = hermegauss(64)
-        weights = weights / weights.sum()
-        return float(np.sqrt(weights @ self.variance(signal_sd * nodes)))
 
 
 def rating_thresholds(plan: Blueprint) -> Floats:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from recsys_lib.artifacts import check_replaceable, read_arrays, write_arrays
 from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
+from recsys_lib.ranking import entry_rows
 from recsys_lib.synthesis.crowd import inclusion_probabilities
 from recsys_lib.synthesis.scale import OrdinalProbit
 from recsys_lib.synthesis.settings import WorldSettings
@@ -226,36 +227,26 @@ class Truth:
         users = np.asarray(users, dtype=np.int64)
         return inclusion_probabilities(self.exposure(users), self.n_taken[users])
 
-    def irreducible_rmse(
-        self, user_items: Any = None, users: ArrayLike | None = None, *, among: Among = "taken"
-    ) -> float:
+    def irreducible_rmse(self, user_items: sparse.csr_array) -> float:
         """Return the RMSE that remains when the truth is known.
 
         Parameters
         ----------
-        user_items : sparse array of shape (n_rows, n_items), optional
-            Its stored pairs are averaged over. Where it is not given: all pairs, in expectation
-            over the worlds that could have been drawn.
-        users : array_like of int, optional
-            Who the rows are; everybody in order where it is not given.
-        among : {"taken", "all"}
-            See `expected_rating`.
+        user_items : csr_array of shape (n_users, n_items)
+            Its stored pairs are averaged over, all of which were taken.
 
         Returns
         -------
         float
             In rating units.
         """
-        if user_items is None:
-            return self.probit.irreducible_rmse(self.settings.rho2**0.5)
-        rows = np.arange(self.n_users) if users is None else np.asarray(users, dtype=np.int64)
-        pairs, total = sparse.csr_array(user_items), 0.0
-        for start in range(0, len(rows), _ROWS):
-            part = pairs[start : start + _ROWS]
-            inner = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
-            signal = self._signal(rows[start : start + _ROWS], among)[inner, part.indices]
+        total = 0.0
+        for start in range(0, self.n_users, _ROWS):
+            part = user_items[start : start + _ROWS]
+            users = np.arange(start, start + part.shape[0])
+            signal = self._signal(users, "taken")[entry_rows(part), part.indices]
             total += float(self.probit.variance(signal).sum())
-        return float(np.sqrt(total / max(1, pairs.nnz)))
+        return float(np.sqrt(total / max(1, user_items.nnz)))
 
     def save(self, path: Path | str) -> None:
         """Write the truth as one ``.npz`` file, atomically; only another truth is replaced."""

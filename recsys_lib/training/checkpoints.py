@@ -10,7 +10,6 @@ import contextlib
 import json
 import shutil
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from recsys_lib.artifacts import (
     write_table,
 )
 from recsys_lib.checks import check_integer, check_positive
-from recsys_lib.errors import ArtifactError
+from recsys_lib.errors import ArtifactError, warn
 from recsys_lib.progress import notice
 from recsys_lib.training.processes import is_first
 
@@ -168,10 +167,9 @@ class Keeper:
             shutil.rmtree(folder, ignore_errors=True)
         if damaged:
             names = ", ".join(folder.name for folder in damaged)
-            warnings.warn(
+            warn(
                 f"In {self.folder}, {names} was damaged and is removed; training goes on after "
                 f"epoch {trainer.epoch}.",
-                stacklevel=2,
             )
         if trainer.epoch:
             notice(f"Going on after epoch {trainer.epoch} of an earlier fit, kept in {self.folder}")

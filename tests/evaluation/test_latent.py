@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy import integrate, sparse, stats
 
 from recsys_lib.evaluation import doubt_curve, kl_spectra, open_lists, recovery_table
-from recsys_lib.evaluation.latent import active_units, kl_by_dimension, linear_recovery
+from recsys_lib.evaluation.latent import kl_by_dimension, linear_recovery
 
 
 class Drawn(NamedTuple):
@@ -50,13 +50,6 @@ def test_the_divergence_of_a_dimension_is_the_integral_averaged_over_rows() -> N
 
     expected = np.mean([integral(0.5, 0.3), integral(-1.0, -1.2)])
     assert_allclose(kl_by_dimension(mean, log_variance), [expected, 0.0], atol=1e-8)
-
-
-def test_a_dimension_that_says_the_same_of_everybody_is_not_active() -> None:
-    rng = np.random.default_rng(0)
-    mean = rng.normal(size=(400, 3)) * [1.0, 0.2, 0.02] + [0.0, 0.0, 7.0]
-    assert active_units(mean) == 2
-    assert active_units(mean, threshold=0.5) == 1
 
 
 def test_the_truth_is_recovered_through_any_linear_map_and_not_beyond_the_noise() -> None:

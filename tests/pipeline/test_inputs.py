@@ -10,7 +10,6 @@ import pytest
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.pipeline import notebook
 from recsys_lib.pipeline.inputs import (
-    import_dataset,
     import_table,
     import_what_can_be_read,
     inspect_table,
@@ -42,7 +41,7 @@ def begin(project, write):
 
 def test_named_columns_are_imported_and_every_file_is_recorded(begin, project):
     session = begin(ITEMS="films.csv", USER_COLUMN="who", ITEM_COLUMN="film", VALUE_COLUMN="stars")
-    dataset = import_dataset(session)
+    dataset = import_table(session).dataset
     assert (dataset.n_users, dataset.n_items, dataset.rating_scale) == (2, 2, (3, 5))
     assert dataset.items["title"].tolist() == ["Ex", "Why"]
     assert {path.rsplit("/", 1)[1] for path in session.record.inputs} == {"own.csv", "films.csv"}
@@ -50,7 +49,7 @@ def test_named_columns_are_imported_and_every_file_is_recorded(begin, project):
 
 def test_a_missing_file_is_named(begin):
     with pytest.raises(ConfigError, match=r"'nowhere\.csv' must be the path of a file"):
-        import_dataset(begin(SOURCE="nowhere.csv"))
+        import_table(begin(SOURCE="nowhere.csv"))
 
 
 def rows(header, values):
@@ -103,7 +102,7 @@ def test_a_lowest_rating_that_may_mean_none_is_asked_about(begin, project, value
     if said:
         reading = ast.literal_eval(re.search("READING = ({.*?})", sentence)[1])
         with pytest.warns(UserWarning, match="rows dropped"):
-            dataset = import_dataset(begin(READING=reading))
+            dataset = import_table(begin(READING=reading)).dataset
         assert dataset.user_items.data.min() == min(one for one in values if one > 0)
 
 
@@ -123,17 +122,17 @@ def test_uses_of_one_pair_are_counted(begin, project):
 
 def test_the_lowest_count_that_is_a_like_can_be_said(begin, project):
     (project.root / "own.csv").write_text(rows("plays", [1, 2, 3, 4, 5]))
-    assert import_dataset(begin(COUNT_FROM=4)).n_interactions == 2
+    assert import_table(begin(COUNT_FROM=4)).dataset.n_interactions == 2
     with pytest.raises(DataError, match=r"COUNT_FROM = 6; the highest is 5\. Lower COUNT_FROM\."):
-        import_dataset(begin(COUNT_FROM=6))
+        import_table(begin(COUNT_FROM=6))
 
 
 def test_what_feedback_says_goes_before_what_is_recognized(begin, project):
     (project.root / "own.csv").write_text(rows("plays", [1, 2, 3, 4, 5]))
-    assert import_dataset(begin(FEEDBACK="ratings")).rating_scale == (1, 5)
+    assert import_table(begin(FEEDBACK="ratings")).dataset.rating_scale == (1, 5)
     assert import_table(begin(FEEDBACK="likes")).kind == "likes"
     with pytest.raises(ConfigError, match="FEEDBACK must be one of .* got 'stars'"):
-        import_dataset(begin(FEEDBACK="stars"))
+        import_table(begin(FEEDBACK="stars"))
 
 
 @pytest.mark.parametrize(("values", "found"), [([3, 3], "every value is 3"), (None, "no column")])
@@ -141,7 +140,7 @@ def test_ratings_are_asked_for_where_there_are_none(begin, project, values, foun
     text = rows("rating", values) if values else "user,item\nann,x\nbob,x\n"
     (project.root / "own.csv").write_text(text)
     with pytest.raises(DataError, match=f"{found}.*VALUE_COLUMN"):
-        import_dataset(begin(FEEDBACK="ratings"))
+        import_table(begin(FEEDBACK="ratings"))
 
 
 @pytest.mark.parametrize("header", ["who,film,stars", "user,thing,stars"])
@@ -150,7 +149,7 @@ def test_a_column_that_is_not_recognized_is_named_by_its_parameter(begin, projec
     (project.root / "own.csv").write_text(f"{header}\nann,x,5\nbob,x,3\n")
     wanted = next(role[name] for name in header.split(",") if name in role)
     with pytest.raises(DataError, match=f"{wanted}_COLUMN"):
-        import_dataset(begin())
+        import_table(begin())
 
 
 @pytest.mark.parametrize(
@@ -175,12 +174,12 @@ def test_a_column_that_is_not_recognized_is_named_by_its_parameter(begin, projec
 def test_options_of_reading_reach_the_reader(begin, project, reading, text, timestamp):
     (project.root / "own.csv").write_bytes(text)
     session = begin(READING=reading, TIMESTAMP_COLUMN=timestamp)
-    assert import_dataset(session).n_users == 2
+    assert import_table(session).dataset.n_users == 2
 
 
 def test_an_unknown_option_of_reading_is_answered_with_the_near_one(begin):
     with pytest.raises(ConfigError, match="'encodin' is none. Did you mean 'encoding'"):
-        import_dataset(begin(READING={"encodin": "latin-1"}))
+        import_table(begin(READING={"encodin": "latin-1"}))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +196,7 @@ def test_an_unknown_option_of_reading_is_answered_with_the_near_one(begin):
 def test_remedies_name_parameters(begin, project, text, remedy):
     (project.root / "own.csv").write_bytes(text)
     with pytest.raises(DataError, match=remedy):
-        import_dataset(begin())
+        import_table(begin())
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_remedies_name_parameters(begin, project, text, remedy):
 def test_an_unknown_value_is_a_wrong_parameter(begin, project, given, message):
     (project.root / "own.csv").write_text("user_id,item_id,rating\nann,x,5\nbob,x,3\n")
     with pytest.raises(ConfigError, match=message):
-        import_dataset(begin(**given))
+        import_table(begin(**given))
 
 
 def test_a_file_of_sqlite_is_a_source_and_an_input(begin, project):
@@ -221,7 +220,7 @@ def test_a_file_of_sqlite_is_a_source_and_an_input(begin, project):
         database.execute("insert into seen values ('ann', 'x', 5), ('bob', 'x', 3)")
         database.commit()
     session = begin(SOURCE="sqlite:///own.db", READING={"table": "seen"})
-    assert import_dataset(session).n_users == 2
+    assert import_table(session).dataset.n_users == 2
     assert list(session.record.inputs) == [file.as_posix()]
 
 
