@@ -80,7 +80,7 @@ def scan(
     return jax.lax.scan(body, carry, jnp.arange(n))  # type: ignore[no-any-return,unused-ignore]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Step:
     """One update, as a function of the values that it reads to those that it leaves."""
 
