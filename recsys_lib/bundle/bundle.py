@@ -544,7 +544,7 @@ class Bundle(Shown):
     def _questions(
         self, people: Iterable[Any], k: int, rules: Mapping[str, Any]
     ) -> list[_Question]:
-        shared = self._rules.plan(rules)
+        shared = self._rules.plan(rules) if rules else self._no_rules
         questions = []
         several = [people] if isinstance(people, str | Mapping) else people
         for one in several:
@@ -839,6 +839,10 @@ class Bundle(Shown):
     @cached_property
     def _rules(self) -> RuleReader:
         return RuleReader(dataset=self.dataset)
+
+    @cached_property
+    def _no_rules(self) -> Plan:
+        return self._rules.plan({})
 
     @cached_property
     def _requests(self) -> RequestReader:
