@@ -437,9 +437,9 @@ class RecordedRun(_Recorder):
 
     def report(self, *reports: Any) -> None:
         """Hand in what `evaluate` returned; see `Session.report`."""
-        reports_now = [*self.reports, *as_reports(reports)]
-        self._record.metrics |= metrics_of(reports_now)
-        self.reports = reports_now
+        every = [*self.reports, *as_reports(reports)]
+        self._record.metrics |= metrics_of(every)  # raises where a name occurs twice
+        self.reports = every
 
     def note(self, **values: float) -> None:
         """Record numbers by name."""

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys_lib import make_world, strong_generalization
+from recsys_lib import make_world, split_ratings, strong_generalization
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import (
     RandomOrder,
     evaluate,
+    evaluate_all,
     measured_and_true,
     reference_reports,
     share_of_gap_closed,
@@ -235,3 +236,13 @@ def test_the_list_of_the_truth_is_the_best_there_is_and_the_table_says_how_good(
     assert table.loc["truth", "true_list"] == pytest.approx(best, abs=1e-3)
     assert table.loc["popular", "true_list"] < best - 0.2
     assert np.isnan(table.loc["popular", "true_rmse"])
+
+
+def test_models_measured_by_rmse_as_well_stand_beside_floors_that_were_not() -> None:
+    split = split_ratings(make_world(n_users=100, n_items=30).dataset())
+    model = Bias().fit(split.train)
+    reports = evaluate_all({"bias": model}, split, ["rmse", "ndcg@10"])
+    assert leaderboard(reports, "ndcg@10").index.tolist() == ["random", "popularity", "bias"]
+    scales = [evaluate(model, split.test, ["rmse"], rating_scale=(1, top)) for top in (5, 10)]
+    with pytest.raises(ValueError, match="differ in rating_scale"):
+        share_of_gap_closed(scales, floor=scales[0], ceiling=scales[1])

@@ -138,6 +138,16 @@ def test_false_alarms_are_as_rare_as_promised():
     assert alarms <= 60 * 0.05
 
 
+def test_a_report_that_is_refused_leaves_nothing_behind(project, write):
+    write("01_make")
+    with record_run("own", {}, project=project) as one:
+        one.report(report(1.0, 0))
+        with pytest.raises(ValueError, match=r"'model\.rmse' occurs twice"):
+            one.report(report(0.9, 0))
+        one.report()
+        assert len(one.reports) == 1
+
+
 def test_unfinished_runs_are_left_out(project, batch):
     Manifest(run="batch/odd", status="failed").save(project.run_folder("batch/odd"))
     assert len(batch({8: 1.0, 16: 0.9}).runs) == 8
