@@ -396,6 +396,8 @@ class Answerer:
         Without a formula each costs the score of a history, which took seconds for hundreds: of a
         long one the part that is most like the items is asked about, and the rest is 0.
         """
+        if self._has_formula and (known := self.model.gains(row, items)) is not None:
+            return known
         alike = None
         if row.nnz > _LEFT_OUT and len(items) and not self._has_formula:
             alike = self.model.item_similarity(items.tolist())

@@ -33,7 +33,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_833, 1_000),
+    "bundle": (1_835, 1_000),
     "coldstart": (659, 750),
     "evaluation": (1_898, 1_780),
     "exploration": (204, 215),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_497, 1_170),
     "tuning": (1_090, 750),
 }
-ALL = (22_973, 14_000)
+ALL = (22_975, 14_000)
 FILES = (161, 140)
 PUBLIC_NAMES = (266, 300)
 
