@@ -59,7 +59,7 @@ def test_a_new_default_is_not_shared_by_those_who_use_old_names(dataset: Dataset
         ("models.new_items", "WithNewItems", "recsys_lib.coldstart.content"),
         ("models.content", "ItemContent", "recsys_lib.coldstart.content"),
         ("models.content", "stack_content", "recsys_lib.coldstart.content"),
-        ("models.on_likes", "likes_fold", "recsys_lib.folds"),
+        ("models.on_likes", "likes_fold", "recsys_lib.dataset"),
         ("exploration", "like_threshold", "recsys_lib.dataset"),
         ("evaluation", "measure_blends", "recsys_lib.evaluation.newcomers"),
     ],

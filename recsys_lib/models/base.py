@@ -23,7 +23,6 @@ from recsys_lib.artifacts import (
     write_arrays,
     write_manifest,
 )
-from recsys_lib.cards import Shown
 from recsys_lib.checks import (
     check_choice,
     check_fraction,
@@ -38,6 +37,7 @@ from recsys_lib.checks import (
 )
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError, ConfigError, warn
+from recsys_lib.formatting import Shown
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices, top_k_of
 

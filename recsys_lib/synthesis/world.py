@@ -18,9 +18,9 @@ from recsys_lib.artifacts import (
     write_manifest,
     write_table,
 )
-from recsys_lib.cards import Shown
 from recsys_lib.checks import check_choice
 from recsys_lib.dataset import Dataset
+from recsys_lib.formatting import Shown
 from recsys_lib.synthesis.crowd import BLOCK, Blueprint, login_names
 from recsys_lib.synthesis.events import EVENTS, EventLog, draw_events, draw_visits, first_monday
 from recsys_lib.synthesis.scale import OrdinalProbit, rating_thresholds
