@@ -53,7 +53,8 @@ def test_a_new_default_is_not_shared_by_those_who_use_old_names(dataset: Dataset
     [
         ("models.blended", "Blended", "recsys_lib.coldstart.handover"),
         ("models.blended", "rungs_of", "recsys_lib.coldstart.handover"),
-        ("models.mult_vae", "annealing_steps", "recsys_lib.models.mult"),
+        ("models.mult", "annealing_steps", "recsys_lib.models.variational"),
+        ("models.mult_vae", "annealing_steps", "recsys_lib.models.variational"),
         ("models.ladder", "Ladder", "recsys_lib.coldstart.ladder"),
         ("models.new_items", "NewItems", "recsys_lib.coldstart.content"),
         ("models.new_items", "WithNewItems", "recsys_lib.coldstart.content"),

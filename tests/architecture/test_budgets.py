@@ -33,23 +33,23 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 BUDGETS = {
-    "bundle": (1_753, 1_000),
-    "coldstart": (659, 750),
+    "bundle": (1_762, 1_000),
+    "coldstart": (623, 750),
     "evaluation": (1_896, 1_780),
     "exploration": (218, 215),
-    "models": (3_160, 2_600),
+    "models": (3_140, 2_600),
     "pipeline": (4_211, 2_400),
     "plots": (1_178, 780),
     "root": (2_246, 990),
-    "serving": (930, 1_000),
+    "serving": (925, 1_000),
     "sources": (2_437, 1_420),
     "splitting": (241, 215),
-    "synthesis": (1_425, 1_430),
-    "training": (1_497, 1_170),
-    "tuning": (1_090, 750),
+    "synthesis": (1_391, 1_430),
+    "training": (1_494, 1_170),
+    "tuning": (1_082, 750),
 }
-ALL = (22_941, 14_000)
-FILES = (153, 140)
+ALL = (22_844, 14_000)
+FILES = (140, 140)
 PUBLIC_NAMES = (266, 300)
 
 
