@@ -55,6 +55,7 @@ def test_a_new_default_is_not_shared_by_those_who_use_old_names(dataset: Dataset
         ("models.blended", "rungs_of", "recsys_lib.coldstart.handover"),
         ("models.mult", "annealing_steps", "recsys_lib.models.variational"),
         ("models.mult_vae", "annealing_steps", "recsys_lib.models.variational"),
+        ("synthesis.files", "write_files", "recsys_lib.synthesis.world"),
         ("models.ladder", "Ladder", "recsys_lib.coldstart.ladder"),
         ("models.new_items", "NewItems", "recsys_lib.coldstart.content"),
         ("models.new_items", "WithNewItems", "recsys_lib.coldstart.content"),
