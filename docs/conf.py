@@ -63,7 +63,7 @@ html_theme_options = {
 BESIDE = {
     "recsys_lib": ["ranking.TopK", "ranking.top_k"],
     "recsys_lib.models": ["base.Recommender"],
-    "recsys_lib.synthesis": ["files.write_files"],
+    "recsys_lib.synthesis": ["world.write_files"],
 }
 
 

@@ -105,7 +105,7 @@ def check_kind(name: str, value: Any, kind: type) -> None:
 
     Examples
     --------
-    >>> from recsys_lib.folds import Fold
+    >>> from recsys_lib.dataset import Fold
     >>> check_kind("fold", [1, 2], Fold)
     Traceback (most recent call last):
     TypeError: `fold` must be a Fold; got list. A split has two, its `validation` and its `test`.

@@ -20,14 +20,14 @@ from recsys_lib.artifacts import (
     write_manifest,
     write_table,
 )
-from recsys_lib.cards import Shown
-from recsys_lib.checks import check_choice, check_rating_scale
-from recsys_lib.errors import DataError
-from recsys_lib.folds import Fold, Split, csr_arrays, csr_from, likes_of
+from recsys_lib.checks import check_choice, check_number, check_rating_scale, check_user_items
+from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.formatting import Shown
 from recsys_lib.ranking import entries_of
 from recsys_lib.tables import (
     Duplicates,
     check_frame,
+    check_ids,
     check_interactions,
     check_scale,
     indexed_by_id,
@@ -37,6 +37,209 @@ from recsys_lib.tables import (
 )
 
 __all__ = ["Dataset", "Fold", "Split", "likes_of"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fold(Shown):
+    """Held-out data: what the model sees of each user, and what it must find.
+
+    Attributes
+    ----------
+    fold_in : csr_array of shape (n_rows, n_items), float32
+        What the model sees.
+    targets : csr_array of shape (n_rows, n_items), float32
+        What it must find; shares no entry with `fold_in`.
+    users : ndarray of shape (n_rows,), int64
+        The row of each user in the dataset; by default 0, 1, ...
+
+    Examples
+    --------
+    >>> rows = sparse.csr_array([[1.0, 0.0], [0.0, 1.0]])
+    >>> Fold(fold_in=rows, targets=rows[::-1]).users
+    array([0, 1])
+    """
+
+    fold_in: sparse.csr_array
+    targets: sparse.csr_array
+    users: NDArray[np.int64] = None  # type: ignore[assignment]  # an array from here on
+
+    def __post_init__(self) -> None:
+        for name in ("fold_in", "targets"):
+            value = getattr(self, name)
+            if not isinstance(value, sparse.csr_array) or value.shape != self.fold_in.shape:
+                got = f"{type(value).__name__} of shape {np.shape(value)}"
+                raise ValueError(
+                    "`fold_in` and `targets` must be SciPy CSR arrays of one shape; got "
+                    f"{got} as `{name}`. Use scipy.sparse.csr_array(...)."
+                )
+        if self.users is None:
+            object.__setattr__(self, "users", np.arange(self.n_rows))  # type: ignore[unreachable]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of held-out users."""
+        return int(self.fold_in.shape[0])
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "users": self.n_rows,
+            "items": self.fold_in.shape[1],
+            "interactions seen": self.fold_in.nnz,
+            "interactions to find": self.targets.nnz,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Fold({self.n_rows:,} users x {self.fold_in.shape[1]:,} items, {self.fold_in.nnz:,} "
+            f"interactions seen, {self.targets.nnz:,} to find)"
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> "Fold":
+        """Return the fold of some of its rows, by position."""
+        return Fold(fold_in=self.fold_in[rows], targets=self.targets[rows], users=self.users[rows])
+
+    def likes(self, min_value: float | None = None) -> "Fold":
+        """Return the users with a like among their targets, with only their likes; see `likes_of`.
+
+        Examples
+        --------
+        >>> rated = sparse.csr_array([[9.0, 2.0], [3.0, 4.0]])
+        >>> Fold(fold_in=sparse.csr_array((2, 2)), targets=rated).likes(7.0).users
+        array([0])
+        """
+        targets = likes_of(self.targets, min_value)
+        likes = Fold(fold_in=likes_of(self.fold_in, min_value), targets=targets, users=self.users)
+        return likes.take(np.flatnonzero(np.diff(targets.indptr)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split(Shown):
+    """Training data, validation fold and test fold.
+
+    Attributes
+    ----------
+    train : csr_array of shape (n_train_rows, n_items), float32
+    validation, test : Fold
+        Validation chooses settings and epochs; the test is used once.
+    train_users : ndarray of shape (n_train_rows,), int64
+        The row of each training user in the dataset.
+    items : ndarray of shape (n_items,), int64, or None
+        The column of each item in the dataset, where the split has other columns: the catalog of
+        ``strong_generalization(..., seeding="liang2018")``. None: the columns are the dataset's.
+    """
+
+    train: sparse.csr_array
+    validation: Fold
+    test: Fold
+    train_users: NDArray[np.int64]
+    items: NDArray[np.int64] | None = None
+
+    def _facts(self) -> pd.DataFrame:
+        rows = {"train": (self.train.shape[0], self.train.nnz, None)}
+        for name, fold in (("validation", self.validation), ("test", self.test)):
+            rows[name] = (fold.n_rows, fold.fold_in.nnz, fold.targets.nnz)
+        columns = ["users", "interactions seen", "to find"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+    def __repr__(self) -> str:
+        return (
+            f"Split({self.train.shape[0]:,} users to train on, {self.validation.n_rows:,} to "
+            f"validate, {self.test.n_rows:,} to test, {self.train.shape[1]:,} items)"
+        )
+
+    def save(self, folder: Path | str, **facts: Any) -> None:
+        """Write the split as a folder of arrays with a manifest, atomically."""
+        arrays = {**csr_arrays("train", self.train), "train_users": self.train_users}
+        if self.items is not None:
+            arrays["items"] = self.items
+        for name, fold in (("validation", self.validation), ("test", self.test)):
+            arrays.update(csr_arrays(f"{name}_fold_in", fold.fold_in))
+            arrays.update(csr_arrays(f"{name}_targets", fold.targets))
+            arrays[f"{name}_users"] = fold.users
+        with atomic_folder(folder) as part:
+            write_arrays(part / "split.npz", **arrays)
+            write_manifest(part, kind="split", **facts)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
+        read_manifest(folder, kind="split")
+        arrays = read_arrays(Path(folder) / "split.npz")
+        validation, test = (
+            Fold(
+                fold_in=csr_from(arrays, f"{name}_fold_in"),
+                targets=csr_from(arrays, f"{name}_targets"),
+                users=arrays[f"{name}_users"],
+            )
+            for name in ("validation", "test")
+        )
+        return cls(
+            train=csr_from(arrays, "train"),
+            validation=validation,
+            test=test,
+            train_users=arrays["train_users"],
+            items=arrays.get("items"),
+        )
+
+
+def csr_arrays(name: str, matrix: sparse.csr_array) -> dict[str, NDArray[Any]]:
+    """Return a matrix as arrays to save, whose names begin with `name`."""
+    return {
+        f"{name}_data": matrix.data,
+        f"{name}_indices": matrix.indices,
+        f"{name}_indptr": matrix.indptr,
+        f"{name}_shape": np.array(matrix.shape, dtype=np.int64),
+    }
+
+
+def csr_from(arrays: dict[str, NDArray[Any]], name: str) -> sparse.csr_array:
+    """Return the matrix that `csr_arrays` took apart."""
+    try:
+        parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+        shape = tuple(int(size) for size in arrays[f"{name}_shape"])
+    except KeyError as error:
+        raise ArtifactError(f"The artifact must hold the array {error}; it does not.") from error
+    return sparse.csr_array(parts, shape=shape)
+
+
+def keep_entries(matrix: sparse.csr_array, keep: NDArray[np.bool_]) -> sparse.csr_array:
+    """Return `matrix` with the stored entries that are kept; stored zeros and the shape stay.
+
+    Examples
+    --------
+    >>> keep_entries(sparse.csr_array([[1, 2], [0, 3]]), np.array([True, False, True])).toarray()
+    array([[1, 0], [0, 3]])
+    """
+    before = np.concatenate([[0], np.cumsum(keep)])
+    parts = (matrix.data[keep], matrix.indices[keep], before[matrix.indptr])
+    return sparse.csr_array(parts, shape=matrix.shape)
+
+
+def likes_of(user_items: sparse.csr_array, min_value: float | None = None) -> sparse.csr_array:
+    """Return the entries that count as likes, each as a 1.
+
+    Parameters
+    ----------
+    user_items : csr_array of shape (n_users, n_items)
+        Ratings. Not modified.
+    min_value : float, optional
+        Lowest rating that counts as a like; None takes every stored entry.
+
+    Returns
+    -------
+    csr_array of shape (n_users, n_items), float32
+
+    Examples
+    --------
+    >>> likes_of(sparse.csr_array([[7.0, 3.0]]), 7.0).toarray()
+    array([[1., 0.]], dtype=float32)
+    """
+    x = check_user_items(user_items)
+    if min_value not in (None, -np.inf):
+        check_number("min_value", min_value)
+    likes = keep_entries(x, x.data >= (-np.inf if min_value is None else min_value))
+    likes.data = np.ones(likes.nnz, dtype=np.float32)
+    return likes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -366,3 +569,76 @@ class Dataset(Shown):
 
 def _id_table(ids: pd.Index, frame: pd.DataFrame | None) -> pd.DataFrame:
     return storable(frame) if frame is not None else pd.DataFrame(index=ids)
+
+
+def appended(
+    dataset: Dataset,
+    interactions: pd.DataFrame | None,
+    items: pd.DataFrame | None,
+    users: pd.DataFrame | None,
+) -> Dataset:
+    """Return a dataset with more interactions, items and users; see `Bundle.update`."""
+    rated, timed = dataset.rating_scale is not None, dataset.timestamps is not None
+    old = dataset.to_frame()
+    new = old[:0] if interactions is None else interactions
+    check_frame("interactions", new)
+    wanted = ["user_id", "item_id", *["value"] * rated, *["timestamp"] * timed]
+    absent = [column for column in wanted if column not in new]
+    if absent:
+        raise DataError(
+            f"`interactions` must have the columns {', '.join(wanted)}, as the dataset has; "
+            f"{absent[0]!r} is missing. Rename or add it."
+        )
+    new = new[[*wanted, *["value"] * ("value" in new and not rated)]]
+    if "value" not in new:
+        new = new.assign(value=1.0)
+    if len(new):  # by itself, so that rows are counted in it
+        check_scale(
+            check_interactions(new, "user_id", "item_id", "value", "timestamp" if timed else None),
+            "value",
+            dataset.rating_scale,
+        )
+    if timed:
+        new = new.assign(timestamp=pd.to_datetime(new["timestamp"], utc=True))
+    catalog = _extended(dataset.items, dataset.item_ids, items, new["item_id"], "item_id")
+    profiles = _extended(dataset.users, dataset.user_ids, users, new["user_id"], "user_id")
+    grown = Dataset.from_frame(
+        pd.concat([old, new], ignore_index=True),
+        timestamp="timestamp" if timed else None,
+        items=catalog,
+        users=profiles,
+        rating_scale=dataset.rating_scale,
+        duplicates="last",
+    )
+    return dataclasses.replace(
+        grown,
+        items=catalog if dataset.items is not None or items is not None else None,
+        users=profiles if dataset.users is not None or users is not None else None,
+        rating_scale=dataset.rating_scale,
+    )
+
+
+def _extended(
+    known: pd.DataFrame | None,
+    ids: pd.Index,
+    told: pd.DataFrame | None,
+    named: pd.Series,
+    column: str,
+) -> pd.DataFrame:
+    """Return the table of the known, the told and, unless a catalog must list them, the named."""
+    name = "items" if column == "item_id" else "users"
+    table = pd.DataFrame(index=ids) if known is None else known
+    if told is not None:
+        told = indexed_by_id(told, column, name)
+        assert told is not None
+        there = told.index.intersection(ids)
+        if len(there):
+            raise DataError(
+                f"`{name}` must list new ids only; {there[0]!r} is in the dataset. Leave it out."
+            )
+        table = pd.concat([table, told if known is None else told.reindex(columns=known.columns)])
+    if known is None or column == "user_id":
+        more = pd.Index(check_ids(named).unique()).difference(table.index, sort=False)
+        table = pd.concat([table, pd.DataFrame(index=more)]) if len(more) else table
+    positions_of(table.index, named, column)  # an item that no catalog lists is named
+    return table

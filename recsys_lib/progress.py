@@ -8,6 +8,7 @@ batch log, a pipe or a notebook run by papermill nothing is written at all.
 import contextlib
 import contextvars
 import multiprocessing
+import os
 import shutil
 import sys
 import threading
@@ -15,10 +16,22 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from recsys_lib.front_end import has_front_end
-
 # Seconds before a line appears, and between two drawings.
 PATIENCE, EVERY = 1.0, 0.5
+
+
+def has_front_end() -> bool:
+    """Return whether somebody sits in front of this kernel: in JupyterLab, an editor, or Voila.
+
+    Papermill, nbval and ``nbconvert --execute`` start kernels that nobody can click in; a widget
+    there would be a picture of a button, with a random id in the saved notebook.
+    """
+    return any(name.startswith(("JPY_SESSION_NAME", "VSCODE_PID", "VOILA_")) for name in os.environ)
+
+
+def in_voila() -> bool:
+    """Return whether this kernel serves a page of Voila: to look at, not to work in."""
+    return any(name.startswith("VOILA_") for name in os.environ)
 
 
 class Terminal:

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.cards import card
 from recsys_lib.checks import check_integer
+from recsys_lib.formatting import card
 from recsys_lib.seeding import rng_from
 
 __all__ = ["TopK", "top_k"]

@@ -16,12 +16,11 @@ from scipy import sparse
 from recsys_lib import make_world, models
 from recsys_lib.bundle import RUNGS, Bundle
 from recsys_lib.coldstart import Ladder
-from recsys_lib.coldstart.reasons import leave_one_out_gains
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models import base
-from recsys_lib.models.base import Recommender
+from recsys_lib.models.base import Recommender, leave_one_out_gains
 
 
 @dataclass(kw_only=True)

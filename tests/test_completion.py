@@ -18,6 +18,7 @@ from recsys_lib.models import MODELS, model_class
 
 ROOT = Path(recsys_lib.__file__).parent
 PACKAGES = sorted(name for name in recsys_lib.__all__ if (ROOT / name / "__init__.py").exists())
+PACKAGES += ["exploration", "splitting"]  # of one module each
 MODULES = {"recsys_lib": {*PACKAGES, "errors", "notebook"}, "recsys_lib.pipeline": {"notebook"}}
 MODULES["recsys_lib.training"] = {"keras", "ops"}
 STUBS = sorted(ROOT.rglob("__init__.pyi"))

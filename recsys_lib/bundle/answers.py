@@ -14,12 +14,11 @@ from recsys_lib.bundle.request import People
 from recsys_lib.coldstart.content import ItemContent, NewItems, says_something
 from recsys_lib.coldstart.handover import mix_scores
 from recsys_lib.coldstart.ladder import Ladder, RungAnswer
-from recsys_lib.coldstart.reasons import leave_one_out_gains, with_left_out
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.calibration import Calibrator
-from recsys_lib.models.base import Recommender
-from recsys_lib.ranking import entry_rows
+from recsys_lib.models.base import Recommender, leave_one_out_gains
+from recsys_lib.ranking import entries_of, entry_rows
 
 #: The rungs of the ladder, from the most personal answer to the least.
 RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
@@ -409,6 +408,29 @@ class Answerer:
         gains = np.zeros((row.nnz, len(items)), dtype=np.float32)
         gains[among] = leave_one_out_gains(self.model, row, items, among=among)
         return gains
+
+
+def with_left_out(rows: sparse.csr_array) -> sparse.csr_array:
+    """Return each row followed by its copies, each without one of its entries.
+
+    Examples
+    --------
+    >>> with_left_out(sparse.csr_array([[0, 5, 3], [1, 0, 0]])).toarray()
+    array([[0, 5, 3],
+           [0, 0, 3],
+           [0, 5, 0],
+           [1, 0, 0],
+           [0, 0, 0]])
+    """
+    lengths = np.diff(rows.indptr)
+    copied = np.repeat(np.arange(len(lengths)), lengths + 1)
+    first = np.cumsum(lengths + 1) - (lengths + 1)
+    left_out = np.arange(len(copied)) - first[copied] - 1  # -1 in the row itself
+    entries, sizes = entries_of(rows, copied), lengths[copied]
+    kept = entries != np.repeat(np.where(left_out < 0, -1, rows.indptr[copied] + left_out), sizes)
+    indptr = np.concatenate([[0], np.cumsum(sizes - (left_out >= 0))])
+    parts = (rows.data[entries[kept]], rows.indices[entries[kept]], indptr)
+    return sparse.csr_array(parts, shape=(len(copied), rows.shape[1]))
 
 
 def _rates_of(below: Sequence[RungAnswer | None], n_items: int) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from recsys_lib.coldstart.profile import is_tags, tags_of
 from recsys_lib.dataset import Dataset
 from recsys_lib.exploration import flat_map
 from recsys_lib.formatting import table as formatted
-from recsys_lib.front_end import has_front_end, in_voila
+from recsys_lib.progress import has_front_end, in_voila
 
 # Values of a column that one can choose among; a column with more is no filter.
 _CHOICES = 40

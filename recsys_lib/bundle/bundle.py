@@ -21,10 +21,8 @@ from scipy import sparse
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, versions, write_manifest
 from recsys_lib.bundle.answers import RUNGS, Answerer
-from recsys_lib.bundle.growth import appended
 from recsys_lib.bundle.request import History, People, Request, RequestReader
 from recsys_lib.bundle.rules import Plan, RuleReader, Where
-from recsys_lib.cards import Shown
 from recsys_lib.checks import (
     check_choice,
     check_integer,
@@ -37,10 +35,11 @@ from recsys_lib.checks import (
 from recsys_lib.coldstart.content import unit_rows
 from recsys_lib.coldstart.handover import moments
 from recsys_lib.coldstart.ladder import Ladder
-from recsys_lib.dataset import Dataset, Fold
+from recsys_lib.dataset import Dataset, Fold, appended
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.evaluation.variety import variety_table
+from recsys_lib.formatting import Shown
 from recsys_lib.models.base import Recommender, each_batch
 from recsys_lib.naming import find_id
 from recsys_lib.ranking import mask_seen, top_k

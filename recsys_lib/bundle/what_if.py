@@ -11,8 +11,8 @@ import pandas as pd
 from recsys_lib.bundle.bundle import Bundle
 from recsys_lib.errors import DataError
 from recsys_lib.formatting import table as formatted
-from recsys_lib.front_end import has_front_end, in_voila
 from recsys_lib.naming import find_id, find_ids
+from recsys_lib.progress import has_front_end, in_voila
 
 #: Matches of a search that are shown.
 _MATCHES = 20

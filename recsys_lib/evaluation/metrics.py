@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_fraction, check_integer
+from recsys_lib.dataset import keep_entries
 from recsys_lib.errors import ConfigError
-from recsys_lib.folds import keep_entries
 from recsys_lib.ranking import ndcg
 
 

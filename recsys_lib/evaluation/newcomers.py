@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import check_fraction, check_integer, check_kind, check_user_items
-from recsys_lib.dataset import Fold
+from recsys_lib.dataset import Fold, keep_entries
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.evaluate import evaluate, score_batches
-from recsys_lib.folds import keep_entries
 from recsys_lib.ranking import top_k
 from recsys_lib.seeding import rng_from
-from recsys_lib.splitting.entries import rank_in_row
+from recsys_lib.splitting import rank_in_row
 
 
 def cut_history(fold: Fold, n: int, *, seed: int = 0) -> Fold:

@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recsys_lib import artifacts
-from recsys_lib.cards import Shown
 from recsys_lib.checks import check_kind
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.metrics import parse_metric
 from recsys_lib.evaluation.statistics import Sample, summarize
+from recsys_lib.formatting import Shown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

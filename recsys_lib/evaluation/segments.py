@@ -8,12 +8,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from recsys_lib.checks import check_integer, check_kind
-from recsys_lib.dataset import Fold, likes_of
+from recsys_lib.dataset import Fold, keep_entries, likes_of
 from recsys_lib.evaluation.evaluate import fold_fingerprint
 from recsys_lib.evaluation.metrics import find_hits, parse_metric, recall_at_k
 from recsys_lib.evaluation.report import Report, listed
 from recsys_lib.evaluation.statistics import Sample, summarize
-from recsys_lib.folds import keep_entries
 
 #: A segment: what stands in its rows of the table, and the values of its users by metric.
 _Part = tuple[dict[str, Any], dict[str, Sample]]

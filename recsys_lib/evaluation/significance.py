@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from recsys_lib.cards import Shown
 from recsys_lib.checks import check_fraction
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.metrics import Metric, parse_metric, parse_metrics
 from recsys_lib.evaluation.report import Report, Runs, group_runs
 from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap
+from recsys_lib.formatting import Shown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

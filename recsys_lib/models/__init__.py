@@ -9,7 +9,7 @@ from recsys_lib.renamed import old_module
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-# Modules of before 0.2, with the names that notebooks and guides imported from them.
+# Modules of before, with the names that notebooks and guides imported from them.
 for _module, _names in {
     "blended": {"Blended": "handover:Handover", "rungs_of": "handover:rungs_of"},
     "content": {"ItemContent": "content:ItemContent", "stack_content": "content:stack_content"},
@@ -18,4 +18,6 @@ for _module, _names in {
 }.items():
     _homes = {old: f"recsys_lib.coldstart.{new}" for old, new in _names.items()}
     old_module(f"{__name__}.{_module}", _homes)
-old_module(f"{__name__}.mult_vae", {"annealing_steps": "recsys_lib.models.mult:annealing_steps"})
+for _module in ("mult", "mult_vae"):
+    _home = "recsys_lib.models.variational:annealing_steps"
+    old_module(f"{__name__}.{_module}", {"annealing_steps": _home})

@@ -1,4 +1,3 @@
-from .als import ALS as ALS
 from .autoencoder import Autoencoder as Autoencoder
 from .base import MODELS as MODELS
 from .base import load as load
@@ -11,13 +10,14 @@ from .blend import Blend as Blend
 from .ease import EASE as EASE
 from .ease import EDLAE as EDLAE
 from .elsa import ELSA as ELSA
+from .factors import ALS as ALS
+from .factors import BiasedSVD as BiasedSVD
+from .factors import PureSVD as PureSVD
 from .kernel_ae import KernelAE as KernelAE
 from .knn import ItemKNN as ItemKNN
 from .knn import UserKNN as UserKNN
-from .mult import MultDAE as MultDAE
-from .mult import MultVAE as MultVAE
-from .rec_vae import RecVAE as RecVAE
 from .sparse_ease import SparseEASE as SparseEASE
-from .svd import BiasedSVD as BiasedSVD
-from .svd import PureSVD as PureSVD
-from .vasp import VASP as VASP
+from .variational import VASP as VASP
+from .variational import MultDAE as MultDAE
+from .variational import MultVAE as MultVAE
+from .variational import RecVAE as RecVAE

@@ -23,7 +23,6 @@ from recsys_lib.artifacts import (
     write_arrays,
     write_manifest,
 )
-from recsys_lib.cards import Shown
 from recsys_lib.checks import (
     check_choice,
     check_fraction,
@@ -38,6 +37,7 @@ from recsys_lib.checks import (
 )
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError, ConfigError, warn
+from recsys_lib.formatting import Shown
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices, top_k_of
 
@@ -694,6 +694,60 @@ def load(folder: Path | str) -> Recommender:
     """
     record = read_manifest(folder, kind="model")
     return model_class(record["model"])._load(Path(folder), record)
+
+
+def leave_one_out_gains(
+    model: Recommender,
+    row: sparse.csr_array,
+    items: NDArray[np.integer[Any]],
+    batch_size: int = 512,
+    *,
+    among: NDArray[np.integer[Any]] | None = None,
+) -> NDArray[np.float32]:
+    """Return how much each item of a history raises the scores of some items.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted; any model, since only its scores are used.
+    row : csr_array of shape (1, n_items)
+        The history, of n entries.
+    items : ndarray of shape (k,), int
+        Positions of the items asked about.
+    batch_size : int
+        Copies of the row scored at once.
+    among : ndarray of shape (n,), int, optional
+        Places of the entries asked about, in `row.indices`; by default all.
+
+    Returns
+    -------
+    ndarray of shape (n, k), float32
+        Score with the whole history less score without entry i.
+
+    Notes
+    -----
+    Scores n + 1 rows, but where the model knows the `gains` without.
+
+    Examples
+    --------
+    >>> from recsys_lib.models import EASE
+    >>> likes = sparse.csr_array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]], dtype="float32")
+    >>> model = EASE(l2=1.0).fit(likes)
+    >>> leave_one_out_gains(model, likes[[2]], np.array([0])).round(2)
+    array([[ 0.55],
+           [-0.18]], dtype=float32)
+    """
+    row = check_user_items(row, n_items=model.n_items_)
+    places = np.arange(row.nnz) if among is None else among
+    known = model.gains(row, items)
+    if known is not None:
+        return known[places]
+    full = model.score(row, items=items)[0]
+    found = np.empty((len(places), len(items)), dtype=np.float32)
+    for start in range(0, len(places), batch_size):
+        part = slice(start, start + batch_size)
+        found[part] = full - model.score_without(row, places[part], items=items)
+    return found
 
 
 def each_batch(

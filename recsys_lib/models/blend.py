@@ -12,14 +12,13 @@ from scipy import sparse
 
 from recsys_lib.checks import check_user_items
 from recsys_lib.dataset import Fold
-from recsys_lib.models.als import ALS
 from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.ease import EDLAE
+from recsys_lib.models.factors import ALS, PureSVD
 from recsys_lib.models.kernel_ae import KernelAE
 from recsys_lib.models.knn import pattern
 from recsys_lib.models.sparse_ease import SparseEASE
-from recsys_lib.models.svd import PureSVD
 from recsys_lib.ranking import Items, ndcg_of_lists, top_k
 
 Floats = NDArray[np.float32]

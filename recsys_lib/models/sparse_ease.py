@@ -43,7 +43,7 @@ from recsys_lib.errors import warn
 from recsys_lib.models.base import RULES, Cost, Rules
 from recsys_lib.models.baselines import blocks_of_factors, blocks_of_weights, item_shares
 from recsys_lib.models.ease import Dropped, gram, mirror
-from recsys_lib.models.svd import PureSVD, cost_of_directions, leading_directions, project
+from recsys_lib.models.factors import PureSVD, cost_of_directions, leading_directions, project
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, entry_rows
 from recsys_lib.seeding import rng_from

@@ -25,7 +25,6 @@ from recsys_lib.artifacts import (
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.formatting import table
-from recsys_lib.front_end import has_front_end, in_voila
 from recsys_lib.naming import did_you_mean, find_id
 from recsys_lib.pipeline.chain import Step, check_value, load_steps, writer_of
 from recsys_lib.pipeline.machine import device
@@ -46,7 +45,7 @@ from recsys_lib.pipeline.store import (
     outdated,
     records_of,
 )
-from recsys_lib.progress import track
+from recsys_lib.progress import has_front_end, in_voila, track
 from recsys_lib.training.checkpoints import cell_is_over, keep_in
 
 __all__ = ["Session", "start", "table"]

@@ -6,9 +6,9 @@ from .oracle import oracles_of as oracles_of
 from .oracle import oracles_of_likes as oracles_of_likes
 from .settings import PRESETS as PRESETS
 from .settings import WorldSettings as WorldSettings
-from .shop import make_shop as make_shop
 from .taste import TRACK_NAMES as TRACK_NAMES
 from .truth import Truth as Truth
 from .world import World as World
 from .world import load_world as load_world
+from .world import make_shop as make_shop
 from .world import make_world as make_world

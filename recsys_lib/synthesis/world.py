@@ -1,6 +1,10 @@
-"""A world: users, labs, their interactions, and the truth behind them."""
+"""A world: users, labs, their interactions, and the truth behind them.
+
+Also a world as files, flawed as in practice, and a shop of any size whose truth nobody asks for.
+"""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +17,20 @@ from scipy import sparse
 
 from recsys_lib.artifacts import (
     atomic_folder,
+    check_replaceable,
     read_manifest,
     read_table,
     write_manifest,
     write_table,
 )
-from recsys_lib.cards import Shown
-from recsys_lib.checks import check_choice
+from recsys_lib.checks import check_choice, check_integer
 from recsys_lib.dataset import Dataset
+from recsys_lib.formatting import Shown
+from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.crowd import BLOCK, Blueprint, login_names
 from recsys_lib.synthesis.events import EVENTS, EventLog, draw_events, draw_visits, first_monday
-from recsys_lib.synthesis.scale import OrdinalProbit, rating_thresholds
 from recsys_lib.synthesis.settings import WorldSettings, settings_from
-from recsys_lib.synthesis.truth import Truth
+from recsys_lib.synthesis.truth import OrdinalProbit, Truth, rating_thresholds
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,3 +365,158 @@ def _draw_people(
     log = RatingLog(*(np.concatenate(parts) for parts in zip(*ratings, strict=True)))
     columns = zip(_PEOPLE.items(), zip(*people, strict=True), strict=True)
     return {name: np.concatenate(parts).astype(kind) for (name, kind), parts in columns}, log
+
+
+_LEAST_RATINGS = 20
+
+
+def write_files(world: World, folder: Path | str, *, seed: int = 0) -> pd.DataFrame:
+    """Write a world as four typical data sources.
+
+    Parameters
+    ----------
+    world : World
+        With at least 20 ratings.
+    folder : Path or str
+        An existing folder that holds none of these files yet.
+    seed : int
+        Of the rows that are spoiled.
+
+    Returns
+    -------
+    DataFrame
+        What was written: ``file``, ``table``, ``rows``.
+
+    Raises
+    ------
+    ArtifactError
+        If one of the files is already there.
+
+    Notes
+    -----
+    ``ratings.csv`` has ``login, lab, stars, ts``; ``dirty.csv`` is the same with one row each of
+    what goes wrong: a word for a number, a rating off the scale, none at all, nobody, a pair twice,
+    a login in capitals, a date that does not exist, a time with its zone. ``labs.duckdb``, where
+    DuckDB is installed, has the tables ``ratings``, ``labs`` and ``people``. ``events`` holds the
+    clickstream as a Hive-metastore lake does, one folder ``month=...`` for each month.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from recsys_lib.synthesis import make_world
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_files(make_world(n_users=50, n_items=20), folder)
+    >>> written["file"].tolist()
+    ['ratings.csv', 'dirty.csv', 'labs.duckdb', 'labs.duckdb', 'labs.duckdb', 'events']
+    """
+    folder = Path(folder)
+    names = {"user_id": "login", "item_id": "lab", "value": "stars", "timestamp": "ts"}
+    ratings = world.ratings.rename(columns=names)
+    check_integer("world.ratings", len(ratings), minimum=_LEAST_RATINGS)
+    for name in ("ratings.csv", "dirty.csv", "labs.duckdb", "events"):
+        check_replaceable(folder / name)
+    dirty = _spoiled(ratings, seed)
+    ratings.to_csv(folder / "ratings.csv", index=False)
+    dirty.to_csv(folder / "dirty.csv", index=False)
+    events = world.events
+    month = events["timestamp"].dt.strftime("%Y-%m")
+    events.assign(month=month).to_parquet(folder / "events", partition_cols=["month"])
+    data = world.dataset("ratings")
+    assert data.items is not None
+    assert data.users is not None
+    tables = {"ratings": ratings, "labs": data.items, "people": data.users}
+    written = [("ratings.csv", "", len(ratings)), ("dirty.csv", "", len(dirty))]
+    written += _write_database(folder / "labs.duckdb", tables)
+    written.append(("events", "", len(events)))
+    return pd.DataFrame(written, columns=["file", "table", "rows"])
+
+
+def _spoiled(ratings: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the table as text, with one row for each common defect."""
+    rows = rng_from(seed, "synthesis", "spoiled").permutation(len(ratings))[:7]
+    dirty = ratings.astype({"login": str, "lab": str, "stars": str})
+    dirty["ts"] = ratings["ts"].dt.strftime("%Y-%m-%d %H:%M:%S")
+    changes: list[tuple[str, Any]] = [
+        ("stars", "good"),
+        ("stars", "77"),
+        ("stars", None),
+        ("login", None),
+        ("login", dirty["login"].iloc[rows[4]].upper()),
+        ("ts", "2020-13-45 10:00:00"),
+        ("ts", f"{ratings['ts'].iloc[rows[6]].isoformat()[:19]}+02:00"),
+    ]
+    for row, (column, value) in zip(rows, changes, strict=True):
+        dirty.iloc[row, dirty.columns.get_loc(column)] = value
+    return pd.concat([dirty, dirty.iloc[[rows[6]]]], ignore_index=True)
+
+
+def _write_database(file: Path, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, int]]:
+    """Write the tables into a DuckDB file; return what was written (nothing without DuckDB)."""
+    try:
+        import duckdb
+    except ImportError:
+        return []
+    import pyarrow as pa
+
+    with duckdb.connect(str(file)) as database:
+        for name, table in tables.items():
+            plain = table.reset_index() if table.index.name else table
+            database.register("source", pa.Table.from_pandas(plain, preserve_index=False))
+            database.execute(f"CREATE TABLE {name} AS SELECT * FROM source")
+            database.unregister("source")
+    return [(file.name, name, len(table)) for name, table in tables.items()]
+
+
+_TASTES = 3  # of a person
+_PER_TASTE = 250  # items of one taste
+_STRAY = 0.1  # share of likes that follow no taste
+
+
+def make_shop(n_users: int, n_items: int, n_events: int, *, seed: int = 0) -> sparse.csr_array:
+    """Draw likes of people with three tastes each, long-tailed in people and in items.
+
+    Parameters
+    ----------
+    n_users, n_items, n_events : int
+        At least 1. Events of one person with one item count once, so there are fewer likes.
+    seed : int
+
+    Returns
+    -------
+    csr_array of shape (n_users, n_items), float32
+        A 1 for each like; the order of the items says nothing.
+
+    Notes
+    -----
+    An event belongs to one of the tastes of its person, of which there is one for each 250 items;
+    within a taste, and for one event in ten among all items, popularity falls as 1 / rank. Time and
+    memory grow with the events: a second and 50 MB for each million.
+
+    Examples
+    --------
+    >>> likes = make_shop(100, 1_000, 2_000)
+    >>> likes.shape, 1_000 < likes.nnz < 2_000
+    ((100, 1000), True)
+    """
+    for name, value in (("n_users", n_users), ("n_items", n_items), ("n_events", n_events)):
+        check_integer(name, value, minimum=1)
+    rng = rng_from(seed, "shop")
+    activity = rng.lognormal(0, 1, n_users)
+    users = rng.choice(n_users, n_events, p=activity / activity.sum()).astype(np.int32)
+    n_tastes = max(n_items // _PER_TASTE, 1)
+    tastes = rng.integers(n_tastes, size=(n_users, _TASTES), dtype=np.int32)
+    taste = tastes[users, rng.integers(_TASTES, size=n_events)]
+    items = taste * (n_items // n_tastes) + _ranks(rng, n_items // n_tastes, n_events)
+    stray = np.flatnonzero(rng.random(n_events, dtype=np.float32) < _STRAY)
+    items[stray] = _ranks(rng, n_items, len(stray))
+    names = rng.permutation(n_items).astype(np.int32)
+    likes = sparse.csr_array(
+        (np.ones(n_events, dtype=np.float32), (users, names[items])), shape=(n_users, n_items)
+    )
+    likes.data[:] = 1
+    return likes
+
+
+def _ranks(rng: np.random.Generator, n: int, size: int) -> NDArray[np.int32]:
+    """Ranks below n, drawn with a probability that falls as 1 / rank."""
+    return np.asarray((n + 1) ** rng.random(size), dtype=np.int32) - 1

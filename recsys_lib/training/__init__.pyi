@@ -1,6 +1,5 @@
 from ._keras import keras as keras
 from ._keras import ops as ops
-from .callbacks import TensorBoardLog as TensorBoardLog
 from .checkpoints import Checkpoints as Checkpoints
 from .device import DeviceReport as DeviceReport
 from .device import configure as configure
@@ -11,4 +10,5 @@ from .rows import Rows as Rows
 from .scoring import Scorer as Scorer
 from .trainer import Monitor as Monitor
 from .trainer import Phase as Phase
+from .trainer import TensorBoardLog as TensorBoardLog
 from .trainer import Trainer as Trainer

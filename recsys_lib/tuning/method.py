@@ -19,7 +19,7 @@ from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.progress import track
 from recsys_lib.splitting import strong_generalization
 from recsys_lib.synthesis import make_world, oracles_of_likes
-from recsys_lib.tuning.seal import sealed
+from recsys_lib.tuning.search import sealed
 from recsys_lib.tuning.spaces import settings_of
 
 # What a network is asked for, and how much of a row it does not see; the best bets first.

@@ -20,7 +20,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.sources.sql import PASSWORD, find_password, plain_reason, shown_url, split_url
-from recsys_lib.tuning.seal import check_same
 from recsys_lib.tuning.spaces import Space
 
 FACTS = "search"
@@ -95,6 +94,39 @@ def open_study(
             if isinstance(kept, RDBStorage):
                 kept.remove_session()
                 kept.engine.dispose()
+
+
+def check_same(stored: Mapping[str, Any], now: Mapping[str, Any], study: str, place: str) -> None:
+    """Raise `ConfigError` that names what differs between a stored study and a search.
+
+    Examples
+    --------
+    >>> check_same({"metric": "rmse"}, {"metric": "ndcg@10"}, "EASE", "studies.sqlite")
+    Traceback (most recent call last):
+    recsys_lib.errors.ConfigError: The study 'EASE' in studies.sqlite must belong to this search;
+    it differs in metric ('rmse' there, 'ndcg@10' here). Choose another study name, or repeat the
+    settings of the first search.
+    """
+    different = list(_differences(stored, now))
+    if different:
+        raise ConfigError(
+            f"The study {study!r} in {place} must belong to this search; it differs in "
+            f"{', '.join(different)}. Choose another study name, or repeat the settings "
+            "of the first search."
+        )
+
+
+def _differences(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Any:
+    for name in [*now, *(key for key in stored if key not in now)]:
+        there, here = stored.get(name), now.get(name)
+        if there == here:
+            continue
+        if str(here).startswith("sha256:"):
+            yield f"{prefix}{name}"
+        elif isinstance(there, dict) and isinstance(here, dict) and "low" not in here:
+            yield from _differences(there, here, f"{prefix}{name}: ")
+        else:
+            yield f"{prefix}{name} ({there!r} there, {here!r} here)"
 
 
 @contextlib.contextmanager

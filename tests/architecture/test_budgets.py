@@ -31,25 +31,25 @@ NO_CODE = {
 }
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
-# Package: (budget, goal) in code lines; root are the modules beside them.
+# Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 BUDGETS = {
-    "bundle": (1_835, 1_000),
-    "coldstart": (659, 750),
-    "evaluation": (1_898, 1_780),
-    "exploration": (204, 215),
-    "models": (3_160, 2_600),
-    "pipeline": (4_212, 2_400),
+    "bundle": (1_764, 1_000),
+    "coldstart": (623, 750),
+    "evaluation": (1_896, 1_780),
+    "exploration": (218, 215),
+    "models": (3_140, 2_600),
+    "pipeline": (4_211, 2_400),
     "plots": (1_178, 780),
-    "root": (2_202, 990),
-    "serving": (930, 1_000),
+    "root": (2_246, 990),
+    "serving": (925, 1_000),
     "sources": (2_437, 1_420),
-    "splitting": (248, 215),
-    "synthesis": (1_425, 1_430),
-    "training": (1_497, 1_170),
-    "tuning": (1_090, 750),
+    "splitting": (241, 215),
+    "synthesis": (1_393, 1_430),
+    "training": (1_494, 1_170),
+    "tuning": (1_082, 750),
 }
-ALL = (22_975, 14_000)
-FILES = (161, 140)
+ALL = (22_848, 14_000)
+FILES = (140, 140)
 PUBLIC_NAMES = (266, 300)
 
 
@@ -67,8 +67,9 @@ def code_lines(source: str) -> int:
 
 
 def package(path: Path) -> str:
+    """Return whose budget a file counts for: its package, itself, or the root."""
     parts = path.relative_to(ROOT).parts
-    return parts[0] if len(parts) > 1 else "root"
+    return parts[0] if len(parts) > 1 else path.stem if path.stem in BUDGETS else "root"
 
 
 def listed(path: Path) -> set[str]:

@@ -6,11 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from recsys_lib import ranking
-from recsys_lib.coldstart.reasons import leave_one_out_gains
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import NotFittedError
 from recsys_lib.models import MODELS, load, model_class
-from recsys_lib.models.base import Recommender
+from recsys_lib.models.base import Recommender, leave_one_out_gains
 from recsys_lib.ranking import top_k
 
 # Settings that suit worlds of some dozens of rows; a model without an entry takes its defaults.

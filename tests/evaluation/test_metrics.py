@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from recsys_lib.dataset import keep_entries
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.metrics import (
     coverage,
@@ -25,7 +26,6 @@ from recsys_lib.evaluation.metrics import (
     tail_items,
     tail_recall_at_k,
 )
-from recsys_lib.folds import keep_entries
 
 ALL = (hit_rate_at_k, map_at_k, mrr_at_k, ndcg_at_k, precision_at_k, recall_at_k)
 PERFECT_IS_ONE = tuple(metric for metric in ALL if metric is not precision_at_k)

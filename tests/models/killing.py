@@ -20,7 +20,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models import model_class
-from recsys_lib.models.networks import mult, rating, rec, vasp  # noqa: F401  the slow imports
+from recsys_lib.models.networks import rating, variational  # noqa: F401  the slow imports
 from recsys_lib.training import Checkpoints
 from recsys_lib.training.trainer import Trainer  # noqa: F401
 

@@ -14,11 +14,11 @@ from recsys_lib.errors import ArtifactError
 from recsys_lib.models import load, model_class
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.ease import EASE, EDLAE
+from recsys_lib.models.factors import PureSVD
 from recsys_lib.models.kernel_ae import KernelAE
 from recsys_lib.models.knn import ItemKNN, UserKNN
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.models.sparse_ease import SparseEASE
-from recsys_lib.models.svd import PureSVD
 from recsys_lib.training import configure
 from recsys_lib.training._keras import keras
 from recsys_lib.training.checkpoints import Checkpoints, Keeper

@@ -8,10 +8,10 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from recsys_lib.coldstart.reasons import leave_one_out_gains
 from recsys_lib.models import ALS, BiasedSVD, ItemKNN, PureSVD, load
-from recsys_lib.models import svd as module
-from recsys_lib.models.svd import ridge_rows
+from recsys_lib.models import factors as module
+from recsys_lib.models.base import leave_one_out_gains
+from recsys_lib.models.factors import ridge_rows
 
 RNG = np.random.default_rng(0)
 LIKES = sparse.csr_array((RNG.random((30, 8)) < 0.4).astype(np.float32))

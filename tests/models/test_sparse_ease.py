@@ -239,7 +239,7 @@ def test_the_directions_know_what_few_neighbors_cannot():
 
 
 def test_reasons_are_the_weights_and_a_blend_takes_it():
-    from recsys_lib.coldstart.reasons import leave_one_out_gains
+    from recsys_lib.models.base import leave_one_out_gains
 
     x, _ = clustered()
     model = SparseEASE(n_neighbors=6, n_candidates=64, latent_dim=0).fit(x)

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.models import VASP, MultDAE, MultVAE, RecVAE, load
-from recsys_lib.models.mult import annealing_steps
+from recsys_lib.models.variational import annealing_steps
 
 COMMON = {"batch_size": 25, "learning_rate": 0.02, "latent_dim": 4}
 MODELS = {

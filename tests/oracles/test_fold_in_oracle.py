@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from recsys_lib.dataset import Fold, Split
-from recsys_lib.models.svd import BiasedSVD
+from recsys_lib.models.factors import BiasedSVD
 from recsys_lib.splitting import split_ratings
 from recsys_lib.synthesis import (
     FoldInOracle,
@@ -19,7 +19,7 @@ from recsys_lib.synthesis import (
     newcomer_oracle,
     oracles_of_likes,
 )
-from recsys_lib.synthesis.posterior import Likelihood
+from recsys_lib.synthesis.oracle import Likelihood
 
 SHARE = 0.8
 

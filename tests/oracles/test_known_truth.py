@@ -17,8 +17,8 @@ from recsys_lib.evaluation import (
     share_of_gap_closed,
 )
 from recsys_lib.models.ease import EASE
+from recsys_lib.models.factors import BiasedSVD, PureSVD
 from recsys_lib.models.knn import ItemKNN
-from recsys_lib.models.svd import BiasedSVD, PureSVD
 from recsys_lib.splitting import split_ratings, strong_generalization
 from recsys_lib.synthesis import FoldInOracle, OmniscientOracle, World, make_world
 

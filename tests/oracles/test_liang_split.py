@@ -11,8 +11,7 @@ import pytest
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation import assert_no_shared_pairs, assert_no_shared_users
-from recsys_lib.splitting import strong_generalization
-from recsys_lib.splitting.liang import order_users
+from recsys_lib.splitting import liang_order, strong_generalization
 
 DATA = Path(os.environ.get("RECSYS_DATASETS", "absent"))
 
@@ -121,7 +120,7 @@ def test_the_split_is_that_of_the_notebook_pair_by_pair(plays, order):
 def test_the_permutation_of_the_users_of_ml_20m_begins_and_ends_as_theirs():
     one_each = pd.DataFrame({"user_id": np.arange(136_677), "item_id": 0})
     dataset = Dataset.from_frame(one_each, value=None)
-    order = order_users(dataset, np.arange(136_677))
+    order = liang_order(dataset, np.arange(136_677))
     assert order[:3].tolist() == [104323, 11053, 111295]
     assert order[-2:].tolist() == [69107, 134933]
 

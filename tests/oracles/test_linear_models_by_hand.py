@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from recsys_lib.models import ALS, EASE, EDLAE, Bias, BiasedSVD, ItemKNN, PureSVD, UserKNN
-from recsys_lib.models.svd import leading_directions
+from recsys_lib.models.factors import leading_directions
 
 
 def world(*, values: str = "binary", n_users: int = 30, n_items: int = 12, seed: int = 0):

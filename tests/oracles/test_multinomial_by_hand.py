@@ -25,7 +25,7 @@ BY_HAND = [
 
 
 def variational(**settings):
-    from recsys_lib.models.networks.mult import VariationalNetwork
+    from recsys_lib.models.networks.variational import VariationalNetwork
 
     given = {
         "hidden_dims": (5,),

@@ -47,7 +47,7 @@ def test_no_more_others_than_are_to_be_drawn_count_once_each(batch_of):
 
 
 def test_a_draw_depends_on_the_update_only_and_changes_with_it(batch_of):
-    from recsys_lib.models.networks.mult import DenoisingNetwork
+    from recsys_lib.models.networks.variational import DenoisingNetwork
 
     network = DenoisingNetwork(MultDAE(outputs=5), BIAS)
     parts = [

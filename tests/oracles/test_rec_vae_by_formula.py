@@ -19,7 +19,7 @@ WEIGHTS = (0.15, 0.75, 0.10)
 
 
 def network(**settings):
-    from recsys_lib.models.networks.rec import CompositeNetwork
+    from recsys_lib.models.networks.variational import CompositeNetwork
 
     given = {
         "hidden_dim": 7,
@@ -56,7 +56,7 @@ def mixture(z, mean, log_variance):
 
 
 def test_the_prior_is_the_mixture_of_three_densities_in_each_dimension():
-    from recsys_lib.models.networks.rec import log_composite_prior
+    from recsys_lib.models.networks.variational import log_composite_prior
 
     z = np.array([[-4.0, 0.0, 0.7], [2.0, 30.0, -200.0]], dtype=np.float32)
     mean = np.array([[0.5, -1.0, 0.7], [2.0, 0.0, 1.0]], dtype=np.float32)
@@ -70,7 +70,7 @@ def test_the_prior_is_the_mixture_of_three_densities_in_each_dimension():
 
 
 def test_the_prior_integrates_to_1():
-    from recsys_lib.models.networks.rec import log_composite_prior
+    from recsys_lib.models.networks.variational import log_composite_prior
 
     # Trapezoids over what the wide component needs, fine where the narrow ones live.
     far = np.linspace(8, 1200, 20_000)
@@ -82,7 +82,7 @@ def test_the_prior_integrates_to_1():
 
 def test_with_the_standard_normal_alone_the_divergence_is_the_closed_form():
     from recsys_lib.models.networks.parts import gaussian_kl, sample
-    from recsys_lib.models.networks.rec import log_composite_prior, sampled_divergence
+    from recsys_lib.models.networks.variational import log_composite_prior, sampled_divergence
     from recsys_lib.training._keras import keras
 
     n = 20_000
@@ -99,7 +99,7 @@ def test_with_the_standard_normal_alone_the_divergence_is_the_closed_form():
 
 def test_the_divergence_vanishes_where_the_encoder_stays_and_the_prior_is_the_old_one(batch_of):
     from recsys_lib.models.networks.parts import sample
-    from recsys_lib.models.networks.rec import log_composite_prior, sampled_divergence
+    from recsys_lib.models.networks.variational import log_composite_prior, sampled_divergence
     from recsys_lib.training._keras import keras
 
     built = network()

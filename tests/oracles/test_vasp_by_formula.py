@@ -13,7 +13,7 @@ SHARES = np.array([0.3, 0.3, 0.6, 0.05, 0.2])
 
 
 def network(shallow_share=0.6, **settings):
-    from recsys_lib.models.networks.vasp import JointNetwork
+    from recsys_lib.models.networks.variational import JointNetwork
 
     given = {
         "hidden_dim": 6,
@@ -32,7 +32,7 @@ def network(shallow_share=0.6, **settings):
 
 @pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (0.5, 0.0)])
 def test_the_focal_loss_is_the_sum_over_every_cell(batch_of, alpha, gamma):
-    from recsys_lib.models.networks.vasp import focal_loss
+    from recsys_lib.models.networks.variational import focal_loss
 
     p = np.random.default_rng(0).uniform(0.05, 0.95, X.shape)
     logs = np.log(p).astype(np.float32), np.log1p(-p).astype(np.float32)
@@ -44,7 +44,7 @@ def test_the_focal_loss_is_the_sum_over_every_cell(batch_of, alpha, gamma):
 
 
 def test_what_is_left_out_of_the_focal_loss_is_no_negative_either(batch_of):
-    from recsys_lib.models.networks.vasp import focal_loss
+    from recsys_lib.models.networks.variational import focal_loss
 
     p = np.random.default_rng(0).uniform(0.05, 0.95, X.shape)
     logs = np.log(p).astype(np.float32), np.log1p(-p).astype(np.float32)

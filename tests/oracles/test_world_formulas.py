@@ -10,13 +10,13 @@ from scipy.special import log_ndtr
 
 from recsys_lib.synthesis import OmniscientOracle, make_world
 from recsys_lib.synthesis.crowd import arrival_keys, chosen, inclusion_probabilities
-from recsys_lib.synthesis.posterior import (
+from recsys_lib.synthesis.oracle import (
     Gaussian,
     held_to_sphere,
     probit_derivatives,
     sphere_moments,
 )
-from recsys_lib.synthesis.scale import OrdinalProbit, exact_thresholds
+from recsys_lib.synthesis.truth import OrdinalProbit, exact_thresholds
 
 CUTS = exact_thresholds(6, 2, (1, 10))
 

@@ -6,7 +6,7 @@ import pytest
 
 from recsys_lib.sources import load_dataset, read_interactions, validate_interactions
 from recsys_lib.synthesis import make_world
-from recsys_lib.synthesis.files import write_files
+from recsys_lib.synthesis.world import write_files
 
 
 def test_every_door_leads_to_the_same_ratings_and_every_defect_is_found(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from recsys_lib.synthesis import make_world
-from recsys_lib.synthesis.scale import OrdinalProbit, exact_thresholds, target_cdf
+from recsys_lib.synthesis.truth import OrdinalProbit, exact_thresholds, target_cdf
 
 TARGET = np.diff(target_cdf(6, 2, (1, 10)), prepend=0.0, append=1.0)
 

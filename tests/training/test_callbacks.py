@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from recsys_lib.training.callbacks import TensorBoardLog
+from recsys_lib.training.trainer import TensorBoardLog
 
 
 def record(epoch: int, loss: float = 0.5) -> dict[str, float]:

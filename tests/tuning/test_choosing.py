@@ -11,7 +11,7 @@ from recsys_lib.dataset import Split
 from recsys_lib.models import Bias, ItemKNN
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import choose
-from recsys_lib.tuning.seal import sealed
+from recsys_lib.tuning.search import sealed
 
 
 def damped() -> list[Bias]:

@@ -17,7 +17,7 @@ from recsys_lib.models import EASE, EDLAE, Bias, ItemKNN, PureSVD
 from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Options, Range, Space, search, search_all
-from recsys_lib.tuning.seal import sealed
+from recsys_lib.tuning.search import sealed
 from recsys_lib.tuning.studies import counted
 
 
@@ -104,7 +104,7 @@ def test_a_search_seals_the_test_itself(likes: Split, monkeypatch: pytest.Monkey
             seen.append(result)
         return result
 
-    monkeypatch.setattr("recsys_lib.tuning.seal.dataclasses.replace", spy)
+    monkeypatch.setattr("dataclasses.replace", spy)
     monkeypatch.setattr("recsys_lib.tuning.trials.evaluate", measured_on_test)
     with pytest.raises(LeakError, match="must not be looked at"):
         search(EASE(), likes, "ndcg@10", trials=2)

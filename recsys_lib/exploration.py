@@ -1,4 +1,7 @@
-"""What is in a data set, in a split and in what a model has learned; data without taste."""
+"""What to look at before any model: counts, groups, pairs of items, steps of a clickstream.
+
+And what a model has learned of it, beside data without taste.
+"""
 
 import dataclasses
 import re
@@ -13,7 +16,31 @@ from scipy import sparse
 from recsys_lib.checks import check_integer, check_kind
 from recsys_lib.dataset import Dataset, Split
 from recsys_lib.errors import DataError
+from recsys_lib.renamed import old_names
 from recsys_lib.seeding import rng_from, seed_from
+
+__all__ = [
+    "count_steps",
+    "favorite_group",
+    "flat_map",
+    "group_labels",
+    "group_lift",
+    "history",
+    "item_lift",
+    "liking_by_group",
+    "neighbor_agreement",
+    "observed_means",
+    "overview",
+    "spectrum",
+    "split_overview",
+    "without_taste",
+]
+
+__getattr__ = old_names(__name__, {"like_threshold": "recsys_lib.dataset:Dataset.like_threshold"})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def overview(dataset: Dataset) -> pd.DataFrame:

@@ -1,8 +1,0 @@
-"""Splits: training, validation and test parts.
-
-Names are loaded on first use, from the modules that ``__init__.pyi`` names.
-"""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
