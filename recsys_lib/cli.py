@@ -92,7 +92,7 @@ def _tell(text: str) -> None:
 
 def _text(error: BaseException) -> str:
     """Return the message; an error that the library did not foresee also says its type."""
-    text = " ".join(str(error).split())
+    text = re.sub(r"\s*[\r\n]\s*", " ", str(error).strip())  # blanks inside an id stay
     return text if isinstance(error, RecsysError) else f"{type(error).__name__}: {text}"
 
 
@@ -209,7 +209,13 @@ def run(
     given: list[str], /, *, name: str, file: Path | None, timeout: float, **options: Any
 ) -> int:
     """Run the notebooks through papermill."""
-    from recsys_lib.pipeline.chain import load_steps, makes_own_worlds, resolve, select
+    from recsys_lib.pipeline.chain import (
+        check_paths,
+        load_steps,
+        makes_own_worlds,
+        resolve,
+        select,
+    )
     from recsys_lib.pipeline.progress import ProgressLines, run_table
     from recsys_lib.pipeline.runner import check_run, run_chain
     from recsys_lib.yaml_files import read_mapping
@@ -219,6 +225,7 @@ def run(
     steps = select(chain, only=options["only"], first=options["first"])
     values = read_mapping(file, "parameter file") if file else {}
     parameters = resolve(chain, texts=dict(options["texts"]), values=values)
+    check_paths(steps, parameters)
     if not options["replace"]:
         check_run(project, name, chain, steps, parameters)
     apart = [] if options["only"] else makes_own_worlds(chain, steps, parameters)
@@ -527,7 +534,7 @@ def recommend(
             rules[name] = parse_mapping(rules[name], f"--{name.replace('_', '-')}")
     project, folder = _find_bundle(run)
     many = everybody or users is not None
-    if many != (output is not None) or (many and user is not None):
+    if many != (output is not None) or (many and user is not None) or (everybody and users):
         raise ConfigError(
             "Lists of many are written with --all or --users FILE, and -o; one user is answered "
             "here. Try `recsys recommend --all -o lists.parquet`."
@@ -623,10 +630,11 @@ def _find_bundle(run: str) -> "tuple[pipeline.Project, Path]":
     if folder.exists():
         return project, folder
     there = "it has not come so far" if records_of(project, run) else "there is no such run"
+    near = project.near_run(run)
     how = f"Make it with `{command_of(project, run)}`"
     if run == LAB_RUN:
         how = "Run the notebooks up to 05 in JupyterLab, or name another run with --run"
-    raise ConfigError(f"Run {run!r} must have made a bundle; {there}. {how}.")
+    raise ConfigError(f"Run {run!r} must have made a bundle; {there}.{near} {how}.")
 
 
 def _tell_stale(project: "pipeline.Project", run: str) -> None:

@@ -376,6 +376,8 @@ def test_everybody_is_written_to_a_file(bundle, project, capsys):
         (["nlee"], "got 'nlee'. Near: 'nle'."),
         (["nle", "-k", "0"], "-k must be a whole number >= 1"),
         (["nle", "--run", "other"], "Run 'other' must have made a bundle"),
+        (["--all", "--users", "some.txt", "-o", "x.csv"], "are written with --all or --users"),
+        (["--all", "-o", "x.csv", "--table", "lists"], "the output 'x.csv' is a file"),
         (["nle", "--run", ".."], "name of a run"),
     ],
 )
@@ -385,6 +387,18 @@ def test_a_wrong_question_is_exit_2_with_one_line(bundle, capsys, monkeypatch, a
     said = capsys.readouterr()
     assert message in said.err
     assert said.err.count("\n") == 1
+
+
+def test_an_id_is_named_with_all_its_blanks(project, capsys):
+    write(project, "01_make")
+    frame = pd.DataFrame({"user_id": ["a  b", "c"], "item_id": ["x", "y"]})
+    dataset = Dataset.from_frame(frame, value=None)
+    model = Popularity().fit(dataset.user_items)
+    Bundle(model=model, dataset=dataset).save(project / "runs/default/artifacts/bundle")
+    assert main(["recommend", "a b"]) == 2
+    assert "Near: 'a  b'." in capsys.readouterr().err
+    assert main(["recommend", "a  b", "-k", "1000000000000"]) == 0  # as long as there are items
+    assert "no more than 1 items are left" in capsys.readouterr().out
 
 
 def test_no_name_at_all_is_an_answer_too(bundle, capsys, monkeypatch):
@@ -500,6 +514,15 @@ def test_the_data_of_a_run_is_replaced_only_on_demand(on_data, capsys):
     assert main(["run", "--only", "01", "-p", "SOURCE", "b.csv", "--replace"]) == 0
 
 
+@pytest.mark.parametrize("source", [[], ["-p", "SOURCE", ""]])
+def test_a_catalog_of_no_source_is_not_passed_over(on_data, capsys, source):
+    write(on_data, "01_take", TAKE, parameters=f'{OWN}\nITEMS = ""  # path of your catalog')
+    assert main(["run", "-p", "ITEMS", "b.csv", *source]) == 2
+    assert "ITEMS must come with SOURCE, the interactions that it" in capsys.readouterr().err
+    assert not (on_data / "runs").exists()
+    assert main(["run", "-p", "ITEMS", "b.csv", "-p", "SOURCE", "a.csv"]) == 0
+
+
 def test_parameters_of_the_whole_chain_are_taken_by_a_part_of_it(on_data, capsys):
     same = ["--name", "a", "-p", "SOURCE", "a.csv", "-p", "EPOCHS", "3"]
     assert main(["run", *same]) == 0
@@ -515,6 +538,8 @@ def test_a_run_without_a_bundle_says_its_own_command(on_data, capsys):
     assert main(["recommend", "nle", "--run", "mine"]) == 2
     command = f"`recsys run --name mine -p SOURCE {on_data / 'a.csv'}`"
     assert f"it has not come so far. Make it with {command}." in capsys.readouterr().err
+    assert main(["recommend", "nle", "--run", "mime"]) == 2
+    assert "there is no such run. Did you mean 'mine'? Make it" in capsys.readouterr().err
     assert main(["recommend", "nle", "--run", "lab"]) == 2
     assert "in JupyterLab" in capsys.readouterr().err
 

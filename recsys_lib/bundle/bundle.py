@@ -603,7 +603,7 @@ class Bundle(Shown):
     ) -> list[NDArray[np.int32]]:
         """Return the items of each list, best first."""
         plain = [one.k for one in questions if one.plan.is_plain]
-        best = top_k(order, max(plain, default=1)).items
+        best = top_k(order, min(max(plain, default=1), order.shape[1])).items
         return [
             best[row, : one.k][best[row, : one.k] >= 0]
             if one.plan.is_plain

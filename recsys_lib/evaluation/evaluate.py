@@ -163,7 +163,7 @@ def _rows_with_targets(
         limit = "" if min_value is None or rated else f" of at least {min_value:g}"
         raise ValueError(
             f"`fold` must hold a target{limit}; none of its {targets.shape[0]} users has one. "
-            "Lower `min_value` or hold out more."
+            "Lower `min_value` (LIKE_FROM in a notebook), or hold out more."
         )
     return rows
 

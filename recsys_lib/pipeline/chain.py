@@ -419,6 +419,24 @@ def resolve(
     return resolved
 
 
+def check_paths(steps: Iterable[Step], parameters: Mapping[str, Any]) -> None:
+    """Refuse files that describe no ``SOURCE``: without one a notebook reads none of them.
+
+    Raises
+    ------
+    ConfigError
+        If one of `steps` reads a ``SOURCE``, none is given, and another of its paths is.
+    """
+    for step in steps:
+        paths = [one.name for one in step.parameters.values() if one.is_path]
+        given = [name for name in paths if parameters.get(name)]
+        if "SOURCE" in paths and given and "SOURCE" not in given:
+            raise ConfigError(
+                f"{given[0]} must come with SOURCE, the interactions that it describes; none is "
+                "given. Give SOURCE too."
+            )
+
+
 def _fold_options(
     values: Mapping[str, Any], texts: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:

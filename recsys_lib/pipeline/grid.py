@@ -15,7 +15,7 @@ import numpy as np
 from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.chain import Step, resolve
+from recsys_lib.pipeline.chain import Step, check_paths, resolve
 from recsys_lib.yaml_files import read_mapping
 
 _KEYWORDS = ("only", "sources", "zip")
@@ -229,11 +229,11 @@ def settings_of(grid: Grid, steps: Sequence[Step]) -> tuple[Setting, ...]:
         axes = [[(case, _resolved(case, steps)) for case in axis] for axis in grid.axes.values()]
         combinations = list(itertools.product(*axes))
         varied = [_together(_told(case) for case, _ in one) for one in combinations]
-        names = _setting_names(varied)
-        return tuple(
-            Setting(name, fixed | _together(set_ for _, set_ in one), _shown(its))
-            for name, its, one in zip(names, varied, combinations, strict=True)
-        )
+        values = [fixed | _together(set_ for _, set_ in one) for one in combinations]
+        for one in values:
+            check_paths(steps, one)
+        told = zip(_setting_names(varied), values, map(_shown, varied), strict=True)
+        return tuple(Setting(*one) for one in told)
 
 
 def _told(case: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from scipy import sparse
 from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset, Fold, Split, likes_of
 from recsys_lib.errors import ConfigError
-from recsys_lib.evaluation import compare, evaluate
+from recsys_lib.evaluation import compare, evaluate, parse_metric
 from recsys_lib.pipeline.chain import load_steps, resolve, rests_on
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import Progress, RunResult, changes_of, run_chain
@@ -59,8 +59,12 @@ def retrain(
     Raises
     ------
     ConfigError
-        If a parameter is unknown, or no notebook writes a bundle.
+        If a parameter is unknown, the metric judges no lists, or no notebook writes a bundle.
     """
+    if parse_metric(metric).kind != "list":  # said now, not after the notebooks
+        raise ConfigError(
+            f"The metric must judge each person's list; got {metric!r}. Try ndcg@10 or recall@20."
+        )
     chain = load_steps(project)
     writers = [step.name for step in chain if "bundle" in step.writes]
     if not writers:

@@ -121,6 +121,11 @@ def _posed(
     """Return the model as it is to answer, the split that asks it, and the rules of the metric."""
     dataset = Dataset.load(_made(project, run, "dataset"))
     if parse_metric(metric).kind == "rating":
+        if dataset.rating_scale is None:
+            raise ConfigError(
+                f"{metric} must be asked of ratings; run {run!r} holds likes. Search a model of "
+                "likes, such as MultDAE, or give --metric ndcg@10."
+            )
         if getattr(model, "feedback", "") == "implicit":  # the neighbors answer both questions
             model = with_settings(model, {"feedback": "explicit"})
         return model, "ratings_split", {"rating_scale": dataset.rating_scale}
@@ -143,8 +148,8 @@ def _made(project: Project, run: str, name: str) -> Path:
     path = project.artifacts(run) / name
     if not path.exists():
         raise ConfigError(
-            f"Run {run!r} must have made {name!r}; {path} does not exist. Make it with "
-            f"`recsys run --only 01-02 --name {run}`."
+            f"Run {run!r} must have made {name!r}; {path} does not exist."
+            f"{project.near_run(run)} Make it with `recsys run --only 01-02 --name {run}`."
         )
     return path
 

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import logging
 import os
+import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -489,14 +490,19 @@ def _dumped(value: Any) -> bytes:
     return orjson.dumps(value, str, orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
 
 
+# What pydantic puts between the names of fields: the form of a value.
+_FORM = re.compile(r"(one|many|float|bool)$|constrained-|(list|dict)\[|\[key\]")
+
+
 async def _invalid(request: Request, error: Exception) -> Response:
     """Say what is wrong with the first wrong thing, as the library would."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
+    # Each form that a value may have says what it misses; the deepest was meant.
+    first = max(error.errors(), key=lambda one: len(one["loc"]))
     if first["type"] == "json_invalid":
         said = first["ctx"]["error"]
         return problem(400, f"The body must be JSON; {said}. See /docs.", request.scope)
-    where = ".".join(str(part) for part in first["loc"][1:] if part not in ("one", "many"))
+    where = ".".join(part for part in map(str, first["loc"][1:]) if not _FORM.match(part))
     says = first["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
     said = f"; got {first['input']!r:.80}" if first["type"] != "missing" else ""
     return problem(422, f"`{where or 'body'}` {says[0].lower()}{says[1:]}{said}.", request.scope)

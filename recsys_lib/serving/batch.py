@@ -103,7 +103,8 @@ def read_ids(path: Path | str) -> list[str]:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
             ids = [line.strip() for line in lines if line.strip()]
             if ids and "user_id" in ids[0].split(","):
-                ids = pd.read_csv(path, dtype=str)["user_id"].dropna().tolist()
+                named = {"keep_default_na": False, "na_values": [""]}  # an id may be NA
+                ids = pd.read_csv(path, dtype=str, **named)["user_id"].dropna().tolist()
     except KeyError:
         raise DataError(f"{path} must have a column 'user_id'; it has none. Rename it.") from None
     except (OSError, ValueError) as error:
@@ -321,6 +322,11 @@ _COLUMNS = ["user_id", "rank", "item_id", "title", "probability", "rung", "score
 def _target(output: Path | str, table: str | None) -> _File | _Table:
     if "://" in str(output) and is_engine(output):
         return _Table(str(output), table)
+    if table:
+        raise ConfigError(
+            f"A table must be one of a database; the output {str(output)!r} is a file. Leave it "
+            "out, or give the URL of a database, such as duckdb:///lists.db."
+        )
     path = Path(output)
     if path.suffix not in (".parquet", ".csv"):
         raise ConfigError(

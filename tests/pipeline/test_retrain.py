@@ -1,12 +1,18 @@
 """Which of two bundles answers better is asked on what neither was trained on."""
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from recsys_lib import Bundle, Dataset, Popularity, Split, strong_generalization
+from recsys_lib.errors import ConfigError
 from recsys_lib.models import EASE, Random
 from recsys_lib.models.base import Recommender
-from recsys_lib.pipeline.retrain import is_better
+from recsys_lib.pipeline import Project
+from recsys_lib.pipeline.retrain import is_better, retrain
 
 
 def dataset_of(seed: int, first: int, n_users: int, items: list[str]) -> Dataset:
@@ -58,3 +64,18 @@ def test_what_the_old_one_has_seen_decides_nothing() -> None:
     taken, verdict = is_better(old, new, parts.test, "ndcg@10")
     assert not taken
     assert verdict == "0 held-out people have something that the old bundle has not seen."
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("ndgc@10", "A metric must be one of"),
+        ("rmse", "must judge each person's list; got 'rmse'"),
+        ("coverage@10", "must judge each person's list; got 'coverage@10'"),
+    ],
+)
+def test_a_metric_that_cannot_decide_is_refused_before_a_notebook_runs(
+    tmp_path: Path, metric: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):  # there are no notebooks to run
+        retrain(Project(tmp_path), "default", {}, Mock(), metric=metric, timeout=1)

@@ -38,6 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     dataset.save(folder / "artifacts" / "dataset")
     split_ratings(dataset).save(folder / "artifacts" / "ratings_split")
     strong_generalization(dataset).save(folder / "artifacts" / "ranking_split")
+    (folder / "manifest.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -65,6 +66,17 @@ def test_the_metric_says_which_split_and_which_feedback(
     said = capsys.readouterr().out
     assert "ItemKNN on ratings_split of run default: rmse" in said
     assert "damping=0.3" in said, "of explicit feedback only"
+
+
+@pytest.mark.parametrize("words", [["Autoencoder"], ["ItemKNN", "--metric", "rmse"]])
+def test_likes_have_no_rating_error(
+    words: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(folder := run / "artifacts" / "dataset")
+    frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"]})
+    Dataset.from_frame(frame, value=None).save(folder)
+    assert main(["tune", *words]) == 2
+    assert "rmse must be asked of ratings; run 'default' holds likes." in capsys.readouterr().err
 
 
 def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(
@@ -101,6 +113,7 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
         (["EAS"], "A model must be one of"),
         (["Popularity"], "there is none for Popularity"),
         (["EASE", "--run", "other"], "recsys run --only 01-02 --name other"),
+        (["EASE", "--run", "defalt"], "does not exist. Did you mean 'default'? Make it"),
         (["EASE", "-p", "lambda", "3"], "'lambda' must be a hyper-parameter of EASE"),
         (["ItemKNN", "-p", "neighbor", "3"], "Did you mean 'n_neighbors'"),
         (["EASE", "-p", "l2", "much"], "must be a finite number"),

@@ -237,6 +237,8 @@ def test_ids_are_read_from_lines_csv_and_parquet(tmp_path: Path) -> None:
         pd.DataFrame({"user_id": ["u1", "u2"]}).to_parquet(part)
     for name in ("a.txt", "b.csv", "c.parquet"):
         assert read_ids(tmp_path / name) == ["u1", "u2"]
+    (tmp_path / "na.csv").write_text("n,user_id\n1,NA\n2,\n3,None\n4,007\n")
+    assert read_ids(tmp_path / "na.csv") == ["NA", "None", "007"], "names, but for the empty one"
     (tmp_path / "d.txt").write_text("\n")
     (tmp_path / "e.txt").write_bytes(b"\xff\xfe\xff")
     pd.DataFrame({"user": ["u1"]}).to_parquet(tmp_path / "f.parquet")

@@ -20,7 +20,8 @@ SEED = 0  # seed
 EPOCHS = 20  # passes
 LEARNING_RATE = 0.01  # step
 HIDDEN_DIMS = (128, 64)  # units
-SOURCE = ""  # path of a table"""
+SOURCE = ""  # path of a table
+ITEMS = ""  # path of a catalog"""
 
 
 @pytest.fixture
@@ -106,6 +107,7 @@ def test_a_grid_without_axes_is_one_setting(steps):
         ("EPOCHS: 3\nzip: {EPOCHS: [1]}", "EPOCHS must be set in one place; it is set by itself"),
         ("sources: [own.csv]", "`sources` must be a mapping of labels"),
         ("sources: {films: own.csv}", "The source 'films' must be a mapping of parameters"),
+        ("ITEMS: [grid.yaml]", "ITEMS must come with SOURCE, the interactions that it describes"),
         ("RUN: [a]", "RUN is the name of the run"),
         ("EPOCHS: [1]\nEPOCHS: [2]", "the key 'EPOCHS' stands there twice, again in line 2"),
         ("SEED: {from: 0, to: 99, steps: 100000}", "number from 2 to 10,000; got 100000"),
