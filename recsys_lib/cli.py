@@ -575,7 +575,8 @@ def _answer_one(
         return
     print(_list_table(rows, name))
     if 0 < len(rows) < k:
-        print(f"These are all: no more than {len(rows)} items are left for user {name!r}{under}.")
+        items = "1 item is" if len(rows) == 1 else f"{len(rows)} items are"
+        print(f"These are all: no more than {items} left for user {name!r}{under}.")
 
 
 @recsys.command()

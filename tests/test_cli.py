@@ -339,7 +339,7 @@ def test_rules_are_typed_as_in_a_file(bundle, capsys):
     said = capsys.readouterr().out
     assert "Delta" in said
     assert "Gamma" not in said
-    assert "no more than 1 items are left for user 'nle' under these rules." in said
+    assert "no more than 1 item is left for user 'nle' under these rules." in said
     assert main(["recommend", "nle", "--promote", "d", "--limit-per", '{"track": 1}', "-k2"]) == 0
     assert [line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]] == [
         "Delta",
@@ -398,7 +398,7 @@ def test_an_id_is_named_with_all_its_blanks(project, capsys):
     assert main(["recommend", "a b"]) == 2
     assert "Near: 'a  b'." in capsys.readouterr().err
     assert main(["recommend", "a  b", "-k", "1000000000000"]) == 0  # as long as there are items
-    assert "no more than 1 items are left" in capsys.readouterr().out
+    assert "no more than 1 item is left" in capsys.readouterr().out
 
 
 def test_no_name_at_all_is_an_answer_too(bundle, capsys, monkeypatch):

@@ -353,7 +353,7 @@ def select(
         parts = [_span(part.strip(), numbers, "--only") for part in only.split(",")]
         wanted &= set().union(*parts)
     if first is not None:
-        wanted &= _span(f"{first}-{numbers[-1]}", numbers, "--from")
+        wanted &= {number for number in numbers if number >= max(_span(first, numbers, "--from"))}
     if not wanted:
         raise ConfigError(f"--only {only} and --from {first} must leave a notebook; none is left.")
     return [step for step in steps if step.number in wanted]

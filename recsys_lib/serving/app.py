@@ -364,15 +364,11 @@ class _Service:
         self,
         user_id: str,
         request: Request,
-        k: Annotated[shapes.Count, Query()] = 10,
-        diversity: Annotated[shapes.Share, Query()] = 0.0,
-        exclude: Annotated[list[str], Query(max_length=100)] = [],  # noqa: B006
+        told: Annotated[shapes.OneList, Query()],
     ) -> Response:
         """Recommend for a known user."""
         now = self._now
-        asked: dict[str, Any] = {"user": user_id, "k": k}
-        asked |= {"diversity": diversity} if diversity else {}
-        asked |= {"exclude": exclude} if exclude else {}
+        asked = {"user": user_id, **told.model_dump(exclude_defaults=True)}
         answer = await self._answer(self._together.ask(now, asked), 404)
         now.keep(_address(request.scope), (request.scope["route"], bytes(answer.body)))
         return answer
@@ -391,28 +387,24 @@ class _Service:
         )
 
     async def similar_items(
-        self, item_id: str, k: Annotated[shapes.Count, Query()] = 10
+        self, item_id: str, told: Annotated[shapes.Length, Query()]
     ) -> Response:
         """List the items most like one."""
         now = self._now
 
         def ask() -> bytes:
-            items = _records(now.bundle.similar(item_id, k=k))
+            items = _records(now.bundle.similar(item_id, k=told.k))
             return _dumped({"items": items, "bundle": now.fingerprint})
 
         return await self._answer(_beside(self._one, ask), 404)
 
-    async def items(
-        self,
-        search: Annotated[str, Query(max_length=200)] = "",
-        limit: Annotated[shapes.Count, Query()] = 20,
-    ) -> Response:
+    async def items(self, told: Annotated[shapes.Search, Query()]) -> Response:
         """Find items of which the id or the title has the text."""
-        now, wanted = self._now, search.casefold()
+        now, wanted = self._now, told.search.casefold()
 
         def ask() -> bytes:
-            found = [(one, title) for one, title, text in now.names if wanted in text][:limit]
-            items = [{"item_id": one, "title": title} for one, title in found]
+            found = [(one, title) for one, title, text in now.names if wanted in text]
+            items = [{"item_id": one, "title": title} for one, title in found[: told.limit]]
             return _dumped({"items": items, "bundle": now.fingerprint})
 
         return await self._answer(_beside(self._one, ask))
@@ -505,6 +497,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     where = ".".join(part for part in map(str, first["loc"][1:]) if not _FORM.match(part))
     says = first["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
     said = f"; got {first['input']!r:.80}" if first["type"] != "missing" else ""
+    if first["type"] == "extra_forbidden":
+        says, said = "must be a name that the address takes; it is not", " See /docs"
     return problem(422, f"`{where or 'body'}` {says[0].lower()}{says[1:]}{said}.", request.scope)
 
 

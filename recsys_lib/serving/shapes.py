@@ -70,6 +70,33 @@ Questions = Annotated[
 ]
 
 
+class OneList(BaseModel):
+    """What the address of a user may say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    k: Count = 10
+    diversity: Share = 0.0
+    exclude: Annotated[list[str], Field(max_length=100)] = []
+
+
+class Length(BaseModel):
+    """What the address of an item may say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    k: Count = 10
+
+
+class Search(BaseModel):
+    """What the address of the catalog may say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    search: Annotated[str, Field(max_length=200)] = ""
+    limit: Count = 20
+
+
 class Recommendation(BaseModel):
     """An item on a list."""
 

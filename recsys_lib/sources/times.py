@@ -3,6 +3,7 @@
 import math
 import re
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,8 @@ def clean_times(column: Column, date_format: str | None = None) -> Cleaned:
         'Correct or drop the rows, say how they are written with date_format="...", or give '
         "timestamp=None to read without times.",
     )
+    if read_as in ("ms", "us", "ns"):
+        problems += _mixed_units(column, numbers, read_as)
     return times, problems if read_as else problems + _mixed_zones(column)
 
 
@@ -218,6 +221,18 @@ def _time_text(value: Any) -> str | None:
     if isinstance(value, str):
         return value
     return value.isoformat() if isinstance(value, date) and not pd.isna(value) else None
+
+
+def _mixed_units(column: Column, numbers: NDArray[np.float64], unit: str) -> list[Problem]:
+    """Return a warning where some numbers are so small that they are times of a longer unit."""
+    least = next(below for (below, _), (_, one) in pairwise(_LIMITS) if one == unit)
+    return column.problem(
+        "mixed units of time",
+        np.flatnonzero((numbers != 0) & (np.abs(numbers) < least)),
+        f"Times in column {column} should all have one unit, and are read as {_WORDS[unit]}",
+        "Some would be of the years around 1970; convert them where that is wrong.",
+        warning=True,
+    )
 
 
 def _mixed_zones(column: Column) -> list[Problem]:
