@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib._system import available_memory
@@ -74,7 +75,7 @@ def check_user_items(
 
 def _canonical(user_items: Any, name: str) -> sparse.csr_array:
     """Float32 CSR with sorted, unique indices, copied only where that is needed."""
-    n_entries = user_items.nnz
+    n_entries = user_items.nnz if user_items.format == "coo" else None  # which adds up duplicates
     csr = sparse.csr_array(user_items)
     # has_sorted_indices is cached on the object, so a fresh wrapper recomputes it from the arrays.
     arrays = (csr.data, csr.indices, csr.indptr)
@@ -82,7 +83,7 @@ def _canonical(user_items: Any, name: str) -> sparse.csr_array:
     if not csr.has_sorted_indices:
         csr = csr.copy()
         csr.sort_indices()
-    if csr.nnz != n_entries or not csr.has_canonical_format:
+    if n_entries not in (None, csr.nnz) or not csr.has_canonical_format:
         raise ValueError(
             f"`{name}` must hold each user-item pair once; got duplicate entries. "
             "Build it with Dataset.from_frame(..., duplicates=...)."
@@ -203,6 +204,26 @@ def check_integer(name: str, value: int, *, minimum: int = 0) -> None:
         raise TypeError(f"`{name}` must be an integer; got {value!r}.")
     if value < minimum:
         raise ValueError(f"`{name}` must be >= {minimum}; got {value!r}.")
+
+
+def check_positions(name: str, positions: Any, n: int) -> NDArray[np.int64]:
+    """Return positions as an array; raise unless each is a whole number from 0 to `n` - 1.
+
+    Examples
+    --------
+    >>> check_positions("items", [2, -1], 3)
+    Traceback (most recent call last):
+    ValueError: `items` must be a list of positions from 0 to 2; got [2, -1]. ...
+    """
+    found = np.asarray(positions)
+    found = found if found.size else np.empty(0, dtype=np.int64)  # [] is of floats
+    listed = found.ndim == 1 and found.dtype.kind in "iu"
+    if not listed or ((found < 0) | (found >= n)).any():
+        raise ValueError(
+            f"`{name}` must be a list of positions from 0 to {n - 1}; got {positions!r:.80}. "
+            "Turn a mask into them with numpy.flatnonzero, and leave out the -1 of short lists."
+        )
+    return found.astype(np.int64)
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:

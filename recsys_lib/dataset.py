@@ -21,7 +21,7 @@ from recsys_lib.artifacts import (
     write_table,
 )
 from recsys_lib.cards import Shown
-from recsys_lib.checks import check_choice, check_rating_scale
+from recsys_lib.checks import check_choice, check_positions, check_rating_scale
 from recsys_lib.errors import DataError
 from recsys_lib.folds import Fold, Split, csr_arrays, csr_from, likes_of
 from recsys_lib.ranking import entries_of
@@ -255,7 +255,7 @@ class Dataset(Shown):
 
     def take_users(self, users: NDArray[np.integer]) -> Self:
         """Return the dataset of some users, by position; the items stay as they are."""
-        rows = np.asarray(users, dtype=np.int64)
+        rows = check_positions("users", users, self.n_users)
         times = self.timestamps
         if times is not None:
             times = times[entries_of(self.user_items, rows)]

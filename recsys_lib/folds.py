@@ -54,8 +54,13 @@ class Fold(Shown):
                     "`fold_in` and `targets` must be SciPy CSR arrays of one shape; got "
                     f"{got} as `{name}`. Use scipy.sparse.csr_array(...)."
                 )
-        if self.users is None:
-            object.__setattr__(self, "users", np.arange(self.n_rows))  # type: ignore[unreachable]
+        users = np.arange(self.n_rows) if self.users is None else np.asarray(self.users)
+        if users.shape != (self.n_rows,) or not (users.dtype.kind in "iu" or not users.size):
+            raise ValueError(
+                f"`users` must be the position of each of the {self.n_rows} rows in the dataset; "
+                f"got dtype {users.dtype} of shape {users.shape}. Use dataset.user_positions(ids)."
+            )
+        object.__setattr__(self, "users", users)
 
     @property
     def n_rows(self) -> int:
