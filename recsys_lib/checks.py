@@ -97,6 +97,9 @@ _REMEDIES = {
     "Split": "`strong_generalization(dataset)` makes one, and so does `split_ratings`.",
     "Fold": "A split has two, its `validation` and its `test`.",
     "Report": "`evaluate(model, split.test)` makes one.",
+    "Recommender": "Fit one of `recsys_lib.models`; to give the `model` of an OnLikes, say "
+    "inputs='likes' and `like`, its `min_value`.",
+    "Ladder": "Give its settings, such as Ladder(segment=['role']); the bundle fits it.",
     "Mapping": "Give names to them, such as {'my model': model}.",
 }
 

@@ -276,6 +276,7 @@ def test_a_block_gives_a_person_the_bits_of_one_alone(model: Recommender, calibr
 
 
 def test_nobody_gets_an_empty_table(bundle: Bundle) -> None:
+    assert bundle.recommend_records([]) == []
     found = bundle.recommend_many([])
     assert found.empty
     assert found.columns.tolist() == bundle.recommend_many(["u7"]).columns.tolist()

@@ -151,8 +151,10 @@ class Bundle(Shown):
     since_fit: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        check_kind("model", self.model, Recommender)
         check_is_fitted(self.model, "n_items_")
         check_kind("dataset", self.dataset, Dataset)
+        check_kind("ladder", self.ladder, Ladder)
         if not isinstance(self.calibrator, Calibrator | None):
             raise TypeError(f"`calibrator` must be a Calibrator; got {self.calibrator!r}.")
         check_choice("inputs", self.inputs, ("values", "likes"))
@@ -413,13 +415,13 @@ class Bundle(Shown):
         DataFrame
             See `evaluation.variety_table`; distances are by what `diversity` goes by.
         """
-        nobody = np.empty(0, dtype=np.int64)
-        allowed = ~self._answerer.unlisted
-        plans = {d: Plan(allowed, nobody, diversity=d) for d in settings}
+        check_kind("fold", fold, Fold)
+        check_integer("k", k, minimum=1)
+        plans = {d: self._rules.plan({"diversity": d}) for d in settings}
         lists = {d: np.full((fold.n_rows, k), -1, dtype=np.int32) for d in settings}
         for rows in self._blocks(range(fold.n_rows)):
             order = mask_seen(self.score(fold.fold_in[rows]), fold.fold_in[rows])
-            order[:, ~allowed] = -np.inf
+            order[:, self._answerer.unlisted] = -np.inf
             for (d, plan), (row, one) in product(plans.items(), zip(rows, order, strict=True)):
                 items = plan.pick(one, k, self._likeness)
                 lists[d][row, : len(items)] = items

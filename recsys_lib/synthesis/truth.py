@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from recsys_lib.artifacts import check_replaceable, read_arrays, write_arrays
-from recsys_lib.checks import check_choice
+from recsys_lib.checks import check_choice, check_positions
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.ranking import entry_rows
@@ -136,7 +136,7 @@ class Truth:
         ndarray of shape (n_rows, n_items), float64
             On the latent scale, where ratings have variance 1 before selection.
         """
-        users = np.asarray(users, dtype=np.int64)
+        users = check_positions("users", users, self.n_users)
         taste, bias = self._weights()
         signal = self.tastes[users].astype(np.float64) @ (taste * self.item_factors.T)
         signal += bias * self.user_bias[users, None].astype(np.float64)

@@ -33,22 +33,22 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them.
 BUDGETS = {
-    "bundle": (1_833, 1_000),
+    "bundle": (1_840, 1_000),
     "coldstart": (659, 750),
     "evaluation": (1_912, 1_780),
     "exploration": (204, 215),
     "models": (3_173, 2_600),
     "pipeline": (4_212, 2_400),
     "plots": (1_178, 780),
-    "root": (2_221, 990),
+    "root": (2_224, 990),
     "serving": (930, 1_000),
     "sources": (2_437, 1_420),
     "splitting": (248, 215),
-    "synthesis": (1_425, 1_430),
+    "synthesis": (1_427, 1_430),
     "training": (1_497, 1_170),
     "tuning": (1_090, 750),
 }
-ALL = (23_019, 14_000)
+ALL = (23_031, 14_000)
 FILES = (161, 140)
 PUBLIC_NAMES = (266, 300)
 
