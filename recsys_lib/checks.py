@@ -174,6 +174,16 @@ def check_number(name: str, value: Any, *, least: float = -math.inf) -> None:
         raise ValueError(f"`{name}` must be >= {least:g}; got {value!r}.")
 
 
+def check_numbers(name: str, values: Any) -> NDArray[np.float64]:
+    """Return `values` as an array; raise unless there are some and all are finite."""
+    numbers = np.asarray(values, dtype=np.float64)
+    broken = np.count_nonzero(~np.isfinite(numbers))
+    if broken or not numbers.size:
+        got = f"{broken:,} of {numbers.size:,} that are not" if broken else "none"
+        raise ValueError(f"`{name}` must hold finite numbers; got {got}. Drop or repair those.")
+    return numbers
+
+
 def check_positive(name: str, value: float) -> None:
     """Raise unless `value` is a finite number > 0.
 
