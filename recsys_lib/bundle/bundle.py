@@ -43,7 +43,7 @@ from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.evaluation.variety import variety_table
 from recsys_lib.models.base import Recommender, each_batch
 from recsys_lib.naming import find_id
-from recsys_lib.ranking import mask_seen, top_k
+from recsys_lib.ranking import entry_rows, mask_seen, top_k
 from recsys_lib.renamed import renamed
 
 __all__ = ["RUNGS", "Bundle"]
@@ -526,8 +526,8 @@ class Bundle(Shown):
                 "rung": answers.rung(rows, np.full(len(users), position)),
                 "score": np.divide(apart, spread, out=np.zeros(len(users)), where=spread > 0),
             }
-            used = people.used[:, [position]].toarray().ravel() != 0
-            parts.append(pd.DataFrame(part)[~used])
+            users_of_it = entry_rows(people.used)[people.used.indices == position]
+            parts.append(pd.DataFrame(part)[~np.isin(rows, users_of_it)])
         found = pd.concat(parts)
         by = ["score"] if found["probability"].isna().any() else ["probability", "score"]
         found = found.sort_values(by, ascending=False, kind="stable", ignore_index=True)[:k]

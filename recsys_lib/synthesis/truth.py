@@ -200,8 +200,9 @@ class Truth:
 
     def like_chances(self, fold: Fold, min_value: float = 7) -> Floats:
         """Return P(r >= min_value | signal) of the targets of a fold, in their stored order."""
-        rows, items = fold.targets.nonzero()
-        return self.probit.at_least(min_value, self.signal_of_pairs(fold.users[rows], items))
+        users = fold.users[entry_rows(fold.targets)]
+        signal = self.signal_of_pairs(users, fold.targets.indices)
+        return self.probit.at_least(min_value, signal)
 
     def exposure(self, users: ArrayLike) -> Floats:
         r"""Return the log propensity :math:`\eta` of taking each lab, up to a constant per user.

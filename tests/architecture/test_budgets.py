@@ -35,7 +35,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 BUDGETS = {
     "bundle": (1_840, 1_000),
     "coldstart": (659, 750),
-    "evaluation": (1_912, 1_780),
+    "evaluation": (1_922, 1_780),
     "exploration": (205, 215),
     "models": (3_173, 2_600),
     "pipeline": (4_212, 2_400),
@@ -44,11 +44,11 @@ BUDGETS = {
     "serving": (930, 1_000),
     "sources": (2_437, 1_420),
     "splitting": (248, 215),
-    "synthesis": (1_427, 1_430),
+    "synthesis": (1_428, 1_430),
     "training": (1_497, 1_170),
     "tuning": (1_090, 750),
 }
-ALL = (23_041, 14_000)
+ALL = (23_052, 14_000)
 FILES = (161, 140)
 PUBLIC_NAMES = (266, 300)
 
