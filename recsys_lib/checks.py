@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib._system import available_memory
@@ -74,7 +75,7 @@ def check_user_items(
 
 def _canonical(user_items: Any, name: str) -> sparse.csr_array:
     """Float32 CSR with sorted, unique indices, copied only where that is needed."""
-    n_entries = user_items.nnz
+    n_entries = user_items.nnz if user_items.format == "coo" else None  # which adds up duplicates
     csr = sparse.csr_array(user_items)
     # has_sorted_indices is cached on the object, so a fresh wrapper recomputes it from the arrays.
     arrays = (csr.data, csr.indices, csr.indptr)
@@ -82,7 +83,7 @@ def _canonical(user_items: Any, name: str) -> sparse.csr_array:
     if not csr.has_sorted_indices:
         csr = csr.copy()
         csr.sort_indices()
-    if csr.nnz != n_entries or not csr.has_canonical_format:
+    if n_entries not in (None, csr.nnz) or not csr.has_canonical_format:
         raise ValueError(
             f"`{name}` must hold each user-item pair once; got duplicate entries. "
             "Build it with Dataset.from_frame(..., duplicates=...)."
@@ -96,6 +97,9 @@ _REMEDIES = {
     "Split": "`strong_generalization(dataset)` makes one, and so does `split_ratings`.",
     "Fold": "A split has two, its `validation` and its `test`.",
     "Report": "`evaluate(model, split.test)` makes one.",
+    "Recommender": "Fit one of `recsys_lib.models`; to give the `model` of an OnLikes, say "
+    "inputs='likes' and `like`, its `min_value`.",
+    "Ladder": "Give its settings, such as Ladder(segment=['role']); the bundle fits it.",
     "Mapping": "Give names to them, such as {'my model': model}.",
 }
 
@@ -170,6 +174,16 @@ def check_number(name: str, value: Any, *, least: float = -math.inf) -> None:
         raise ValueError(f"`{name}` must be >= {least:g}; got {value!r}.")
 
 
+def check_numbers(name: str, values: Any) -> NDArray[np.float64]:
+    """Return `values` as an array; raise unless there are some and all are finite."""
+    numbers = np.asarray(values, dtype=np.float64)
+    broken = np.count_nonzero(~np.isfinite(numbers))
+    if broken or not numbers.size:
+        got = f"{broken:,} of {numbers.size:,} that are not" if broken else "none"
+        raise ValueError(f"`{name}` must hold finite numbers; got {got}. Drop or repair those.")
+    return numbers
+
+
 def check_positive(name: str, value: float) -> None:
     """Raise unless `value` is a finite number > 0.
 
@@ -203,6 +217,26 @@ def check_integer(name: str, value: int, *, minimum: int = 0) -> None:
         raise TypeError(f"`{name}` must be an integer; got {value!r}.")
     if value < minimum:
         raise ValueError(f"`{name}` must be >= {minimum}; got {value!r}.")
+
+
+def check_positions(name: str, positions: Any, n: int) -> NDArray[np.int64]:
+    """Return positions as an array; raise unless each is a whole number from 0 to `n` - 1.
+
+    Examples
+    --------
+    >>> check_positions("items", [2, -1], 3)
+    Traceback (most recent call last):
+    ValueError: `items` must be a list of positions from 0 to 2; got [2, -1]. ...
+    """
+    found = np.asarray(positions)
+    found = found if found.size else np.empty(0, dtype=np.int64)  # [] is of floats
+    listed = found.ndim == 1 and found.dtype.kind in "iu"
+    if not listed or ((found < 0) | (found >= n)).any():
+        raise ValueError(
+            f"`{name}` must be a list of positions from 0 to {n - 1}; got {positions!r:.80}. "
+            "Turn a mask into them with numpy.flatnonzero, and leave out the -1 of short lists."
+        )
+    return found.astype(np.int64)
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:

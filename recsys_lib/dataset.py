@@ -20,7 +20,13 @@ from recsys_lib.artifacts import (
     write_manifest,
     write_table,
 )
-from recsys_lib.checks import check_choice, check_number, check_rating_scale, check_user_items
+from recsys_lib.checks import (
+    check_choice,
+    check_number,
+    check_positions,
+    check_rating_scale,
+    check_user_items,
+)
 from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.formatting import Shown
 from recsys_lib.ranking import entries_of
@@ -72,8 +78,13 @@ class Fold(Shown):
                     "`fold_in` and `targets` must be SciPy CSR arrays of one shape; got "
                     f"{got} as `{name}`. Use scipy.sparse.csr_array(...)."
                 )
-        if self.users is None:
-            object.__setattr__(self, "users", np.arange(self.n_rows))  # type: ignore[unreachable]
+        users = np.arange(self.n_rows) if self.users is None else np.asarray(self.users)
+        if users.shape != (self.n_rows,) or not (users.dtype.kind in "iu" or not users.size):
+            raise ValueError(
+                f"`users` must be the position of each of the {self.n_rows} rows in the dataset; "
+                f"got dtype {users.dtype} of shape {users.shape}. Use dataset.user_positions(ids)."
+            )
+        object.__setattr__(self, "users", users)
 
     @property
     def n_rows(self) -> int:
@@ -458,7 +469,7 @@ class Dataset(Shown):
 
     def take_users(self, users: NDArray[np.integer]) -> Self:
         """Return the dataset of some users, by position; the items stay as they are."""
-        rows = np.asarray(users, dtype=np.int64)
+        rows = check_positions("users", users, self.n_users)
         times = self.timestamps
         if times is not None:
             times = times[entries_of(self.user_items, rows)]

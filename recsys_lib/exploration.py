@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_integer, check_kind
+from recsys_lib.checks import check_integer, check_kind, check_user_items
 from recsys_lib.dataset import Dataset, Split
 from recsys_lib.errors import DataError
 from recsys_lib.renamed import old_names
@@ -106,6 +106,7 @@ def observed_means(user_items: sparse.csr_array) -> pd.DataFrame:
     0      2   4.5
     1      0   NaN
     """
+    user_items = check_user_items(user_items)
     counts = _item_counts(user_items)
     weights = user_items.data.astype(np.float64)
     sums = np.bincount(user_items.indices, weights=weights, minlength=len(counts))
@@ -518,7 +519,7 @@ def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
            [0. , 0. , nan, 4. ],
            [0. , 1.3, 4. , nan]])
     """
-    seen = user_items.copy()
+    seen = check_user_items(user_items).copy()
     seen.data = np.ones(seen.nnz)
     meetings = np.asarray((seen.T @ seen).toarray(), dtype=np.float64)
     counts = meetings.diagonal().copy()

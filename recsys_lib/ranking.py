@@ -237,7 +237,7 @@ def top_k_of(
     best = _Best(n_rows, k, *_tie_order(seed, n_items))
     width = max(_TILE // max(n_rows, 1), _LEAST_WIDTH)
     for part in slices(n_items if n_rows else 0, width):
-        values = _checked(block(part))
+        values = without_nan(block(part))
         if hidden is not None:
             among = slice(*np.searchsorted(hidden[1], (part.start, part.stop)))
             values[hidden[0][among], hidden[1][among] - part.start] = -np.inf
@@ -359,7 +359,8 @@ def _by_column(x: sparse.csr_array) -> tuple[NDArray[np.intp], NDArray[np.intege
     return entry_rows(x)[order], x.indices[order]
 
 
-def _checked(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def without_nan(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return scores as they are; `ValueError` names the row where one is NaN."""
     # max() propagates NaN without the boolean matrix that isnan() would make.
     if np.isnan(values.max(initial=-np.inf)):
         row = int(np.flatnonzero(np.isnan(values).any(axis=1))[0])

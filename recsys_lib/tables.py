@@ -73,6 +73,9 @@ def check_ids(values: pd.Series) -> pd.Series:
             f"Ids in column {column!r} must be all text or all whole numbers; got "
             f"{' and '.join(kinds)}. Cast the column with .astype(str)."
         )
+    if kinds == ["int"]:
+        long = (ids.abs() >= 2**63).to_numpy(bool)
+        _refuse_rows(long, column, "must hold numbers of 64 bits", "Cast it with .astype(str)")
     return ids
 
 

@@ -17,6 +17,11 @@ def test_any_sparse_format_becomes_canonical_float32_csr() -> None:
         np.testing.assert_array_equal(found.toarray(), dense)
 
 
+def test_diagonals_with_zeros_in_them_are_no_duplicates() -> None:
+    dense = np.array([[1.0, 0, 0], [0, 0, 0], [0, 0, 2]])
+    assert checks.check_user_items(sparse.dia_array(dense)).toarray().tolist() == dense.tolist()
+
+
 def test_unsorted_input_is_sorted_in_a_copy() -> None:
     x = sparse.csr_array((np.array([1, 2], np.float32), np.array([2, 0]), np.array([0, 2])), (1, 3))
     found = checks.check_user_items(x)

@@ -250,6 +250,12 @@ def test_any_column_of_a_catalog_is_saved_and_read(
     assert read["5"].tolist() == [1, 2]
 
 
+def test_ids_of_more_than_64_bits_are_refused_before_they_cannot_be_saved() -> None:
+    frame = pd.DataFrame({"user_id": [7, 2**70], "item_id": [1, 2]})
+    with pytest.raises(DataError, match="'user_id' must hold numbers of 64 bits; row 1 breaks"):
+        Dataset.from_frame(frame, value=None)
+
+
 def test_whole_floats_are_ids_and_a_catalog_has_ids_of_one_kind() -> None:
     ids = {"item_id": [1.0, 2.0, 3.0, 4.0]}
     assert Dataset.from_frame(F.assign(**ids)).item_ids.tolist() == [1, 2, 3, 4]
@@ -308,3 +314,19 @@ def test_likes_of_a_fold_keep_the_users_who_have_some_to_find() -> None:
     assert fold.users.tolist() == [0]
     assert fold.fold_in.toarray().tolist() == [[1.0, 0.0, 0.0]]
     assert fold.targets.toarray().tolist() == [[0.0, 0.0, 1.0]]
+
+
+def test_users_of_a_fold_are_a_whole_number_for_each_row() -> None:
+    rows = sparse.csr_array(np.eye(3, dtype=np.float32))
+    assert Fold(fold_in=rows, targets=rows, users=[2, 1, 0]).take(np.array([0])).users == [2]
+    for users in ([1, 2], ["a", "b", "c"], np.eye(3, dtype=int)):
+        with pytest.raises(ValueError, match="`users` must be the position of each of the 3 rows"):
+            Fold(fold_in=rows, targets=rows, users=users)
+
+
+def test_a_mask_is_not_taken_for_positions_of_users() -> None:
+    dataset = Dataset.from_frame(FRAME)
+    with pytest.raises(
+        ValueError, match=r"`users` must be a list of positions from 0 to 2; .*flatnonzero"
+    ):
+        dataset.take_users(np.diff(dataset.user_items.indptr) > 1)

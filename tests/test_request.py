@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from recsys_lib.bundle import Bundle
 from recsys_lib.coldstart import Ladder
-from recsys_lib.dataset import Dataset
+from recsys_lib.dataset import Dataset, Fold
 from recsys_lib.errors import DataError, NotFittedError
 from recsys_lib.models import EASE, BiasedSVD, Blend, ItemKNN
+from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.naming import find_id
 
 FRAME = pd.DataFrame(
@@ -92,6 +95,8 @@ def test_a_bundle_without_a_network_recommends_without_tensorflow(tmp_path: Path
         ({"like": "4"}, TypeError, "`like` must be a number; got '4'"),
         ({"handover": -1}, ValueError, "`handover` must be >= 0; got -1"),
         ({"model": EASE()}, NotFittedError, "EASE must be fitted before it scores"),
+        ({"model": OnLikes(model=EASE(), min_value=4)}, TypeError, "got OnLikes.*inputs='likes'"),
+        ({"ladder": {"segment": ["role"]}}, TypeError, "must be a Ladder; got dict. Give its"),
     ],
 )
 def test_a_bundle_is_put_together_from_the_right_parts(
@@ -110,3 +115,17 @@ def test_a_profile_is_a_mapping_or_a_series_and_a_year_is_no_date(bundle: Bundle
     pd.testing.assert_frame_equal(known.recommend(profile=pd.Series({"role": "dev"})), wanted)
     with pytest.raises(DataError, match=r"`profile\['since'\]` must be a value that some user"):
         known.recommend(profile={"since": "2020"})
+    with pytest.raises(DataError, match="`profile` must be a mapping .* got DataFrame. A row"):
+        known.recommend(profile=users[:1])
+
+
+def test_variety_is_asked_of_a_fold_a_length_and_shares(bundle: Bundle) -> None:
+    rows = bundle.dataset.user_items
+    fold = Fold(fold_in=rows, targets=sparse.csr_array(rows.shape, dtype=np.float32))
+    for asked, message in (
+        ({"fold": [fold]}, "`fold` must be a Fold; got list"),
+        ({"k": 0}, "`k` must be >= 1; got 0"),
+        ({"settings": (0, 2)}, "`diversity` must be a number from 0 to 1; got 2"),
+    ):
+        with pytest.raises((TypeError, ValueError, DataError), match=message):
+            bundle.variety(**{"fold": fold} | asked)

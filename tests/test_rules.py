@@ -276,6 +276,7 @@ def test_a_block_gives_a_person_the_bits_of_one_alone(model: Recommender, calibr
 
 
 def test_nobody_gets_an_empty_table(bundle: Bundle) -> None:
+    assert bundle.recommend_records([]) == []
     found = bundle.recommend_many([])
     assert found.empty
     assert found.columns.tolist() == bundle.recommend_many(["u7"]).columns.tolist()
@@ -336,3 +337,10 @@ def test_the_audience_are_those_for_whom_the_item_stands_out(
         found.drop(columns="rank"), wanted, check_dtype=False, rtol=1e-4, atol=1e-6
     )
     assert set(found["rung"]) <= {"item content"} if item == "i38" else True
+
+
+def test_who_rated_an_item_zero_is_not_its_audience() -> None:
+    rated = [("ann", "x", 0), ("ann", "y", 5), ("bob", "y", 4), ("cyd", "x", 3), ("cyd", "z", 2)]
+    dataset = Dataset.from_frame(pd.DataFrame(rated, columns=["user_id", "item_id", "value"]))
+    bundle = Bundle(model=EASE(l2=1.0).fit(dataset.user_items), dataset=dataset)
+    assert bundle.audience("x")["user_id"].tolist() == ["bob"]

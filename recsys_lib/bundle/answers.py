@@ -370,7 +370,7 @@ class Answerer:
         """Return what each item of a history adds to the score of each listed one, by row."""
         if answers.gains is not None:
             return {row: answers.gains[row][:, items] for row, items in enumerate(lists)}
-        asked = np.array([because is None for because in answers.because])
+        asked = np.array([because is None for because in answers.because], dtype=bool)
         lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
         short = asked & (lengths < min(_ONE_BLOCK, _EACH_NUMBERS / n_items))
         short &= not self._has_formula

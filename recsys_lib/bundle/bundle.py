@@ -42,7 +42,7 @@ from recsys_lib.evaluation.variety import variety_table
 from recsys_lib.formatting import Shown
 from recsys_lib.models.base import Recommender, each_batch
 from recsys_lib.naming import find_id
-from recsys_lib.ranking import mask_seen, top_k
+from recsys_lib.ranking import entry_rows, mask_seen, top_k
 from recsys_lib.renamed import renamed
 
 __all__ = ["RUNGS", "Bundle"]
@@ -150,8 +150,10 @@ class Bundle(Shown):
     since_fit: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        check_kind("model", self.model, Recommender)
         check_is_fitted(self.model, "n_items_")
         check_kind("dataset", self.dataset, Dataset)
+        check_kind("ladder", self.ladder, Ladder)
         if not isinstance(self.calibrator, Calibrator | None):
             raise TypeError(f"`calibrator` must be a Calibrator; got {self.calibrator!r}.")
         check_choice("inputs", self.inputs, ("values", "likes"))
@@ -412,13 +414,13 @@ class Bundle(Shown):
         DataFrame
             See `evaluation.variety_table`; distances are by what `diversity` goes by.
         """
-        nobody = np.empty(0, dtype=np.int64)
-        allowed = ~self._answerer.unlisted
-        plans = {d: Plan(allowed, nobody, diversity=d) for d in settings}
+        check_kind("fold", fold, Fold)
+        check_integer("k", k, minimum=1)
+        plans = {d: self._rules.plan({"diversity": d}) for d in settings}
         lists = {d: np.full((fold.n_rows, k), -1, dtype=np.int32) for d in settings}
         for rows in self._blocks(range(fold.n_rows)):
             order = mask_seen(self.score(fold.fold_in[rows]), fold.fold_in[rows])
-            order[:, ~allowed] = -np.inf
+            order[:, self._answerer.unlisted] = -np.inf
             for (d, plan), (row, one) in product(plans.items(), zip(rows, order, strict=True)):
                 items = plan.pick(one, k, self._likeness)
                 lists[d][row, : len(items)] = items
@@ -523,8 +525,8 @@ class Bundle(Shown):
                 "rung": answers.rung(rows, np.full(len(users), position)),
                 "score": np.divide(apart, spread, out=np.zeros(len(users)), where=spread > 0),
             }
-            used = people.used[:, [position]].toarray().ravel() != 0
-            parts.append(pd.DataFrame(part)[~used])
+            users_of_it = entry_rows(people.used)[people.used.indices == position]
+            parts.append(pd.DataFrame(part)[~np.isin(rows, users_of_it)])
         found = pd.concat(parts)
         by = ["score"] if found["probability"].isna().any() else ["probability", "score"]
         found = found.sort_values(by, ascending=False, kind="stable", ignore_index=True)[:k]

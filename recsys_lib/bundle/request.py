@@ -117,6 +117,11 @@ class RequestReader:
         return {} if users is None else {name: users[name].array for name in users}
 
     def _check_profile(self, profile: Mapping[str, Any]) -> None:
+        if not isinstance(profile, Mapping):
+            raise DataError(
+                "`profile` must be a mapping of column to value, such as {'role': 'developer'}; "
+                f"got {type(profile).__name__}. A row of a table is one: users.loc[id]."
+            )
         users = self.dataset.users
         if users is not None and len(users.columns):
             find_ids(users.columns, profile, "profile column")

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import sparse, special
 
 from recsys_lib.artifacts import check_replaceable, read_json, write_json
 from recsys_lib.checks import check_choice, check_integer, check_kind
@@ -279,7 +279,7 @@ def fit_calibrator(
 
 
 def promises(
-    lists: TopK, calibrator: Calibrator, outcomes: ArrayLike
+    lists: TopK, calibrator: Calibrator, outcomes: ArrayLike | sparse.csr_array
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what lists promise and what came of it, item by item.
 
@@ -288,7 +288,7 @@ def promises(
     lists : TopK
         Of shape (n_rows, k), as of `Recommender.recommend`.
     calibrator : Calibrator
-    outcomes : array of shape (n_rows, n_items)
+    outcomes : array or csr_array of shape (n_rows, n_items)
         Whether an item came true, or its true probability.
 
     Returns
@@ -304,7 +304,8 @@ def promises(
     (array([0.5]), array([1.]))
     """
     filled = lists.items >= 0
-    kept = np.take_along_axis(np.asarray(outcomes, dtype=np.float64), lists.items, axis=1)
+    dense = outcomes.toarray() if isinstance(outcomes, sparse.csr_array) else outcomes
+    kept = np.take_along_axis(np.asarray(dense, dtype=np.float64), lists.items, axis=1)
     return calibrator.probability(lists.scores)[filled], kept[filled]
 
 

@@ -15,7 +15,7 @@ from recsys_lib.evaluation.metrics import Metric, View, parse_metrics
 from recsys_lib.evaluation.report import Report
 from recsys_lib.models.base import each_batch
 from recsys_lib.progress import track
-from recsys_lib.ranking import Block, blocks_of, entry_rows, ties_at, top_k_of
+from recsys_lib.ranking import Block, blocks_of, entry_rows, ties_at, top_k_of, without_nan
 
 
 def evaluate(
@@ -70,8 +70,8 @@ def evaluate(
     ConfigError
         If a metric is unknown.
     ValueError
-        If the fold holds no targets, scores have the wrong shape or are NaN, or a rating error is
-        asked of a model whose scores are no ratings.
+        If the fold holds no targets, or shows one that a list is to hold; if scores have the wrong
+        shape or are NaN, or a rating error is asked of a model whose scores are no ratings.
 
     Notes
     -----
@@ -111,6 +111,8 @@ def evaluate(
     targets = likes_of(fold.targets, min_value)
     kept = _rows_with_targets(fold.targets if rated else targets, min_value, rated)
     part, targets = fold.take(kept), targets[kept]
+    if any(metric.k is not None for metric in asked):
+        _check_unseen(part, targets)
     ranks = np.diff(targets.indptr) > 0
     scale = rating_scale if rating_scale is not None else _observed_scale(part.fold_in)
     name = type(model).__name__ if name is None else name
@@ -166,6 +168,21 @@ def _rows_with_targets(
             "Lower `min_value` (LIKE_FROM in a notebook), or hold out more."
         )
     return rows
+
+
+def _check_unseen(fold: Fold, targets: sparse.csr_array) -> None:
+    """Raise where a target is shown: no list holds what was seen, so it could not be found."""
+    marks = (
+        sparse.csr_array((np.ones(x.nnz, bool), x.indices, x.indptr), shape=x.shape)
+        for x in (fold.fold_in, targets)
+    )
+    shown = sparse.coo_array(next(marks).multiply(next(marks)))
+    if shown.nnz:
+        raise ValueError(
+            f"`fold.targets` must not be in `fold.fold_in`, for lists leave out what was seen; "
+            f"{shown.nnz} are, first that of user {fold.users[shown.row[0]]} and item position "
+            f"{shown.col[0]}. Hold them out of the fold-in, as the functions that split do."
+        )
 
 
 def _observed_scale(ratings: sparse.csr_array) -> tuple[float, float] | None:
@@ -243,7 +260,7 @@ def _scores(model: Any, fold: Fold, rows: slice) -> NDArray[np.float32]:
         )
     fold_in = fold.fold_in[rows]
     raw = model.score_users(fold.users[rows], fold_in) if knows_users else model.score(fold_in)
-    scores = np.asarray(raw, dtype=np.float32)
+    scores = np.asarray(raw.toarray() if sparse.issparse(raw) else raw, dtype=np.float32)
     if scores.shape != fold_in.shape:
         raise ValueError(
             f"Scores must have the shape of the rows scored, {fold_in.shape}; "
@@ -274,7 +291,7 @@ def count_items(item_counts: ArrayLike | None, fold: Fold) -> NDArray[np.int64]:
     if item_counts is None:
         return np.bincount(fold.fold_in.indices, minlength=n_items).astype(np.int64)
     counts = np.asarray(item_counts)
-    if counts.shape != (n_items,) or counts.dtype.kind not in "iuf" or (counts < 0).any():
+    if counts.shape != (n_items,) or counts.dtype.kind not in "iuf" or not (counts >= 0).all():
         raise ValueError(
             f"`item_counts` must hold a number >= 0 for each of the {n_items} items; got dtype "
             f"{counts.dtype} of shape {counts.shape}. Count with numpy.diff(train.tocsc().indptr)."
@@ -306,7 +323,7 @@ def _rank_fold(
     def rank(rows: slice) -> None:
         block, seen = _blocks(model, fold, rows), fold.fold_in[rows]
         if rated:
-            wanted, scores = fold.targets[rows], block(slice(None))
+            wanted, scores = fold.targets[rows], without_nan(block(slice(None)))
             predicted[rows.start] = scores[entry_rows(wanted), wanted.indices].astype(np.float64)
             block = blocks_of(scores)
         if lengths:

@@ -23,7 +23,7 @@ from recsys_lib.evaluation.report import Report, group_runs, listed
 from recsys_lib.evaluation.significance import compare, metrics_of
 from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap, percentile_interval
 from recsys_lib.models import GlobalMean, Popularity
-from recsys_lib.ranking import negative_log_likelihood, top_k
+from recsys_lib.ranking import mask_seen, negative_log_likelihood, top_k
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis import Truth
 from recsys_lib.synthesis.oracle import hidden_chance
@@ -503,7 +503,8 @@ def _errors(
     pairs, taken = fold.targets.tocoo(), np.minimum(truth.inclusion(fold.users), 1 - 1e-12)
     chance = hidden_chance(-np.log1p(-taken), share)[pairs.row, pairs.col]
     squares = (predicted[pairs.row, pairs.col] - pairs.data) ** 2
-    signal, hidden = truth.signal(fold.users), fold.fold_in.toarray() == 0
+    signal = truth.signal(fold.users)
+    hidden = ~np.isneginf(mask_seen(np.zeros(signal.shape, np.float32), fold.fold_in))
     expected = (predicted - truth.probit.expected(signal)) ** 2 + truth.probit.variance(signal)
     return {
         "weighted_rmse": float(np.sqrt(np.average(squares, weights=1 / chance))),

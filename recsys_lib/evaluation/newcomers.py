@@ -9,7 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_fraction, check_integer, check_kind, check_user_items
+from recsys_lib.checks import (
+    check_fraction,
+    check_integer,
+    check_kind,
+    check_positions,
+    check_user_items,
+)
 from recsys_lib.dataset import Fold, keep_entries
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.evaluate import evaluate, score_batches
@@ -330,6 +336,7 @@ def hide_items(
     """
     check_fraction("share", share)
     x = check_user_items(user_items)
+    users = check_positions("users", users, x.shape[0])
     n_hidden = max(1, round(share * x.shape[1]))
     rng = rng_from(seed, "evaluation", "new items")
     hidden = np.sort(rng.choice(x.shape[1], n_hidden, replace=False))
@@ -341,7 +348,7 @@ def hide_items(
     fold = Fold(
         fold_in=keep_entries(rows, ~is_hidden[rows.indices]),
         targets=keep_entries(rows, is_hidden[rows.indices]),
-        users=np.asarray(users, dtype=np.int64),
+        users=users,
     )
     return keep_entries(others, ~is_hidden[others.indices]), fold, hidden
 

@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys_lib.checks import check_integer, check_kind
 from recsys_lib.dataset import Fold, keep_entries, likes_of
-from recsys_lib.evaluation.evaluate import fold_fingerprint
-from recsys_lib.evaluation.metrics import find_hits, parse_metric, recall_at_k
+from recsys_lib.evaluation.evaluate import count_items, fold_fingerprint
+from recsys_lib.evaluation.metrics import find_hits, parse_metrics, recall_at_k
 from recsys_lib.evaluation.report import Report, listed
 from recsys_lib.evaluation.statistics import Sample, summarize
+from recsys_lib.ranking import entry_rows
 
 #: A segment: what stands in its rows of the table, and the values of its users by metric.
 _Part = tuple[dict[str, Any], dict[str, Sample]]
@@ -282,10 +283,10 @@ def by_mainstream(
     1   0.719    0.719    1.0        1
     """
     seen = fold.take(_evaluated(report, fold)).fold_in
-    popularity = np.asarray(item_counts, dtype=np.float64)
+    popularity = count_items(item_counts, fold).astype(np.float64)
     ranks = _middles(popularity, popularity)
     counts = np.maximum(np.diff(seen.indptr), 1)
-    mainstream = np.asarray((seen != 0).astype(np.float64) @ ranks) / counts
+    mainstream = np.bincount(entry_rows(seen), ranks[seen.indices], seen.shape[0]) / counts
     parts: list[_Part] = []
     for number, member in enumerate(_members(mainstream, None, n_groups), start=1):
         low, high = float(mainstream[member].min()), float(mainstream[member].max())
@@ -351,7 +352,7 @@ def by_item_popularity(
     0       9        1     1.0    1.0        2
     1     4-5        2     0.0    0.0        1
     """
-    counts = np.asarray(item_counts)
+    counts = count_items(item_counts, fold)
     part = fold.take(_evaluated(report, fold))
     targets = likes_of(part.targets, report.protocol["min_value"])
     bucket = popularity_buckets(counts, n_buckets=n_buckets)
@@ -443,8 +444,8 @@ def _samples_of(
     report: Report, metrics: Sequence[str] | None, member: NDArray[np.bool_]
 ) -> dict[str, Sample]:
     """Return the values of some users, by metric."""
-    names = report.per_user_metrics if metrics is None else tuple(metrics)
-    whole = {parse_metric(name).name: report.sample(name) for name in names}
+    names = report.per_user_metrics if metrics is None else metrics
+    whole = {metric.name: report.sample(metric.name) for metric in parse_metrics(names)}
     return {
         name: Sample(sample.per_user[member], sample.weights[member], sample.squared)
         for name, sample in whole.items()

@@ -218,7 +218,7 @@ def summarize(
     draws = bootstrap(list(samples.values()), n_resamples=n_resamples, seed=seed)
     found = {}
     for (name, sample), drawn in zip(samples.items(), draws.T, strict=True):
-        low, high = percentile_interval(drawn, confidence)
+        low, high = Estimate.of(sample, drawn).interval(confidence)
         found[name] = {
             "value": sample.mean,
             "se": sample.standard_error,

@@ -31,6 +31,7 @@ from recsys_lib.checks import (
     check_kind,
     check_memory,
     check_nonnegative,
+    check_positions,
     check_positive,
     check_ratings,
     check_user_items,
@@ -207,11 +208,13 @@ class Recommender(Shown):
         NotFittedError
             If the model has not been fitted.
         ValueError
-            If the number of columns differs from the one in `fit`.
+            If the number of columns differs from the one in `fit`, or `items` are no positions.
         """
         x = self._read(user_items)
         if isinstance(items, slice) and items == slice(None):
             return np.asarray(self._score(x), dtype=np.float32)
+        if not isinstance(items, slice):
+            items = check_positions("items", items, self.n_items_)
         return self._blocks(x)(items)
 
     def score_blocks(self, user_items: sparse.csr_array) -> Block:
@@ -258,6 +261,7 @@ class Recommender(Shown):
         TopK
             `items` int32 and `scores` float32, both of shape (n_rows, k).
         """
+        check_integer("k", k, minimum=1)
         x = self._read(user_items)
         items = np.full((x.shape[0], k), -1, dtype=np.int32)
         scores = np.full((x.shape[0], k), -np.inf, dtype=np.float32)
@@ -309,7 +313,7 @@ class Recommender(Shown):
         array([[1., 1., 0., 0.]], dtype=float32)
         """
         check_is_fitted(self, "n_items_")
-        chosen = np.asarray(items, dtype=np.int64)
+        chosen = check_positions("items", items, self.n_items_)
         found = self._relate(chosen)
         if found is not None:
             found = np.clip(found, -1, 1).astype(np.float32)
@@ -543,6 +547,7 @@ class Recommender(Shown):
         if self.predicts == "rating":
             check_ratings(x)
         self.saw_likes_ = bool((x.data == 1).all()) if x.nnz else None
+        vars(self).pop("n_items_", None)  # not fitted until the end: what is half done fits nothing
         return x
 
     def _check(self) -> None:

@@ -58,6 +58,7 @@ def check_outputs(name: str, value: Any) -> None:
 
 # How long to train: a fit goes on with more of either from where it has come to.
 _LENGTH = {"epochs", "patience"}
+_COMPILED = {"network_", "_scorers"}
 _ROWS = 4096  # codes that are decoded at once where a caller brings many
 
 
@@ -195,6 +196,16 @@ class NeuralRecommender(Recommender):
                 "none. Leave it out to train a fixed number of epochs."
             )
         return x
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or another process gets: arrays, for no network can be copied."""
+        state = {name: value for name, value in vars(self).items() if name not in _COMPILED}
+        return state | ({"arrays": self._arrays()} if hasattr(self, "network_") else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({name: value for name, value in state.items() if name != "arrays"})
+        if "arrays" in state:
+            self._restore(state["arrays"])
 
     def _symbolic(self, rows: Any) -> Any:
         return self.network_.score(rows)

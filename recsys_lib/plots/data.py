@@ -12,6 +12,7 @@ from matplotlib.dates import ConciseDateFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
+from recsys_lib.checks import check_numbers
 from recsys_lib.exploration import group_lift
 from recsys_lib.plots import style
 from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, PAPER, styled
@@ -51,7 +52,7 @@ def rating_shares(
     2.0         2   0.50     0.683
     3.0         1   0.25     0.159
     """
-    values = np.asarray(ratings, dtype=float)
+    values = check_numbers("ratings", ratings)
     scale = _ladder(np.unique(values))
     edges = np.concatenate([[-np.inf], (scale[1:] + scale[:-1]) / 2, [np.inf]])
     expected = np.diff(_normal(mean, sd, bounds).cdf(edges))
@@ -150,7 +151,7 @@ def plot_quantiles(
     """
     ax = style.new_axes(ax, width=4.6, height=4.2)
     normal = _normal(mean, sd, bounds)
-    values = np.asarray(ratings, dtype=float)
+    values = check_numbers("ratings", ratings)
     n = len(values)
     levels, counts = np.unique(values, return_counts=True)
     # The probabilities between which each level lies.
@@ -196,7 +197,7 @@ def plot_long_tail(
     Axes
     """
     ax = style.new_axes(ax)
-    ordered = np.sort(np.asarray(counts, dtype=float))[::-1]
+    ordered = np.sort(check_numbers("counts", counts))[::-1]
     head = int(np.searchsorted(np.cumsum(ordered), head_share * ordered.sum())) + 1
     ink = COLORS["vermilion"]
     # One outline, and not a bar for each item, of which there may be many thousands.
@@ -254,7 +255,7 @@ def plot_activity(
     """
     ax = style.new_axes(ax)
     values = np.asarray(counts, dtype=float)
-    active = values[values >= 1]
+    active = check_numbers("counts", values[values >= 1])
     # Whole edges, and heights per whole number: on a logarithmic axis bins hold one number here and
     # many there, and bare counts would go up and down for no reason but that.
     edges = np.unique(np.round(np.geomspace(active.min(), active.max() + 1, 32))) - 0.5
@@ -486,7 +487,8 @@ def plot_funnel(steps: pd.Series, *, title: str, noun: str, ax: Axes | None = No
     style.bars(ax, counts, color=[COLORS[_STEPS[place % 4]] for place in range(len(steps))])
     shares = (counts / counts.shift()).to_list()
     for row, (count, share) in enumerate(zip(counts, shares, strict=True)):
-        words = f"{count:,.0f}" + (f", {share:.0%} of the step before" if row else "")
+        before = f", {share:.0%} of the step before" if np.isfinite(share) else ""
+        words = f"{count:,.0f}{before}"
         inside = count > 0.6 * counts.iloc[0]
         place = count + (-0.01 if inside else 0.01) * counts.iloc[0]
         ax.text(place, row, words, va="center", ha="right" if inside else "left", color=INK)

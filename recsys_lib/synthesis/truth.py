@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.special import ndtr, ndtri
 
 from recsys_lib.artifacts import check_replaceable, read_arrays, write_arrays
-from recsys_lib.checks import check_choice
+from recsys_lib.checks import check_choice, check_positions
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.ranking import entry_rows
@@ -291,7 +291,7 @@ class Truth:
         ndarray of shape (n_rows, n_items), float64
             On the latent scale, where ratings have variance 1 before selection.
         """
-        users = np.asarray(users, dtype=np.int64)
+        users = check_positions("users", users, self.n_users)
         taste, bias = self._weights()
         signal = self.tastes[users].astype(np.float64) @ (taste * self.item_factors.T)
         signal += bias * self.user_bias[users, None].astype(np.float64)
@@ -355,8 +355,9 @@ class Truth:
 
     def like_chances(self, fold: Fold, min_value: float = 7) -> Floats:
         """Return P(r >= min_value | signal) of the targets of a fold, in their stored order."""
-        rows, items = fold.targets.nonzero()
-        return self.probit.at_least(min_value, self.signal_of_pairs(fold.users[rows], items))
+        users = fold.users[entry_rows(fold.targets)]
+        signal = self.signal_of_pairs(users, fold.targets.indices)
+        return self.probit.at_least(min_value, signal)
 
     def exposure(self, users: ArrayLike) -> Floats:
         r"""Return the log propensity :math:`\eta` of taking each lab, up to a constant per user.

@@ -23,7 +23,7 @@ from recsys_lib.artifacts import (
     write_manifest,
     write_table,
 )
-from recsys_lib.checks import check_choice, check_integer
+from recsys_lib.checks import check_choice, check_integer, check_memory
 from recsys_lib.dataset import Dataset
 from recsys_lib.formatting import Shown
 from recsys_lib.seeding import rng_from
@@ -306,6 +306,8 @@ def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> Wor
         If the preset or a setting is unknown.
     TypeError, ValueError
         If a setting has the wrong type or is out of its range.
+    MemoryError
+        If there is no room for a block of people, 41 kB for each item.
 
     Notes
     -----
@@ -329,6 +331,8 @@ def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> Wor
     ['user_id', 'item_id', 'value', 'timestamp']
     """
     settings = settings_from(preset, seed=seed, **changes)
+    size, remedy = 40 * BLOCK * settings.n_items, "`make_shop` draws likes of a shop of any size."
+    check_memory(size, f"A world of {settings.n_items} items", remedy)
     plan = Blueprint.of(settings)
     catalog, profiles, thresholds = plan.catalog, plan.profiles, rating_thresholds(plan)
     probit = OrdinalProbit(thresholds, settings.rating_scale[0], settings.noise_sd)

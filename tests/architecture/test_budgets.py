@@ -33,22 +33,22 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 BUDGETS = {
-    "bundle": (1_764, 1_000),
+    "bundle": (1_771, 1_000),
     "coldstart": (623, 750),
-    "evaluation": (1_896, 1_780),
-    "exploration": (218, 215),
-    "models": (3_140, 2_600),
+    "evaluation": (1_920, 1_780),
+    "exploration": (219, 215),
+    "models": (3_153, 2_600),
     "pipeline": (4_232, 2_400),
-    "plots": (1_178, 780),
-    "root": (2_255, 990),
+    "plots": (1_180, 780),
+    "root": (2_290, 990),
     "serving": (939, 1_000),
     "sources": (2_449, 1_420),
     "splitting": (241, 215),
-    "synthesis": (1_393, 1_430),
+    "synthesis": (1_396, 1_430),
     "training": (1_494, 1_170),
     "tuning": (1_082, 750),
 }
-ALL = (22_904, 14_000)
+ALL = (22_989, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (266, 300)
 

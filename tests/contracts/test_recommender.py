@@ -1,5 +1,8 @@
 """What every model in the catalog promises; a new model is tested by being in the catalog."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -265,3 +268,22 @@ def test_another_number_of_columns_is_refused(name, fitted, rows):
 def test_scoring_before_fitting_is_refused(name, rows):
     with pytest.raises(NotFittedError, match="must be fitted"):
         make(name).recommend(rows)
+
+
+def test_a_copy_and_one_for_another_process_score_alike(fitted, rows):
+    for other in (copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))):
+        assert_array_equal(other.score(rows), fitted.score(rows))
+
+
+@pytest.mark.parametrize("items", [[-1], [18], 3, [0.5], ["a"], [True] * 18])
+def test_what_is_no_position_of_an_item_is_refused(fitted, rows, items):
+    for ask in (lambda: fitted.score(rows, items=items), lambda: fitted.item_similarity(items)):
+        with pytest.raises(ValueError, match="`items` must be a list of positions from 0 to 17"):
+            ask()
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3"])
+def test_a_length_that_is_none_is_refused_by_name(fitted, rows, k):
+    for asked in (rows, rows[:0]):
+        with pytest.raises((TypeError, ValueError), match="`k` must be"):
+            fitted.recommend(asked, k=k)

@@ -14,9 +14,11 @@ from recsys_lib.evaluation import (
     brier_score,
     expected_calibration_error,
     fit_calibrator,
+    promises,
     reliability_table,
     score_cells,
 )
+from recsys_lib.ranking import TopK
 
 METHODS = ("isotonic", "platt")
 
@@ -194,3 +196,11 @@ def test_forecasts_outside_the_unit_interval_are_refused():
     for wrong in ([1.2], [np.nan]):
         with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
             brier_score(wrong, [1])
+
+
+def test_outcomes_of_lists_may_be_the_targets_of_a_fold():
+    lists = TopK(np.array([[1, -1], [0, 2]], "int32"), np.array([[2, -np.inf], [1, 0]], "float32"))
+    even = Calibrator(method="platt", arrays={"slope": np.zeros(1), "intercept": np.zeros(1)})
+    came = np.array([[0.0, 1, 0], [0, 0, 1]])
+    for outcomes in (came, sparse.csr_array(came)):
+        assert promises(lists, even, outcomes)[1].tolist() == [1, 0, 1]

@@ -192,10 +192,14 @@ def test_misuse_is_answered_in_plain_words(fold, noise, scorer):
         evaluate(Ranker(), fold, ["ndcg@5", "rmse"])
     with pytest.raises(ValueError, match="must not be NaN"):
         evaluate(scorer(np.full((80, 30), np.nan)), fold)
+    with pytest.raises(ValueError, match="must not be NaN"):
+        evaluate(scorer(np.full((80, 30), np.nan)), fold, ["rmse"])
     with pytest.raises(ValueError, match="none of its 80 users has one"):
         evaluate(noise, fold, min_value=2.0)
     with pytest.raises(ValueError, match="`item_counts` must hold a number >= 0"):
         evaluate(noise, fold, ["novelty@5"], item_counts=np.ones(7))
+    with pytest.raises(ValueError, match="`item_counts` must hold a number >= 0"):
+        evaluate(noise, fold, ["novelty@5"], item_counts=np.full(30, np.nan))
     with pytest.raises(ValueError, match="`batch_size` must be >= 1"):
         evaluate(noise, fold, batch_size=0)
 
@@ -206,3 +210,19 @@ def test_neither_the_fold_nor_the_scores_are_changed(fold, noise):
     assert (fold.fold_in != before[0]).nnz == 0
     assert (fold.targets != before[1]).nnz == 0
     np.testing.assert_array_equal(noise.scores, before[2])
+
+
+def test_scores_may_be_sparse(fold):
+    scorer = Rows(30)
+    dense = evaluate(scorer, fold, EVERYTHING)
+    scorer.weights = sparse.csr_array(scorer.weights)
+    assert evaluate(scorer, fold, EVERYTHING).table().equals(dense.table())
+
+
+def test_a_target_that_is_shown_is_refused_where_lists_are_measured(scorer):
+    seen = sparse.csr_array([[0.0, 0, 1], [1, 1, 0]])
+    both = Fold(fold_in=seen, targets=sparse.csr_array([[1.0, 0, 0], [0, 1, 0]]))
+    model = scorer(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="1 are, first that of user 1 and item position 1"):
+        evaluate(model, both, ["recall@2", "rmse"])
+    assert evaluate(model, both, ["rmse"])["rmse"] == 0  # the error on what was trained on

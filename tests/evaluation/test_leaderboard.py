@@ -18,6 +18,7 @@ from recsys_lib.evaluation import (
 from recsys_lib.evaluation.leaderboard import leaderboard
 from recsys_lib.models import Bias, Popularity
 from recsys_lib.models.on_likes import OnLikes
+from recsys_lib.ranking import entry_rows
 
 WANTED = sparse.csr_array(np.eye(3)[[2] * 30 + [1] * 10] * 4.0)
 FOLD = Fold(fold_in=sparse.csr_array((40, 3)), targets=WANTED, users=np.arange(40))
@@ -246,3 +247,20 @@ def test_models_measured_by_rmse_as_well_stand_beside_floors_that_were_not() -> 
     scales = [evaluate(model, split.test, ["rmse"], rating_scale=(1, top)) for top in (5, 10)]
     with pytest.raises(ValueError, match="differ in rating_scale"):
         share_of_gap_closed(scales, floor=scales[0], ceiling=scales[1])
+
+
+def test_ratings_of_zero_are_pairs_of_a_fold_as_any_others():
+    world = make_world(n_users=40, n_items=30, rating_scale=(0, 5), rating_mean=2.0)
+    split = split_ratings(world.dataset())
+    model = Bias().fit(split.train)
+    assert (split.test.targets.data == 0).any()
+    found = world.truth.like_chances(split.test, 3)
+    assert len(found) == split.test.targets.nnz
+    hidden = np.ones(split.train.shape, dtype=bool)
+    hidden[entry_rows(split.train), split.train.indices] = False
+    predicted = np.clip(model.score(split.train).astype(float), 0, 5)
+    signal = world.truth.signal(np.arange(40))
+    probit = world.truth.probit
+    squares = (predicted - probit.expected(signal)) ** 2 + probit.variance(signal)
+    row = measured_and_true({"bias": model}, split.test, world.truth, min_value=3).loc["bias"]
+    assert row["true_rmse"] == pytest.approx(np.sqrt(squares[hidden].mean()))

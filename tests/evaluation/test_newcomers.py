@@ -129,6 +129,8 @@ def test_what_stays_on_a_list_is_counted_without_what_was_used() -> None:
 def test_hidden_items_are_empty_columns_and_only_targets() -> None:
     x = make_fold().fold_in
     train, fold, hidden = hide_items(x, np.array([3, 5]), share=0.3, seed=4)
+    with pytest.raises(ValueError, match="`users` must be a list of positions"):
+        hide_items(x, np.ones(x.shape[0], dtype=bool))
     assert len(hidden) == 9
     assert not train.toarray()[:, hidden].any()
     assert not fold.fold_in.toarray()[:, hidden].any()

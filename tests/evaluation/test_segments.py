@@ -135,3 +135,25 @@ def test_wins_are_those_of_a_loop_over_users(fold, noise, same):
     assert sum(shared.values()) > 0
     with pytest.raises(ValueError, match="at least two models"):
         wins(reports[:1], "recall@5")
+
+
+def test_one_metric_needs_no_list_and_counts_are_of_each_item(fold, noise):
+    report = evaluate(noise, fold, ["ndcg@20"])
+    one, listed = (by_history_length(report, m, n_resamples=9) for m in ("ndcg@20", ["ndcg@20"]))
+    assert one.equals(listed)
+    for cut in (by_mainstream, by_item_popularity):
+        with pytest.raises(ValueError, match="`item_counts` must hold a number >= 0 for each of"):
+            cut(report, fold, np.ones(3, dtype=int))
+
+
+def test_a_rating_of_zero_was_seen_as_any_other(same):
+    seen = sparse.csr_array([[5.0, 0, 0, 0], [0, 5, 0, 0]])
+    wanted = sparse.csr_array([[0, 0, 1.0, 0], [0, 0, 0, 1.0]])
+    counts = [8, 4, 2, 1]
+    tables = []
+    for value in (5, 0):
+        seen.data[:] = value
+        fold = Fold(fold_in=seen.copy(), targets=wanted)
+        report = evaluate(same(np.arange(4.0)), fold, ["mrr@2"])
+        tables.append(by_mainstream(report, fold, counts, n_groups=2, n_resamples=9))
+    assert tables[1].equals(tables[0])

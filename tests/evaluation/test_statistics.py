@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap, percentile_interval
+from recsys_lib.evaluation.statistics import (
+    Estimate,
+    Sample,
+    bootstrap,
+    percentile_interval,
+    summarize,
+)
 
 
 def skewed(n: int, seed: int) -> np.ndarray:
@@ -65,6 +71,11 @@ def test_users_without_a_value_are_as_if_absent():
     assert with_gaps.mean == without.mean
     assert with_gaps.n_users == 3
     assert with_gaps.standard_error == pytest.approx(without.standard_error)
+
+
+def test_one_user_has_no_interval():
+    found = summarize({"a": Sample.of([0.5])}, confidence=0.95, n_resamples=9, seed=0)["a"]
+    assert np.isnan([found["low"], found["high"], found["se"]]).all()
 
 
 def test_two_equal_columns_never_differ_on_any_draw():

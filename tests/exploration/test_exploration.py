@@ -228,3 +228,9 @@ def test_a_history_shows_the_best_rated_first_and_likes_the_latest(dataset: Data
     assert "value" not in likes
     titled = dataclasses.replace(dataset, items=dataset.items.assign(title=list("XYZW")))
     assert history(titled, "a")["title"].tolist() == ["X", "Y"]
+
+
+def test_a_dataset_is_not_taken_for_its_matrix(dataset: Dataset) -> None:
+    for measure in (observed_means, item_lift):
+        with pytest.raises(TypeError, match="got Dataset. Use dataset.user_items"):
+            measure(dataset)

@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 from recsys_lib.dataset import Fold
-from recsys_lib.errors import ArtifactError
+from recsys_lib.errors import ArtifactError, NotFittedError
 from recsys_lib.models import load, model_class
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.ease import EASE, EDLAE
@@ -99,6 +99,11 @@ def test_an_exception_in_on_epoch_leaves_fit() -> None:
     with pytest.raises(StopIteration):
         model.fit(rows(), on_epoch=stop)
     assert not hasattr(model, "n_items_")
+    model.fit(rows())
+    with pytest.raises(StopIteration):  # what is half trained is not taken for the model of before
+        model.fit(rows(), on_epoch=stop)
+    with pytest.raises(NotFittedError):
+        model.score(rows())
 
 
 def test_an_interrupted_fit_names_the_epoch_that_is_kept(tmp_path, monkeypatch) -> None:

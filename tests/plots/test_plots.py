@@ -163,6 +163,22 @@ def test_the_funnel_gives_each_step_its_share_of_the_step_before() -> None:
         "500, 50% of the step before",
         "100, 20% of the step before",
     ]
+    ax = plots.plot_funnel(pd.Series({"viewed": 0, "started": 0}), title="t", noun="pairs")
+    assert words(ax) == ["0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "said"),
+    [
+        (lambda: plots.plot_ratings([1, np.nan], mean=1, sd=1), "`ratings` .* got 1 of 2 that"),
+        (lambda: plots.plot_quantiles([], mean=1, sd=1), "`ratings` .* got none"),
+        (lambda: plots.plot_long_tail([]), "`counts` .* got none"),
+        (lambda: plots.plot_activity([0, 0]), "`counts` .* got none"),
+    ],
+)
+def test_what_has_no_numbers_to_draw_is_said(draw, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        draw()
 
 
 def test_selection_puts_the_truth_across_and_the_observed_mean_up() -> None:

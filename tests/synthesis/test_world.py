@@ -160,3 +160,15 @@ def test_a_changed_truth_is_noticed(tmp_path):
 def test_a_wrong_setting_is_named(changes, error, message):
     with pytest.raises(error, match=message):
         make_world(**changes)
+
+
+def test_a_world_without_room_for_its_people_is_refused_before_it_is_drawn():
+    with pytest.raises(
+        MemoryError, match="A world of 1000000000 items needs about 4.* `make_shop`"
+    ):
+        make_world(n_users=5, n_items=10**9)
+
+
+def test_a_mask_is_not_taken_for_positions_of_people(world):
+    with pytest.raises(ValueError, match="`users` must be a list of positions from 0 to 5234"):
+        world.truth.expected_rating(np.ones(5235, dtype=bool))
