@@ -38,7 +38,7 @@ BUDGETS = {
     "evaluation": (1_898, 1_780),
     "exploration": (204, 215),
     "models": (3_160, 2_600),
-    "pipeline": (4_212, 2_400),
+    "pipeline": (4_214, 2_400),
     "plots": (1_178, 780),
     "root": (2_202, 990),
     "serving": (930, 1_000),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_497, 1_170),
     "tuning": (1_090, 750),
 }
-ALL = (22_973, 14_000)
+ALL = (22_975, 14_000)
 FILES = (161, 140)
 PUBLIC_NAMES = (266, 300)
 

@@ -312,6 +312,12 @@ def test_recommendations_stand_best_first_from_the_top() -> None:
     assert list(ax.lines[0].get_xdata()) == [0.8, 0.5]
 
 
+@pytest.mark.filterwarnings("error")
+def test_recommendations_for_somebody_who_has_used_everything_are_no_warning() -> None:
+    table = pd.DataFrame({"title": [], "probability": []})
+    assert len(plots.plot_recommendations(table, title="Nothing is left").patches) == 0
+
+
 def test_a_plot_draws_in_the_axes_it_is_given() -> None:
     _, mine = plt.subplots()
     assert plots.plot_long_tail([3, 1], ax=mine) is mine
