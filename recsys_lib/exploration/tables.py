@@ -15,6 +15,9 @@ from recsys_lib.dataset import Dataset, Split
 from recsys_lib.errors import DataError
 from recsys_lib.seeding import rng_from, seed_from
 
+#: Labels of rows without a group of their own: nothing is known of them, or too few have it.
+LEFT_OVER = ("none", "other")
+
 
 def overview(dataset: Dataset) -> pd.DataFrame:
     """Return the counts that describe a data set, as a table to show.
@@ -249,8 +252,9 @@ def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> 
     nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :k]
     names = groups.to_numpy()
     sizes = groups.map(groups.value_counts()).to_numpy()
-    agreement = float((names[nearest] == names[:, None]).mean())
-    return agreement, float((sizes - 1).mean() / max(1, len(names) - 1))
+    named = _named(groups)
+    agreement = float((names[nearest] == names[:, None])[named].mean())
+    return agreement, float((sizes - 1)[named].mean() / max(1, len(names) - 1))
 
 
 def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
@@ -322,10 +326,10 @@ def group_labels(
     ids : Index
         Of its rows; without a frame they are all in the group ``"all"``.
     column : str
-        Text or categories. Where there are more than 40 different ones, as with lists of genres,
-        the first word counts; words are separated by spaces or ``|``. Empty takes the first column
-        with groups of two rows or more on average, by whole values if there is one, else by first
-        words; never one called title or name.
+        Text or categories. Of a list, ``drama|crime``, the first entry counts, and where there are
+        more than 40 different texts, the first word of it. Empty takes the first column with groups
+        of two rows or more on average, by whole values if there is one, else by first words;
+        never one called title or name.
     max_groups : int
         Labels that are kept, the most frequent ones; the others become ``"other"``.
 
@@ -383,11 +387,10 @@ def _whole(values: pd.Series) -> pd.Series:
 
 
 def _words(values: pd.Series) -> pd.Series:
-    """The values as text, or their first words where they are too many to be groups."""
+    """The first entries of lists, or the first words where the texts are too many to be groups."""
     text = _whole(values)
-    if text.nunique() <= _MOST_GROUPS:
-        return text
-    return text.str.split(r"[|\s]+", regex=True, n=1).str[0]
+    ends = r"\|" if text.nunique() <= _MOST_GROUPS else r"[|\s]+"
+    return text.str.split(ends, regex=True, n=1).str[0]
 
 
 def liking_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.DataFrame:
@@ -512,11 +515,18 @@ def group_lift(lift: NDArray[np.float64], groups: pd.Series) -> tuple[float, flo
     >>> group_lift(lift, pd.Series(["net", "net", "cmp"]))
     (2.0, 0.75)
     """
-    names, known = groups.to_numpy(), ~np.isnan(lift)
+    names, named = groups.to_numpy(), _named(groups)
+    known = ~np.isnan(lift) & named & named[:, None]
     same = names[:, None] == names
     within, between = (lift[known & pair] for pair in (same, ~same))
     means = [float(part.mean()) if len(part) else float("nan") for part in (within, between)]
     return means[0], means[1]
+
+
+def _named(groups: pd.Series) -> NDArray[np.bool_]:
+    """Whether each row is in a group of its own: those left over have nothing in common."""
+    named = ~groups.isin(LEFT_OVER).to_numpy()
+    return named | ~named.any()
 
 
 def without_taste(dataset: Dataset, *, seed: int = 0) -> Dataset:
