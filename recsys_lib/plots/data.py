@@ -350,7 +350,7 @@ def plot_heatmap(
     # Blue to brown, not red to green: the two ends stay apart for every kind of color vision.
     colors = "crest" if center is None else sns.diverging_palette(30, 250, s=85, as_cmap=True)
     sns.heatmap(
-        table.rename(index=lambda name: style.shorten(name, 30)),
+        table,
         ax=ax,
         cmap=colors,
         center=center,
@@ -359,14 +359,15 @@ def plot_heatmap(
         annot_kws={"size": 9},
         linewidths=1,
         linecolor=PAPER,
+        xticklabels=False,
+        yticklabels=False,
         cbar_kws={"label": label},
     )
     ax.tick_params(length=0)
-    ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
-    names = [
-        textwrap.fill(style.shorten(label.get_text(), 40), 14) for label in ax.get_xticklabels()
-    ]
-    ax.set_xticks(ax.get_xticks(), names, rotation=0)
+    named = [style.shorten(name, 30) for name in table.index]
+    ax.set_yticks(np.arange(len(named)) + 0.5, named, va="center")
+    heads = [textwrap.fill(style.shorten(name, 40), 14) for name in table.columns]
+    ax.set_xticks(np.arange(len(heads)) + 0.5, heads)
     return style.write_words(ax, title, str(table.columns.name or ""), str(table.index.name or ""))
 
 

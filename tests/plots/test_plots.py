@@ -144,6 +144,9 @@ def test_a_long_name_leaves_room_for_the_cells() -> None:
     table = pd.DataFrame(np.eye(3, 2), index=names, columns=[3, 4])
     ax = plots.plot_heatmap(table, title="t", label="l")
     assert ax.get_yticklabels()[0].get_text() == "a house with a very long name…"
+    plots.plot_heatmap(
+        table.set_axis(["$", "$$", "$$$"]), title="Prices are no formulas", label="l"
+    )
     assert [label.get_text() for label in ax.get_xticklabels()] == ["3", "4"]
 
 
