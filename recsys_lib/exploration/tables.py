@@ -326,10 +326,10 @@ def group_labels(
     ids : Index
         Of its rows; without a frame they are all in the group ``"all"``.
     column : str
-        Text or categories. Of a list, ``drama|crime``, the first entry counts, and where there are
-        more than 40 different texts, the first word of it. Empty takes the first column with groups
-        of two rows or more on average, by whole values if there is one, else by first words;
-        never one called title or name.
+        Text, categories or lists. Of a list, ``drama|crime``, the first entry counts, and where
+        there are more than 40 different texts, the first word of it. Empty takes the first column
+        with groups of two rows or more on average, by whole values if there is one, else by first
+        words; never one called title or name.
     max_groups : int
         Labels that are kept, the most frequent ones; the others become ``"other"``.
 
@@ -353,7 +353,8 @@ def group_labels(
     name = _group_column(frame, column)
     if frame is None or name is None:
         return pd.Series("all", index=ids, name="group")
-    first, missing = _words(frame[name]), frame[name].isna()
+    first = _words(frame[name])
+    missing = frame[name].isna() | first.eq("")  # an empty list
     kept = first[~missing].value_counts().index[:max_groups]
     return first.where(first.isin(kept), "other").where(~missing, "none").astype("str")
 
@@ -383,7 +384,9 @@ def _group_column(frame: pd.DataFrame | None, column: str) -> str | None:
 
 
 def _whole(values: pd.Series) -> pd.Series:
-    return values.astype("object").astype("str")
+    """The values as text; the entries of a list have bars between them."""
+    alone = values.map(lambda one: one if pd.api.types.is_scalar(one) else "|".join(map(str, one)))
+    return alone.astype("object").astype("str")
 
 
 def _words(values: pd.Series) -> pd.Series:

@@ -196,6 +196,10 @@ def test_the_first_entry_of_a_list_is_the_group_and_the_spaces_in_it_stay() -> N
     films = pd.DataFrame({"genres": ["kids & family|drama", "kids & family", "drama|war", None]})
     found = group_labels(films, films.index, "genres").tolist()
     assert found == ["kids & family", "kids & family", "drama", "none"]
+    for kind in (list, np.array):  # as JSON and Parquet bring them
+        lists = films["genres"].str.split("|").map(kind, na_action="ignore")
+        lists[3] = kind([])
+        assert group_labels(lists.to_frame(), films.index, "genres").tolist() == found
 
 
 def test_items_that_are_left_over_are_not_of_one_group() -> None:
