@@ -263,7 +263,7 @@ def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     Parameters
     ----------
     vectors : array of shape (n_items, n_dims)
-        Fewer than four are laid out by their first two principal components.
+        Fewer than four, or of one dimension, are laid out by their principal components.
     seed : int
 
     Returns
@@ -291,7 +291,7 @@ def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     from threadpoolctl import threadpool_limits
 
     x = np.asarray(vectors, dtype=np.float64)
-    if len(x) < 4:
+    if len(x) < 4 or x.shape[1] < 2:
         left, sizes, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
         few = (left * sizes)[:, :2]
         return np.pad(few, ((0, 0), (0, 2 - few.shape[1])))

@@ -35,7 +35,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 BUDGETS = {
     "bundle": (1_833, 1_000),
     "coldstart": (659, 750),
-    "evaluation": (1_898, 1_780),
+    "evaluation": (1_900, 1_780),
     "exploration": (211, 215),
     "models": (3_160, 2_600),
     "pipeline": (4_214, 2_400),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_497, 1_170),
     "tuning": (1_090, 750),
 }
-ALL = (22_993, 14_000)
+ALL = (22_995, 14_000)
 FILES = (161, 140)
 PUBLIC_NAMES = (266, 300)
 
