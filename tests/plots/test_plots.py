@@ -206,6 +206,11 @@ def test_selection_puts_the_truth_across_and_the_observed_mean_up() -> None:
     assert "100% of 1 items" in plots.describe(ax.figure)
 
 
+def test_no_tick_stands_between_epochs_where_there_is_one() -> None:
+    history = pd.DataFrame({"Train error": [3.2]}, index=pd.Index([1], name="epoch"))
+    assert not any(plots.plot_history(history, best=1).get_xticks() % 1)
+
+
 def test_the_history_draws_each_column_its_levels_and_the_kept_epoch() -> None:
     history = pd.DataFrame({"train": [3, 2], "validation": [4, 3]}, index=[1, 2])
     ax = plots.plot_history(history, levels={"mean": 5.0}, best=2)
