@@ -36,6 +36,9 @@ __all__ = [
     "without_taste",
 ]
 
+#: Labels of rows without a group of their own: nothing is known of them, or too few have it.
+LEFT_OVER = ("none", "other")
+
 __getattr__ = old_names(__name__, {"like_threshold": "recsys_lib.dataset:Dataset.like_threshold"})
 
 
@@ -277,8 +280,9 @@ def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> 
     nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :k]
     names = groups.to_numpy()
     sizes = groups.map(groups.value_counts()).to_numpy()
-    agreement = float((names[nearest] == names[:, None]).mean())
-    return agreement, float((sizes - 1).mean() / max(1, len(names) - 1))
+    named = _named(groups)
+    agreement = float((names[nearest] == names[:, None])[named].mean())
+    return agreement, float((sizes - 1)[named].mean() / max(1, len(names) - 1))
 
 
 def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
@@ -287,7 +291,7 @@ def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     Parameters
     ----------
     vectors : array of shape (n_items, n_dims)
-        Fewer than four are laid out by their first two principal components.
+        Fewer than four, or of one dimension, are laid out by their principal components.
     seed : int
 
     Returns
@@ -315,7 +319,7 @@ def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     from threadpoolctl import threadpool_limits
 
     x = np.asarray(vectors, dtype=np.float64)
-    if len(x) < 4:
+    if len(x) < 4 or x.shape[1] < 2:
         left, sizes, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
         few = (left * sizes)[:, :2]
         return np.pad(few, ((0, 0), (0, 2 - few.shape[1])))
@@ -350,8 +354,8 @@ def group_labels(
     ids : Index
         Of its rows; without a frame they are all in the group ``"all"``.
     column : str
-        Text or categories. Where there are more than 40 different ones, as with lists of genres,
-        the first word counts; words are separated by spaces or ``|``. Empty takes the first column
+        Text, categories or lists. Of a list, ``drama|crime``, the first entry counts, and where
+        there are more than 40 different texts, the first word of it. Empty takes the first column
         with groups of two rows or more on average, by whole values if there is one, else by first
         words; never one called title or name.
     max_groups : int
@@ -377,7 +381,8 @@ def group_labels(
     name = _group_column(frame, column)
     if frame is None or name is None:
         return pd.Series("all", index=ids, name="group")
-    first, missing = _words(frame[name]), frame[name].isna()
+    first = _words(frame[name])
+    missing = frame[name].isna() | first.eq("")  # an empty list
     kept = first[~missing].value_counts().index[:max_groups]
     return first.where(first.isin(kept), "other").where(~missing, "none").astype("str")
 
@@ -407,15 +412,16 @@ def _group_column(frame: pd.DataFrame | None, column: str) -> str | None:
 
 
 def _whole(values: pd.Series) -> pd.Series:
-    return values.astype("object").astype("str")
+    """The values as text; the entries of a list have bars between them."""
+    alone = values.map(lambda one: one if pd.api.types.is_scalar(one) else "|".join(map(str, one)))
+    return alone.astype("object").astype("str")
 
 
 def _words(values: pd.Series) -> pd.Series:
-    """The values as text, or their first words where they are too many to be groups."""
+    """The first entries of lists, or the first words where the texts are too many to be groups."""
     text = _whole(values)
-    if text.nunique() <= _MOST_GROUPS:
-        return text
-    return text.str.split(r"[|\s]+", regex=True, n=1).str[0]
+    ends = r"\|" if text.nunique() <= _MOST_GROUPS else r"[|\s]+"
+    return text.str.split(ends, regex=True, n=1).str[0]
 
 
 def liking_by_group(dataset: Dataset, users: pd.Series, items: pd.Series) -> pd.DataFrame:
@@ -540,11 +546,18 @@ def group_lift(lift: NDArray[np.float64], groups: pd.Series) -> tuple[float, flo
     >>> group_lift(lift, pd.Series(["net", "net", "cmp"]))
     (2.0, 0.75)
     """
-    names, known = groups.to_numpy(), ~np.isnan(lift)
+    names, named = groups.to_numpy(), _named(groups)
+    known = ~np.isnan(lift) & named & named[:, None]
     same = names[:, None] == names
     within, between = (lift[known & pair] for pair in (same, ~same))
     means = [float(part.mean()) if len(part) else float("nan") for part in (within, between)]
     return means[0], means[1]
+
+
+def _named(groups: pd.Series) -> NDArray[np.bool_]:
+    """Whether each row is in a group of its own: those left over have nothing in common."""
+    named = ~groups.isin(LEFT_OVER).to_numpy()
+    return named | ~named.any()
 
 
 def without_taste(dataset: Dataset, *, seed: int = 0) -> Dataset:

@@ -186,7 +186,8 @@ def _is_missing(value: Any) -> bool:
 
 
 def _as_html(text: str) -> str:
-    return html.escape(text).replace("\n", "<br>")
+    # Alone in its element, a dollar sign begins no formula in JupyterLab.
+    return html.escape(text).replace("\n", "<br>").replace("$", "<span>$</span>")
 
 
 class Shown:

@@ -46,6 +46,11 @@ def test_text_is_escaped_aligned_left_and_never_cut():
     assert 'style="text-align: left"' in page
 
 
+def test_prices_are_no_formulas_for_jupyterlab():
+    assert "$5 to $9" not in table({"title": "$5 to $9"})._repr_html_()
+    assert "$5 to $9" in repr(table({"title": "$5 to $9"}))
+
+
 def test_a_table_is_a_frame_and_what_is_made_of_it_is_a_plain_one():
     frame = pd.DataFrame({"x": [0.12345]})
     shown = table(frame)

@@ -93,7 +93,7 @@ class Calibrator:
         Returns
         -------
         ndarray of that shape, float64
-            In (0, 1), not decreasing in the score (for "platt", if likes had the higher scores).
+            In (0, 1), not decreasing in the score.
         """
         x = np.asarray(scores, dtype=np.float64)
         listed = np.where(np.isneginf(x), np.nan, x)
@@ -173,6 +173,8 @@ def _platt(
 
     start = np.array([0.0, special.logit(target.mean())])
     slope, intercept = optimize.minimize(loss, start, jac=True, method="BFGS", tol=1e-8).x
+    if slope < 0:  # a higher score must not promise less: a level curve is the best that does not
+        slope, intercept = start
     slope /= scale
     return {"slope": np.array([slope]), "intercept": np.array([intercept - slope * center])}
 

@@ -370,7 +370,7 @@ class Batch:
         """Whether the batch taught anything, in a sentence or two."""
         best, others = self.settings.index[0], self.behind_best
         if not len(others):
-            return f"There is one setting, {best}: nothing was compared."
+            return "There is one setting: nothing was compared."
         name = f"{self.varied[0]} = {best}" if len(self.varied) == 1 else best
         close = others.index[~others["distinguishable"]].tolist()
         if not close:

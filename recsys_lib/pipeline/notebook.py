@@ -426,7 +426,9 @@ class Session:
         self._save_record()
 
     def pick_user(self, dataset: Dataset, user: Any) -> Any:
-        """Return the id of the user that a parameter names; an empty one is the first user.
+        """Return the id of the user that a parameter names.
+
+        An empty one is the first user for whom there is something left to recommend.
 
         Parameters
         ----------
@@ -439,7 +441,9 @@ class Session:
         DataError
             If there is no such user; near names are proposed.
         """
-        position = 0 if user in ("", None) else find_id(dataset.user_ids, user, "user")
+        ends = dataset.user_items.indptr
+        first = int((ends[1:] - ends[:-1] < dataset.n_items).argmax())
+        position = first if user in ("", None) else find_id(dataset.user_ids, user, "user")
         return dataset.user_ids[position]
 
     def _place(self, name: str, suffix: str) -> Path:

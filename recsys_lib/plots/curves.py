@@ -105,7 +105,7 @@ def plot_curves(
             ax.set_xticks(told, [f"{tick:,g}" for tick in told])
             ax.xaxis.set_minor_formatter(NullFormatter())
         elif pd.api.types.is_integer_dtype(table.index):
-            ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         if log_y:
             ax.set_yscale("log")
         style.name_levels(ax, levels or {}, written=ax is axes[-1])
@@ -272,7 +272,7 @@ def plot_history(
     style.name_levels(ax, levels or {})
     if best is not None:
         ax.axvline(best, color=COLORS["vermilion"], lw=1.2, label=f"kept: epoch {best}")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return style.write_words(ax, title, "epoch", ylabel, legend=True)
 
 

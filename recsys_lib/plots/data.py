@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.dates import ConciseDateFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
 from recsys_lib.checks import check_numbers
-from recsys_lib.exploration import group_lift
+from recsys_lib.exploration import LEFT_OVER, group_lift
 from recsys_lib.plots import style
 from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, PAPER, styled
 
 _MOST_LEVELS, _BINS, _MOST_TICKS = 100, 20, 12
 _STEPS = ("sky", "orange", "vermilion", "purple")
-_LEFT_OVER, _FAINT = ("none", "other"), "#bdb9ae"
+_FAINT = "#bdb9ae"
 
 
 def rating_shares(
@@ -290,14 +291,16 @@ def plot_user_items(
     Returns
     -------
     Axes
-        One mark for each stored pair of the rows and columns shown.
+        One filled cell for each stored pair of the rows and columns shown.
     """
     ax = style.new_axes(ax, height=4.4)
     rows = _evenly(np.diff(user_items.indptr), n_users)
     cols = _evenly(np.bincount(user_items.indices, minlength=user_items.shape[1]), n_items)
     seen = user_items[rows][:, cols].tocoo()
-    ax.scatter(seen.col, seen.row, s=3, marker="s", color=COLORS["blue"], linewidths=0)
-    ax.set(xlim=(-1, len(cols)), ylim=(len(rows), -1), xticks=[], yticks=[])
+    seen.data[:] = 1  # a rating of 0 is known, too
+    colors = ListedColormap(["none", COLORS["blue"]])
+    ax.imshow(seen.toarray(), colors, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
     ax.grid(visible=False)
     style.tell(ax, f"{seen.nnz:,} of the {len(rows) * len(cols):,} pairs shown are known.")
     share = user_items.nnz / max(1, user_items.shape[0] * user_items.shape[1])
@@ -356,12 +359,15 @@ def plot_heatmap(
         annot_kws={"size": 9},
         linewidths=1,
         linecolor=PAPER,
+        xticklabels=False,
+        yticklabels=False,
         cbar_kws={"label": label},
     )
     ax.tick_params(length=0)
-    ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
-    names = [textwrap.fill(label.get_text(), 14) for label in ax.get_xticklabels()]
-    ax.set_xticks(ax.get_xticks(), names, rotation=0)
+    named = [style.shorten(name, 30) for name in table.index]
+    ax.set_yticks(np.arange(len(named)) + 0.5, named, va="center")
+    heads = [textwrap.fill(style.shorten(name, 40), 14) for name in table.columns]
+    ax.set_xticks(np.arange(len(heads)) + 0.5, heads)
     return style.write_words(ax, title, str(table.columns.name or ""), str(table.index.name or ""))
 
 
@@ -397,7 +403,9 @@ def plot_cooccurrence(
     for start in starts[1:]:
         ax.axhline(start - 0.5, color=INK, lw=0.5)
         ax.axvline(start - 0.5, color=INK, lw=0.5)
-    named = names if len(names) > 1 else [""]
+    # A name is written where there is room for it.
+    wide = (ends - starts > len(order) / 30) & (len(names) > 1)
+    named = [style.shorten(name, 24) * bool(room) for name, room in zip(names, wide, strict=True)]
     ax.set_xticks((starts + ends - 1) / 2, named, rotation=90)
     ax.set_yticks((starts + ends - 1) / 2, named)
     ax.tick_params(length=0)
@@ -560,7 +568,7 @@ def plot_item_map(
     points = np.asarray(places, dtype=float)
     colors = list(COLORS.values())
     # What is left over is drawn below the groups and takes no color from them.
-    left_over = [name for name in _LEFT_OVER if name in set(groups)]
+    left_over = [name for name in LEFT_OVER if name in set(groups)]
     named = sorted(set(groups) - set(left_over), key=str)
     for name in [*left_over, *named]:
         mine = points[(groups == name).to_numpy()]
@@ -569,7 +577,7 @@ def plot_item_map(
             turn, place = divmod(named.index(name), len(colors))
             look = {"color": colors[place], "s": 34}
             look["marker"] = MARKERS[(named.index(name) + turn) % len(MARKERS)]
-        ax.scatter(mine[:, 0], mine[:, 1], lw=0, label=str(name), **look)
+        ax.scatter(mine[:, 0], mine[:, 1], lw=0, label=style.shorten(name, 40), **look)
     ax.set(xticks=[], yticks=[])
     ax.spines[["left", "bottom"]].set_visible(False)
     told = f"{len(points):,} points"

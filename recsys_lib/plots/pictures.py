@@ -12,6 +12,7 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.dates import AutoDateFormatter, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
@@ -41,6 +42,9 @@ def show_picture(figure: Figure | Axes, alt: str | None = None) -> bytes:
     """
     whole: Any = figure.figure if isinstance(figure, Axes) else figure
     drawn, png = io.BytesIO(), io.BytesIO()
+    for text in whole.findobj(Text):
+        # A name with two dollar signs is no formula; the ticks of a logarithmic axis are.
+        text.set_parse_math("$" not in text.get_text() or "\\math" in text.get_text())
     # Without `Software` the file does not depend on the version of Matplotlib.
     whole.savefig(drawn, dpi=_DENSITY * _DPI, bbox_inches="tight", metadata={"Software": None})
     image = Image.open(drawn).convert("RGB")

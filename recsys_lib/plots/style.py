@@ -119,7 +119,7 @@ def name_rows(ax: Axes, names: Iterable[object], n_rows: int | None = None) -> N
     """Name the rows of a plot, first on top; leave room for `n_rows` where panels differ."""
     words = [str(name) for name in names]
     ax.set_yticks(range(len(words)), words)
-    ax.set_ylim((n_rows or len(words)) - 0.5, -0.5)
+    ax.set_ylim((n_rows or max(1, len(words))) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
 
 

@@ -177,7 +177,7 @@ def plot_searches(
         given = trials.iloc[:1]
         ax.plot(given["trial"], given[metric], "s", color=INK, ms=6, label="as given")
         _mark_lost(ax, trials["trial"], trials["state"])
-        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
         _name(ax, name, "trial")
     return style.finish(axes, title, ylabel or metric)
 
@@ -279,6 +279,8 @@ def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:
         if log:
             ax.set_xscale("log")
             style.log_ticks(ax.xaxis, values.max() / values.min())
+        if values.min() == values.max():
+            ax.set_xticks(values.iloc[:1])
         return values.astype(float)
     words = values.map(str)
     kinds = sorted(words.unique())

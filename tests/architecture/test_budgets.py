@@ -35,11 +35,11 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 BUDGETS = {
     "bundle": (1_771, 1_000),
     "coldstart": (623, 750),
-    "evaluation": (1_920, 1_780),
-    "exploration": (219, 215),
+    "evaluation": (1_922, 1_780),
+    "exploration": (226, 215),
     "models": (3_153, 2_600),
-    "pipeline": (4_232, 2_400),
-    "plots": (1_180, 780),
+    "pipeline": (4_234, 2_400),
+    "plots": (1_192, 780),
     "root": (2_290, 990),
     "serving": (939, 1_000),
     "sources": (2_449, 1_420),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_494, 1_170),
     "tuning": (1_082, 750),
 }
-ALL = (22_989, 14_000)
+ALL = (23_012, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (266, 300)
 

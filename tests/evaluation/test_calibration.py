@@ -51,6 +51,14 @@ def test_platt_finds_slope_and_intercept():
     assert calibrator.arrays["intercept"] == pytest.approx([-0.6 - 3 * 1.7], abs=0.1)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_that_mislead_promise_the_same_for_everything(method):
+    scores, liked, _ = cells(500, 3, slope=-1.7)
+    low, high = Calibrator.fit(scores, liked, method=method).probability([-5.0, 9.0])
+    assert low == pytest.approx(high)
+    assert low == pytest.approx(liked.mean(), abs=0.01)
+
+
 def test_isotonic_is_that_of_scikit_learn_within_platts_limits():
     rng = np.random.default_rng(3)
     scores = rng.integers(0, 25, size=300).astype(float)  # with ties

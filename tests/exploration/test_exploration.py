@@ -13,6 +13,7 @@ from recsys_lib.exploration import (
     count_steps,
     favorite_group,
     group_labels,
+    group_lift,
     history,
     item_lift,
     liking_by_group,
@@ -189,6 +190,25 @@ def test_a_column_of_categories_makes_the_groups_and_no_title_does(first) -> Non
     assert group_labels(ordered, ordered.index).name == "category"
     assert group_labels(games[["title"]], games.index).name == "group"
     assert group_labels(games[["title", "genre"]], games.index).name == "genre"
+
+
+def test_the_first_entry_of_a_list_is_the_group_and_the_spaces_in_it_stay() -> None:
+    films = pd.DataFrame({"genres": ["kids & family|drama", "kids & family", "drama|war", None]})
+    found = group_labels(films, films.index, "genres").tolist()
+    assert found == ["kids & family", "kids & family", "drama", "none"]
+    for kind in (list, np.array):  # as JSON and Parquet bring them
+        lists = films["genres"].str.split("|").map(kind, na_action="ignore")
+        lists[3] = kind([])
+        assert group_labels(lists.to_frame(), films.index, "genres").tolist() == found
+
+
+def test_items_that_are_left_over_are_not_of_one_group() -> None:
+    groups = pd.Series(["a", "a", "other", "other", "none", "none"])
+    vectors = [[3, 0], [3, 0.1], [-1, 5], [-1, 5.1], [-2, -5], [-2, -5.1]]
+    assert neighbor_agreement(vectors, groups, k=1) == (1.0, 0.2)
+    assert neighbor_agreement(vectors, groups.replace("a", "b"), k=5)[0] == 0.2
+    lift = np.where(groups.to_numpy()[:, None] == "a", 2.0, 9.0)
+    assert group_lift(np.minimum(lift, lift.T), groups)[0] == 2.0
 
 
 def test_two_vectors_and_equal_vectors_are_measured_without_a_number_that_is_none() -> None:

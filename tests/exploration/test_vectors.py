@@ -44,3 +44,9 @@ def test_fewer_than_four_items_are_laid_out_by_their_principal_components():
     places = flat_map([[0.0, 0, 0], [3.0, 0, 0], [0, 4.0, 0]])
     distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
     assert np.allclose(distances, [[0, 3, 4], [3, 0, 5], [4, 5, 0]])
+
+
+def test_vectors_of_one_dimension_are_laid_out_on_a_line():
+    places = flat_map([[0.0], [3.0], [1.0], [7.0], [4.0]])
+    assert np.allclose(abs(places[:, 0] - places[0, 0]), [0, 3, 1, 7, 4])
+    assert not places[:, 1].any()

@@ -183,6 +183,15 @@ def test_a_user_is_picked_by_name_and_the_first_one_by_none(chain):
         session.pick_user(dataset, "nlee")
 
 
+def test_nobody_is_picked_who_has_used_everything_unless_all_have(chain):
+    session = begin(chain, "01_make")
+    table = pd.DataFrame({"user_id": ["all", "all", "one"], "item_id": ["a", "b", "a"]})
+    dataset = Dataset.from_frame(table.assign(value=1.0))
+    assert session.pick_user(dataset, "") == "one"
+    assert session.pick_user(dataset, "all") == "all"
+    assert session.pick_user(dataset.take_users([0]), "") == "all"
+
+
 def test_what_is_not_pinned_is_shown_as_a_sentence(chain):
     said = begin(chain, "01_make", SEED=1).check(rmse=9.0)
     assert said._repr_markdown_() == repr(said) == str(said)

@@ -105,3 +105,13 @@ def test_a_picture_is_shown_with_the_text_of_its_figure(monkeypatch):
     assert shown[0].startswith("How long is the tail? 1 of 3 labs hold 50% of the interactions;")
     show_picture(plots.plot_long_tail([3, 1]), "two bars")
     assert shown[1] == "two bars"
+
+
+def test_a_title_with_two_dollar_signs_is_no_formula() -> None:
+    table = pd.DataFrame({"title": ["From $5 to $9", "_"], "probability": [0.9, 0.4]})
+    ax = plots.plot_recommendations(table, title="What next?")
+    ax.set_yscale("symlog")
+    formula = ax.set_ylabel(r"$\mathrm{log}$")
+    show_picture(ax)
+    assert not ax.get_yticklabels()[0].get_parse_math()
+    assert formula.get_parse_math()

@@ -118,15 +118,49 @@ def test_activity_counts_everyone_and_says_who_is_silent() -> None:
 
 def test_the_matrix_shows_a_mark_for_each_stored_pair_in_popular_and_active_order() -> None:
     user_items = sparse.csr_array(np.array([[0, 0, 1], [1, 0, 1], [0, 0, 0]], dtype="float32"))
+    user_items.data[0] = 0  # a rating
     ax = plots.plot_user_items(user_items)
-    marks = {tuple(int(v) for v in place) for place in ax.collections[0].get_offsets()}
+    marks = {(x, y) for y, x in np.argwhere(ax.images[0].get_array()).tolist()}
     # Column order: item 2 (twice), item 0 (once), item 1 (never); row order: user 1, 0, 2.
     assert marks == {(0, 0), (1, 0), (0, 1)}
+
+
+def test_the_matrix_of_a_survey_that_everybody_filled_in_is_not_white() -> None:
+    figure = plots.plot_user_items(sparse.csr_array(np.ones((40, 6), dtype="float32"))).figure
+    figure.canvas.draw()
+    axes = figure.axes[0].get_window_extent()
+    inside = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    blue = (inside[..., 2] > inside[..., 0] + 50).sum()
+    assert blue / (axes.width * axes.height) > 0.8
 
 
 def test_the_heat_map_writes_its_numbers_and_leaves_missing_cells_blank() -> None:
     table = pd.DataFrame([[1.0, np.nan], [2.5, 3.0]], index=["a", "b"], columns=["x", "y"])
     assert words(plots.plot_heatmap(table, title="t", label="l")) == ["1.0", "2.5", "3.0"]
+
+
+def test_a_long_name_leaves_room_for_the_cells() -> None:
+    names = ["a house with a very long name " * 3, "b", "c"]
+    table = pd.DataFrame(np.eye(3, 2), index=names, columns=[3, 4])
+    ax = plots.plot_heatmap(table, title="t", label="l")
+    assert ax.get_yticklabels()[0].get_text() == "a house with a very long name…"
+    plots.plot_heatmap(
+        table.set_axis(["$", "$$", "$$$"]), title="Prices are no formulas", label="l"
+    )
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["3", "4"]
+
+
+def test_a_font_of_the_readers_own_is_taken() -> None:
+    with mpl.rc_context({"font.family": ["DejaVu Serif", "DejaVu Sans"]}):
+        ax = plots.plot_long_tail([3, 1])
+    assert ax.title.get_fontfamily() == ["DejaVu Serif", "DejaVu Sans"]
+
+
+def test_names_of_groups_stand_apart_at_the_items_that_meet() -> None:
+    names = ["kids & family"] * 50 + ["poetry"] + ["poetry of the nineteenth century"] * 9
+    ax = plots.plot_cooccurrence(np.ones((60, 60)), pd.Series(names, name="genre"))
+    said = [label.get_text() for label in ax.get_yticklabels()]
+    assert said == ["kids & family", "", "poetry of the nineteent…"]
 
 
 def test_cooccurrence_is_ordered_by_group_on_a_symmetric_logarithmic_scale() -> None:
@@ -186,6 +220,11 @@ def test_selection_puts_the_truth_across_and_the_observed_mean_up() -> None:
     assert ax.collections[0].get_offsets().tolist() == [[6, 7], [7, 8]]
     ax = plots.plot_selection([7, np.nan], [6, 7], [10, 0])  # the second has no ratings
     assert "100% of 1 items" in plots.describe(ax.figure)
+
+
+def test_no_tick_stands_between_epochs_where_there_is_one() -> None:
+    history = pd.DataFrame({"Train error": [3.2]}, index=pd.Index([1], name="epoch"))
+    assert not any(plots.plot_history(history, best=1).get_xticks() % 1)
 
 
 def test_the_history_draws_each_column_its_levels_and_the_kept_epoch() -> None:
@@ -326,6 +365,12 @@ def test_recommendations_stand_best_first_from_the_top() -> None:
     assert [bar.get_width() for bar in ax.patches] == [0.9, 0.4]
     assert ax.yaxis_inverted()
     assert list(ax.lines[0].get_xdata()) == [0.8, 0.5]
+
+
+@pytest.mark.filterwarnings("error")
+def test_recommendations_for_somebody_who_has_used_everything_are_no_warning() -> None:
+    table = pd.DataFrame({"title": [], "probability": []})
+    assert len(plots.plot_recommendations(table, title="Nothing is left").patches) == 0
 
 
 def test_a_plot_draws_in_the_axes_it_is_given() -> None:

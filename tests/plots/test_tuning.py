@@ -67,6 +67,13 @@ def test_bars_of_importance_stand_at_their_settings() -> None:
     assert one.get_ylim() == two.get_ylim() == (2.5, -0.5), "bars of one width, largest on top"
 
 
+def test_one_trial_has_one_tick_and_no_trial_between_the_whole_numbers() -> None:
+    (rate,) = plots.plot_slices(trials().head(1), "ndcg@10", ["l2"], log={"l2"})
+    assert list(rate.get_xticks()) == [10]
+    (search,) = plots.plot_searches({"EDLAE": trials().head(1)}, "ndcg@10")
+    assert not any(search.get_xticks() % 1)
+
+
 def test_slices_show_numbers_on_their_scale_and_words_as_words() -> None:
     number, word = plots.plot_slices(trials(), "ndcg@10", ["l2", "widths"], log={"l2"})
     assert (number.get_xscale(), word.get_xscale()) == ("log", "linear")
