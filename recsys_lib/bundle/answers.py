@@ -108,6 +108,11 @@ class _Widened(Recommender):
 
     model: Recommender
 
+    @property
+    def item_shares_(self) -> NDArray[np.float32]:
+        """Those of the model, where it has any."""
+        return self.model.item_shares_  # type: ignore[attr-defined,no-any-return]
+
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         scores, known = np.zeros(x.shape, dtype=np.float32), self.model.n_items_
         scores[:, :known] = self.model.score(x[:, :known])
@@ -155,6 +160,14 @@ class Answerer:
     def _has_formula(self) -> bool:
         """Whether the model knows reasons without scores of shorter histories."""
         return type(self.model).gains is not Recommender.gains or self.model._is_linear
+
+    @property
+    def _knows_popularity(self) -> bool:
+        """Whether the model answers an empty row by popularity, which is on another scale.
+
+        Then what it says of a single item is held against nothing, 0.
+        """
+        return hasattr(self.model, "item_shares_")
 
     def answer(self, people: People, *, reasons: bool = False) -> Answers:
         """Answer for each person; with `reasons`, what they need is made ready where it can be."""
@@ -215,6 +228,8 @@ class Answerer:
         lengths = np.diff(rows.indptr)
         scores = self.score(with_left_out(rows))
         ends = np.cumsum(lengths + 1)
+        if self._knows_popularity:
+            scores[ends[lengths == 1] - 1] = 0
         starts = ends - lengths - 1
         return scores[starts], [
             scores[first] - scores[first + 1 : end] for first, end in zip(starts, ends, strict=True)
@@ -395,6 +410,8 @@ class Answerer:
         Without a formula each costs the score of a history, which took seconds for hundreds: of a
         long one the part that is most like the items is asked about, and the rest is 0.
         """
+        if row.nnz == 1 and self._knows_popularity:
+            return self.model.score(row, items=items)
         if self._has_formula and (known := self.model.gains(row, items)) is not None:
             return known
         alike = None
