@@ -111,7 +111,7 @@ class _Widened(Recommender):
     @property
     def item_shares_(self) -> NDArray[np.float32]:
         """Those of the model, where it has any."""
-        return self.model.item_shares_  # type: ignore[attr-defined,no-any-return]
+        return self.model.item_shares_  # type: ignore[attr-defined]
 
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         scores, known = np.zeros(x.shape, dtype=np.float32), self.model.n_items_

@@ -49,7 +49,7 @@ def fit(self, *args, **kwargs):
 
 kind.fit = fit
 x = sparse.csr_array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]], dtype="float32")
-fold = Fold(fold_in=x, targets=x)
+fold = Fold(fold_in=x, targets=sparse.csr_array(1 - x.toarray()))
 split = Split(train=x, train_users=np.arange(3), validation=fold, test=fold)
 given = kind(epochs=1) if sys.argv[1] == "MultDAE" else kind()
 tuning.choose({"one": [OnLikes(model=given, min_value=1.0)]}, split, "ndcg@1", min_value=1.0)
