@@ -496,6 +496,8 @@ def test_the_reason_after_one_click_is_that_click(name: str) -> None:
     assert speaks.any()
     many = bundle.recommend_many([{"history": [click]}] * 2, k=5, because=True)
     assert many["because"].tolist() == found["because"].tolist() * 2
+    popular = Bundle(model=models.Popularity().fit(dataset.user_items), dataset=dataset)
+    assert not popular.recommend(history=[click], k=5)["because"].any(), "it sees no click"
 
 
 def test_the_reasons_of_a_long_history_cost_as_much_as_those_of_255_items(monkeypatch) -> None:

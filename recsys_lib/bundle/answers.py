@@ -165,7 +165,7 @@ class Answerer:
     def _knows_popularity(self) -> bool:
         """Whether the model answers an empty row by popularity, which is on another scale.
 
-        Then what it says of a single item is held against nothing, 0.
+        Then what it says of a single item is held against 0, but where that is popularity, too.
         """
         return hasattr(self.model, "item_shares_")
 
@@ -229,7 +229,8 @@ class Answerer:
         scores = self.score(with_left_out(rows))
         ends = np.cumsum(lengths + 1)
         if self._knows_popularity:
-            scores[ends[lengths == 1] - 1] = 0
+            alone = ends[lengths == 1] - 1
+            scores[alone] *= scores[alone] == scores[alone - 1]
         starts = ends - lengths - 1
         return scores[starts], [
             scores[first] - scores[first + 1 : end] for first, end in zip(starts, ends, strict=True)
@@ -411,7 +412,7 @@ class Answerer:
         long one the part that is most like the items is asked about, and the rest is 0.
         """
         if row.nnz == 1 and self._knows_popularity:
-            return self.model.score(row, items=items)
+            return self._scores_and_gains(row)[1][0][:, items]
         if self._has_formula and (known := self.model.gains(row, items)) is not None:
             return known
         alike = None
