@@ -1,5 +1,6 @@
 """The page of recommendations: what it shows is what the bundle says, of any bundle."""
 
+import dataclasses
 import re
 import time
 from types import SimpleNamespace
@@ -209,6 +210,9 @@ def test_own_data_without_titles_catalog_and_profiles_work_and_it_is_said(model)
     for word in ("no titles", "no column to filter by", "No profiles", "not calibrated"):
         assert word in said
     assert page.where == {}
+    titles = pd.DataFrame({"title": ["A", None] + ["B"] * 7}, index=dataset.item_ids)
+    titled = Bundle(model=own.model, dataset=dataclasses.replace(dataset, items=titles))
+    assert "Of 9 items 1 have no title; ids stand for them." in unknowns(titled)
 
 
 def test_five_thousand_people_are_found_by_typing():

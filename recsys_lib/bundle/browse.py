@@ -76,6 +76,8 @@ def unknowns(bundle: Bundle) -> list[str]:
     dataset, said = bundle.dataset, []
     if dataset.items is None or "title" not in dataset.items:
         said.append("Items have no titles; their ids stand in the place of them.")
+    elif untitled := int(dataset.items["title"].isna().sum()):
+        said.append(f"Of {dataset.n_items:,} items {untitled:,} have no title; ids stand for them.")
     if not choices(dataset.items):
         said.append("The catalog has no column to filter by.")
     if dataset.users is None:

@@ -33,7 +33,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 BUDGETS = {
-    "bundle": (1_782, 1_000),
+    "bundle": (1_784, 1_000),
     "coldstart": (623, 750),
     "evaluation": (1_922, 1_780),
     "exploration": (226, 215),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_494, 1_170),
     "tuning": (1_082, 750),
 }
-ALL = (23_023, 14_000)
+ALL = (23_025, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (266, 300)
 
