@@ -500,6 +500,21 @@ def test_the_reason_after_one_click_is_that_click(name: str) -> None:
     assert not popular.recommend(history=[click], k=5)["because"].any(), "it sees no click"
 
 
+@pytest.mark.parametrize("name", ["UserKNN", "ItemKNN"])
+def test_a_low_rating_is_no_reason_for_what_it_makes_less_likely(name: str) -> None:
+    # What is expected of somebody unknown is a rating, too: the scale is the same.
+    dataset = make_world(n_users=400, n_items=60, seed=3).dataset()
+    model = getattr(models, name)(feedback="explicit").fit(dataset.user_items)
+    bundle = Bundle(model=model, dataset=dataset, like=7)
+    found = bundle.recommend(history={dataset.item_ids[7]: 1.0}, k=59)
+    row = sparse.csr_array(np.eye(1, 60, 7, dtype=np.float32))
+    gains = model.score(row)[0] - model.score(sparse.csr_array(row.shape))[0]
+    raised = gains[dataset.item_positions(found["item_id"])] > 0
+    title = dataset.items["title"].iloc[7]
+    assert found["because"].tolist() == [title if yes else "" for yes in raised]
+    assert not raised.all()
+
+
 def test_the_reasons_of_a_long_history_cost_as_much_as_those_of_255_items(monkeypatch) -> None:
     dataset = make_world(n_users=900, n_items=500, seed=3).dataset()
     likes = dataset.likes(7).user_items

@@ -108,11 +108,6 @@ class _Widened(Recommender):
 
     model: Recommender
 
-    @property
-    def item_shares_(self) -> NDArray[np.float32]:
-        """Those of the model, where it has any."""
-        return self.model.item_shares_  # type: ignore[attr-defined]
-
     def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
         scores, known = np.zeros(x.shape, dtype=np.float32), self.model.n_items_
         scores[:, :known] = self.model.score(x[:, :known])
@@ -152,6 +147,10 @@ class Answerer:
 
     def __post_init__(self) -> None:
         self.fitted_on = self.model.n_items_
+        # Such a model answers an empty row by popularity, which is on another scale: what it says
+        # of a single item is held against 0, but where that is popularity, too.
+        ranks = self.model.predicts == "rank"
+        self._knows_popularity = ranks and hasattr(self.model, "item_shares_")
         if self.fitted_on < self.dataset.n_items:
             self.model = _Widened(model=self.model)
             self.model.n_items_ = self.dataset.n_items
@@ -160,14 +159,6 @@ class Answerer:
     def _has_formula(self) -> bool:
         """Whether the model knows reasons without scores of shorter histories."""
         return type(self.model).gains is not Recommender.gains or self.model._is_linear
-
-    @property
-    def _knows_popularity(self) -> bool:
-        """Whether the model answers an empty row by popularity, which is on another scale.
-
-        Then what it says of a single item is held against 0, but where that is popularity, too.
-        """
-        return hasattr(self.model, "item_shares_")
 
     def answer(self, people: People, *, reasons: bool = False) -> Answers:
         """Answer for each person; with `reasons`, what they need is made ready where it can be."""

@@ -353,7 +353,7 @@ def select(
         parts = [_span(part.strip(), numbers, "--only") for part in only.split(",")]
         wanted &= set().union(*parts)
     if first is not None:
-        wanted &= {number for number in numbers if number >= max(_span(first, numbers, "--from"))}
+        wanted &= _span(f"{first}-{numbers[-1]}", numbers, "--from")
     if not wanted:
         raise ConfigError(f"--only {only} and --from {first} must leave a notebook; none is left.")
     return [step for step in steps if step.number in wanted]
@@ -363,6 +363,8 @@ def _span(text: str, numbers: list[str], option: str) -> set[str]:
     ends = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", text)
     low, high = (end.zfill(2) for end in (ends[1], ends[2] or ends[1])) if ends else ("", "")
     if low not in numbers or high not in numbers or low > high:
+        if option == "--from":
+            text = text.rpartition("-")[0]  # as it was typed
         raise ConfigError(
             f"{option} must name notebooks by number, like 02 or 01-03; got {text!r}. "
             f"There are {', '.join(numbers)}."

@@ -22,11 +22,16 @@ Count = Annotated[int, Field(ge=1, le=MANY, description="Length of the list.")]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Question(BaseModel):
+class Asked(BaseModel):
+    """Base of what is asked: a mistyped name is refused, not passed over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Question(Asked):
     """One person, known or not, and what may be listed. Everything may be left out."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"user": "nle", "k": 3},
@@ -70,28 +75,21 @@ Questions = Annotated[
 ]
 
 
-class OneList(BaseModel):
-    """What the address of a user may say."""
-
-    model_config = ConfigDict(extra="forbid")
+class Length(Asked):
+    """What the address of an item may say."""
 
     k: Count = 10
+
+
+class OneList(Length):
+    """What the address of a user may say."""
+
     diversity: Share = 0.0
     exclude: Annotated[list[str], Field(max_length=100)] = []
 
 
-class Length(BaseModel):
-    """What the address of an item may say."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    k: Count = 10
-
-
-class Search(BaseModel):
+class Search(Asked):
     """What the address of the catalog may say."""
-
-    model_config = ConfigDict(extra="forbid")
 
     search: Annotated[str, Field(max_length=200)] = ""
     limit: Count = 20
