@@ -122,21 +122,37 @@ class Live:
         gc.collect()
         gc.freeze()
 
-    async def watch(self, seconds: float) -> None:
+    async def first(self, seconds: float) -> None:
+        """Wait until a bundle can be loaded, where others serve meanwhile.
+
+        A process that fails as it starts would end the others too; one that dies is replaced.
+        """
+        end = time.monotonic() + seconds
+        while self.current is None:
+            await self._look()
+            if time.monotonic() > end:
+                logger.error("no bundle in %s can be served; this process ends", self.folder)
+                os._exit(1)
+            await asyncio.sleep(_LOOK)
+
+    async def watch(self) -> None:
         """Take up each bundle that is put into the place; a damaged one is logged and left."""
         while True:
-            await asyncio.sleep(seconds)
-            stamp = self._stamp()
-            if not stamp or stamp == self._tried:
-                continue
-            try:
-                await asyncio.to_thread(self.load)
-            except Exception as error:  # whatever is wrong with it, the old one serves on
-                logger.error("refused a bundle: %s", error, extra={"facts": {"bundle": "refused"}})
-            else:
-                assert self.current is not None
-                facts = {"bundle": self.current.fingerprint}
-                logger.info("took up a bundle", extra={"facts": facts})
+            await asyncio.sleep(_LOOK)
+            await self._look()
+
+    async def _look(self) -> None:
+        stamp = self._stamp()
+        if not stamp or stamp == self._tried:
+            return
+        try:
+            await asyncio.to_thread(self.load)
+        except Exception as error:  # whatever is wrong with it, the old one serves on
+            logger.error("refused a bundle: %s", error, extra={"facts": {"bundle": "refused"}})
+        else:
+            assert self.current is not None
+            facts = {"bundle": self.current.fingerprint}
+            logger.info("took up a bundle", extra={"facts": facts})
 
     def _stamp(self) -> list[tuple[str, int, int]]:
         """Return name, time and size of each file; nothing while a folder takes another's place."""
@@ -185,7 +201,7 @@ def create_app(
     """
     limits = limits or Limits()
     live = Live(Path(folder), int(limits.kept))
-    service = _Service(live, limits.seconds)
+    service = _Service(live, limits.seconds, shared)
     app: FastAPI = FastAPIOffline(
         redoc_url=None,
         title="recsys_lib",
@@ -315,8 +331,8 @@ def _address(scope: Scope) -> tuple[Any, ...]:
 class _Service:
     """The endpoints, as methods on the bundle that is live."""
 
-    def __init__(self, live: Live, seconds: float) -> None:
-        self._live, self._seconds = live, seconds
+    def __init__(self, live: Live, seconds: float, shared: bool) -> None:
+        self._live, self._seconds, self._shared = live, seconds, shared
         # One after the other is soonest done, on the cores that there are; questions about many
         # wait in a line of their own, and hold up nobody who asks for one.
         self._one, self._many = (ThreadPoolExecutor(1, name) for name in ("one", "many"))
@@ -325,8 +341,11 @@ class _Service:
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Load the bundle before the first request, and watch for the next one."""
-        await asyncio.to_thread(self._live.load)
-        watching = asyncio.create_task(self._live.watch(_LOOK))
+        if self._shared:
+            await self._live.first(self._seconds)
+        else:
+            await asyncio.to_thread(self._live.load)
+        watching = asyncio.create_task(self._live.watch())
         yield
         watching.cancel()
         for line in (self._one, self._many):

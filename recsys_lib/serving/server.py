@@ -19,6 +19,8 @@ from recsys_lib.serving.app import create_app
 from recsys_lib.serving.guard import Limits
 
 _KEY, _SETTINGS, _METRICS = "RECSYS_API_KEY", "RECSYS_SERVE", "PROMETHEUS_MULTIPROC_DIR"
+# Seconds that a worker has to say that it lives; on a busy machine it takes ten to begin.
+_ALIVE = 60
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _HANDLER = {"class": "logging.StreamHandler", "formatter": "json"}
 _LOG: dict[str, Any] = {
@@ -80,7 +82,7 @@ def serve(
             f"Set {_KEY}, or say --insecure."
         )
     settings: dict[str, Any] = {
-        "folder": str(Path(folder).resolve()),
+        "folder": str(Path(folder).absolute()),
         "origins": list(origins),
         "hosts": list(_LOOPBACK) if is_loopback(host) and not keys else None,
         "limits": asdict(limits or Limits()),
@@ -101,6 +103,7 @@ def serve(
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=int(settings["limits"]["seconds"]) + 1,
+            timeout_worker_healthcheck=_ALIVE,
         )
 
 

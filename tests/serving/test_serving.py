@@ -484,11 +484,12 @@ def test_metrics_count_requests_by_route(service, world_bundle):
 def test_a_new_bundle_is_taken_up_under_load_without_a_failed_request(
     world_bundle, bundle_folder, tmp_path
 ):
-    place = tmp_path / "bundle"
+    place, link = tmp_path / "first", tmp_path / "current"
     shutil.copytree(bundle_folder, place)
+    link.symlink_to(place)
     model = Popularity().fit(world_bundle.dataset.user_items)
     other = Bundle(model=model, dataset=world_bundle.dataset)
-    service = Service(place)
+    service = Service(link)
     statuses, fingerprints, done = [], [], threading.Event()
 
     def ask(seed):
@@ -503,9 +504,14 @@ def test_a_new_bundle_is_taken_up_under_load_without_a_failed_request(
     with ThreadPoolExecutor(3) as pool:
         asking = [pool.submit(ask, seed) for seed in range(3)]
         try:
-            for times, bundle in enumerate((other, world_bundle, other), start=1):
+            for times, bundle in enumerate((other, world_bundle), start=1):
                 bundle.save(place)
                 service.wait_for("took up a bundle", times)
+            place = tmp_path / "second"  # as a release is put into the place of the one before
+            other.save(place)
+            (tmp_path / "next").symlink_to(place)
+            (tmp_path / "next").replace(link)
+            service.wait_for("took up a bundle", 3)
             next(place.glob("model/*.npz")).write_bytes(b"broken")
             assert "fingerprint differs" in service.wait_for("refused a bundle")
             seen = len(statuses)
@@ -538,8 +544,10 @@ def test_the_end_is_told_to_come_after_what_is_in_work(bundle_folder, world_bund
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_others_serve_on_where_a_worker_is_killed(bundle_folder, world_bundle):
-    service = Service(bundle_folder, "--workers", "2")
+def test_others_serve_on_where_a_worker_is_killed(bundle_folder, world_bundle, tmp_path):
+    place = tmp_path / "bundle"
+    shutil.copytree(bundle_folder, place)
+    service = Service(place, "--workers", "2")
     user = world_bundle.dataset.user_ids[0]
     try:
         workers = [
@@ -550,10 +558,14 @@ def test_others_serve_on_where_a_worker_is_killed(bundle_folder, world_bundle):
         assert len(workers) == 2
         threads = [one.environ()["TF_NUM_INTRAOP_THREADS"] for one in workers]
         assert threads == [limited_threads(2)["TF_NUM_INTRAOP_THREADS"]] * 2
+        (place / "manifest.json").rename(tmp_path / "aside")  # the other one cannot start yet
         workers[0].kill()
         workers[0].wait(10)
+        service.wait_for("Waiting for application startup.", times=3)
         for _ in range(20):
             assert httpx.get(f"{service.url}/users/{user}/recommendations").status_code == 200
+            time.sleep(0.05)
+        (tmp_path / "aside").rename(place / "manifest.json")
         service.wait_for("Application startup complete.", times=3)  # another one in its place
         # Counted over all workers, the one that is gone included.
         text = httpx.get(f"{service.url}/metrics").text
