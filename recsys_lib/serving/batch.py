@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from recsys_lib._system import move
+from recsys_lib._system import lock_file, move
 from recsys_lib.artifacts import (
     check_replaceable,
     digest_of,
@@ -176,15 +176,39 @@ def write_lists(
     record["rules"] = repr(sorted(rules.items()))
     loaded.recommend_many(ids[:1], k=k, **rules)  # wrong rules leave nothing behind
     target.check()
-    parts = _Parts(target.folder, record)
-    with track("lists", len(ids), "people") as task:
-        for number, start in enumerate(range(0, max(len(ids), 1), part)):
-            some = pd.DataFrame({"user_id": ids[start : start + part]})
-            parts.make(number, lambda some=some: score_partition(some, loaded, k=k, **rules))
-            task.step(done=start + len(some))
-    rows = target.write(parts)
-    parts.remove()
+    with _alone_in(target.folder, target.name):
+        parts = _Parts(target.folder, record)
+        with track("lists", len(ids), "people") as task:
+            for number, start in enumerate(range(0, max(len(ids), 1), part)):
+                some = pd.DataFrame({"user_id": ids[start : start + part]})
+                parts.make(number, lambda some=some: score_partition(some, loaded, k=k, **rules))
+                task.step(done=start + len(some))
+        rows = target.write(parts)
+        parts.remove()
     return rows
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path, name: str) -> Iterator[None]:
+    """Create and lock the folder of the parts; it goes with the last of them."""
+    lock = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = lock.open("a", encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(
+            f"{folder} must be writable; {error.strerror}. Choose another place."
+        ) from error
+    with handle:
+        if not lock_file(handle):
+            raise ArtifactError(
+                f"Only one process may write {name} at a time; another one is at it. Wait for it "
+                "to end, or choose another output."
+            )
+        yield
+    lock.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 class _Parts:
@@ -206,12 +230,10 @@ class _Parts:
             write_table(file, work())
 
     def remove(self) -> None:
-        """Remove what was written here, and the folder if it is empty then."""
+        """Remove what was written here."""
         ours = ("[0-9]*.parquet", "joined.*", ".*.part*", "lists.json")  # what they are, last
         for file in [one for pattern in ours for one in self.folder.glob(pattern)]:
             file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()
 
 
 class _File:

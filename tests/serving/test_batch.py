@@ -183,6 +183,19 @@ def test_parts_of_another_question_are_not_taken(
     pd.testing.assert_frame_equal(read(tmp_path / "lists.csv"), read(tmp_path / "fresh.csv"))
 
 
+def test_a_second_one_at_the_same_output_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        # The first one is about to put its parts together; the second would replace them.
+        again = lambda *_: write_lists(folder, tmp_path / "lists.csv", k=3)  # noqa: E731
+        patched.setattr("recsys_lib.serving.batch._csv", again)
+        with pytest.raises(ArtifactError, match="Only one process may write lists.csv at a time"):
+            write_lists(folder, tmp_path / "lists.csv", k=5)
+    assert write_lists(folder, tmp_path / "lists.csv", k=5) == 5 * N_USERS
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".lists.csv.json", "lists.csv"]
+
+
 def test_files_and_tables_of_others_stay(folder: Path, tmp_path: Path) -> None:
     import ibis
 
