@@ -5,7 +5,6 @@ them at the end and appears at once; a run that was killed goes on after the las
 """
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from recsys_lib.artifacts import (
     fingerprint,
     read_json,
     read_table,
+    write_atomic,
     write_json,
     write_table,
 )
@@ -27,7 +27,14 @@ from recsys_lib.bundle import Bundle
 from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.naming import find_ids, first_line
 from recsys_lib.progress import track
-from recsys_lib.sources.sql import connect_for_writing, is_engine, shown_url, split_url
+from recsys_lib.sources.sql import (
+    asking,
+    connect_for_writing,
+    file_to_write,
+    is_engine,
+    shown_url,
+    split_url,
+)
 
 __all__ = ["score_partition", "write_lists"]
 
@@ -154,9 +161,11 @@ def write_lists(
     Raises
     ------
     DataError
-        If a user, a column or a value is unknown; nothing is written then.
+        If a user, a column or a value is unknown; nothing is written then. If a database cannot be
+        reached, or refuses the rows.
     ArtifactError
-        If something else is in the place of the output, or it cannot be written.
+        If something else is in the place of the output, another process is writing it, or it
+        cannot be written.
     ConfigError
         If the output is of no known kind.
 
@@ -253,9 +262,8 @@ class _File:
 
     def write(self, parts: _Parts) -> int:
         file = parts.folder / f"joined{self.path.suffix}"
-        rows = _joined_parquet(parts, file) if file.suffix == ".parquet" else _csv(parts, file)
-        with file.open("rb+") as handle:
-            os.fsync(handle.fileno())
+        with write_atomic(file) as part:
+            rows = _joined_parquet(parts, part) if file.suffix == ".parquet" else _csv(parts, part)
         self.check()
         before = [fingerprint(self.path)] if self.path.exists() else []
         write_json(self._note, {"lists": [fingerprint(file), *before]})
@@ -300,21 +308,35 @@ class _Table:
             )
         parts = split_url(url)
         self.name, self._url, self._table = f"{shown_url(parts)} {table}", url, table
-        place = Path(parts.netloc + parts.path) if parts.scheme in ("duckdb", "sqlite") else Path()
+        place = file_to_write(parts) if parts.scheme in ("duckdb", "sqlite") else Path()
         self.folder = place.parent / f".{table}-{digest_of(self.name, 12)}.parts"
 
     def check(self) -> None:
-        connection = connect_for_writing(self._url)
-        found = connection.list_tables()
-        columns = list(connection.table(self._table).columns) if self._table in found else _COLUMNS
+        with self._asking():
+            self._check()
+
+    def write(self, parts: _Parts) -> int:
+        with self._asking():
+            return self._write(parts)
+
+    def _asking(self) -> contextlib.AbstractContextManager[None]:
+        return asking(f"{self.name} must be writable", "Mend that; the same command goes on.")
+
+    def _check(self) -> None:
+        connection, columns = connect_for_writing(self._url), _COLUMNS
+        if self._table in connection.list_tables():
+            columns = list(connection.table(self._table).columns)
+        kinds = _KINDS.get(connection.name, _KIND)
+        is_view = "view" in str(connection.raw_sql(kinds.format(self._table)).fetchone()).lower()
         connection.disconnect()
-        if columns != _COLUMNS:
+        if is_view or columns != _COLUMNS:
+            found = "is a view" if is_view else f"has the columns {columns}"
             raise ArtifactError(
-                f"Table {self._table!r} must be new, or hold lists; it has the columns {columns}. "
+                f"Table {self._table!r} must be new, or hold lists; it {found}. "
                 "Choose another name with --table."
             )
 
-    def write(self, parts: _Parts) -> int:
+    def _write(self, parts: _Parts) -> int:
         connection, filling = connect_for_writing(self._url), f"{self._table}_recsys_filling"
         rows = 0
         try:
@@ -325,19 +347,35 @@ class _Table:
                 else:
                     connection.insert(filling, frame)
                 rows += len(frame)
-            self.check()
-            for statement in (
-                "BEGIN",
-                f'DROP TABLE IF EXISTS "{self._table}"',
-                f'ALTER TABLE "{filling}" RENAME TO "{self._table}"',
-                "COMMIT",
-            ):
+            self._check()
+            for statement in ("BEGIN", *self._replacing(connection, filling), "COMMIT"):
                 connection.raw_sql(statement)
         finally:
             connection.disconnect()
         return rows
 
+    def _replacing(self, connection: Any, filling: str) -> list[str]:
+        """Return what puts the new rows into the place of the old ones."""
+        # A server's table stays itself, with who may read it, its indexes and views on it.
+        if connection.name == "postgres" and self._table in connection.list_tables():
+            old, new = (connection.table(name).schema() for name in (self._table, filling))
+            if old == new:
+                return [
+                    f'DELETE FROM "{self._table}"',
+                    f'INSERT INTO "{self._table}" SELECT * FROM "{filling}"',
+                    f'DROP TABLE "{filling}"',
+                ]
+        return [
+            f'DROP TABLE IF EXISTS "{self._table}"',
+            f'ALTER TABLE "{filling}" RENAME TO "{self._table}"',
+        ]
 
+
+_KIND = (
+    "SELECT table_type FROM information_schema.tables "
+    "WHERE table_schema = current_schema() AND table_name = '{}'"
+)
+_KINDS = {"sqlite": "SELECT type FROM sqlite_master WHERE name = '{}'"}
 _COLUMNS = ["user_id", "rank", "item_id", "title", "probability", "rung", "score"]
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from recsys_lib.checks import check_choice, needing
-from recsys_lib.errors import ConfigError, DataError
+from recsys_lib.errors import ConfigError, DataError, RecsysError
 from recsys_lib.naming import first_line
 from recsys_lib.sources.reduction import Reduction
 from recsys_lib.sources.tables import Table
@@ -126,11 +126,11 @@ def plain_reason(error: Exception) -> str:
 
 
 @contextmanager
-def _asking(requirement: str, remedy: str) -> Iterator[None]:
+def asking(requirement: str, remedy: str) -> Iterator[None]:
     """Let a block ask an engine; what its driver raises becomes a `DataError` without secrets."""
     try:
         yield
-    except (DataError, ConfigError):
+    except RecsysError:
         raise
     except Exception as error:  # each driver has a family of exceptions of its own
         raise DataError(f"{requirement}; {plain_reason(error)}. {remedy}") from None
@@ -210,7 +210,7 @@ def over_frame(frame: pd.DataFrame, name: str) -> "EngineTable":
 def over_parquet(paths: Sequence[str], name: str) -> "EngineTable":
     """Return Parquet files, also those of partitions, as a table of an embedded DuckDB."""
     connection = _embedded_duckdb()
-    with _asking(f"{name} must be readable as Parquet", "Check that the files are whole."):
+    with asking(f"{name} must be readable as Parquet", "Check that the files are whole."):
         connection.read_parquet(
             paths, table_name="source", hive_partitioning=True, union_by_name=True
         )
@@ -359,7 +359,7 @@ class EngineTable(Table):
         return self.connection.table(name, **place).schema()
 
     def _asking(self, must: str) -> AbstractContextManager[None]:
-        return _asking(f"{self.name} must {must}", "Check its name and the SQL.")
+        return asking(f"{self.name} must {must}", "Check its name and the SQL.")
 
 
 def _exactly(events: Any) -> pd.DataFrame:
@@ -512,7 +512,7 @@ def _connect(source: str) -> tuple[Any, str]:
         )
     secret = find_password(parts)
     remedy = _CHECK_FILE if scheme in _FILES else f"Check host, port, user and {PASSWORD}."
-    with _asking(f"{shown} must be reachable", remedy):
+    with asking(f"{shown} must be reachable", remedy):
         if scheme == "sqlite":
             return _sqlite(_database_file(parts)), shown
         if scheme == "duckdb":
@@ -540,10 +540,22 @@ def connect_for_writing(url: str) -> Any:
             f"Lists are written to DuckDB, SQLite or PostgreSQL; got {parts.scheme!r}. Write "
             "Parquet, and load that."
         )
+    with asking(f"{shown_url(parts)} must be open for writing", _CHECK_FILE):
+        return _open(parts.scheme, file_to_write(parts))
+
+
+def file_to_write(parts: SplitResult) -> Path:
+    """Return the file that a URL names, absolute or in the working folder, as it is read later.
+
+    Examples
+    --------
+    >>> file_to_write(urlsplit("duckdb:///lists.db")).as_posix()
+    'lists.db'
+    """
     named = parts.netloc + unquote(parts.path)
-    file = Path(named if Path(named).parent.is_dir() else named.lstrip("/"))
-    with _asking(f"{shown_url(parts)} must be open for writing", _CHECK_FILE):
-        return _open(parts.scheme, file)
+    folder = Path(named).parent
+    is_absolute = named.startswith("//") or (folder.name and folder.is_dir())
+    return Path(named if is_absolute else named.lstrip("/"))
 
 
 def _engine_of(path: Path) -> str | None:

@@ -2,10 +2,12 @@
 of others.
 """
 
+import contextlib
 import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.models import EASE
-from recsys_lib.serving.batch import read_ids, score_partition, write_lists
+from recsys_lib.serving.batch import _COLUMNS, read_ids, score_partition, write_lists
 from recsys_lib.sources.sql import connect_for_writing
 
 N_USERS, N_ITEMS = 70, 30
@@ -219,6 +221,47 @@ def test_files_and_tables_of_others_stay(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="must be new, or hold lists; it has .*'name'"):
         write_lists(folder, f"duckdb:///{tmp_path}/mine.duckdb", table="people")
     assert read(f"duckdb:///{tmp_path}/mine.duckdb", "people")["name"].tolist() == ["ann"]
+
+
+def test_a_view_in_the_working_folder_stays(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(sqlite3.connect("mine.db")) as connection:
+        connection.execute(f"CREATE VIEW v AS SELECT {', '.join(f'1 {one}' for one in _COLUMNS)}")
+        with pytest.raises(ArtifactError, match="Table 'v' must be new, or hold lists; it is a vi"):
+            write_lists(folder, "sqlite:///mine.db", table="v")
+        write_lists(folder, "sqlite:///mine.db", table="lists", k=1)
+        assert connection.execute("SELECT count(*) FROM lists").fetchone() == (N_USERS,)
+
+
+def test_what_hangs_on_a_table_of_a_server_stays(
+    folder: Path, tmp_path: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECSYS_DB_PASSWORD", postgres.password)
+    write_lists(folder, postgres.url, table="kept", k=2)
+    connection = connect_for_writing(postgres.url)
+    for statement in ("CREATE VIEW best AS SELECT * FROM kept WHERE rank = 1", "COMMIT"):
+        connection.raw_sql(statement)
+    assert write_lists(folder, postgres.url, table="kept", k=3) == 3 * N_USERS
+    assert connection.table("best").count().execute() == N_USERS
+    assert "kept_recsys_filling" not in connection.list_tables()
+    connection.disconnect()
+
+
+def test_a_full_disk_is_a_sentence(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("recsys_lib.serving.batch._csv", full)
+    with pytest.raises(ArtifactError, match="must be writable; No space left on device. Free"):
+        write_lists(folder, tmp_path / "lists.csv", k=1)
+    monkeypatch.setattr("ibis.backends.sqlite.Backend.create_table", full)
+    with pytest.raises(DataError, match=r"lists must be writable; .*No space left on device. Mend"):
+        write_lists(folder, f"sqlite:///{tmp_path}/lists.db", table="lists", k=1)
 
 
 @pytest.mark.parametrize(
