@@ -604,13 +604,12 @@ def appended(
     if "value" not in new:
         new = new.assign(value=1.0)
     if len(new):  # by itself, so that rows are counted in it
-        check_scale(
-            check_interactions(new, "user_id", "item_id", "value", "timestamp" if timed else None),
-            "value",
-            dataset.rating_scale,
-        )
-    if timed:
-        new = new.assign(timestamp=pd.to_datetime(new["timestamp"], utc=True))
+        time = "timestamp" if timed else None
+        checked = check_interactions(new, "user_id", "item_id", "value", time)
+        check_scale(checked, "value", dataset.rating_scale)
+        if timed:
+            times = pd.to_datetime(checked["time"].to_numpy(), unit="ns", utc=True)
+            new = new.assign(timestamp=times)
     catalog = _extended(dataset.items, dataset.item_ids, items, new["item_id"], "item_id")
     profiles = _extended(dataset.users, dataset.user_ids, users, new["user_id"], "user_id")
     grown = Dataset.from_frame(

@@ -165,6 +165,8 @@ def test_ratings_times_and_profiles_are_appended() -> None:
     found = later.to_frame().set_index(["user_id", "item_id"])
     assert found.loc[(row.user_id, row.item_id), "value"] == 5
     assert found.loc[("zoe", "i00"), "timestamp"] == pd.Timestamp("2025-01-01", tz="UTC")
+    in_seconds = bundle.update(pd.DataFrame([zoe | {"timestamp": 1_767_225_600}]))
+    assert in_seconds.dataset.to_frame()["timestamp"].max() == pd.Timestamp("2026-01-01", tz="UTC")
     assert later.users.loc["zoe", "role"] == "dev"
     assert later.user_ids[:50].equals(dataset.user_ids)
     only = bundle.update(users=told.assign(user_id="new"))
