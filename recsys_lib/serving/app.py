@@ -128,12 +128,13 @@ class Live:
         A process that fails as it starts would end the others too; one that dies is replaced.
         """
         end = time.monotonic() + seconds
+        await self._look()
         while self.current is None:
-            await self._look()
             if time.monotonic() > end:
                 logger.error("no bundle in %s can be served; this process ends", self.folder)
                 os._exit(1)
             await asyncio.sleep(_LOOK)
+            await self._look()
 
     async def watch(self) -> None:
         """Take up each bundle that is put into the place; a damaged one is logged and left."""
