@@ -217,7 +217,8 @@ def create_app(
     app.add_middleware(_Kept, live=live)
     app.add_middleware(Guard, limits=limits, keys=keys, hosts=hosts, shared=shared)
     if origins:
-        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_headers=["*"])
+        may = {"allow_methods": ["GET", "POST"], "allow_headers": ["*"]}
+        app.add_middleware(CORSMiddleware, allow_origins=list(origins), **may)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     service.route(app)
@@ -514,6 +515,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if first["type"] == "json_invalid":
         said = first["ctx"]["error"]
         return problem(400, f"The body must be JSON; {said}. See /docs.", request.scope)
+    if isinstance(first.get("input"), bytes):
+        said = "The body must be declared as JSON. Send the header `Content-Type: application/json`."
+        return problem(400, said, request.scope)
     where = ".".join(part for part in map(str, first["loc"][1:]) if not _FORM.match(part))
     says = first["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
     said = f"; got {first['input']!r:.80}" if first["type"] != "missing" else ""

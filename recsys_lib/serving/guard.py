@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import random
 import re
 import time
@@ -120,7 +121,7 @@ class Guard:
         shared: bool,
     ) -> None:
         self.app, self.limits, self._shared = app, limits, shared
-        self._keys = [_digest(key) for key in keys]
+        self._keys = [_digest(os.fsencode(key)) for key in keys]
         self._hosts = None if hosts is None else frozenset(hosts)
         # What is somewhat too large is let in and dropped: who still sends may not hear an answer.
         self._most = 10 * limits.body
@@ -196,8 +197,9 @@ class Guard:
     def _knows(self, headers: Headers) -> bool:
         """Compare with every key, each in constant time."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        given = _digest(key if scheme.casefold() == "bearer" else headers.get("x-api-key", ""))
-        return sum([hmac.compare_digest(given, known) for known in self._keys]) > 0
+        given = key if scheme.casefold() == "bearer" else headers.get("x-api-key", "")
+        digest = _digest(given.encode("latin-1"))  # the bytes that came: clients send UTF-8
+        return sum([hmac.compare_digest(digest, known) for known in self._keys]) > 0
 
     async def _body(self, headers: Headers, receive: Receive) -> Receive:
         """Return a `receive` of the whole body, once it has arrived."""
@@ -254,8 +256,8 @@ class Guard:
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
 
 
 class JsonLines(logging.Formatter):

@@ -32,7 +32,7 @@ from recsys_lib.serving import Limits, serve
 from recsys_lib.serving.server import is_loopback
 from tests.serving.conftest import Service
 
-KEYS = {"RECSYS_API_KEY": "first-key, second-key"}
+KEYS = {"RECSYS_API_KEY": "first-key, second-key dritter-schlüssel"}
 FIELDS = ["rank", "item_id", "title", "probability", "rung", "because"]
 
 
@@ -255,6 +255,12 @@ def test_what_is_wrong_is_said_in_a_problem_document(
     assert "Traceback" not in said["detail"]
 
 
+def test_a_body_that_is_not_declared_as_json_is_told(service):
+    answer = service.client.post("/recommendations", content=b'{"k": 1}')
+    assert answer.status_code == 400
+    assert "Send the header `Content-Type: application/json`" in answer.json()["detail"]
+
+
 def test_near_names_are_few(service, world_bundle):
     wrong = str(world_bundle.dataset.user_ids[3])[:-1] + "~"
     said = service.client.get(f"/users/{wrong}/recommendations").json()["detail"]
@@ -336,6 +342,7 @@ def strict(bundle_folder):
         ({"authorization": "Bearer first-key"}, 200),
         ({"authorization": "bearer second-key"}, 200),
         ({"x-api-key": "second-key"}, 200),
+        ({"authorization": "Bearer dritter-schlüssel".encode()}, 200),
     ],
 )
 def test_a_key_is_asked_for_where_keys_are_set(strict, world_bundle, headers, status):
@@ -398,6 +405,9 @@ def test_pages_elsewhere_may_ask_only_when_named(service, bundle_folder):
     try:
         allowed = other.client.get("/model", headers=headers).headers
         assert allowed["access-control-allow-origin"] == "https://shop.example"
+        # A browser asks first whether it may send JSON.
+        before = headers | {"access-control-request-method": "POST"}
+        assert other.client.options("/recommendations", headers=before).status_code == 200
     finally:
         assert other.stop() == 0
 
