@@ -516,7 +516,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
         said = first["ctx"]["error"]
         return problem(400, f"The body must be JSON; {said}. See /docs.", request.scope)
     if isinstance(first.get("input"), bytes):
-        said = "The body must be declared as JSON. Send the header `Content-Type: application/json`."
+        said = "The body must be declared as JSON. Send `Content-Type: application/json`."
         return problem(400, said, request.scope)
     where = ".".join(part for part in map(str, first["loc"][1:]) if not _FORM.match(part))
     says = first["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)

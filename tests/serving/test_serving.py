@@ -258,7 +258,7 @@ def test_what_is_wrong_is_said_in_a_problem_document(
 def test_a_body_that_is_not_declared_as_json_is_told(service):
     answer = service.client.post("/recommendations", content=b'{"k": 1}')
     assert answer.status_code == 400
-    assert "Send the header `Content-Type: application/json`" in answer.json()["detail"]
+    assert "Send `Content-Type: application/json`" in answer.json()["detail"]
 
 
 def test_near_names_are_few(service, world_bundle):
