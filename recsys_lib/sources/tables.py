@@ -385,6 +385,10 @@ class ParquetTable(Table):
         """Return the columns of all files, each with the type that holds what any of them has."""
         known = {one.name: one.with_type(_decoded(one.type)) for one in found.schema}
         for fragment in found.get_fragments():
+            for part in Path(fragment.path).parts:
+                key, _, value = part.partition("=")
+                if key in known and value.startswith("0") and value != "0":  # 007 is not 7
+                    known[key] = known[key].with_type(pa.string())
             for one in fragment.physical_schema:
                 one = one.with_type(_decoded(one.type))
                 both = [pa.schema([known.setdefault(one.name, one)]), pa.schema([one])]

@@ -65,6 +65,8 @@ def test_a_hive_folder_reads_its_partitions_as_columns_and_a_glob_its_files(tmp_
     (tmp_path / "lake" / "_SUCCESS").touch()
     assert read_interactions(tmp_path / "lake")["item_id"].tolist() == [1, 2]
     assert read_interactions(tmp_path / "lake", user="day")["user_id"].tolist() == ["d1", "d2"]
+    frame.assign(day=["007", "7"]).to_parquet(tmp_path / "zeros", partition_cols=["day"])
+    assert read_interactions(tmp_path / "zeros", user="day")["user_id"].tolist() == ["007", "7"]
     write(tmp_path, GOOD, "part-1.csv")
     write(tmp_path, GOOD.replace("bob", "cyd"), "part-2.csv")
     stacked = read_interactions(tmp_path / "part-*.csv")
