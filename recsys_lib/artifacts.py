@@ -19,10 +19,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib._system import move
+from recsys_lib._system import lock_file, move
 from recsys_lib.errors import ArtifactError
 
-MANIFEST = "manifest.json"
+MANIFEST, LOCK = "manifest.json", ".lock"
 # Files that file managers leave in every folder they open.
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
@@ -120,6 +120,29 @@ def _put_in_place(part: Path, path: Path) -> None:
             aside.rmdir()
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, *, writable: str, alone: str) -> Iterator[None]:
+    """Create and lock a folder; the operating system releases the lock with the process.
+
+    Parameters
+    ----------
+    folder : Path
+    writable, alone : str
+        What is said where the folder cannot be written, or another process is at it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / LOCK).open("a", encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(
+            f"{writable}; {folder}: {error.strerror}. Change its permissions, or give another one."
+        ) from error
+    with handle:
+        if not lock_file(handle):
+            raise ArtifactError(alone)
+        yield
 
 
 def check_replaceable(path: Path | str, *, ours: Callable[[Path], bool] | None = None) -> None:

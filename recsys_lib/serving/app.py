@@ -217,8 +217,12 @@ def create_app(
     app.add_middleware(_Kept, live=live)
     app.add_middleware(Guard, limits=limits, keys=keys, hosts=hosts, shared=shared)
     if origins:
-        may = {"allow_methods": ["GET", "POST"], "allow_headers": ["*"]}
-        app.add_middleware(CORSMiddleware, allow_origins=list(origins), **may)
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+        )
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     service.route(app)

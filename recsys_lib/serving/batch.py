@@ -12,8 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from recsys_lib._system import lock_file, move
+from recsys_lib._system import move
 from recsys_lib.artifacts import (
+    LOCK,
+    alone_in,
     check_replaceable,
     digest_of,
     fingerprint,
@@ -185,7 +187,12 @@ def write_lists(
     record["rules"] = repr(sorted(rules.items()))
     loaded.recommend_many(ids[:1], k=k, **rules)  # wrong rules leave nothing behind
     target.check()
-    with _alone_in(target.folder, target.name):
+    writable = f"The folder of {target.name} must be one that can be written"
+    only = (
+        f"Only one process may write {target.name} at a time; another one is at it. Wait for it "
+        "to end, or choose another output."
+    )
+    with alone_in(target.folder, writable=writable, alone=only):
         parts = _Parts(target.folder, record)
         with track("lists", len(ids), "people") as task:
             for number, start in enumerate(range(0, max(len(ids), 1), part)):
@@ -194,30 +201,10 @@ def write_lists(
                 task.step(done=start + len(some))
         rows = target.write(parts)
         parts.remove()
+    (target.folder / LOCK).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something of others is in it
+        target.folder.rmdir()
     return rows
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path, name: str) -> Iterator[None]:
-    """Create and lock the folder of the parts; it goes with the last of them."""
-    lock = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = lock.open("a", encoding="utf-8")
-    except OSError as error:
-        raise ArtifactError(
-            f"{folder} must be writable; {error.strerror}. Choose another place."
-        ) from error
-    with handle:
-        if not lock_file(handle):
-            raise ArtifactError(
-                f"Only one process may write {name} at a time; another one is at it. Wait for it "
-                "to end, or choose another output."
-            )
-        yield
-    lock.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 class _Parts:

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys_lib._system import lock_file
 from recsys_lib.artifacts import (
+    alone_in,
     atomic_folder,
     digest_of,
     read_arrays,
@@ -126,7 +126,12 @@ class Keeper:
     def __enter__(self) -> Self:
         if not is_first():
             return self  # of a job, one process writes
-        self._open.enter_context(_alone_in(self.folder))
+        only = (
+            f"Only one fit may write its checkpoints to {self.folder} at a time; another one is at "
+            "it. Wait for it to end, or give another folder."
+        )
+        writable = "`checkpoint` must be a folder that can be written"
+        self._open.enter_context(alone_in(self.folder, writable=writable, alone=only))
         for left_over in self.folder.glob(".epoch_[0-9]*.*"):
             shutil.rmtree(left_over, ignore_errors=True)
         return self
@@ -256,26 +261,6 @@ def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> s
     if "sha256:" in was + is_now:
         return f"other `{name}`"
     return f"{name}={was} (now {is_now})"
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Create and lock the folder; the operating system releases the lock with the process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("a", encoding="utf-8")
-    except OSError as error:
-        raise ArtifactError(
-            f"`checkpoint` must be a folder that can be written; {folder}: {error.strerror}. "
-            "Change its permissions, or give another one."
-        ) from error
-    with handle:
-        if not lock_file(handle):
-            raise ArtifactError(
-                f"Only one fit may write its checkpoints to {folder} at a time; another one is at "
-                "it. Wait for it to end, or give another folder."
-            )
-        yield
 
 
 _home: Path | None = None
