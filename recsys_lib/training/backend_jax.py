@@ -22,6 +22,7 @@ Slots = tuple[NDArray[np.int32], ...]
 
 # Where gathering beats the dense product: see `training.rows.gathers`.
 GATHER = (0.3, 0.5)
+GATHERS_IN_FLOAT32 = False
 
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 

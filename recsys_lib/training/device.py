@@ -64,7 +64,8 @@ def configure(
         "auto" takes a GPU where there is one. GPU memory is taken as it is needed, never all at
         once, so that several notebooks can share a card.
     precision : {"float32", "mixed_bfloat16"}
-        "mixed_bfloat16" multiplies in bfloat16 and keeps weights and losses in float32.
+        "mixed_bfloat16" multiplies in bfloat16 and keeps weights and losses in float32. For GPUs,
+        and on TensorFlow for CPUs with such products (AVX512-BF16, AMX); others become slower.
     devices : int
         Share the users of each step among so many GPUs of this machine, >= 1; on JAX only. A CPU
         is divided into so many, which is of use for trying it out only.

@@ -205,7 +205,9 @@ class Batch:
         """Return dense `scores` of shape (n_rows, n_items) at each slot; mask it with `used`."""
         return backend.entries(scores, ops.minimum(self.rows, self.n_rows - 1), self.items)
 
-    def project(self, kernel: Tensor, values: Tensor | None = None) -> Tensor:
+    def project(
+        self, kernel: Tensor, values: Tensor | None = None, *, dtype: str = "float32"
+    ) -> Tensor:
         """Return (rows of `values`) @ `kernel`, of shape (n_rows, width).
 
         Parameters
@@ -213,20 +215,24 @@ class Batch:
         kernel : tensor of shape (n_items, width)
         values : tensor of shape (n_slots,), optional
             What the slots hold; the stored values by default.
+        dtype : str
+            What a dense product is computed in, and a gathered one where the backend is faster so.
 
         Returns
         -------
-        tensor of shape (n_rows, width)
+        tensor of shape (n_rows, width), `dtype`
 
         Notes
         -----
         Dense: 2 n_rows n_items width flops. Gathered: 2 n_slots width, bound by memory.
         """
-        filled = ops.cast(self.values if values is None else values, kernel.dtype)
+        within = "float32" if self.gather and backend.GATHERS_IN_FLOAT32 else dtype
+        kernel = ops.cast(kernel, within)
+        filled = ops.cast(self.values if values is None else values, within)
         if not self.gather:
             return backend.shared(ops.matmul(self.dense(filled), kernel))
         product = backend.sparse_matmul(self.rows, self.items, filled, kernel, self.n_rows + 1)
-        return backend.shared(product[: self.n_rows])
+        return backend.shared(ops.cast(product[: self.n_rows], dtype))
 
 
 class Rows:

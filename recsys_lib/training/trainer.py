@@ -265,6 +265,8 @@ class Trainer:
             return False  # how many items a step touches is known in it only
         if len(backend.describe_devices()) > 1:
             return True
+        if keras.config.dtype_policy().compute_dtype != "float32":
+            return False  # on a CPU XLA has no products in bfloat16; TensorFlow's kernels have
         n_steps = epochs * phase.passes * -(-rows.n_rows // self.batch_size)
         n_parameters = sum(int(np.prod(variable.shape)) for variable in phase.variables)
         return n_steps >= JIT_STEPS and n_parameters <= JIT_PARAMETERS

@@ -56,8 +56,8 @@ def random_rows(n_users=5000, n_items=20_000, per_user=70):
     return sparse.csr_array((data, np.concatenate(rows), indptr), shape=(n_users, n_items))
 
 
-def ours(name, settings, parts):
-    return (sys.executable, __file__, "--worker", name, parts, repr(settings))
+def ours(name, settings, parts, precision="float32"):
+    return (sys.executable, __file__, "--worker", name, parts, repr(settings), precision)
 
 
 def compare(label, name, settings, parts, *, epochs=3):
@@ -66,6 +66,8 @@ def compare(label, name, settings, parts, *, epochs=3):
     if name == "mult_vae":
         commands["keras.Model.fit"] = (sys.executable, HERE / "keras_fit.py", name, parts)
     commands["PyTorch"] = (python_of("PyTorch"), HERE / "torch_loops.py", name, parts)
+    commands["PyTorch, bfloat16"] = (*commands["PyTorch"], "bfloat16")
+    commands["ours, bfloat16"] = ours(name, settings, parts, "mixed_bfloat16")
     return compare_sides(label, commands, epochs=epochs)
 
 
@@ -120,11 +122,14 @@ def main(n_epochs):
     print(f"ours passes it in epoch {needed}: ratio of the times {ratio:.2f}")
 
 
-def work(name, path, settings):
+def work(name, path, settings, precision):
     """Our side: the same protocol as `torch_loops.py`."""
     import ast
 
     from recsys_lib.models import MultVAE, RecVAE
+    from recsys_lib.training import configure
+
+    configure("cpu", precision=precision)
 
     parts = np.load(path)
 

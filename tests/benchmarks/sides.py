@@ -46,7 +46,7 @@ class Side:
 def compare(label: str, commands: dict[str, tuple[object, ...]], *, epochs: int) -> dict:
     """Print the median seconds of an epoch of each side, and ours as a ratio; return them."""
     if os.environ.get("RECSYS_TORCH") is None:
-        commands = {name: command for name, command in commands.items() if name != "PyTorch"}
+        commands = {name: one for name, one in commands.items() if "PyTorch" not in name}
         print(f"\n{TORCH}.", end="")
     sides = {name: Side(*command) for name, command in commands.items()}
     try:

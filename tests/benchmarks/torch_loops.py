@@ -2,7 +2,8 @@
 
 Run by `bench_vae.py` with an interpreter that has PyTorch; nothing of the library is imported. Each
 line read from standard input asks for one epoch; the answer is its seconds. ``scores PATH`` writes
-the scores of the validation users instead.
+the scores of the validation users instead. With ``bfloat16`` as last argument it multiplies in
+that precision (`torch.autocast`).
 """
 
 import sys
@@ -159,7 +160,8 @@ def main() -> None:
             print("done", flush=True)
             continue
         started = time.perf_counter()
-        loop.epoch()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled="bfloat16" in sys.argv):
+            loop.epoch()
         print(time.perf_counter() - started, flush=True)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Rows, bucket, expand
 from recsys_lib.training.trainer import Phase, Trainer
@@ -53,6 +54,28 @@ def test_project_is_the_product_with_the_kernel_gathered_or_dense(gather: bool) 
     product = batch.project(ops.convert_to_tensor(kernel))
     expected = np.vstack([x.toarray(), np.zeros((1, 5))])[users] @ kernel
     np.testing.assert_allclose(ops.convert_to_numpy(product), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("gather", [False, True])
+def test_a_product_has_the_precision_that_was_asked_for(gather: bool) -> None:
+    x, users = matrix(), [5, 3, 1, 7]
+    kernel = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    batch = batch_of(x, users, gather=gather)
+    product = batch.project(ops.convert_to_tensor(kernel), dtype="bfloat16")
+    assert product.dtype == "bfloat16"
+    expected = np.vstack([x.toarray(), np.zeros((1, 5))])[users] @ kernel
+    said = ops.convert_to_numpy(ops.cast(product, "float32"))
+    np.testing.assert_allclose(said, expected, rtol=0.02, atol=0.05)
+
+
+@pytest.mark.skipif(not backend.GATHERS_IN_FLOAT32, reason="the backend needs no float32 there")
+def test_where_only_float32_has_sparse_kernels_they_are_used() -> None:
+    rows = sparse.random_array((60, 400), density=0.05, rng=np.random.default_rng(0), dtype="f4")
+    kernel = np.random.default_rng(1).normal(size=(400, 3)).astype(np.float32)
+    batch = batch_of(sparse.csr_array(rows), list(range(60)), n_slots=rows.nnz, gather=True)
+    product = batch.project(ops.convert_to_tensor(kernel), dtype="bfloat16")
+    exact = ops.cast(batch.project(ops.convert_to_tensor(kernel)), "bfloat16")
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(one) for one in (product, exact)))
 
 
 def test_pick_and_spread_and_row_sum_address_the_right_cells() -> None:

@@ -40,8 +40,8 @@ class LinearNetwork(OutputNetwork):
 
     def code(self, batch: Batch, vectors: Tensor, values: Tensor | None = None) -> Tensor:
         """Return the sum of the vectors of each row's items, times `values`."""
-        cast = ops.cast(vectors, self.layers[0].compute_dtype)
-        return ops.cast(batch.project(cast, values), "float32")
+        product = batch.project(vectors, values, dtype=self.layers[0].compute_dtype)
+        return ops.cast(product, "float32")
 
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the squared distance of the directions of scores and row, given the noisy row."""

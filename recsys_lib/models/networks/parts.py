@@ -171,7 +171,7 @@ def apply_first(layer: Any, batch: Batch, values: Tensor | None = None) -> Tenso
     tensor of shape (n_rows, units)
     """
     dtype = layer.compute_dtype
-    product = batch.project(ops.cast(batch.weights(layer.kernel), dtype), values)
+    product = batch.project(batch.weights(layer.kernel), values, dtype=dtype)
     return layer.activation(product + ops.cast(layer.bias, dtype))
 
 

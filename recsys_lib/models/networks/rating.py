@@ -182,8 +182,8 @@ class RatingNetwork(Network):
         deviations = (rest - batch.spread(user) * shown) / self.base.spread
         shrink = batch.spread(ops.rsqrt(1.0 + n_shown / HISTORY))
         dtype = self.deviations_in.compute_dtype
-        values = batch.project(ops.cast(self.deviations_in.kernel, dtype), deviations * shrink)
-        mask = batch.project(ops.cast(self.mask_in.kernel, dtype), shown * shrink)
+        values = batch.project(self.deviations_in.kernel, deviations * shrink, dtype=dtype)
+        mask = batch.project(self.mask_in.kernel, shown * shrink, dtype=dtype)
         return values + mask + ops.cast(self.deviations_in.bias, dtype), user
 
 
