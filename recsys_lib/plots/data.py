@@ -339,7 +339,8 @@ def plot_heatmap(
     center : float, optional
         Neutral value of a scale of two colors; without it light is low and dark is high.
     fmt : str, optional
-        Format of the numbers; by default one decimal, with a sign where there is a `center`.
+        Format of the numbers; by default one decimal, two where all are below 1, with a sign where
+        there is a `center`.
     ax : Axes, optional
 
     Returns
@@ -349,13 +350,14 @@ def plot_heatmap(
     ax = style.new_axes(ax, height=1.2 + 0.36 * len(table))
     # Blue to brown, not red to green: the two ends stay apart for every kind of color vision.
     colors = "crest" if center is None else sns.diverging_palette(30, 250, s=85, as_cmap=True)
+    digits = 2 if table.abs().max(axis=None) < 1 else 1
     sns.heatmap(
         table,
         ax=ax,
         cmap=colors,
         center=center,
         annot=True,
-        fmt=fmt or (".1f" if center is None else "+.1f"),
+        fmt=fmt or f"{'z' if center is None else '+z'}.{digits}f",
         annot_kws={"size": 9},
         linewidths=1,
         linecolor=PAPER,

@@ -137,6 +137,8 @@ def test_the_matrix_of_a_survey_that_everybody_filled_in_is_not_white() -> None:
 def test_the_heat_map_writes_its_numbers_and_leaves_missing_cells_blank() -> None:
     table = pd.DataFrame([[1.0, np.nan], [2.5, 3.0]], index=["a", "b"], columns=["x", "y"])
     assert words(plots.plot_heatmap(table, title="t", label="l")) == ["1.0", "2.5", "3.0"]
+    small = pd.DataFrame([[0.04, -0.004]])
+    assert words(plots.plot_heatmap(small, title="t", label="l", center=0)) == ["+0.04", "+0.00"]
 
 
 def test_a_long_name_leaves_room_for_the_cells() -> None:
