@@ -188,7 +188,7 @@ def plot_long_tail(
     counts : array of shape (n_items,)
         Interactions of each item, in any order.
     head_share : float
-        Share of all interactions that the head holds.
+        Share of all interactions that the head holds at least.
     noun : str
         What is counted, in the plural.
     ax : Axes, optional
@@ -208,7 +208,9 @@ def plot_long_tail(
     look: dict[str, Any] = {"linewidth": 2} if steep else {"fill": True}
     ax.stairs(ordered, edges, color=COLORS["sky"], **look)
     ax.stairs(ordered[:head], edges[: head + 1], color=ink, **look)
-    words = f"{head:,} of {len(ordered):,} {noun} hold {head_share:.0%} of the interactions"
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    held = ordered[:head].sum() / ordered.sum()  # of few items, more than was asked for
+    words = f"{head:,} of {len(ordered):,} {noun} hold {held:.0%} of the interactions"
     arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
     if steep:
         least = max(ordered[-1], 1)
@@ -614,6 +616,7 @@ def plot_spectrum(
     ax = style.new_axes(ax, height=3.2)
     drawn = np.asarray(shares, dtype=float)[:n]
     ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLORS["sky"])
+    ax.xaxis.get_major_locator().set_params(integer=True)
     if true is not None:
         ax.axvline(true + 0.5, color=COLORS["vermilion"], ls="--")
         words = f" the world has {true}"

@@ -105,7 +105,7 @@ def test_the_head_is_the_fewest_items_that_reach_its_share() -> None:
     assert tail.get_data().values.tolist() == [50, 20, 20, 10]
     assert head.get_data().values.tolist() == [50, 20]
     assert head.get_data().edges.tolist() == [0.5, 1.5, 2.5]
-    assert words(ax) == ["2 of 4 labs hold 60% of the interactions"]
+    assert words(ax) == ["2 of 4 labs hold 70% of the interactions"]
     assert head.get_facecolor() != tail.get_facecolor()
 
 
