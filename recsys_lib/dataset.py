@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -421,9 +422,9 @@ class Dataset(Shown):
             levels = np.unique(self.user_items.data)
             # A hair lower: 2/3 of a scale from 1 to 10 may be 7.000001 in floats.
             return float(levels[levels >= low + 2 / 3 * (high - low) - 1e-6].min(initial=high))
-        if not low < wanted <= high:
+        if not isinstance(wanted, Real) or not low < wanted <= high:
             raise DataError(
-                f"A like must be a rating above {low:g} and up to {high:g}; got {wanted:g}. "
+                f"A like must be a rating above {low:g} and up to {high:g}; got {wanted}. "
                 f"Try {low + 2 / 3 * (high - low):g}."
             )
         return float(wanted)

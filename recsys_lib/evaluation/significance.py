@@ -333,7 +333,7 @@ def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: floa
     if (pairs[["difference", "low", "high"]] == 0).all(axis=None):
         return (
             f"Every user has the same {metric.name} from {_list(scores['model'])}, as where a list "
-            "holds all that is left: nothing here tells them apart. Shorter lists or more items may."
+            "holds all that is left: nothing tells them apart. Shorter lists or more items may."
         )
     if led.empty:
         first = f"{leader} is not distinguishable from {tied.index[0]}{where}"

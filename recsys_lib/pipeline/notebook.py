@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import dis
 import os
 import re
 import signal
@@ -10,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
@@ -543,15 +543,20 @@ def _show_errors_briefly() -> None:
 
     shell: Any = get_ipython()
     if shell is not None and has_front_end():
-        shell.set_custom_exc((KeyboardInterrupt, RecsysError, ValueError), _show_error)
+        kinds = (KeyboardInterrupt, RecsysError, ValueError, TypeError)
+        shell.set_custom_exc(kinds, _show_error)
 
 
 def _show_error(
     shell: Any, kind: type[BaseException], error: BaseException, frames: TracebackType, **_: Any
 ) -> None:
-    *_, (frame, _line) = walk_tb(frames)
-    library = frame.f_globals["__name__"].partition(".")[0] == "recsys_lib"
-    brief = library or isinstance(error, KeyboardInterrupt | RecsysError)
+    last = frames
+    while last.tb_next:
+        last = last.tb_next
+    code = last.tb_frame.f_code.co_code[last.tb_lasti]
+    ours = last.tb_frame.f_globals["__name__"].partition(".")[0] == "recsys_lib"
+    refused = ours and code == dis.opmap["RAISE_VARARGS"]  # not a fault of this library
+    brief = refused or isinstance(error, KeyboardInterrupt | RecsysError)
     shell.showtraceback((kind, error, frames), exception_only=brief)
 
 

@@ -63,8 +63,9 @@ def shown_by(project: Project, name: str, parameters: str) -> str:
 
 
 @pytest.mark.slow
-def test_nothing_untrue_is_said_of_likes_without_times_and_groups(project: Project) -> None:
-    few_likes().to_frame()[["user_id", "item_id"]].to_csv(project.root / "likes.csv", index=False)
+def test_nothing_untrue_is_said_of_likes_of_one_day_without_groups(project: Project) -> None:
+    likes = few_likes().to_frame()[["user_id", "item_id"]].assign(timestamp="2024-03-05")
+    likes.to_csv(project.root / "likes.csv", index=False)
     said = shown_by(project, "01_synthesize_data", "SOURCE = 'likes.csv'")
     assert "first by id" in said
     said += shown_by(project, "02_explore_data", "")

@@ -115,7 +115,9 @@ def test_a_mistyped_parameter_is_one_sentence_without_frames(kernel) -> None:
         assert told["evalue"].startswith(said)
         assert len("".join(told["traceback"]).splitlines()) < 5
     told = kernel.run("import numpy as np\nnp.ones(3) @ np.ones(4)").error
-    assert "most recent call last" in "".join(told["traceback"]), "what others raise keeps its frames"
+    assert "most recent call last" in "".join(told["traceback"]), (
+        "what others raise keeps its frames"
+    )
 
 
 @pytest.mark.slow
