@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.dates import ConciseDateFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
@@ -208,7 +209,7 @@ def plot_long_tail(
     look: dict[str, Any] = {"linewidth": 2} if steep else {"fill": True}
     ax.stairs(ordered, edges, color=COLORS["sky"], **look)
     ax.stairs(ordered[:head], edges[: head + 1], color=ink, **look)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     held = ordered[:head].sum() / ordered.sum()  # of few items, more than was asked for
     words = f"{head:,} of {len(ordered):,} {noun} hold {held:.0%} of the interactions"
     arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
@@ -616,7 +617,7 @@ def plot_spectrum(
     ax = style.new_axes(ax, height=3.2)
     drawn = np.asarray(shares, dtype=float)[:n]
     ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLORS["sky"])
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if true is not None:
         ax.axvline(true + 0.5, color=COLORS["vermilion"], ls="--")
         words = f" the world has {true}"
