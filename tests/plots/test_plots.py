@@ -346,6 +346,14 @@ def test_no_legend_stands_on_the_names_of_levels() -> None:
     assert [text.get_text() for one in legends for text in one.get_texts()] == ["a"]
 
 
+def test_no_name_of_a_level_reaches_into_the_legend_above() -> None:
+    history = pd.DataFrame({"error": np.linspace(0.8, 0.5, 50)}, index=range(1, 51))
+    ax = plots.plot_history(history, levels={"mean rating": 1.293, "biases": 1.32}, best=49)
+    ax.figure.draw_without_rendering()
+    highest = max(text.get_window_extent().y1 for text in ax.texts)
+    assert highest <= ax.get_window_extent().y1
+
+
 def test_names_of_levels_that_are_close_stand_apart_and_in_order() -> None:
     history = pd.DataFrame({"error": [3.0, 1.0]}, index=[1, 2])
     ax = plots.plot_history(history, levels={"biases": 2.0, "mean": 2.001, "oracle": 1.5})
