@@ -421,9 +421,13 @@ class Dataset(Shown):
             levels = np.unique(self.user_items.data)
             # A hair lower: 2/3 of a scale from 1 to 10 may be 7.000001 in floats.
             return float(levels[levels >= low + 2 / 3 * (high - low) - 1e-6].min(initial=high))
-        if not low < wanted <= high:
+        try:
+            inside = low < wanted <= high
+        except TypeError:  # text, say
+            inside = False
+        if not inside:
             raise DataError(
-                f"A like must be a rating above {low:g} and up to {high:g}; got {wanted:g}. "
+                f"A like must be a rating above {low:g} and up to {high:g}; got {wanted}. "
                 f"Try {low + 2 / 3 * (high - low):g}."
             )
         return float(wanted)

@@ -380,7 +380,7 @@ def enough_interactions(dataset: Dataset, at_most: int = 5) -> int:
     raise DataError(
         f"At least {_FEWEST} users must have two interactions, one to show and one to hide; "
         f"{(counts >= 2).sum():,} of {dataset.n_users:,} have. This table hardly says which items "
-        "go together: give one in which people come back."
+        "go together: give one with more people who come back."
     )
 
 

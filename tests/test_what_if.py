@@ -172,6 +172,8 @@ def test_a_slider_stands_only_where_there_is_a_scale(bundle, rated):
 def test_ratings_off_the_scale_are_refused_in_words(bundle):
     with pytest.raises(DataError, match=r"The rating of 'd' must be from 1 to 10; got 99\. Choose"):
         what_if(bundle, "nle", add={"d": 99})
+    with pytest.raises(ValueError, match="`k` must be >= 1; got 0"):
+        what_if(bundle, "nle", k=0)
 
 
 def test_a_search_among_50_000_items_answers_at_once():

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.bundle.bundle import Bundle
+from recsys_lib.checks import check_integer
 from recsys_lib.errors import DataError
 from recsys_lib.formatting import table as formatted
 from recsys_lib.naming import find_id, find_ids
@@ -152,6 +153,7 @@ class WhatIf:
         profile: Mapping[str, Any] | None = None,
         rules: Mapping[str, Any] | None = None,
     ) -> None:
+        check_integer("k", k, minimum=1)  # later it would be an error of the display
         self.bundle, self.k, self.profile = bundle, k, profile
         self.rules = dict(rules or {})
         self.user = None

@@ -13,6 +13,7 @@ from recsys_lib.checks import (
     check_fraction,
     check_integer,
     check_kind,
+    check_numbers,
     check_positions,
     check_user_items,
 )
@@ -85,6 +86,7 @@ def reached_lengths(
     (0, 1, 2)
     """
     check_integer("min_users", min_users, minimum=1)
+    check_numbers("lengths", lengths)
     histories = np.diff(user_items.indptr)
     needed = max(1, min(min_users, len(histories) // 4))
     reached = tuple(n for n in lengths if (histories >= n).sum() >= needed)

@@ -330,6 +330,11 @@ def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: floa
     verb = "leads" if metric.higher_is_better is not None else "lies above"
     lower = ", where lower is better" if metric.higher_is_better is False else ""
     where = f" in {metric.name}{lower}"
+    if (pairs[["difference", "low", "high"]] == 0).all(axis=None):
+        return (
+            f"Every user has the same {metric.name} from {_list(scores['model'])}, as where a list "
+            "holds all that is left: nothing tells them apart. Shorter lists or more items may."
+        )
     if led.empty:
         first = f"{leader} is not distinguishable from {tied.index[0]}{where}"
         # The interval is of this pair alone, the verdict of all.

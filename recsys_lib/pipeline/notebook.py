@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import dis
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pandas as pd
@@ -23,7 +25,7 @@ from recsys_lib.artifacts import (
     write_table,
 )
 from recsys_lib.dataset import Dataset
-from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.formatting import table
 from recsys_lib.naming import did_you_mean, find_id
 from recsys_lib.pipeline.chain import Step, check_value, load_steps, writer_of
@@ -82,6 +84,7 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
         its literal.
     """
     _end_with_runner()
+    _show_errors_briefly()
     project = project or Project.find()
     steps = {step.name: step for step in load_steps(project)}
     if name not in steps:
@@ -106,9 +109,9 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     }
     record = Record(name, values["RUN"], values, changed=changed)
     record.rest_on(())
-    root = project.root
-    rows = {key: (_literal(values[key], root), one.comment) for key, one in known.items()}
+    rows = {key: (values[key], one.comment) for key, one in known.items()}
     rows |= _upstream_rows(records_of(project, record.run), record, steps[name])
+    rows = {key: (_literal(value, project.root), meaning) for key, (value, meaning) in rows.items()}
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
     resolved = table(resolved.rename_axis("parameter"))
     session = Session(project=project, record=record, parameters=resolved)
@@ -528,16 +531,33 @@ def _accompany(checkpoints: Path, after_cell: Callable[[], None]) -> None:
         _hooks = _Hooks(has_front_end())
         shell.events.register("pre_run_cell", _hooks.begin)
         shell.events.register("post_run_cell", _hooks.end)
-        if has_front_end():
-            shell.set_custom_exc((KeyboardInterrupt,), _show_interrupt)
     _hooks.after_cell = after_cell
 
 
-def _show_interrupt(
-    shell: Any, kind: type[BaseException], error: BaseException, *_: Any, **__: Any
+def _show_errors_briefly() -> None:
+    """Have interrupts and what this library refuses shown as one sentence; %tb has the frames.
+
+    In batch the traceback stays.
+    """
+    from IPython import get_ipython
+
+    shell: Any = get_ipython()
+    if shell is not None and has_front_end():
+        kinds = (KeyboardInterrupt, RecsysError, ValueError, TypeError)
+        shell.set_custom_exc(kinds, _show_error)
+
+
+def _show_error(
+    shell: Any, kind: type[BaseException], error: BaseException, frames: TracebackType, **_: Any
 ) -> None:
-    """Show one line: where a cell was when it was stopped helps nobody; %tb has the frames."""
-    shell.showtraceback((kind, error, error.__traceback__), exception_only=True)
+    last = frames
+    while last.tb_next:
+        last = last.tb_next
+    code = last.tb_frame.f_code.co_code[last.tb_lasti]
+    ours = last.tb_frame.f_globals["__name__"].partition(".")[0] == "recsys_lib"
+    refused = ours and code == dis.opmap["RAISE_VARARGS"]  # not a fault of this library
+    brief = refused or isinstance(error, KeyboardInterrupt | RecsysError)
+    shell.showtraceback((kind, error, frames), exception_only=brief)
 
 
 class _Hooks:

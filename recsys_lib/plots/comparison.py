@@ -150,6 +150,7 @@ def plot_wins(
     style.tell(ax, table["alone"] + table["shared"])
     ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(style.Percents())
+    ax.set_xlim(left=0)  # also where nobody wins
     return style.write_words(ax, title, "share of users", legend=True)
 
 

@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.dates import ConciseDateFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
@@ -188,7 +189,7 @@ def plot_long_tail(
     counts : array of shape (n_items,)
         Interactions of each item, in any order.
     head_share : float
-        Share of all interactions that the head holds.
+        Share of all interactions that the head holds at least.
     noun : str
         What is counted, in the plural.
     ax : Axes, optional
@@ -208,7 +209,9 @@ def plot_long_tail(
     look: dict[str, Any] = {"linewidth": 2} if steep else {"fill": True}
     ax.stairs(ordered, edges, color=COLORS["sky"], **look)
     ax.stairs(ordered[:head], edges[: head + 1], color=ink, **look)
-    words = f"{head:,} of {len(ordered):,} {noun} hold {head_share:.0%} of the interactions"
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    held = ordered[:head].sum() / ordered.sum()  # of few items, more than was asked for
+    words = f"{head:,} of {len(ordered):,} {noun} hold {held:.0%} of the interactions"
     arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
     if steep:
         least = max(ordered[-1], 1)
@@ -339,7 +342,8 @@ def plot_heatmap(
     center : float, optional
         Neutral value of a scale of two colors; without it light is low and dark is high.
     fmt : str, optional
-        Format of the numbers; by default one decimal, with a sign where there is a `center`.
+        Format of the numbers; by default one decimal, two where all are below 1, with a sign where
+        there is a `center`.
     ax : Axes, optional
 
     Returns
@@ -349,13 +353,14 @@ def plot_heatmap(
     ax = style.new_axes(ax, height=1.2 + 0.36 * len(table))
     # Blue to brown, not red to green: the two ends stay apart for every kind of color vision.
     colors = "crest" if center is None else sns.diverging_palette(30, 250, s=85, as_cmap=True)
+    digits = 2 if table.abs().max(axis=None) < 1 else 1
     sns.heatmap(
         table,
         ax=ax,
         cmap=colors,
         center=center,
         annot=True,
-        fmt=fmt or (".1f" if center is None else "+.1f"),
+        fmt=fmt or f"{'z' if center is None else '+z'}.{digits}f",
         annot_kws={"size": 9},
         linewidths=1,
         linecolor=PAPER,
@@ -612,6 +617,7 @@ def plot_spectrum(
     ax = style.new_axes(ax, height=3.2)
     drawn = np.asarray(shares, dtype=float)[:n]
     ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLORS["sky"])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if true is not None:
         ax.axvline(true + 0.5, color=COLORS["vermilion"], ls="--")
         words = f" the world has {true}"

@@ -250,7 +250,8 @@ def name_levels(ax: Axes, levels: Mapping[str, float], *, written: bool = True) 
         return
     figure: Any = ax.figure
     figure.draw_without_rendering()  # places are known only then
-    place, points = np.inf, 72 / figure.dpi
+    points = 72 / figure.dpi
+    place = points * ax.bbox.y1 + _LINE / 2  # no name stands in the legend above
     for name, level in sorted(levels.items(), key=lambda one: -one[1]):
         height = points * ax.transData.transform((0, level))[1]
         place = min(height, place - _LINE)

@@ -183,5 +183,8 @@ def _hint(columns: Sequence[str]) -> str:
             f'frame.melt({columns[0]!r}, var_name="item", value_name="value").dropna().'
         )
     if any(re.fullmatch(r"[-+]?\d+(\.\d+)?", str(column)) for column in columns):
-        return " The first line looks like data: for a file without a header give `columns`."
+        return (
+            " The first line looks like data: write a header above it, or for interactions without "
+            "one give `columns`."
+        )
     return ""

@@ -408,8 +408,14 @@ def _join(
     named = "catalog" if role == "item" else "profiles"
     message = (
         f"Each {role} of {table.name} must be listed in the {named} ({len(other):,} rows)"
-        f"; {ids.iloc[int(unknown[0])]!r} is not"
+        f"; {ids.iloc[unknown[:1]].tolist()[0]!r} is not"
     )
+    partner = "user" if role == "item" else "item"
+    if len(unknown) == len(frame) and frame[f"{partner}_id"].isin(other.index).all():
+        raise DataError(
+            f"{message}, and every {partner} is: the two columns are exchanged. Name them by "
+            'user="..." and item="...".'
+        )
     if mode == "strict":
         raise DataError(
             f"{message} ({list_places(table, unknown)}). Complete the {named}, or read with "

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from recsys_lib import models
-from recsys_lib.checks import check_integer, check_kind, check_positive
+from recsys_lib.checks import check_integer, check_kind, check_numbers, check_positive
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import Report, evaluate, parse_metric, share_of_gap_closed
 from recsys_lib.models.base import Cost, Recommender
@@ -448,6 +448,7 @@ def approach_in_world(
     DataFrame
         As of `approach_ceiling`, whose ceiling is the fold-in oracle of the world.
     """
+    check_numbers("train_users", train_users)
     # Twice the people needed: those with fewer than two likes drop out.
     n_users = 2 * (max(train_users) + test_users + validation_users)
     world = make_world(n_users=n_users, seed=seed, **settings)
@@ -489,6 +490,7 @@ def approach_by_setting(
     DataFrame
         With the value of the setting as ``x``.
     """
+    check_numbers(setting, values)
     tables = [
         approach_in_world(families, metric, **(options | {setting: value})).assign(x=value)
         for value in values

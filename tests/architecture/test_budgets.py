@@ -33,22 +33,22 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 BUDGETS = {
-    "bundle": (1_780, 1_000),
+    "bundle": (1_782, 1_000),
     "coldstart": (623, 750),
-    "evaluation": (1_922, 1_780),
+    "evaluation": (1_929, 1_780),
     "exploration": (226, 215),
     "models": (3_153, 2_600),
-    "pipeline": (4_236, 2_400),
-    "plots": (1_192, 780),
-    "root": (2_302, 990),
+    "pipeline": (4_252, 2_400),
+    "plots": (1_199, 780),
+    "root": (2_306, 990),
     "serving": (1_001, 1_000),
-    "sources": (2_456, 1_420),
+    "sources": (2_465, 1_420),
     "splitting": (241, 215),
     "synthesis": (1_396, 1_430),
-    "training": (1_482, 1_170),
-    "tuning": (1_082, 750),
+    "training": (1_490, 1_170),
+    "tuning": (1_084, 750),
 }
-ALL = (23_092, 14_000)
+ALL = (23_147, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (266, 300)
 

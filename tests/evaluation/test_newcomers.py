@@ -224,6 +224,8 @@ def test_lengths_that_nobody_reaches_are_refused_with_what_there_is() -> None:
     rows = sparse.csr_array(np.ones((40, 3), dtype=np.float32))
     with pytest.raises(DataError, match="At least 10 people must have 5 known .* have 3 at most"):
         reached_lengths(rows, (5, 10))
+    with pytest.raises(ValueError, match="`lengths` must hold finite numbers; got none"):
+        reached_lengths(rows, ())
 
 
 def test_a_ladder_that_falls_behind_is_named_with_its_numbers() -> None:

@@ -162,6 +162,12 @@ def test_the_verdict_claims_nothing_where_there_is_nothing():
     assert "leads" not in text
 
 
+def test_the_verdict_says_where_no_user_could_have_made_a_difference():
+    reports = [report(name, np.array([1.0, 1.0, 0.5])) for name in "ABC"]
+    text = compare(reports, n_resamples=50).verdict
+    assert text.startswith("Every user has the same ndcg@10 from A, B and C, as where a list holds")
+
+
 def test_each_metric_has_its_own_pairs_and_verdict():
     a, b = world(50, 8, 0.1, 0.0)
     reports = []

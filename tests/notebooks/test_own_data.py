@@ -28,9 +28,16 @@ def few_likes() -> Dataset:
     return Dataset.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id"]), value=None)
 
 
+def three_items() -> Dataset:
+    """30 people with two or three of three items."""
+    rows = [(u, i) for u in range(30) for i in range(3) if u % 4 != i + 1]
+    return Dataset.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id"]), value=None)
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """The committed notebooks, of which the first has run on these likes."""
+def project(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
+    """The committed notebooks, of which the first has run on these likes, by default few."""
+    likes = getattr(request, "param", few_likes)()
     copytree(COMMITTED, tmp_path / "notebooks")
     project = Project(tmp_path)
     name = "01_synthesize_data"
@@ -38,12 +45,12 @@ def project(tmp_path: Path) -> Project:
     values = {key: parameter.default for key, parameter in known.items()}
     values["RUN"] = "mine"
     values["SOURCE"] = "likes.csv"  # so that no number is held against the pins of the world
-    notebook.start(name, values, project=project).save("dataset", few_likes())
+    notebook.start(name, values, project=project).save("dataset", likes)
     values = {"RUN": "mine", "SEED": 0, "USER_GROUP": "", "ITEM_GROUP": ""}
-    split = strong_generalization(few_likes(), seed=0)
+    split = strong_generalization(likes, seed=0)
     notebook.start("02_explore_data", values, project=project).save("ranking_split", split)
     values |= {"USER": "", "LIKE_FROM": None, "K": 3}  # again no number of the world
-    bundle = Bundle(model=EASE().fit(few_likes().user_items), dataset=few_likes())
+    bundle = Bundle(model=EASE().fit(likes.user_items), dataset=likes)
     notebook.start("05_recommend", values, project=project).save("bundle", bundle)
     return project
 
@@ -63,8 +70,9 @@ def shown_by(project: Project, name: str, parameters: str) -> str:
 
 
 @pytest.mark.slow
-def test_nothing_untrue_is_said_of_likes_without_times_and_groups(project: Project) -> None:
-    few_likes().to_frame()[["user_id", "item_id"]].to_csv(project.root / "likes.csv", index=False)
+def test_nothing_untrue_is_said_of_likes_of_one_day_without_groups(project: Project) -> None:
+    likes = few_likes().to_frame()[["user_id", "item_id"]].assign(timestamp="2024-03-05")
+    likes.to_csv(project.root / "likes.csv", index=False)
     said = shown_by(project, "01_synthesize_data", "SOURCE = 'likes.csv'")
     assert "first by id" in said
     said += shown_by(project, "02_explore_data", "")
@@ -99,3 +107,9 @@ def test_a_few_likes_without_anything_else_go_through(
 ) -> None:
     said = shown_by(project, name, parameters)
     assert not re.search(r"\b(oracle|omniscient|nan|labs?)\b|-0(\.0)?%", said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", [three_items], indirect=True)
+def test_a_catalog_of_three_items_is_searched(project: Project) -> None:
+    assert "latent_dim" in shown_by(project, "11_tune_models", "PASSES = 1\nTRIALS = 2")

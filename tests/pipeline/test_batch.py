@@ -163,3 +163,5 @@ def test_a_metric_that_nobody_can_judge_is_refused(project, write):
     assert batch.verdict == "There is one setting: nothing was compared."
     with pytest.raises(ConfigError, match="'SEED' is a parameter"):
         read_batch("one", "SEED", project=project)
+    with pytest.raises(ConfigError, match="A batch must have a run; got none"):
+        read_batch([], "rmse", higher_is_better=False, project=project)

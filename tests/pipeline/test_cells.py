@@ -106,6 +106,21 @@ def test_an_interrupted_cell_stops_at_once_and_goes_on_when_it_is_run_again(kern
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kernel", [True], indirect=True, ids=["front end"])
+def test_a_mistyped_parameter_is_one_sentence_without_frames(kernel) -> None:
+    wrong = FIRST.replace('RUN = "lab"', "RUN = 3")
+    refused = [(wrong, "Parameter RUN must be text"), ("make_world(n_users=0)", "`n_users` must")]
+    for code, said in refused:
+        told = kernel.run(code).error
+        assert told["evalue"].startswith(said)
+        assert len("".join(told["traceback"]).splitlines()) < 5
+    told = kernel.run("import numpy as np\nnp.ones(3) @ np.ones(4)").error
+    assert "most recent call last" in "".join(told["traceback"]), (
+        "what others raise keeps its frames"
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [True, False], indirect=True, ids=["front end", "batch"])
 def test_any_long_cell_shows_that_it_is_running_but_in_batch(kernel, request) -> None:
     kernel.run(FIRST)

@@ -105,7 +105,7 @@ def test_the_head_is_the_fewest_items_that_reach_its_share() -> None:
     assert tail.get_data().values.tolist() == [50, 20, 20, 10]
     assert head.get_data().values.tolist() == [50, 20]
     assert head.get_data().edges.tolist() == [0.5, 1.5, 2.5]
-    assert words(ax) == ["2 of 4 labs hold 60% of the interactions"]
+    assert words(ax) == ["2 of 4 labs hold 70% of the interactions"]
     assert head.get_facecolor() != tail.get_facecolor()
 
 
@@ -137,6 +137,8 @@ def test_the_matrix_of_a_survey_that_everybody_filled_in_is_not_white() -> None:
 def test_the_heat_map_writes_its_numbers_and_leaves_missing_cells_blank() -> None:
     table = pd.DataFrame([[1.0, np.nan], [2.5, 3.0]], index=["a", "b"], columns=["x", "y"])
     assert words(plots.plot_heatmap(table, title="t", label="l")) == ["1.0", "2.5", "3.0"]
+    small = pd.DataFrame([[0.04, -0.004]])
+    assert words(plots.plot_heatmap(small, title="t", label="l", center=0)) == ["+0.04", "+0.00"]
 
 
 def test_a_long_name_leaves_room_for_the_cells() -> None:
@@ -342,6 +344,14 @@ def test_no_legend_stands_on_the_names_of_levels() -> None:
             one.get_window_extent().overlaps(text.get_window_extent()) for one in legends
         )
     assert [text.get_text() for one in legends for text in one.get_texts()] == ["a"]
+
+
+def test_no_name_of_a_level_reaches_into_the_legend_above() -> None:
+    history = pd.DataFrame({"error": np.linspace(0.8, 0.5, 50)}, index=range(1, 51))
+    ax = plots.plot_history(history, levels={"mean rating": 1.293, "biases": 1.32}, best=49)
+    ax.figure.draw_without_rendering()
+    highest = max(text.get_window_extent().y1 for text in ax.texts)
+    assert highest <= ax.get_window_extent().y1
 
 
 def test_names_of_levels_that_are_close_stand_apart_and_in_order() -> None:

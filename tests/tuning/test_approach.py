@@ -86,6 +86,10 @@ def test_more_people_than_there_are_is_an_error(world):
 
 def test_one_world_for_each_value_of_a_setting():
     families = {"EASE": [EASE(l2=50.0)]}
+    with pytest.raises(ValueError, match="`rho2` must hold finite numbers; got none"):
+        approach_by_setting(families, "ndcg@10", "rho2", (), train_users=[150], test_users=60)
+    with pytest.raises(ValueError, match="`train_users` must hold finite numbers; got none"):
+        approach_by_setting(families, "ndcg@10", "rho2", (0.5,), train_users=(), test_users=60)
     held = {"train_users": [150], "test_users": 60, "validation_users": 30}
     table = approach_by_setting(families, "ndcg@10", "ratings_per_user", (10, 30), **held)
     assert table["x"].tolist() == [10, 30]
