@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -69,7 +70,7 @@ def serve(
     ArtifactError
         If the bundle is missing or damaged.
     ConfigError
-        If others could reach the service without a key.
+        If others could reach the service without a key, or something else listens at the port.
     """
     import uvicorn
 
@@ -81,10 +82,11 @@ def serve(
             f"A host that others reach must ask for a key; {host} is one, and {_KEY} is not set. "
             f"Set {_KEY}, or say --insecure."
         )
+    _check_free(host, port)
     settings: dict[str, Any] = {
         "folder": str(Path(folder).absolute()),
         "origins": list(origins),
-        "hosts": list(_LOOPBACK) if is_loopback(host) and not keys else None,
+        "hosts": [*_LOOPBACK, host] if is_loopback(host) and not keys else None,
         "limits": asdict(limits or Limits()),
         "shared": workers > 1,
     }
@@ -105,6 +107,17 @@ def serve(
             timeout_graceful_shutdown=int(settings["limits"]["seconds"]) + 1,
             timeout_worker_healthcheck=_ALIVE,
         )
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ConfigError(
+            f"{host}, port {port}, must be free to listen at; {error.strerror}. Give another "
+            "--port or --host, or stop what listens there."
+        ) from None
 
 
 def app_of_environment() -> FastAPI:

@@ -391,6 +391,23 @@ def test_others_may_ask_only_with_a_key(bundle_folder, host, monkeypatch, capsys
     assert not is_loopback(host)
 
 
+def test_a_port_in_use_is_told_before_anything_is_loaded(bundle_folder, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert main(["serve", "--bundle", str(bundle_folder), "--port", port]) == 2
+    assert f"port {port}, must be free to listen at; " in (said := capsys.readouterr().err)
+    assert "Give another --port" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="one address of the loopback there")
+def test_any_address_of_the_loopback_answers_by_its_name(bundle_folder):
+    service = Service(bundle_folder, "--host", "127.0.0.2")
+    try:
+        assert service.client.get("/model").status_code == 200
+    finally:
+        service.stop()
+
+
 def test_a_page_that_points_its_own_name_here_is_turned_away(service):
     answer = service.client.get("/model", headers={"host": "evil.example:8000"})
     assert answer.status_code == 421
