@@ -42,8 +42,6 @@ from recsys_lib.tables import (
     storable,
 )
 
-__all__ = ["Dataset", "Fold", "Split", "likes_of"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fold(Shown):

@@ -13,8 +13,6 @@ from recsys_lib.checks import check_integer
 from recsys_lib.formatting import card
 from recsys_lib.seeding import rng_from
 
-__all__ = ["TopK", "top_k"]
-
 # Which items: a slice, or positions. And the scores of all rows for these items.
 Items = slice | NDArray[np.integer]
 Block = Callable[[Items], NDArray[np.float32]]

@@ -42,8 +42,6 @@ from recsys_lib.formatting import Shown
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices, top_k_of
 
-__all__ = ["MODELS", "Recommender", "load", "model_class"]
-
 Arrays = dict[str, NDArray[Any]]
 Rules = Mapping[str, Callable[[str, Any], None]]
 Kind = TypeVar("Kind", bound="type[Recommender]")

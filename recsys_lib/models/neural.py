@@ -21,18 +21,6 @@ from recsys_lib.ranking import ndcg_of_lists, negative_log_likelihood, slices, t
 from recsys_lib.seeding import rng_from
 from recsys_lib.training.checkpoints import Checkpoints, Keeper, advice, checkpoints_of, is_on
 
-__all__ = [
-    "Code",
-    "LikelihoodRecommender",
-    "NeuralRecommender",
-    "OutputRecommender",
-    "RankingRecommender",
-    "VariationalRecommender",
-    "log_popularity",
-    "mean_ndcg",
-    "mean_nll",
-]
-
 Floats = NDArray[np.float32]
 Likelihood = Literal["multinomial", "logistic", "gaussian"]
 #: Receives the history record of the epoch that has just ended.

@@ -25,7 +25,6 @@ from recsys_lib.sources.sql import PASSWORD
 if TYPE_CHECKING:
     from recsys_lib.evaluation import Report
 
-__all__ = ["Manifest", "Metric", "RecordedRun", "record_run"]
 
 Status = Literal["running", "done", "partial", "failed", "interrupted", "killed"]
 
