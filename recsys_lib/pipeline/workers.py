@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from recsys_lib._system import lock_file
+from recsys_lib._system import lock_file, this_process
 from recsys_lib.artifacts import write_json
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.pipeline.chain import load_steps, steps_for
-from recsys_lib.pipeline.machine import this_process
 from recsys_lib.pipeline.project import Project, RunBusyError
 from recsys_lib.pipeline.runner import RunResult, run_chain
 from recsys_lib.pipeline.store import Conditions, Outcome, read_note

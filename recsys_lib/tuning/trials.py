@@ -13,6 +13,7 @@ from optuna.pruners import PercentilePruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
+from recsys_lib._system import this_process
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate, parse_metric
 from recsys_lib.models.neural import NeuralRecommender
@@ -31,7 +32,6 @@ from recsys_lib.tuning.studies import (
     finished_trials,
     importance_of,
     maximizes,
-    myself,
     rank_of,
     settings_in,
     trials_of,
@@ -176,7 +176,7 @@ class Objective:
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the metric on the validation part."""
-        trial.set_user_attr(WORKER, myself())
+        trial.set_user_attr(WORKER, this_process())
         rank = rank_of(trial.study, trial.number)
         if self.trials is not None and rank >= self.trials:
             trial.set_user_attr(VOID, "beyond the budget")
