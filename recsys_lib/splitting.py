@@ -204,8 +204,7 @@ def _split_past(dataset: Dataset, part: NDArray[np.int8]) -> Split:
 def rank_in_row(keys: sparse.csr_array) -> NDArray[np.int64]:
     """Rank, from 0, of each stored value within its row."""
     counts = np.diff(keys.indptr)
-    row = np.repeat(np.arange(keys.shape[0]), counts)
-    order = np.lexsort((keys.data, row))
+    order = np.lexsort((keys.data, entry_rows(keys)))
     rank = np.empty(keys.nnz, dtype=np.int64)
     rank[order] = np.arange(keys.nnz) - np.repeat(keys.indptr[:-1], counts)
     return rank

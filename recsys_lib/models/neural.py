@@ -561,7 +561,7 @@ def mean_ndcg(score: Score, fold: Fold, *, k: int = 100, batch_size: int = 512) 
     values = []
     for rows in slices(fold_in.shape[0], batch_size):
         seen = fold_in[rows]
-        values.append(ndcg_of_lists(top_k(score(seen), k, exclude=seen), targets[rows]))
+        values.append(ndcg_of_lists(top_k(score(seen), k, exclude=seen).items, targets[rows]))
     every = np.concatenate(values) if values else np.empty(0)
     every = every[~np.isnan(every)]
     return float(every.mean()) if len(every) else float("nan")
