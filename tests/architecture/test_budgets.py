@@ -33,22 +33,22 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 BUDGETS = {
-    "bundle": (1_780, 1_000),
+    "bundle": (1_768, 1_000),
     "coldstart": (621, 750),
-    "evaluation": (1_922, 1_780),
+    "evaluation": (1_911, 1_780),
     "exploration": (226, 215),
     "models": (3_141, 2_600),
     "pipeline": (4_201, 2_400),
     "plots": (1_192, 780),
-    "root": (2_301, 990),
+    "root": (2_306, 990),
     "serving": (936, 1_000),
     "sources": (2_422, 1_420),
-    "splitting": (241, 215),
-    "synthesis": (1_396, 1_430),
+    "splitting": (240, 215),
+    "synthesis": (1_392, 1_430),
     "training": (1_493, 1_170),
     "tuning": (1_070, 750),
 }
-ALL = (22_942, 14_000)
+ALL = (22_919, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (240, 300)
 
