@@ -37,18 +37,18 @@ BUDGETS = {
     "coldstart": (621, 750),
     "evaluation": (1_911, 1_780),
     "exploration": (226, 215),
-    "models": (3_141, 2_600),
-    "pipeline": (4_201, 2_400),
+    "models": (3_119, 2_600),
+    "pipeline": (4_166, 2_400),
     "plots": (1_192, 780),
-    "root": (2_306, 990),
+    "root": (2_290, 990),
     "serving": (936, 1_000),
     "sources": (2_422, 1_420),
     "splitting": (240, 215),
-    "synthesis": (1_392, 1_430),
-    "training": (1_493, 1_170),
-    "tuning": (1_070, 750),
+    "synthesis": (1_385, 1_430),
+    "training": (1_484, 1_170),
+    "tuning": (1_059, 750),
 }
-ALL = (22_919, 14_000)
+ALL = (22_819, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (240, 300)
 
