@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import platform
 import re
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -93,6 +95,23 @@ def _peak_of(process: psutil.Process) -> int:
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
         return 1024 * int(_PEAK.search(status)[1])  # type: ignore[index]
     return int(getattr(memory, "peak_wset", memory.rss))
+
+
+def this_process() -> dict[str, Any]:
+    """Return what tells this process from all others, as plain data."""
+    born = psutil.Process().create_time()
+    return {"host": platform.node(), "pid": os.getpid(), "born": born}
+
+
+def has_ended(process: Mapping[str, Any]) -> bool:
+    """Whether a process that was told by `this_process` is gone; elsewhere nobody can know."""
+    if process.get("host") != platform.node():
+        return False
+    try:
+        born = psutil.Process(process["pid"]).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    return bool(abs(born - process.get("born", born)) > 1)  # its number may be another's by now
 
 
 def lock_file(handle: IO[Any]) -> bool:

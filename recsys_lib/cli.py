@@ -327,7 +327,7 @@ def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
 @option("--workers", type=_COUNT, metavar="N", help="settings at once; by cores and memory")
 @option("--memory", type=_GIGABYTES, metavar="GB", help="what one setting takes at least")
 @_timeout
-@option("--backend", type=click.Choice(["loky", "dask"]), default="loky")
+@option("--backend", type=click.Choice(["local", "loky", "dask"]), default="local")
 @option("--scheduler", metavar="ADDRESS", help="of a running Dask cluster")
 @option("--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix")
 def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:

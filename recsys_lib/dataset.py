@@ -11,15 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.artifacts import (
-    atomic_folder,
-    read_arrays,
-    read_manifest,
-    read_table,
-    write_arrays,
-    write_manifest,
-    write_table,
-)
+from recsys_lib import artifacts, tables
 from recsys_lib.checks import (
     check_choice,
     check_number,
@@ -30,19 +22,6 @@ from recsys_lib.checks import (
 from recsys_lib.errors import ArtifactError, DataError
 from recsys_lib.formatting import Shown
 from recsys_lib.ranking import entries_of
-from recsys_lib.tables import (
-    Duplicates,
-    check_frame,
-    check_ids,
-    check_interactions,
-    check_scale,
-    indexed_by_id,
-    merge_duplicates,
-    positions_of,
-    storable,
-)
-
-__all__ = ["Dataset", "Fold", "Split", "likes_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,15 +146,15 @@ class Split(Shown):
             arrays.update(csr_arrays(f"{name}_fold_in", fold.fold_in))
             arrays.update(csr_arrays(f"{name}_targets", fold.targets))
             arrays[f"{name}_users"] = fold.users
-        with atomic_folder(folder) as part:
-            write_arrays(part / "split.npz", **arrays)
-            write_manifest(part, kind="split", **facts)
+        with artifacts.atomic_folder(folder) as part:
+            artifacts.write_arrays(part / "split.npz", **arrays)
+            artifacts.write_manifest(part, kind="split", **facts)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
-        read_manifest(folder, kind="split")
-        arrays = read_arrays(Path(folder) / "split.npz")
+        artifacts.read_manifest(folder, kind="split")
+        arrays = artifacts.read_arrays(Path(folder) / "split.npz")
         validation, test = (
             Fold(
                 fold_in=csr_from(arrays, f"{name}_fold_in"),
@@ -297,7 +276,7 @@ class Dataset(Shown):
         items: pd.DataFrame | None = None,
         users: pd.DataFrame | None = None,
         rating_scale: tuple[float, float] | None = None,
-        duplicates: Duplicates = "error",
+        duplicates: tables.Duplicates = "error",
     ) -> Self:
         """Build a dataset from a table with one interaction per row.
 
@@ -335,20 +314,21 @@ class Dataset(Shown):
             range, or a pair repeated. Rows are numbered from 0.
         """
         check_choice("duplicates", duplicates, ("error", "last", "mean", "sum"))
-        check_frame("frame", frame)
+        tables.check_frame("frame", frame)
         rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
-        table = check_interactions(frame, user, item, value, timestamp)
-        check_scale(table, value, rating_scale)
-        table = merge_duplicates(table, duplicates)
-        users, items = indexed_by_id(users, user, "users"), indexed_by_id(items, item, "items")
+        table = tables.check_interactions(frame, user, item, value, timestamp)
+        tables.check_scale(table, value, rating_scale)
+        table = tables.merge_duplicates(table, duplicates)
+        users = tables.indexed_by_id(users, user, "users")
+        items = tables.indexed_by_id(items, item, "items")
         user_ids = (
             users.index if users is not None else pd.Index(table["user"].unique()).sort_values()
         )
         item_ids = (
             items.index if items is not None else pd.Index(table["item"].unique()).sort_values()
         )
-        rows = positions_of(user_ids, table["user"], user)
-        cols = positions_of(item_ids, table["item"], item)
+        rows = tables.positions_of(user_ids, table["user"], user)
+        cols = tables.positions_of(item_ids, table["item"], item)
         # The conversion sorts by counting, in a quarter of the time of a lexsort; carrying the row
         # numbers through it tells the order, so that values and times follow.
         shape = (len(user_ids), len(item_ids))
@@ -487,11 +467,11 @@ class Dataset(Shown):
 
     def user_positions(self, ids: Iterable[Any]) -> NDArray[np.int64]:
         """Return the row of each external user id; `DataError` names the first unknown one."""
-        return positions_of(self.user_ids, pd.Series(list(ids)), "user_id")
+        return tables.positions_of(self.user_ids, pd.Series(list(ids)), "user_id")
 
     def item_positions(self, ids: Iterable[Any]) -> NDArray[np.int64]:
         """Return the column of each external item id; `DataError` names the first unknown one."""
-        return positions_of(self.item_ids, pd.Series(list(ids)), "item_id")
+        return tables.positions_of(self.item_ids, pd.Series(list(ids)), "item_id")
 
     def to_frame(self) -> pd.DataFrame:
         """Return the interactions as a table: user_id, item_id, value and, if known, timestamp."""
@@ -517,14 +497,14 @@ class Dataset(Shown):
         **facts
             More for the manifest to record, such as the source.
         """
-        with atomic_folder(folder) as part:
+        with artifacts.atomic_folder(folder) as part:
             arrays = csr_arrays("user_items", self.user_items)
             if self.timestamps is not None:
                 arrays["timestamps"] = self.timestamps
-            write_arrays(part / "interactions.npz", **arrays)
-            write_table(part / "users.parquet", _id_table(self.user_ids, self.users))
-            write_table(part / "items.parquet", _id_table(self.item_ids, self.items))
-            write_manifest(
+            artifacts.write_arrays(part / "interactions.npz", **arrays)
+            artifacts.write_table(part / "users.parquet", _id_table(self.user_ids, self.users))
+            artifacts.write_table(part / "items.parquet", _id_table(self.item_ids, self.items))
+            artifacts.write_manifest(
                 part,
                 kind="dataset",
                 rating_scale=self.rating_scale,
@@ -540,10 +520,10 @@ class Dataset(Shown):
     def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
         folder = Path(folder)
-        record = read_manifest(folder, kind="dataset")
-        arrays = read_arrays(folder / "interactions.npz")
-        users = read_table(folder / "users.parquet")
-        items = read_table(folder / "items.parquet")
+        record = artifacts.read_manifest(folder, kind="dataset")
+        arrays = artifacts.read_arrays(folder / "interactions.npz")
+        users = artifacts.read_table(folder / "users.parquet")
+        items = artifacts.read_table(folder / "items.parquet")
         scale = record["rating_scale"]
         return cls(
             user_items=csr_from(arrays, "user_items"),
@@ -583,7 +563,7 @@ class Dataset(Shown):
 
 
 def _id_table(ids: pd.Index, frame: pd.DataFrame | None) -> pd.DataFrame:
-    return storable(frame) if frame is not None else pd.DataFrame(index=ids)
+    return tables.storable(frame) if frame is not None else pd.DataFrame(index=ids)
 
 
 def appended(
@@ -596,7 +576,7 @@ def appended(
     rated, timed = dataset.rating_scale is not None, dataset.timestamps is not None
     old = dataset.to_frame()
     new = old[:0] if interactions is None else interactions
-    check_frame("interactions", new)
+    tables.check_frame("interactions", new)
     wanted = ["user_id", "item_id", *["value"] * rated, *["timestamp"] * timed]
     absent = [column for column in wanted if column not in new]
     if absent:
@@ -609,8 +589,8 @@ def appended(
         new = new.assign(value=1.0)
     if len(new):  # by itself, so that rows are counted in it
         time = "timestamp" if timed else None
-        checked = check_interactions(new, "user_id", "item_id", "value", time)
-        check_scale(checked, "value", dataset.rating_scale)
+        checked = tables.check_interactions(new, "user_id", "item_id", "value", time)
+        tables.check_scale(checked, "value", dataset.rating_scale)
         if timed:
             times = pd.to_datetime(checked["time"].to_numpy(), unit="ns", utc=True)
             new = new.assign(timestamp=times)
@@ -643,7 +623,7 @@ def _extended(
     name = "items" if column == "item_id" else "users"
     table = pd.DataFrame(index=ids) if known is None else known
     if told is not None:
-        told = indexed_by_id(told, column, name)
+        told = tables.indexed_by_id(told, column, name)
         assert told is not None
         there = told.index.intersection(ids)
         if len(there):
@@ -652,7 +632,7 @@ def _extended(
             )
         table = pd.concat([table, told if known is None else told.reindex(columns=known.columns)])
     if known is None or column == "user_id":
-        more = pd.Index(check_ids(named).unique()).difference(table.index, sort=False)
+        more = pd.Index(tables.check_ids(named).unique()).difference(table.index, sort=False)
         table = pd.concat([table, pd.DataFrame(index=more)]) if len(more) else table
-    positions_of(table.index, named, column)  # an item that no catalog lists is named
+    tables.positions_of(table.index, named, column)  # an item that no catalog lists is named
     return table

@@ -123,7 +123,7 @@ def leave_last_out(dataset: Dataset, *, min_interactions: int = 3) -> Split:
         If the data set has no timestamps, or nobody has enough interactions.
     """
     check_integer("min_interactions", min_interactions, minimum=3)
-    times, x = _timestamps(dataset), dataset.user_items
+    times, x = timestamps_of(dataset), dataset.user_items
     counts = np.diff(x.indptr)
     rank = rank_in_row(sparse.csr_array((times, x.indices, x.indptr), shape=x.shape))
     from_end = np.repeat(counts, counts) - 1 - rank
@@ -167,7 +167,7 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
     """
     check_fraction("validation", validation)
     check_fraction("test", test)
-    times = _timestamps(dataset)
+    times = timestamps_of(dataset)
     if validation + test >= 1:
         raise ValueError(f"`validation` + `test` must be below 1; got {validation} + {test}.")
     ordered, instants = np.sort(times), np.unique(times)
@@ -184,7 +184,8 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
     return _split_past(dataset, part)
 
 
-def _timestamps(dataset: Dataset) -> NDArray[np.int64]:
+def timestamps_of(dataset: Dataset) -> NDArray[np.int64]:
+    """Return the times of a data set; `DataError` if it has none."""
     check_kind("dataset", dataset, Dataset)
     if dataset.timestamps is None:
         raise DataError(
@@ -204,8 +205,7 @@ def _split_past(dataset: Dataset, part: NDArray[np.int8]) -> Split:
 def rank_in_row(keys: sparse.csr_array) -> NDArray[np.int64]:
     """Rank, from 0, of each stored value within its row."""
     counts = np.diff(keys.indptr)
-    row = np.repeat(np.arange(keys.shape[0]), counts)
-    order = np.lexsort((keys.data, row))
+    order = np.lexsort((keys.data, entry_rows(keys)))
     rank = np.empty(keys.nnz, dtype=np.int64)
     rank[order] = np.arange(keys.nnz) - np.repeat(keys.indptr[:-1], counts)
     return rank

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib.bundle import Bundle
-from recsys_lib.bundle.what_if import Controls, history_of, list_by_list, what_if
+from recsys_lib.bundle.what_if import Controls, list_by_list, what_if
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.models import ItemKNN, Popularity
@@ -61,8 +61,9 @@ def test_no_edit_changes_nothing(bundle):
 
 
 def test_the_history_is_shown_with_titles_best_rated_first(bundle):
-    assert history_of(bundle, "u1")["title"].tolist() == ["Lab A", "Lab B", "Lab C"]
-    assert history_of(bundle, "u1")["value"].tolist() == [9, 8, 8]
+    edit = what_if(bundle, "u1")
+    assert [edit.names[item] for item in edit.history] == ["Lab A · a", "Lab B · b", "Lab C · c"]
+    assert list(edit.history.values()) == [9, 8, 8]
 
 
 def test_list_by_list_is_what_the_bundle_says_after_each_click(bundle):
@@ -197,7 +198,7 @@ def test_ids_are_found_as_recommend_finds_them_and_unknown_ones_refused():
     frame = pd.DataFrame({"user_id": [0, 0, 1, 1, 2, 2], "item_id": [0, 1, 0, 2, 1, 2]})
     dataset = Dataset.from_frame(frame.assign(value=[5, 1, 4, 2, 3, 5]))
     numbers = Bundle(model=ItemKNN().fit(dataset.user_items), dataset=dataset)
-    pd.testing.assert_frame_equal(history_of(numbers, "0"), history_of(numbers, 0))
+    assert what_if(numbers, "0").history == what_if(numbers, 0).history == {0: 5, 1: 1}
     wanted = what_if(numbers, 0, add={1: 5.0}, drop=[0]).table
     pd.testing.assert_frame_equal(what_if(numbers, "0", add={"1": 5.0}, drop=["0"]).table, wanted)
     pd.testing.assert_frame_equal(list_by_list(numbers, ["2"]), list_by_list(numbers, [2]))

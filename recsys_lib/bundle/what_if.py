@@ -19,31 +19,6 @@ from recsys_lib.progress import has_front_end, in_voila
 _MATCHES = 20
 
 
-def history_of(bundle: Bundle, user: Any) -> pd.DataFrame:
-    """Return what a user of the bundle has used, best rated first.
-
-    Parameters
-    ----------
-    bundle : Bundle
-    user : id
-
-    Returns
-    -------
-    DataFrame
-        ``item_id, title, value``.
-
-    Raises
-    ------
-    DataError
-        If the user is unknown.
-    """
-    dataset = bundle.dataset
-    row = dataset.user_items[[find_id(dataset.user_ids, user, "user")]]
-    frame = pd.DataFrame({"item_id": dataset.item_ids.take(row.indices), "value": row.data})
-    frame.insert(1, "title", bundle._titles.take(row.indices))
-    return frame.sort_values("value", ascending=False, kind="stable", ignore_index=True)
-
-
 def list_by_list(
     bundle: Bundle, clicks: Sequence[Any], *, profile: Mapping[str, Any] | None = None, k: int = 10
 ) -> pd.DataFrame:
@@ -81,22 +56,17 @@ def list_by_list(
     return pd.concat(lists, ignore_index=True)
 
 
-def what_if(
-    bundle: Bundle,
-    user: Any,
-    *,
-    add: Mapping[Any, float] | None = None,
-    drop: Iterable[Any] = (),
-    k: int = 10,
-) -> "WhatIf":
-    """Show the list of a user whose history is edited, and where its items stood before.
+class WhatIf:
+    """The list of a person whose history is edited, and where its items stood before.
 
-    In a front end there are controls to edit the history further.
+    Shows itself as the last line of a cell; in a front end there are controls to edit the history
+    further. `what_if` is its name in notebooks.
 
     Parameters
     ----------
     bundle : Bundle
-    user : id
+    user : id, optional
+        A visitor, who has used nothing so far, by default.
     add : mapping of item id to rating, optional
         Items this person is to have used as well; one in the history is rated anew. The controls
         begin with this edit, and reset to it.
@@ -105,32 +75,10 @@ def what_if(
     k : int
         Length of the list.
 
-    Returns
-    -------
-    WhatIf
-        Shows itself as the last line of a cell; the list is its ``table``.
-
     Raises
     ------
     DataError
         If a user or item is unknown, or a rating is outside the scale.
-    """
-    return WhatIf(bundle, user, add=add, drop=drop, k=k)
-
-
-class WhatIf:
-    """A person's list under an edited history; made by `what_if`.
-
-    Parameters
-    ----------
-    bundle, add, drop, k
-        As of `what_if`.
-    user : id, optional
-        A visitor, who has used nothing so far, by default.
-    profile : mapping of column name to value, optional
-        Instead of the user's own.
-    rules : mapping, optional
-        What the lists, before and after, keep to; as of `Bundle.recommend`.
 
     Attributes
     ----------
@@ -150,18 +98,20 @@ class WhatIf:
         add: Mapping[Any, float] | None = None,
         drop: Iterable[Any] = (),
         k: int = 10,
-        profile: Mapping[str, Any] | None = None,
-        rules: Mapping[str, Any] | None = None,
     ) -> None:
         check_integer("k", k, minimum=1)  # later it would be an error of the display
-        self.bundle, self.k, self.profile = bundle, k, profile
-        self.rules = dict(rules or {})
-        self.user = None
+        self.bundle, self.k = bundle, k
+        self.user: Any = None
+        self.profile: Mapping[str, Any] | None = None
+        self.rules: dict[str, Any] = {}
         self.history: dict[Any, float] = {}
         if user is not None:
-            self.user = bundle.dataset.user_ids[find_id(bundle.dataset.user_ids, user, "user")]
-            known = history_of(bundle, self.user)
-            self.history = dict(zip(known["item_id"], known["value"], strict=True))
+            dataset = bundle.dataset
+            position = find_id(dataset.user_ids, user, "user")
+            self.user, row = dataset.user_ids[position], dataset.user_items[[position]]
+            best = np.argsort(-row.data, kind="stable")
+            items = dataset.item_ids.take(row.indices[best])
+            self.history = dict(zip(items, row.data[best], strict=True))
         self._start = (dict(add or {}), list(drop))
         self.reset()
 
@@ -303,6 +253,9 @@ class WhatIf:
         # An output of its own: it is saved with the notebook, where widgets are not.
         handle = display(self._repr_mimebundle_(), raw=True, display_id=True)
         controls.show = lambda view: handle.update(view, raw=True)
+
+
+what_if = WhatIf
 
 
 def _known(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:

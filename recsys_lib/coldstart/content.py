@@ -15,8 +15,6 @@ from recsys_lib.checks import check_nonnegative, check_positive, check_user_item
 from recsys_lib.coldstart.profile import is_tags, label_matrix, only_label, tags_of
 from recsys_lib.models.base import Recommender
 
-__all__ = ["ItemContent", "NewItems", "WithNewItems", "stack_content"]
-
 _WORD = re.compile(r"[^\W_]{2,}")
 # Words that stand in more than this share of the items tell none of them apart.
 _MAX_SHARE = 0.5

@@ -15,8 +15,6 @@ from recsys_lib.models.base import Recommender
 from recsys_lib.ranking import entry_rows
 from recsys_lib.renamed import renamed
 
-__all__ = ["Handover", "Rung", "rungs_of"]
-
 # Scores standardized at once: in double precision they fit the cache.
 _IN_CACHE = 2**17
 _RUNGS = ("profile neighbors", "segment popularity", "popularity")

@@ -12,9 +12,10 @@ from scipy import sparse
 
 from recsys_lib.checks import check_kind
 from recsys_lib.dataset import Dataset, Fold, Split
-from recsys_lib.errors import DataError, LeakError
+from recsys_lib.errors import LeakError
 from recsys_lib.evaluation.metrics import parse_metric
 from recsys_lib.ranking import entry_rows
+from recsys_lib.splitting import timestamps_of
 
 
 def assert_no_shared_users(split: Split) -> None:
@@ -140,12 +141,6 @@ def assert_no_future(split: Split, dataset: Dataset) -> None:
     >>> assert_no_future(split_by_time(dataset), dataset)
     """
     check_kind("split", split, Split)
-    check_kind("dataset", dataset, Dataset)
-    if dataset.timestamps is None:
-        raise DataError(
-            "The data set must have timestamps to tell the future; it has none. Build it with "
-            'Dataset.from_frame(..., timestamp="column").'
-        )
     newest = _times(dataset, split.train, split.train_users).max(initial=np.iinfo(np.int64).min)
     for name, fold in (("validation", split.validation), ("test", split.test)):
         asked = _times(dataset, fold.targets, fold.users)
@@ -172,13 +167,13 @@ def _check_own_clock(dataset: Dataset, name: str, fold: Fold) -> None:
 
 def _times(dataset: Dataset, part: sparse.csr_array, users: NDArray[np.int64]) -> NDArray[np.int64]:
     """Timestamp of each stored entry of `part`, whose rows are `users`."""
-    assert dataset.timestamps is not None
+    times = timestamps_of(dataset)
     known = _pairs(dataset.user_items, np.arange(dataset.n_users))
     wanted = _pairs(part, users)
     places = np.searchsorted(known, wanted)
     if len(wanted) and not np.array_equal(known[np.minimum(places, len(known) - 1)], wanted):
         raise ValueError("`split` must be a split of `dataset`; it holds pairs that are not in it.")
-    return np.asarray(dataset.timestamps[places])
+    return np.asarray(times[places])
 
 
 def _extreme(

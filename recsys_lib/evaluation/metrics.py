@@ -18,7 +18,7 @@ from scipy import sparse
 from recsys_lib.checks import check_fraction, check_integer
 from recsys_lib.dataset import keep_entries
 from recsys_lib.errors import ConfigError
-from recsys_lib.ranking import ndcg
+from recsys_lib.ranking import entry_rows, hits_of_lists, ndcg
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,6 @@ def find_hits(items: ArrayLike, targets: sparse.csr_array) -> Hits:
     ValueError
         If the rows differ in number or an item lies outside the catalog.
 
-    Notes
-    -----
-    One binary search per listed item in the sorted (row, item) keys: O(n_rows width log nnz), no
-    loop over users and no dense matrix.
-
     Examples
     --------
     >>> targets = sparse.csr_array([[1, 0, 1], [0, 0, 0]])
@@ -95,15 +90,7 @@ def find_hits(items: ArrayLike, targets: sparse.csr_array) -> Hits:
             f"{listed.max()}. Map ids with Dataset.item_positions."
         )
     n_targets = np.diff(targets.indptr).astype(np.int64)
-    rows = np.arange(n_rows, dtype=np.int64)
-    keys = np.repeat(rows, n_targets) * n_items + targets.indices
-    if not targets.has_sorted_indices:
-        keys.sort()
-    wanted = rows[:, None] * n_items + listed
-    # A sentinel above every key makes the position returned for "beyond the end" a valid one.
-    keys = np.append(keys, np.iinfo(np.int64).max)
-    hit = (keys[np.searchsorted(keys, wanted)] == wanted) & (listed >= 0)
-    return Hits(hit=hit, n_targets=n_targets)
+    return Hits(hit=hits_of_lists(listed, targets), n_targets=n_targets)
 
 
 def recall_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
@@ -532,8 +519,7 @@ def absolute_error(
 def _mean_by_row(values: NDArray[np.float64], targets: sparse.csr_array) -> NDArray[np.float64]:
     """Mean of the cell values of each row, NaN for empty rows."""
     counts = np.diff(targets.indptr)
-    rows = np.repeat(np.arange(len(counts)), counts)
-    totals = np.bincount(rows, weights=values, minlength=len(counts))
+    totals = np.bincount(entry_rows(targets), weights=values, minlength=len(counts))
     return np.divide(totals, counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 

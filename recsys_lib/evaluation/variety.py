@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.evaluation.statistics import Sample, bootstrap
-from recsys_lib.ranking import TopK, ndcg_of_lists
+from recsys_lib.ranking import ndcg_of_lists
 
 _ENDS = (2.5, 97.5)
 
@@ -98,10 +98,7 @@ def variety_table(
     found = pd.DataFrame(index=pd.Index(list(lists), name="diversity"))
     measures = {
         "distance": [list_distance(items, features) for items in lists.values()],
-        "ndcg": [
-            ndcg_of_lists(TopK(items.astype(np.int32), np.zeros(items.shape, np.float32)), targets)
-            for items in lists.values()
-        ],
+        "ndcg": [ndcg_of_lists(items, targets) for items in lists.values()],
     }
     for name, per_user in measures.items():
         samples = [Sample.of(values) for values in per_user]

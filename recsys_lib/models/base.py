@@ -15,14 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from recsys_lib import artifacts
 from recsys_lib._system import available_memory, cores
-from recsys_lib.artifacts import (
-    atomic_folder,
-    read_arrays,
-    read_manifest,
-    write_arrays,
-    write_manifest,
-)
 from recsys_lib.checks import (
     check_choice,
     check_fraction,
@@ -41,8 +35,6 @@ from recsys_lib.errors import ArtifactError, ConfigError, warn
 from recsys_lib.formatting import Shown
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices, top_k_of
-
-__all__ = ["MODELS", "Recommender", "load", "model_class"]
 
 Arrays = dict[str, NDArray[Any]]
 Rules = Mapping[str, Callable[[str, Any], None]]
@@ -446,10 +438,10 @@ class Recommender(Shown):
             More for the manifest to record, such as the fingerprint of the training data.
         """
         check_is_fitted(self, "n_items_")
-        with atomic_folder(folder) as part:
-            write_arrays(part / "arrays.npz", **self._arrays())
+        with artifacts.atomic_folder(folder) as part:
+            artifacts.write_arrays(part / "arrays.npz", **self._arrays())
             self._save_extra(part)
-            write_manifest(
+            artifacts.write_manifest(
                 part,
                 kind="model",
                 model=type(self).__name__,
@@ -530,7 +522,7 @@ class Recommender(Shown):
                 f"{folder} must hold a {cls.__name__} of this version; {error}. Fit it again."
             ) from error
         model.n_items_, model.saw_likes_ = int(record["n_items"]), record.get("saw_likes")
-        model._restore(read_arrays(folder / "arrays.npz"))
+        model._restore(artifacts.read_arrays(folder / "arrays.npz"))
         model._load_extra(folder)
         return model
 
@@ -697,7 +689,7 @@ def load(folder: Path | str) -> Recommender:
     ArtifactError
         If the folder is missing, damaged, or holds something else.
     """
-    record = read_manifest(folder, kind="model")
+    record = artifacts.read_manifest(folder, kind="model")
     return model_class(record["model"])._load(Path(folder), record)
 
 

@@ -365,7 +365,7 @@ def greedy_weights(
 
 
 def _mean_ndcg(scores: Floats, wanted: sparse.csr_array, k: int) -> float:
-    return float(np.nanmean(ndcg_of_lists(top_k(scores, k), wanted)))
+    return float(np.nanmean(ndcg_of_lists(top_k(scores, k).items, wanted)))
 
 
 def _contenders(

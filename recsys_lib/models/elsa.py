@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.models.base import Arrays
+from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.baselines import blocks_of_factors
 from recsys_lib.models.neural import OutputRecommender
 from recsys_lib.ranking import Block
@@ -119,8 +119,7 @@ class ELSA(OutputRecommender):
         super()._assign(weights)
         self._vectors = self._unit_vectors()
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
-        return self._blocks(x)(slice(None))
+    _score = Recommender._score  # not by the network
 
     def _blocks(self, x: sparse.csr_array) -> Block:
         vectors = self._item_vectors()

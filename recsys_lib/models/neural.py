@@ -21,18 +21,6 @@ from recsys_lib.ranking import ndcg_of_lists, negative_log_likelihood, slices, t
 from recsys_lib.seeding import rng_from
 from recsys_lib.training.checkpoints import Checkpoints, Keeper, advice, checkpoints_of, is_on
 
-__all__ = [
-    "Code",
-    "LikelihoodRecommender",
-    "NeuralRecommender",
-    "OutputRecommender",
-    "RankingRecommender",
-    "VariationalRecommender",
-    "log_popularity",
-    "mean_ndcg",
-    "mean_nll",
-]
-
 Floats = NDArray[np.float32]
 Likelihood = Literal["multinomial", "logistic", "gaussian"]
 #: Receives the history record of the epoch that has just ended.
@@ -573,7 +561,7 @@ def mean_ndcg(score: Score, fold: Fold, *, k: int = 100, batch_size: int = 512) 
     values = []
     for rows in slices(fold_in.shape[0], batch_size):
         seen = fold_in[rows]
-        values.append(ndcg_of_lists(top_k(score(seen), k, exclude=seen), targets[rows]))
+        values.append(ndcg_of_lists(top_k(score(seen), k, exclude=seen).items, targets[rows]))
     every = np.concatenate(values) if values else np.empty(0)
     every = every[~np.isnan(every)]
     return float(every.mean()) if len(every) else float("nan")

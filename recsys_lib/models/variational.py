@@ -10,19 +10,12 @@ from scipy import sparse
 
 from recsys_lib.checks import check_fraction, check_memory
 from recsys_lib.dataset import Fold
+from recsys_lib.models import neural
 from recsys_lib.models.base import Arrays
-from recsys_lib.models.neural import (
-    Floats,
-    Likelihood,
-    LikelihoodRecommender,
-    OutputRecommender,
-    VariationalRecommender,
-    mean_nll,
-)
 
 
 @dataclass(kw_only=True)
-class MultDAE(OutputRecommender, LikelihoodRecommender):
+class MultDAE(neural.OutputRecommender, neural.LikelihoodRecommender):
     r"""Denoising autoencoder: predicts the whole row from a part of it [1]_.
 
     .. math:: z = \tanh(f(\mathrm{dropout}(x / \|x\|_2))), \quad
@@ -102,12 +95,12 @@ class MultDAE(OutputRecommender, LikelihoodRecommender):
     """
 
     hidden_dims: tuple[int, ...] = ()
-    likelihood: Likelihood = "multinomial"
+    likelihood: neural.Likelihood = "multinomial"
 
     def _measure(self, validation: Fold) -> dict[str, float]:
         measured = super()._measure(validation)
         if self.likelihood == "multinomial":
-            measured["validation_nll"] = mean_nll(self._score, validation)
+            measured["validation_nll"] = neural.mean_nll(self._score, validation)
         return measured
 
     def _network(self, start: Arrays) -> Any:
@@ -139,7 +132,7 @@ def annealing_steps(cap: float, *, n_users: int, batch_size: int, epochs: int) -
 
 
 @dataclass(kw_only=True)
-class MultVAE(VariationalRecommender):
+class MultVAE(neural.VariationalRecommender):
     r"""Variational autoencoder with a multinomial likelihood and an annealed divergence [1]_.
 
     .. math:: (\mu, \log\sigma^2) = f(\mathrm{dropout}(x / \|x\|_2)), \quad
@@ -226,7 +219,7 @@ class MultVAE(VariationalRecommender):
     """
 
     hidden_dims: tuple[int, ...] = (600,)
-    likelihood: Likelihood = "multinomial"
+    likelihood: neural.Likelihood = "multinomial"
     anneal_cap: float = 0.2
     anneal_steps: int = 20_000
 
@@ -237,7 +230,7 @@ class MultVAE(VariationalRecommender):
 
 
 @dataclass(kw_only=True)
-class RecVAE(VariationalRecommender):
+class RecVAE(neural.VariationalRecommender):
     r"""Composite prior, divergence weighted by the length of the row, alternating updates [1]_.
 
     .. math:: \mathcal{L} = n_u \log \sum_j e^{g_j(z)} - \sum_{i \in u} x_i\, g_i(z)
@@ -352,7 +345,7 @@ class RecVAE(VariationalRecommender):
 
 
 @dataclass(kw_only=True)
-class VASP(LikelihoodRecommender):
+class VASP(neural.LikelihoodRecommender):
     r"""Product of a deep variational path and a shallow item-item path under a focal loss [1]_.
 
     .. math:: p_{ui} = \sigma(g_i(z_u))\; \sigma\Big(\sum_{j \ne i} \tilde x_{uj} B_{ji} + b_i\Big)
@@ -460,7 +453,7 @@ class VASP(LikelihoodRecommender):
     def _more_weights(self, n_items: int) -> int:
         return self.n_popular(n_items) ** 2
 
-    def _item_vectors(self) -> Floats:
+    def _item_vectors(self) -> neural.Floats:
         """Return the vectors of the deep path."""
         return np.asarray(self.network_.deep.head.kernel, dtype=np.float32).T
 

@@ -26,11 +26,6 @@ _NEEDED_MEMORY, _NEEDED_DISK = 2.5, 1.0
 _GIT_LIMIT = 5.0  # seconds; a network drive may be slow
 
 
-def this_process() -> dict[str, Any]:
-    """Return the host and the number of this process."""
-    return {"host": platform.node(), "pid": os.getpid()}
-
-
 def revision(folder: Path) -> dict[str, Any]:
     """Return the ``commit`` of a git checkout and whether it is ``dirty``; None outside one."""
     # Without optional locks it cannot get in the way of a commit at the same moment.

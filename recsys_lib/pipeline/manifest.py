@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import platform
 import re
 import threading
 import time
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import psutil
 
+from recsys_lib._system import has_ended, this_process
 from recsys_lib.artifacts import MANIFEST, atomic_folder, fingerprint, read_json, write_json
 from recsys_lib.errors import ArtifactError, ConfigError
-from recsys_lib.pipeline.machine import all_versions, device, machine, revision, this_process
+from recsys_lib.pipeline.machine import all_versions, device, machine, revision
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.store import Library, Outcome, Record, outdated
 from recsys_lib.sources.sql import PASSWORD
@@ -25,7 +25,6 @@ from recsys_lib.sources.sql import PASSWORD
 if TYPE_CHECKING:
     from recsys_lib.evaluation import Report
 
-__all__ = ["Manifest", "Metric", "RecordedRun", "record_run"]
 
 Status = Literal["running", "done", "partial", "failed", "interrupted", "killed"]
 
@@ -114,7 +113,7 @@ class Manifest:
         ``"03.test_rmse"`` from `Session.check` and `Session.note`, ``"03.autoencoder.rmse"`` from
         `Session.report`.
     process : dict
-        ``host`` and ``pid`` of the process that wrote it last.
+        ``host``, ``pid`` and time of birth of the process that wrote it last.
     """
 
     run: str
@@ -163,7 +162,7 @@ class Manifest:
             metrics = {name: Metric(**one) for name, one in content.pop("metrics").items()}
             found = cls(**content, metrics=metrics)
             found._check_kinds()
-            killed = found._is_orphan()
+            killed = found.status == "running" and has_ended(found.process)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"{path} must be the manifest of a run; {error}. Delete it and run again: "
@@ -189,11 +188,6 @@ class Manifest:
             kind, value = type(getattr(example, one.name)), getattr(self, one.name)
             if not isinstance(value, kinds.get(kind, kind)):
                 raise TypeError(f"{one.name} is {type(value).__name__}")
-
-    def _is_orphan(self) -> bool:
-        """Whether it is recorded as running, but its process is gone."""
-        here = self.process.get("host") == platform.node()
-        return self.status == "running" and here and not psutil.pid_exists(self.process["pid"])
 
 
 def seeds_of(parameters: Mapping[str, Any]) -> dict[str, Any]:

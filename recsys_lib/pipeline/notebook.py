@@ -17,36 +17,15 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from recsys_lib.artifacts import (
-    atomic_folder,
-    fingerprint,
-    write_atomic,
-    write_json,
-    write_table,
-)
+from recsys_lib import artifacts
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.formatting import table
 from recsys_lib.naming import did_you_mean, find_id
+from recsys_lib.pipeline import pins, store
 from recsys_lib.pipeline.chain import Step, check_value, load_steps, writer_of
 from recsys_lib.pipeline.machine import device
-from recsys_lib.pipeline.pins import (
-    Sentence,
-    as_json,
-    compare,
-    parameters_of,
-    pinned_parameters,
-    read_pins,
-)
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.store import (
-    ABSENT,
-    RUNNER,
-    Record,
-    again,
-    outdated,
-    records_of,
-)
 from recsys_lib.progress import has_front_end, in_voila, track
 from recsys_lib.training.checkpoints import cell_is_over, keep_in
 
@@ -101,30 +80,33 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     values = {key: check_value(one, namespace[key]) for key, one in known.items()}
     # Pins say what they hold for: a notebook may have been changed and saved. RUN says where
     # results go, not what they are; but what is being measured cannot be judged.
-    committed = parameters_of([steps[name]])[name] | pinned_parameters(project.expected, name)
+    committed = pins.parameters_of([steps[name]])[name]
+    committed |= pins.pinned_parameters(project.expected, name)
     changed = {
         f"{name[:2]}.{key}": values[key]
         for key in known
-        if key != "RUN" and as_json(values[key]) != committed[key]
+        if key != "RUN" and pins.as_json(values[key]) != committed[key]
     }
-    record = Record(name, values["RUN"], values, changed=changed)
+    record = store.Record(name, values["RUN"], values, changed=changed)
     record.rest_on(())
     rows = {key: (values[key], one.comment) for key, one in known.items()}
-    rows |= _upstream_rows(records_of(project, record.run), record, steps[name])
+    rows |= _upstream_rows(store.records_of(project, record.run), record, steps[name])
     rows = {key: (_literal(value, project.root), meaning) for key, (value, meaning) in rows.items()}
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
     resolved = table(resolved.rename_axis("parameter"))
     session = Session(project=project, record=record, parameters=resolved)
     if in_voila():
         return session
-    if before := Record.find(project.record(record.run, name)):
+    if before := store.Record.find(project.record(record.run, name)):
         before.seal(project, record.run)
     session._save_record()
     _accompany(project.run_folder(record.run) / "checkpoints" / name, session._record_modules)
     return session
 
 
-def _upstream_rows(records: list[Record], reader: Record, step: Step) -> dict[str, tuple[Any, str]]:
+def _upstream_rows(
+    records: list[store.Record], reader: store.Record, step: Step
+) -> dict[str, tuple[Any, str]]:
     """Return what earlier notebooks were told that is not the committed value.
 
     Returns
@@ -188,7 +170,7 @@ class Session:
     """
 
     project: Project
-    record: Record
+    record: store.Record
     parameters: pd.DataFrame
     _reports: list[Any] = field(default_factory=list, repr=False)
 
@@ -214,10 +196,10 @@ class Session:
         """
         if isinstance(value, pd.DataFrame):
             path = self._place(name, ".parquet")
-            write_table(path, value)
+            artifacts.write_table(path, value)
         elif isinstance(value, dict | list):
             path = self._place(name, ".json")
-            write_json(path, value)
+            artifacts.write_json(path, value)
         elif hasattr(value, "save"):
             path = self._place(name, "")
             value.save(path)
@@ -243,7 +225,7 @@ class Session:
         Path
             A temporary folder.
         """
-        with atomic_folder(path := self._place(name, "")) as part:
+        with artifacts.atomic_folder(path := self._place(name, "")) as part:
             yield part
         self._record_write(name, path)
 
@@ -265,19 +247,19 @@ class Session:
         ArtifactError
             If no notebook of this run wrote it, it has changed since, or what it was made from has.
         """
-        records = records_of(self.project, self.record.run)
+        records = store.records_of(self.project, self.record.run)
         producer = self._writer(name, records)
         if producer is None:
             raise self._unwritten(name, records)
         path = self.project.run_folder(self.record.run) / producer.writes[name]["path"]
-        seen = fingerprint(path)
+        seen = artifacts.fingerprint(path)
         if seen != producer.writes[name]["fingerprint"]:
             raise ArtifactError(
                 f"{path} must be what {producer.notebook} wrote in run {self.record.run!r}; it has "
                 f"changed since. Run {producer.notebook} again."
             )
-        if producer is not self.record and (changed := outdated(records, producer)):
-            raise ArtifactError(again(name, changed))
+        if producer is not self.record and (changed := store.outdated(records, producer)):
+            raise ArtifactError(store.again(name, changed))
         self.record.reads[name] = seen
         self.record.rest_on(records)
         self._save_record()
@@ -296,9 +278,9 @@ class Session:
         ArtifactError
             If it, or what it was made from, has changed since it was written.
         """
-        if self._writer(name, records_of(self.project, self.record.run)):
+        if self._writer(name, store.records_of(self.project, self.record.run)):
             return self.read(name)
-        self.record.reads[name] = ABSENT
+        self.record.reads[name] = store.ABSENT
         self._save_record()
         return None
 
@@ -317,7 +299,7 @@ class Session:
         """
         full = self.project.find_input(path)
         try:
-            self.record.inputs[full.as_posix()] = fingerprint(full)
+            self.record.inputs[full.as_posix()] = artifacts.fingerprint(full)
         except OSError as error:
             raise ConfigError(
                 f"{full} must be readable; {error.strerror}. Change its permissions."
@@ -350,12 +332,13 @@ class Session:
         if name is None:
             return
         path = self.project.figures(self.record.run) / f"{name}.png"
-        with write_atomic(path) as part:
+        with artifacts.write_atomic(path) as part:
             part.write_bytes(png)
-        self.record.figures[path.relative_to(self.project.root).as_posix()] = fingerprint(path)
+        place = path.relative_to(self.project.root).as_posix()
+        self.record.figures[place] = artifacts.fingerprint(path)
         self._save_record()
 
-    def check(self, **values: float) -> pd.DataFrame | Sentence:
+    def check(self, **values: float) -> pd.DataFrame | pins.Sentence:
         """Compare numbers with their pinned expectations, as ``check(test_rmse=rmse)``.
 
         Parameters
@@ -380,8 +363,8 @@ class Session:
         if not self.record.as_committed:
             shown = ", ".join(f"{name} = {value:.4g}" for name, value in numbers.items())
             made = _settings_text(self.record.changed)
-            return Sentence(f"{shown}: not pinned for these parameters{made and f' ({made})'}")
-        return compare(numbers, read_pins(self.project.expected, self.record.notebook))
+            return pins.Sentence(f"{shown}: not pinned for these parameters{made and f' ({made})'}")
+        return pins.compare(numbers, pins.read_pins(self.project.expected, self.record.notebook))
 
     def report(self, *reports: Any) -> pd.DataFrame:
         """Hand in what `evaluate` found, so that runs can be compared by it.
@@ -458,10 +441,10 @@ class Session:
 
     def _record_write(self, name: str, path: Path) -> None:
         place = path.relative_to(self.project.run_folder(self.record.run)).as_posix()
-        self.record.writes[name] = {"path": place, "fingerprint": fingerprint(path)}
+        self.record.writes[name] = {"path": place, "fingerprint": artifacts.fingerprint(path)}
         self._save_record()
 
-    def _unwritten(self, name: str, records: list[Record]) -> ArtifactError:
+    def _unwritten(self, name: str, records: list[store.Record]) -> ArtifactError:
         """Return the error that the run has no such artifact, with the notebook that writes it."""
         here, run = self.record.notebook, self.record.run
         known = [key for one in records if one.notebook <= here for key in one.writes]
@@ -472,7 +455,7 @@ class Session:
             f"{', '.join(known) or 'none'}.{did_you_mean(name, known)} Run {first} first."
         )
 
-    def _writer(self, name: str, records: list[Record]) -> Record | None:
+    def _writer(self, name: str, records: list[store.Record]) -> store.Record | None:
         if name in self.record.writes:
             return self.record
         return writer_of(records, name, self.record.notebook)
@@ -497,7 +480,7 @@ def _end_with_runner() -> None:
     started, and none of its children. Elsewhere than on Linux the kernel looks for its parent
     itself, once a second.
     """
-    runner = int(os.environ.get(RUNNER, 0))
+    runner = int(os.environ.get(store.RUNNER, 0))
     if not runner:
         return
     if os.getppid() == runner and sys.platform == "linux":

@@ -19,7 +19,6 @@ from recsys_lib.pipeline.store import Record
 if TYPE_CHECKING:
     from recsys_lib.pipeline.runner import RunResult
 
-__all__ = ["Pin", "Sentence", "compare", "measure", "pin", "read_pins", "write_pins"]
 
 # The entry with the parameters of all notebooks.
 _PARAMETERS = "parameters"

@@ -21,18 +21,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import recsys_lib
+from recsys_lib import artifacts
 from recsys_lib._system import lock_file
-from recsys_lib.artifacts import (
-    MANIFEST,
-    atomic_folder,
-    digest_of,
-    fingerprint,
-    read_json,
-    versions,
-    write_atomic,
-    write_json,
-    write_manifest,
-)
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.chain import Step, writer_of
 from recsys_lib.pipeline.project import MEASURING, Project
@@ -172,18 +162,18 @@ class Record:
         Only what has a manifest may be replaced later; what has changed since is left alone.
         """
         for path, seen in self.files(project, run).items():
-            bare = path.is_dir() and not (path / MANIFEST).exists()
-            if bare and fingerprint(path) == seen:
-                write_manifest(path, kind="folder")
+            bare = path.is_dir() and not (path / artifacts.MANIFEST).exists()
+            if bare and artifacts.fingerprint(path) == seen:
+                artifacts.write_manifest(path, kind="folder")
 
     def save(self, path: Path) -> None:
         """Write the record, atomically."""
-        write_json(path, asdict(self))
+        artifacts.write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> "Record":
         """Read a record; `ArtifactError` if it is missing, damaged or of another version."""
-        content = read_json(path)
+        content = artifacts.read_json(path)
         try:
             return cls(**content)
         except TypeError as error:
@@ -277,7 +267,7 @@ def outdated(
             found.setdefault(record.notebook, name)
     for path, seen in record.inputs.items():
         # A file that has been moved away says nothing of what was made from it.
-        if Path(path).exists() and fingerprint(Path(path)) != seen:
+        if Path(path).exists() and artifacts.fingerprint(Path(path)) != seen:
             found.setdefault(record.notebook, Path(path).name)
     known[record.notebook] = dict(sorted(found.items()))
     return known[record.notebook]
@@ -354,7 +344,7 @@ class Library:
             code = {name: hashlib.sha256(text).hexdigest() for name, text in self._texts.items()}
         else:
             code = {name: _code(self._texts[name]) for name in modules if name in self._texts}
-        return f"sha256:{digest_of({'versions': versions(), 'code': code})}"
+        return f"sha256:{artifacts.digest_of({'versions': artifacts.versions(), 'code': code})}"
 
 
 # Python 3.11 counts the depth of a tree for all threads together, and gives up where they mix.
@@ -374,7 +364,7 @@ def _code(text: bytes) -> str:
 
 def _is(path: Path, seen: str) -> bool:
     try:
-        return fingerprint(path) == seen
+        return artifacts.fingerprint(path) == seen
     except (ArtifactError, OSError):
         return False
 
@@ -579,7 +569,7 @@ class Store:
         computes = [os.environ.get(name) for name in _COMPUTES]
         # What is being measured cannot be judged, so its results are nobody else's.
         measuring = self.run.startswith(MEASURING)
-        key = digest_of([step.fingerprint, values, reads, computes, measuring], 32)
+        key = artifacts.digest_of([step.fingerprint, values, reads, computes, measuring], 32)
         return self.project.root / "runs" / ".steps" / key
 
     @contextlib.contextmanager
@@ -598,10 +588,10 @@ class Store:
 def _put(source: Path, target: Path) -> None:
     """Put a file or folder in the place of `target`, whole or not at all."""
     if source.is_dir():
-        with atomic_folder(target) as part:
+        with artifacts.atomic_folder(target) as part:
             shutil.copytree(source, part, copy_function=_link, dirs_exist_ok=True)
     else:
-        with write_atomic(target) as part:
+        with artifacts.write_atomic(target) as part:
             (shutil.copy2 if source.suffix in (".ipynb", ".png") else _link)(source, part)
 
 
@@ -615,6 +605,6 @@ def _link(source: Path | str, target: Path | str) -> None:
 def read_note(path: Path) -> dict[str, Any]:
     """Return what a file of JSON says; nothing where it is missing or half-written."""
     with contextlib.suppress(ArtifactError):
-        found = read_json(path)
+        found = artifacts.read_json(path)
         return found if isinstance(found, dict) else {}
     return {}

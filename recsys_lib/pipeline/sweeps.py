@@ -31,9 +31,8 @@ SWEEP_FILE = "sweep.json"
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
 _FAREWELL = 20.0  # seconds for workers to stop their kernels
-# The default world's chain, measured with the worker that runs it; known better after one run.
+# The default world's chain, measured; known better after one run.
 _FIRST_GUESS = 1.5e9
-_WORKER = 0.2e9
 
 
 @dataclass
@@ -87,8 +86,7 @@ class Sweep:
     @property
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
-        peaks = [one.peak_memory + _WORKER for one in self.settings if one.peak_memory]
-        return max([self.memory, *peaks]) or _FIRST_GUESS
+        return max([self.memory, *(one.peak_memory for one in self.settings)]) or _FIRST_GUESS
 
     def fitting(self, free: float, most: int) -> int:
         """Return how many settings there is memory for: at least one, and no more than `most`."""
@@ -246,7 +244,7 @@ def sweep(
     only : str, optional
         Which notebooks, such as ``"01-03"``; wins over the grid's own.
     executor : Executor, optional
-        What works the settings off: any of `concurrent.futures` over processes; own ones by
+        What works the settings off: any of `concurrent.futures`; threads of this process by
         default.
     progress : callable, optional
         Called with the state twice a second.
@@ -427,7 +425,7 @@ class _Driver:
 
 def _environment(options: Options, engine: Engine, at_once: int) -> dict[str, str]:
     """Return how many threads the libraries in a kernel may take; what the user has set stands."""
-    if options.backend == "loky" and at_once == 1:
+    if options.backend != "dask" and at_once == 1:
         return {}  # alone: as `recsys run`
     # Dask gives its workers one thread for each of these, whatever the machine has.
     return limited_threads(at_once, engine.threads)

@@ -14,15 +14,7 @@ from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Parameter, load_steps, parse_text
 from recsys_lib.pipeline.project import Project
-from recsys_lib.tuning import Space, search
-from recsys_lib.tuning.results import (
-    NOTEBOOK_PARAMETERS,
-    SearchResult,
-    as_call,
-    is_best,
-    notebook_parameters,
-    write_best,
-)
+from recsys_lib.tuning import Space, results, search
 from recsys_lib.tuning.spaces import with_settings
 
 _TRIALS = 30
@@ -70,8 +62,8 @@ def run_search(
     split = Split.load(_made(project, run, part))
     searched = Space.read(space) if space else Space.of(model)
     if output:  # before the search, not after it
-        notebook_parameters(name, dict.fromkeys(searched.ranges))
-        check_replaceable(output, ours=is_best)
+        results.notebook_parameters(name, dict.fromkeys(searched.ranges))
+        check_replaceable(output, ours=results.is_best)
     say(f"{name} on {part} of run {run}: {metric}")
     found = search(
         model,
@@ -87,7 +79,7 @@ def run_search(
     )
     say(_closing(found))
     if output:
-        write_best(found, output)
+        results.write_best(found, output)
         say(f"Written: {output}   use it: recsys run -f {output}")
 
 
@@ -105,11 +97,11 @@ def _line(row: dict[str, Any], metric: str, names: list[str]) -> str:
     return f"{row['trial']:>4}  {how}  {row['seconds']:.1f} s  {settings}"
 
 
-def _closing(found: SearchResult) -> str:
+def _closing(found: results.SearchResult) -> str:
     counts = found.trials["state"].value_counts()
     how = ", ".join(f"{counts[state]} {state}" for state in counts.index)
     return (
-        f"\n{as_call(found.space.model, found.settings)}\n"
+        f"\n{results.as_call(found.space.model, found.settings)}\n"
         f"{found.metric} {found.value:.4f} on validation, {found.first_value:.4f} as given; "
         f"{len(found.trials)} trials ({how}) in study {found.study} of {found.place}"
     )
@@ -136,7 +128,7 @@ def _posed(
 
 def _as_trained(project: Project, model: Any) -> Any:
     """Return the model with the settings of the notebook that trains it, if there is one."""
-    names = NOTEBOOK_PARAMETERS.get(type(model).__name__, {})
+    names = results.NOTEBOOK_PARAMETERS.get(type(model).__name__, {})
     for step in load_steps(project) if names else ():
         if set(names.values()) <= step.parameters.keys():
             settings = {key: step.parameters[name].default for key, name in names.items()}

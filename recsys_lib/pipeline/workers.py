@@ -11,22 +11,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from recsys_lib._system import lock_file
+from recsys_lib._system import lock_file, this_process
 from recsys_lib.artifacts import write_json
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.pipeline.chain import load_steps, steps_for
-from recsys_lib.pipeline.machine import this_process
 from recsys_lib.pipeline.project import Project, RunBusyError
 from recsys_lib.pipeline.runner import RunResult, run_chain
 from recsys_lib.pipeline.store import Conditions, Outcome, read_note
 
-_IDLE_SECONDS = 15  # a worker of a sweep that was killed ends by itself after this
 _CONNECT_SECONDS = 20
 # A setting that was just lost may still be held by a kernel or worker on its way out.
 _BUSY_SECONDS = 150.0
@@ -228,11 +226,12 @@ class Options:
     ----------
     workers : int, optional
         Settings at once; by cores and memory where it is not given.
-    backend : {"loky", "dask"}
+    backend : {"local", "dask"}
+        Kernels of this machine, or a cluster; ``"loky"``, as in version 0.2, is ``"local"``.
     scheduler : str, optional
         Address of a cluster that runs already.
     executor : Executor, optional
-        In the place of a backend: any of `concurrent.futures` over processes. It stays open.
+        In the place of a backend: any of `concurrent.futures`. It stays open.
     memory : float, optional
         Bytes that one setting takes at least.
     timeout : float
@@ -242,7 +241,7 @@ class Options:
     """
 
     workers: int | None = None
-    backend: Literal["loky", "dask"] = "loky"
+    backend: Literal["local", "loky", "dask"] = "local"
     scheduler: str | None = None
     executor: Executor | None = None
     memory: float | None = None
@@ -257,7 +256,7 @@ class Engine:
     Attributes
     ----------
     executor : Executor
-        Any of `concurrent.futures`, with picklable tasks.
+        Any of `concurrent.futures`.
     workers : int
         How many settings are worked on at once.
     threads : int
@@ -274,7 +273,7 @@ class Engine:
 
 @contextlib.contextmanager
 def engine(options: Options, workers: int | None) -> Iterator[Engine]:
-    """Start or join an engine; all workers end with the context, also busy ones.
+    """Start or join an engine; all workers that it has started end with the context.
 
     Parameters
     ----------
@@ -295,53 +294,13 @@ def engine(options: Options, workers: int | None) -> Iterator[Engine]:
             yield joined
     elif address:
         raise ConfigError(
-            f"--scheduler must go with --backend dask; got {address!r} with loky. Leave it out, or "
-            "name the backend."
+            f"--scheduler must go with --backend dask; got {address!r} with {options.backend}. "
+            "Leave it out, or name the backend."
         )
     else:
-        with _Processes() as executor:
+        # Threads suffice: what takes cores and memory are the kernels, which are processes.
+        with ThreadPoolExecutor(workers) as executor:
             yield Engine(executor, workers or 1)
-
-
-class _Processes(Executor):
-    """Processes of this machine, each an executor of its own.
-
-    One executor of many workers is broken as a whole when one of them is killed, and takes the
-    others' work along.
-    """
-
-    def __init__(self) -> None:
-        self._last: dict[Executor, Future[Any]] = {}  # of each executor, what it was given last
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **named: Any) -> "Future[Any]":
-        executor = self._idle() or _process()
-        future: Future[Any] = executor.submit(function, *args, **named)
-        self._last[executor] = future
-        return future
-
-    def _idle(self) -> Executor | None:
-        for executor, last in list(self._last.items()):
-            if last.done():
-                if not isinstance(last.exception(), BrokenExecutor):
-                    return executor
-                del self._last[executor]
-        return None
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        for executor in self._last:
-            executor.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
-
-
-def _process() -> Executor:
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    one: Executor = ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, initializer=_ignore_ctrl_c)
-    return one
-
-
-def _ignore_ctrl_c() -> None:
-    """A terminal sends Ctrl-C to everybody; workers are told to stop by the sweep."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

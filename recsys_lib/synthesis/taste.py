@@ -120,7 +120,6 @@ _ROLES: dict[str, tuple[float, tuple[float, ...]]] = {
     "security analyst": (0.12, (1, 1, 1, 4, 1, 9, 1, 1)),
     "workplace manager": (0.12, (1, 1, 3, 1, 1, 2, 1, 9)),
 }
-ROLES = tuple(_ROLES)
 _ONE_INTEREST = 0.4  # share of people with one interest rather than two
 _SECOND_WEIGHT = 0.6  # what a second interest counts beside the first
 

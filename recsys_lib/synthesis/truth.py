@@ -143,11 +143,6 @@ class OrdinalProbit:
         shape = np.broadcast_shapes(np.shape(signal), spread.shape)
         return np.full(shape, 1.0 if level <= 0 else 0.0)
 
-    def pmf(self, signal: ArrayLike) -> Floats:
-        """Return P(r = k) for each level, along a new last axis."""
-        cuts = (self.thresholds - np.asarray(signal)[..., None]) / self.noise_sd
-        return np.diff(ndtr(cuts), prepend=0.0, append=1.0, axis=-1)
-
 
 def rating_thresholds(plan: Blueprint) -> Floats:
     r"""Return the cuts between the levels of a rating.

@@ -15,14 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.artifacts import (
-    atomic_folder,
-    check_replaceable,
-    read_manifest,
-    read_table,
-    write_manifest,
-    write_table,
-)
+from recsys_lib import artifacts
 from recsys_lib.checks import check_choice, check_integer, check_memory
 from recsys_lib.dataset import Dataset
 from recsys_lib.formatting import Shown
@@ -229,19 +222,19 @@ class World(Shown):
         **facts
             What else the manifest should record.
         """
-        with atomic_folder(folder) as part:
+        with artifacts.atomic_folder(folder) as part:
             for name in _TABLES:
-                write_table(part / f"{name}.parquet", getattr(self, name))
+                artifacts.write_table(part / f"{name}.parquet", getattr(self, name))
             self.truth.save(part / "truth.npz")
             settings = dataclasses.asdict(self.settings)
-            write_manifest(part, kind="world", settings=settings, **facts)
+            artifacts.write_manifest(part, kind="world", settings=settings, **facts)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
         folder = Path(folder)
-        read_manifest(folder, kind="world")
-        tables = {name: read_table(folder / f"{name}.parquet") for name in _TABLES}
+        artifacts.read_manifest(folder, kind="world")
+        tables = {name: artifacts.read_table(folder / f"{name}.parquet") for name in _TABLES}
         ratings, events = tables.pop("ratings"), tables.pop("events")
         truth = Truth.load(folder / "truth.npz")
         axes = _Axes.of(tables["users"], tables["items"], truth.settings)
@@ -418,7 +411,7 @@ def write_files(world: World, folder: Path | str, *, seed: int = 0) -> pd.DataFr
     ratings = world.ratings.rename(columns=names)
     check_integer("world.ratings", len(ratings), minimum=_LEAST_RATINGS)
     for name in ("ratings.csv", "dirty.csv", "labs.duckdb", "events"):
-        check_replaceable(folder / name)
+        artifacts.check_replaceable(folder / name)
     dirty = _spoiled(ratings, seed)
     ratings.to_csv(folder / "ratings.csv", index=False)
     dirty.to_csv(folder / "dirty.csv", index=False)

@@ -19,17 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys_lib.artifacts import (
-    alone_in,
-    atomic_folder,
-    digest_of,
-    read_arrays,
-    read_manifest,
-    read_table,
-    write_arrays,
-    write_manifest,
-    write_table,
-)
+from recsys_lib import artifacts
 from recsys_lib.checks import check_integer, check_positive
 from recsys_lib.errors import ArtifactError, warn
 from recsys_lib.progress import notice
@@ -131,7 +121,7 @@ class Keeper:
             "it. Wait for it to end, or give another folder."
         )
         writable = "`checkpoint` must be a folder that can be written"
-        self._open.enter_context(alone_in(self.folder, writable=writable, alone=only))
+        self._open.enter_context(artifacts.alone_in(self.folder, writable=writable, alone=only))
         for left_over in self.folder.glob(".epoch_[0-9]*.*"):
             shutil.rmtree(left_over, ignore_errors=True)
         return self
@@ -155,7 +145,7 @@ class Keeper:
         damaged: list[Path] = []
         for folder in self._newest_first():
             try:
-                record = read_manifest(folder, kind="checkpoint")
+                record = artifacts.read_manifest(folder, kind="checkpoint")
             except ArtifactError:
                 damaged.append(folder)
                 continue
@@ -201,11 +191,11 @@ class Keeper:
             return
         epoch, arrays, history = self._unwritten
         started = time.monotonic()
-        with atomic_folder(self.folder / f"epoch_{epoch:06d}") as part:
-            write_arrays(part / "arrays.npz", **arrays)
-            write_table(part / "history.parquet", pd.DataFrame(history))
+        with artifacts.atomic_folder(self.folder / f"epoch_{epoch:06d}") as part:
+            artifacts.write_arrays(part / "arrays.npz", **arrays)
+            artifacts.write_table(part / "history.parquet", pd.DataFrame(history))
             facts = {"epoch": epoch, "fit": self._identity, "trained_on": in_use()}
-            write_manifest(part, kind="checkpoint", **facts)
+            artifacts.write_manifest(part, kind="checkpoint", **facts)
         for old in self._newest_first()[self._rule.keep :]:
             shutil.rmtree(old, ignore_errors=True)
         self._written_at = time.monotonic()
@@ -225,13 +215,13 @@ class Keeper:
 
     def _restore(self, trainer: "Trainer", folder: Path) -> None:
         try:
-            trainer.restore(read_arrays(folder / "arrays.npz"))
+            trainer.restore(artifacts.read_arrays(folder / "arrays.npz"))
         except (KeyError, ValueError) as error:
             raise ArtifactError(
                 f"{folder} must be a checkpoint of this version of the library; {error}. "
                 "Delete the folder to start over."
             ) from error
-        table = read_table(folder / "history.parquet")
+        table = artifacts.read_table(folder / "history.parquet")
         trainer.history = [dict(record) for record in table.to_dict("records")]
 
     def _check_same_fit(self, record: Mapping[str, Any]) -> None:
@@ -293,7 +283,7 @@ def is_on() -> bool:
 def checkpoints_of(fit: Mapping[str, Any]) -> Checkpoints:
     """Return the checkpoints of a fit, in a folder named for all that makes it what it is."""
     assert _home is not None
-    folder = _home / f"{fit['model']}-{digest_of(fit, 12)}"
+    folder = _home / f"{fit['model']}-{artifacts.digest_of(fit, 12)}"
     _make_room(_home, wanted=folder)
     _used.add(folder)
     return Checkpoints(folder, keep=1)

@@ -16,8 +16,6 @@ from scipy import sparse
 from recsys_lib.training import backend
 from recsys_lib.training._keras import ops
 
-__all__ = ["Batch", "Rows", "Touched", "bucket", "expand", "gathers", "host_arrays"]
-
 Tensor = Any
 
 

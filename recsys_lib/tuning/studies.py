@@ -1,8 +1,6 @@
 """Studies: a storage that outlives its workers, the trials that count, and what they found."""
 
 import contextlib
-import os
-import socket
 import time
 import warnings
 from collections import Counter
@@ -13,11 +11,11 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-import psutil
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from recsys_lib._system import has_ended
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.sources.sql import PASSWORD, find_password, plain_reason, shown_url, split_url
 from recsys_lib.tuning.spaces import Space
@@ -232,12 +230,6 @@ def rank_of(study: optuna.Study, number: int) -> int:
     return len(counted(before))
 
 
-def myself() -> dict[str, Any]:
-    """Return an identity of this process, as plain data."""
-    born = psutil.Process().create_time()
-    return {"host": socket.gethostname(), "pid": os.getpid(), "born": born}
-
-
 class Watch:
     """Monitors the trials of other workers in a study, and releases those of dead ones.
 
@@ -270,7 +262,7 @@ class Watch:
             since = self._seen.setdefault(trial.number, time.monotonic())
             if worker is None and time.monotonic() - since < _NAMELESS_S:
                 nameless = True
-            elif worker is None or _is_dead(worker):
+            elif worker is None or has_ended(worker):
                 self._give_up(trial.number)
         return nameless
 
@@ -279,15 +271,6 @@ class Watch:
             self._study.tell(number, state=TrialState.FAIL)
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
             return  # somebody else was quicker
-
-
-def _is_dead(worker: dict[str, Any]) -> bool:
-    if worker["host"] != socket.gethostname():
-        return False
-    try:
-        return bool(abs(psutil.Process(worker["pid"]).create_time() - worker["born"]) > 1)
-    except psutil.NoSuchProcess:
-        return True
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:

@@ -13,29 +13,16 @@ from optuna.pruners import PercentilePruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
+from recsys_lib._system import this_process
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import evaluate, parse_metric
 from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.progress import Task, clear
 from recsys_lib.seeding import seed_from
 from recsys_lib.training import checkpoints
+from recsys_lib.tuning import studies
 from recsys_lib.tuning.results import SearchResult
 from recsys_lib.tuning.spaces import Space, recommender_of, settings_of, with_settings
-from recsys_lib.tuning.studies import (
-    ERROR,
-    SECONDS,
-    VOID,
-    WORKER,
-    Watch,
-    counted,
-    finished_trials,
-    importance_of,
-    maximizes,
-    myself,
-    rank_of,
-    settings_in,
-    trials_of,
-)
 
 
 class RankedTPE(BaseSampler):  # type: ignore[misc]
@@ -69,7 +56,7 @@ class RankedTPE(BaseSampler):  # type: ignore[misc]
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Start the random stream of a trial."""
-        self._rank = rank_of(study, trial.number)
+        self._rank = studies.rank_of(study, trial.number)
         self._tpe = TPESampler(
             seed=seed_from(self._seed, "trial", str(self._rank)),
             n_startup_trials=self._startup,
@@ -176,10 +163,10 @@ class Objective:
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the metric on the validation part."""
-        trial.set_user_attr(WORKER, myself())
-        rank = rank_of(trial.study, trial.number)
+        trial.set_user_attr(studies.WORKER, this_process())
+        rank = studies.rank_of(trial.study, trial.number)
         if self.trials is not None and rank >= self.trials:
-            trial.set_user_attr(VOID, "beyond the budget")
+            trial.set_user_attr(studies.VOID, "beyond the budget")
             raise Void
         settings = {
             name: one.decode(_suggest(trial, name, one.distribution()))
@@ -191,13 +178,13 @@ class Objective:
         except _IMPOSSIBLE as error:
             if rank == 0:  # the model as it stands: the search is wrong, not the settings
                 raise
-            trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
+            trial.set_user_attr(studies.ERROR, f"{type(error).__name__}: {error}")
             raise Failed from error
         except (KeyboardInterrupt, Void) as error:
-            trial.set_user_attr(VOID, str(error) or "interrupted")
+            trial.set_user_attr(studies.VOID, str(error) or "interrupted")
             raise
         finally:
-            trial.set_user_attr(SECONDS, time.perf_counter() - began)
+            trial.set_user_attr(studies.SECONDS, time.perf_counter() - began)
 
     def _measure(
         self, settings: Mapping[str, Any], on_epoch: Callable[[dict[str, float]], None]
@@ -249,21 +236,23 @@ def use_up(
 
     def tell(study: optuna.Study, trial: FrozenTrial) -> None:
         """Report a trial, if it counts."""
-        places = [one.number for one in finished_trials(study)]
+        places = [one.number for one in studies.finished_trials(study)]
         task.step(done=len(places))
         if on_trial is not None and trial.number in places:
-            table = trials_of(study, objective.space, objective.metric)
+            table = studies.trials_of(study, objective.space, objective.metric)
             clear()  # it may write to the same terminal
             on_trial(table.iloc[places.index(trial.number)].to_dict())
 
-    watch = Watch(study)
+    watch = studies.Watch(study)
     watch.settle()
     while True:
         watch.release_dead()
         every = study.get_trials(deepcopy=False)
-        begun = counted(every)
+        begun = studies.counted(every)
         if seconds is not None:
-            objective.seconds_left = seconds - sum(t.user_attrs.get(SECONDS, 0.0) for t in every)
+            objective.seconds_left = seconds - sum(
+                t.user_attrs.get(studies.SECONDS, 0.0) for t in every
+            )
         out_of_time = objective.seconds_left is not None and objective.seconds_left <= 0
         if out_of_time or (trials is not None and len(begun) >= trials):
             # The rest is at work elsewhere; should a worker die, its trial comes back here.
@@ -290,15 +279,15 @@ def result_of(study: optuna.Study, place: str, objective: Objective) -> SearchRe
         If no trial was complete.
     """
     model, space, metric = objective.model, objective.space, objective.metric
-    table = trials_of(study, space, metric)
+    table = studies.trials_of(study, space, metric)
     values = table[metric].dropna()
     if values.empty:
         raise ValueError(
             f"At least one trial must complete; all {len(table)} of the study failed. "
             "Narrow the space, or begin with a smaller model."
         )
-    row = values.idxmax() if maximizes(study) else values.idxmin()
-    settings = settings_in(finished_trials(study)[row], space)
+    row = values.idxmax() if studies.maximizes(study) else values.idxmin()
+    settings = studies.settings_in(studies.finished_trials(study)[row], space)
     split, own = objective.split, settings_of(model)
     return SearchResult(
         model=with_settings(model, settings).fit(split.train, validation=split.validation),
@@ -308,7 +297,7 @@ def result_of(study: optuna.Study, place: str, objective: Objective) -> SearchRe
         value=float(values[row]),
         first_value=float(table.loc[0, metric]),
         trials=table,
-        importance=importance_of(study),
+        importance=studies.importance_of(study),
         space=space,
         study=study.study_name,
         place=place,

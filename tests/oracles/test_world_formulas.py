@@ -81,15 +81,17 @@ def test_the_probit_is_a_cut_normal_by_simulation():
         if variance == 0:
             assert probit.variance(signal) == pytest.approx(ratings.var(), rel=0.02)
             pmf = np.bincount(ratings.astype(int), minlength=11)[1:] / len(ratings)
-            np.testing.assert_allclose(probit.pmf(signal), pmf, atol=0.005)
+            above = [probit.at_least(level, signal) for level in range(1, 12)]
+            np.testing.assert_allclose(-np.diff(above), pmf, atol=0.005)
 
 
 def test_probit_derivatives_are_those_of_the_log_probability_far_into_the_tails():
     truth = make_world(n_users=10, n_items=12).truth
     cuts, sigma, step = truth.thresholds, truth.settings.noise_sd, 1e-4
+    at_least = truth.probit.at_least
     log_chances = {
         1: lambda signal: log_ndtr((cuts[0] - signal) / sigma),
-        6: lambda signal: np.log(truth.probit.pmf(signal)[:, 5]),
+        6: lambda signal: np.log(at_least(6, signal) - at_least(7, signal)),
         10: lambda signal: log_ndtr((signal - cuts[-1]) / sigma),
     }
     for rating, log_chance in log_chances.items():

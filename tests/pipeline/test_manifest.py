@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recsys_lib._system import this_process
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation import RandomOrder, evaluate
 from recsys_lib.pipeline import manifest, notebook
-from recsys_lib.pipeline.machine import revision, this_process
+from recsys_lib.pipeline.machine import revision
 from recsys_lib.pipeline.manifest import Manifest, RunLog, read_reports, without_secrets
 
 MORE = """RUN = "lab"  # name of the run

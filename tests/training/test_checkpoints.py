@@ -104,7 +104,7 @@ def test_by_default_writing_takes_a_twentieth_of_the_time(
         (folder / "manifest.json").write_text("{}")
 
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(checkpoints, "write_manifest", manifest)
+    monkeypatch.setattr(checkpoints.artifacts, "write_manifest", manifest)
     line = Line()
     make_epoch = line.trainer._run_epoch
 

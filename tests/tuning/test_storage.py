@@ -18,12 +18,13 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from recsys_lib._system import this_process
 from recsys_lib.dataset import Split
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.models import EASE, EDLAE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Range, Space, search
-from recsys_lib.tuning.studies import Watch, counted, myself, quiet
+from recsys_lib.tuning.studies import Watch, counted, quiet
 from recsys_lib.tuning.trials import Objective, Void
 
 BUDGET = 8
@@ -282,7 +283,11 @@ def test_of_another_machine_only_the_heartbeat_tells(
     likes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = optuna.create_study()
-    for worker in ({**myself(), "host": "elsewhere"}, myself(), {**myself(), "born": 0.0}):
+    for worker in (
+        {**this_process(), "host": "elsewhere"},
+        this_process(),
+        {**this_process(), "born": 0.0},
+    ):
         study.ask().set_user_attr("worker", worker)
     with quiet():
         assert not Watch(study).release_dead()
@@ -293,7 +298,7 @@ def test_of_another_machine_only_the_heartbeat_tells(
     search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=file)
     kept = optuna.storages.RDBStorage(f"sqlite:///{file}", heartbeat_interval=1)
     last = optuna.load_study(study_name="EASE", storage=kept).ask()
-    last.set_user_attr("worker", {**myself(), "host": "elsewhere"})
+    last.set_user_attr("worker", {**this_process(), "host": "elsewhere"})
     kept.record_heartbeat(last._trial_id)
     monkeypatch.setattr("recsys_lib.tuning.studies._GRACE_S", 1)
     found = search(EASE(l2=300.0), likes, "ndcg@10", trials=2, storage=file)
@@ -302,7 +307,7 @@ def test_of_another_machine_only_the_heartbeat_tells(
 
 def test_two_may_release_the_same_trial_at_once() -> None:
     study = optuna.create_study()
-    study.ask().set_user_attr("worker", {**myself(), "born": 0.0})
+    study.ask().set_user_attr("worker", {**this_process(), "born": 0.0})
 
     class Quicker(optuna.samplers.RandomSampler):
         def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:

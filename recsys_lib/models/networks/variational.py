@@ -8,23 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.models.networks import parts
 from recsys_lib.models.networks.outputs import OutputNetwork
-from recsys_lib.models.networks.parts import (
-    Decoder,
-    DenselyConnected,
-    Encoder,
-    GaussianNetwork,
-    apply_first,
-    dense_layer,
-    gaussian_kl,
-    has_entries,
-    linear_anneal,
-    mean_over_users,
-    popular_scores,
-    sample,
-    unit_rows,
-    weights_of,
-)
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
@@ -46,15 +31,17 @@ class DenoisingNetwork(OutputNetwork):
         super().__init__(settings, item_bias)
         dims, seed = tuple(settings.hidden_dims), settings.seed
         units = self.numbers_per_dimension * settings.latent_dim
-        self.encoder = Encoder(self.n_items, dims, units, seed=seed)
-        start = popular_scores(item_bias, settings.likelihood)
+        self.encoder = parts.Encoder(self.n_items, dims, units, seed=seed)
+        start = parts.popular_scores(item_bias, settings.likelihood)
         by_item = self.n_drawn is not None
-        self.decoder = Decoder(settings.latent_dim, dims[::-1], start, seed=seed, by_item=by_item)
+        self.decoder = parts.Decoder(
+            settings.latent_dim, dims[::-1], start, seed=seed, by_item=by_item
+        )
         self.layers = [*self.encoder.layers, *self.decoder.layers]
 
     def code(self, batch: Batch, values: Tensor) -> Tensor:
         """Return the code of each row, 0 for an empty one; `values` is what the encoder sees."""
-        return ops.tanh(self.encoder(batch, values)) * has_entries(batch)
+        return ops.tanh(self.encoder(batch, values)) * parts.has_entries(batch)
 
     def loss(self, batch: Batch, update: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the likelihood of the row, given the noisy one."""
@@ -65,10 +52,10 @@ class DenoisingNetwork(OutputNetwork):
 
     def score(self, batch: Batch) -> Tensor:
         """Return logits of shape (n_rows, n_items), without noise."""
-        return self.decoder(self.code(batch, unit_rows(batch)))
+        return self.decoder(self.code(batch, parts.unit_rows(batch)))
 
 
-class VariationalNetwork(GaussianNetwork, DenoisingNetwork):
+class VariationalNetwork(parts.GaussianNetwork, DenoisingNetwork):
     """Mult-VAE: a Gaussian code, whose divergence from N(0, 1) is annealed in."""
 
     terms = ("reconstruction", "kl", "anneal")
@@ -78,11 +65,11 @@ class VariationalNetwork(GaussianNetwork, DenoisingNetwork):
         """Return the negative evidence bound, its divergence weighted by the annealing."""
         kept = self.keep(batch)
         mean, log_variance = self.posterior(batch, self.noisy(batch, kept))
-        code, _ = sample(mean, log_variance, self.seeds)
+        code, _ = parts.sample(mean, log_variance, self.seeds)
         nll = self.nll(batch, code, kept)
-        kl = mean_over_users(batch, gaussian_kl(mean, log_variance))
+        kl = parts.mean_over_users(batch, parts.gaussian_kl(mean, log_variance))
         steps, cap = self.settings.anneal_steps, self.settings.anneal_cap
-        anneal = linear_anneal(update, n_updates=steps, cap=cap)
+        anneal = parts.linear_anneal(update, n_updates=steps, cap=cap)
         objective = nll + anneal * kl + self.penalty(self.layers, batch)
         return objective, {"reconstruction": nll, "kl": kl, "anneal": anneal}
 
@@ -105,13 +92,15 @@ def log_composite_prior(
         Shares of N(0, 1), of the old posterior and of the wide N(0, e^10); a share may be 0.
     """
     zero = ops.zeros_like(z)
-    parts = [
+    densities = [
         log_normal(z, zero, zero),
         log_normal(z, old_mean, old_log_variance),
         log_normal(z, zero, zero + WIDE_LOG_VARIANCE),
     ]
     shares = [
-        part + math.log(weight) for part, weight in zip(parts, weights, strict=True) if weight > 0
+        part + math.log(weight)
+        for part, weight in zip(densities, weights, strict=True)
+        if weight > 0
     ]
     return ops.logsumexp(ops.stack(shares), axis=0)
 
@@ -134,7 +123,7 @@ def sampled_divergence(log_p: Tensor, noise: Tensor, log_variance: Tensor) -> Te
     return ops.sum(log_q - log_p, axis=1)
 
 
-class DenselyConnectedEncoder(DenselyConnected):
+class DenselyConnectedEncoder(parts.DenselyConnected):
     """Rows to mean and log variance."""
 
     def __init__(self, settings: Any, n_items: int, *, depth: int = 5) -> None:
@@ -143,17 +132,17 @@ class DenselyConnectedEncoder(DenselyConnected):
 
     def __call__(self, batch: Batch, values: Tensor) -> Tensor:
         """Return mean and log variance side by side, (n_rows, 2 latent_dim)."""
-        return self.after(apply_first(self.hidden[0], batch, values))
+        return self.after(parts.apply_first(self.hidden[0], batch, values))
 
 
-class CompositeNetwork(OutputNetwork, GaussianNetwork):
+class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
     """RecVAE: encoder and decoder move in turns; the prior remembers the encoder before."""
 
     def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
         super().__init__(settings, item_bias)
         self.encoder = DenselyConnectedEncoder(settings, self.n_items)
         by_item = self.n_drawn is not None
-        self.decoder = Decoder(
+        self.decoder = parts.Decoder(
             settings.latent_dim, (), item_bias, seed=settings.seed, by_item=by_item
         )
         self.layers = [*self.encoder.layers, *self.decoder.layers]
@@ -170,7 +159,7 @@ class CompositeNetwork(OutputNetwork, GaussianNetwork):
             self.encode,
             n_items=self.n_items,
             n_out=2 * self.settings.latent_dim,
-            state=weights_of(self.layers),
+            state=parts.weights_of(self.layers),
             gather=gather,
         )
         # One row more than there are users: the one of the padding in the last batch.
@@ -194,12 +183,14 @@ class CompositeNetwork(OutputNetwork, GaussianNetwork):
         del update
         kept = self.keep(batch)
         mean, log_variance = self.posterior(batch, self.noisy(batch, kept))
-        z, noise = sample(mean, log_variance, self.seeds)
+        z, noise = parts.sample(mean, log_variance, self.seeds)
         nll = self.nll(batch, z, kept)
         log_p = log_composite_prior(z, *self.remembered(batch), self.settings.prior_weights)
         kl = sampled_divergence(log_p, noise, log_variance)
-        weighted = mean_over_users(batch, self.settings.gamma * batch.row_sum(batch.values) * kl)
-        terms = {"reconstruction": nll, "kl": mean_over_users(batch, kl)}
+        weighted = parts.mean_over_users(
+            batch, self.settings.gamma * batch.row_sum(batch.values) * kl
+        )
+        terms = {"reconstruction": nll, "kl": parts.mean_over_users(batch, kl)}
         return nll + weighted + self.penalty(self.encoder.layers, batch), terms
 
     def remembered(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -221,7 +212,7 @@ class CompositeNetwork(OutputNetwork, GaussianNetwork):
         if self.settings.targets == "hidden":
             kept = self.keep(batch)
             mean, log_variance = self.posterior(batch, self.noisy(batch, kept))
-        z, _ = sample(ops.stop_gradient(mean), ops.stop_gradient(log_variance), self.seeds)
+        z, _ = parts.sample(ops.stop_gradient(mean), ops.stop_gradient(log_variance), self.seeds)
         nll = self.nll(batch, z, kept)
         return nll + self.penalty(self.decoder.layers, batch), {"reconstruction": nll}
 
@@ -281,7 +272,7 @@ class ShallowPath:
         self.place = np.full(len(item_bias), n_popular, dtype=np.int32)
         self.place[popular] = np.arange(n_popular)
         self.known = self.place < n_popular
-        self.layer = dense_layer(n_popular, n_popular, seed=seed, part="shallow", depth=0)
+        self.layer = parts.dense_layer(n_popular, n_popular, seed=seed, part="shallow", depth=0)
         self.off_diagonal = 1.0 - np.eye(n_popular, dtype=np.float32)
 
     def kernel(self) -> Tensor:
@@ -297,7 +288,7 @@ class ShallowPath:
         return ops.take(said, self.place, axis=1)
 
 
-class JointNetwork(GaussianNetwork):
+class JointNetwork(parts.GaussianNetwork):
     """Variational path and shallow path; an item must score high on both."""
 
     terms = ("reconstruction", "kl")
@@ -309,7 +300,7 @@ class JointNetwork(GaussianNetwork):
         )
         hidden, seed = [settings.hidden_dim] * settings.decoder_layers, settings.seed
         widths = [settings.latent_dim, *hidden, self.n_items]
-        self.deep = DenselyConnected(widths, seed=seed, part="decoder")
+        self.deep = parts.DenselyConnected(widths, seed=seed, part="decoder")
         self.shallow = ShallowPath(item_bias, settings.n_popular(self.n_items), seed=seed)
         self.deep.head.bias.assign(_agreeing_bias(item_bias, self.shallow.known))
         self.layers = [*self.encoder.layers, *self.deep.layers, self.shallow.layer]
@@ -319,8 +310,8 @@ class JointNetwork(GaussianNetwork):
         del update
         settings, kept = self.settings, self.keep(batch)
         scaled = kept / (1.0 - settings.dropout)
-        mean, log_variance = self.posterior(batch, unit_rows(batch) * scaled)
-        code, _ = sample(mean, log_variance, self.seeds)
+        mean, log_variance = self.posterior(batch, parts.unit_rows(batch) * scaled)
+        code, _ = parts.sample(mean, log_variance, self.seeds)
         log_p, log_not_p = self.log_probabilities(batch, code, batch.values * scaled)
         focal = focal_loss(
             batch,
@@ -330,8 +321,8 @@ class JointNetwork(GaussianNetwork):
             settings.focal_gamma,
             left_out=kept if settings.targets == "hidden" else None,
         )
-        reconstruction = mean_over_users(batch, focal)
-        kl = mean_over_users(batch, gaussian_kl(mean, log_variance))
+        reconstruction = parts.mean_over_users(batch, focal)
+        kl = parts.mean_over_users(batch, parts.gaussian_kl(mean, log_variance))
         objective = reconstruction + settings.kl_weight * kl + self.penalty(self.layers, batch)
         return objective, {"reconstruction": reconstruction, "kl": kl}
 

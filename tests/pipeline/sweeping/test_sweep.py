@@ -93,8 +93,7 @@ time.sleep(300 if first and EPOCHS == 10 else 0)
 """
 
 
-@pytest.mark.parametrize("backend", ["loky", "dask"])
-def test_a_worker_killed_in_the_middle_loses_nothing(chain, write, sweep, diary, backend):
+def test_a_worker_killed_in_the_middle_loses_nothing(chain, write, sweep, diary):
     write("02_train", "import json", HANG, TRAIN, note("02"), parameters=EPOCHS)
     killed = []
 
@@ -104,7 +103,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing(chain, write, sweep, diary,
             killed.append(told["pid"])
             os.kill(told["pid"], signal.SIGKILL)
 
-    state = sweep({"EPOCHS": [5, 10, 20]}, watch=kill, backend=backend)
+    state = sweep({"EPOCHS": [5, 10, 20]}, watch=kill, backend="dask")
     assert len(killed) == 1
     assert killed[0] != news(state, "epochs-10")["pid"]
     assert statuses(state) == dict.fromkeys(["epochs-5", "epochs-10", "epochs-20"], "done")

@@ -1,0 +1,13 @@
+from .grouplens import movielens as movielens
+from .options import ReadOptions as ReadOptions
+from .read import load_dataset as load_dataset
+from .read import read_catalog as read_catalog
+from .read import read_interactions as read_interactions
+from .read import read_users as read_users
+from .read import validate_interactions as validate_interactions
+from .reduction import Reduction as Reduction
+from .reduction import to_likes as to_likes
+from .snapshots import Snapshot as Snapshot
+from .snapshots import read_facts as read_facts
+from .snapshots import snapshot as snapshot
+from .sql import show_sql as show_sql
