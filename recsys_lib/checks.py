@@ -12,6 +12,14 @@ from scipy import sparse
 from recsys_lib._system import available_memory
 from recsys_lib.errors import ConfigError, NotFittedError
 
+# The arrays that functions are given and return, by short names.
+CSR = sparse.csr_array
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
+Mask = NDArray[np.bool_]
+
 
 def check_user_items(
     user_items: Any, *, n_items: int | None = None, name: str = "user_items"

@@ -13,6 +13,10 @@ from scipy import sparse
 
 from recsys_lib import artifacts, tables
 from recsys_lib.checks import (
+    CSR,
+    Integers,
+    Ints,
+    Mask,
     check_choice,
     check_number,
     check_positions,
@@ -44,9 +48,9 @@ class Fold(Shown):
     array([0, 1])
     """
 
-    fold_in: sparse.csr_array
-    targets: sparse.csr_array
-    users: NDArray[np.int64] = None  # type: ignore[assignment]  # an array from here on
+    fold_in: CSR
+    targets: CSR
+    users: Ints = None  # type: ignore[assignment]  # an array from here on
 
     def __post_init__(self) -> None:
         for name in ("fold_in", "targets"):
@@ -84,7 +88,7 @@ class Fold(Shown):
             f"interactions seen, {self.targets.nnz:,} to find)"
         )
 
-    def take(self, rows: NDArray[np.int64]) -> "Fold":
+    def take(self, rows: Ints) -> "Fold":
         """Return the fold of some of its rows, by position."""
         return Fold(fold_in=self.fold_in[rows], targets=self.targets[rows], users=self.users[rows])
 
@@ -118,11 +122,11 @@ class Split(Shown):
         ``strong_generalization(..., seeding="liang2018")``. None: the columns are the dataset's.
     """
 
-    train: sparse.csr_array
+    train: CSR
     validation: Fold
     test: Fold
-    train_users: NDArray[np.int64]
-    items: NDArray[np.int64] | None = None
+    train_users: Ints
+    items: Ints | None = None
 
     def _facts(self) -> pd.DataFrame:
         rows = {"train": (self.train.shape[0], self.train.nnz, None)}
@@ -172,7 +176,7 @@ class Split(Shown):
         )
 
 
-def csr_arrays(name: str, matrix: sparse.csr_array) -> dict[str, NDArray[Any]]:
+def csr_arrays(name: str, matrix: CSR) -> dict[str, NDArray[Any]]:
     """Return a matrix as arrays to save, whose names begin with `name`."""
     return {
         f"{name}_data": matrix.data,
@@ -182,7 +186,7 @@ def csr_arrays(name: str, matrix: sparse.csr_array) -> dict[str, NDArray[Any]]:
     }
 
 
-def csr_from(arrays: dict[str, NDArray[Any]], name: str) -> sparse.csr_array:
+def csr_from(arrays: dict[str, NDArray[Any]], name: str) -> CSR:
     """Return the matrix that `csr_arrays` took apart."""
     try:
         parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
@@ -192,7 +196,7 @@ def csr_from(arrays: dict[str, NDArray[Any]], name: str) -> sparse.csr_array:
     return sparse.csr_array(parts, shape=shape)
 
 
-def keep_entries(matrix: sparse.csr_array, keep: NDArray[np.bool_]) -> sparse.csr_array:
+def keep_entries(matrix: CSR, keep: Mask) -> CSR:
     """Return `matrix` with the stored entries that are kept; stored zeros and the shape stay.
 
     Examples
@@ -205,7 +209,7 @@ def keep_entries(matrix: sparse.csr_array, keep: NDArray[np.bool_]) -> sparse.cs
     return sparse.csr_array(parts, shape=matrix.shape)
 
 
-def likes_of(user_items: sparse.csr_array, min_value: float | None = None) -> sparse.csr_array:
+def likes_of(user_items: CSR, min_value: float | None = None) -> CSR:
     """Return the entries that count as likes, each as a 1.
 
     Parameters
@@ -256,12 +260,12 @@ class Dataset(Shown):
     Dataset(2 users x 1 items, 2 interactions, density 100.00 %, ratings 3 to 5)
     """
 
-    user_items: sparse.csr_array
+    user_items: CSR
     user_ids: pd.Index
     item_ids: pd.Index
     users: pd.DataFrame | None = None
     items: pd.DataFrame | None = None
-    timestamps: NDArray[np.int64] | None = None
+    timestamps: Ints | None = None
     rating_scale: tuple[float, float] | None = None
 
     @classmethod
@@ -451,7 +455,7 @@ class Dataset(Shown):
         """Return `likes` of at least `min_value`, which are implicit feedback."""
         return self.likes(min_value)
 
-    def take_users(self, users: NDArray[np.integer]) -> Self:
+    def take_users(self, users: Integers) -> Self:
         """Return the dataset of some users, by position; the items stay as they are."""
         rows = check_positions("users", users, self.n_users)
         times = self.timestamps
@@ -465,11 +469,11 @@ class Dataset(Shown):
             timestamps=times,
         )
 
-    def user_positions(self, ids: Iterable[Any]) -> NDArray[np.int64]:
+    def user_positions(self, ids: Iterable[Any]) -> Ints:
         """Return the row of each external user id; `DataError` names the first unknown one."""
         return tables.positions_of(self.user_ids, pd.Series(list(ids)), "user_id")
 
-    def item_positions(self, ids: Iterable[Any]) -> NDArray[np.int64]:
+    def item_positions(self, ids: Iterable[Any]) -> Ints:
         """Return the column of each external item id; `DataError` names the first unknown one."""
         return tables.positions_of(self.item_ids, pd.Series(list(ids)), "item_id")
 

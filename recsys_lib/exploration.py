@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 
-from recsys_lib.checks import check_integer, check_kind, check_user_items
+from recsys_lib.checks import CSR, Doubles, Ints, Mask, check_integer, check_kind, check_user_items
 from recsys_lib.dataset import Dataset, Split
 from recsys_lib.errors import DataError
 from recsys_lib.renamed import old_names
@@ -90,7 +90,7 @@ def overview(dataset: Dataset) -> pd.DataFrame:
     return pd.DataFrame({"value": pd.Series(rows)})
 
 
-def observed_means(user_items: sparse.csr_array) -> pd.DataFrame:
+def observed_means(user_items: CSR) -> pd.DataFrame:
     """Return how often each item was rated and the mean of these ratings.
 
     Parameters
@@ -117,7 +117,7 @@ def observed_means(user_items: sparse.csr_array) -> pd.DataFrame:
     return pd.DataFrame({"count": counts, "mean": means})
 
 
-def _item_counts(user_items: sparse.csr_array) -> NDArray[np.int64]:
+def _item_counts(user_items: CSR) -> Ints:
     return np.bincount(user_items.indices, minlength=user_items.shape[1])
 
 
@@ -223,7 +223,7 @@ def count_steps(
     return pd.Series(counts, index=list(steps), dtype="int64")
 
 
-def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
+def spectrum(vectors: ArrayLike) -> Doubles:
     """Return the share of the variance along each principal direction, largest first.
 
     Parameters
@@ -285,7 +285,7 @@ def neighbor_agreement(vectors: ArrayLike, groups: pd.Series, *, k: int = 5) -> 
     return agreement, float((sizes - 1)[named].mean() / max(1, len(names) - 1))
 
 
-def flat_map(vectors: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
+def flat_map(vectors: ArrayLike, *, seed: int = 0) -> Doubles:
     """Place items in the plane so that near vectors stay near.
 
     Parameters
@@ -494,7 +494,7 @@ def favorite_group(values: ArrayLike, groups: pd.Series) -> pd.Series:
     return pd.Series(labels[means.argmax(axis=1)], name=groups.name)
 
 
-def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
+def item_lift(user_items: CSR) -> Doubles:
     """Return how much more often two items meet in one user than by chance.
 
     Chance is that everybody has as many items as they have, and every item as many users: the
@@ -537,7 +537,7 @@ def item_lift(user_items: sparse.csr_array) -> NDArray[np.float64]:
     return lift
 
 
-def group_lift(lift: NDArray[np.float64], groups: pd.Series) -> tuple[float, float]:
+def group_lift(lift: Doubles, groups: pd.Series) -> tuple[float, float]:
     """Return the mean lift of two items of one group, and of two groups; NaN without such pairs.
 
     Examples
@@ -554,7 +554,7 @@ def group_lift(lift: NDArray[np.float64], groups: pd.Series) -> tuple[float, flo
     return means[0], means[1]
 
 
-def _named(groups: pd.Series) -> NDArray[np.bool_]:
+def _named(groups: pd.Series) -> Mask:
     """Whether each row is in a group of its own: those left over have nothing in common."""
     named = ~groups.isin(LEFT_OVER).to_numpy()
     return named | ~named.any()

@@ -9,13 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_integer
+from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, Mask, check_integer
 from recsys_lib.formatting import card
 from recsys_lib.seeding import rng_from
 
 # Which items: a slice, or positions. And the scores of all rows for these items.
-Items = slice | NDArray[np.integer]
-Block = Callable[[Items], NDArray[np.float32]]
+Items = slice | Integers
+Block = Callable[[Items], Floats]
 
 # Scores held at once: they stay in the cache between being computed and being compared.
 _TILE = 2**19
@@ -44,7 +44,7 @@ class TopK(NamedTuple):
     """
 
     items: NDArray[np.int32]
-    scores: NDArray[np.float32]
+    scores: Floats
 
     def table(self, item_ids: pd.Index, user_ids: pd.Index | None = None) -> pd.DataFrame:
         """Return the lists with the ids of a dataset, one row for each item listed.
@@ -92,7 +92,7 @@ def slices(n: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def entry_rows(x: sparse.csr_array) -> NDArray[np.intp]:
+def entry_rows(x: CSR) -> NDArray[np.intp]:
     """Return the row of each stored entry, in the order of ``x.indices`` and ``x.data``.
 
     Examples
@@ -103,7 +103,7 @@ def entry_rows(x: sparse.csr_array) -> NDArray[np.intp]:
     return np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
 
 
-def each_alone(items: NDArray[np.integer[Any]], n_items: int) -> sparse.csr_array:
+def each_alone(items: Integers, n_items: int) -> CSR:
     """Return a row for each item, in which there is a 1 for it and nothing else.
 
     Examples
@@ -116,7 +116,7 @@ def each_alone(items: NDArray[np.integer[Any]], n_items: int) -> sparse.csr_arra
     return sparse.csr_array(parts, shape=(len(items), n_items))
 
 
-def entries_of(x: sparse.csr_array, rows: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+def entries_of(x: CSR, rows: Integers) -> NDArray[np.intp]:
     """Return where the entries of some rows are in ``x.indices`` and ``x.data``, row by row.
 
     Examples
@@ -129,7 +129,7 @@ def entries_of(x: sparse.csr_array, rows: NDArray[np.integer[Any]]) -> NDArray[n
     return np.repeat(first, lengths) + np.arange(lengths.sum())
 
 
-def mask_seen(scores: NDArray[np.float32], seen: sparse.csr_array) -> NDArray[np.float32]:
+def mask_seen(scores: Floats, seen: CSR) -> Floats:
     """Set the scores of the entries stored in `seen` to -inf, in place, and return them.
 
     Minus infinity, never 0: on raw logits or centered ratings a zero may outrank every unseen item.
@@ -143,13 +143,7 @@ def mask_seen(scores: NDArray[np.float32], seen: sparse.csr_array) -> NDArray[np
     return scores
 
 
-def top_k(
-    scores: NDArray[np.float32],
-    k: int,
-    *,
-    exclude: sparse.csr_array | None = None,
-    seed: int = 0,
-) -> TopK:
+def top_k(scores: Floats, k: int, *, exclude: CSR | None = None, seed: int = 0) -> TopK:
     """Return the `k` best items of each row, best first.
 
     Parameters
@@ -191,18 +185,13 @@ def top_k(
     return top_k_of(blocks_of(values), values.shape, k, exclude=exclude, seed=seed)
 
 
-def blocks_of(scores: NDArray[np.float32]) -> Block:
+def blocks_of(scores: Floats) -> Block:
     """Return what copies blocks of items out of scores that are there already."""
     return lambda items: np.array(scores[:, items])
 
 
 def top_k_of(
-    block: Block,
-    shape: tuple[int, int],
-    k: int,
-    *,
-    exclude: sparse.csr_array | None = None,
-    seed: int = 0,
+    block: Block, shape: tuple[int, int], k: int, *, exclude: CSR | None = None, seed: int = 0
 ) -> TopK:
     """Return the lists of `top_k` for scores that are computed block by block of items.
 
@@ -255,16 +244,14 @@ class _Best:
         The item with each number.
     """
 
-    def __init__(
-        self, n_rows: int, k: int, order: NDArray[np.int64], items: NDArray[np.int32]
-    ) -> None:
+    def __init__(self, n_rows: int, k: int, order: Ints, items: NDArray[np.int32]) -> None:
         self.keys = np.zeros((n_rows, k), dtype=np.uint64)  # 0: no item
         self.cut = np.full((n_rows, 1), np.finfo(np.float32).min, dtype=np.float32)
         self.order, self.items, self.begun = order, items, False
         self.rows: list[NDArray[np.intp]] = []
         self.waiting: list[NDArray[np.uint64]] = []
 
-    def take(self, values: NDArray[np.float32], part: slice) -> None:
+    def take(self, values: Floats, part: slice) -> None:
         """Look at the scores of one more block of items."""
         n_rows, k = self.keys.shape
         width = values.shape[1]
@@ -327,14 +314,14 @@ def ranking_keys(scores: NDArray[np.floating[Any]], seed: int = 0) -> NDArray[np
     return keys
 
 
-def _keys(scores: NDArray[np.float32], order: NDArray[np.int64]) -> NDArray[np.uint64]:
+def _keys(scores: Floats, order: Ints) -> NDArray[np.uint64]:
     """One number for each score, larger for a larger score, then for a larger `order`."""
     bits = (scores + np.float32(0)).view(np.uint32)  # -0 is 0
     upward = np.where(bits >> 31, ~bits, bits | np.uint32(2**31))
     return upward.astype(np.uint64) << np.uint64(32) | order.astype(np.uint64)
 
 
-def _scores(keys: NDArray[np.uint64]) -> NDArray[np.float32]:
+def _scores(keys: NDArray[np.uint64]) -> Floats:
     """The scores in `_keys`."""
     upward = (keys >> np.uint64(32)).astype(np.uint32)
     bits = np.where(upward >> 31, upward & np.uint32(2**31 - 1), ~upward)
@@ -342,7 +329,7 @@ def _scores(keys: NDArray[np.uint64]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=4)
-def _tie_order(seed: int, n_items: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def _tie_order(seed: int, n_items: int) -> tuple[Ints, NDArray[np.int32]]:
     """A number for each item, of equal scores the largest is listed first; and the item of each."""
     order = n_items - 1 - rng_from(seed, "ties").permutation(n_items)
     items = np.empty(n_items, dtype=np.int32)
@@ -351,13 +338,13 @@ def _tie_order(seed: int, n_items: int) -> tuple[NDArray[np.int64], NDArray[np.i
     return order, items
 
 
-def _by_column(x: sparse.csr_array) -> tuple[NDArray[np.intp], NDArray[np.integer]]:
+def _by_column(x: CSR) -> tuple[NDArray[np.intp], Integers]:
     """Rows and columns of the entries, by column."""
     order = np.argsort(x.indices, kind="stable")
     return entry_rows(x)[order], x.indices[order]
 
 
-def without_nan(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def without_nan(values: Floats) -> Floats:
     """Return scores as they are; `ValueError` names the row where one is NaN."""
     # max() propagates NaN without the boolean matrix that isnan() would make.
     if np.isnan(values.max(initial=-np.inf)):
@@ -366,9 +353,7 @@ def without_nan(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values
 
 
-def negative_log_likelihood(
-    scores: NDArray[np.float32], seen: sparse.csr_array, targets: sparse.csr_array
-) -> float:
+def negative_log_likelihood(scores: Floats, seen: CSR, targets: CSR) -> float:
     """Return the mean of -log p over the targets, where p is the softmax over the unseen items.
 
     Parameters
@@ -398,7 +383,7 @@ def negative_log_likelihood(
     return float((log_sums[chosen[0]] - logits[chosen]).mean())
 
 
-def ties_at(best: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
+def ties_at(best: Floats, k: int) -> Mask:
     """Return whether the list of `k` is cut through a group of equal scores, given a longer one.
 
     Where many are, the tie-break decides what is listed, not the model.
@@ -411,7 +396,7 @@ def ties_at(best: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
     return (best[:, k - 1] == best[:, k]) & ~np.isneginf(best[:, k])
 
 
-def ndcg(hit: NDArray[np.bool_], n_targets: NDArray[np.integer]) -> NDArray[np.float64]:
+def ndcg(hit: Mask, n_targets: Integers) -> Doubles:
     r"""Return the discounted gain of lists over that of the best lists.
 
     Gains are binary, discounted by 1 / log2(place + 1); the best list holds min(k, \|targets\|)
@@ -441,7 +426,7 @@ def ndcg(hit: NDArray[np.bool_], n_targets: NDArray[np.integer]) -> NDArray[np.f
     return np.asarray(gain / best[np.minimum(k, n_targets)])
 
 
-def hits_of_lists(items: NDArray[np.integer], targets: sparse.csr_array) -> NDArray[np.bool_]:
+def hits_of_lists(items: Integers, targets: CSR) -> Mask:
     """Return which places of the lists of `items` hold a target, (n_rows, k).
 
     Notes
@@ -459,7 +444,7 @@ def hits_of_lists(items: NDArray[np.integer], targets: sparse.csr_array) -> NDAr
     return np.asarray((keys[np.searchsorted(keys, wanted)] == wanted) & (items >= 0))
 
 
-def ndcg_of_lists(items: NDArray[np.integer], targets: sparse.csr_array) -> NDArray[np.float64]:
+def ndcg_of_lists(items: Integers, targets: CSR) -> Doubles:
     """Return the `ndcg` of each list; NaN for a row without targets.
 
     Parameters

@@ -12,7 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_choice, check_fraction, check_integer, check_kind
+from recsys_lib.checks import (
+    CSR,
+    Ints,
+    Mask,
+    check_choice,
+    check_fraction,
+    check_integer,
+    check_kind,
+)
 from recsys_lib.dataset import Dataset, Fold, Split, keep_entries
 from recsys_lib.errors import DataError
 from recsys_lib.ranking import entry_rows
@@ -184,7 +192,7 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
     return _split_past(dataset, part)
 
 
-def timestamps_of(dataset: Dataset) -> NDArray[np.int64]:
+def timestamps_of(dataset: Dataset) -> Ints:
     """Return the times of a data set; `DataError` if it has none."""
     check_kind("dataset", dataset, Dataset)
     if dataset.timestamps is None:
@@ -202,7 +210,7 @@ def _split_past(dataset: Dataset, part: NDArray[np.int8]) -> Split:
     return replace(split, test=replace(split.test, fold_in=seen))
 
 
-def rank_in_row(keys: sparse.csr_array) -> NDArray[np.int64]:
+def rank_in_row(keys: CSR) -> Ints:
     """Rank, from 0, of each stored value within its row."""
     counts = np.diff(keys.indptr)
     order = np.lexsort((keys.data, entry_rows(keys)))
@@ -211,7 +219,7 @@ def rank_in_row(keys: sparse.csr_array) -> NDArray[np.int64]:
     return rank
 
 
-def cut_rows(rows: sparse.csr_array, hidden: NDArray[np.bool_], users: NDArray[np.int64]) -> Fold:
+def cut_rows(rows: CSR, hidden: Mask, users: Ints) -> Fold:
     """Split rows by a mark on each stored entry: hidden or shown."""
     return Fold(
         fold_in=keep_entries(rows, ~hidden), targets=keep_entries(rows, hidden), users=users
@@ -403,9 +411,7 @@ def hold_out(dataset: Dataset, *, seed: int = 0) -> Split:
     return strong_generalization(dataset, seed=seed)
 
 
-def _as_in_the_notebook(
-    dataset: Dataset, users: NDArray[np.int64], cuts: list[int], fold_in: float
-) -> Split:
+def _as_in_the_notebook(dataset: Dataset, users: Ints, cuts: list[int], fold_in: float) -> Split:
     train_users, validation, test = np.split(liang_order(dataset, users), cuts)
     items = liang_items(dataset, train_users)
     # Rounded, because 1 - 0.8 is a little below 0.2 and would hide nothing of five interactions.
@@ -428,7 +434,7 @@ def _count(name: str, wanted: int | float, available: int) -> int:
     return wanted
 
 
-def _hide(dataset: Dataset, users: NDArray[np.int64], fold_in: float, seed: int) -> Fold:
+def _hide(dataset: Dataset, users: Ints, fold_in: float, seed: int) -> Fold:
     """Hide a random share of each user's interactions."""
     rows = dataset.user_items[users]
     counts = np.diff(rows.indptr)
@@ -448,7 +454,7 @@ def _liang_stream() -> np.random.RandomState:
     return np.random.RandomState(_LIANG_SEED)
 
 
-def liang_order(dataset: Dataset, users: NDArray[np.int64]) -> NDArray[np.int64]:
+def liang_order(dataset: Dataset, users: Ints) -> Ints:
     """Return `users` in their order: sorted by external id, then permuted.
 
     Parameters
@@ -466,7 +472,7 @@ def liang_order(dataset: Dataset, users: NDArray[np.int64]) -> NDArray[np.int64]
     return by_id[_liang_stream().permutation(len(by_id))]
 
 
-def liang_items(dataset: Dataset, train_users: NDArray[np.int64]) -> NDArray[np.int64]:
+def liang_items(dataset: Dataset, train_users: Ints) -> Ints:
     """Return the items that training users have, in order of first appearance.
 
     Parameters
@@ -489,9 +495,7 @@ def liang_items(dataset: Dataset, train_users: NDArray[np.int64]) -> NDArray[np.
     return np.asarray(pd.unique(rows.indices[in_file_order]), dtype=np.int64)
 
 
-def select_rows(
-    dataset: Dataset, users: NDArray[np.int64], items: NDArray[np.int64]
-) -> sparse.csr_array:
+def select_rows(dataset: Dataset, users: Ints, items: Ints) -> CSR:
     """Return the interactions of `users` with `items`, both in the order given."""
     column_of = np.full(dataset.n_items, -1, dtype=np.int64)
     column_of[items] = np.arange(len(items))
@@ -505,9 +509,7 @@ def select_rows(
     return rows
 
 
-def liang_fold(
-    dataset: Dataset, users: NDArray[np.int64], items: NDArray[np.int64], hidden_share: float
-) -> Fold:
+def liang_fold(dataset: Dataset, users: Ints, items: Ints, hidden_share: float) -> Fold:
     """Hide interactions of held-out users with their stream.
 
     Parameters

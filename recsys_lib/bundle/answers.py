@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.bundle.request import People
+from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, Mask
 from recsys_lib.coldstart.content import ItemContent, NewItems, says_something
 from recsys_lib.coldstart.handover import mix_scores
 from recsys_lib.coldstart.ladder import Ladder, RungAnswer
@@ -58,22 +59,18 @@ class Answers:
     """
 
     rungs: NDArray[np.object_]
-    order: NDArray[np.float32]
-    score: NDArray[np.float32]
+    order: Floats
+    score: Floats
     because: Sequence[str | None]
     _chances: "_Chances"
-    _is_new: NDArray[np.bool_]
-    gains: Sequence[NDArray[np.float32]] | None = None
+    _is_new: Mask
+    gains: Sequence[Floats] | None = None
 
-    def probability(
-        self, rows: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]
-    ) -> NDArray[np.float64]:
+    def probability(self, rows: Integers, items: Integers) -> Doubles:
         """Return the probability of a like of each pair; NaN where nobody can know."""
         return np.where(self._is_new[items], np.nan, self._chances.at(rows, items))
 
-    def rung(
-        self, rows: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]
-    ) -> NDArray[np.object_]:
+    def rung(self, rows: Integers, items: Integers) -> NDArray[np.object_]:
         """Return the rung that answers for each pair; new items have one of their own."""
         return np.where(self._is_new[items], RUNGS[2], self.rungs[rows])
 
@@ -85,13 +82,13 @@ class _Chances:
     `rates` has shape (n_rows, n_items), or (n_items,) if they are the same for all.
     """
 
-    scores: NDArray[np.float32]
+    scores: Floats
     rates: NDArray[np.floating[Any]]
-    weights: NDArray[np.float64]
+    weights: Doubles
     calibrator: Calibrator | None
-    unknown: NDArray[np.bool_]
+    unknown: Mask
 
-    def at(self, rows: Any, items: Any) -> NDArray[np.float64]:
+    def at(self, rows: Any, items: Any) -> Doubles:
         """Return those of pairs; `rows` and `items` are broadcast."""
         weights = self.weights[rows]
         said = np.full(np.broadcast_shapes(np.shape(rows), np.shape(items)), np.nan)
@@ -108,12 +105,12 @@ class _Widened(Recommender):
 
     model: Recommender
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _score(self, x: CSR) -> Floats:
         scores, known = np.zeros(x.shape, dtype=np.float32), self.model.n_items_
         scores[:, :known] = self.model.score(x[:, :known])
         return scores
 
-    def _relate(self, items: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    def _relate(self, items: Ints) -> Floats | None:
         known = items < self.model.n_items_
         found = self.model.item_similarity(items[known].tolist())
         if found is None:
@@ -137,7 +134,7 @@ class Answerer:
 
     model: Recommender
     dataset: Dataset
-    likes: sparse.csr_array
+    likes: CSR
     calibrator: Calibrator | None
     like: float | None
     min_history: int
@@ -203,7 +200,7 @@ class Answerer:
         rung = np.array(rungs, dtype=object)
         return Answers(rung, order, score, because, chances, self.is_new, gains)
 
-    def _at_once(self, people: People, weights: NDArray[np.float64]) -> bool:
+    def _at_once(self, people: People, weights: Doubles) -> bool:
         """Say whether rows and what they are without each entry are best scored together."""
         if self._has_formula or not weights.any():
             return False
@@ -212,9 +209,7 @@ class Answerer:
         fits = (lengths.sum() + len(weights) - 1) * n_items < _ONE_BLOCK_NUMBERS
         return bool(fits and lengths.max() < min(_ONE_BLOCK, most / n_items))
 
-    def _scores_and_gains(
-        self, rows: sparse.csr_array
-    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+    def _scores_and_gains(self, rows: CSR) -> tuple[Floats, list[Floats]]:
         """Return the scores of rows, and for each of them what its entries add."""
         lengths = np.diff(rows.indptr)
         scores = self.score(with_left_out(rows))
@@ -227,7 +222,7 @@ class Answerer:
             scores[first] - scores[first + 1 : end] for first, end in zip(starts, ends, strict=True)
         ]
 
-    def score(self, rows: sparse.csr_array) -> NDArray[np.float32]:
+    def score(self, rows: CSR) -> Floats:
         """Return the model's scores of rows, to the bit the same in every block of them."""
         n_rows, n_items = rows.shape
         least = max(_FEW_ROWS, _FEW_NUMBERS // n_items)
@@ -239,9 +234,7 @@ class Answerer:
         padded = sparse.csr_array(parts, shape=(len(indptr) - 1, n_items))
         return self.model.score(padded)[:n_rows]
 
-    def _order(
-        self, chances: _Chances, used: sparse.csr_array
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _order(self, chances: _Chances, used: CSR) -> tuple[Floats, Floats]:
         """Return what orders the items of each row, and what broke its ties."""
         weights = np.where(chances.unknown, _EVEN, chances.weights)
         rates, rows = chances.rates, np.flatnonzero((weights > 0) & (weights < 1))
@@ -274,7 +267,7 @@ class Answerer:
         profile = {} if self.dataset.users is None else people.profiles[row]
         return self._fitted.answer(profile, leave_out=people.positions[row], because=because)
 
-    def _alike(self, people: People, row: int, below: str) -> NDArray[np.float32] | None:
+    def _alike(self, people: People, row: int, below: str) -> Floats | None:
         """Similarity of items to a person with only new items or interests; None for others."""
         seen = people.seen[[row]]
         if self._new is not None and self._new.is_new[seen.indices].any():
@@ -308,13 +301,13 @@ class Answerer:
         return NewItems.of(self.dataset.items, used)
 
     @cached_property
-    def is_new(self) -> NDArray[np.bool_]:
+    def is_new(self) -> Mask:
         """Which items are listed for their content alone."""
         nothing = np.zeros(self.dataset.n_items, dtype=bool)
         return nothing if self._new is None else self._new.is_new
 
     @cached_property
-    def unlisted(self) -> NDArray[np.bool_]:
+    def unlisted(self) -> Mask:
         """Items that came after the fit and have no content: nothing can be said of them."""
         return ~self.is_new & (np.arange(self.dataset.n_items) >= self.fitted_on)
 
@@ -328,11 +321,11 @@ class Answerer:
 
     def _place(
         self,
-        scores: NDArray[np.float32],
+        scores: Floats,
         rates: NDArray[np.floating[Any]],
         people: People,
-        weights: NDArray[np.float64],
-        alike: dict[int, NDArray[np.float32]],
+        weights: Doubles,
+        alike: dict[int, Floats],
     ) -> NDArray[np.floating[Any]]:
         """Place new items among the others: in the scores, and in the rates that are returned."""
         assert self._new is not None
@@ -373,7 +366,7 @@ class Answerer:
 
     def _gains(
         self, answers: Answers, people: People, lists: Sequence[NDArray[np.int32]]
-    ) -> dict[int, NDArray[np.float32]]:
+    ) -> dict[int, Floats]:
         """Return what each item of a history adds to the score of each listed one, by row."""
         if answers.gains is not None:
             return {row: answers.gains[row][:, items] for row, items in enumerate(lists)}
@@ -394,9 +387,7 @@ class Answerer:
             }
         return gains
 
-    def gains_of(
-        self, row: sparse.csr_array, items: NDArray[np.integer[Any]]
-    ) -> NDArray[np.float32]:
+    def gains_of(self, row: CSR, items: Integers) -> Floats:
         """Return what each item of one history adds to the scores of some items.
 
         Without a formula each costs the score of a history, which took seconds for hundreds: of a
@@ -419,7 +410,7 @@ class Answerer:
         return gains
 
 
-def with_left_out(rows: sparse.csr_array) -> sparse.csr_array:
+def with_left_out(rows: CSR) -> CSR:
     """Return each row followed by its copies, each without one of its entries.
 
     Examples
@@ -442,7 +433,7 @@ def with_left_out(rows: sparse.csr_array) -> sparse.csr_array:
     return sparse.csr_array(parts, shape=(len(copied), rows.shape[1]))
 
 
-def _rates_of(below: Sequence[RungAnswer | None], n_items: int) -> NDArray[np.float64]:
+def _rates_of(below: Sequence[RungAnswer | None], n_items: int) -> Doubles:
     """Return the rates of each row, (n_rows, n_items), or (n_items,) if they are all the same."""
     first = next((answer.rates for answer in below if answer is not None), np.zeros(n_items))
     if all(answer is None or answer.rates is first for answer in below):

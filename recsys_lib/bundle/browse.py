@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from recsys_lib.bundle.bundle import RUNGS, Bundle
 from recsys_lib.bundle.request import Request
 from recsys_lib.bundle.what_if import Controls, Search, WhatIf
+from recsys_lib.checks import Doubles, Ints
 from recsys_lib.coldstart.content import TEXT
 from recsys_lib.coldstart.profile import is_tags, tags_of
 from recsys_lib.dataset import Dataset
@@ -117,7 +117,7 @@ def contributions(bundle: Bundle, history: Mapping[Any, float], item: Any) -> pd
     return found.sort_values("gain", ascending=False, kind="stable", ignore_index=True)
 
 
-def item_places(bundle: Bundle, *, seed: int = 0) -> NDArray[np.float64]:
+def item_places(bundle: Bundle, *, seed: int = 0) -> Doubles:
     """Place the items in the plane: near ones are alike to the model, or used by the same people.
 
     Parameters
@@ -147,7 +147,7 @@ def item_places(bundle: Bundle, *, seed: int = 0) -> NDArray[np.float64]:
     return places
 
 
-def _most_used(dataset: Dataset) -> NDArray[np.int64]:
+def _most_used(dataset: Dataset) -> Ints:
     user_items = dataset.user_items
     uses = np.bincount(user_items.indices, minlength=user_items.shape[1])
     return np.argsort(-uses, kind="stable")

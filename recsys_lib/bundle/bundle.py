@@ -16,7 +16,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, versions, write_manifest
@@ -24,6 +23,9 @@ from recsys_lib.bundle.answers import RUNGS, Answerer
 from recsys_lib.bundle.request import History, People, Request, RequestReader
 from recsys_lib.bundle.rules import Plan, RuleReader, Where
 from recsys_lib.checks import (
+    CSR,
+    Floats,
+    Ints,
     check_choice,
     check_integer,
     check_is_fitted,
@@ -78,7 +80,7 @@ class _Lists:
 
     positions: Sequence[int | None]
     rows: NDArray[np.intp]
-    items: NDArray[np.int64]
+    items: Ints
     columns: dict[str, Any]
     left: list[int]
 
@@ -371,7 +373,7 @@ class Bundle(Shown):
             lists += [lines[first:last] for first, last in pairwise(cuts)]
         return lists
 
-    def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
+    def score(self, user_items: CSR) -> Floats:
         """Score every item for each row, as the lists order them: ``evaluate(bundle, fold)``.
 
         Parameters
@@ -472,7 +474,7 @@ class Bundle(Shown):
             }
         )
 
-    def _related(self, item: int) -> tuple[str, NDArray[np.float32]]:
+    def _related(self, item: int) -> tuple[str, Floats]:
         """Return what tells which items are like one, and how like they are; -inf for new ones."""
         used = np.diff(self._columns.indptr) > 0
         used[self.model.n_items_ :] = False
@@ -600,9 +602,7 @@ class Bundle(Shown):
         known = [None if at is None else ids[at] for at in found.positions]
         return pd.Index(known, dtype=object if None in known else ids.dtype).take(found.rows)
 
-    def _lists(
-        self, order: NDArray[np.float32], questions: Sequence[_Question]
-    ) -> list[NDArray[np.int32]]:
+    def _lists(self, order: Floats, questions: Sequence[_Question]) -> list[NDArray[np.int32]]:
         """Return the items of each list, best first."""
         plain = [one.k for one in questions if one.plan.is_plain]
         best = top_k(order, min(max(plain, default=1), order.shape[1])).items
@@ -613,7 +613,7 @@ class Bundle(Shown):
             for row, one in enumerate(questions)
         ]
 
-    def _likeness(self, items: NDArray[np.int32]) -> Callable[[int], NDArray[np.float32]]:
+    def _likeness(self, items: NDArray[np.int32]) -> Callable[[int], Floats]:
         """Return how alike items are: by tags, else by the model, else by who used them."""
         content = self._answerer.content
         if content is None:
@@ -624,7 +624,7 @@ class Bundle(Shown):
         return _row_by_row(self._columns[items] if content is None else content.labels[items])
 
     @cached_property
-    def _columns(self) -> sparse.csr_array:
+    def _columns(self) -> CSR:
         return unit_rows(self._requests.seen(self.dataset.user_items).T.tocsr())
 
     def update(
@@ -850,11 +850,11 @@ class Bundle(Shown):
         return RequestReader(dataset=self.dataset, inputs=self.inputs, like=self.like)
 
 
-def _row_by_row(vectors: sparse.csr_array) -> Callable[[int], NDArray[np.float32]]:
+def _row_by_row(vectors: CSR) -> Callable[[int], Floats]:
     """Return what multiplies all rows by the one in a place."""
     one = np.zeros(vectors.shape[1], dtype=vectors.dtype)
 
-    def products(place: int) -> NDArray[np.float32]:
+    def products(place: int) -> Floats:
         part = slice(*vectors.indptr[place : place + 2])
         one[vectors.indices[part]] = vectors.data[part]
         found = vectors @ one
@@ -864,6 +864,6 @@ def _row_by_row(vectors: sparse.csr_array) -> Callable[[int], NDArray[np.float32
     return products
 
 
-def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+def _joined(parts: Sequence[NDArray[Any]]) -> Ints:
     """Return the parts in a row; of none, nothing."""
     return np.concatenate([np.empty(0, dtype=np.int64), *parts]).astype(np.int64)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from recsys_lib.checks import CSR
 from recsys_lib.coldstart.profile import is_null, tags_of
 from recsys_lib.dataset import Dataset, likes_of
 from recsys_lib.errors import DataError
@@ -51,8 +52,8 @@ class People:
         Rows in the dataset, of those who are in it.
     """
 
-    used: sparse.csr_array
-    seen: sparse.csr_array
+    used: CSR
+    seen: CSR
     profiles: Sequence[Mapping[str, Any]]
     positions: Sequence[int | None]
 
@@ -131,7 +132,7 @@ class RequestReader:
                 "neither. Build the bundle from a dataset with `users` or `items`."
             )
 
-    def _row(self, history: History) -> sparse.csr_array:
+    def _row(self, history: History) -> CSR:
         """Return a history as one row; an item without a rating counts as liked."""
         if isinstance(history, pd.Series):
             # A Series of numbers is one of ratings; one of text can only be a column of ids.
@@ -175,6 +176,6 @@ class RequestReader:
         liked = data[data >= (data.mean() if self.like is None else self.like)]
         return float(liked.mean()) if len(liked) else self.dataset.rating_scale[1]
 
-    def seen(self, used: sparse.csr_array) -> sparse.csr_array:
+    def seen(self, used: CSR) -> CSR:
         """Return the part of a row that the model sees."""
         return used if self.inputs == "values" else likes_of(used, self.like)

@@ -9,8 +9,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
+from recsys_lib.checks import CSR, Doubles, Integers, Ints, Mask
 from recsys_lib.coldstart.content import TEXT
 from recsys_lib.coldstart.profile import is_tags, label_matrix, only_label, tags_of
 from recsys_lib.dataset import Dataset
@@ -103,9 +103,9 @@ class Plan:
     diversity : float
     """
 
-    allowed: NDArray[np.bool_]
-    promoted: NDArray[np.int64]
-    limits: tuple[tuple[sparse.csr_array, int], ...] = ()
+    allowed: Mask
+    promoted: Ints
+    limits: tuple[tuple[CSR, int], ...] = ()
     diversity: float = 0.0
 
     @property
@@ -179,7 +179,7 @@ class Plan:
                     keys[items_of.indices[slice(*items_of.indptr[value : value + 2])]] = 0
         return np.array(chosen, dtype=np.int32)
 
-    def _room(self, pool: NDArray[np.integer[Any]]) -> int:
+    def _room(self, pool: Integers) -> int:
         """Return how many of the pool the limits let into a list, at most."""
         room = len(pool)
         for matrix, limit in self.limits:
@@ -225,10 +225,10 @@ class _Numbers:
     """A column of numbers, or of times in nanoseconds; NaN where unknown."""
 
     name: str
-    values: NDArray[np.float64]
+    values: Doubles
     times: bool
 
-    def having(self, wanted: Iterable[Any]) -> NDArray[np.bool_]:
+    def having(self, wanted: Iterable[Any]) -> Mask:
         found = np.zeros(len(self.values), dtype=bool)
         for value in wanted:
             same = self.values == self._number(value)
@@ -240,7 +240,7 @@ class _Numbers:
             found |= same
         return found
 
-    def between(self, low: Any, high: Any) -> NDArray[np.bool_]:
+    def between(self, low: Any, high: Any) -> Mask:
         lowest = -np.inf if low is None else self._number(low)
         highest = np.inf if high is None else self._number(high)
         if lowest > highest:
@@ -251,7 +251,7 @@ class _Numbers:
         return np.asarray((self.values >= lowest) & (self.values <= highest))
 
     @cached_property
-    def labels(self) -> tuple[sparse.csr_array, pd.Index]:
+    def labels(self) -> tuple[CSR, pd.Index]:
         return label_matrix(self.values, only_label)
 
     def _number(self, value: Any) -> float:
@@ -273,15 +273,15 @@ class _Labels:
     """A column of categories or tags."""
 
     name: str
-    labels: tuple[sparse.csr_array, pd.Index]
+    labels: tuple[CSR, pd.Index]
 
-    def having(self, wanted: Iterable[Any]) -> NDArray[np.bool_]:
+    def having(self, wanted: Iterable[Any]) -> Mask:
         matrix, levels = self.labels
         asked = np.zeros(len(levels))
         asked[find_ids(levels, wanted, f"value of `where[{self.name!r}]`")] = 1
         return np.asarray(matrix @ asked > 0)
 
-    def between(self, low: Any, high: Any) -> NDArray[np.bool_]:
+    def between(self, low: Any, high: Any) -> Mask:
         raise DataError(
             f"`where[{self.name!r}]` must be a value, a list of values, or `not`; got min or max, "
             "which are for columns of numbers and times. Name the values."
@@ -340,13 +340,13 @@ class RuleReader:
             )
         return self.dataset.items
 
-    def _among(self, ids: Any) -> NDArray[np.bool_]:
+    def _among(self, ids: Any) -> Mask:
         """Return which items have one of some ids; of None, all."""
         mask = np.full(self.dataset.n_items, ids is None)
         mask[find_ids(self.dataset.item_ids, ids, "item")] = True
         return mask
 
-    def _flagged(self, available: str) -> NDArray[np.bool_]:
+    def _flagged(self, available: str) -> Mask:
         """Return which items are true in a column."""
         matrix, levels = self.column(available).labels
         others = [level for level in levels if level not in (0, 1)]
@@ -357,7 +357,7 @@ class RuleReader:
             )
         return np.asarray(matrix @ np.array([float(level) for level in levels]) > 0)
 
-    def _holds(self, name: str, condition: Any) -> NDArray[np.bool_]:
+    def _holds(self, name: str, condition: Any) -> Mask:
         """Return which items meet a condition."""
         column = self.column(name)
         if not isinstance(condition, Mapping):

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_nonnegative, check_positive, check_user_items
+from recsys_lib.checks import CSR, Floats, Mask, check_nonnegative, check_positive, check_user_items
 from recsys_lib.coldstart.profile import is_tags, label_matrix, only_label, tags_of
 from recsys_lib.models.base import Recommender
 
@@ -52,7 +52,7 @@ class ItemContent:
     array([[1.  , 0.71, 0.  ]], dtype=float32)
     """
 
-    features: sparse.csr_array
+    features: CSR
     terms: pd.Index
 
     @classmethod
@@ -85,7 +85,7 @@ class ItemContent:
         features = unit_rows(sparse.csr_array(sparse.hstack(blocks, format="csr")))
         return cls(features=features, terms=pd.Index(np.concatenate(terms), dtype=object))
 
-    def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
+    def score(self, user_items: CSR) -> Floats:
         """Return the cosine between each item and the sum of what a user used.
 
         Parameters
@@ -102,7 +102,7 @@ class ItemContent:
         tastes = unit_rows(sparse.csr_array(x @ self.features))
         return np.asarray((tastes @ self.features.T).toarray(), dtype=np.float32)
 
-    def score_terms(self, values: Iterable[Any]) -> NDArray[np.float32] | None:
+    def score_terms(self, values: Iterable[Any]) -> Floats | None:
         """Return the cosine between each item and some tags or categories, whatever their column.
 
         Parameters
@@ -134,24 +134,22 @@ class ItemContent:
         return [tail if mark else "" for _, mark, tail in parts]
 
     @cached_property
-    def labels(self) -> sparse.csr_array:
+    def labels(self) -> CSR:
         """The vectors of tags and categories alone, without words; all, where there are none."""
         named = np.flatnonzero([bool(name) for name in self._names])
         return unit_rows(sparse.csr_array(self.features[:, named])) if len(named) else self.features
 
     @property
-    def spoken(self) -> NDArray[np.bool_]:
+    def spoken(self) -> Mask:
         """Which items share a term with another item."""
         return np.asarray(np.diff(self.features.indptr) > 0)
 
-    def likeness(self, item: int) -> NDArray[np.float32]:
+    def likeness(self, item: int) -> Floats:
         """Return the cosine between one item, by position, and each item."""
         return np.asarray((self.features @ self.features[[item]].T).toarray().ravel())
 
 
-def stack_content(
-    user_items: sparse.csr_array, content: ItemContent, *, weight: float = 1.0
-) -> sparse.csr_array:
+def stack_content(user_items: CSR, content: ItemContent, *, weight: float = 1.0) -> CSR:
     """Return a matrix in which each term is one more user, who used the items that have it.
 
     A linear autoencoder fitted on it is the collective one [1]_: its Gram matrix becomes
@@ -188,7 +186,7 @@ def stack_content(
     return sparse.csr_array(sparse.vstack([x, users], format="csr"))
 
 
-def _weighed_terms(values: pd.Series, name: str) -> tuple[sparse.csr_array, pd.Index]:
+def _weighed_terms(values: pd.Series, name: str) -> tuple[CSR, pd.Index]:
     """Return the terms of one column, those that link items and no more, weighed by rarity."""
     counts, terms = label_matrix(values, _terms_in(values, name))
     spread = np.bincount(counts.indices, minlength=len(terms))
@@ -213,7 +211,7 @@ def _terms_in(values: pd.Series, name: str) -> Callable[[Any], list[str]]:
     return lambda cell: [f"{name}={str(label).casefold()}" for label in labels_of(cell)]
 
 
-def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
+def unit_rows(matrix: CSR) -> CSR:
     """Return rows of length one, float32; `normalize` takes no empty matrix."""
     from sklearn.preprocessing import normalize
 
@@ -280,8 +278,8 @@ class NewItems:
     """
 
     content: ItemContent
-    known: NDArray[np.bool_]
-    is_new: NDArray[np.bool_]
+    known: Mask
+    is_new: Mask
     l2: float = 3.0
     trust: float = 2.0
 
@@ -296,7 +294,7 @@ class NewItems:
             )
 
     @classmethod
-    def of(cls, items: pd.DataFrame | None, user_items: sparse.csr_array) -> Self | None:
+    def of(cls, items: pd.DataFrame | None, user_items: CSR) -> Self | None:
         """Return the new items of a catalog; None if none has content.
 
         Parameters
@@ -313,11 +311,8 @@ class NewItems:
         return cls(content=content, known=known, is_new=is_new) if is_new.any() else None
 
     def place(
-        self,
-        scores: NDArray[np.floating],
-        history: sparse.csr_array,
-        interests: Iterable[Any] = (),
-    ) -> NDArray[np.float32]:
+        self, scores: NDArray[np.floating], history: CSR, interests: Iterable[Any] = ()
+    ) -> Floats:
         """Return the scores with those of new items on the scale of the others.
 
         Parameters
@@ -342,9 +337,7 @@ class NewItems:
         placed[:, self.is_new] = (center + spread * sign)[:, self.is_new]
         return placed
 
-    def predicted(
-        self, scores: NDArray[np.floating], alike: NDArray[np.floating]
-    ) -> NDArray[np.float32]:
+    def predicted(self, scores: NDArray[np.floating], alike: NDArray[np.floating]) -> Floats:
         """Return the scores that the content predicts for every item.
 
         Parameters
@@ -371,7 +364,7 @@ class NewItems:
         mapped = (self.content.features @ weights + mean).T
         return np.asarray(mapped + leaning, dtype=np.float32)
 
-    def _slope(self, said: NDArray[np.float32], alike: NDArray[np.floating]) -> NDArray[np.float32]:
+    def _slope(self, said: Floats, alike: NDArray[np.floating]) -> Floats:
         """Return how much the scores go with likeness, not below zero, one number a row."""
         alike = alike - alike.mean(axis=1, keepdims=True)
         spread = (alike**2).sum(axis=1)
@@ -379,15 +372,13 @@ class NewItems:
         slope = np.divide(together, spread, out=np.zeros_like(spread), where=spread > 0)
         return np.asarray(self.trust * np.maximum(slope, 0.0), dtype=np.float32)[:, None]
 
-    def _standard(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _standard(self, values: Floats) -> Floats:
         """Return values in standard deviations; zeros where all are equal."""
         center, spread = self._moments(values)
         apart = values - center
         return np.divide(apart, spread, out=np.zeros_like(apart), where=spread > 0)
 
-    def _moments(
-        self, values: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _moments(self, values: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation over the items in use, one a row."""
         known = values[:, self.known]
         return known.mean(axis=1, keepdims=True), known.std(axis=1, keepdims=True)
@@ -419,7 +410,7 @@ class WithNewItems:
     model: Recommender
     new: NewItems
 
-    def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
+    def score(self, user_items: CSR) -> Floats:
         """Return scores of shape (n_rows, n_items), float32."""
         x = check_user_items(user_items, n_items=self.model.n_items_)
         return self.new.place(self.model.score(x), x)

@@ -7,9 +7,16 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
-from recsys_lib.checks import check_choice, check_nonnegative, check_user_items
+from recsys_lib.checks import (
+    CSR,
+    Doubles,
+    Floats,
+    Integers,
+    check_choice,
+    check_nonnegative,
+    check_user_items,
+)
 from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.models.base import Recommender
 from recsys_lib.ranking import entry_rows
@@ -53,9 +60,7 @@ class Handover:
     users: pd.DataFrame | None = field(default=None, repr=False)
     handover: float = 4.0
 
-    def score_users(
-        self, users: NDArray[np.integer], fold_in: sparse.csr_array
-    ) -> NDArray[np.float32]:
+    def score_users(self, users: Integers, fold_in: CSR) -> Floats:
         """Score every item for users whose profiles are known.
 
         Parameters
@@ -109,14 +114,12 @@ class Rung:
     ladder: Ladder
     users: pd.DataFrame | None = field(default=None, repr=False)
 
-    def score_users(
-        self, users: NDArray[np.integer], fold_in: sparse.csr_array
-    ) -> NDArray[np.float32]:
+    def score_users(self, users: Integers, fold_in: CSR) -> Floats:
         """Return the rates of the rung, of shape (n_rows, n_items), float32."""
         check_choice("name", self.name, _RUNGS)
         return np.array(_each_profile_once(self._rates, self.users, users), dtype=np.float32)
 
-    def _rates(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
+    def _rates(self, profile: Mapping[str, Any]) -> Doubles:
         if self.name == "profile neighbors":
             return self.ladder.answer(profile).rates
         if self.name == "popularity":
@@ -148,10 +151,8 @@ def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Run
 
 
 def _each_profile_once(
-    answer: Callable[[Mapping[str, Any]], NDArray[np.float64]],
-    users: pd.DataFrame | None,
-    positions: NDArray[np.integer[Any]],
-) -> list[NDArray[np.float64]]:
+    answer: Callable[[Mapping[str, Any]], Doubles], users: pd.DataFrame | None, positions: Integers
+) -> list[Doubles]:
     """Return `answer` for each user's profile, computed once per distinct profile."""
     if users is None:
         return [answer({})] * len(positions)
@@ -167,8 +168,8 @@ def mix_scores(
     scores: NDArray[np.floating[Any]],
     rates: NDArray[np.floating[Any]],
     weights: NDArray[np.floating[Any]],
-    used: sparse.csr_array,
-) -> NDArray[np.float32]:
+    used: CSR,
+) -> Floats:
     """Return one order a row from a model's scores and a rung's rates, each standardized.
 
     Parameters
@@ -200,7 +201,7 @@ def mix_scores(
     step = max(1, _IN_CACHE // max(scores.shape[-1], 1))
     if len(scores) > step:
 
-        def mixed_part(rows: slice) -> NDArray[np.float32]:
+        def mixed_part(rows: slice) -> Floats:
             own = rates if rates.ndim == 1 else rates[rows]
             return mix_scores(scores[rows], own, weights[rows], used[rows])
 
@@ -222,9 +223,7 @@ def mix_scores(
     return mixed
 
 
-def moments(
-    values: NDArray[np.floating[Any]], used: sparse.csr_array
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def moments(values: NDArray[np.floating[Any]], used: CSR) -> tuple[Doubles, Doubles]:
     """Return mean and standard deviation over the items that each row of `used` leaves.
 
     The sums of all less those of the used: a mask of the others would take most of the time.
@@ -234,7 +233,7 @@ def moments(
     at = used.indices if values.ndim == 1 else (rows, used.indices)
     n_left = values.shape[-1] - np.diff(used.indptr)
 
-    def mean_of_left(total: Any, taken: NDArray[np.float64]) -> NDArray[np.float64]:
+    def mean_of_left(total: Any, taken: Doubles) -> Doubles:
         gone = np.bincount(rows, taken, minlength=used.shape[0])
         return np.asarray((total - gone) / np.maximum(n_left, 1))
 

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import (
+    CSR,
+    Doubles,
+    Ints,
     check_integer,
     check_is_fitted,
     check_positive,
@@ -64,11 +66,11 @@ class LikeRates:
 
     like: float | None = None
     prior: float = 10.0
-    likes_: sparse.csr_array = field(init=False, repr=False, compare=False)
-    overall_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
-    _places: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+    likes_: CSR = field(init=False, repr=False, compare=False)
+    overall_: Doubles = field(init=False, repr=False, compare=False)
+    _places: Ints = field(init=False, repr=False, compare=False)
 
-    def fit(self, user_items: sparse.csr_array) -> Self:
+    def fit(self, user_items: CSR) -> Self:
         """Count likes and trials.
 
         Parameters
@@ -93,13 +95,7 @@ class LikeRates:
         self.overall_ = (likes + self.prior * mean) / (trials + self.prior)
         return self
 
-    def among(
-        self,
-        users: NDArray[np.int64],
-        weights: NDArray[np.float64],
-        parent: NDArray[np.float64],
-        prior: float,
-    ) -> NDArray[np.float64]:
+    def among(self, users: Ints, weights: Doubles, parent: Doubles, prior: float) -> Doubles:
         """Return the rates among some users, shrunk toward those of a wider group.
 
         Parameters
@@ -174,7 +170,7 @@ class ProfileRegression:
     rates: LikeRates = field(repr=False)
     space: ProfileSpace = field(repr=False)
     l2: float = 20.0
-    weights_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+    weights_: Doubles = field(init=False, repr=False, compare=False)
 
     def fit(self) -> Self:
         """Solve the regression of each item.
@@ -201,7 +197,7 @@ class ProfileRegression:
             self.weights_[:, item] = np.linalg.solve(seen.T @ seen + ridge, seen.T @ gap)
         return self
 
-    def score(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
+    def score(self, profile: Mapping[str, Any]) -> Doubles:
         """Return the expected rate of likes of each item given the profile.
 
         Parameters
@@ -233,7 +229,7 @@ class RungAnswer(NamedTuple):
     """
 
     rung: str
-    rates: NDArray[np.float64]
+    rates: Doubles
     because: str
 
 
@@ -298,7 +294,7 @@ class Ladder:
         """Return the settings by name, without those that `fit` learns."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.init}
 
-    def fit(self, user_items: sparse.csr_array, users: pd.DataFrame | None = None) -> Self:
+    def fit(self, user_items: CSR, users: pd.DataFrame | None = None) -> Self:
         """Fit on users with known profiles.
 
         Parameters
@@ -344,7 +340,7 @@ class Ladder:
 
     def neighbors(
         self, profile: Mapping[str, Any], *, leave_out: int | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    ) -> tuple[Ints, Doubles]:
         """Return the positions of the users nearest to `profile` and their similarities.
 
         Parameters
@@ -371,7 +367,7 @@ class Ladder:
             near = near[similarity[near] >= cut - 1e-9]
         return near, similarity[near]
 
-    def members(self, profile: Mapping[str, Any]) -> NDArray[np.int64]:
+    def members(self, profile: Mapping[str, Any]) -> Ints:
         """Return the positions of the users of the profile's segment.
 
         Parameters
@@ -390,7 +386,7 @@ class Ladder:
             same &= (self.segments_[name] == profile[name]).fillna(False).to_numpy(dtype=bool)
         return np.flatnonzero(same)
 
-    def segment_rates(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
+    def segment_rates(self, members: Ints) -> Doubles:
         """Return the rates among the members of a segment, shrunk toward those of everybody."""
         overall, weights = self.rates_.overall_, np.ones(len(members))
         return self.rates_.among(members, weights, overall, self.prior)

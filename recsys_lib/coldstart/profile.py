@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.checks import CSR, Doubles, Ints, Mask
 from recsys_lib.errors import DataError
 
 # A column of names or postal codes says nothing by being equal: with fewer users a value than
@@ -34,23 +34,23 @@ _KEPT_NUMBERS = 2**20
 @dataclass(frozen=True)
 class _Number:
     name: str
-    values: NDArray[np.float64]
+    values: Doubles
     span: float
 
-    def similarity(self, value: Any) -> NDArray[np.float64]:
+    def similarity(self, value: Any) -> Doubles:
         near = 1.0 - np.minimum(np.abs(self.values - self._number(value)) / self.span, 1.0)
         return np.nan_to_num(near, nan=0.0)
 
-    def features(self) -> NDArray[np.float64]:
+    def features(self) -> Doubles:
         return np.nan_to_num(self._scaled(self.values), nan=0.0)[:, None]
 
-    def encode(self, value: Any) -> NDArray[np.float64]:
+    def encode(self, value: Any) -> Doubles:
         number = np.nan if is_null(value) else self._number(value)
         # Nobody is farther than the farthest user, so a slip of a digit cannot run away.
         inside = np.clip(number, np.nanmin(self.values), np.nanmax(self.values))
         return np.nan_to_num(self._scaled(np.array([inside])), nan=0.0)
 
-    def _scaled(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _scaled(self, numbers: Doubles) -> Doubles:
         return np.asarray((numbers - np.nanmean(self.values)) / np.nanstd(self.values))
 
     def _number(self, value: Any) -> float:
@@ -67,11 +67,11 @@ class _Labels:
     """A category, of which each user has one at most, or a set of tags."""
 
     name: str
-    members: sparse.csr_array
+    members: CSR
     levels: pd.Index
     labels_of: Callable[[Any], list[Any]]
 
-    def similarity(self, value: Any) -> NDArray[np.float64]:
+    def similarity(self, value: Any) -> Doubles:
         labels = self._known_labels(value)
         similar = self._kept.get(labels)
         if similar is None:
@@ -85,30 +85,30 @@ class _Labels:
         return similar
 
     @cached_property
-    def _kept(self) -> dict[tuple[Any, ...], NDArray[np.float64]]:
+    def _kept(self) -> dict[tuple[Any, ...], Doubles]:
         """The similarities to values that were asked for: roles are few, and shared by many."""
         return {}
 
     @cached_property
-    def _known(self) -> NDArray[np.bool_]:
+    def _known(self) -> Mask:
         return np.asarray(np.diff(self.members.indptr) > 0)
 
     @cached_property
-    def _shares(self) -> NDArray[np.float64]:
+    def _shares(self) -> Doubles:
         return np.asarray(self.members.sum(axis=0) / max(int(self._known.sum()), 1))
 
     @property
     def _n_coded(self) -> int:
         return len(self.levels) if len(self.levels) <= _MAX_CODED else 0
 
-    def features(self) -> NDArray[np.float64]:
+    def features(self) -> Doubles:
         if not self._n_coded:
             return np.zeros((self.members.shape[0], 0))
-        coded: NDArray[np.float64] = self.members.toarray()
+        coded: Doubles = self.members.toarray()
         coded[self._known] -= self._shares
         return coded
 
-    def encode(self, value: Any) -> NDArray[np.float64]:
+    def encode(self, value: Any) -> Doubles:
         if is_null(value) or not self._n_coded:
             return np.zeros(self._n_coded)
         return self._query(self._known_labels(value)) - self._shares
@@ -120,7 +120,7 @@ class _Labels:
                 raise self._unknown(label)
         return labels
 
-    def _query(self, labels: tuple[Any, ...]) -> NDArray[np.float64]:
+    def _query(self, labels: tuple[Any, ...]) -> Doubles:
         query = np.zeros(len(self.levels))
         query[[self.levels.get_loc(label) for label in labels]] = 1.0
         return query
@@ -182,7 +182,7 @@ class ProfileSpace:
         columns = {name: column for name, column in prepared.items() if column is not None}
         return cls(len(users), columns) if columns else None
 
-    def similarity(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
+    def similarity(self, profile: Mapping[str, Any]) -> Doubles:
         """Return the similarity of each user to one profile.
 
         Parameters
@@ -207,7 +207,7 @@ class ProfileSpace:
                 total += column.similarity(value)
         return np.asarray(total / len(self.columns), dtype=np.float64)
 
-    def features(self) -> NDArray[np.float64]:
+    def features(self) -> Doubles:
         """Return the profiles as numbers: deviations from the mean, 0 where a value is unknown.
 
         Returns
@@ -217,7 +217,7 @@ class ProfileSpace:
         """
         return np.hstack([column.features() for column in self.columns.values()])
 
-    def encode(self, profile: Mapping[str, Any]) -> NDArray[np.float64]:
+    def encode(self, profile: Mapping[str, Any]) -> Doubles:
         """Return one profile as `features` has them.
 
         Parameters
@@ -236,7 +236,7 @@ class ProfileSpace:
         coded = [column.encode(profile.get(name)) for name, column in self.columns.items()]
         return np.concatenate(coded)
 
-    def shared(self, profile: Mapping[str, Any], users: NDArray[np.int64]) -> str:
+    def shared(self, profile: Mapping[str, Any], users: Ints) -> str:
         """Describe what most of some users share with a profile: ``"role=ops, years=6"``.
 
         Parameters
@@ -276,7 +276,7 @@ def _prepare(values: pd.Series, name: str) -> _Number | _Labels | None:
 
 def label_matrix(
     values: Iterable[Any], labels_of: Callable[[Any], list[Any]]
-) -> tuple[sparse.csr_array, pd.Index]:
+) -> tuple[CSR, pd.Index]:
     """Return which value has which label, as ones, and the labels as they first appear."""
     lists = [[] if is_null(value) else labels_of(value) for value in values]
     codes, levels = pd.factorize(pd.Series(list(chain.from_iterable(lists)), dtype=object))

@@ -6,11 +6,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse, special
 
 from recsys_lib.artifacts import check_replaceable, read_json, write_json
-from recsys_lib.checks import check_choice, check_integer, check_kind
+from recsys_lib.checks import CSR, Doubles, Ints, Mask, check_choice, check_integer, check_kind
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.evaluate import score_batches
@@ -41,7 +41,7 @@ class Calibrator:
     """
 
     method: Method
-    arrays: dict[str, NDArray[np.float64]]
+    arrays: dict[str, Doubles]
 
     @classmethod
     def fit(cls, scores: ArrayLike, liked: ArrayLike, *, method: Method = "isotonic") -> Self:
@@ -83,7 +83,7 @@ class Calibrator:
         fitted = _isotonic(x, y, low, high) if method == "isotonic" else _platt(x, y, low, high)
         return cls(method=method, arrays=fitted)
 
-    def probability(self, scores: ArrayLike) -> NDArray[np.float64]:
+    def probability(self, scores: ArrayLike) -> Doubles:
         """Return the probability of a like at each score; NaN at -inf, which marks "not listed".
 
         Parameters
@@ -127,7 +127,7 @@ def _foreign(path: Path | str) -> ArtifactError:
     return ArtifactError(f"{path} must hold a calibrator; it holds something else. Check the path.")
 
 
-def _outcomes(scores: ArrayLike, liked: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _outcomes(scores: ArrayLike, liked: ArrayLike) -> tuple[Doubles, Mask]:
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(liked, dtype=bool)
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(
@@ -143,9 +143,7 @@ def _outcomes(scores: ArrayLike, liked: ArrayLike) -> tuple[NDArray[np.float64],
     return x, y
 
 
-def _isotonic(
-    x: NDArray[np.float64], y: NDArray[np.bool_], low: float, high: float
-) -> dict[str, NDArray[np.float64]]:
+def _isotonic(x: Doubles, y: Mask, low: float, high: float) -> dict[str, Doubles]:
     from scipy import optimize  # here, because it would double the time of `import`
 
     levels, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
@@ -157,15 +155,13 @@ def _isotonic(
     return {"scores": levels[~inner], "probabilities": np.clip(fitted[~inner], low, high)}
 
 
-def _platt(
-    x: NDArray[np.float64], y: NDArray[np.bool_], low: float, high: float
-) -> dict[str, NDArray[np.float64]]:
+def _platt(x: Doubles, y: Mask, low: float, high: float) -> dict[str, Doubles]:
     from scipy import optimize
 
     center, scale = x.mean(), x.std() or 1.0
     z, target = (x - center) / scale, np.where(y, high, low)
 
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(weights: Doubles) -> tuple[float, Doubles]:
         logit = weights[0] * z + weights[1]
         gap = special.expit(logit) - target
         value = np.mean(np.logaddexp(0.0, logit) - target * logit)
@@ -187,7 +183,7 @@ def score_cells(
     batch_size: int = 512,
     max_cells: int = 2_000_000,
     seed: int = 0,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+) -> tuple[Doubles, Mask]:
     """Return the scores of the cells with a known outcome in the fold, and the outcomes.
 
     Parameters
@@ -281,8 +277,8 @@ def fit_calibrator(
 
 
 def promises(
-    lists: TopK, calibrator: Calibrator, outcomes: ArrayLike | sparse.csr_array
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    lists: TopK, calibrator: Calibrator, outcomes: ArrayLike | CSR
+) -> tuple[Doubles, Doubles]:
     """Return what lists promise and what came of it, item by item.
 
     Parameters
@@ -422,9 +418,7 @@ def expected_calibration_error(
     return float((gap * table["n"]).sum() / table["n"].sum())
 
 
-def _forecasts(
-    probability: ArrayLike, liked: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _forecasts(probability: ArrayLike, liked: ArrayLike) -> tuple[Doubles, Doubles]:
     p, y = np.asarray(probability, dtype=np.float64), np.asarray(liked, dtype=np.float64)
     if p.ndim != 1 or p.shape != y.shape or not len(p):
         raise ValueError(
@@ -439,7 +433,7 @@ def _forecasts(
     return p, y
 
 
-def _bins(p: NDArray[np.float64], n_bins: int, binning: Binning) -> NDArray[np.int64]:
+def _bins(p: Doubles, n_bins: int, binning: Binning) -> Ints:
     """Bin of each forecast; equal forecasts share one."""
     check_integer("n_bins", n_bins, minimum=1)
     check_choice("binning", binning, ("quantile", "uniform"))

@@ -9,7 +9,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from recsys_lib.artifacts import fingerprint_arrays
-from recsys_lib.checks import check_integer, check_kind, check_rating_scale
+from recsys_lib.checks import (
+    CSR,
+    Doubles,
+    Floats,
+    Integers,
+    Ints,
+    Mask,
+    check_integer,
+    check_kind,
+    check_rating_scale,
+)
 from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.evaluation.metrics import Metric, View, parse_metrics
 from recsys_lib.evaluation.report import Report
@@ -27,7 +37,7 @@ def evaluate(
     batch_size: int = 512,
     seed: int = 0,
     min_value: float | None = None,
-    item_counts: NDArray[np.integer] | None = None,
+    item_counts: Integers | None = None,
     rating_scale: tuple[float, float] | None = None,
 ) -> Report:
     """Measure a scorer on a fold.
@@ -150,16 +160,14 @@ def evaluate(
     )
 
 
-def _sizes(fold: Fold, targets: sparse.csr_array) -> pd.DataFrame:
+def _sizes(fold: Fold, targets: CSR) -> pd.DataFrame:
     """Return how many items each user is shown, must find, and has rated of the held-out ones."""
     matrices = {"n_fold_in": fold.fold_in, "n_targets": targets, "n_rated": fold.targets}
     sizes = {name: np.diff(matrix.indptr) for name, matrix in matrices.items()}
     return pd.DataFrame(sizes, index=pd.Index(fold.users), dtype=np.int64)
 
 
-def _rows_with_targets(
-    targets: sparse.csr_array, min_value: float | None, rated: bool
-) -> NDArray[np.int64]:
+def _rows_with_targets(targets: CSR, min_value: float | None, rated: bool) -> Ints:
     rows = np.flatnonzero(np.diff(targets.indptr))
     if not len(rows):
         limit = "" if min_value is None or rated else f" of at least {min_value:g}"
@@ -170,7 +178,7 @@ def _rows_with_targets(
     return rows
 
 
-def _check_unseen(fold: Fold, targets: sparse.csr_array) -> None:
+def _check_unseen(fold: Fold, targets: CSR) -> None:
     """Raise where a target is shown: no list holds what was seen, so it could not be found."""
     marks = (
         sparse.csr_array((np.ones(x.nnz, bool), x.indices, x.indptr), shape=x.shape)
@@ -185,7 +193,7 @@ def _check_unseen(fold: Fold, targets: sparse.csr_array) -> None:
         )
 
 
-def _observed_scale(ratings: sparse.csr_array) -> tuple[float, float] | None:
+def _observed_scale(ratings: CSR) -> tuple[float, float] | None:
     """Lowest and highest stored value, None where they do not span a scale."""
     if not ratings.nnz or ratings.data.min() == ratings.data.max():
         return None
@@ -204,9 +212,7 @@ def fold_fingerprint(fold: Fold) -> str:
     return fingerprint_arrays(fold.targets.shape, fold.fold_in, fold.targets, fold.users)
 
 
-def score_batches(
-    model: Any, fold: Fold, batch_size: int = 512
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def score_batches(model: Any, fold: Fold, batch_size: int = 512) -> Iterator[tuple[slice, Floats]]:
     """Yield the scores of each batch of users with the rows they belong to.
 
     Parameters
@@ -246,7 +252,7 @@ def score_batches(
         yield rows, _scores(model, fold, rows)
 
 
-def _scores(model: Any, fold: Fold, rows: slice) -> NDArray[np.float32]:
+def _scores(model: Any, fold: Fold, rows: slice) -> Floats:
     if isinstance(model, type):
         raise TypeError(
             f"`model` must be a fitted model; got the class {model.__name__}. Write "
@@ -278,7 +284,7 @@ def _blocks(model: Any, fold: Fold, rows: slice) -> Block:
     return blocks_of(_scores(model, fold, rows))
 
 
-def count_items(item_counts: ArrayLike | None, fold: Fold) -> NDArray[np.int64]:
+def count_items(item_counts: ArrayLike | None, fold: Fold) -> Ints:
     """Return the interactions of each item: as given, or counted in the fold-in.
 
     Examples
@@ -301,7 +307,7 @@ def count_items(item_counts: ArrayLike | None, fold: Fold) -> NDArray[np.int64]:
 
 def _rank_fold(
     model: Any, fold: Fold, asked: Sequence[Metric], *, batch_size: int, seed: int, name: str
-) -> tuple[NDArray[np.int32], dict[int, NDArray[np.bool_]], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int32], dict[int, Mask], Doubles]:
     """Rank the catalog for every row of `fold`, as far as the metrics `asked` need it.
 
     Returns

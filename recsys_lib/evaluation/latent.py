@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 
-from recsys_lib.checks import check_integer
+from recsys_lib.checks import CSR, Doubles, Floats, check_integer
 from recsys_lib.dataset import Fold
 from recsys_lib.evaluation.newcomers import cut_history, people_with
 from recsys_lib.ranking import top_k
 from recsys_lib.seeding import rng_from
 
 
-def kl_by_dimension(mean: ArrayLike, log_variance: ArrayLike) -> NDArray[np.float64]:
+def kl_by_dimension(mean: ArrayLike, log_variance: ArrayLike) -> Doubles:
     """Return the mean divergence of each dimension of a code from N(0, 1).
 
     Parameters
@@ -71,7 +71,7 @@ def kl_spectra(codes: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> pd.DataFrame
 
 def linear_recovery(
     codes: ArrayLike, truth: ArrayLike, *, n_folds: int = 5, seed: int = 0
-) -> NDArray[np.float64]:
+) -> Doubles:
     r"""Measure how much of a known truth a linear map recovers from a code.
 
     Parameters
@@ -161,7 +161,7 @@ def recovery_table(
 
 def doubt_curve(
     encoders: Mapping[str, Any],
-    user_items: sparse.csr_array,
+    user_items: CSR,
     *,
     lengths: Sequence[int] = (0, 1, 2, 4, 8),
     seed: int = 0,
@@ -222,7 +222,7 @@ def doubt_curve(
 
 def open_lists(
     model: Any,
-    user_items: sparse.csr_array,
+    user_items: CSR,
     *,
     lengths: Sequence[int] = (0, 1, 2, 4, 8),
     k: int = 10,
@@ -277,9 +277,7 @@ def open_lists(
     return pd.DataFrame(table, index=places).rename_axis(columns="share of lists")
 
 
-def _listed(
-    scores: NDArray[np.float32], seen: sparse.csr_array, *, k: int, seed: int
-) -> NDArray[np.float64]:
+def _listed(scores: Floats, seen: CSR, *, k: int, seed: int) -> Doubles:
     """Share of the lists that hold each item; one person's scores, one row a draw."""
     left_out = sparse.csr_array(sparse.vstack([seen] * len(scores)))
     listed = top_k(scores, k, exclude=left_out, seed=seed).items

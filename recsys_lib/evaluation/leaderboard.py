@@ -11,10 +11,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import sparse
 
-from recsys_lib.checks import check_fraction, check_integer, check_kind
+from recsys_lib.checks import (
+    CSR,
+    Doubles,
+    Floats,
+    Integers,
+    Ints,
+    check_fraction,
+    check_integer,
+    check_kind,
+)
 from recsys_lib.dataset import Fold, Split, likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.evaluate import count_items, evaluate
@@ -195,9 +202,7 @@ def share_of_gap_closed(
     return pd.DataFrame(rows)
 
 
-def _gaps(
-    samples: Sequence[Sample], draws: NDArray[np.float64], confidence: float
-) -> list[dict[str, float]]:
+def _gaps(samples: Sequence[Sample], draws: Doubles, confidence: float) -> list[dict[str, float]]:
     """One row per model; the samples and draws of floor and ceiling come first."""
     bottom, top, *values = (sample.mean for sample in samples)
     gap = Estimate.of(samples[1], draws[:, 1]) - Estimate.of(samples[0], draws[:, 0])
@@ -232,9 +237,7 @@ class RandomOrder:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def score_users(
-        self, users: NDArray[np.int64], fold_in: sparse.csr_array
-    ) -> NDArray[np.float32]:
+    def score_users(self, users: Ints, fold_in: CSR) -> Floats:
         """Return scores of shape (n_rows, n_items), uniform on [0, 1)."""
         scores = np.empty(fold_in.shape, dtype=np.float32)
         for row, user in enumerate(users.tolist()):
@@ -248,7 +251,7 @@ def reference_reports(
     metrics: Sequence[str] = ("ndcg@100", "recall@20"),
     *,
     oracles: Mapping[str, Any] | None = None,
-    item_counts: NDArray[np.integer] | None = None,
+    item_counts: Integers | None = None,
     mean_rating: float | None = None,
     seed: int = 0,
     **options: Any,
@@ -312,7 +315,7 @@ def reference_reports(
     ]
 
 
-def _by_counts(counts: NDArray[np.int64]) -> Popularity:
+def _by_counts(counts: Ints) -> Popularity:
     """Return the popularity of items that are counted already."""
     model = Popularity()
     model.n_items_, model.item_shares_ = len(counts), counts.astype(np.float32)
@@ -495,9 +498,7 @@ def measured_and_true(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-def _errors(
-    scores: NDArray[np.float32], fold: Fold, truth: Truth, share: float
-) -> dict[str, float]:
+def _errors(scores: Floats, fold: Fold, truth: Truth, share: float) -> dict[str, float]:
     """Return the weighted held-out error, and the expected error on all pairs not shown."""
     predicted = np.clip(scores.astype(np.float64), *truth.settings.rating_scale)
     pairs, taken = fold.targets.tocoo(), np.minimum(truth.inclusion(fold.users), 1 - 1e-12)

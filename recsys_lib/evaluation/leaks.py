@@ -7,10 +7,8 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import sparse
 
-from recsys_lib.checks import check_kind
+from recsys_lib.checks import CSR, Ints, check_kind
 from recsys_lib.dataset import Dataset, Fold, Split
 from recsys_lib.errors import LeakError
 from recsys_lib.evaluation.metrics import parse_metric
@@ -82,7 +80,7 @@ def assert_no_shared_pairs(split: Split) -> None:
     """
     check_kind("split", split, Split)
     n_items = int(split.train.shape[1])
-    keys: dict[str, NDArray[np.int64]] = {"train": _pairs(split.train, split.train_users)}
+    keys: dict[str, Ints] = {"train": _pairs(split.train, split.train_users)}
     for name, fold in (("validation", split.validation), ("test", split.test)):
         keys[f"{name}.targets"] = _pairs(fold.targets, fold.users)
         keys[f"{name}.fold_in"] = _pairs(fold.fold_in, fold.users)
@@ -105,7 +103,7 @@ def assert_no_shared_pairs(split: Split) -> None:
             )
 
 
-def _pairs(matrix: sparse.csr_array, users: NDArray[np.int64]) -> NDArray[np.int64]:
+def _pairs(matrix: CSR, users: Ints) -> Ints:
     rows = np.repeat(np.asarray(users, dtype=np.int64), np.diff(matrix.indptr))
     return rows * int(matrix.shape[1]) + matrix.indices
 
@@ -165,7 +163,7 @@ def _check_own_clock(dataset: Dataset, name: str, fold: Fold) -> None:
         )
 
 
-def _times(dataset: Dataset, part: sparse.csr_array, users: NDArray[np.int64]) -> NDArray[np.int64]:
+def _times(dataset: Dataset, part: CSR, users: Ints) -> Ints:
     """Timestamp of each stored entry of `part`, whose rows are `users`."""
     times = timestamps_of(dataset)
     known = _pairs(dataset.user_items, np.arange(dataset.n_users))
@@ -176,9 +174,7 @@ def _times(dataset: Dataset, part: sparse.csr_array, users: NDArray[np.int64]) -
     return np.asarray(times[places])
 
 
-def _extreme(
-    function: np.ufunc, times: NDArray[np.int64], part: sparse.csr_array
-) -> NDArray[np.int64]:
+def _extreme(function: np.ufunc, times: Ints, part: CSR) -> Ints:
     """Return the extreme time of each row; for an empty row, a neutral one."""
     limits = np.iinfo(np.int64)
     found = np.full(part.shape[0], limits.min if function is np.maximum else limits.max)

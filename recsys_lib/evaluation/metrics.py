@@ -13,9 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
-from recsys_lib.checks import check_fraction, check_integer
+from recsys_lib.checks import CSR, Doubles, Integers, Ints, Mask, check_fraction, check_integer
 from recsys_lib.dataset import keep_entries
 from recsys_lib.errors import ConfigError
 from recsys_lib.ranking import entry_rows, hits_of_lists, ndcg
@@ -33,10 +32,10 @@ class Hits:
         Number of targets of each user.
     """
 
-    hit: NDArray[np.bool_]
-    n_targets: NDArray[np.int64]
+    hit: Mask
+    n_targets: Ints
 
-    def until(self, k: int) -> NDArray[np.bool_]:
+    def until(self, k: int) -> Mask:
         """Return the first `k` places; `ValueError` if the lists are shorter than that."""
         check_integer("k", k, minimum=1)
         if k > self.hit.shape[1]:
@@ -46,13 +45,13 @@ class Hits:
             )
         return self.hit[:, :k]
 
-    def per_target(self, total: ArrayLike, best: ArrayLike) -> NDArray[np.float64]:
+    def per_target(self, total: ArrayLike, best: ArrayLike) -> Doubles:
         """Return `total` / `best`, NaN for users without targets."""
         has_targets = self.n_targets > 0
         return np.divide(total, best, out=np.full(len(has_targets), np.nan), where=has_targets)
 
 
-def find_hits(items: ArrayLike, targets: sparse.csr_array) -> Hits:
+def find_hits(items: ArrayLike, targets: CSR) -> Hits:
     """Look up which listed items are targets.
 
     Parameters
@@ -93,7 +92,7 @@ def find_hits(items: ArrayLike, targets: sparse.csr_array) -> Hits:
     return Hits(hit=hits_of_lists(listed, targets), n_targets=n_targets)
 
 
-def recall_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
+def recall_at_k(hits: Hits, k: int) -> Doubles:
     r"""Share of the findable targets that the list holds: hits / min(k, \|targets\|).
 
     The denominator makes a perfect list 1 also for users with more than `k` targets; many
@@ -124,7 +123,7 @@ def recall_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     return hits.per_target(hits.until(k).sum(axis=1), np.minimum(k, hits.n_targets))
 
 
-def precision_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
+def precision_at_k(hits: Hits, k: int) -> Doubles:
     """Share of the `k` places that hold a target: hits / k.
 
     A list that is shorter than `k` is still divided by `k`, and a user with fewer than `k` targets
@@ -154,7 +153,7 @@ def precision_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     return hits.per_target(hits.until(k).sum(axis=1), k)
 
 
-def hit_rate_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
+def hit_rate_at_k(hits: Hits, k: int) -> Doubles:
     """1 if the list holds any target, else 0.
 
     Parameters
@@ -181,7 +180,7 @@ def hit_rate_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     return hits.per_target(hits.until(k).any(axis=1), 1)
 
 
-def mrr_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
+def mrr_at_k(hits: Hits, k: int) -> Doubles:
     """1 / place of the first target, 0 if the list holds none.
 
     Parameters
@@ -208,7 +207,7 @@ def mrr_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     return hits.per_target(hit.any(axis=1), hit.argmax(axis=1) + 1)
 
 
-def map_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
+def map_at_k(hits: Hits, k: int) -> Doubles:
     r"""Average precision: the precision at each hit, summed, over min(k, \|targets\|).
 
     Libraries that divide by \|targets\| (trec_eval, ranx) give lower values to users with more than
@@ -240,7 +239,7 @@ def map_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     return hits.per_target((precision * hit).sum(axis=1), np.minimum(k, hits.n_targets))
 
 
-def ndcg_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
+def ndcg_at_k(hits: Hits, k: int) -> Doubles:
     r"""Discounted gain of the list over that of the best list: binary gains, 1 / log2(place + 1).
 
     The best list holds min(k, \|targets\|) targets first.
@@ -269,7 +268,7 @@ def ndcg_at_k(hits: Hits, k: int) -> NDArray[np.float64]:
     return ndcg(hits.until(k), hits.n_targets)
 
 
-def exposure(items: NDArray[np.integer], n_items: int) -> NDArray[np.int64]:
+def exposure(items: Integers, n_items: int) -> Ints:
     """Return how often each item is listed.
 
     Parameters
@@ -348,9 +347,7 @@ def gini(counts: ArrayLike) -> float:
     return float(((2 * places - n_items - 1) @ ordered) / (n_items * total))
 
 
-def novelty_at_k(
-    items: NDArray[np.integer], item_counts: NDArray[np.integer], k: int
-) -> NDArray[np.float64]:
+def novelty_at_k(items: Integers, item_counts: Integers, k: int) -> Doubles:
     """Mean self-information of the listed items, in bits: -log2 of their share of interactions.
 
     One interaction is added to every item, so that an item nobody has used is very new, not
@@ -389,7 +386,7 @@ def novelty_at_k(
     return np.divide(total, filled, out=np.full(len(total), np.nan), where=filled > 0)
 
 
-def tail_items(item_counts: ArrayLike, *, head_share: float = 1 / 3) -> NDArray[np.bool_]:
+def tail_items(item_counts: ArrayLike, *, head_share: float = 1 / 3) -> Mask:
     """Return which items are in the long tail: all but the fewest that hold `head_share`.
 
     Parameters
@@ -421,9 +418,7 @@ def tail_items(item_counts: ArrayLike, *, head_share: float = 1 / 3) -> NDArray[
     return np.asarray(counts < descending[min(last, len(counts) - 1)])
 
 
-def tail_recall_at_k(
-    items: NDArray[np.integer], targets: sparse.csr_array, tail: NDArray[np.bool_], k: int
-) -> NDArray[np.float64]:
+def tail_recall_at_k(items: Integers, targets: CSR, tail: Mask, k: int) -> Doubles:
     r"""Recall that counts long-tail targets only: tail hits / min(k, \|tail targets\|).
 
     Parameters
@@ -455,9 +450,7 @@ def tail_recall_at_k(
     return recall_at_k(find_hits(items, keep_entries(targets, tail[targets.indices])), k)
 
 
-def root_squared_error(
-    predicted: NDArray[np.float64], targets: sparse.csr_array
-) -> NDArray[np.float64]:
+def root_squared_error(predicted: Doubles, targets: CSR) -> Doubles:
     """Return each user's own RMSE, in rating units.
 
     Parameters
@@ -486,9 +479,7 @@ def root_squared_error(
     return np.sqrt(_mean_by_row((predicted - targets.data) ** 2, targets))
 
 
-def absolute_error(
-    predicted: NDArray[np.float64], targets: sparse.csr_array
-) -> NDArray[np.float64]:
+def absolute_error(predicted: Doubles, targets: CSR) -> Doubles:
     """Return each user's own mean absolute error, in rating units.
 
     Parameters
@@ -516,7 +507,7 @@ def absolute_error(
     return _mean_by_row(np.abs(predicted - targets.data), targets)
 
 
-def _mean_by_row(values: NDArray[np.float64], targets: sparse.csr_array) -> NDArray[np.float64]:
+def _mean_by_row(values: Doubles, targets: CSR) -> Doubles:
     """Mean of the cell values of each row, NaN for empty rows."""
     counts = np.diff(targets.indptr)
     totals = np.bincount(entry_rows(targets), weights=values, minlength=len(counts))
@@ -540,10 +531,10 @@ class View:
     """
 
     items: NDArray[np.int32]
-    targets: sparse.csr_array
-    rated: sparse.csr_array
-    predicted: NDArray[np.float64]
-    item_counts: NDArray[np.int64]
+    targets: CSR
+    rated: CSR
+    predicted: Doubles
+    item_counts: Ints
 
     @cached_property
     def hits(self) -> Hits:
@@ -570,7 +561,7 @@ _DEFINITIONS = {
     "mae": "mean absolute error, pooled over held-out ratings, predictions clipped to the scale "
     "(Herlocker et al. 2004)",
 }
-_ON_HITS: dict[str, Callable[[Hits, int], NDArray[np.float64]]] = {
+_ON_HITS: dict[str, Callable[[Hits, int], Doubles]] = {
     "ndcg": ndcg_at_k,
     "recall": recall_at_k,
     "precision": precision_at_k,
@@ -578,8 +569,8 @@ _ON_HITS: dict[str, Callable[[Hits, int], NDArray[np.float64]]] = {
     "mrr": mrr_at_k,
     "hit_rate": hit_rate_at_k,
 }
-_ON_EXPOSURE: dict[str, Callable[[NDArray[np.int64]], float]] = {"coverage": coverage, "gini": gini}
-_ON_RATINGS: dict[str, Callable[[NDArray[np.float64], sparse.csr_array], NDArray[np.float64]]] = {
+_ON_EXPOSURE: dict[str, Callable[[Ints], float]] = {"coverage": coverage, "gini": gini}
+_ON_RATINGS: dict[str, Callable[[Doubles, CSR], Doubles]] = {
     "rmse": root_squared_error,
     "mae": absolute_error,
 }

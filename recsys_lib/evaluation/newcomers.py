@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import (
+    CSR,
+    Floats,
+    Integers,
+    Ints,
     check_fraction,
     check_integer,
     check_kind,
@@ -56,7 +60,7 @@ def cut_history(fold: Fold, n: int, *, seed: int = 0) -> Fold:
 
 
 def reached_lengths(
-    user_items: sparse.csr_array, lengths: Sequence[int], *, min_users: int = 20
+    user_items: CSR, lengths: Sequence[int], *, min_users: int = 20
 ) -> tuple[int, ...]:
     """Return the lengths of history that enough users have.
 
@@ -292,9 +296,7 @@ def _lists(scorer: Any, fold: Fold, k: int) -> NDArray[np.int32]:
     return np.concatenate([np.empty((0, k), dtype=np.int32), *parts])
 
 
-def _share_kept(
-    before: NDArray[np.int32], after: NDArray[np.int32], used: sparse.csr_array
-) -> float:
+def _share_kept(before: NDArray[np.int32], after: NDArray[np.int32], used: CSR) -> float:
     shares = []
     for row, (old, new) in enumerate(zip(before, after, strict=True)):
         left = set(old.tolist()) - set(used.indices[used.indptr[row] : used.indptr[row + 1]])
@@ -305,8 +307,8 @@ def _share_kept(
 
 
 def hide_items(
-    user_items: sparse.csr_array, users: NDArray[np.integer], *, share: float = 0.2, seed: int = 0
-) -> tuple[sparse.csr_array, Fold, NDArray[np.int64]]:
+    user_items: CSR, users: Integers, *, share: float = 0.2, seed: int = 0
+) -> tuple[CSR, Fold, Ints]:
     """Split a matrix so that some items have never been used.
 
     Parameters
@@ -368,11 +370,9 @@ class OnlyItems:
     """
 
     scorer: Any
-    items: NDArray[np.integer]
+    items: Integers
 
-    def score_users(
-        self, users: NDArray[np.integer], fold_in: sparse.csr_array
-    ) -> NDArray[np.float32]:
+    def score_users(self, users: Integers, fold_in: CSR) -> Floats:
         """Return the scores of the scorer, -inf for items that may not be listed."""
         fold = Fold(fold_in=fold_in, targets=fold_in, users=np.asarray(users, dtype=np.int64))
         ((_, scores),) = score_batches(self.scorer, fold, batch_size=max(1, fold.n_rows))

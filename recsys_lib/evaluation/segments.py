@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from recsys_lib.checks import check_integer, check_kind
+from recsys_lib.checks import Doubles, Ints, Mask, check_integer, check_kind
 from recsys_lib.dataset import Fold, keep_entries, likes_of
 from recsys_lib.evaluation.evaluate import count_items, fold_fingerprint
 from recsys_lib.evaluation.metrics import find_hits, parse_metrics, recall_at_k
@@ -375,7 +375,7 @@ def by_item_popularity(
     return _table(report, parts, confidence, n_resamples, seed)
 
 
-def popularity_buckets(item_counts: ArrayLike, *, n_buckets: int = 3) -> NDArray[np.int64]:
+def popularity_buckets(item_counts: ArrayLike, *, n_buckets: int = 3) -> Ints:
     """Put items into buckets that hold about equally many interactions, most popular first.
 
     Parameters
@@ -401,7 +401,7 @@ def popularity_buckets(item_counts: ArrayLike, *, n_buckets: int = 3) -> NDArray
     return np.minimum((_middles(-counts, counts) * n_buckets).astype(np.int64), n_buckets - 1)
 
 
-def _middles(keys: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+def _middles(keys: Doubles, counts: Doubles) -> Doubles:
     """Return the share of interactions below the middle of each item's, in the order of `keys`."""
     levels, inverse = np.unique(keys, return_inverse=True)
     mass = np.bincount(inverse, weights=counts, minlength=len(levels))
@@ -409,7 +409,7 @@ def _middles(keys: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[
     return np.asarray(below[inverse])
 
 
-def _evaluated(report: Report, fold: Fold) -> NDArray[np.int64]:
+def _evaluated(report: Report, fold: Fold) -> Ints:
     """Rows of the fold that are in the report: users without any target are not."""
     if report.protocol["fold"] != fold_fingerprint(fold):
         raise ValueError(
@@ -419,9 +419,7 @@ def _evaluated(report: Report, fold: Fold) -> NDArray[np.int64]:
     return np.flatnonzero(np.isin(fold.users, report.users.index))
 
 
-def _members(
-    values: NDArray[Any], edges: Sequence[int] | None, n_groups: int
-) -> list[NDArray[np.bool_]]:
+def _members(values: NDArray[Any], edges: Sequence[int] | None, n_groups: int) -> list[Mask]:
     """Return the members of each non-empty group, lowest values first."""
     if edges is None:
         check_integer("n_groups", n_groups, minimum=1)
@@ -440,9 +438,7 @@ def _range(low: int, high: int) -> str:
     return f"{low}-{high}" if low < high else f"{low}"
 
 
-def _samples_of(
-    report: Report, metrics: Sequence[str] | None, member: NDArray[np.bool_]
-) -> dict[str, Sample]:
+def _samples_of(report: Report, metrics: Sequence[str] | None, member: Mask) -> dict[str, Sample]:
     """Return the values of some users, by metric."""
     names = report.per_user_metrics if metrics is None else metrics
     whole = {metric.name: report.sample(metric.name) for metric in parse_metrics(names)}

@@ -16,9 +16,9 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from recsys_lib.checks import check_fraction
+from recsys_lib.checks import Doubles, check_fraction
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.metrics import Metric, parse_metric, parse_metrics
 from recsys_lib.evaluation.report import Report, Runs, group_runs
@@ -63,7 +63,7 @@ class Comparison(Shown):
         return f"Comparison({' '.join(self.verdicts.values())})"
 
 
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+def holm(p_values: ArrayLike) -> Doubles:
     """Return p-values corrected for their number by Holm's step-down method.
 
     Parameters
@@ -223,9 +223,7 @@ class _Standing:
     estimate: Estimate
 
 
-def _standings(
-    models: Sequence[Runs], metric: Metric, draws: NDArray[np.float64]
-) -> list[_Standing]:
+def _standings(models: Sequence[Runs], metric: Metric, draws: Doubles) -> list[_Standing]:
     """The models of one metric, best first."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
     found = []

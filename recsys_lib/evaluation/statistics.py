@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
-from recsys_lib.checks import check_fraction, check_integer
+from recsys_lib.checks import Doubles, check_fraction, check_integer
 from recsys_lib.seeding import rng_from
 
 _BLOCK_CELLS = 4_000_000  # resampling weights that are held at once: 32 MB
@@ -38,8 +38,8 @@ class Sample:
     (1.3229, 2)
     """
 
-    per_user: NDArray[np.float64]
-    weights: NDArray[np.float64]
+    per_user: Doubles
+    weights: Doubles
     squared: bool = False
 
     @classmethod
@@ -57,7 +57,7 @@ class Sample:
         return int(np.count_nonzero(self.weights))
 
     @property
-    def sums(self) -> NDArray[np.float64]:
+    def sums(self) -> Doubles:
         """Numerator and denominator of each user: shape (n_users, 2)."""
         values = np.where(self.weights > 0, self.per_user, 0.0)
         powers = values**2 if self.squared else values
@@ -68,14 +68,14 @@ class Sample:
         """The number itself; NaN if no user counts."""
         return float(self.from_sums(self.sums.sum(axis=0)[None])[0])
 
-    def from_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    def from_sums(self, sums: Doubles) -> Doubles:
         """Return the number for each row of summed numerators and denominators."""
         total, weight = sums[:, 0], sums[:, 1]
         ratio = np.divide(total, weight, out=np.full(len(total), np.nan), where=weight > 0)
         return np.sqrt(ratio) if self.squared else ratio
 
     @property
-    def influence(self) -> NDArray[np.float64]:
+    def influence(self) -> Doubles:
         """The influence of each user on the number, times the number of users.
 
         The number is about the truth plus the mean of these over the users who count; others have
@@ -95,7 +95,7 @@ class Sample:
         return standard_error(self.influence, self.n_users)
 
 
-def standard_error(influence: NDArray[np.float64], n_users: int) -> float:
+def standard_error(influence: Doubles, n_users: int) -> float:
     """Return the standard error of a number with these influence values.
 
     Examples
@@ -108,9 +108,7 @@ def standard_error(influence: NDArray[np.float64], n_users: int) -> float:
     return float(np.sqrt((influence @ influence) / (n_users - 1) / n_users))
 
 
-def bootstrap(
-    samples: Sequence[Sample], *, n_resamples: int = 10_000, seed: int = 0
-) -> NDArray[np.float64]:
+def bootstrap(samples: Sequence[Sample], *, n_resamples: int = 10_000, seed: int = 0) -> Doubles:
     """Draw users with replacement and recompute every number on the *same* draws.
 
     Parameters
@@ -165,7 +163,7 @@ def bootstrap(
     return np.stack(columns, axis=1)
 
 
-def _resamples(n_users: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def _resamples(n_users: int, n_resamples: int, seed: int) -> Iterator[Doubles]:
     """Blocks of multinomial counts, shape (block, n_users)."""
     rng = rng_from(seed, "evaluation", "bootstrap")
     block = max(1, _BLOCK_CELLS // n_users)
@@ -177,9 +175,7 @@ def _resamples(n_users: int, n_resamples: int, seed: int) -> Iterator[NDArray[np
         yield counts.reshape(n_rows, n_users).astype(np.float64)
 
 
-def percentile_interval(
-    draws: NDArray[np.float64], confidence: float = 0.95
-) -> tuple[float, float]:
+def percentile_interval(draws: Doubles, confidence: float = 0.95) -> tuple[float, float]:
     """Return the central interval of bootstrap draws, (nan, nan) if there are none.
 
     Examples
@@ -254,17 +250,14 @@ class Estimate:
     """
 
     value: float
-    influence: NDArray[np.float64]
+    influence: Doubles
     n_users: int
     seed_parts: tuple[tuple[float, int], ...]
-    draws: NDArray[np.float64]
+    draws: Doubles
 
     @classmethod
     def of(
-        cls,
-        sample: Sample,
-        draws: NDArray[np.float64],
-        seed_parts: tuple[tuple[float, int], ...] = (),
+        cls, sample: Sample, draws: Doubles, seed_parts: tuple[tuple[float, int], ...] = ()
     ) -> "Estimate":
         """Return the number of a sample with its bootstrap draws."""
         return cls(sample.mean, sample.influence, sample.n_users, seed_parts, draws)

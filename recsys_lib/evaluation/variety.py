@@ -7,15 +7,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.checks import CSR, Doubles, Integers
 from recsys_lib.evaluation.statistics import Sample, bootstrap
 from recsys_lib.ranking import ndcg_of_lists
 
 _ENDS = (2.5, 97.5)
 
 
-def list_distance(
-    items: NDArray[np.integer], features: sparse.csr_array | NDArray[np.floating]
-) -> NDArray[np.float64]:
+def list_distance(items: Integers, features: CSR | NDArray[np.floating]) -> Doubles:
     r"""Return the mean distance between two items of a list [1]_.
 
     Parameters
@@ -58,9 +57,9 @@ def list_distance(
 
 
 def variety_table(
-    lists: Mapping[float, NDArray[np.integer]],
-    targets: sparse.csr_array,
-    features: sparse.csr_array | NDArray[np.floating],
+    lists: Mapping[float, Integers],
+    targets: CSR,
+    features: CSR | NDArray[np.floating],
     *,
     n_resamples: int = 10_000,
     seed: int = 0,

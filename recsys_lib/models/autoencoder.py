@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_rating_scale, check_ratings
+from recsys_lib.checks import CSR, Floats, check_rating_scale, check_ratings
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.models.base import Arrays, Rules, check_widths
@@ -145,11 +145,11 @@ class Autoencoder(NeuralRecommender):
         """``"rating"`` if trained on stored ratings, ``"rank"`` if trained on all cells."""
         return "rating" if self.loss_on == "observed" else "rank"
 
-    def _item_vectors(self) -> NDArray[np.float32]:
+    def _item_vectors(self) -> Floats:
         """Return the decoder's vector of each item, of shape (n_items, hidden_dims[0])."""
         return np.asarray(self.network_.layers[-1].kernel, dtype=np.float32).T
 
-    def encode(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
+    def encode(self, user_items: CSR) -> Floats:
         """Return the code of each row.
 
         Parameters
@@ -163,7 +163,7 @@ class Autoencoder(NeuralRecommender):
         x = self._read(user_items)
         return self._apply("encode", x, self.hidden_dims[-1])
 
-    def _monitor(self, x: sparse.csr_array, validation: Fold | None) -> Any:
+    def _monitor(self, x: CSR, validation: Fold | None) -> Any:
         from recsys_lib.training.passes import Measure
         from recsys_lib.training.trainer import Monitor
 
@@ -183,7 +183,7 @@ class Autoencoder(NeuralRecommender):
             patience=self.patience,
         )
 
-    def _start(self, x: sparse.csr_array) -> Arrays:
+    def _start(self, x: CSR) -> Arrays:
         """Return the baseline predictions that the network corrects, as arrays."""
         _check_scale(x, self.rating_scale if self.loss_on == "observed" else (0.0, np.inf))
         if self.loss_on == "all":
@@ -227,7 +227,7 @@ class Autoencoder(NeuralRecommender):
             for name, value in record.items()
         }
 
-    def _checked(self, user_items: Any, validation: Fold | None) -> sparse.csr_array:
+    def _checked(self, user_items: Any, validation: Fold | None) -> CSR:
         x = super()._checked(user_items, validation)
         _check_names(self.activation, self.optimizer)
         check_ratings(x)
@@ -274,7 +274,7 @@ def _opened(scale: tuple[float, float]) -> tuple[float, float]:
     return (lo, hi) if lo < hi else (lo - 0.5, hi + 0.5)
 
 
-def _check_scale(x: sparse.csr_array, scale: tuple[float, float] | None) -> None:
+def _check_scale(x: CSR, scale: tuple[float, float] | None) -> None:
     """Raise `ValueError` if the scale is missing or a rating lies outside it."""
     if scale is None:
         return

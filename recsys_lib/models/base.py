@@ -18,6 +18,10 @@ from threadpoolctl import threadpool_limits
 from recsys_lib import artifacts
 from recsys_lib._system import available_memory, cores
 from recsys_lib.checks import (
+    CSR,
+    Floats,
+    Integers,
+    Ints,
     check_choice,
     check_fraction,
     check_integer,
@@ -151,7 +155,7 @@ class Recommender(Shown):
     n_items_: int = field(init=False, repr=False, compare=False)
     saw_likes_: bool | None = field(init=False, repr=False, compare=False, default=None)
 
-    def fit(self, user_items: sparse.csr_array, *, validation: Fold | None = None) -> Self:
+    def fit(self, user_items: CSR, *, validation: Fold | None = None) -> Self:
         """Fit from scratch.
 
         Parameters
@@ -177,9 +181,7 @@ class Recommender(Shown):
         self.n_items_ = int(x.shape[1])
         return self
 
-    def score(
-        self, user_items: sparse.csr_array, *, items: Items = slice(None)
-    ) -> NDArray[np.float32]:
+    def score(self, user_items: CSR, *, items: Items = slice(None)) -> Floats:
         """Score items for each row.
 
         Parameters
@@ -209,7 +211,7 @@ class Recommender(Shown):
             items = check_positions("items", items, self.n_items_)
         return self._blocks(x)(items)
 
-    def score_blocks(self, user_items: sparse.csr_array) -> Block:
+    def score_blocks(self, user_items: CSR) -> Block:
         """Return a function that scores items for these rows, block by block.
 
         Parameters
@@ -226,7 +228,7 @@ class Recommender(Shown):
 
     def recommend(
         self,
-        user_items: sparse.csr_array,
+        user_items: CSR,
         k: int = 10,
         *,
         exclude_seen: bool = True,
@@ -267,7 +269,7 @@ class Recommender(Shown):
         each_batch(self, rank, x.shape, batch_size)
         return TopK(items, scores)
 
-    def _read(self, user_items: sparse.csr_array) -> sparse.csr_array:
+    def _read(self, user_items: CSR) -> CSR:
         """Return rows to be scored, checked; warn of other numbers than those of the fit."""
         check_is_fitted(self, "n_items_")
         x = check_user_items(user_items, n_items=self.n_items_)
@@ -279,7 +281,7 @@ class Recommender(Shown):
             )
         return x
 
-    def item_similarity(self, items: Sequence[int]) -> NDArray[np.float32] | None:
+    def item_similarity(self, items: Sequence[int]) -> Floats | None:
         """Return how alike items are by what the model has learned of them.
 
         Parameters
@@ -312,7 +314,7 @@ class Recommender(Shown):
             found[np.arange(len(chosen)), chosen] = 1
         return found
 
-    def updated(self, before: sparse.csr_array, after: sparse.csr_array) -> Self | None:
+    def updated(self, before: CSR, after: CSR) -> Self | None:
         """Return this model as it would be fitted on rows that have grown, if that is exact.
 
         Parameters
@@ -330,7 +332,7 @@ class Recommender(Shown):
         """
         return None
 
-    def cost(self, user_items: sparse.csr_array) -> Cost:
+    def cost(self, user_items: CSR) -> Cost:
         """Return about what a fit would take, before it starts.
 
         Parameters
@@ -352,9 +354,7 @@ class Recommender(Shown):
         """
         return Cost(0.0, 0.0)
 
-    def gains(
-        self, row: sparse.csr_array, items: NDArray[np.integer[Any]]
-    ) -> NDArray[np.float32] | None:
+    def gains(self, row: CSR, items: Integers) -> Floats | None:
         """Return how much each entry of a row raises some scores, where a formula says it.
 
         Parameters
@@ -374,9 +374,7 @@ class Recommender(Shown):
             return None
         return row.data[:, None] * self.score(each_alone(row.indices, row.shape[1]), items=items)
 
-    def score_without(
-        self, row: sparse.csr_array, left_out: NDArray[np.integer[Any]], *, items: Items
-    ) -> NDArray[np.float32]:
+    def score_without(self, row: CSR, left_out: Integers, *, items: Items) -> Floats:
         """Score items for a row without each of some of its entries.
 
         Parameters
@@ -396,7 +394,7 @@ class Recommender(Shown):
         parts = (row.data[entries], (copies, row.indices[entries]))
         return self.score(sparse.csr_array(parts, shape=(len(left_out), row.shape[1])), items=items)
 
-    def suited_to(self, user_items: sparse.csr_array) -> Self:
+    def suited_to(self, user_items: CSR) -> Self:
         """Return an unfitted copy in which each setting that is None suits these rows.
 
         `fit` does the same by itself; this shows with what.
@@ -526,7 +524,7 @@ class Recommender(Shown):
         model._load_extra(folder)
         return model
 
-    def _checked(self, user_items: Any, validation: Fold | None) -> sparse.csr_array:
+    def _checked(self, user_items: Any, validation: Fold | None) -> CSR:
         """Return the training rows; raise where they, the fold or a setting cannot be used."""
         x = check_user_items(user_items)
         if min(x.shape) == 0:
@@ -560,19 +558,19 @@ class Recommender(Shown):
         fitted = "no" if n_items is None else f"on {n_items:,} items"
         return {"fitted": fitted, **self.config()}
 
-    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+    def _suited(self, x: CSR) -> dict[str, Any]:
         """Return what the settings that may be None are on checked rows."""
         return {}
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         """Learn from checked rows; set the learned attributes."""
         raise NotImplementedError
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _score(self, x: CSR) -> Floats:
         """Score checked rows, densely."""
         return self._blocks(x)(slice(None))
 
-    def _blocks(self, x: sparse.csr_array) -> Block:
+    def _blocks(self, x: CSR) -> Block:
         """Return what scores checked rows on a block of items; by default all are scored first."""
         return blocks_of(np.asarray(self._score(x), dtype=np.float32))
 
@@ -592,7 +590,7 @@ class Recommender(Shown):
         popular = self.item_shares_  # type: ignore[attr-defined]
         return answered(rows, linear(rows.values, weights), popular)
 
-    def _relate(self, items: NDArray[np.int64]) -> NDArray[np.floating[Any]] | None:
+    def _relate(self, items: Ints) -> NDArray[np.floating[Any]] | None:
         """Return the similarities of some items to all, as of `item_similarity`."""
         vectors = self._item_vectors()
         if vectors is None:
@@ -695,12 +693,12 @@ def load(folder: Path | str) -> Recommender:
 
 def leave_one_out_gains(
     model: Recommender,
-    row: sparse.csr_array,
-    items: NDArray[np.integer[Any]],
+    row: CSR,
+    items: Integers,
     batch_size: int = 512,
     *,
-    among: NDArray[np.integer[Any]] | None = None,
-) -> NDArray[np.float32]:
+    among: Integers | None = None,
+) -> Floats:
     """Return how much each item of a history raises the scores of some items.
 
     Parameters

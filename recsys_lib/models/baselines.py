@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.checks import CSR, Doubles, Floats, Mask
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender, packed, unpacked
 from recsys_lib.ranking import Block, Items, entry_rows, slices
@@ -32,10 +32,10 @@ class Biases(NamedTuple):
     """
 
     mean: float
-    items: NDArray[np.float64]
+    items: Doubles
     user_damping: float
 
-    def of_users(self, x: sparse.csr_array) -> NDArray[np.float64]:
+    def of_users(self, x: CSR) -> Doubles:
         """Return the user bias of each row, (n_rows,) float64; 0 for an empty row."""
         counts = np.diff(x.indptr)
         residuals = x.data - self.mean - self.items[x.indices]
@@ -43,12 +43,12 @@ class Biases(NamedTuple):
         # Without damping an empty row would be 0 / 0.
         return np.asarray(sums / np.maximum(counts + self.user_damping, 1e-12))
 
-    def deviations(self, x: sparse.csr_array) -> sparse.csr_array:
+    def deviations(self, x: CSR) -> CSR:
         """Return what the biases leave unexplained, with the entries of `x`, float32."""
         rest = x.data - self.mean - self.items[x.indices] - self.of_users(x)[entry_rows(x)]
         return sparse.csr_array((rest.astype(np.float32), x.indices, x.indptr), shape=x.shape)
 
-    def predict(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def predict(self, x: CSR) -> Floats:
         """Return the expected rating of every item for each row, (n_rows, n_items) float32."""
         return np.asarray(self.of_users(x)[:, None] + (self.mean + self.items), dtype=np.float32)
 
@@ -63,9 +63,7 @@ class Biases(NamedTuple):
         return cls(*unpacked(arrays, names, 0).values())
 
 
-def fit_biases(
-    x: sparse.csr_array, *, user_damping: float = 5.0, item_damping: float = 2.0
-) -> Biases:
+def fit_biases(x: CSR, *, user_damping: float = 5.0, item_damping: float = 2.0) -> Biases:
     """Fit damped biases by alternating means, to convergence.
 
     Parameters
@@ -109,10 +107,10 @@ class GlobalMean(Recommender):
 
     mean_: float = field(init=False, repr=False, compare=False)
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         self.mean_ = float(np.mean(x.data, dtype=np.float64))
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _score(self, x: CSR) -> Floats:
         return np.full(x.shape, self.mean_, dtype=np.float32)
 
 
@@ -161,27 +159,27 @@ class Bias(Recommender):
 
     biases_: Biases = field(init=False, repr=False, compare=False)
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         self.biases_ = fit_biases(x, user_damping=self.user_damping, item_damping=self.item_damping)
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _score(self, x: CSR) -> Floats:
         return self.biases_.predict(x)
 
     def _restore(self, arrays: Arrays) -> None:
         self.biases_ = Biases.from_arrays(arrays)
 
 
-def users_per_item(x: sparse.csr_array) -> float:
+def users_per_item(x: CSR) -> float:
     """Return the mean number of users of an item: the scale on which penalties mean the same."""
     return max(float(x.nnz) / x.shape[1], 1e-3)
 
 
-def density(x: sparse.csr_array) -> float:
+def density(x: CSR) -> float:
     """Return the share of pairs that interact, as if there were at least one."""
     return max(x.nnz, 1) / (x.shape[0] * x.shape[1])
 
 
-def item_shares(x: sparse.csr_array, *, damping: float = 0.0) -> NDArray[np.float32]:
+def item_shares(x: CSR, *, damping: float = 0.0) -> Floats:
     """Return the share of users who used each item, shrunk toward the mean share.
 
     Parameters
@@ -201,9 +199,7 @@ def item_shares(x: sparse.csr_array, *, damping: float = 0.0) -> NDArray[np.floa
     return shares.astype(np.float32)
 
 
-def answer_empty_rows(
-    scores: NDArray[np.float32], x: sparse.csr_array, answer: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def answer_empty_rows(scores: Floats, x: CSR, answer: Floats) -> Floats:
     """Write `answer` into the rows of `scores` whose row in `x` is empty, in place.
 
     A linear model scores such a row 0 everywhere, and the tie-break would decide its list.
@@ -225,17 +221,12 @@ def answer_empty_rows(
     return scores
 
 
-def _empty(x: sparse.csr_array) -> NDArray[np.bool_]:
+def _empty(x: CSR) -> Mask:
     said = np.bincount(entry_rows(x), weights=np.abs(x.data), minlength=x.shape[0])
     return np.asarray(said == 0)
 
 
-def blocks_of_factors(
-    rows: NDArray[np.float32],
-    factors: NDArray[np.float32],
-    x: sparse.csr_array,
-    answer: NDArray[np.float32],
-) -> Block:
+def blocks_of_factors(rows: Floats, factors: Floats, x: CSR, answer: Floats) -> Block:
     """Return what scores by factors of rows and of items; empty rows as in `answer_empty_rows`.
 
     Parameters
@@ -248,7 +239,7 @@ def blocks_of_factors(
     empty = _empty(x)
     busy = rows[~empty] if empty.any() else rows
 
-    def block(items: Items) -> NDArray[np.float32]:
+    def block(items: Items) -> Floats:
         products = _products(busy, factors[items])
         if busy is rows:
             return products
@@ -259,7 +250,7 @@ def blocks_of_factors(
     return block
 
 
-def _products(rows: NDArray[np.float32], factors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _products(rows: Floats, factors: Floats) -> Floats:
     """Return ``rows @ factors.T``, to the bit; for few rows in a third of the time."""
     if len(rows) > _FEW_ROWS:
         return np.asarray(rows @ factors.T, dtype=np.float32)
@@ -271,16 +262,14 @@ def _products(rows: NDArray[np.float32], factors: NDArray[np.float32]) -> NDArra
     return products
 
 
-def blocks_of_weights(
-    x: sparse.csr_array, weights: sparse.csr_array, answer: NDArray[np.float32]
-) -> Block:
+def blocks_of_weights(x: CSR, weights: CSR, answer: Floats) -> Block:
     """Return what scores by sparse weights of items for items, multiplied sparse, as above."""
     # SciPy would copy all weights into the wider type of places, for every product.
     places = (x.indices.astype(weights.indices.dtype), x.indptr.astype(weights.indptr.dtype))
     rows = sparse.csr_array((x.data, *places), shape=x.shape)
     product, empty = (rows @ weights).tocsc(), _empty(x)
 
-    def block(items: Items) -> NDArray[np.float32]:
+    def block(items: Items) -> Floats:
         scores = product[:, items].toarray()
         scores[empty] = answer[items]
         return np.asarray(scores)
@@ -316,12 +305,12 @@ class Popularity(Recommender):
 
     damping: float = 5.0
 
-    item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+    item_shares_: Floats = field(init=False, repr=False, compare=False)
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         self.item_shares_ = item_shares(x, damping=self.damping)
 
-    def _blocks(self, x: sparse.csr_array) -> Block:
+    def _blocks(self, x: CSR) -> Block:
         return lambda items: np.tile(self.item_shares_[items], (x.shape[0], 1))
 
 
@@ -351,10 +340,10 @@ class Random(Recommender):
 
     seed: int = 0
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         rng_from(self.seed)  # raises on a seed that is not one
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _score(self, x: CSR) -> Floats:
         scores = np.empty(x.shape, dtype=np.float32)
         for row in range(x.shape[0]):
             part = slice(x.indptr[row], x.indptr[row + 1])

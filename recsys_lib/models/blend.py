@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import check_user_items
+from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
@@ -20,8 +20,6 @@ from recsys_lib.models.kernel_ae import KernelAE
 from recsys_lib.models.knn import pattern
 from recsys_lib.models.sparse_ease import SparseEASE
 from recsys_lib.ranking import Items, ndcg_of_lists, top_k
-
-Floats = NDArray[np.float32]
 
 # A sum of scores lists few items that none of its parts has among its own best 3 k.
 _REACH = 3
@@ -52,7 +50,7 @@ def standardize(scores: Floats) -> Floats:
     return scores
 
 
-def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
+def linear_library(user_items: CSR) -> tuple[Recommender, ...]:
     """Return unfitted, complementary models without epochs, with settings scaled to the data.
 
     Zero-diagonal regressions see single items, kernels see rows as a whole, factors and projections
@@ -95,7 +93,7 @@ def linear_library(user_items: sparse.csr_array) -> tuple[Recommender, ...]:
     )
 
 
-def _affordable(x: sparse.csr_array, minutes: float) -> tuple[list[Recommender], list[str]]:
+def _affordable(x: CSR, minutes: float) -> tuple[list[Recommender], list[str]]:
     """Return the members of the library that these minutes allow, and why the others are not."""
     kept: set[int] = set()
     left_out, spent = [], 0.0
@@ -175,7 +173,7 @@ class Blend(Recommender):
     minutes: float = 1.0
 
     notes_: NDArray[np.str_] = field(init=False, repr=False, compare=False)
-    weights_: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+    weights_: Doubles = field(init=False, repr=False, compare=False)
     members_: tuple[Recommender, ...] = field(init=False, repr=False, compare=False)
     item_shares_: Floats = field(init=False, repr=False, compare=False)
 
@@ -228,7 +226,7 @@ class Blend(Recommender):
         notes = enumerate(getattr(self, "notes_", ()), start=1)
         return super()._facts() | {str(number): note for number, note in notes}
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         self.item_shares_ = item_shares(x)
         fresh = [_from_config(member) for member in self.config()["members"]]
         members, left_out = (fresh, []) if fresh else _affordable(x, self.minutes)
@@ -260,7 +258,7 @@ class Blend(Recommender):
         )
 
     @property
-    def _shares(self) -> NDArray[np.float64]:
+    def _shares(self) -> Doubles:
         """The share of the votes of each member that is used."""
         return self.weights_[self.weights_ > 0]
 
@@ -271,20 +269,18 @@ class Blend(Recommender):
             votes += np.float32(share) * standardize(score(member))
         return np.asarray(votes)
 
-    def _relate(self, items: NDArray[np.int64]) -> Floats | None:
+    def _relate(self, items: Ints) -> Floats | None:
         found = [member.item_similarity(items.tolist()) for member in self.members_]
         pairs = zip(self._shares, found, strict=True)
         parts = [(w, said) for w, said in pairs if said is not None]
         total = sum(w for w, _ in parts)
         return np.sum([w / total * said for w, said in parts], axis=0) if parts else None
 
-    def _score(self, x: sparse.csr_array) -> Floats:
+    def _score(self, x: CSR) -> Floats:
         votes = self._votes(lambda member: member.score(x))
         return answer_empty_rows(votes, x, self.item_shares_)
 
-    def score_without(
-        self, row: sparse.csr_array, left_out: NDArray[np.integer[Any]], *, items: Items
-    ) -> NDArray[np.float32]:
+    def score_without(self, row: CSR, left_out: Integers, *, items: Items) -> Floats:
         """Score by what the members know of the gains; see `Recommender.score_without`."""
         if np.count_nonzero(row.data) < 2:
             return super().score_without(row, left_out, items=items)
@@ -312,13 +308,8 @@ def _from_config(member: Mapping[str, Any]) -> Recommender:
 
 
 def greedy_weights(
-    scores: Sequence[Floats],
-    seen: sparse.csr_array,
-    targets: sparse.csr_array,
-    *,
-    rounds: int,
-    k: int,
-) -> NDArray[np.float64]:
+    scores: Sequence[Floats], seen: CSR, targets: CSR, *, rounds: int, k: int
+) -> Doubles:
     """Choose weights for a sum of scores by greedy selection with replacement.
 
     Parameters
@@ -364,13 +355,13 @@ def greedy_weights(
     return best_votes / best_votes.sum()
 
 
-def _mean_ndcg(scores: Floats, wanted: sparse.csr_array, k: int) -> float:
+def _mean_ndcg(scores: Floats, wanted: CSR, k: int) -> float:
     return float(np.nanmean(ndcg_of_lists(top_k(scores, k).items, wanted)))
 
 
 def _contenders(
-    scores: Sequence[Floats], seen: sparse.csr_array, targets: sparse.csr_array, k: int
-) -> tuple[list[Floats], sparse.csr_array]:
+    scores: Sequence[Floats], seen: CSR, targets: CSR, k: int
+) -> tuple[list[Floats], CSR]:
     """Scores and targets of the items that any model would list, side by side, padded by -inf.
 
     Targets that no model lists get columns that are never listed, to keep the ideal unchanged.

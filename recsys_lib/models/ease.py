@@ -25,14 +25,13 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from recsys_lib._system import cores
-from recsys_lib.checks import check_memory
+from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender, packed, unpacked
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.ranking import each_alone, entry_rows, slices
 
-Floats = NDArray[np.float32]
 Solver = Literal["auto", "items", "users"]
 
 # Rows of a dense matrix handled at once; bounds the temporaries to a few percent of the matrix.
@@ -49,7 +48,7 @@ _FEW_USERS = 5.0
 _WORTH_THREADS = 20_000_000
 
 
-def gram(x: sparse.csr_array) -> Floats:
+def gram(x: CSR) -> Floats:
     """Return ``x.T @ x`` densely, with the upper triangle filled and the rest zero or the same.
 
     Parameters
@@ -137,7 +136,7 @@ class Primal:
     blocks: Floats
     diagonal: Floats | None = None
 
-    def score(self, x: sparse.csr_array) -> Floats:
+    def score(self, x: CSR) -> Floats:
         """Return ``x @ B``, dense, on all cores this process may use."""
         out = np.empty(x.shape, dtype=np.float32)
         n_threads = cores() if x.nnz * x.shape[1] >= _WORTH_THREADS else 1
@@ -158,7 +157,7 @@ class Primal:
             list(pool.map(part, bounds[:-1], bounds[1:]))
         return out
 
-    def weights(self, x: sparse.csr_array, items: NDArray[np.integer[Any]]) -> Floats:
+    def weights(self, x: CSR, items: Integers) -> Floats:
         """Return the weights of the entries of a row, ``B[x.indices][:, items]``."""
         starts = items - items % _BLOCK
         widths = np.minimum(_BLOCK, x.shape[1] - starts)
@@ -205,12 +204,12 @@ class Dual:
         :math:`\mathrm{diag}(P)`.
     """
 
-    rows: sparse.csr_array
+    rows: CSR
     kernel: Floats
     ridge: Floats
     diagonal: Floats
 
-    def score(self, x: sparse.csr_array) -> Floats:
+    def score(self, x: CSR) -> Floats:
         """Return ``x @ B``, dense, without forming `B`."""
         through_users = (x @ self.rows.T).toarray() @ self.kernel
         scores = (self.rows.T @ through_users.T).T / self.diagonal
@@ -225,12 +224,7 @@ class Dual:
         return packed(vars(self))
 
 
-def solve(
-    x: sparse.csr_array,
-    ridge: NDArray[np.floating],
-    *,
-    solver: Solver = "auto",
-) -> Primal | Dual:
+def solve(x: CSR, ridge: NDArray[np.floating], *, solver: Solver = "auto") -> Primal | Dual:
     """Solve the regressions of the module's docstring.
 
     Parameters
@@ -269,7 +263,7 @@ def solve(
     return _by_users(x, ridge) if by_users else _by_items(x, ridge)
 
 
-def _by_items(x: sparse.csr_array, ridge: NDArray[np.floating]) -> Primal:
+def _by_items(x: CSR, ridge: NDArray[np.floating]) -> Primal:
     matrix = gram(x)
     diagonal = np.arange(len(matrix))
     matrix[diagonal, diagonal] += ridge.astype(np.float32)
@@ -291,11 +285,7 @@ def _weights_of(inverse: Floats) -> Primal:
 
 
 def _moved(
-    solution: Primal | Dual,
-    n_items: int,
-    ridge: NDArray[np.float64],
-    changes: sparse.csr_array,
-    signs: NDArray[np.float64],
+    solution: Primal | Dual, n_items: int, ridge: Doubles, changes: CSR, signs: Doubles
 ) -> Primal | None:
     r"""Return the solution after :math:`P^{-1}` has changed by a sum of rows, if that is cheaper.
 
@@ -313,7 +303,7 @@ def _moved(
     return _weights_of(inverse)
 
 
-def _by_users(x: sparse.csr_array, ridge: NDArray[np.floating]) -> Dual:
+def _by_users(x: CSR, ridge: NDArray[np.floating]) -> Dual:
     inverse_ridge = (1 / ridge).astype(np.float32)
     # Half of the ridge on either side keeps the product symmetric, which `gram` relies on.
     kernel = gram((x * np.sqrt(inverse_ridge)).T.tocsr())
@@ -329,7 +319,7 @@ def _by_users(x: sparse.csr_array, ridge: NDArray[np.floating]) -> Dual:
     )
 
 
-def _quadratic_forms(rows: sparse.csr_array, kernel: Floats) -> Floats:
+def _quadratic_forms(rows: CSR, kernel: Floats) -> Floats:
     """For each column ``c`` of `rows`, ``c' K c``, in blocks of users."""
     forms = np.zeros(rows.shape[1], dtype=np.float64)
     for part in slices(rows.shape[0], _BLOCK):
@@ -347,20 +337,20 @@ class Penalized(Recommender):
 
     l2: float | None = None
 
-    item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+    item_shares_: Floats = field(init=False, repr=False, compare=False)
 
     #: The penalty where none is given, in users of an item.
     _users: ClassVar[float] = 4.0
 
-    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+    def _suited(self, x: CSR) -> dict[str, Any]:
         squares = float(np.square(x.data, dtype=np.float64).mean()) if x.nnz else 1.0
         return {"l2": self._users * max(users_per_item(x), _FEW_USERS) * squares}
 
-    def _weighted(self, x: sparse.csr_array) -> tuple[sparse.csr_array, NDArray[np.float64]]:
+    def _weighted(self, x: CSR) -> tuple[CSR, Doubles]:
         """The rows times the root of each user's weight in the error, and each item's ridge."""
         return x, np.full(x.shape[1], float(self.suited_to(x).config()["l2"]))
 
-    def _item_scale(self) -> NDArray[np.float32] | None:
+    def _item_scale(self) -> Floats | None:
         """The factor applied to each item's scores; None for no scaling."""
         return None
 
@@ -375,7 +365,7 @@ class Dropped(Penalized):
 
     _users: ClassVar[float] = 2.0
 
-    def _weighted(self, x: sparse.csr_array) -> tuple[sparse.csr_array, NDArray[np.float64]]:
+    def _weighted(self, x: CSR) -> tuple[CSR, Doubles]:
         rows, ridge = super()._weighted(x)
         squares = np.square(x.data, dtype=np.float64)
         if self.activity_power > 0:
@@ -387,7 +377,7 @@ class Dropped(Penalized):
         held_back = np.bincount(x.indices, squares, x.shape[1])
         return rows, ridge + self.dropout / (1 - self.dropout) * held_back
 
-    def _item_scale(self) -> NDArray[np.float32] | None:
+    def _item_scale(self) -> Floats | None:
         if self.popularity_discount == 0:
             return None
         used = self.item_shares_[self.item_shares_ > 0]
@@ -441,17 +431,17 @@ class EASE(Penalized):
 
     solution_: Primal | Dual = field(init=False, repr=False, compare=False)
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         self.item_shares_ = item_shares(x)
         self.solution_ = solve(*self._weighted(x), solver=self.solver)
 
-    def cost(self, user_items: sparse.csr_array) -> Cost:
+    def cost(self, user_items: CSR) -> Cost:
         """Return what the inverse takes; see `Recommender.cost`."""
         side = min(user_items.shape)
         # The Cholesky factor and the inverse from it, of which symmetry saves half.
         return Cost(side**3 / 2, 4.2 * side**2)
 
-    def updated(self, before: sparse.csr_array, after: sparse.csr_array) -> Self | None:
+    def updated(self, before: CSR, after: CSR) -> Self | None:
         """Return the model refitted on rows that have grown; see `Recommender.updated`.
 
         Equal to a fit but for rounding. With r changed rows, up to a quarter of the items:
@@ -479,15 +469,13 @@ class EASE(Penalized):
         model.solution_ = solution
         return model
 
-    def _relate(self, items: NDArray[np.int64]) -> Floats:
+    def _relate(self, items: Ints) -> Floats:
         """Partial correlations, -P_ij / sqrt(P_ii P_jj), which are sqrt(B_ij B_ji)."""
         weights = self.solution_.score(each_alone(items, self.n_items_))
         diagonal = self.solution_.diagonal
         return weights if diagonal is None else weights * np.sqrt(diagonal / diagonal[items, None])
 
-    def gains(
-        self, row: sparse.csr_array, items: NDArray[np.integer[Any]]
-    ) -> NDArray[np.float32] | None:
+    def gains(self, row: CSR, items: Integers) -> Floats | None:
         """Look the weights up where they are known; see `Recommender.gains`."""
         if isinstance(self.solution_, Dual) or np.count_nonzero(row.data) < 2:
             return super().gains(row, items)
@@ -495,7 +483,7 @@ class EASE(Penalized):
         scale = self._item_scale()
         return found if scale is None else found * scale[items]
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _score(self, x: CSR) -> Floats:
         scores = self.solution_.score(x)
         scale = self._item_scale()
         if scale is not None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from recsys_lib.checks import CSR, Floats
 from recsys_lib.models.base import Arrays, Recommender
 from recsys_lib.models.baselines import blocks_of_factors
 from recsys_lib.models.neural import OutputRecommender
@@ -91,11 +91,11 @@ class ELSA(OutputRecommender):
     dropout: float = 0.0
     learning_rate: float = 1e-2
 
-    def _item_vectors(self) -> NDArray[np.float32]:
+    def _item_vectors(self) -> Floats:
         """Return the unit vectors; those of now, while the network is being trained."""
         return self._unit_vectors() if self._vectors is None else self._vectors
 
-    def _unit_vectors(self) -> NDArray[np.float32]:
+    def _unit_vectors(self) -> Floats:
         from recsys_lib.training import backend
 
         kernel = self.network_.layers[0].kernel
@@ -109,7 +109,7 @@ class ELSA(OutputRecommender):
 
     def _use(self, start: Arrays, *, density: float) -> None:
         super()._use(start, density=density)
-        self._vectors: NDArray[np.float32] | None = None
+        self._vectors: Floats | None = None
 
     def _fit(self, *data: Any, **how: Any) -> None:
         super()._fit(*data, **how)
@@ -121,7 +121,7 @@ class ELSA(OutputRecommender):
 
     _score = Recommender._score  # not by the network
 
-    def _blocks(self, x: sparse.csr_array) -> Block:
+    def _blocks(self, x: CSR) -> Block:
         vectors = self._item_vectors()
         through = blocks_of_factors(x @ vectors, vectors, x, self._started["item_bias"])
         return lambda items: through(items) - x[:, items].toarray()

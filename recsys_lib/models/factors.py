@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from recsys_lib.checks import check_positive
+from recsys_lib.checks import CSR, Doubles, Floats, Integers, check_positive
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import RULES, Arrays, Cost, Recommender, Rules
 from recsys_lib.models.baselines import (
@@ -24,13 +24,11 @@ from recsys_lib.models.baselines import (
 from recsys_lib.ranking import Block, entry_rows
 from recsys_lib.seeding import rng_from, seed_from
 
-Floats = NDArray[np.float64]
-
 # Numbers held by one batch of gathered factors: 64 MB of float64.
 _BATCH_NUMBERS = 8_000_000
 
 
-def ridge_rows(x: sparse.csr_array, features: Floats, penalty: Floats) -> Floats:
+def ridge_rows(x: CSR, features: Doubles, penalty: Doubles) -> Doubles:
     r"""Solve one ridge regression per row of `x`, over the entries that the row stores.
 
     .. math:: w_r = \arg\min_w \sum_{j \in r} (x_{rj} - \langle w, f_j \rangle)^2
@@ -63,9 +61,7 @@ def ridge_rows(x: sparse.csr_array, features: Floats, penalty: Floats) -> Floats
     return solution
 
 
-def _solve_batch(
-    x: sparse.csr_array, rows: NDArray[np.intp], padded: Floats, penalty: Floats
-) -> Floats:
+def _solve_batch(x: CSR, rows: NDArray[np.intp], padded: Doubles, penalty: Doubles) -> Doubles:
     """Solve the regressions of some rows; the last of the `padded` features is zero."""
     counts = np.diff(x.indptr)[rows]
     # An index past the row's own entries points to the zero feature and to target zero.
@@ -80,7 +76,7 @@ def _solve_batch(
     return np.asarray(np.linalg.solve(normal, moments[:, :, None])[:, :, 0])
 
 
-def _batches_by_length(counts: NDArray[np.integer], n_features: int) -> Iterator[NDArray[np.intp]]:
+def _batches_by_length(counts: Integers, n_features: int) -> Iterator[NDArray[np.intp]]:
     """Positions of the non-empty rows, shortest first, in batches that fit the memory bound."""
     order = np.argsort(counts, kind="stable")
     order = order[counts[order] > 0]
@@ -160,9 +156,9 @@ class BiasedSVD(Recommender):
     seed: int = 0
 
     biases_: Biases = field(init=False, repr=False, compare=False)
-    item_factors_: Floats = field(init=False, repr=False, compare=False)
+    item_factors_: Doubles = field(init=False, repr=False, compare=False)
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         self.biases_ = fit_biases(x, user_damping=self.user_damping, item_damping=self.item_damping)
         self.item_factors_ = self._start(x)
         columns = x.T.tocsr()
@@ -175,23 +171,23 @@ class BiasedSVD(Recommender):
             self.biases_ = self.biases_._replace(items=items[:, 0])
             self.item_factors_ = items[:, 1:]
 
-    def _start(self, x: sparse.csr_array) -> Floats:
+    def _start(self, x: CSR) -> Doubles:
         """Item factors at the start: the deviations of random groups of users, scaled to 0.1."""
         directions = rng_from(self.seed, "factors").normal(size=(x.shape[0], self.latent_dim))
         start = np.asarray(self.biases_.deviations(x).T @ directions)
         # A single number has no spread, and its size takes the place of it.
         return start * (0.1 / (float(start.std()) or float(np.abs(start).max()) or 1.0))
 
-    def _penalty(self, damping: float) -> Floats:
+    def _penalty(self, damping: float) -> Doubles:
         return np.array([damping] + [self.l2] * self.latent_dim)
 
-    def _users(self, x: sparse.csr_array) -> Floats:
+    def _users(self, x: CSR) -> Doubles:
         """Bias and factors of each row, (n_rows, 1 + latent_dim)."""
         rest = _without(x, self.biases_.mean, self.biases_.items)
         features = np.column_stack([np.ones(x.shape[1]), self.item_factors_])
         return ridge_rows(rest, features, self._penalty(self.user_damping))
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _score(self, x: CSR) -> Floats:
         users = self._users(x)
         scores = users[:, 1:] @ self.item_factors_.T
         scores += users[:, :1] + (self.biases_.mean + self.biases_.items)
@@ -202,7 +198,7 @@ class BiasedSVD(Recommender):
         self.biases_ = Biases.from_arrays(arrays)
 
 
-def _without(x: sparse.csr_array, mean: float, column_bias: Floats) -> sparse.csr_array:
+def _without(x: CSR, mean: float, column_bias: Doubles) -> CSR:
     """Return the ratings minus the mean and the bias of their column."""
     rest = x.data.astype(np.float64) - mean - column_bias[x.indices]
     return sparse.csr_array((rest, x.indices, x.indptr), shape=x.shape)
@@ -214,9 +210,7 @@ _LEAST, _MOST, _NUMBERS = 8, 800, 2**26
 _ROUNDS = 4
 
 
-def leading_directions(
-    x: sparse.csr_array, width: int, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def leading_directions(x: CSR, width: int, seed: int) -> tuple[Floats, Floats]:
     """Return the strongest right singular vectors of a sparse matrix, and how strong they are.
 
     Parameters
@@ -251,9 +245,7 @@ def leading_directions(
     return vectors.astype(np.float32), values.astype(np.float32)
 
 
-def project(
-    x: sparse.csr_array, factors: NDArray[np.float32], scales: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def project(x: CSR, factors: Floats, scales: Floats) -> Floats:
     """Return the factors of rows, (n_rows, latent_dim), as `PureSVD` folds them in."""
     scaled = sparse.csr_array((x.data * scales[x.indices], x.indices, x.indptr), shape=x.shape)
     return np.asarray(scaled @ factors)
@@ -322,24 +314,24 @@ class PureSVD(Recommender):
     popularity_power: float = 0.7
     seed: int = 0
 
-    item_factors_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
-    item_scales_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
-    item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+    item_factors_: Floats = field(init=False, repr=False, compare=False)
+    item_scales_: Floats = field(init=False, repr=False, compare=False)
+    item_shares_: Floats = field(init=False, repr=False, compare=False)
 
     _is_linear = True
 
-    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+    def _suited(self, x: CSR) -> dict[str, Any]:
         smaller = min(x.shape)
         wide = round((smaller / density(x)) ** (2 / 3) / 22)
         most = min(_MOST, smaller // 2, _NUMBERS // x.shape[1])
         return {"latent_dim": max(1, min(max(wide, _LEAST), most))}
 
-    def cost(self, user_items: sparse.csr_array) -> Cost:
+    def cost(self, user_items: CSR) -> Cost:
         """Return what the power iteration takes; see `Recommender.cost`."""
         width = self.suited_to(user_items).config()["latent_dim"]
         return cost_of_directions(user_items, width)
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         smaller = min(x.shape)
         latent_dim = int(self.suited_to(x).config()["latent_dim"])
         latent_dim = latent_dim if latent_dim <= smaller else max(1, smaller // 2)
@@ -359,12 +351,12 @@ class PureSVD(Recommender):
             arrays["item_scales"] = np.ones(self.n_items_, dtype=np.float32)
         super()._restore(arrays)
 
-    def _blocks(self, x: sparse.csr_array) -> Block:
+    def _blocks(self, x: CSR) -> Block:
         rows = project(x, self.item_factors_, self.item_scales_)
         return blocks_of_factors(rows, self.item_factors_, x, self.item_shares_)
 
 
-def cost_of_directions(x: sparse.csr_array, width: int) -> Cost:
+def cost_of_directions(x: CSR, width: int) -> Cost:
     """Return what `leading_directions` takes, products of sparse and of tall matrices."""
     sides = sum(x.shape)
     # An entry of a sparse matrix is multiplied at a fifteenth of the speed of a dense one.
@@ -438,18 +430,18 @@ class ALS(Recommender):
     alpha_: float = field(init=False, repr=False, compare=False)
     l2_: float = field(init=False, repr=False, compare=False)
 
-    item_factors_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
-    item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+    item_factors_: Floats = field(init=False, repr=False, compare=False)
+    item_shares_: Floats = field(init=False, repr=False, compare=False)
 
-    def cost(self, user_items: sparse.csr_array) -> Cost:
+    def cost(self, user_items: CSR) -> Cost:
         """Return what four products for each user and item take; see `Recommender.cost`."""
         vectors, d = sum(user_items.shape), self.latent_dim
         return Cost(4.0 * self.epochs * vectors * d**2, 8 * vectors * d)
 
-    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+    def _suited(self, x: CSR) -> dict[str, Any]:
         return {"alpha": density(x) ** -0.5, "l2": _PENALTY * users_per_item(x) ** 0.5}
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         self.__dict__.pop("_folding_in", None)
         own = self.suited_to(x).config()
         self.alpha_, self.l2_ = own["alpha"], own["l2"]
@@ -485,14 +477,12 @@ class ALS(Recommender):
             dtype=np.float32,
         )
 
-    def _blocks(self, x: sparse.csr_array) -> Block:
+    def _blocks(self, x: CSR) -> Block:
         with _single_blas_thread():
             users = self._folding_in.recalculate_user(np.arange(x.shape[0]), _matrix(x))
         return blocks_of_factors(users, self.item_factors_, x, self.item_shares_)
 
-    def gains(
-        self, row: sparse.csr_array, items: NDArray[np.integer[Any]]
-    ) -> NDArray[np.float32] | None:
+    def gains(self, row: CSR, items: Integers) -> Floats | None:
         """Return what each entry adds to scores, by one factorization; see `Recommender.gains`.
 
         A row without an entry has a system of equations that differs by one outer product
@@ -530,7 +520,7 @@ def _loaded_libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _matrix(x: sparse.csr_array) -> sparse.csr_matrix:
+def _matrix(x: CSR) -> sparse.csr_matrix:
     """Convert to the matrix class and 32-bit indices that `implicit` needs."""
     parts = (x.data, x.indices.astype(np.int32), x.indptr.astype(np.int32))
     return sparse.csr_matrix(parts, shape=x.shape)

@@ -5,17 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from recsys_lib.checks import check_memory
+from recsys_lib.checks import CSR, Floats, Integers, check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.ranking import Items, slices
 from recsys_lib.seeding import rng_from
-
-Floats = NDArray[np.float32]
 
 # Users whose rows are turned into kernels at once while landmarks are regressed on all users.
 _BLOCK = 2048
@@ -119,19 +116,19 @@ class KernelAE(Recommender):
     seed: int = 0
 
     sharpness_: float = field(init=False, repr=False, compare=False)
-    users_: sparse.csr_array = field(init=False, repr=False, compare=False)
+    users_: CSR = field(init=False, repr=False, compare=False)
     coefficients_: Floats = field(init=False, repr=False, compare=False)
     item_weights_: Floats = field(init=False, repr=False, compare=False)
     item_shares_: Floats = field(init=False, repr=False, compare=False)
 
-    def cost(self, user_items: sparse.csr_array) -> Cost:
+    def cost(self, user_items: CSR) -> Cost:
         """Return what the regression on landmarks takes; see `Recommender.cost`."""
         n_users, n_items = user_items.shape
         m = min(n_users, self.landmarks)
         rest = n_users if m < n_users else 0
         return Cost(m**2 * (m / 3 + n_items + rest), 16 * m * (m + n_items))
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         n_users, n_items = x.shape
         m = min(n_users, self.landmarks)
         exact = m == n_users
@@ -153,7 +150,7 @@ class KernelAE(Recommender):
             self.users_ = rows[np.sort(chosen)]
             self.coefficients_ = self._solve_landmarks(x, rows)
 
-    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+    def _suited(self, x: CSR) -> dict[str, Any]:
         fine = _SHARPNESS + _MORE * math.log(users_per_item(x))
         return {
             "l2": _USERS_PER_ITEM * x.shape[0] / x.shape[1],
@@ -165,18 +162,18 @@ class KernelAE(Recommender):
             arrays["sharpness"] = np.array(self.sharpness)
         super()._restore(arrays)
 
-    def _ridge(self, x: sparse.csr_array) -> float:
+    def _ridge(self, x: CSR) -> float:
         l2 = float(self.suited_to(x).config()["l2"])
         # Below 1e-4 the kernel is not positive definite in float32.
         return max(l2 * self.sharpness_ * math.exp(-self.sharpness_), 1e-4)
 
-    def _unit_rows(self, x: sparse.csr_array) -> sparse.csr_array:
+    def _unit_rows(self, x: CSR) -> CSR:
         from sklearn.preprocessing import normalize
 
         data = x.data * self.item_weights_[x.indices]
         return normalize(sparse.csr_array((data, x.indices, x.indptr), shape=x.shape))
 
-    def _kernel(self, rows: sparse.csr_array) -> Floats:
+    def _kernel(self, rows: CSR) -> Floats:
         """Kernel between rows of length 1 and the landmarks, (n_rows, n_landmarks)."""
         return self._of_cosines((rows @ self.users_.T).toarray())
 
@@ -185,7 +182,7 @@ class KernelAE(Recommender):
         cosines *= np.float32(self.sharpness_)
         return np.asarray(np.exp(cosines, out=cosines))
 
-    def _solve_all(self, x: sparse.csr_array) -> Floats:
+    def _solve_all(self, x: CSR) -> Floats:
         kernel = self._kernel(self.users_)
         kernel[np.diag_indices_from(kernel)] += np.float32(self._ridge(x))
         factor = linalg.cho_factor(kernel.T, lower=True, overwrite_a=True, check_finite=False)
@@ -193,7 +190,7 @@ class KernelAE(Recommender):
         solved = linalg.cho_solve(factor, targets, overwrite_b=True, check_finite=False)
         return np.ascontiguousarray(solved)
 
-    def _solve_landmarks(self, x: sparse.csr_array, rows: sparse.csr_array) -> Floats:
+    def _solve_landmarks(self, x: CSR, rows: CSR) -> Floats:
         """Regress all users on their kernels with the landmarks; float64, as it squares them."""
         kernel = self._kernel(self.users_).astype(np.float64)
         # A trace of the identity keeps equal landmarks solvable.
@@ -210,13 +207,11 @@ class KernelAE(Recommender):
     def _item_vectors(self) -> Floats:
         return self.coefficients_.T
 
-    def _score(self, x: sparse.csr_array) -> Floats:
+    def _score(self, x: CSR) -> Floats:
         scores = self._kernel(self._unit_rows(x)) @ self.coefficients_
         return answer_empty_rows(scores, x, self.item_shares_)
 
-    def score_without(
-        self, row: sparse.csr_array, left_out: NDArray[np.integer[Any]], *, items: Items
-    ) -> NDArray[np.float32]:
+    def score_without(self, row: CSR, left_out: Integers, *, items: Items) -> Floats:
         """Score by what each entry adds to the cosines; see `Recommender.score_without`."""
         if np.count_nonzero(row.data) < 2:
             return super().score_without(row, left_out, items=items)

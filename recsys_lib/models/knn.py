@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_lib.checks import CSR, Floats, Ints
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender
 from recsys_lib.models.baselines import (
@@ -42,14 +43,14 @@ class _NeighborRecommender(Recommender):
     item_damping: float = 2.0
 
     biases_: Biases | None = field(init=False, repr=False, compare=False)
-    item_shares_: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+    item_shares_: Floats = field(init=False, repr=False, compare=False)
 
     @property
     def predicts(self) -> str:  # type: ignore[override]
         """Rating units for explicit feedback, else an order only."""
         return "rating" if self.feedback == "explicit" else "rank"
 
-    def _fit(self, x: sparse.csr_array, validation: Fold | None) -> None:
+    def _fit(self, x: CSR, validation: Fold | None) -> None:
         self.item_shares_ = item_shares(x)
         self.biases_ = None
         if self.feedback == "explicit":
@@ -57,19 +58,17 @@ class _NeighborRecommender(Recommender):
             self.biases_ = fit_biases(x, **dampings)
         self._learn(self._seen(x))
 
-    def _learn(self, x: sparse.csr_array) -> None:
+    def _learn(self, x: CSR) -> None:
         """Learn from interactions, or from deviations."""
         raise NotImplementedError
 
-    def _seen(self, x: sparse.csr_array) -> sparse.csr_array:
+    def _seen(self, x: CSR) -> CSR:
         """Return the rows as neighbors see them."""
         return x if self.biases_ is None else self.biases_.deviations(x)
 
-    def _voted(
-        self, x: sparse.csr_array, votes: sparse.csr_array, weights: sparse.csr_array
-    ) -> NDArray[np.float32]:
+    def _voted(self, x: CSR, votes: CSR, weights: CSR) -> Floats:
         """Return the scores of rows, given the votes for each item and the weight behind them."""
-        scores: NDArray[np.float32] = votes.toarray()
+        scores: Floats = votes.toarray()
         if self.biases_ is None:
             return answer_empty_rows(scores, x, self.item_shares_)
         # Without damping an item that nobody voted on would be 0 / 0.
@@ -149,22 +148,22 @@ class ItemKNN(_NeighborRecommender):
     shrinkage: float = 5.0
     activity_power: float | None = None
 
-    similarities_: sparse.csr_array = field(init=False, repr=False, compare=False)
+    similarities_: CSR = field(init=False, repr=False, compare=False)
 
-    def cost(self, user_items: sparse.csr_array) -> Cost:
+    def cost(self, user_items: CSR) -> Cost:
         """Return what the sparse products take; see `Recommender.cost`."""
         pairs = float(np.square(np.diff(user_items.indptr), dtype=np.float64).sum())
         n_neighbors = self.suited_to(user_items).config()["n_neighbors"]
         return Cost(200 * pairs, 8 * user_items.shape[1] * n_neighbors)
 
-    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+    def _suited(self, x: CSR) -> dict[str, Any]:
         if self.feedback == "explicit":
             return {"n_neighbors": 100, "activity_power": 0.5}
         n_items = x.shape[1]
         most = min(n_items // 40, _NUMBERS // n_items)
         return {"n_neighbors": max(100, most), "activity_power": 1.0}
 
-    def _learn(self, x: sparse.csr_array) -> None:
+    def _learn(self, x: CSR) -> None:
         own = self.suited_to(x).config()
         weights = np.maximum(np.diff(x.indptr), 1) ** (-0.5 * own["activity_power"])
         columns = scale_rows(x, weights).T.tocsr()
@@ -180,10 +179,10 @@ class ItemKNN(_NeighborRecommender):
     def _is_linear(self) -> bool:  # type: ignore[override]
         return self.biases_ is None
 
-    def _relate(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _relate(self, items: Ints) -> Floats:
         return np.asarray(self.similarities_.T.tocsr()[items].toarray())
 
-    def _blocks(self, x: sparse.csr_array) -> Block:
+    def _blocks(self, x: CSR) -> Block:
         near = self.similarities_
         if self.biases_ is None:
             return blocks_of_weights(x, near, self.item_shares_)
@@ -243,19 +242,19 @@ class UserKNN(_NeighborRecommender):
     array([[1]], dtype=int32)
     """
 
-    user_items_: sparse.csr_array = field(init=False, repr=False, compare=False)
+    user_items_: CSR = field(init=False, repr=False, compare=False)
 
-    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+    def _suited(self, x: CSR) -> dict[str, Any]:
         explicit = self.feedback == "explicit"
         return {"n_neighbors": 200 if explicit else math.ceil(1.4 * x.shape[0] ** 0.5)}
 
-    def _learn(self, x: sparse.csr_array) -> None:
+    def _learn(self, x: CSR) -> None:
         self.user_items_ = x.copy()
 
-    def _item_vectors(self) -> sparse.csr_array:
+    def _item_vectors(self) -> CSR:
         return self.user_items_.T.tocsr()
 
-    def _score(self, x: sparse.csr_array) -> NDArray[np.float32]:
+    def _score(self, x: CSR) -> Floats:
         similar = nearest_rows(
             self._seen(x),
             self.user_items_,
@@ -265,25 +264,20 @@ class UserKNN(_NeighborRecommender):
         return self._voted(x, similar @ self.user_items_, similar @ pattern(self.user_items_))
 
 
-def pattern(x: sparse.csr_array) -> sparse.csr_array:
+def pattern(x: CSR) -> CSR:
     """Return `x` with every stored value replaced by 1; shares the index arrays."""
     return sparse.csr_array((np.ones_like(x.data), x.indices, x.indptr), shape=x.shape)
 
 
-def scale_rows(x: sparse.csr_array, factors: NDArray[np.floating]) -> sparse.csr_array:
+def scale_rows(x: CSR, factors: NDArray[np.floating]) -> CSR:
     """Return `x` with row ``r`` multiplied by ``factors[r]``, float32; shares the index arrays."""
     data = x.data * factors[entry_rows(x)]
     return sparse.csr_array((data.astype(np.float32), x.indices, x.indptr), shape=x.shape)
 
 
 def nearest_rows(
-    left: sparse.csr_array,
-    right: sparse.csr_array,
-    *,
-    n_neighbors: int,
-    shrinkage: float,
-    skip_self: bool = False,
-) -> sparse.csr_array:
+    left: CSR, right: CSR, *, n_neighbors: int, shrinkage: float, skip_self: bool = False
+) -> CSR:
     r"""Return for each row of `left` its most similar rows of `right`.
 
     .. math:: s_{ab} = \frac{\langle l_a, r_b \rangle}{\|l_a\| \|r_b\|}
@@ -337,7 +331,7 @@ def nearest_rows(
     return sparse.csr_array(sparse.vstack(parts, format="csr"))
 
 
-def _largest(block: NDArray[np.float32], k: int) -> sparse.csr_array:
+def _largest(block: Floats, k: int) -> CSR:
     """The `k` largest positive entries of each row, as CSR."""
     if k < block.shape[1]:
         kept = np.argpartition(block, block.shape[1] - k, axis=1)[:, -k:]
@@ -352,7 +346,7 @@ def _largest(block: NDArray[np.float32], k: int) -> sparse.csr_array:
     return found
 
 
-def _largest_stored(block: sparse.csr_array, start: int, k: int) -> sparse.csr_array:
+def _largest_stored(block: CSR, start: int, k: int) -> CSR:
     """As `_largest`, of few stored entries; row 0 is row `start` of the whole, itself left out."""
     row = entry_rows(block)
     order = np.lexsort((block.indices, -block.data, row))

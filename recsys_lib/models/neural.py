@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from recsys_lib.artifacts import fingerprint_arrays, read_table, write_table
-from recsys_lib.checks import check_integer, check_is_fitted, check_nonnegative, check_user_items
+from recsys_lib.checks import (
+    CSR,
+    Floats,
+    check_integer,
+    check_is_fitted,
+    check_nonnegative,
+    check_user_items,
+)
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import RULES, Arrays, Cost, Recommender, Rules
 from recsys_lib.progress import clear, track
@@ -21,11 +28,10 @@ from recsys_lib.ranking import ndcg_of_lists, negative_log_likelihood, slices, t
 from recsys_lib.seeding import rng_from
 from recsys_lib.training.checkpoints import Checkpoints, Keeper, advice, checkpoints_of, is_on
 
-Floats = NDArray[np.float32]
 Likelihood = Literal["multinomial", "logistic", "gaussian"]
 #: Receives the history record of the epoch that has just ended.
 OnEpoch = Callable[[dict[str, float]], object]
-Score = Callable[[sparse.csr_array], Floats]
+Score = Callable[[CSR], Floats]
 
 
 def check_outputs(name: str, value: Any) -> None:
@@ -89,7 +95,7 @@ class NeuralRecommender(Recommender):
 
     def fit(
         self,
-        user_items: sparse.csr_array,
+        user_items: CSR,
         *,
         validation: Fold | None = None,
         checkpoint: Checkpoints | Path | str | None = None,
@@ -176,7 +182,7 @@ class NeuralRecommender(Recommender):
         model.trained_on_ = record.get("trained_on", {})
         return model
 
-    def _checked(self, user_items: Any, validation: Fold | None) -> sparse.csr_array:
+    def _checked(self, user_items: Any, validation: Fold | None) -> CSR:
         x = super()._checked(user_items, validation)
         if validation is not None and sparse.csr_array(validation.targets).nnz == 0:
             raise ValueError(
@@ -198,7 +204,7 @@ class NeuralRecommender(Recommender):
     def _symbolic(self, rows: Any) -> Any:
         return self.network_.score(rows)
 
-    def _start(self, x: sparse.csr_array) -> Arrays:
+    def _start(self, x: CSR) -> Arrays:
         """Return what the network starts from, as arrays that are saved beside its weights."""
         raise NotImplementedError
 
@@ -206,7 +212,7 @@ class NeuralRecommender(Recommender):
         """Build a fresh network (`models.networks`)."""
         raise NotImplementedError
 
-    def _monitor(self, x: sparse.csr_array, validation: Fold | None) -> Any:
+    def _monitor(self, x: CSR, validation: Fold | None) -> Any:
         """Return what is measured after an epoch (`training.Monitor`), if anything."""
         raise NotImplementedError
 
@@ -220,7 +226,7 @@ class NeuralRecommender(Recommender):
 
     def _fit(
         self,
-        x: sparse.csr_array,
+        x: CSR,
         validation: Fold | None,
         *,
         on_epoch: OnEpoch = lambda _: None,
@@ -236,7 +242,7 @@ class NeuralRecommender(Recommender):
         )
         self.history_ = pd.DataFrame([self._record(record) for record in trainer.history])
 
-    def _begin(self, x: sparse.csr_array) -> Any:
+    def _begin(self, x: CSR) -> Any:
         """Build a fresh network for rows, and return its trainer."""
         from recsys_lib.training.trainer import Trainer
 
@@ -250,10 +256,10 @@ class NeuralRecommender(Recommender):
             average=self.average,
         )
 
-    def _prepare(self, x: sparse.csr_array) -> None:
+    def _prepare(self, x: CSR) -> None:
         """Do what a network needs before its first epoch."""
 
-    def _rows(self, x: sparse.csr_array) -> Any:
+    def _rows(self, x: CSR) -> Any:
         from recsys_lib.training.rows import Rows
 
         return Rows(x, gather=self._gather)
@@ -268,7 +274,7 @@ class NeuralRecommender(Recommender):
         width = int(self.network_.layers[0].kernel.shape[1])
         self._gather = gathers(density, width)
 
-    def _apply(self, name: str, x: sparse.csr_array, n_out: int | None = None) -> Floats:
+    def _apply(self, name: str, x: CSR, n_out: int | None = None) -> Floats:
         """Return what a function of the network makes of rows; it is compiled once."""
         from recsys_lib.training.scoring import Scorer
 
@@ -279,7 +285,7 @@ class NeuralRecommender(Recommender):
         scores: Floats = self._scorers[name](x)
         return scores
 
-    def _score(self, x: sparse.csr_array) -> Floats:
+    def _score(self, x: CSR) -> Floats:
         return self._apply("score", x)
 
     def _weights(self) -> list[Any]:
@@ -308,10 +314,7 @@ class NeuralRecommender(Recommender):
         self.history_ = read_table(folder / "history.parquet")
 
     def _keeper(
-        self,
-        x: sparse.csr_array,
-        validation: Fold | None,
-        checkpoint: Checkpoints | Path | str | None,
+        self, x: CSR, validation: Fold | None, checkpoint: Checkpoints | Path | str | None
     ) -> Keeper | None:
         """Return what keeps the checkpoints, if there are any."""
         if checkpoint is None and not is_on():
@@ -321,7 +324,7 @@ class NeuralRecommender(Recommender):
             checkpoint = checkpoints_of({**identity, **self.config()})
         return Keeper(Checkpoints.of(checkpoint), identity)
 
-    def _identity(self, x: sparse.csr_array, validation: Fold | None) -> dict[str, Any]:
+    def _identity(self, x: CSR, validation: Fold | None) -> dict[str, Any]:
         """Return what must be the same for a fit to resume, by name."""
         from recsys_lib.training import backend
         from recsys_lib.training._keras import keras
@@ -348,11 +351,11 @@ class RankingRecommender(NeuralRecommender):
 
     latent_dim: int = 200
 
-    def _start(self, x: sparse.csr_array) -> Arrays:
+    def _start(self, x: CSR) -> Arrays:
         _check_counts(x)
         return {"item_bias": log_popularity(x)}
 
-    def _monitor(self, x: sparse.csr_array, validation: Fold | None) -> Any:
+    def _monitor(self, x: CSR, validation: Fold | None) -> Any:
         from recsys_lib.training.trainer import Monitor
 
         if validation is None:
@@ -372,7 +375,7 @@ class LikelihoodRecommender(RankingRecommender):
 
     targets: Literal["all", "hidden"] = "all"
 
-    def cost(self, user_items: sparse.csr_array) -> Cost:
+    def cost(self, user_items: CSR) -> Cost:
         """Return what the last layer takes, dense in users and items; see `Recommender.cost`."""
         n_users, n_items = user_items.shape
         config = self.config()
@@ -459,7 +462,7 @@ class VariationalRecommender(OutputRecommender, LikelihoodRecommender):
     unless asked for.
     """
 
-    def encode(self, user_items: sparse.csr_array) -> Code:
+    def encode(self, user_items: CSR) -> Code:
         """Return the distribution of each row's code.
 
         Parameters
@@ -525,7 +528,7 @@ class VariationalRecommender(OutputRecommender, LikelihoodRecommender):
         return np.concatenate(scores)
 
 
-def log_popularity(x: sparse.csr_array) -> NDArray[np.float32]:
+def log_popularity(x: CSR) -> Floats:
     """Return the logarithm of each item's share of users, half a user added to each."""
     counts = np.bincount(x.indices, weights=x.data, minlength=x.shape[1])
     return np.log((counts + 0.5) / (x.shape[0] + 1)).astype(np.float32)
@@ -592,13 +595,13 @@ def _all_of(show: OnEpoch, on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEp
     return call_all
 
 
-def _fingerprint(*matrices: sparse.csr_array) -> str:
+def _fingerprint(*matrices: CSR) -> str:
     """Return the SHA-256 of matrices as they are read: shapes, positions and float32 values."""
     read = [check_user_items(matrix) for matrix in matrices]
     return fingerprint_arrays(*(part for x in read for part in (x.shape, x)))
 
 
-def _check_counts(x: sparse.csr_array) -> None:
+def _check_counts(x: CSR) -> None:
     if (x.data < 0).any():
         row = int(np.searchsorted(x.indptr, np.flatnonzero(x.data < 0)[0], "right")) - 1
         raise ValueError(

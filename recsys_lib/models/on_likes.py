@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
+from recsys_lib.checks import Floats
 from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.models.base import Recommender
 from recsys_lib.ranking import Block
@@ -79,7 +77,7 @@ class OnLikes:
         self.model.fit(likes_of(user_items, self.min_value), validation=validation, **options)
         return self
 
-    def score(self, user_items: Any) -> NDArray[np.float32]:
+    def score(self, user_items: Any) -> Floats:
         """Return the model's scores of rows of ratings, (n_rows, n_items) float32."""
         return self.model.score(likes_of(user_items, self.min_value))
 

@@ -37,7 +37,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from recsys_lib._system import cores
-from recsys_lib.checks import check_integer, check_memory
+from recsys_lib.checks import CSR, Floats, Ints, Mask, check_integer, check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import warn
 from recsys_lib.models.base import RULES, Cost, Rules
@@ -48,7 +48,6 @@ from recsys_lib.progress import track
 from recsys_lib.ranking import Block, entry_rows
 from recsys_lib.seeding import rng_from
 
-Floats = NDArray[np.float32]
 Positions = NDArray[np.intp]
 
 # One group has an item for so many candidates: the more, the more of them are its own.
@@ -67,7 +66,7 @@ class Solved(NamedTuple):
     """The weights of some items: for each its predictors, ascending, one item after the other."""
 
     items: Positions
-    counts: NDArray[np.int64]
+    counts: Ints
     predictors: NDArray[np.int32]
     weights: Floats
 
@@ -88,8 +87,8 @@ class Regressions:
         The Gram matrix, where it is small enough to be formed once.
     """
 
-    rows: sparse.csr_array
-    searched: sparse.csr_array
+    rows: CSR
+    searched: CSR
     ridge: Floats
     n_neighbors: int
     n_candidates: int
@@ -100,11 +99,11 @@ class Regressions:
         return [self._solve(group) for group in groups]
 
     @cached_property
-    def _columns(self) -> sparse.csr_array:
+    def _columns(self) -> CSR:
         return self.rows.T.tocsr()
 
     @cached_property
-    def _searched_columns(self) -> sparse.csr_array:
+    def _searched_columns(self) -> CSR:
         return self.searched.T.tocsr()
 
     @cached_property
@@ -154,7 +153,7 @@ class Regressions:
 
 
 def regress(
-    matrix: Floats, targets: Floats, kept: NDArray[np.bool_], start: Floats, *, iterations: int = 60
+    matrix: Floats, targets: Floats, kept: Mask, start: Floats, *, iterations: int = 60
 ) -> Floats:
     r"""Solve :math:`A_{SS} w_S = t_S` for each column, with its own :math:`S`; the rest is zero.
 
@@ -205,7 +204,7 @@ def _products(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     return np.einsum("ij,ij->j", left, right)
 
 
-def group_items(x: sparse.csr_array, size: int, seed: int) -> list[Positions]:
+def group_items(x: CSR, size: int, seed: int) -> list[Positions]:
     """Sort the used items into groups of at most `size` that are used by the same people.
 
     Parameters
@@ -247,7 +246,7 @@ def _halves(items: Positions, places: Floats, size: int) -> Iterator[Positions]:
         yield from _halves(items[part], places[part], size)
 
 
-def thin(x: sparse.csr_array, most: int, seed: int) -> sparse.csr_array:
+def thin(x: CSR, most: int, seed: int) -> CSR:
     """Return `x` with at most so many entries in a row, drawn at random."""
     counts = np.diff(x.indptr)
     if counts.max(initial=0) <= most:
@@ -337,15 +336,15 @@ class SparseEASE(Dropped):
 
     _rules: ClassVar[Rules] = {**RULES, "latent_dim": check_integer}
 
-    weights_: sparse.csr_array = field(init=False, repr=False, compare=False)
+    weights_: CSR = field(init=False, repr=False, compare=False)
     item_factors_: Floats = field(init=False, repr=False, compare=False)
     item_scales_: Floats = field(init=False, repr=False, compare=False)
 
-    def _suited(self, x: sparse.csr_array) -> dict[str, Any]:
+    def _suited(self, x: CSR) -> dict[str, Any]:
         width = min(PureSVD()._suited(x)["latent_dim"], 3 * self.n_neighbors)
         return super()._suited(x) | {"latent_dim": width}
 
-    def cost(self, user_items: sparse.csr_array) -> Cost:
+    def cost(self, user_items: CSR) -> Cost:
         """Return what groups and directions take; see `Recommender.cost`."""
         n_items = user_items.shape[1]
         groups = 40.0 * n_items * min(self.n_candidates, n_items) ** 2
@@ -353,11 +352,7 @@ class SparseEASE(Dropped):
         return Cost(groups + low.multiplications, low.n_bytes + 24 * n_items * self.n_neighbors)
 
     def fit(
-        self,
-        user_items: sparse.csr_array,
-        *,
-        validation: Fold | None = None,
-        executor: Executor | None = None,
+        self, user_items: CSR, *, validation: Fold | None = None, executor: Executor | None = None
     ) -> Self:
         """Fit from scratch, on threads of this process or on any executor.
 
@@ -378,9 +373,7 @@ class SparseEASE(Dropped):
         self.n_items_ = int(x.shape[1])
         return self
 
-    def _fit(
-        self, x: sparse.csr_array, validation: Fold | None, executor: Executor | None = None
-    ) -> None:
+    def _fit(self, x: CSR, validation: Fold | None, executor: Executor | None = None) -> None:
         self.item_shares_ = item_shares(x)
         work, size = self._planned(x)
         groups = group_items(work.rows, size, self.seed)
@@ -393,7 +386,7 @@ class SparseEASE(Dropped):
         self.weights_ = _assembled(found, scale, x.shape[1])
         self._fit_directions(x, scale)
 
-    def _fit_directions(self, x: sparse.csr_array, scale: Floats | None) -> None:
+    def _fit_directions(self, x: CSR, scale: Floats | None) -> None:
         width = self.suited_to(x).config()["latent_dim"]
         if width == 0:
             self.item_factors_ = np.zeros((x.shape[1], 0), dtype=np.float32)
@@ -405,7 +398,7 @@ class SparseEASE(Dropped):
         self.item_factors_ = low.item_factors_ * np.reshape(discount, (-1, 1))
         self.item_scales_ = low.item_scales_ / discount
 
-    def _planned(self, x: sparse.csr_array) -> tuple[Regressions, int]:
+    def _planned(self, x: CSR) -> tuple[Regressions, int]:
         """What there is to solve, and the size of a group."""
         n_items = x.shape[1]
         wide = min(n_items, max(self.n_candidates, self.n_neighbors + 1))
@@ -427,12 +420,12 @@ class SparseEASE(Dropped):
         )
         return work, n_items if wide == n_items else -(-wide // _CANDIDATES_PER_ITEM)
 
-    def _relate(self, items: NDArray[np.int64]) -> Floats:
+    def _relate(self, items: Ints) -> Floats:
         there, back = self.weights_[items], self.weights_.T.tocsr()[items]
         both = (there * back).sqrt()
         return np.asarray((both * there.sign()).toarray())
 
-    def _blocks(self, x: sparse.csr_array) -> Block:
+    def _blocks(self, x: CSR) -> Block:
         near = blocks_of_weights(x, self.weights_, self.item_shares_)
         if not self.item_factors_.shape[1]:
             return near
@@ -479,7 +472,7 @@ def _solved_by(executor: Executor, work: Regressions, groups: list[Positions]) -
         yield from work.solve(task)
 
 
-def _assembled(parts: list[Solved], scale: Floats | None, n_items: int) -> sparse.csr_array:
+def _assembled(parts: list[Solved], scale: Floats | None, n_items: int) -> CSR:
     """Put the weights of all items into one matrix, each item's in its column, scaled."""
     if not parts:
         return sparse.csr_array((n_items, n_items), dtype=np.float32)

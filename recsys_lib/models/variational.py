@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from recsys_lib.checks import check_fraction, check_memory
+from recsys_lib.checks import CSR, Floats, check_fraction, check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models import neural
 from recsys_lib.models.base import Arrays
@@ -340,7 +339,7 @@ class RecVAE(neural.VariationalRecommender):
 
         return CompositeNetwork(self._settings(), start["item_bias"])
 
-    def _prepare(self, x: sparse.csr_array) -> None:
+    def _prepare(self, x: CSR) -> None:
         self.network_.remember(x, gather=self._gather)
 
 
@@ -453,7 +452,7 @@ class VASP(neural.LikelihoodRecommender):
     def _more_weights(self, n_items: int) -> int:
         return self.n_popular(n_items) ** 2
 
-    def _item_vectors(self) -> neural.Floats:
+    def _item_vectors(self) -> Floats:
         """Return the vectors of the deep path."""
         return np.asarray(self.network_.deep.head.kernel, dtype=np.float32).T
 

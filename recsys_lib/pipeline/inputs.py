@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from recsys_lib.checks import Floats
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.naming import did_you_mean
@@ -66,7 +66,7 @@ class Imported:
 
     dataset: Dataset
     kind: Kind
-    values: NDArray[np.float32]
+    values: Floats
     sentence: str
 
 
@@ -320,7 +320,7 @@ def _ratings(
     return replace(dataset, rating_scale=(low, high)), sentence
 
 
-def _doubt(values: NDArray[np.float32]) -> str:
+def _doubt(values: Floats) -> str:
     """Return a sentence where the lowest rating looks like the mark of none, as -1 or 0 often is.
 
     It does where it stands alone below zero, or is three times as common as the next one.

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.bundle import Bundle
+from recsys_lib.checks import CSR, Floats
 from recsys_lib.dataset import Dataset, Fold, Split, likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import compare, evaluate, parse_metric
@@ -117,7 +117,7 @@ class _InItemsOf:
     bundle: Bundle
     dataset: Dataset
 
-    def score(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
+    def score(self, user_items: CSR) -> Floats:
         own = self.bundle.dataset.item_ids.get_indexer(self.dataset.item_ids)
         known = own >= 0
         rows = user_items.tocoo()
@@ -130,7 +130,7 @@ class _InItemsOf:
         return scores
 
 
-def _translated(old: Dataset, new: Dataset) -> sparse.csr_array:
+def _translated(old: Dataset, new: Dataset) -> CSR:
     """Return the interactions of the old dataset in the positions of the new one."""
     rows = old.user_items.tocoo()
     users = new.user_ids.get_indexer(old.user_ids)[rows.row]

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
-from scipy import sparse
 
+from recsys_lib.checks import CSR
 from recsys_lib.plots import style
 from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, styled
 
@@ -276,7 +276,7 @@ def plot_history(
     return style.write_words(ax, title, "epoch", ylabel, legend=True)
 
 
-def error_table(model: Any, rows: sparse.csr_array) -> pd.DataFrame:
+def error_table(model: Any, rows: CSR) -> pd.DataFrame:
     """Return the errors of a fitted autoencoder by epoch, under the names of figures and tables.
 
     Parameters

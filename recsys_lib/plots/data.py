@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike, NDArray
-from scipy import sparse, stats
+from numpy.typing import ArrayLike
+from scipy import stats
 
-from recsys_lib.checks import check_numbers
+from recsys_lib.checks import CSR, Doubles, check_numbers
 from recsys_lib.exploration import LEFT_OVER, group_lift
 from recsys_lib.plots import style
 from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, PAPER, styled
@@ -63,7 +63,7 @@ def rating_shares(
     return pd.DataFrame(shares, index=pd.Index(scale, name="rating"))
 
 
-def _ladder(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ladder(levels: Doubles) -> Doubles:
     """The even ladder that the levels stand on, or the middles of bins where they stand on none."""
     if len(levels) == 1:
         return levels
@@ -168,7 +168,7 @@ def plot_quantiles(
     return style.write_words(ax, "Quantile against quantile", "quantile of the normal", "rating")
 
 
-def _centers(normal: "stats.rv_frozen", edges: NDArray[np.float64]) -> NDArray[np.float64]:
+def _centers(normal: "stats.rv_frozen", edges: Doubles) -> Doubles:
     """Mean quantile of the normal between neighboring probabilities."""
     middle = np.linspace(edges[:-1], edges[1:], 201)
     inside = (middle[1:] + middle[:-1]) / 2
@@ -280,7 +280,7 @@ def plot_activity(
 
 @styled
 def plot_user_items(
-    user_items: sparse.csr_array, *, n_users: int = 200, n_items: int = 200, ax: Axes | None = None
+    user_items: CSR, *, n_users: int = 200, n_items: int = 200, ax: Axes | None = None
 ) -> Axes:
     """Draw the observed cells of the matrix: popular items to the left, active users on top.
 

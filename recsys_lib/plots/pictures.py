@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, PercentFormatter
-from numpy.typing import NDArray
 from PIL import Image
 
+from recsys_lib.checks import Doubles
 from recsys_lib.plots.style import TOLD
 
 _DPI = 110
@@ -115,7 +115,7 @@ def _ranked(values: pd.Series, axis: Axis) -> str:
     return f"{label}, from the highest: {', '.join(said)}." if said else ""
 
 
-def _cells(ax: Axes, cells: NDArray[np.float64]) -> str:
+def _cells(ax: Axes, cells: Doubles) -> str:
     """Return where a table of colored cells is highest and lowest."""
     if np.ndim(cells) != 2 or np.isnan(cells).all():
         return ""
@@ -164,7 +164,7 @@ def _course(ax: Axes, line: Any) -> str:
     return f"{line.get_label()} from {first} to {last}{highest}"
 
 
-def _range(axis: Axis, values: NDArray[np.float64]) -> str:
+def _range(axis: Axis, values: Doubles) -> str:
     known = values[np.isfinite(values)]
     return " to ".join(_number(axis, end) for end in dict.fromkeys((known.min(), known.max())))
 

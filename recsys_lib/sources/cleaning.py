@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys_lib.checks import Doubles, Ints, Mask
 from recsys_lib.errors import DataError, warn
 from recsys_lib.sources.options import Mode
 from recsys_lib.sources.tables import Table, list_places
@@ -55,7 +56,7 @@ class Problem:
     requirement: str
     evidence: str
     remedy: str
-    rows: NDArray[np.int64]
+    rows: Ints
     fatal: bool = False
     warning: bool = False
 
@@ -149,7 +150,7 @@ class Column:
     cells: pd.Series
     name: str
     table: str
-    missing: NDArray[np.bool_]
+    missing: Mask
 
     @classmethod
     def of(cls, values: pd.Series, name: str, table: str) -> "Column":
@@ -306,7 +307,7 @@ def numeric_if_plain(values: pd.Series, decimal: str = ".") -> pd.Series:
     return pd.to_numeric(values.str.replace(decimal, ".", regex=False))
 
 
-def to_float(values: pd.Series, decimal: str = ".") -> NDArray[np.float64]:
+def to_float(values: pd.Series, decimal: str = ".") -> Doubles:
     """Return numbers, NaN where there is none; complex and dates are none."""
     if values.dtype == object:
         values = values.map(lambda one: _number_or_none(one, decimal))
@@ -335,7 +336,7 @@ def _plain(values: pd.Series) -> pd.Series:
     return values
 
 
-def _missing_rows(values: pd.Series) -> NDArray[np.bool_]:
+def _missing_rows(values: pd.Series) -> Mask:
     """Say which rows hold nothing: null, or text of spaces only."""
     missing = values.isna().to_numpy(dtype=bool)
     if isinstance(values.dtype, pd.StringDtype):

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyarrow import dataset
 
+from recsys_lib.checks import Ints
 from recsys_lib.errors import DataError
 from recsys_lib.naming import first_line
 from recsys_lib.sources.containers import file_suffix, reading, unreadable
@@ -35,12 +35,12 @@ class Table(ABC):
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return these columns as a DataFrame with a RangeIndex, one row a record."""
 
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
+    def where(self, positions: Ints) -> list[str]:
         """Return the place of each row; its number, counted from 1, where there is no better."""
         return [f"row {position + 1}" for position in positions]
 
 
-def list_places(table: Table, positions: NDArray[np.int64]) -> str:
+def list_places(table: Table, positions: Ints) -> str:
     """Return the first places and how many more there are: ``"line 3, line 9 and 4 more"``."""
     shown = table.where(positions[:_LISTED])
     more = len(positions) - len(shown)
@@ -77,7 +77,7 @@ class FrameTable(Table):
                 self._refuse_broken(column, taken[column])
         return taken
 
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
+    def where(self, positions: Ints) -> list[str]:
         """Return index labels, ``"index 17"``."""
         return [f"index {label!r}" for label in self.frame.index.take(positions).tolist()]
 
@@ -116,7 +116,7 @@ class StackedTable(Table):
         self._starts = np.cumsum([0, *(len(frame) for frame in frames)])
         return pd.concat(frames, ignore_index=True)
 
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
+    def where(self, positions: Ints) -> list[str]:
         """Return file and line."""
         places = []
         for position in positions:
@@ -135,9 +135,9 @@ class _LinesTable(Table):
         self.path, self.encoding = path, encoding
         self.name = path.name
         self.columns = list(self.names)
-        self._lines: Sequence[int] | NDArray[np.int64] = []
+        self._lines: Sequence[int] | Ints = []
 
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
+    def where(self, positions: Ints) -> list[str]:
         """Return line numbers, counted from 1 in the file."""
         return [f"line {self._lines[position]}" for position in positions]
 
@@ -273,7 +273,7 @@ class JsonTable(_LinesTable):
         """Return the columns; an object without the key has a null there."""
         return self._frame[list(columns)]
 
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
+    def where(self, positions: Ints) -> list[str]:
         """Return line numbers, counted from 1 in the file, or numbers in the list."""
         return [self._places[position] for position in positions]
 

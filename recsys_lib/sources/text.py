@@ -12,10 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TextIO, cast
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from recsys_lib.checks import Ints
 from recsys_lib.errors import DataError
 from recsys_lib.naming import first_line
 from recsys_lib.sources.columns import looks_like_header, plain_name
@@ -99,7 +98,7 @@ class TextFile(Table):
         self._check_quotes()
         return frame
 
-    def where(self, positions: NDArray[np.int64]) -> list[str]:
+    def where(self, positions: Ints) -> list[str]:
         """Return line numbers, counted from 1 in the file, the header being a line."""
         wanted = {int(position) for position in positions}
         lines = self._lines_of(wanted)

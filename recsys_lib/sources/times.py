@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from recsys_lib.checks import Doubles, Mask
 from recsys_lib.sources.cleaning import Cleaned, Column, Problem, shown, to_float
 
 #: Nanoseconds in one unit of numbers that are times.
@@ -91,9 +91,7 @@ def clean_times(column: Column, date_format: str | None = None) -> Cleaned:
     return times, problems if read_as else problems + _mixed_zones(column)
 
 
-def _recognized(
-    values: pd.Series, numbers: NDArray[np.float64], missing: NDArray[np.bool_]
-) -> tuple[str | None, list[str]]:
+def _recognized(values: pd.Series, numbers: Doubles, missing: Mask) -> tuple[str | None, list[str]]:
     """Return the format of times (None: ISO 8601), or those to choose from."""
     finite = np.isfinite(numbers)
     if finite.any() and finite.sum() >= (~finite & ~missing).sum():
@@ -101,7 +99,7 @@ def _recognized(
     return _format_of_text(values[~missing])
 
 
-def format_of_numbers(numbers: NDArray[np.float64]) -> tuple[str, list[str]]:
+def format_of_numbers(numbers: Doubles) -> tuple[str, list[str]]:
     """Return how numbers are to be read as times, or the formats to choose from."""
     middle = float(np.median(np.abs(numbers)))
     digits = len(f"{middle:.0f}")
@@ -165,12 +163,7 @@ def _first_number(date_format: str) -> str:
     return "day first" if date_format.startswith("%d") else "month first"
 
 
-def _parsed(
-    values: pd.Series,
-    numbers: NDArray[np.float64],
-    missing: NDArray[np.bool_],
-    read_as: str | None,
-) -> pd.Series:
+def _parsed(values: pd.Series, numbers: Doubles, missing: Mask, read_as: str | None) -> pd.Series:
     """Return datetimes of any unit, with or without a zone; NaT where there is no time."""
     if read_as in FACTORS:
         return _from_numbers(numbers, FACTORS[read_as], values.index)
@@ -194,7 +187,7 @@ def _in_range(times: pd.Series) -> pd.Series:
     return zoned.where((zoned > low) & (zoned < high)).dt.as_unit("ns")
 
 
-def _calendar(numbers: NDArray[np.float64], date_format: str) -> pd.Series:
+def _calendar(numbers: Doubles, date_format: str) -> pd.Series:
     """Return the dates that the digits of whole numbers write, NaT where they write none."""
     whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
     digits = pd.Series(np.where(whole, numbers, 0).astype(np.int64)).astype("str")
@@ -203,7 +196,7 @@ def _calendar(numbers: NDArray[np.float64], date_format: str) -> pd.Series:
     return pd.to_datetime(digits.where(right, None), format=date_format, errors="coerce")
 
 
-def _from_numbers(numbers: NDArray[np.float64], factor: int, index: pd.Index) -> pd.Series:
+def _from_numbers(numbers: Doubles, factor: int, index: pd.Index) -> pd.Series:
     if factor == FACTORS["serial"]:
         numbers = numbers - _SERIAL_ZERO
     finite = np.isfinite(numbers)
@@ -223,7 +216,7 @@ def _time_text(value: Any) -> str | None:
     return value.isoformat() if isinstance(value, date) and not pd.isna(value) else None
 
 
-def _mixed_units(column: Column, numbers: NDArray[np.float64], unit: str) -> list[Problem]:
+def _mixed_units(column: Column, numbers: Doubles, unit: str) -> list[Problem]:
     """Return a warning where some numbers are so small that they are times of a longer unit."""
     least = next(below for (below, _), (_, one) in pairwise(_LIMITS) if one == unit)
     return column.problem(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from recsys_lib.checks import Doubles, Ints
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.settings import WorldSettings
 from recsys_lib.synthesis.taste import LEVELS, TRACKS, item_level, item_track
@@ -93,9 +93,9 @@ class Catalog:
     """
 
     table: pd.DataFrame
-    factors: NDArray[np.float64]
-    bias: NDArray[np.float64]
-    log_weight: NDArray[np.float64]
+    factors: Doubles
+    bias: Doubles
+    log_weight: Doubles
 
 
 def make_catalog(settings: WorldSettings) -> Catalog:
@@ -132,9 +132,7 @@ def make_catalog(settings: WorldSettings) -> Catalog:
     )
 
 
-def _numbering(
-    track: NDArray[np.int64], factors: NDArray[np.float64], rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _numbering(track: Ints, factors: Doubles, rng: np.random.Generator) -> tuple[Ints, Ints]:
     """Return lab numbers and variants: neighbors in a track are variants of one lab."""
     number, variant = np.zeros(len(track), np.int64), np.zeros(len(track), np.int64)
     slant = rng.standard_normal(factors.shape[1])
@@ -153,12 +151,7 @@ def _numbering(
 
 
 def _table(
-    track: NDArray[np.int64],
-    level: NDArray[np.int64],
-    number: NDArray[np.int64],
-    variant: NDArray[np.int64],
-    year: int,
-    rng: np.random.Generator,
+    track: Ints, level: Ints, number: Ints, variant: Ints, year: int, rng: np.random.Generator
 ) -> pd.DataFrame:
     order = np.lexsort((variant, number))
     codes = [TRACKS[code] for code in track]

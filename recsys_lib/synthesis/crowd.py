@@ -7,13 +7,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lib.checks import Doubles, Integers, Ints
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.catalog import Catalog, make_catalog
 from recsys_lib.synthesis.settings import WorldSettings
 from recsys_lib.synthesis.taste import Profiles, affinity, all_profiles, on_sphere
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 BLOCK = 1024
 """Users per block. Blocks are always drawn whole and then cut, so that a world's last people are
@@ -93,14 +91,14 @@ class Crowd:
     """
 
     profile: Ints
-    tastes: Floats
-    bias: Floats
+    tastes: Doubles
+    bias: Doubles
     n_taken: Ints
     rows: Ints
     items: Ints
-    signal: Floats
-    latent: Floats
-    keys: Floats
+    signal: Doubles
+    latent: Doubles
+    keys: Doubles
 
 
 def draw_crowd(plan: Blueprint, block: int, stream: str = "users") -> Crowd:
@@ -150,14 +148,16 @@ def draw_crowd(plan: Blueprint, block: int, stream: str = "users") -> Crowd:
     return Crowd(profile, tastes, bias, n_taken, *pairs, signal[pairs], latent[pairs], keys)
 
 
-def _counts(settings: WorldSettings, normals: Floats) -> Ints:
+def _counts(settings: WorldSettings, normals: Doubles) -> Ints:
     """Return log-normal numbers of labs, with the mean of the settings before they are clipped."""
     spread = settings.activity_spread
     counts = np.exp(np.log(settings.ratings_per_user) - 0.5 * spread**2 + spread * normals)
     return np.clip(np.rint(counts), settings.min_ratings, settings.max_ratings).astype(np.int64)
 
 
-def _true_signal(settings: WorldSettings, catalog: Catalog, tastes: Floats, bias: Floats) -> Floats:
+def _true_signal(
+    settings: WorldSettings, catalog: Catalog, tastes: Doubles, bias: Doubles
+) -> Doubles:
     r"""Return the signal of every pair.
 
     .. math:: s_{ui} = \sqrt{v_b}\,(b_u + b_i)/\sqrt2 + \sqrt{v_f}\,\langle p_u, q_i\rangle/\sqrt K
@@ -182,7 +182,7 @@ def _true_signal(settings: WorldSettings, catalog: Catalog, tastes: Floats, bias
     return signal
 
 
-def arrival_keys(log_rates: Floats, rng: np.random.Generator) -> Floats:
+def arrival_keys(log_rates: Doubles, rng: np.random.Generator) -> Doubles:
     r"""Return when each lab would be taken: the smallest keys of a row come first.
 
     Parameters
@@ -214,7 +214,7 @@ def arrival_keys(log_rates: Floats, rng: np.random.Generator) -> Floats:
     return keys
 
 
-def chosen(keys: Floats, counts: Ints) -> tuple[Ints, Ints]:
+def chosen(keys: Doubles, counts: Ints) -> tuple[Ints, Ints]:
     """Return the cells with the ``counts[u]`` smallest keys of each row, in order of arrival.
 
     Parameters
@@ -238,7 +238,7 @@ def chosen(keys: Floats, counts: Ints) -> tuple[Ints, Ints]:
     return rows, order[rows, places]
 
 
-def inclusion_probabilities(log_rates: Floats, counts: NDArray[np.integer]) -> Floats:
+def inclusion_probabilities(log_rates: Doubles, counts: Integers) -> Doubles:
     r"""Return how likely each item is among the first ``counts[u]`` arrivals of its row.
 
     Parameters

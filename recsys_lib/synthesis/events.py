@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from recsys_lib.checks import Doubles, Ints, Mask
 from recsys_lib.errors import ConfigError
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.crowd import BLOCK, Blueprint, Crowd, chosen, draw_crowd
 
-Ints = NDArray[np.int64]
 Columns = tuple[NDArray[Any], ...]  # row, item, kind, session, seconds, dwell
 
 EVENTS = ("view", "start", "complete")
@@ -44,7 +44,7 @@ def first_monday(year: int) -> int:
     return int((new_year + dt.timedelta(days=-new_year.weekday() % 7)).timestamp())
 
 
-def at_working_time(share: NDArray[np.float64]) -> NDArray[np.int64]:
+def at_working_time(share: Doubles) -> Ints:
     """Return the second of the year by which a given share of its activity has happened.
 
     Parameters
@@ -89,7 +89,7 @@ class Visits:
     started: Ints
     ended: Ints
     rated: Ints
-    completed: NDArray[np.bool_]
+    completed: Mask
 
 
 def lay_out(crowd: Crowd, minutes: Ints, rng: np.random.Generator) -> Visits:
@@ -122,7 +122,7 @@ def lay_out(crowd: Crowd, minutes: Ints, rng: np.random.Generator) -> Visits:
     return Visits(session - first_session, opened, viewed, started, ended, rated, completed)
 
 
-def _steps(crowd: Crowd, minutes: Ints, rng: np.random.Generator) -> tuple[Ints, NDArray[np.bool_]]:
+def _steps(crowd: Crowd, minutes: Ints, rng: np.random.Generator) -> tuple[Ints, Mask]:
     """Return the seconds of each visit's steps, and which visits were completed."""
     count = len(crowd.rows)
     completed = rng.random(count) < expit(_COMPLETE[0] + _COMPLETE[1] * crowd.signal)
@@ -170,8 +170,8 @@ class EventLog:
     users: NDArray[np.int32]
     items: NDArray[np.int32]
     kind: NDArray[np.int8]
-    session: NDArray[np.int64]
-    seconds: NDArray[np.int64]
+    session: Ints
+    seconds: Ints
     dwell: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -225,7 +225,7 @@ def draw_events(plan: Blueprint) -> EventLog:
     return EventLog(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
-def _revisit_weight(crowd: Crowd) -> NDArray[np.float64]:
+def _revisit_weight(crowd: Crowd) -> Doubles:
     return np.asarray(np.exp(_REVISIT_SLOPE * crowd.signal))
 
 

@@ -9,16 +9,23 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.special import gammaln, hyp1f1, log_ndtr, ndtr
 
-from recsys_lib.checks import check_choice, check_positive, check_user_items
+from recsys_lib.checks import (
+    CSR,
+    Doubles,
+    Floats,
+    Integers,
+    check_choice,
+    check_positive,
+    check_user_items,
+)
 from recsys_lib.dataset import Fold
 from recsys_lib.ranking import entry_rows
 from recsys_lib.synthesis.truth import Among, Truth
 
-Floats = NDArray[np.float64]
 Evidence = Literal["ratings", "likes", "interactions"]
 
 _FLAT = 1.0 / np.sqrt(2 * np.pi)
@@ -33,11 +40,11 @@ _LONGEST = 2.0  # of one Newton step in any coordinate, in prior standard deviat
 class Gaussian(NamedTuple):
     """Means of shape (..., dim) and covariances of shape (..., dim, dim)."""
 
-    mean: Floats
-    covariance: Floats
+    mean: Doubles
+    covariance: Doubles
 
 
-def sphere_moments(means: Floats) -> Gaussian:
+def sphere_moments(means: Doubles) -> Gaussian:
     r"""Return mean and covariance of :math:`\sqrt K v/\|v\|` for :math:`v \sim N(m, I_K)`.
 
     Parameters
@@ -78,11 +85,11 @@ def sphere_moments(means: Floats) -> Gaussian:
     return Gaussian(mean, second - _outer(mean))
 
 
-def _outer(rows: Floats) -> Floats:
+def _outer(rows: Doubles) -> Doubles:
     return np.asarray(rows[:, :, None] * rows[:, None, :])
 
 
-def mixture_moments(parts: Gaussian, share: Floats) -> Gaussian:
+def mixture_moments(parts: Gaussian, share: Doubles) -> Gaussian:
     """Return mean and covariance of a mixture.
 
     Parameters
@@ -101,7 +108,7 @@ def mixture_moments(parts: Gaussian, share: Floats) -> Gaussian:
     return Gaussian(mean, np.tensordot(share, spread, axes=1))
 
 
-def sphere_tilt(given: Gaussian, size: int) -> Floats:
+def sphere_tilt(given: Gaussian, size: int) -> Doubles:
     r"""Return the precision to add to the first `size` coordinates so that :math:`E\|p\|^2 = K`.
 
     Parameters
@@ -165,14 +172,14 @@ def held_to_sphere(given: Gaussian, size: int) -> Gaussian:
 class Affine(NamedTuple):
     """A number per user and lab that is linear in the user's unknowns: ``offset + z @ rows.T``."""
 
-    rows: Floats
-    offset: Floats
+    rows: Doubles
+    offset: Doubles
 
-    def at(self, z: Floats) -> Floats:
+    def at(self, z: Doubles) -> Doubles:
         """Return it for every lab, shape (n_rows, n_items)."""
         return np.asarray(self.offset + z @ self.rows.T)
 
-    def of_pairs(self, z: Floats, items: NDArray[np.integer]) -> Floats:
+    def of_pairs(self, z: Doubles, items: Integers) -> Doubles:
         """Return it for the pairs ``(z[j], items[j])``."""
         return np.asarray(self.offset[items] + np.einsum("jd,jd->j", z, self.rows[items]))
 
@@ -233,7 +240,7 @@ class Likelihood:
         median = np.log(settings.ratings_per_user) - 0.5 * settings.activity_spread**2
         return float(median - tastes - np.log(np.exp(self.log_rate.offset).sum()))
 
-    def terms(self, z: Floats, shown: sparse.csr_array) -> tuple[Floats, Floats]:
+    def terms(self, z: Doubles, shown: CSR) -> tuple[Doubles, Doubles]:
         """Return gradient and curvature of the log-likelihood of a batch of histories at ``z``.
 
         Parameters
@@ -262,9 +269,7 @@ class Likelihood:
             self._add_presence(z, shown, gradient, curvature)
         return gradient, curvature
 
-    def _add_ratings(
-        self, z: Floats, shown: sparse.csr_array, gradient: Floats, curvature: Floats
-    ) -> None:
+    def _add_ratings(self, z: Doubles, shown: CSR, gradient: Doubles, curvature: Doubles) -> None:
         rows, items = entry_rows(shown), shown.indices
         signal = self.signal.of_pairs(z[rows], items)
         rate = np.exp(np.clip(self.log_rate.of_pairs(z[rows], items), *_LOG_RATES))
@@ -278,9 +283,7 @@ class Likelihood:
             weights = sparse.csr_array((values, items, shown.indptr), shape=shown.shape)
             into += np.asarray(weights @ part).reshape(into.shape)
 
-    def _add_presence(
-        self, z: Floats, shown: sparse.csr_array, gradient: Floats, curvature: Floats
-    ) -> None:
+    def _add_presence(self, z: Doubles, shown: CSR, gradient: Doubles, curvature: Doubles) -> None:
         rows = entry_rows(shown)
         rate = np.exp(np.clip(self.log_rate.at(z), *_LOG_RATES))
         taken = -np.expm1(-rate)
@@ -303,14 +306,12 @@ class Likelihood:
                 curvature += pieces.reshape(curvature.shape)
 
 
-def products(left: Floats, right: Floats) -> Floats:
+def products(left: Doubles, right: Doubles) -> Doubles:
     """Return row-wise outer products, flattened."""
     return np.asarray((left[:, :, None] * right[:, None, :]).reshape(len(left), -1))
 
 
-def probit_derivatives(
-    truth: Truth, ratings: NDArray[np.float32], signal: Floats
-) -> tuple[Floats, Floats]:
+def probit_derivatives(truth: Truth, ratings: Floats, signal: Doubles) -> tuple[Doubles, Doubles]:
     """First and negative second derivative in the signal of log P(r | signal)."""
     sigma = truth.settings.noise_sd
     level = np.rint(ratings).astype(np.int64) - truth.settings.rating_scale[0]
@@ -326,7 +327,7 @@ def probit_derivatives(
     return slope, np.clip(bend, 0.0, 1.0 / sigma**2)
 
 
-def _like_slope(truth: Truth, value: float, signal: Floats) -> Floats:
+def _like_slope(truth: Truth, value: float, signal: Doubles) -> Doubles:
     """Derivative in the signal of log P(r >= value)."""
     level = int(np.ceil(value)) - truth.settings.rating_scale[0]
     if not 0 < level <= len(truth.thresholds):
@@ -335,7 +336,7 @@ def _like_slope(truth: Truth, value: float, signal: Floats) -> Floats:
     return np.asarray(_FLAT * np.exp(-0.5 * edge**2 - log_ndtr(edge)) / truth.settings.noise_sd)
 
 
-def taste_posterior(likelihood: Likelihood, shown: sparse.csr_array, prior: Gaussian) -> Gaussian:
+def taste_posterior(likelihood: Likelihood, shown: CSR, prior: Gaussian) -> Gaussian:
     r"""Return mean and covariance of ``z = (taste, bias, log clock)`` of each row.
 
     Parameters
@@ -374,11 +375,7 @@ def taste_posterior(likelihood: Likelihood, shown: sparse.csr_array, prior: Gaus
 
 
 def _newton(
-    start: Floats,
-    pull: Floats,
-    precision: Floats,
-    likelihood: Likelihood,
-    shown: sparse.csr_array,
+    start: Doubles, pull: Doubles, precision: Doubles, likelihood: Likelihood, shown: CSR
 ) -> Gaussian:
     """Return the posterior mode (Gaussian prior) and the inverse curvature there."""
     mode, curvature = start.copy(), precision.copy()
@@ -418,15 +415,15 @@ class Predictive(NamedTuple):
         Expected arrivals by the time of the user's clock, at the posterior's mean.
     """
 
-    signal: Floats
-    variance: Floats
-    hidden: Floats
-    taken_signal: Floats
-    taken_variance: Floats
-    rate: Floats
+    signal: Doubles
+    variance: Doubles
+    hidden: Doubles
+    taken_signal: Doubles
+    taken_variance: Doubles
+    rate: Doubles
 
 
-def hidden_chance(rate: Floats, share: float) -> Floats:
+def hidden_chance(rate: Doubles, share: float) -> Doubles:
     """Return P(taken | not shown) at a known rate.
 
     Parameters
@@ -498,7 +495,7 @@ def predict(found: Gaussian, likelihood: Likelihood) -> Predictive:
     )
 
 
-def _quadratic(covariance: Floats, left: Floats, right: Floats) -> Floats:
+def _quadratic(covariance: Doubles, left: Doubles, right: Doubles) -> Doubles:
     """``left_i' C_u right_i`` for each user and item."""
     return np.asarray(covariance.reshape(len(covariance), -1) @ products(left, right).T)
 
@@ -570,7 +567,7 @@ class OmniscientOracle(_Oracle):
     (3, 20)
     """
 
-    def score_users(self, users: ArrayLike, fold_in: Any = None) -> NDArray[np.float32]:
+    def score_users(self, users: ArrayLike, fold_in: Any = None) -> Floats:
         """Return the scores of some users.
 
         Parameters
@@ -663,7 +660,7 @@ class FoldInOracle(_Oracle):
         shown = check_user_items(user_items, n_items=self.truth.n_items)
         return taste_posterior(self._likelihood, shown, _population(self.truth, shown.shape[0]))
 
-    def encode(self, user_items: Any) -> tuple[Floats, Floats]:
+    def encode(self, user_items: Any) -> tuple[Doubles, Doubles]:
         """Return the mean and log variance of each row's taste, as an encoder does for its code.
 
         Parameters
@@ -680,7 +677,7 @@ class FoldInOracle(_Oracle):
         variance = found.covariance.diagonal(axis1=1, axis2=2)
         return found.mean[:, :size], np.log(variance[:, :size])
 
-    def score(self, user_items: Any) -> NDArray[np.float32]:
+    def score(self, user_items: Any) -> Floats:
         """Return the scores of rows, whether or not their users are in the world.
 
         Parameters
@@ -698,7 +695,7 @@ class FoldInOracle(_Oracle):
     def _likelihood(self) -> Likelihood:
         return Likelihood(self.truth, self.evidence, self.share, self.min_value)
 
-    def _scores(self, shown: sparse.csr_array, prior: Gaussian) -> NDArray[np.float32]:
+    def _scores(self, shown: CSR, prior: Gaussian) -> Floats:
         self._check_values(shown)
         scores = np.empty(shown.shape, dtype=np.float32)
         for start in range(0, shown.shape[0], _ROWS):
@@ -707,7 +704,7 @@ class FoldInOracle(_Oracle):
             scores[rows] = self._integrate(taste_posterior(self._likelihood, shown[rows], part))
         return scores
 
-    def _check_values(self, shown: sparse.csr_array) -> None:
+    def _check_values(self, shown: CSR) -> None:
         low, high = self.truth.settings.rating_scale
         if self.evidence != "ratings" or not shown.nnz:
             return
@@ -719,7 +716,7 @@ class FoldInOracle(_Oracle):
                 "Say evidence='likes' or 'interactions' for rows of ones."
             )
 
-    def _integrate(self, found: Gaussian) -> Floats:
+    def _integrate(self, found: Gaussian) -> Doubles:
         """Return the posterior expectation of the requested quantity."""
         probit, seen = self.truth.probit, predict(found, self._likelihood)
         shift = self.truth.shift_when_taken(seen.rate)
@@ -755,7 +752,7 @@ class ProfileOracle(FoldInOracle):
     (2, 20)
     """
 
-    def score_users(self, users: ArrayLike, fold_in: Any) -> NDArray[np.float32]:
+    def score_users(self, users: ArrayLike, fold_in: Any) -> Floats:
         """Return the scores of some users of the world.
 
         Parameters

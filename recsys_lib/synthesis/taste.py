@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recsys_lib.checks import Doubles, Ints
+
 TRACK_NAMES = {
     "CMP": "cloud management",
     "SDC": "software-defined data center",
@@ -26,7 +28,7 @@ LEVELS = ("introductory", "intermediate", "advanced")
 _LEVEL_CUTS = (-0.4, 0.6)
 
 
-def tracks_in(latent_dim: int) -> NDArray[np.float64]:
+def tracks_in(latent_dim: int) -> Doubles:
     """Return the direction of each track, a unit vector in all dimensions of taste but the last.
 
     The tracks are the corners of a regular simplex (in fewer dimensions: its shadow), so that no
@@ -59,17 +61,17 @@ def tracks_in(latent_dim: int) -> NDArray[np.float64]:
     return directions
 
 
-def item_track(factors: NDArray[np.float64]) -> NDArray[np.int64]:
+def item_track(factors: Doubles) -> Ints:
     """Return the track nearest to each lab; its factors stay exactly Gaussian."""
     return np.asarray(np.argmax(factors @ tracks_in(factors.shape[1]).T, axis=1))
 
 
-def item_level(factors: NDArray[np.float64]) -> NDArray[np.int64]:
+def item_level(factors: Doubles) -> Ints:
     """Return the position in `LEVELS` of each lab: the last dimension of taste, cut twice."""
     return np.asarray(np.searchsorted(_LEVEL_CUTS, factors[:, -1]))
 
 
-def on_sphere(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def on_sphere(vectors: Doubles) -> Doubles:
     r"""Return the vectors with length :math:`\sqrt K`.
 
     With Gaussian lab factors the affinity of such a user is then exactly N(0, 1), whatever the
@@ -84,7 +86,7 @@ def on_sphere(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(vectors * (np.sqrt(vectors.shape[1]) / length))
 
 
-def affinity(tastes: NDArray[Any], factors: NDArray[Any]) -> NDArray[np.float64]:
+def affinity(tastes: NDArray[Any], factors: NDArray[Any]) -> Doubles:
     r"""Return :math:`\langle p_u, q_i\rangle / \sqrt K` for every pair.
 
     Notes
@@ -140,10 +142,10 @@ class Profiles:
     """
 
     table: pd.DataFrame
-    share: NDArray[np.float64]
-    means: NDArray[np.float64]
+    share: Doubles
+    means: Doubles
 
-    def draw(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+    def draw(self, uniforms: Doubles) -> Ints:
         """Return the profile of each uniform number in [0, 1)."""
         edges = np.cumsum(self.share)
         return np.asarray(np.searchsorted(edges[:-1], uniforms, side="right"))
@@ -188,9 +190,7 @@ def all_profiles(latent_dim: int, strength: float) -> Profiles:
     return Profiles(table=table, share=np.array(shares), means=np.array(means))
 
 
-def _interests(
-    first: int, second: int, wish: NDArray[np.float64], tracks: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
+def _interests(first: int, second: int, wish: Doubles, tracks: Doubles) -> tuple[float, Doubles]:
     """Return the share and direction of two interests in a role; the same twice is one interest."""
     if first == second:
         share, place = wish[first] * _ONE_INTEREST, tracks[first]

@@ -11,25 +11,23 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 from scipy.special import ndtr, ndtri
 
 from recsys_lib.artifacts import check_replaceable, read_arrays, write_arrays
-from recsys_lib.checks import check_choice, check_positions
+from recsys_lib.checks import CSR, Doubles, Floats, check_choice, check_positions
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.ranking import entry_rows
 from recsys_lib.synthesis.crowd import Blueprint, draw_crowd, inclusion_probabilities
 from recsys_lib.synthesis.settings import WorldSettings
 
-Floats = NDArray[np.float64]
 Among = Literal["all", "taken"]
 
 _PILOT_BLOCKS = 12  # about 12,000 people
 _ROWS = 4096  # users whose dense rows are held at once where the caller asked for totals
 
 
-def target_cdf(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
+def target_cdf(mean: float, sd: float, scale: tuple[int, int]) -> Doubles:
     """Return P(rating <= k) of the rounded truncated normal, for every level but the highest.
 
     Parameters
@@ -54,7 +52,7 @@ def target_cdf(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
     return np.asarray((cuts - ends[0]) / (ends[1] - ends[0]))
 
 
-def exact_thresholds(mean: float, sd: float, scale: tuple[int, int]) -> Floats:
+def exact_thresholds(mean: float, sd: float, scale: tuple[int, int]) -> Doubles:
     r"""Return the cuts that give a standard normal latent the target marginal, for any rho^2.
 
     :math:`t_k = \Phi^{-1}(F(k + 1/2))`.
@@ -96,7 +94,7 @@ class OrdinalProbit:
     array([1. , 1.5, 2. ])
     """
 
-    thresholds: Floats
+    thresholds: Doubles
     lowest: int
     noise_sd: float
 
@@ -110,13 +108,13 @@ class OrdinalProbit:
         levels = np.searchsorted(self.thresholds, np.asarray(latent))
         return (self.lowest + levels).astype(np.int8)
 
-    def _above(self, cut: float, signal: ArrayLike, spread: Floats | float) -> Floats:
+    def _above(self, cut: float, signal: ArrayLike, spread: Doubles | float) -> Doubles:
         return np.asarray(ndtr((np.asarray(signal) - cut) / spread))
 
-    def _spread(self, variance: ArrayLike) -> Floats:
+    def _spread(self, variance: ArrayLike) -> Doubles:
         return np.asarray(np.sqrt(self.noise_sd**2 + np.asarray(variance)))
 
-    def expected(self, signal: ArrayLike, variance: ArrayLike = 0.0) -> Floats:
+    def expected(self, signal: ArrayLike, variance: ArrayLike = 0.0) -> Doubles:
         """Return E[r], the prediction with the least squared error."""
         spread = self._spread(variance)
         mean = np.full(np.broadcast_shapes(np.shape(signal), spread.shape), float(self.lowest))
@@ -124,7 +122,7 @@ class OrdinalProbit:
             mean += self._above(cut, signal, spread)
         return mean
 
-    def variance(self, signal: ArrayLike) -> Floats:
+    def variance(self, signal: ArrayLike) -> Doubles:
         """Return Var(r | signal): the squared error that remains when the signal is known."""
         first = np.zeros(np.shape(signal))
         second = np.zeros(np.shape(signal))
@@ -134,7 +132,7 @@ class OrdinalProbit:
             second += (2 * level + 1) * above
         return np.asarray(second - first**2)
 
-    def at_least(self, value: float, signal: ArrayLike, variance: ArrayLike = 0.0) -> Floats:
+    def at_least(self, value: float, signal: ArrayLike, variance: ArrayLike = 0.0) -> Doubles:
         """Return P(r >= value)."""
         level = int(np.ceil(value)) - self.lowest
         spread = self._spread(variance)
@@ -144,7 +142,7 @@ class OrdinalProbit:
         return np.full(shape, 1.0 if level <= 0 else 0.0)
 
 
-def rating_thresholds(plan: Blueprint) -> Floats:
+def rating_thresholds(plan: Blueprint) -> Doubles:
     r"""Return the cuts between the levels of a rating.
 
     Parameters
@@ -215,16 +213,16 @@ class Truth:
     """
 
     settings: WorldSettings
-    tastes: NDArray[np.float32]
-    user_bias: NDArray[np.float32]
+    tastes: Floats
+    user_bias: Floats
     profile: NDArray[np.int32]
     n_taken: NDArray[np.int32]
-    item_factors: Floats
-    item_bias: Floats
-    log_weight: Floats
-    thresholds: Floats
-    profile_means: Floats
-    profile_share: Floats
+    item_factors: Doubles
+    item_bias: Doubles
+    log_weight: Doubles
+    thresholds: Doubles
+    profile_means: Doubles
+    profile_share: Doubles
 
     def __repr__(self) -> str:
         rho2, seed = self.settings.rho2, self.settings.seed
@@ -245,7 +243,7 @@ class Truth:
         """The distribution of a rating given its signal."""
         return OrdinalProbit(self.thresholds, self.settings.rating_scale[0], self.settings.noise_sd)
 
-    def shift_when_taken(self, rate: Floats) -> Floats:
+    def shift_when_taken(self, rate: Doubles) -> Doubles:
         r"""Return how far selection shifts the latent rating of a pair that was taken.
 
         Parameters
@@ -273,7 +271,7 @@ class Truth:
         taste = (self.settings.taste_variance / self.settings.latent_dim) ** 0.5
         return taste, (self.settings.bias_variance / 2) ** 0.5
 
-    def signal(self, users: ArrayLike) -> Floats:
+    def signal(self, users: ArrayLike) -> Doubles:
         """Return the true signal of some users for every lab.
 
         Parameters
@@ -293,7 +291,7 @@ class Truth:
         signal += bias * self.item_bias
         return np.asarray(signal)
 
-    def signal_of_pairs(self, users: ArrayLike, items: ArrayLike) -> Floats:
+    def signal_of_pairs(self, users: ArrayLike, items: ArrayLike) -> Doubles:
         """Return the true signal of each pair ``(users[j], items[j])``."""
         users, items = (np.asarray(p, dtype=np.int64) for p in (users, items))
         taste, bias = self._weights()
@@ -301,7 +299,7 @@ class Truth:
         signal = taste * np.einsum("jk,jk->j", tastes, self.item_factors[items])
         return np.asarray(signal + bias * (self.user_bias[users] + self.item_bias[items]))
 
-    def _signal(self, users: ArrayLike, among: Among) -> Floats:
+    def _signal(self, users: ArrayLike, among: Among) -> Doubles:
         """Return the signal, shifted by selection where only taken pairs are meant."""
         check_choice("among", among, ("all", "taken"))
         signal = self.signal(users)
@@ -310,7 +308,7 @@ class Truth:
             signal += self.shift_when_taken(-np.log1p(-taken))
         return signal
 
-    def expected_rating(self, users: ArrayLike, *, among: Among = "all") -> Floats:
+    def expected_rating(self, users: ArrayLike, *, among: Among = "all") -> Doubles:
         """Return E[r | signal]: the prediction with the least squared error.
 
         Parameters
@@ -330,7 +328,7 @@ class Truth:
 
     def like_probability(
         self, users: ArrayLike, min_value: float = 7, *, among: Among = "all"
-    ) -> Floats:
+    ) -> Doubles:
         """Return P(r >= min_value | signal).
 
         Parameters
@@ -348,13 +346,13 @@ class Truth:
         """
         return self.probit.at_least(min_value, self._signal(users, among))
 
-    def like_chances(self, fold: Fold, min_value: float = 7) -> Floats:
+    def like_chances(self, fold: Fold, min_value: float = 7) -> Doubles:
         """Return P(r >= min_value | signal) of the targets of a fold, in their stored order."""
         users = fold.users[entry_rows(fold.targets)]
         signal = self.signal_of_pairs(users, fold.targets.indices)
         return self.probit.at_least(min_value, signal)
 
-    def exposure(self, users: ArrayLike) -> Floats:
+    def exposure(self, users: ArrayLike) -> Doubles:
         r"""Return the log propensity :math:`\eta` of taking each lab, up to a constant per user.
 
         The next lab a user takes is ``i`` with probability proportional to :math:`e^{\eta_{ui}}`
@@ -363,7 +361,7 @@ class Truth:
         slope = self.settings.selection + self.settings.selection_on_rating
         return np.asarray(self.log_weight + slope * self.signal(users))
 
-    def inclusion(self, users: ArrayLike) -> Floats:
+    def inclusion(self, users: ArrayLike) -> Doubles:
         """Return the probability that each lab is among those the user takes.
 
         Returns
@@ -378,7 +376,7 @@ class Truth:
         users = np.asarray(users, dtype=np.int64)
         return inclusion_probabilities(self.exposure(users), self.n_taken[users])
 
-    def irreducible_rmse(self, user_items: sparse.csr_array) -> float:
+    def irreducible_rmse(self, user_items: CSR) -> float:
         """Return the RMSE that remains when the truth is known.
 
         Parameters

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib import artifacts
-from recsys_lib.checks import check_choice, check_integer, check_memory
+from recsys_lib.checks import CSR, Ints, check_choice, check_integer, check_memory
 from recsys_lib.dataset import Dataset
 from recsys_lib.formatting import Shown
 from recsys_lib.seeding import rng_from
@@ -43,7 +43,7 @@ class RatingLog:
     users: NDArray[np.int32]
     items: NDArray[np.int32]
     value: NDArray[np.int8]
-    seconds: NDArray[np.int64]
+    seconds: Ints
 
     def __len__(self) -> int:
         return len(self.users)
@@ -66,7 +66,7 @@ class _Axes(NamedTuple):
     def of(cls, users: pd.DataFrame, items: pd.DataFrame, settings: WorldSettings) -> Self:
         return cls(pd.Index(users["user_id"]), pd.Index(items["item_id"]), settings.year)
 
-    def dates(self, seconds: NDArray[np.int64]) -> pd.DatetimeIndex:
+    def dates(self, seconds: Ints) -> pd.DatetimeIndex:
         stamps = (first_monday(self.year) + seconds).astype("datetime64[s]")
         return pd.DatetimeIndex(stamps.astype("datetime64[ns]"), tz="UTC")
 
@@ -469,7 +469,7 @@ _PER_TASTE = 250  # items of one taste
 _STRAY = 0.1  # share of likes that follow no taste
 
 
-def make_shop(n_users: int, n_items: int, n_events: int, *, seed: int = 0) -> sparse.csr_array:
+def make_shop(n_users: int, n_items: int, n_events: int, *, seed: int = 0) -> CSR:
     """Draw likes of people with three tastes each, long-tailed in people and in items.
 
     Parameters

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
+from recsys_lib.checks import Floats
 from recsys_lib.errors import DeviceError
 from recsys_lib.training import processes
 from recsys_lib.training._keras import keras
@@ -136,7 +137,7 @@ def compile_pass(
     optimizer: Any = None,
     row_optimizer: Any = None,
     jit: bool = False,
-) -> Callable[..., NDArray[np.float32]]:
+) -> Callable[..., Floats]:
     """Compile a loop over steps; as in `backend_tensorflow`, but `state` must be complete.
 
     On several devices each keeps a part of the columns of every large array, and XLA divides the
@@ -169,8 +170,8 @@ def compile_pass(
         orders: NDArray[np.int32],
         slots: Slots,
         steps: tuple[int, int],
-        totals: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
+        totals: Floats,
+    ) -> Floats:
         held = tuple([variable.value for variable in group] for group in groups)
         *values, totals = _together(run, (held, arrays), orders, slots, steps, totals)
         moved = [] if optimizer is None else zip(groups, values, strict=True)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from recsys_lib.checks import Floats
 from recsys_lib.errors import DeviceError
 from recsys_lib.training import processes
 from recsys_lib.training._keras import keras
@@ -136,7 +137,7 @@ def compile_pass(
     optimizer: Any = None,
     row_optimizer: Any = None,
     jit: bool = False,
-) -> Callable[..., NDArray[np.float32]]:
+) -> Callable[..., Floats]:
     """Compile a loop over steps into one graph.
 
     Parameters

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lib.checks import Floats, Ints
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.processes import n_processes
@@ -95,7 +96,7 @@ class Pass:
             jit=jit,
         )
 
-    def run(self, order: NDArray[np.int64] | None = None) -> dict[str, float]:
+    def run(self, order: Ints | None = None) -> dict[str, float]:
         """Walk once over the users in `order` (all, as they stand, by default).
 
         Returns
@@ -119,7 +120,7 @@ class Pass:
         means = totals[:, 0] / np.where(totals[:, 1] > 0, totals[:, 1], 1.0)
         return dict(zip(self._terms, (float(mean) for mean in means), strict=True))
 
-    def _sum_of(self, arrays: Any, orders: Any, slots: Any, n_steps: int) -> NDArray[np.float32]:
+    def _sum_of(self, arrays: Any, orders: Any, slots: Any, n_steps: int) -> Floats:
         """Return the totals of some steps; into how many calls they are divided changes no bit."""
         totals = np.zeros((len(self._terms), 2), dtype=np.float32)
         start = 0
@@ -133,7 +134,7 @@ class Pass:
             start = stop
         return totals
 
-    def _in_steps(self, order: NDArray[np.int64], padding: int) -> NDArray[np.int32]:
+    def _in_steps(self, order: Ints, padding: int) -> NDArray[np.int32]:
         n_steps = -(-len(order) // self._batch_size)
         steps = np.full(n_steps * self._batch_size, padding, dtype=np.int32)
         steps[: len(order)] = order

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from recsys_lib.checks import CSR, Floats
 from recsys_lib.training import backend
 from recsys_lib.training._keras import ops
 
@@ -177,7 +177,7 @@ class Batch:
         """Return `per_row` of shape (n_rows, ...) at each slot; unused slots get the last row's."""
         return ops.take(per_row, ops.minimum(self.rows, self.n_rows - 1), axis=0)
 
-    def at(self, per_item: NDArray[np.float32]) -> Tensor:
+    def at(self, per_item: Floats) -> Tensor:
         """Return `per_item` of shape (n_items,) at each slot."""
         return ops.take(ops.convert_to_tensor(per_item), self.items, axis=0)
 
@@ -257,7 +257,7 @@ class Rows:
     [1, 2, 0]
     """
 
-    def __init__(self, matrix: sparse.csr_array, *, gather: bool = False) -> None:
+    def __init__(self, matrix: CSR, *, gather: bool = False) -> None:
         if matrix.nnz >= 2**31:
             raise ValueError(
                 f"`matrix` must have fewer than 2**31 stored entries; got {matrix.nnz}. "
@@ -302,7 +302,7 @@ def gathers(density: float, width: int) -> bool:
     return density * width**power < limit
 
 
-def host_arrays(matrix: sparse.csr_array, *, n_rows: int, n_slots: int) -> dict[str, NDArray[Any]]:
+def host_arrays(matrix: CSR, *, n_rows: int, n_slots: int) -> dict[str, NDArray[Any]]:
     """Return the arrays of a CSR, padded with empty rows to `n_rows` and to `n_slots` entries.
 
     One more row, the padding user, is always empty; at least one slot must exist, so that gathers

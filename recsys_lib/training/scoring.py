@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recsys_lib.artifacts import check_replaceable, write_atomic
+from recsys_lib.checks import CSR, Floats
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.passes import variables_of
@@ -60,7 +60,7 @@ class Scorer:
         self._n_out = n_items if n_out is None else n_out
         self._compiled: dict[int, Callable[..., NDArray[Any]]] = {}
 
-    def __call__(self, user_items: sparse.csr_array) -> NDArray[np.float32]:
+    def __call__(self, user_items: CSR) -> Floats:
         """Score every row.
 
         Parameters
@@ -80,7 +80,7 @@ class Scorer:
             scores[start : start + size] = self._score_block(block, size)[: block.shape[0]]
         return scores
 
-    def _score_block(self, block: sparse.csr_array, size: int) -> NDArray[Any]:
+    def _score_block(self, block: CSR, size: int) -> NDArray[Any]:
         n_slots = bucket(block.nnz)
         arrays = host_arrays(block, n_rows=size, n_slots=n_slots)
         users = np.arange(size, dtype=np.int32)[None]
@@ -129,7 +129,7 @@ class DenseRows:
         """Return `per_row` at each cell, ready to be broadcast."""
         return ops.expand_dims(per_row, 1)
 
-    def at(self, per_item: NDArray[np.float32]) -> Tensor:
+    def at(self, per_item: Floats) -> Tensor:
         """Return `per_item` at each cell, ready to be broadcast."""
         return ops.convert_to_tensor(per_item[None, :])
 
@@ -159,7 +159,7 @@ def linear(code: Tensor, kernel: Tensor, bias: Any = None) -> Tensor:
     return layer(code)
 
 
-def answered(rows: DenseRows, scores: Tensor, answer: NDArray[np.float32]) -> Tensor:
+def answered(rows: DenseRows, scores: Tensor, answer: Floats) -> Tensor:
     """Return the scores of symbolic rows, and `answer` where a row is empty."""
     known = ops.max(rows.used, axis=1, keepdims=True)
     return known * scores + linear(1 - known, answer[None])

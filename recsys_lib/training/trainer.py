@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lib.checks import Ints
 from recsys_lib.seeding import rng_from
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras
@@ -154,7 +155,7 @@ class Trainer:
         self._average = _RunningAverage(moving, average) if average else None
         self._n_passes = 0
         self._passes: list[Pass] = []
-        self._slots: NDArray[np.int64] = np.zeros((0, 0), dtype=np.int64)
+        self._slots: Ints = np.zeros((0, 0), dtype=np.int64)
         self._best: list[NDArray[Any]] = []
         self._best_value = np.nan
         self._row_optimizers = [

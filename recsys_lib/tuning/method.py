@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from recsys_lib import models
-from recsys_lib.checks import check_integer, check_kind, check_numbers, check_positive
+from recsys_lib.checks import CSR, check_integer, check_kind, check_numbers, check_positive
 from recsys_lib.dataset import Split
 from recsys_lib.evaluation import Report, evaluate, parse_metric, share_of_gap_closed
 from recsys_lib.models.base import Cost, Recommender
@@ -29,7 +28,7 @@ _WIDE = 5_000
 
 
 def candidate_families(
-    user_items: sparse.csr_array,
+    user_items: CSR,
     *,
     tries: int = 2,
     epochs: int = 100,
@@ -103,10 +102,7 @@ def candidate_families(
 
 
 def leave_out_costly(
-    families: Mapping[str, Sequence[Recommender]],
-    user_items: sparse.csr_array,
-    *,
-    minutes: float = 1.0,
+    families: Mapping[str, Sequence[Recommender]], user_items: CSR, *, minutes: float = 1.0
 ) -> tuple[dict[str, list[Recommender]], dict[str, str]]:
     """Leave out the families that would take too long or too much memory on these data.
 

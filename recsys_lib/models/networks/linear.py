@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from recsys_lib.checks import Floats
 from recsys_lib.models.networks.outputs import OutputNetwork
 from recsys_lib.models.networks.parts import dense, has_entries, mean_over_users
 from recsys_lib.seeding import seed_from
@@ -22,7 +20,7 @@ class LinearNetwork(OutputNetwork):
 
     terms = ("error",)
 
-    def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
+    def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, item_bias)
         self.item_bias = item_bias
         seed = seed_from(settings.seed, "items")

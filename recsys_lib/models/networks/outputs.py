@@ -6,9 +6,7 @@ Importing this module starts Keras; networks import it.
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from recsys_lib.checks import Floats
 from recsys_lib.models.networks.parts import (
     Network,
     mean_over_users,
@@ -41,7 +39,7 @@ class OutputNetwork(Network):
         How many items an update draws beside those of its rows; None where all items count.
     """
 
-    def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
+    def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, len(item_bias))
         n = settings.outputs
         self.n_drawn: int | None = n if n != "all" and n < self.n_items else None

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from recsys_lib.checks import Floats
 from recsys_lib.seeding import seed_from
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
@@ -128,7 +128,7 @@ def has_entries(batch: Batch) -> Tensor:
     return ops.cast(batch.row_sum(ops.square(batch.values)) > 0, "float32")[:, None]
 
 
-def popular_scores(item_bias: NDArray[np.float32], likelihood: str) -> NDArray[np.float32]:
+def popular_scores(item_bias: Floats, likelihood: str) -> Floats:
     """Return the scores of a popularity model, given the logarithms of the items' shares."""
     if likelihood == "multinomial":
         return item_bias
@@ -214,7 +214,7 @@ class Decoder:
         self,
         latent_dim: int,
         hidden_dims: Sequence[int],
-        item_bias: NDArray[np.float32],
+        item_bias: Floats,
         *,
         seed: int,
         by_item: bool = False,

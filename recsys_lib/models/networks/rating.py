@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from recsys_lib.checks import Floats
 from recsys_lib.models.networks.parts import Network, dense, keep_mask, uniform
 from recsys_lib.seeding import seed_from
 from recsys_lib.training._keras import keras, ops
@@ -41,7 +41,7 @@ class Base(NamedTuple):
     """
 
     mean: float
-    items: NDArray[np.float32]
+    items: Floats
     user_damping: float
     scale: tuple[float, float]
     spread: float

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
 
+from recsys_lib.checks import CSR, Floats, Mask
 from recsys_lib.models.networks import parts
 from recsys_lib.models.networks.outputs import OutputNetwork
 from recsys_lib.training import backend
@@ -27,7 +26,7 @@ class DenoisingNetwork(OutputNetwork):
     # What the head of the encoder says of each latent dimension.
     numbers_per_dimension = 1
 
-    def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
+    def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, item_bias)
         dims, seed = tuple(settings.hidden_dims), settings.seed
         units = self.numbers_per_dimension * settings.latent_dim
@@ -138,7 +137,7 @@ class DenselyConnectedEncoder(parts.DenselyConnected):
 class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
     """RecVAE: encoder and decoder move in turns; the prior remembers the encoder before."""
 
-    def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
+    def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, item_bias)
         self.encoder = DenselyConnectedEncoder(settings, self.n_items)
         by_item = self.n_drawn is not None
@@ -153,7 +152,7 @@ class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
         """Everything that the losses read or write."""
         return [self.layers, self.seeds, *([] if self.old is None else [self.old])]
 
-    def remember(self, user_items: sparse.csr_array, *, gather: bool = False) -> None:
+    def remember(self, user_items: CSR, *, gather: bool = False) -> None:
         """Keep what the encoder says now of each training user, as the old encoder's answer."""
         encode = Scorer(
             self.encode,
@@ -265,7 +264,7 @@ def _focal(log_right: Tensor, log_wrong: Tensor, weight: float, gamma: float) ->
 class ShallowPath:
     """Rows times an item-item kernel whose diagonal counts as 0, among the most popular items."""
 
-    def __init__(self, item_bias: NDArray[np.float32], n_popular: int, *, seed: int) -> None:
+    def __init__(self, item_bias: Floats, n_popular: int, *, seed: int) -> None:
         self.n_popular = n_popular
         popular = np.argsort(-item_bias, kind="stable")[:n_popular]
         # Place of each item among the popular ones; the others share the place after the last.
@@ -293,7 +292,7 @@ class JointNetwork(parts.GaussianNetwork):
 
     terms = ("reconstruction", "kl")
 
-    def __init__(self, settings: Any, item_bias: NDArray[np.float32]) -> None:
+    def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, len(item_bias))
         self.encoder = DenselyConnectedEncoder(
             settings, self.n_items, depth=settings.encoder_layers
@@ -343,7 +342,7 @@ class JointNetwork(parts.GaussianNetwork):
         return self.log_probabilities(batch, self.posterior(batch)[0], batch.values)[0]
 
 
-def _agreeing_bias(item_bias: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _agreeing_bias(item_bias: Floats, known: Mask) -> Floats:
     """Return the logits that, times the 1/2 of a shallow path without input, give the shares."""
     share = np.exp(item_bias.astype(np.float64)) * np.where(known, 2.0, 1.0)
     share = np.minimum(share, 0.95)
