@@ -140,9 +140,11 @@ class DenseRows:
         columns = np.argsort(place, kind="stable")[:n_items]
         return self, ops.take(values, columns, axis=1)
 
-    def project(self, kernel: Tensor, values: Tensor | None = None) -> Tensor:
+    def project(
+        self, kernel: Tensor, values: Tensor | None = None, *, dtype: str = "float32"
+    ) -> Tensor:
         """Return (rows of `values`) @ `kernel`, by a layer of its own."""
-        return linear(self.values if values is None else values, kernel)
+        return linear(self.values if values is None else values, ops.cast(kernel, dtype))
 
 
 def linear(code: Tensor, kernel: Tensor, bias: Any = None) -> Tensor:
