@@ -46,6 +46,7 @@ class Handover:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> from recsys_lib.models import Popularity
     >>> likes = sparse.csr_array([[1, 0, 0], [1, 0, 0], [0, 1, 1]], dtype="float32")
     >>> users = pd.DataFrame({"role": ["ops", "ops", "dev", "dev"]})
@@ -102,6 +103,7 @@ class Rung:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> likes = sparse.csr_array([[1, 0, 0], [1, 0, 0], [0, 1, 1]], dtype="float32")
     >>> users = pd.DataFrame({"role": ["ops", "ops", "dev", "dev"]})
     >>> ladder = Ladder(prior=1.0).fit(likes, users[:3])
@@ -194,6 +196,7 @@ def mix_scores(
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> scores, rates = np.array([[9.0, 0.0, 3.0]]), np.array([0.1, 0.3, 0.2])
     >>> mix_scores(scores, rates, np.array([0.5]), sparse.csr_array((1, 3))).round(2)
     array([[ 0.06,  0.08, -0.13]], dtype=float32)

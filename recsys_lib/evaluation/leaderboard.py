@@ -227,6 +227,7 @@ class RandomOrder:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> scores = RandomOrder().score_users(np.array([3, 4, 3]), sparse.csr_array((3, 5)))
     >>> bool((scores[0] == scores[2]).all()), bool((scores[0] == scores[1]).any())
     (True, False)
@@ -285,6 +286,7 @@ def reference_reports(
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> seen, wanted = sparse.csr_array([[0, 5.0, 0]]), sparse.csr_array([[4.0, 0, 0]])
     >>> fold = Fold(fold_in=seen, targets=wanted, users=np.array([0]))
     >>> reference_reports(fold, ["recall@2", "rmse"])
@@ -356,6 +358,7 @@ def evaluate_all(
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> seen, wanted = sparse.csr_array([[0, 5.0, 0]]), sparse.csr_array([[4.0, 0, 0]])
     >>> fold = Fold(fold_in=seen, targets=wanted, users=np.array([0]))
     >>> split = Split(train=seen, validation=fold, test=fold, train_users=np.array([0]))
@@ -401,6 +404,7 @@ def error_levels(
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> likes = sparse.csr_array([[1.0, 0, 0], [1.0, 1.0, 0]])
     >>> fold = Fold(fold_in=likes[[0]], targets=likes[[1]] - likes[[0]], users=np.array([1]))
     >>> split = Split(train=likes, validation=fold, test=fold, train_users=np.arange(2))

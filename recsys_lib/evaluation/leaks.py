@@ -30,6 +30,7 @@ def assert_no_shared_users(split: Split) -> None:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> row = sparse.csr_array([[1, 0]])
     >>> fold = Fold(fold_in=row, targets=sparse.csr_array([[0, 1]]), users=np.array([4]))
     >>> split = Split(train=row, validation=fold, test=fold, train_users=np.array([3]))
@@ -70,6 +71,7 @@ def assert_no_shared_pairs(split: Split) -> None:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> row = sparse.csr_array([[1, 1]])
     >>> fold = Fold(fold_in=row, targets=sparse.csr_array([[0, 1]]), users=np.array([4]))
     >>> split = Split(train=row, validation=fold, test=fold, train_users=np.array([3]))

@@ -72,6 +72,7 @@ def find_hits(items: ArrayLike, targets: CSR) -> Hits:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> targets = sparse.csr_array([[1, 0, 1], [0, 0, 0]])
     >>> find_hits([[2, 1], [0, -1]], targets)
     Hits(hit=array([[ True, False], [False, False]]), n_targets=array([2, 0]))
@@ -116,6 +117,7 @@ def recall_at_k(hits: Hits, k: int) -> Doubles:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> targets = sparse.csr_array([[1, 0, 1, 1], [0, 1, 0, 0]])
     >>> recall_at_k(find_hits([[0, 1], [0, 1]], targets), k=2)
     array([0.5, 1. ])
@@ -147,6 +149,7 @@ def precision_at_k(hits: Hits, k: int) -> Doubles:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> precision_at_k(find_hits([[0, 1]], sparse.csr_array([[1, 0, 1]])), k=2)
     array([0.5])
     """
@@ -174,6 +177,7 @@ def hit_rate_at_k(hits: Hits, k: int) -> Doubles:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> hit_rate_at_k(find_hits([[0, 1], [0, 1]], sparse.csr_array([[0, 1, 1], [0, 0, 1]])), k=2)
     array([1., 0.])
     """
@@ -200,6 +204,7 @@ def mrr_at_k(hits: Hits, k: int) -> Doubles:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> mrr_at_k(find_hits([[0, 1, 2]], sparse.csr_array([[0, 1, 1]])), k=3)
     array([0.5])
     """
@@ -231,6 +236,7 @@ def map_at_k(hits: Hits, k: int) -> Doubles:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> map_at_k(find_hits([[0, 1, 2]], sparse.csr_array([[1, 0, 1]])), k=3).round(4)
     array([0.8333])
     """
@@ -262,6 +268,7 @@ def ndcg_at_k(hits: Hits, k: int) -> Doubles:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> ndcg_at_k(find_hits([[0, 1, 2]], sparse.csr_array([[0, 1, 0]])), k=3).round(4)
     array([0.6309])
     """
@@ -443,6 +450,7 @@ def tail_recall_at_k(items: Integers, targets: CSR, tail: Mask, k: int) -> Doubl
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> targets = sparse.csr_array([[1, 1, 0], [1, 0, 0]])
     >>> tail_recall_at_k(np.array([[0, 1], [0, 1]]), targets, np.array([False, True, True]), k=2)
     array([ 1., nan])
@@ -473,6 +481,7 @@ def root_squared_error(predicted: Doubles, targets: CSR) -> Doubles:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> root_squared_error(np.array([4.0, 2.0]), sparse.csr_array([[5.0, 1.0], [0.0, 0.0]]))
     array([ 1., nan])
     """
@@ -501,6 +510,7 @@ def absolute_error(predicted: Doubles, targets: CSR) -> Doubles:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> absolute_error(np.array([4.0, 3.0]), sparse.csr_array([[5.0, 1.0]]))
     array([1.5])
     """

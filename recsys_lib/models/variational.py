@@ -312,6 +312,7 @@ class RecVAE(neural.VariationalRecommender):
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> likes = sparse.csr_array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]] * 8, dtype="float32")
     >>> model = RecVAE(hidden_dim=8, latent_dim=2, learning_rate=0.02, epochs=30).fit(likes)
     >>> model.recommend(sparse.csr_array([[1, 1, 0, 0, 0, 0]]), k=1).items

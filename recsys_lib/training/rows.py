@@ -252,6 +252,7 @@ class Rows:
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> rows = Rows(sparse.csr_array([[0.0, 2.0], [3.0, 4.0]]))
     >>> [int(n) for n in rows.lengths]
     [1, 2, 0]

@@ -61,6 +61,7 @@ def candidate_families(
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> found = candidate_families(sparse.csr_array((100, 20)), tries=2)
     >>> {len(candidates) for candidates in found.values()}
     {2}
@@ -128,6 +129,7 @@ def leave_out_costly(
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> wide = sparse.csr_array(([1.0], ([90_000], [29_999])))
     >>> kept, left_out = leave_out_costly(candidate_families(wide), wide)
     >>> "SVD" in kept, left_out["EASE"]
