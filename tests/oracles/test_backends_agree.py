@@ -19,7 +19,7 @@ from recsys_lib.training.scoring import export_scores
 from recsys_lib.training._keras import keras
 from recsys_lib.training.rows import bucket, expand
 from recsys_lib.models import ELSA, MultDAE, MultVAE, RecVAE, VASP
-from recsys_lib.models.networks import variational
+from recsys_lib.models.networks import parts
 from recsys_lib.models.networks.linear import LinearNetwork
 from recsys_lib.models.networks.variational import CompositeNetwork, DenoisingNetwork
 from recsys_lib.models.networks.variational import JointNetwork, VariationalNetwork
@@ -28,7 +28,7 @@ rng = np.random.default_rng(0)
 x = sparse.csr_array((rng.random((12, 9)) < 0.3).astype(np.float32))
 x = sparse.csr_array(sparse.vstack([x, sparse.csr_array((1, 9))]).astype(np.float32))
 noise = rng.normal(size=(13, 4)).astype(np.float32)
-variational.sample = lambda mean, log_variance, _: (
+parts.sample = lambda mean, log_variance, _: (
     mean + keras.ops.exp(log_variance / 2) * noise, keras.ops.convert_to_tensor(noise)
 )
 bias = rng.normal(size=9).astype(np.float32) - 2
