@@ -17,6 +17,7 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.notebook import Session
+from recsys_lib.progress import has_front_end
 from recsys_lib.sources import load_dataset, validate_interactions
 from recsys_lib.sources.columns import find_roles, matches
 from recsys_lib.sources.open import open_source
@@ -370,18 +371,24 @@ def _in_parameters(message: str) -> str:
         lambda found: f"the parameter {found[1].upper()}_COLUMN",
         message,
     )
-    message = re.sub(r"\btimestamp=None", "TIMESTAMP_COLUMN none", message)
-    message = re.sub(r'\bduplicates="(\w+)"', r"DUPLICATES \1", message)
+    message = message.replace("timestamp=None", _setting("TIMESTAMP_COLUMN", '"none"'))
+    message = re.sub(
+        r'\bduplicates=("\w+")', lambda found: _setting("DUPLICATES", found[1]), message
+    )
     message = message.replace("`duplicates`", "DUPLICATES")
     message = message.replace("see validate_interactions(...)", "notebook 10 lists all")
     message = re.sub(rf"`({'|'.join(_OPTIONS)})`", r"READING.\1", message)
     return re.sub(
-        rf'\b({"|".join(_OPTIONS)})=(?:"([^"]+)"|([^\s",.)]+|\[[^]]*\]))',
-        lambda found: f"READING.{found[1]} {_as_typed(found[2] or found[3])}",
+        rf'\b({"|".join(_OPTIONS)})=("[^"]+"|\[[^]]*\]|[^\s",.)]+)',
+        lambda found: _setting(f"READING.{found[1]}", found[2]),
         message,
     )
 
 
-def _as_typed(value: str) -> str:
-    """Return a value as a shell takes it."""
-    return f'"{value}"' if re.search(r"[\s\\]", value) else value
+def _setting(name: str, value: str) -> str:
+    """Say how a parameter is set where the reader stands: in its cell, or as a shell takes it."""
+    if has_front_end():
+        mapping, _, option = name.partition(".")
+        return f'`{mapping} = {{"{option}": {value}}}`' if option else f"`{name} = {value}`"
+    needs_quotes = re.search(r"[\s\\]", value)
+    return f"{name} {value}" if needs_quotes else f"{name} {value}".replace('"', "")

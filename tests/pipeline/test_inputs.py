@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from recsys_lib.errors import ConfigError, DataError
-from recsys_lib.pipeline import notebook
+from recsys_lib.pipeline import inputs, notebook
 from recsys_lib.pipeline.inputs import (
     import_table,
     import_what_can_be_read,
@@ -197,6 +197,25 @@ def test_remedies_name_parameters(begin, project, text, remedy):
     (project.root / "own.csv").write_bytes(text)
     with pytest.raises(DataError, match=remedy):
         import_table(begin())
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (b"user_id,item_id,rating\nann,x,5\nann,x,3\n", '`DUPLICATES = "last"`'),
+        (b"user_id;item_id;rating\nann;x;5,5\n", '`READING = {"decimal": ","}` if'),
+        (b'user_id,item_id,rating\n"ann" b,x,5\n', '`READING = {"quoting": False}`'),
+    ],
+    ids=["repeated pairs", "decimal", "quotes"],
+)
+def test_in_jupyterlab_a_remedy_is_a_line_of_the_parameters(
+    begin, project, monkeypatch, text, remedy
+):
+    monkeypatch.setattr(inputs, "has_front_end", lambda: True)
+    (project.root / "own.csv").write_bytes(text)
+    with pytest.raises(DataError) as told:
+        import_table(begin())
+    assert remedy in str(told.value)
 
 
 @pytest.mark.parametrize(
