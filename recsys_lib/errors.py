@@ -48,7 +48,7 @@ class LeakError(RecsysError, AssertionError):
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line outside of this library that led here, which is the reader's own."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] == __package__:
+    frame, level, ours = sys._getframe(1), 2, (__package__, "contextlib")
+    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] in ours:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, level)

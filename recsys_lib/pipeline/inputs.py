@@ -14,7 +14,7 @@ import pandas as pd
 
 from recsys_lib.checks import Floats
 from recsys_lib.dataset import Dataset
-from recsys_lib.errors import ConfigError, DataError
+from recsys_lib.errors import ConfigError, DataError, warn
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.notebook import Session
 from recsys_lib.progress import has_front_end
@@ -356,12 +356,19 @@ def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]
 @contextlib.contextmanager
 def _told_in_parameters() -> Iterator[None]:
     """Put what is wrong in the terms of the notebook's parameters."""
-    try:
-        yield
-    except (ConfigError, DataError) as error:
-        raise type(error)(_in_parameters(str(error))) from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(_in_parameters(str(error))) from error
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        except (ConfigError, DataError) as error:
+            raise type(error)(_in_parameters(str(error))) from error
+        except (TypeError, ValueError) as error:
+            raise ConfigError(_in_parameters(str(error))) from error
+    for one in told:
+        if one.category is UserWarning:
+            warn(_in_parameters(str(one.message)))
+        else:  # not the library's
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _in_parameters(message: str) -> str:

@@ -218,6 +218,14 @@ def test_in_jupyterlab_a_remedy_is_a_line_of_the_parameters(
     assert remedy in str(told.value)
 
 
+def test_a_warning_about_a_table_names_parameters_at_the_line_of_the_reader(begin, project):
+    (project.root / "own.csv").write_text("user_id,item_id,rating\nann,x,5\nbob,x,3\n")
+    (project.root / "items.csv").write_text("item_id,nombre\nx,Uno\n")
+    with pytest.warns(UserWarning, match="Name it with READING.title ..., or give") as told:
+        import_table(begin(ITEMS="items.csv"))
+    assert [one.filename for one in told] == [__file__]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
