@@ -36,6 +36,8 @@ def bundle() -> Bundle:
         (pd.Series({2: 5, 3: 4}), {2: 5, 3: 4}),
         (pd.Series({"2": 5.0, "3": 4.0}), {2: 5, 3: 4}),
         (pd.Series(["2", "3"]), [2, 3]),
+        (pd.Series([2, 3]), [2, 3]),
+        (pd.Series([2, 3], index=[3, 4], name="item_id"), [2, 3]),
         ("2", [2]),
         (pd.Index([2, 3]), [2, 3]),
     ],
@@ -49,7 +51,8 @@ def test_a_history_is_read_in_every_form(bundle: Bundle, history: Any, same_as: 
     ("history", "message"),
     [
         ({2: 5, "2": 3}, "must rate each item once; '2' is rated twice"),
-        (pd.Series([2, 3]), "must be one of the 5 known; got 0"),
+        (pd.Series([2, 9]), "must be one of the 5 known; got 0"),
+        (pd.Series({9: 5}), "must be one of the 5 known; got 9"),
         (pd.Series({2: 9.0}), r"`history\[2\]` must be a finite rating from 2 to 5; got 9.0"),
     ],
 )

@@ -211,7 +211,8 @@ class Bundle(Shown):
             A user of the dataset.
         history : sequence of item ids, or mapping or Series of ratings by item id, optional
             What this person has used, instead of the user's own history: edit it to ask "what
-            if". Items without a rating count as liked. Here and below a single id needs no list.
+            if". Items without a rating count as liked. A Series named ``item_id`` is a column of
+            ids. Here and below a single id needs no list.
         profile : mapping of column name to value, optional
             What is known about a newcomer, instead of the user's own profile. May be incomplete.
         k : int

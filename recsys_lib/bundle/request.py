@@ -135,9 +135,8 @@ class RequestReader:
     def _row(self, history: History) -> CSR:
         """Return a history as one row; an item without a rating counts as liked."""
         if isinstance(history, pd.Series):
-            # A Series of numbers is one of ratings; one of text can only be a column of ids.
-            rated = pd.api.types.is_numeric_dtype(history.dtype)
-            history = dict(history.items()) if rated else history.tolist()
+            lists = self._lists_ids(history)
+            history = history.tolist() if lists else dict(history.items())
         ids = [history] if pd.api.types.is_scalar(history) else list(history)
         items = find_ids(self.dataset.item_ids, ids, "item")
         if isinstance(history, Mapping):
@@ -153,6 +152,14 @@ class RequestReader:
             )
         row = (values[first], (np.zeros(len(items), dtype=np.int64), items))
         return sparse.csr_array(row, shape=(1, self.dataset.n_items))
+
+    def _lists_ids(self, history: pd.Series) -> bool:
+        """Say whether a Series is a column of ids, which may be numbers, or ratings by id."""
+        if history.name == "item_id" or not pd.api.types.is_numeric_dtype(history.dtype):
+            return True
+        known, places = self.dataset.item_ids, history.index
+        counted = isinstance(places, pd.RangeIndex) and not places.isin(known).all()
+        return bool(counted and history.isin(known).all())
 
     def _value(self, item: Any, value: Any) -> float:
         low, high = self.dataset.rating_scale or (-np.inf, np.inf)
