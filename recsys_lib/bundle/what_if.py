@@ -111,7 +111,7 @@ class WhatIf:
             self.user, row = dataset.user_ids[position], dataset.user_items[[position]]
             best = np.argsort(-row.data, kind="stable")
             items = dataset.item_ids.take(row.indices[best])
-            self.history = dict(zip(items, row.data[best], strict=True))
+            self.history = dict(zip(items, row.data[best].tolist(), strict=True))
         self._start = (dict(add or {}), list(drop))
         self.reset()
 

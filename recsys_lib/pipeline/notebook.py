@@ -537,7 +537,7 @@ def _show_error(
     while last.tb_next:
         last = last.tb_next
     code = last.tb_frame.f_code.co_code[last.tb_lasti]
-    ours = last.tb_frame.f_globals["__name__"].partition(".")[0] == "recsys_lib"
+    ours = last.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "recsys_lib"
     refused = ours and code == dis.opmap["RAISE_VARARGS"]  # not a fault of this library
     brief = refused or isinstance(error, KeyboardInterrupt | RecsysError)
     shell.showtraceback((kind, error, frames), exception_only=brief)

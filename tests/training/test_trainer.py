@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from recsys_lib.training import backend
+from recsys_lib.training import backend, trainer
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.passes import STEPS_PER_CALL, Measure, Pass
 from recsys_lib.training.rows import Rows
@@ -132,6 +132,27 @@ def adam(gradients: list[np.ndarray], rate: float) -> np.ndarray:
         v = 0.999 * v + 0.001 * gradient**2
         x = x - rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-7)
     return x
+
+
+@pytest.mark.parametrize(("precision", "compiled"), [("float32", True), ("mixed_bfloat16", False)])
+def test_a_long_fit_is_compiled_by_xla_but_in_half_precision_on_a_cpu(
+    precision: str, compiled: bool, monkeypatch
+) -> None:
+    asked: list[bool] = []
+
+    def seen(*arguments, jit: bool, **options):
+        asked.append(jit)
+        return Pass(*arguments, jit=False, **options)
+
+    monkeypatch.setattr(trainer, "Pass", seen)
+    monkeypatch.setattr(trainer, "JIT_STEPS", 1)
+    monkeypatch.setattr(backend, "describe_devices", lambda: ["CPU"])
+    try:
+        keras.config.set_dtype_policy(precision)
+        trainer_of(Line()).fit(rows(), epochs=1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert asked == [compiled]
 
 
 @pytest.mark.parametrize("jit", [False, True])
