@@ -272,11 +272,12 @@ class ShallowPath:
         self.place[popular] = np.arange(n_popular)
         self.known = self.place < n_popular
         self.layer = parts.dense_layer(n_popular, n_popular, seed=seed, part="shallow", depth=0)
-        self.off_diagonal = 1.0 - np.eye(n_popular, dtype=np.float32)
 
     def kernel(self) -> Tensor:
         """Return the item-item weights without their diagonal."""
-        return self.layer.kernel * self.off_diagonal
+        diagonal = np.tile(np.arange(self.n_popular)[:, None], 2)
+        # Written over: a mask of ones would be as large as the weights, and a part of the program.
+        return ops.scatter_update(self.layer.kernel, diagonal, ops.zeros(self.n_popular))
 
     def __call__(self, batch: Batch, values: Tensor) -> Tensor:
         """Return log probabilities of shape (n_rows, n_items); 0 where the path is silent."""
