@@ -14,7 +14,7 @@ from recsys_lib.errors import DataError
 
 _COMPARED = 20_000
 _MANY = 50  # ids from which on a look-up of all at once is faster
-_WHOLE = re.compile(r"-?[0-9]{1,19}")
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")  # 007 is not 7
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -71,7 +71,8 @@ def check_ids(values: pd.Series) -> pd.Series:
     if kinds not in ([], ["int"], ["str"]):
         raise DataError(
             f"Ids in column {column!r} must be all text or all whole numbers; got "
-            f"{' and '.join(kinds)}. Cast the column with .astype(str)."
+            f"{' and '.join(kinds)}. Cast the column with .astype(str), or read it as text "
+            "(dtype=str) where ids have leading zeros."
         )
     if kinds == ["int"]:
         long = (ids.abs() >= 2**63).to_numpy(bool)
@@ -247,6 +248,7 @@ def positions_of(index: pd.Index, ids: pd.Series, column: str) -> NDArray[np.int
     if len(unknown):
         raise DataError(
             f"Every {column!r} must be among the {len(index)} known ids; "
-            f"{ids.iloc[unknown[0]]!r} is not (row {int(unknown[0])}). Check its spelling and type."
+            f"{unique.tolist()[codes[unknown[0]]]!r} is not (row {int(unknown[0])}). Check its "
+            "spelling, leading zeros and type."
         )
     return positions

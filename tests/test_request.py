@@ -63,7 +63,7 @@ def test_a_history_that_cannot_be_meant_is_refused(
         bundle.recommend(history=history)
 
 
-@pytest.mark.parametrize("typed", ["--12", "-", "12-", "1" * 5_000, "²", None, [1]])
+@pytest.mark.parametrize("typed", ["--12", "-", "12-", "007", "-0", "1" * 5_000, "²", None, [1]])
 def test_whatever_is_typed_for_an_id_is_found_or_refused(typed: Any) -> None:
     with pytest.raises(DataError, match="must be one of the 2 known"):
         find_id(pd.Index([7, 12]), typed, "user")

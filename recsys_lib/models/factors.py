@@ -26,6 +26,8 @@ from recsys_lib.seeding import rng_from, seed_from
 
 # Numbers held by one batch of gathered factors: 64 MB of float64.
 _BATCH_NUMBERS = 8_000_000
+# Standard deviation of the ratings of MovieLens, for which the penalty of `BiasedSVD` was chosen.
+_SPREAD = 1.125
 
 
 def ridge_rows(x: CSR, features: Doubles, penalty: Doubles) -> Doubles:
@@ -97,17 +99,18 @@ class BiasedSVD(Recommender):
 
     .. math:: \hat r_{ui} = \mu + b_u + b_i + \langle p_u, q_i \rangle
 
-    Minimizes the squared error of the stored ratings plus `l2` times the squared norm of each
-    :math:`p_u` and :math:`q_i` plus the dampings times the squared biases. Each half-step is an
-    exact ridge regression for all users, then for all items [1]_; the same regression folds in a
-    row that was never seen.
+    Minimizes the squared error of the stored ratings plus `l2` (times `spread_`) times the squared
+    norm of each :math:`p_u` and :math:`q_i` plus the dampings times the squared biases. Each
+    half-step is an exact ridge regression for all users, then for all items [1]_; the same
+    regression folds in a row that was never seen.
 
     Parameters
     ----------
     latent_dim : int
         Number of factors, >= 1.
     l2 : float
-        Penalty of the factors, in numbers of ratings; positive.
+        Penalty of the factors, in numbers of ratings that vary as those of MovieLens, from 1 to 5;
+        positive. It grows with the spread of the ratings, so that it suits any scale.
     epochs : int
         Number of alternations, >= 1.
     user_damping, item_damping : float
@@ -121,6 +124,8 @@ class BiasedSVD(Recommender):
         Mean and item biases.
     item_factors_ : ndarray of shape (n_items, latent_dim), float64
         The matrix :math:`Q`.
+    spread_ : float
+        Standard deviation of the ratings, in units of that of MovieLens, 1.125.
 
     Notes
     -----
@@ -157,8 +162,12 @@ class BiasedSVD(Recommender):
 
     biases_: Biases = field(init=False, repr=False, compare=False)
     item_factors_: Doubles = field(init=False, repr=False, compare=False)
+    # Models that were saved before do not have it.
+    spread_: float = field(init=False, repr=False, compare=False, default=1.0)
 
     def _fit(self, x: CSR, validation: Fold | None) -> None:
+        # Equal ratings have no spread, and no factors whatever the penalty.
+        self.spread_ = float(x.data.std(dtype=np.float64)) / _SPREAD or 1.0
         self.biases_ = fit_biases(x, user_damping=self.user_damping, item_damping=self.item_damping)
         self.item_factors_ = self._start(x)
         columns = x.T.tocsr()
@@ -179,7 +188,7 @@ class BiasedSVD(Recommender):
         return start * (0.1 / (float(start.std()) or float(np.abs(start).max()) or 1.0))
 
     def _penalty(self, damping: float) -> Doubles:
-        return np.array([damping] + [self.l2] * self.latent_dim)
+        return np.array([damping] + [self.l2 * self.spread_] * self.latent_dim)
 
     def _users(self, x: CSR) -> Doubles:
         """Bias and factors of each row, (n_rows, 1 + latent_dim)."""

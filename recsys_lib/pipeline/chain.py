@@ -11,13 +11,14 @@ import re
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from recsys_lib.artifacts import digest_of
+from recsys_lib.checks import check_fraction, check_integer, check_nonnegative, check_positive
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.project import Project
@@ -190,10 +191,42 @@ def check_value(parameter: Parameter, value: Any) -> Any:
             f"Parameter {parameter.name} must be {_kind(default)}, like {default!r}; got {value!r}"
             f" ({type(value).__name__}). {_remedy(default)}"
         )
+    rule = _RULES.get(parameter.name)
+    for one in converted if isinstance(converted, tuple | list) else (converted,):
+        try:
+            if rule:
+                rule(parameter.name, one)
+        except (TypeError, ValueError) as error:
+            said = str(error).replace("`", "")
+            raise ConfigError(f"Parameter {said} The notebook has {default!r}.") from error
     return converted
 
 
 _WRONG = object()
+_LONGEST = 10_000  # a list, in items
+
+
+def _check_length(name: str, value: int) -> None:
+    check_integer(name, value, minimum=1)
+    if value > _LONGEST:
+        raise ValueError(f"`{name}` must be at most {_LONGEST:,}; got {value}.")
+
+
+# What a parameter, or each entry of one, must be besides its kind, in every notebook that has it:
+# what is wrong is said before anything runs, and by the name that the reader gave.
+_COUNTS = (
+    *("BATCH_SIZE", "CODE_DIM", "CROWDS", "DENSE_TO", "EPOCHS", "HIDDEN_DIM", "HIDDEN_DIMS"),
+    *("JUDGES", "LATENT_DIM", "N_ITEMS", "NEIGHBORS", "OUTPUTS", "PASSES", "RANK_EPOCHS"),
+    *("REPEATS", "ROUNDS", "SIZES", "TRIALS"),
+)
+_RULES: dict[str, Callable[[str, Any], None]] = {
+    **dict.fromkeys(_COUNTS, partial(check_integer, minimum=1)),
+    **dict.fromkeys(("HISTORY", "SEED", "WARM_UP"), check_integer),
+    **dict.fromkeys(("DROPOUT", "INPUT_DROPOUT"), partial(check_fraction, closed=True)),
+    **dict.fromkeys(("LEARNING_RATE", "MINUTES", "PENALTY"), check_positive),
+    **dict.fromkeys(("KL_WEIGHT", "L2"), check_nonnegative),
+    "K": _check_length,
+}
 
 
 def _converted(default: Any, value: Any) -> Any:

@@ -389,7 +389,7 @@ def _object_ids(column: Column) -> Cleaned:
             "mixed types",
             np.asarray(odd.index, dtype=np.int64),
             f"Ids in column {column} must be all strings or all whole numbers",
-            "Cast the column to strings.",
+            "Cast the column to strings, or read it as text where ids have leading zeros.",
             f"{shown(odd.iloc[0])} ({mixture} in all)",
             fatal=True,
         )

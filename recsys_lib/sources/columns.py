@@ -1,6 +1,7 @@
 """Which column is what: recognized by its name, or asked for."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from recsys_lib.errors import DataError
@@ -27,7 +28,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
             reviewdate ratingdate""",
         "event": "event eventtype action behavior behaviour",
         "dwell": "dwell dwellseconds duration dwelltime",
-        "title": "title movietitle itemtitle booktitle name itemname labtitle",
+        "title": """title movietitle itemtitle booktitle name itemname labtitle titel titre titulo
+            titolo タイトル""",
     }.items()
 }
 # What an item is called; an id only where no column of the names above stands beside it: else it
@@ -164,8 +166,8 @@ def looks_like_header(cells: Sequence[str]) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """Return a name without case, spaces and signs: ``userid`` for ``User ID``."""
-    return re.sub(r"[\s_\-.]+", "", str(name)).lower()
+    """Return a name without case, accents, spaces and signs: ``userid`` for ``User ID``."""
+    return re.sub(r"[\s_\-.\u0300-\u036f]+", "", unicodedata.normalize("NFKD", str(name))).lower()
 
 
 def _shown(columns: Sequence[str]) -> str:

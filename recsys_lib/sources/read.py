@@ -406,10 +406,14 @@ def _join(
     if not len(unknown):
         return frame, other
     named = "catalog" if role == "item" else "profiles"
+    first = ids.iloc[unknown[:1]].tolist()[0]
+    alike = other.index[other.index.astype("str").str.lstrip("0") == str(first).lstrip("0")]
     message = (
         f"Each {role} of {table.name} must be listed in the {named} ({len(other):,} rows)"
-        f"; {ids.iloc[unknown[:1]].tolist()[0]!r} is not"
+        f"; {first!r} is not"
     )
+    if len(alike):
+        message += f", {alike[0]!r} is, and leading zeros count"
     partner = "user" if role == "item" else "item"
     if len(unknown) == len(frame) and frame[f"{partner}_id"].isin(other.index).all():
         raise DataError(

@@ -69,6 +69,16 @@ def test_biased_svd_names_wrong_settings_when_fitting(name):
         BiasedSVD(**{name: 0}).fit(LIKES)
 
 
+@pytest.mark.parametrize("scale", [lambda x: 25 * (x - 1), lambda x: x / 4], ids=["0-100", "to 1"])
+def test_biased_svd_learns_the_same_on_every_scale_of_ratings(scale):
+    rng = np.random.default_rng(0)
+    ratings = sparse.csr_array(rng.integers(1, 6, (60, 20)) * (rng.random((60, 20)) < 0.5) * 1.0)
+    other = ratings.copy()
+    other.data = scale(other.data)
+    scores, scaled = (BiasedSVD(l2=2, epochs=200).fit(x).score(x) for x in (ratings, other))
+    assert_allclose(scaled, scale(scores), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.skipif("RECSYS_DATASETS" not in os.environ, reason="RECSYS_DATASETS is not set")
 @pytest.mark.parametrize(
     # On this split: LensKit item KNN 0.919, Surprise's tuned SVD 0.923, biases alone 0.944.

@@ -106,6 +106,25 @@ def test_a_number_in_a_file_is_not_taken_for_text():
 
 
 @pytest.mark.parametrize(
+    ("name", "default", "text", "message"),
+    [
+        ("CODE_DIM", 32, "0", r"CODE_DIM must be >= 1; got 0\. The notebook has 32\."),
+        ("PENALTY", 200.0, "-1", r"PENALTY must be > 0; got -1.0\. The notebook has 200.0\."),
+        ("SIZES", (2, 4), "[4, 0]", r"SIZES must be >= 1; got 0\. The notebook has \(2, 4\)\."),
+        (
+            "K",
+            10,
+            "1000000000",
+            r"K must be at most 10,000; got 1000000000\. The notebook has 10\.",
+        ),
+    ],
+)
+def test_a_number_out_of_range_is_refused_before_anything_runs(name, default, text, message):
+    with pytest.raises(ConfigError, match=f"Parameter {message}"):
+        parse_text(Parameter(name, default, ""), text)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "must be readable"),

@@ -93,3 +93,16 @@ def test_users_without_interactions_are_empty_rows() -> None:
     dataset = load_dataset(LIKES, users=users)
     assert dataset.user_ids.tolist() == [3, 2, 1]
     assert dataset.user_items.toarray().sum(axis=1).tolist() == [0, 5, 4]
+
+
+@pytest.mark.parametrize("name", ["título", "Titel", "TITRE", "Titolo", "タイトル"])
+def test_titles_are_recognized_in_the_languages_around_us(name: str) -> None:
+    frame = pd.DataFrame({"item_id": [7, 8], name: ["Alien", "Brazil"], "genre": ["a", "b"]})
+    assert read_catalog(frame)["title"].tolist() == ["Alien", "Brazil"]
+
+
+def test_ids_that_lost_their_zeros_in_one_table_are_named_beside_the_others(tmp_path: Path) -> None:
+    (tmp_path / "uses.csv").write_text("user,item\na,007\nb,012\n")
+    (tmp_path / "items.csv").write_text("item,title\n7,Alien\n12,Brazil\n")
+    with pytest.raises(DataError, match="'007' is not, '7' is, and leading zeros count"):
+        load_dataset(tmp_path / "uses.csv", items=tmp_path / "items.csv")

@@ -32,8 +32,8 @@ def test_a_gain_is_that_of_the_test_and_has_an_interval(likes: Split) -> None:
 
 
 def test_a_lower_error_is_a_gain_and_a_higher_one_a_loss(ratings: Split) -> None:
-    space = Space.of("BiasedSVD").only("l2")
-    model = BiasedSVD(latent_dim=8, l2=1.0)
+    space = Space.of("BiasedSVD").only("l2").replace(l2=Range(0.3, 100.0, log=True))
+    model = BiasedSVD(latent_dim=8, l2=0.4)
     found = search(model, ratings, "rmse", trials=5, space=space, rating_scale=(1, 10))
     table = measure_gains({"svd": found}, ratings, "rmse", rating_scale=(1, 10))
     row = table.loc["svd"]
