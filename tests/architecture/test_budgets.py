@@ -33,7 +33,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 BUDGETS = {
-    "bundle": (1_768, 1_000),
+    "bundle": (1_758, 1_000),
     "coldstart": (607, 750),
     "evaluation": (1_804, 1_780),
     "exploration": (226, 215),
@@ -48,7 +48,7 @@ BUDGETS = {
     "training": (1_485, 1_170),
     "tuning": (1_054, 750),
 }
-ALL = (22_721, 14_000)
+ALL = (22_711, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (240, 300)
 
