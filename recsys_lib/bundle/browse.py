@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.bundle.bundle import RUNGS, Bundle
-from recsys_lib.bundle.request import Request
 from recsys_lib.bundle.what_if import Controls, Search, WhatIf
 from recsys_lib.checks import Doubles, Ints
 from recsys_lib.coldstart.content import TEXT
@@ -109,7 +108,7 @@ def contributions(bundle: Bundle, history: Mapping[Any, float], item: Any) -> pd
         If an item is unknown, or a rating is outside the scale.
     """
     dataset = bundle.dataset
-    seen = bundle._requests.people([Request(history=history)]).seen
+    seen = bundle._requests.people(bundle._questions([{"history": history}])).seen
     gains = bundle._answerer.gains_of(seen, dataset.item_positions([item]))[:, 0]
     ids = dataset.item_ids.take(seen.indices)
     found = pd.DataFrame({"item_id": ids, "title": bundle._titles.take(seen.indices)})

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, versions, write_manifest
 from recsys_lib.bundle.answers import RUNGS, Answerer
-from recsys_lib.bundle.request import History, People, Request, RequestReader
-from recsys_lib.bundle.rules import Plan, RuleReader, Where
+from recsys_lib.bundle.request import History, People, Question, RequestReader
+from recsys_lib.bundle.rules import Plan, RuleReader, Rules, takes_rules
 from recsys_lib.checks import (
     CSR,
     Floats,
@@ -53,14 +53,6 @@ _FORMAT = 2
 _PERSON = ("user", "history", "profile", "k")
 # Numbers of one block of people by items, and people in it at most; bounds the memory.
 _BLOCK_NUMBERS, _BLOCK_ROWS = 8_000_000, 512
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Question(Request):
-    """A request with its rules and the length of its list."""
-
-    plan: Plan
-    k: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +179,7 @@ class Bundle(Shown):
                 "inputs='values', or fit the model on dataset.likes(...)."
             )
 
+    @takes_rules
     def recommend(
         self,
         user: Any = None,
@@ -194,14 +187,7 @@ class Bundle(Shown):
         history: History | None = None,
         profile: Mapping[str, Any] | None = None,
         k: int = 10,
-        exclude: Iterable[Any] = (),
-        only: Iterable[Any] | None = None,
-        where: Where | None = None,
-        available: Iterable[Any] | str | None = None,
-        limit_per: Mapping[str, int] | None = None,
-        promote: Iterable[Any] = (),
-        never: Iterable[Any] = (),
-        diversity: float = 0.0,
+        **rules: Unpack[Rules],
     ) -> pd.DataFrame:
         """Recommend for a known user, a history, a profile, or nobody in particular.
 
@@ -252,27 +238,20 @@ class Bundle(Shown):
         -----
         The model scores one row, plus one for each item of the history to find the reasons.
         """
-        rules = {
-            "exclude": exclude,
-            "never": never,
-            "only": only,
-            "where": where,
-            "available": available,
-            "limit_per": limit_per,
-            "promote": promote,
-            "diversity": diversity,
-        }
         person = {"user": user, "history": history, "profile": profile}
-        question = self._questions([person], k, rules)
-        return self._frame(self._answered(question, because=True), alone=True)
+        found = self.recommend_many([person], k=k, because=True, **rules)
+        alone = found.drop(columns=["user_id", "score"]).reset_index(drop=True)
+        alone.attrs["left"] = found.attrs["left"][0]
+        return alone
 
+    @takes_rules
     def recommend_many(
         self,
         people: Iterable[Any],
         *,
         k: int = 10,
         because: bool = False,
-        **rules: Any,
+        **rules: Unpack[Rules],
     ) -> pd.DataFrame:
         """Recommend for many people; everybody gets the list that `recommend` gives one by one.
 
@@ -328,8 +307,9 @@ class Bundle(Shown):
         found.attrs["left"] = [left for frame in frames for left in frame.attrs["left"]]
         return found
 
+    @takes_rules
     def recommend_records(
-        self, people: Iterable[Any], *, k: int = 10, **rules: Any
+        self, people: Iterable[Any], *, k: int = 10, **rules: Unpack[Rules]
     ) -> list[list[dict[str, Any]]]:
         """Recommend for some people in plain Python, as JSON has it; a service asks so.
 
@@ -431,7 +411,8 @@ class Bundle(Shown):
         features = self._columns if content is None else content.labels
         return variety_table(lists, fold.targets, features, seed=seed)
 
-    def similar(self, item: Any, *, k: int = 10, **rules: Any) -> pd.DataFrame:
+    @takes_rules
+    def similar(self, item: Any, *, k: int = 10, **rules: Unpack[Rules]) -> pd.DataFrame:
         """List the items most like one.
 
         Parameters
@@ -517,7 +498,7 @@ class Bundle(Shown):
         position = find_id(self.dataset.item_ids, item, "item")
         parts = []
         for users in self._blocks(self.dataset.user_ids):
-            people = self._requests.people([Request(user=user) for user in users])
+            people = self._requests.people(self._questions(users))
             answers = self._answerer.answer(people)
             rows = np.arange(len(users))
             center, spread = moments(answers.score, people.used)
@@ -546,20 +527,19 @@ class Bundle(Shown):
         return max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.dataset.n_items))
 
     def _questions(
-        self, people: Iterable[Any], k: int, rules: Mapping[str, Any]
-    ) -> list[_Question]:
+        self, people: Iterable[Any], k: int = 10, rules: Mapping[str, Any] | None = None
+    ) -> list[Question]:
         shared = self._rules.plan(rules) if rules else self._no_rules
         questions = []
-        several = [people] if isinstance(people, str | Mapping) else people
-        for one in several:
+        for one in [people] if isinstance(people, str | Mapping) else people:
             asked = {"k": k, **(one if isinstance(one, Mapping) else {"user": one})}
             check_integer("k", asked["k"], minimum=1)
             own = {name: asked.pop(name) for name in [*asked] if name not in _PERSON}
-            plan = self._rules.plan({**rules, **own}) if own else shared
-            questions.append(_Question(**asked, plan=plan))
+            plan = self._rules.plan({**(rules or {}), **own}) if own else shared
+            questions.append(Question(**asked, plan=plan))
         return questions
 
-    def _answered(self, questions: Sequence[_Question], *, because: bool) -> "_Lists":
+    def _answered(self, questions: Sequence[Question], *, because: bool) -> "_Lists":
         """Return the lists of one block of people."""
         people = self._requests.people(questions)
         answers = self._answerer.answer(people, reasons=because)
@@ -582,20 +562,18 @@ class Bundle(Shown):
         left = np.count_nonzero(order > -np.inf, axis=1).tolist()
         return _Lists(people.positions, rows, items, columns, left)
 
-    def _frame(self, found: "_Lists", *, alone: bool = False) -> pd.DataFrame:
-        """Return lists as a table, numbered from 0; that of one alone names nobody."""
-        columns = {} if alone else {"user_id": self._users(found)}
-        columns |= {
+    def _frame(self, found: "_Lists") -> pd.DataFrame:
+        """Return lists as a table; the people are numbered from 0."""
+        columns = {
+            "user_id": self._users(found),
             "rank": found.columns["rank"],
             "item_id": self.dataset.item_ids.take(found.items),
             "title": self._titles.take(found.items),
             **found.columns,
             "rung": pd.array(found.columns["rung"], dtype="str"),
         }
-        if alone:  # columns dropped later would cost as much as the scoring
-            del columns["score"]
-        frame = pd.DataFrame(columns, index=None if alone else found.rows)
-        frame.attrs["left"] = found.left[0] if alone else found.left
+        frame = pd.DataFrame(columns, index=found.rows)
+        frame.attrs["left"] = found.left
         return frame
 
     def _users(self, found: "_Lists") -> pd.Index:
@@ -603,7 +581,7 @@ class Bundle(Shown):
         known = [None if at is None else ids[at] for at in found.positions]
         return pd.Index(known, dtype=object if None in known else ids.dtype).take(found.rows)
 
-    def _lists(self, order: Floats, questions: Sequence[_Question]) -> list[NDArray[np.int32]]:
+    def _lists(self, order: Floats, questions: Sequence[Question]) -> list[NDArray[np.int32]]:
         """Return the items of each list, best first."""
         plain = [one.k for one in questions if one.plan.is_plain]
         best = top_k(order, min(max(plain, default=1), order.shape[1])).items

@@ -1,4 +1,4 @@
-"""A request for recommendations: ids, history and profile turned into rows of the matrix."""
+"""A question for recommendations: ids, history and profile turned into rows of the matrix."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from recsys_lib.bundle.rules import Plan
 from recsys_lib.checks import CSR
 from recsys_lib.coldstart.profile import is_null, tags_of
 from recsys_lib.dataset import Dataset, likes_of
@@ -19,8 +20,8 @@ from recsys_lib.naming import find_ids
 History: TypeAlias = Sequence[Any] | Mapping[Any, float] | pd.Series
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Question:
     """Whom a list is for; what is not known is None.
 
     Attributes
@@ -30,11 +31,17 @@ class Request:
         Instead of the user's own.
     profile : mapping of column name to value
         Instead of the user's own.
+    k : int
+        The length of the list.
+    plan : Plan
+        The rules.
     """
 
     user: Any = None
     history: History | None = None
     profile: Mapping[str, Any] | None = None
+    k: int
+    plan: Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,29 +88,29 @@ class RequestReader:
     inputs: Literal["values", "likes"]
     like: float | None
 
-    def people(self, requests: Sequence[Request]) -> People:
-        """Return the people of some requests; `DataError` names an unknown id and near ones."""
-        known = [one.user for one in requests if one.user is not None]
+    def people(self, questions: Sequence[Question]) -> People:
+        """Return the people of some questions; `DataError` names an unknown id and near ones."""
+        known = [one.user for one in questions if one.user is not None]
         found = iter(find_ids(self.dataset.user_ids, known, "user").tolist())
-        positions = [None if one.user is None else next(found) for one in requests]
+        positions = [None if one.user is None else next(found) for one in questions]
         own = [
             -1 if place is None or one.history is not None else place
-            for place, one in zip(positions, requests, strict=True)
+            for place, one in zip(positions, questions, strict=True)
         ]
         used = self.dataset.user_items[np.array(own, dtype=np.int64)]
         if -1 in own:
-            told = [() if one.history is None else one.history for one in requests]
+            told = [() if one.history is None else one.history for one in questions]
             rows = [
                 self._row(history) if place < 0 else used[[row]]
                 for row, (history, place) in enumerate(zip(told, own, strict=True))
             ]
             used = sparse.csr_array(sparse.vstack(rows, format="csr"))
-        profiles = list(map(self._profile, requests, positions))
+        profiles = list(map(self._profile, questions, positions))
         return People(used, self.seen(used), profiles, positions)
 
-    def _profile(self, request: Request, position: int | None) -> Mapping[str, Any]:
+    def _profile(self, question: Question, position: int | None) -> Mapping[str, Any]:
         """Return a profile: as told, or as in the dataset."""
-        told = request.profile
+        told = question.profile
         if told is None:
             own = {} if position is None else self._told
             return {name: values[position] for name, values in own.items()}

@@ -1,10 +1,11 @@
 """The rules of a question: what may be listed, what comes first, and how varied a list is."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,8 +29,7 @@ _REACH, _LEAST = 5, 50
 _SIGNS = ("min", "max", "not")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rules:
+class Rules(TypedDict, total=False):
     """What a shop asks of a list. The same words in Python, YAML, JSON and on the command line.
 
     Attributes
@@ -55,38 +55,29 @@ class Rules:
         In [0, 1]. 0 lists the best; above, an item is held back as it resembles those before it.
     """
 
-    exclude: Iterable[Any] = ()
-    never: Iterable[Any] = ()
-    only: Iterable[Any] | None = None
-    where: Where | None = None
-    available: Iterable[Any] | str | None = None
-    limit_per: Mapping[str, int] | None = None
-    promote: Iterable[Any] = ()
-    diversity: float = 0.0
+    exclude: Iterable[Any] | None
+    never: Iterable[Any] | None
+    only: Iterable[Any] | None
+    where: Where | None
+    available: Iterable[Any] | str | None
+    limit_per: Mapping[str, int] | None
+    promote: Iterable[Any] | None
+    diversity: float | None
 
-    def __post_init__(self) -> None:
-        number = self.diversity
-        sound = isinstance(number, int | float | np.number) and not isinstance(number, bool)
-        if not (sound and 0 <= number <= 1):
-            raise DataError(f"`diversity` must be a number from 0 to 1; got {number!r}. Try 0.3.")
-        for name in ("where", "limit_per"):
-            if not isinstance(getattr(self, name), Mapping | None):
-                raise DataError(
-                    f"`{name}` must be a mapping with columns of the catalog as its keys; got "
-                    f"{getattr(self, name)!r:.80}. Write it as {{column: ...}}."
-                )
 
-    @classmethod
-    def of(cls, rules: Mapping[str, Any]) -> Self:
-        """Return the rules in a mapping; `DataError` names a word that is none, and a near one."""
-        known = [one.name for one in fields(cls)]
-        for name in rules:
-            if name not in known:
-                near = did_you_mean(str(name), known)
-                raise DataError(
-                    f"A rule must be one of {', '.join(known)}; got {name!r:.80}.{near}"
-                )
-        return cls(**rules)
+Asking = TypeVar("Asking", bound=Callable[..., Any])
+
+
+def takes_rules(function: Asking) -> Asking:
+    """Show each rule in the signature of a function with ``**rules``, as editors complete it."""
+    signature = inspect.signature(function)
+    *own, _ = signature.parameters.values()
+    rules = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in Rules.__annotations__.items()
+    ]
+    function.__signature__ = signature.replace(parameters=[*own, *rules])  # type: ignore[attr-defined]
+    return function
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,20 +299,20 @@ class RuleReader:
         DataError
             If a rule, an id, a column or a value is unknown; near names are proposed.
         """
-        rules = Rules.of(asked)
-        ids, had = self.dataset.item_ids, rules.available
-        allowed = self._among(rules.only)
+        _check(asked)
+        ids, had = self.dataset.item_ids, asked.get("available")
+        allowed = self._among(asked.get("only"))
         allowed &= self._flagged(had) if isinstance(had, str) else self._among(had)
-        for name, condition in (rules.where or {}).items():
+        for name, condition in (asked.get("where") or {}).items():
             allowed &= self._holds(name, condition)
-        for left_out in (rules.exclude, rules.never):
-            allowed[find_ids(ids, left_out, "item")] = False
-        limits = (rules.limit_per or {}).items()
+        for rule in ("exclude", "never"):
+            allowed[find_ids(ids, asked.get(rule, ()), "item")] = False
+        limits = (asked.get("limit_per") or {}).items()
         return Plan(
             allowed=allowed,
-            promoted=pd.unique(find_ids(ids, rules.promote, "item")),
+            promoted=pd.unique(find_ids(ids, asked.get("promote", ()), "item")),
             limits=tuple((self.column(name).labels[0], _limit(name, n)) for name, n in limits),
-            diversity=float(rules.diversity),
+            diversity=float(asked.get("diversity") or 0),
         )
 
     def column(self, name: str) -> _Numbers | _Labels:
@@ -375,6 +366,25 @@ class RuleReader:
         if "min" in condition or "max" in condition:
             mask &= column.between(condition.get("min"), condition.get("max"))
         return mask
+
+
+def _check(asked: Mapping[str, Any]) -> None:
+    for name in asked:
+        if name not in Rules.__annotations__:
+            near = did_you_mean(str(name), Rules.__annotations__)
+            raise DataError(
+                f"A rule must be one of {', '.join(Rules.__annotations__)}; got {name!r:.80}.{near}"
+            )
+    number = asked.get("diversity") or 0
+    sound = isinstance(number, int | float | np.number) and not isinstance(number, bool)
+    if not (sound and 0 <= number <= 1):
+        raise DataError(f"`diversity` must be a number from 0 to 1; got {number!r}. Try 0.3.")
+    for name in ("where", "limit_per"):
+        if not isinstance(asked.get(name), Mapping | None):
+            raise DataError(
+                f"`{name}` must be a mapping with columns of the catalog as its keys; got "
+                f"{asked[name]!r:.80}. Write it as {{column: ...}}."
+            )
 
 
 def _prepared(values: pd.Series, name: str) -> _Numbers | _Labels:

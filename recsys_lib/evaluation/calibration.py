@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse, special
 
 from recsys_lib.artifacts import check_replaceable, read_json, write_json
-from recsys_lib.checks import CSR, Doubles, Ints, Mask, check_choice, check_integer, check_kind
+from recsys_lib.checks import CSR, Doubles, Mask, check_choice, check_integer, check_kind
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation.evaluate import score_batches
@@ -144,35 +144,29 @@ def _outcomes(scores: ArrayLike, liked: ArrayLike) -> tuple[Doubles, Mask]:
 
 
 def _isotonic(x: Doubles, y: Mask, low: float, high: float) -> dict[str, Doubles]:
-    from scipy import optimize  # here, because it would double the time of `import`
+    from sklearn.isotonic import (
+        IsotonicRegression,
+    )  # here, because `import` would take twice as long
 
-    levels, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    share = np.bincount(inverse, weights=y) / counts
-    fitted = optimize.isotonic_regression(share, weights=counts).x
-    # Both ends of each constant stretch carry the whole curve.
-    inner = np.zeros(len(fitted), dtype=bool)
-    inner[1:-1] = (fitted[1:-1] == fitted[:-2]) & (fitted[1:-1] == fitted[2:])
-    return {"scores": levels[~inner], "probabilities": np.clip(fitted[~inner], low, high)}
+    fitted = IsotonicRegression(y_min=low, y_max=high).fit(x, y.astype(np.float64))
+    return {"scores": fitted.X_thresholds_, "probabilities": fitted.y_thresholds_}
 
 
 def _platt(x: Doubles, y: Mask, low: float, high: float) -> dict[str, Doubles]:
-    from scipy import optimize
+    from sklearn.linear_model import LogisticRegression
 
     center, scale = x.mean(), x.std() or 1.0
     z, target = (x - center) / scale, np.where(y, high, low)
-
-    def loss(weights: Doubles) -> tuple[float, Doubles]:
-        logit = weights[0] * z + weights[1]
-        gap = special.expit(logit) - target
-        value = np.mean(np.logaddexp(0.0, logit) - target * logit)
-        return float(value), np.array([np.mean(gap * z), gap.mean()])
-
-    start = np.array([0.0, special.logit(target.mean())])
-    slope, intercept = optimize.minimize(loss, start, jac=True, method="BFGS", tol=1e-8).x
-    if slope < 0:  # a higher score must not promise less: a level curve is the best that does not
-        slope, intercept = start
-    slope /= scale
-    return {"slope": np.array([slope]), "intercept": np.array([intercept - slope * center])}
+    # A target between 0 and 1 is a share of each outcome.
+    twice, outcomes = np.tile(z, 2)[:, None], np.repeat([1, 0], len(z))
+    shares = np.concatenate([target, 1 - target])
+    fitted = LogisticRegression(C=np.inf, tol=1e-8).fit(twice, outcomes, sample_weight=shares)
+    slope, intercept = fitted.coef_[0] / scale, fitted.intercept_
+    if (
+        slope[0] < 0
+    ):  # a higher score must not promise less: a level curve is the best that does not
+        slope, intercept = np.zeros(1), special.logit(target.mean(keepdims=True))
+    return {"slope": slope, "intercept": intercept - slope * center}
 
 
 def score_cells(
@@ -180,7 +174,6 @@ def score_cells(
     fold: Fold,
     *,
     min_value: float | None = None,
-    batch_size: int = 512,
     max_cells: int = 2_000_000,
     seed: int = 0,
 ) -> tuple[Doubles, Mask]:
@@ -196,8 +189,6 @@ def score_cells(
         A like is a held-out rating of at least this value, among the held-out ratings. Where it is
         not given, a like is a target among *all* items the user had not used: the probability is
         then of "is used and was held out", a small number.
-    batch_size : int
-        Users that are scored at once.
     max_cells : int
         Without `min_value`: users are left out at random so that about this many cells remain.
     seed : int
@@ -229,7 +220,7 @@ def score_cells(
         rng = rng_from(seed, "evaluation", "calibration")
         part = fold.take(np.sort(rng.permutation(fold.n_rows)[:n_kept]))
     scores, liked = [], []
-    for rows, batch in score_batches(model, part, batch_size):
+    for rows, batch in score_batches(model, part):
         targets = part.targets[rows]
         row = entry_rows(targets)
         if min_value is None:
@@ -250,7 +241,6 @@ def fit_calibrator(
     *,
     min_value: float | None = None,
     method: Method = "isotonic",
-    batch_size: int = 512,
 ) -> Calibrator:
     """Fit a calibrator to a model's scores on the validation fold, see `score_cells`.
 
@@ -268,7 +258,7 @@ def fit_calibrator(
     >>> fit_calibrator(Same(), fold, min_value=7.0).probability([1.0, 2.0]).round(2)
     array([0.33, 0.83])
     """
-    scores, liked = score_cells(model, validation, min_value=min_value, batch_size=batch_size)
+    scores, liked = score_cells(model, validation, min_value=min_value)
     if liked.all() or not liked.any():
         chance = (liked.sum() + 1) / (len(liked) + 2)
         constant = {"slope": np.zeros(1), "intercept": np.array([special.logit(chance)])}
@@ -307,9 +297,6 @@ def promises(
     return calibrator.probability(lists.scores)[filled], kept[filled]
 
 
-Binning = Literal["quantile", "uniform"]
-
-
 def brier_score(probability: ArrayLike, liked: ArrayLike) -> float:
     """Mean squared difference between probability and outcome; 0 is perfect.
 
@@ -339,7 +326,6 @@ def reliability_table(
     liked: ArrayLike,
     *,
     n_bins: int = 10,
-    binning: Binning = "quantile",
     true: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Compare forecast and observed frequencies, bin by bin.
@@ -351,9 +337,7 @@ def reliability_table(
     liked : array of shape (n,), bool or float
         Outcomes, or true probabilities where a world knows them.
     n_bins : int
-        Number of bins to aim for; equal forecasts share a bin, and empty bins are left out.
-    binning : {"quantile", "uniform"}
-        Bins of about equally many forecasts, or of equal width on [0, 1].
+        Number of bins of about equally many forecasts to aim for; equal forecasts share a bin.
     true : array of shape (n,), float, optional
         True probabilities, where a world knows them.
 
@@ -378,7 +362,9 @@ def reliability_table(
     1  2        0.9       1.0
     """
     p, y = _forecasts(probability, liked)
-    label = _bins(p, n_bins, binning)
+    check_integer("n_bins", n_bins, minimum=1)
+    ends = np.quantile(p, np.arange(1, n_bins) / n_bins, method="higher")
+    label = np.searchsorted(np.unique(ends), p, side="right")
     cells = pd.DataFrame({"p": p, "y": y})
     if true is not None:
         cells["true"] = _forecasts(true, liked)[0]
@@ -393,13 +379,13 @@ def reliability_table(
 
 
 def expected_calibration_error(
-    probability: ArrayLike, liked: ArrayLike, *, n_bins: int = 10, binning: Binning = "quantile"
+    probability: ArrayLike, liked: ArrayLike, *, n_bins: int = 10
 ) -> float:
     r"""Mean \|predicted - observed\| over bins, weighted by their size; 0 is perfect.
 
     Parameters
     ----------
-    probability, liked, n_bins, binning
+    probability, liked, n_bins
         As in `reliability_table`. The value depends on the bins, so state them beside it; with few
         cells per bin it is above 0 also for perfect forecasts.
 
@@ -413,7 +399,7 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([0.1, 0.1, 0.9, 0.9], [0, 1, 1, 1], n_bins=2), 3)
     0.25
     """
-    table = reliability_table(probability, liked, n_bins=n_bins, binning=binning)
+    table = reliability_table(probability, liked, n_bins=n_bins)
     gap = (table["predicted"] - table["observed"]).abs()
     return float((gap * table["n"]).sum() / table["n"].sum())
 
@@ -431,13 +417,3 @@ def _forecasts(probability: ArrayLike, liked: ArrayLike) -> tuple[Doubles, Doubl
             "Map scores with Calibrator.probability and leave out unlisted items."
         )
     return p, y
-
-
-def _bins(p: Doubles, n_bins: int, binning: Binning) -> Ints:
-    """Bin of each forecast; equal forecasts share one."""
-    check_integer("n_bins", n_bins, minimum=1)
-    check_choice("binning", binning, ("quantile", "uniform"))
-    if binning == "uniform":
-        return np.minimum((p * n_bins).astype(np.int64), n_bins - 1)
-    inner = np.quantile(p, np.arange(1, n_bins) / n_bins, method="higher")
-    return np.searchsorted(np.unique(inner), p, side="right")

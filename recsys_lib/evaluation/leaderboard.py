@@ -14,7 +14,6 @@ import pandas as pd
 
 from recsys_lib.checks import (
     CSR,
-    Doubles,
     Floats,
     Integers,
     Ints,
@@ -28,7 +27,7 @@ from recsys_lib.evaluation.evaluate import count_items, evaluate
 from recsys_lib.evaluation.metrics import parse_metric, parse_metrics
 from recsys_lib.evaluation.report import Report, group_runs, listed
 from recsys_lib.evaluation.significance import compare, metrics_of
-from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap, percentile_interval
+from recsys_lib.evaluation.statistics import ALPHA, Estimate, estimates, percentile_interval
 from recsys_lib.models import GlobalMean, Popularity
 from recsys_lib.ranking import mask_seen, negative_log_likelihood, top_k
 from recsys_lib.seeding import rng_from
@@ -46,7 +45,6 @@ def leaderboard(
     *,
     floors: Sequence[str] = FLOORS,
     ceilings: Sequence[str] = CEILINGS,
-    confidence: float = 0.95,
     n_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -61,8 +59,8 @@ def leaderboard(
     floors, ceilings : sequence of str
         Names that are no models, from low to high. Names without a report are absent: real data
         has no oracle. The gap is that from the last floor to the first ceiling.
-    confidence, n_resamples, seed
-        Of the bootstrap interval over users.
+    n_resamples, seed : int
+        Of the bootstrap, whose 95 % interval is over users.
 
     Returns
     -------
@@ -106,7 +104,7 @@ def leaderboard(
             f"`reports` must hold {metric!r} at least twice; {len(shared)} of {len(reports)} do. "
             f"Evaluate with metrics=({metric!r}, ...)."
         )
-    options: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "seed": seed}
+    options: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
     scores = compare(shared, [metric], **options).scores.set_index("model")
     best_last = parse_metric(metric).higher_is_better is not False
     ranked = scores.sort_values("value", ascending=best_last, kind="stable").index
@@ -139,7 +137,6 @@ def share_of_gap_closed(
     floor: Report,
     ceiling: Report,
     metrics: Sequence[str] | None = None,
-    confidence: float = 0.95,
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -153,8 +150,8 @@ def share_of_gap_closed(
         Such as popularity and an oracle.
     metrics : sequence of str, optional
         Per-user metrics; all that every report holds where it is not given.
-    confidence, n_resamples, seed
-        Of the paired bootstrap interval over users.
+    n_resamples, seed : int
+        Of the paired bootstrap over users.
 
     Returns
     -------
@@ -196,25 +193,20 @@ def share_of_gap_closed(
     rows: list[dict[str, Any]] = []
     for metric in metrics_of(models, metrics):
         samples = [runs.mean_sample(metric.name) for runs in models]
-        draws = bootstrap(samples, n_resamples=n_resamples, seed=seed)
-        for runs, found in zip(models[2:], _gaps(samples, draws, confidence), strict=True):
-            rows.append({"metric": metric.name, "model": runs.name, **found})
+        bottom, top, *found = estimates(samples, n_resamples=n_resamples, seed=seed)
+        for runs, one in zip(models[2:], found, strict=True):
+            ends = {"value": one.value, "floor": bottom.value, "ceiling": top.value}
+            closed = _gap_closed(one - bottom, top - bottom)
+            rows.append({"metric": metric.name, "model": runs.name, **ends, **closed})
     return pd.DataFrame(rows)
 
 
-def _gaps(samples: Sequence[Sample], draws: Doubles, confidence: float) -> list[dict[str, float]]:
-    """One row per model; the samples and draws of floor and ceiling come first."""
-    bottom, top, *values = (sample.mean for sample in samples)
-    gap = Estimate.of(samples[1], draws[:, 1]) - Estimate.of(samples[0], draws[:, 0])
-    learnable = gap.p_value < 1 - confidence
-    rows = []
-    for value, drawn in zip(values, draws[:, 2:].T, strict=True):
-        closed = (drawn - draws[:, 0]) / gap.draws if learnable else np.array([])
-        low, high = percentile_interval(closed, confidence)
-        share = (value - bottom) / gap.value if learnable else np.nan
-        rows.append({"value": value, "floor": bottom, "ceiling": top, "share": share})
-        rows[-1] |= {"low": low, "high": high, "n_users": gap.n_users}
-    return rows
+def _gap_closed(gain: Estimate, gap: Estimate) -> dict[str, float]:
+    share, low, high = (np.nan,) * 3
+    if gap.p_value < ALPHA:  # there is something to learn
+        share = gain.value / gap.value
+        low, high = percentile_interval(gain.draws / gap.draws)
+    return {"share": share, "low": low, "high": high, "n_users": gap.n_users}
 
 
 class RandomOrder:

@@ -235,12 +235,8 @@ def measure_handover(
     """
     scorers = {str(value): replace(scorer, handover=value) for value in handovers}
     table = newcomer_curve(scorers, fold, lengths=lengths, metrics=(metric,), seed=seed, **options)
-    means = table.groupby("model")["value"].mean()
-    return pd.Series(
-        [means[str(value)] for value in handovers],
-        pd.Index(handovers, name="handover"),
-        name=metric,
-    )
+    means = table.groupby("model", sort=False)["value"].mean()
+    return means.set_axis(pd.Index(handovers, name="handover")).rename(metric)
 
 
 def list_stability(
@@ -344,11 +340,8 @@ def hide_items(
     n_hidden = max(1, round(share * x.shape[1]))
     rng = rng_from(seed, "evaluation", "new items")
     hidden = np.sort(rng.choice(x.shape[1], n_hidden, replace=False))
-    is_hidden = np.zeros(x.shape[1], dtype=bool)
-    is_hidden[hidden] = True
-    held_out = np.zeros(x.shape[0], dtype=bool)
-    held_out[users] = True
-    others, rows = x[np.flatnonzero(~held_out)], x[users]
+    is_hidden = np.isin(np.arange(x.shape[1]), hidden)
+    others, rows = x[np.setdiff1d(np.arange(x.shape[0]), users)], x[users]
     fold = Fold(
         fold_in=keep_entries(rows, ~is_hidden[rows.indices]),
         targets=keep_entries(rows, is_hidden[rows.indices]),

@@ -16,7 +16,7 @@ from recsys_lib import artifacts
 from recsys_lib.checks import check_kind
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.metrics import parse_metric
-from recsys_lib.evaluation.statistics import Sample, summarize
+from recsys_lib.evaluation.statistics import Sample, estimates
 from recsys_lib.formatting import Shown
 
 
@@ -107,15 +107,11 @@ class Report(Shown):
         values = self.values[metric].to_numpy(np.float64)
         return Sample.of(values, weights=weights, squared=parsed.squared)
 
-    def table(
-        self, *, confidence: float = 0.95, n_resamples: int = 2_000, seed: int = 0
-    ) -> pd.DataFrame:
-        """Return one row per metric: value, standard error and bootstrap interval over users.
+    def table(self, *, n_resamples: int = 2_000, seed: int = 0) -> pd.DataFrame:
+        """Return one row per metric: value, standard error and 95 % interval over users.
 
         Parameters
         ----------
-        confidence : float
-            Of the percentile interval, in (0, 1).
         n_resamples : int
             Bootstrap draws.
         seed : int
@@ -134,8 +130,10 @@ class Report(Shown):
         The interval says how much the value would move with other *users*. How much it moves with
         another training seed is a matter of several reports, see `compare`.
         """
-        samples = {metric: self.sample(metric) for metric in self.per_user_metrics}
-        found = summarize(samples, confidence=confidence, n_resamples=n_resamples, seed=seed)
+        per_user = self.per_user_metrics
+        samples = [self.sample(metric) for metric in per_user]
+        numbers = estimates(samples, n_resamples=n_resamples, seed=seed) if samples else []
+        found = {name: one.row() for name, one in zip(per_user, numbers, strict=True)}
         unknown = {"se": np.nan, "low": np.nan, "high": np.nan}
         n_lists = int((self.users["n_targets"] > 0).sum())
         ties = self.protocol.get("tie_share", {})
@@ -143,8 +141,8 @@ class Report(Shown):
         for metric in map(parse_metric, self.metrics):
             total = {"value": self[metric.name], **unknown, "n_users": n_lists}
             names = {"model": self.name, "metric": metric.name}
-            numbers = found.get(metric.name, total)
-            rows.append({**names, **numbers, "tie_share": float(ties.get(str(metric.k), np.nan))})
+            tie_share = float(ties.get(str(metric.k), np.nan))
+            rows.append({**names, **found.get(metric.name, total), "tie_share": tie_share})
         return pd.DataFrame(rows)
 
     def save(self, folder: Path | str) -> None:
@@ -227,23 +225,19 @@ class Runs:
 
     def mean_sample(self, metric: str) -> Sample:
         """Return each user's value averaged over the runs (its square, where it is pooled so)."""
-        samples = [report.sample(metric) for report in self.reports]
-        if len(samples) == 1:
-            return samples[0]
-        squared = samples[0].squared
-        stacked = np.stack([sample.per_user for sample in samples])
-        values = np.sqrt((stacked**2).mean(axis=0)) if squared else stacked.mean(axis=0)
-        return Sample.of(values, weights=samples[0].weights, squared=squared)
+        first, *others = (report.sample(metric) for report in self.reports)
+        if not others:
+            return first
+        stacked = np.stack([first.per_user, *(one.per_user for one in others)])
+        values = np.sqrt((stacked**2).mean(axis=0)) if first.squared else stacked.mean(axis=0)
+        n_runs = len(self.reports)
+        seeds = ((self.seed_spread(metric) ** 2 / n_runs, n_runs - 1),)
+        return Sample(values, np.where(np.isnan(values), 0.0, first.weights), first.squared, seeds)
 
     def seed_spread(self, metric: str) -> float:
         """Return the standard deviation of the runs' numbers; NaN with one run."""
         values = [report[metric] for report in self.reports]
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-
-    def seed_parts(self, metric: str) -> tuple[tuple[float, int], ...]:
-        """Return the seed variance of the mean, s_seed^2 / m, with m - 1; nothing with one run."""
-        n_runs = len(self.reports)
-        return ((self.seed_spread(metric) ** 2 / n_runs, n_runs - 1),) if n_runs > 1 else ()
 
 
 def listed(reports: Iterable[Report]) -> list[Report]:

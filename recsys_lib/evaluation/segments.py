@@ -12,11 +12,13 @@ from recsys_lib.dataset import Fold, keep_entries, likes_of
 from recsys_lib.evaluation.evaluate import count_items, fold_fingerprint
 from recsys_lib.evaluation.metrics import find_hits, parse_metrics, recall_at_k
 from recsys_lib.evaluation.report import Report, listed
-from recsys_lib.evaluation.statistics import Sample, summarize
+from recsys_lib.evaluation.statistics import Sample, estimates
 from recsys_lib.ranking import entry_rows
 
 #: A segment: what stands in its rows of the table, and the values of its users by metric.
 _Part = tuple[dict[str, Any], dict[str, Sample]]
+#: How many draws make an interval that nobody reads.
+_NO_INTERVAL = {"n_resamples": 1}
 _TASTES = ("rare taste", "mixed taste", "usual taste")
 
 
@@ -59,12 +61,10 @@ def audience_table(
     """
     rows = {}
     for report in reports:
-        seen = by_history_length(report, [metric], n_groups=n_groups, n_resamples=1)
-        taste = by_mainstream(report, fold, item_counts, [metric], n_groups=3, n_resamples=1)
-        names = [f"saw {label}" for label in seen["segment"]]
-        names += list(_TASTES[: len(taste)])
-        values = pd.concat([seen["value"], taste["value"]]).to_numpy()
-        rows[report.name] = pd.Series(values, index=names)
+        seen = by_history_length(report, [metric], n_groups=n_groups, **_NO_INTERVAL)
+        taste = by_mainstream(report, fold, item_counts, [metric], **_NO_INTERVAL)
+        names = [f"saw {label}" for label in seen["segment"]] + taste["segment"].tolist()
+        rows[report.name] = pd.concat([seen["value"], taste["value"]]).set_axis(names)
     return pd.DataFrame(rows).T.rename_axis(index="model", columns="people")
 
 
@@ -112,7 +112,9 @@ def item_table(
     """
     rows = {}
     for report in reports:
-        cut = by_item_popularity(report, fold, item_counts, k=k, n_buckets=n_buckets, n_resamples=1)
+        cut = by_item_popularity(
+            report, fold, item_counts, k=k, n_buckets=n_buckets, **_NO_INTERVAL
+        )
         rows[report.name] = cut.set_index(cut["segment"].astype(str))["value"]
     table = pd.DataFrame(rows).T.rename_axis(index="model", columns="used in training")
     return table.dropna(axis="columns", how="all")
@@ -180,9 +182,7 @@ def by_history_length(
     report: Report,
     metrics: Sequence[str] | None = None,
     *,
-    edges: Sequence[int] | None = None,
     n_groups: int = 4,
-    confidence: float = 0.95,
     n_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -193,13 +193,10 @@ def by_history_length(
     report : Report
     metrics : sequence of str, optional
         Per-user metrics; all of the report where it is not given.
-    edges : sequence of int, optional
-        Lower ends of the groups after the first, ascending: (5, 20) makes 0-4, 5-19, 20+. Where it
-        is not given, quantiles that make `n_groups` about equal groups.
     n_groups : int
-        Number of groups to aim for; fewer where many histories have one length.
-    confidence, n_resamples, seed
-        Of the bootstrap interval over the users of the group.
+        Number of about equal groups to aim for; fewer where many histories have one length.
+    n_resamples, seed : int
+        Of the bootstrap over the users of the group.
 
     Returns
     -------
@@ -213,7 +210,7 @@ def by_history_length(
     >>> values = pd.DataFrame({"recall@1": [0.0, 0.0, 1.0, 0.0]})
     >>> report = Report(name="A", values=values, users=users, totals={}, items=np.zeros((4, 1)),
     ...     protocol={}, definitions={"recall@1": ""})
-    >>> by_history_length(report, edges=[5])[["segment", "value", "n_users"]]
+    >>> by_history_length(report, n_groups=2)[["segment", "value", "n_users"]]
       segment  value  n_users
     0     1-2    0.0        2
     1     8-9    0.5        2
@@ -221,11 +218,11 @@ def by_history_length(
     check_kind("report", report, Report)
     lengths = report.users["n_fold_in"].to_numpy()
     parts: list[_Part] = []
-    for member in _members(lengths, edges, n_groups):
-        low, high = int(lengths[member].min()), int(lengths[member].max())
+    for member in _members(lengths, n_groups):
+        low, high = lengths[member].min(), lengths[member].max()
         where = {"segment": _range(low, high), "shortest": low, "longest": high}
         parts.append((where, _samples_of(report, metrics, member)))
-    return _table(report, parts, confidence, n_resamples, seed)
+    return _table(report, parts, n_resamples, seed)
 
 
 def by_mainstream(
@@ -234,12 +231,10 @@ def by_mainstream(
     item_counts: ArrayLike,
     metrics: Sequence[str] | None = None,
     *,
-    n_groups: int = 3,
-    confidence: float = 0.95,
     n_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Split a report by the popularity of the items in each user's history.
+    """Split a report by the popularity of the items in each user's history, into thirds.
 
     Parameters
     ----------
@@ -250,10 +245,8 @@ def by_mainstream(
         Interactions of each item in the training data.
     metrics : sequence of str, optional
         Per-user metrics; all of the report where it is not given.
-    n_groups : int
-        Number of about equal groups to aim for.
-    confidence, n_resamples, seed
-        Of the bootstrap interval over the users of the group.
+    n_resamples, seed : int
+        Of the bootstrap over the users of the group.
 
     Returns
     -------
@@ -276,11 +269,11 @@ def by_mainstream(
     >>> wanted = sparse.csr_array([[0, 1.0, 0], [0, 1.0, 0]])
     >>> fold = Fold(fold_in=seen, targets=wanted, users=np.arange(2))
     >>> report = evaluate(Popularity().fit(sparse.csr_array(np.tri(3))), fold, ["recall@1"])
-    >>> table = by_mainstream(report, fold, [9, 5, 2], n_groups=2)
-    >>> table[["lowest", "highest", "value", "n_users"]].round(3)
-       lowest  highest  value  n_users
-    0   0.062    0.062    0.0        1
-    1   0.719    0.719    1.0        1
+    >>> table = by_mainstream(report, fold, [9, 5, 2])
+    >>> table[["segment", "lowest", "highest", "value"]].round(3)
+           segment  lowest  highest  value
+    0   rare taste   0.062    0.062    0.0
+    1  mixed taste   0.719    0.719    1.0
     """
     seen = fold.take(_evaluated(report, fold)).fold_in
     popularity = count_items(item_counts, fold).astype(np.float64)
@@ -288,11 +281,11 @@ def by_mainstream(
     counts = np.maximum(np.diff(seen.indptr), 1)
     mainstream = np.bincount(entry_rows(seen), ranks[seen.indices], seen.shape[0]) / counts
     parts: list[_Part] = []
-    for number, member in enumerate(_members(mainstream, None, n_groups), start=1):
-        low, high = float(mainstream[member].min()), float(mainstream[member].max())
-        where = {"segment": f"group {number}", "lowest": low, "highest": high}
+    for name, member in zip(_TASTES, _members(mainstream, len(_TASTES)), strict=False):
+        low, high = mainstream[member].min(), mainstream[member].max()
+        where = {"segment": name, "lowest": low, "highest": high}
         parts.append((where, _samples_of(report, metrics, member)))
-    return _table(report, parts, confidence, n_resamples, seed)
+    return _table(report, parts, n_resamples, seed)
 
 
 def by_item_popularity(
@@ -302,7 +295,6 @@ def by_item_popularity(
     *,
     k: int = 20,
     n_buckets: int = 3,
-    confidence: float = 0.95,
     n_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -320,8 +312,8 @@ def by_item_popularity(
         List length.
     n_buckets : int
         Number of buckets of items, each with about equally many interactions.
-    confidence, n_resamples, seed
-        Of the bootstrap interval over users.
+    n_resamples, seed : int
+        Of the bootstrap over users.
 
     Returns
     -------
@@ -372,7 +364,7 @@ def by_item_popularity(
         }
         recall = recall_at_k(find_hits(report.items, inside), k)
         parts.append((where, {f"recall@{k}": Sample.of(recall)}))
-    return _table(report, parts, confidence, n_resamples, seed)
+    return _table(report, parts, n_resamples, seed)
 
 
 def popularity_buckets(item_counts: ArrayLike, *, n_buckets: int = 3) -> Ints:
@@ -419,18 +411,11 @@ def _evaluated(report: Report, fold: Fold) -> Ints:
     return np.flatnonzero(np.isin(fold.users, report.users.index))
 
 
-def _members(values: NDArray[Any], edges: Sequence[int] | None, n_groups: int) -> list[Mask]:
-    """Return the members of each non-empty group, lowest values first."""
-    if edges is None:
-        check_integer("n_groups", n_groups, minimum=1)
-        bounds = np.quantile(values, np.arange(1, n_groups) / n_groups)
-        whole = np.issubdtype(values.dtype, np.integer)
-        bounds = np.unique(np.ceil(bounds).astype(int) if whole else bounds)
-    else:
-        bounds = np.asarray(edges)
-        if (np.diff(bounds) <= 0).any():
-            raise ValueError(f"`edges` must ascend; got {list(edges)}.")
-    group = np.searchsorted(bounds, values, side="right")
+def _members(values: NDArray[Any], n_groups: int) -> list[Mask]:
+    """Return the members of each of some about equal groups, lowest values first."""
+    check_integer("n_groups", n_groups, minimum=1)
+    bounds = np.quantile(values, np.arange(1, n_groups) / n_groups)
+    group = np.searchsorted(np.unique(bounds), values, side="right")
     return [group == label for label in np.unique(group)]
 
 
@@ -448,15 +433,13 @@ def _samples_of(report: Report, metrics: Sequence[str] | None, member: Mask) -> 
     }
 
 
-def _table(
-    report: Report, parts: Sequence[_Part], confidence: float, n_resamples: int, seed: int
-) -> pd.DataFrame:
+def _table(report: Report, parts: Sequence[_Part], n_resamples: int, seed: int) -> pd.DataFrame:
     """Return one row a segment and metric; segments keep their order in groupings and plots."""
     rows = []
     for where, samples in parts:
-        found = summarize(samples, confidence=confidence, n_resamples=n_resamples, seed=seed)
-        for name, numbers in found.items():
-            rows.append({"model": report.name, "metric": name, **where, **numbers})
+        found = estimates(list(samples.values()), n_resamples=n_resamples, seed=seed)
+        for name, one in zip(samples, found, strict=True):
+            rows.append({"model": report.name, "metric": name, **where, **one.row()})
     table = pd.DataFrame(rows)
     order = list(dict.fromkeys(table["segment"]))
     return table.assign(segment=pd.Categorical(table["segment"], order, ordered=True))

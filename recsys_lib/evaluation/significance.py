@@ -11,18 +11,19 @@ References
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from recsys_lib.checks import Doubles, check_fraction
+from recsys_lib.checks import Doubles
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.metrics import Metric, parse_metric, parse_metrics
 from recsys_lib.evaluation.report import Report, Runs, group_runs
-from recsys_lib.evaluation.statistics import Estimate, Sample, bootstrap
+from recsys_lib.evaluation.statistics import ALPHA, CONFIDENCE, Estimate, estimates
 from recsys_lib.formatting import Shown
 
 
@@ -37,8 +38,8 @@ class Comparison(Shown):
         value_b, difference, low, high, se, p_value, p_holm, distinguishable, relative, effect_size,
         share_better, n_users, seeds_a, seeds_b``. See `compare`.
     scores : DataFrame
-        One row per metric and model, best first: ``metric, model, value, se, low, high, seeds,
-        seed_sd, n_users``.
+        One row per metric and model, best first: ``metric, model, value, se, low, high, n_users,
+        seeds, seed_sd``.
     verdicts : dict of str to str
         One plain sentence or two per metric.
     """
@@ -99,7 +100,6 @@ def compare(
     reports: Iterable[Report],
     metrics: Sequence[str] | None = None,
     *,
-    confidence: float = 0.95,
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
@@ -112,8 +112,6 @@ def compare(
         with other training seeds.
     metrics : sequence of str, optional
         Per-user metrics; all that the reports share where it is not given.
-    confidence : float
-        Of the intervals, and 1 - alpha of the tests.
     n_resamples : int
         Bootstrap draws.
     seed : int
@@ -123,11 +121,11 @@ def compare(
     -------
     Comparison
         In ``table``: ``difference`` = value of `a` - value of `b`, where `a` is the better one;
-        ``low, high`` its interval, of this pair alone; ``p_holm`` the p-value corrected for all
-        pairs of the metric; ``distinguishable`` whether it is below 1 - `confidence`; ``relative``
-        = difference / \|value of b\|; ``effect_size`` = difference / standard deviation of the
-        users' differences (Cohen's d of pairs: 0.2 is small); ``share_better`` the share of users
-        whom `a` serves better, ties counted half.
+        ``low, high`` its 95 % interval, of this pair alone; ``p_holm`` the p-value corrected for
+        all pairs of the metric; ``distinguishable`` whether it is below 0.05; ``relative`` =
+        difference / \|value of b\|; ``effect_size`` = difference / standard deviation of the users'
+        differences (Cohen's d of pairs: 0.2 is small); ``share_better`` the share of users whom `a`
+        serves better, ties counted half.
 
     Raises
     ------
@@ -175,7 +173,6 @@ def compare(
     >>> compare(reports).verdict
     'item 1 leads item 2 by 0.5000 in recall@1 (95 % interval 0.2000 to 0.7500).'
     """
-    check_fraction("confidence", confidence)
     models = group_runs(reports)
     if len(models) < 2:
         raise ValueError(
@@ -183,17 +180,16 @@ def compare(
             "Give each its own name=."
         )
     asked = metrics_of(models, metrics)
-    tables, scores, verdicts = [], [], {}
     samples = [runs.mean_sample(metric.name) for metric in asked for runs in models]
-    draws = bootstrap(samples, n_resamples=n_resamples, seed=seed)
-    for place, metric in enumerate(asked):
-        block = draws[:, place * len(models) : (place + 1) * len(models)]
-        standings = _standings(models, metric, block)
-        leaderboard = _leaderboard(standings, metric, confidence)
-        pairs = _pairs(standings, metric, confidence)
-        tables.append(pairs)
-        scores.append(leaderboard)
-        verdicts[metric.name] = state_verdict(leaderboard, pairs, confidence=confidence)
+    found = iter(estimates(samples, n_resamples=n_resamples, seed=seed))
+    tables, scores, verdicts = [], [], {}
+    for metric in asked:
+        sign = 1.0 if metric.higher_is_better is False else -1.0
+        standings = [_Standing(runs, next(found)) for runs in models]
+        standings.sort(key=lambda one: (sign * one.estimate.value, one.runs.name))
+        scores.append(pd.DataFrame([one.row(metric) for one in standings]))
+        tables.append(_pairs(standings, metric))
+        verdicts[metric.name] = state_verdict(scores[-1], tables[-1])
     return Comparison(
         table=pd.concat(tables, ignore_index=True),
         scores=pd.concat(scores, ignore_index=True),
@@ -214,60 +210,29 @@ def metrics_of(models: Sequence[Runs], names: Sequence[str] | None) -> tuple[Met
     return parse_metrics(names)
 
 
-@dataclass(frozen=True, eq=False)
-class _Standing:
+class _Standing(NamedTuple):
     """One model in one metric."""
 
     runs: Runs
-    sample: Sample
     estimate: Estimate
 
-
-def _standings(models: Sequence[Runs], metric: Metric, draws: Doubles) -> list[_Standing]:
-    """The models of one metric, best first."""
-    sign = 1.0 if metric.higher_is_better is False else -1.0
-    found = []
-    for runs, drawn in zip(models, draws.T, strict=True):
-        sample = runs.mean_sample(metric.name)
-        estimate = Estimate.of(sample, drawn, runs.seed_parts(metric.name))
-        found.append(_Standing(runs, sample, estimate))
-    return sorted(found, key=lambda one: (sign * one.estimate.value, one.runs.name))
+    def row(self, metric: Metric) -> dict[str, object]:
+        seeds = {"seeds": len(self.runs.reports), "seed_sd": self.runs.seed_spread(metric.name)}
+        return {"metric": metric.name, "model": self.runs.name, **self.estimate.row(), **seeds}
 
 
-def _leaderboard(standings: Sequence[_Standing], metric: Metric, confidence: float) -> pd.DataFrame:
-    rows = []
-    for one in standings:
-        low, high = one.estimate.interval(confidence)
-        rows.append(
-            {
-                "metric": metric.name,
-                "model": one.runs.name,
-                "value": one.estimate.value,
-                "se": one.estimate.standard_error,
-                "low": low,
-                "high": high,
-                "seeds": len(one.runs.reports),
-                "seed_sd": one.runs.seed_spread(metric.name),
-                "n_users": one.estimate.n_users,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _pairs(standings: Sequence[_Standing], metric: Metric, confidence: float) -> pd.DataFrame:
-    table = pd.DataFrame([_pair(a, b, metric, confidence) for a, b in combinations(standings, 2)])
+def _pairs(standings: Sequence[_Standing], metric: Metric) -> pd.DataFrame:
+    """Return one row a pair, the better model first."""
+    table = pd.DataFrame([_pair(a, b, metric) for a, b in combinations(standings, 2)])
     place = list(table.columns).index("p_value") + 1
     table.insert(place, "p_holm", holm(table["p_value"]))
-    table.insert(place + 1, "distinguishable", table["p_holm"] < 1 - confidence)
+    table.insert(place + 1, "distinguishable", table["p_holm"] < ALPHA)
     return table
 
 
-def _pair(a: _Standing, b: _Standing, metric: Metric, confidence: float) -> dict[str, object]:
+def _pair(a: _Standing, b: _Standing, metric: Metric) -> dict[str, object]:
     difference = a.estimate - b.estimate
-    low, high = difference.interval(confidence)
-    if (low > 0 or high < 0) != (difference.p_value < 1 - confidence):
-        # Of few users the bootstrap's is too narrow; test and interval must say the same.
-        low, high = difference.student_interval(confidence)
+    low, high = difference.interval_around_zero()
     spread = difference.user_error * difference.n_users**0.5
     base = abs(b.estimate.value)
     return {
@@ -283,21 +248,23 @@ def _pair(a: _Standing, b: _Standing, metric: Metric, confidence: float) -> dict
         "p_value": difference.p_value,
         "relative": difference.value / base if base > 0 else np.nan,
         "effect_size": difference.value / spread if spread > 0 else np.nan,
-        "share_better": _share_better(a.sample, b.sample, metric.higher_is_better is False),
+        "share_better": _share_better(a.runs, b.runs, metric),
         "n_users": difference.n_users,
         "seeds_a": len(a.runs.reports),
         "seeds_b": len(b.runs.reports),
     }
 
 
-def _share_better(a: Sample, b: Sample, lower_is_better: bool) -> float:
+def _share_better(a: Runs, b: Runs, metric: Metric) -> float:
     """Share of users with the better value under `a`, equal ones counted half."""
-    counted = (a.weights > 0) & (b.weights > 0)
-    ahead = (a.per_user - b.per_user)[counted] * (-1 if lower_is_better else 1)
+    ours, theirs = a.mean_sample(metric.name), b.mean_sample(metric.name)
+    counted = (ours.weights > 0) & (theirs.weights > 0)
+    ahead = (ours.per_user - theirs.per_user)[counted]
+    ahead *= -1 if metric.higher_is_better is False else 1
     return float(((ahead > 0) + 0.5 * (ahead == 0)).mean()) if len(ahead) else float("nan")
 
 
-def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: float) -> str:
+def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame) -> str:
     """State who leads in one metric and by how much, and who cannot be told apart.
 
     Parameters
@@ -306,8 +273,6 @@ def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: floa
         The rows of one metric in ``Comparison.scores``, best first.
     pairs : DataFrame
         The rows of that metric in ``Comparison.table``.
-    confidence : float
-        Of the intervals.
 
     Returns
     -------
@@ -318,7 +283,7 @@ def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: floa
     >>> scores = pd.DataFrame({"metric": "rmse", "model": ["A", "B"]})
     >>> pairs = pd.DataFrame({"a": ["A"], "b": ["B"], "difference": [-0.02], "low": [-0.03],
     ...     "high": [-0.01], "distinguishable": [True]})
-    >>> state_verdict(scores, pairs, confidence=0.95)
+    >>> state_verdict(scores, pairs)
     'A leads B by 0.0200 in rmse, where lower is better (95 % interval 0.0100 to 0.0300).'
     """
     metric = parse_metric(str(scores["metric"].iloc[0]))
@@ -338,10 +303,10 @@ def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: floa
         # The interval is of this pair alone, the verdict of all.
         if tied["low"].iloc[0] > 0 or tied["high"].iloc[0] < 0:
             first += f" once all {len(pairs)} pairs are accounted for"
-        first += f" (difference {_amount(tied.iloc[0], confidence)})"
+        first += f" (difference {_amount(tied.iloc[0])})"
         return _sentence(first, [f"nor from {_list(tied.index[1:])}"] if len(tied) > 1 else [])
     nearest = led.iloc[0]
-    size, interval = _amount(nearest, confidence).split(", ", 1)
+    size, interval = _amount(nearest).split(", ", 1)
     first = f"{leader} {verb} {led.index[0]} by {size}{where} ({interval})"
     rest = [f"and {_list(led.index[1:])} by more"] if len(led) > 1 else []
     if len(tied):
@@ -349,14 +314,14 @@ def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame, *, confidence: floa
     return _sentence(first, rest)
 
 
-def _amount(row: pd.Series, confidence: float) -> str:
+def _amount(row: pd.Series) -> str:
     """The lead and its interval, counted so that a positive lead is a better one."""
     sign = -1.0 if row["difference"] < 0 else 1.0
     low, high = sorted((sign * row["low"], sign * row["high"]))
     size = sign * row["difference"]
     if pd.isna(low):
         return f"{size:.4f}, too few users for an interval"
-    return f"{size:.4f}, {100 * confidence:g} % interval {low:.4f} to {high:.4f}"
+    return f"{size:.4f}, {100 * CONFIDENCE:g} % interval {low:.4f} to {high:.4f}"
 
 
 def _list(names: pd.Index) -> str:
@@ -373,7 +338,6 @@ def gains_of_steps(
     steps: Mapping[str, str],
     metric: str,
     *,
-    confidence: float = 0.95,
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -387,7 +351,7 @@ def gains_of_steps(
         Variant -> the variant before it.
     metric : str
         A per-user metric.
-    confidence, n_resamples, seed
+    n_resamples, seed : int
         Of the paired bootstrap interval over users.
 
     Returns
@@ -395,7 +359,7 @@ def gains_of_steps(
     DataFrame
         Indexed by ``step, instead_of``: ``gain`` = value with the step - value before it, its
         interval ``low`` and ``high``, ``p_holm`` corrected for the number of steps, and ``certain``
-        whether that is below 1 - `confidence`.
+        whether that is below 0.05.
 
     Raises
     ------
@@ -425,17 +389,15 @@ def gains_of_steps(
             f"`steps` must name variants that have a report; {unknown[0]!r} has none. Known: "
             f"{', '.join(reports)}."
         )
-    rows = []
-    for after, before in steps.items():
-        pair = [replace(reports[name], name=name) for name in (after, before)]
-        found = compare(pair, [metric], confidence=confidence, n_resamples=n_resamples, seed=seed)
-        row = found.table.iloc[0]
-        sign = 1.0 if row["a"] == after else -1.0
-        low, high = sorted((sign * row["low"], sign * row["high"]))
-        gain = sign * row["difference"]
-        rows.append((after, before, gain, low, high, row["p_value"]))
-    columns = ["step", "instead_of", "gain", "low", "high", "p_holm"]
-    table = pd.DataFrame(rows, columns=columns).set_index(["step", "instead_of"])
+    rows = {}
+    for step in steps.items():
+        group_runs(reports[name] for name in step)  # raises where they are not on one fold
+        samples = [reports[name].sample(metric) for name in step]
+        after, before = estimates(samples, n_resamples=n_resamples, seed=seed)
+        gain = after - before
+        rows[step] = (gain.value, *gain.interval_around_zero(), gain.p_value)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["gain", "low", "high", "p_holm"])
+    table.index = pd.MultiIndex.from_tuples(rows, names=["step", "instead_of"])
     table["p_holm"] = holm(table["p_holm"])
-    table["certain"] = table["p_holm"] < 1 - confidence
+    table["certain"] = table["p_holm"] < ALPHA
     return table

@@ -5,16 +5,19 @@ Every metric of a report is a ratio of two sums over users, or the root of one: 
 squares. One code therefore serves accuracy, rating errors, segments and comparisons.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from recsys_lib.checks import Doubles, check_fraction, check_integer
+from recsys_lib.checks import Doubles, check_integer
 from recsys_lib.seeding import rng_from
 
+#: Of all intervals; a test is significant where its p-value is below the rest of it.
+CONFIDENCE = 0.95
+ALPHA = 1 - CONFIDENCE
 _BLOCK_CELLS = 4_000_000  # resampling weights that are held at once: 32 MB
 
 
@@ -30,6 +33,8 @@ class Sample:
         What each user counts, >= 0.
     squared : bool
         Whether the number is the root of the mean of squares.
+    seed_parts : tuple of (float, int)
+        Of a model with several runs: s_seed^2 / m, the seed variance of the mean, and m - 1.
 
     Examples
     --------
@@ -41,6 +46,7 @@ class Sample:
     per_user: Doubles
     weights: Doubles
     squared: bool = False
+    seed_parts: tuple[tuple[float, int], ...] = ()
 
     @classmethod
     def of(
@@ -175,54 +181,19 @@ def _resamples(n_users: int, n_resamples: int, seed: int) -> Iterator[Doubles]:
         yield counts.reshape(n_rows, n_users).astype(np.float64)
 
 
-def percentile_interval(draws: Doubles, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the central interval of bootstrap draws, (nan, nan) if there are none.
+def percentile_interval(draws: Doubles) -> tuple[float, float]:
+    """Return the central 95 % of bootstrap draws, (nan, nan) if there are none.
 
     Examples
     --------
-    >>> percentile_interval(np.arange(101.0), confidence=0.5)
-    (25.0, 75.0)
+    >>> [round(end, 6) for end in percentile_interval(np.arange(201.0))]
+    [5.0, 195.0]
     """
-    check_fraction("confidence", confidence)
     finite = draws[np.isfinite(draws)]
     if not len(finite):
         return float("nan"), float("nan")
-    low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(finite, [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)
-
-
-def summarize(
-    samples: Mapping[str, Sample], *, confidence: float, n_resamples: int, seed: int
-) -> dict[str, dict[str, float]]:
-    """Return ``value, se, low, high, n_users`` of each sample, by its name.
-
-    Parameters
-    ----------
-    samples : mapping of str to Sample
-        All over the same users.
-    confidence, n_resamples, seed
-        Of the bootstrap interval over users.
-
-    Examples
-    --------
-    >>> found = summarize({"a": Sample.of([1.0, 1.0])}, confidence=0.95, n_resamples=9, seed=0)
-    >>> found["a"]
-    {'value': 1.0, 'se': 0.0, 'low': 1.0, 'high': 1.0, 'n_users': 2}
-    """
-    if not samples:
-        return {}
-    draws = bootstrap(list(samples.values()), n_resamples=n_resamples, seed=seed)
-    found = {}
-    for (name, sample), drawn in zip(samples.items(), draws.T, strict=True):
-        low, high = Estimate.of(sample, drawn).interval(confidence)
-        found[name] = {
-            "value": sample.mean,
-            "se": sample.standard_error,
-            "low": low,
-            "high": high,
-            "n_users": sample.n_users,
-        }
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,13 +225,6 @@ class Estimate:
     n_users: int
     seed_parts: tuple[tuple[float, int], ...]
     draws: Doubles
-
-    @classmethod
-    def of(
-        cls, sample: Sample, draws: Doubles, seed_parts: tuple[tuple[float, int], ...] = ()
-    ) -> "Estimate":
-        """Return the number of a sample with its bootstrap draws."""
-        return cls(sample.mean, sample.influence, sample.n_users, seed_parts, draws)
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         return Estimate(
@@ -299,16 +263,46 @@ class Estimate:
             return 0.0 if self.value else 1.0
         return float(2 * special.stdtr(self.degrees, -abs(self.value) / error))
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+    def interval(self) -> tuple[float, float]:
         """Return the bootstrap interval over users, or Student's t where seeds have a part."""
         if self.n_users < 2:
             return float("nan"), float("nan")
-        if not self.seed_parts:
-            return percentile_interval(self.draws, confidence)
-        return self.student_interval(confidence)
+        return self.student_interval() if self.seed_parts else percentile_interval(self.draws)
 
-    def student_interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return the interval of Student's t, which holds 0 exactly where `p_value` says so."""
-        check_fraction("confidence", confidence)
-        reach = float(special.stdtrit(self.degrees, (1 + confidence) / 2)) * self.standard_error
+    def interval_around_zero(self) -> tuple[float, float]:
+        """Return `interval`, or Student's t where the bootstrap's of few users is too narrow.
+
+        It holds 0 exactly where `p_value` says so: test and interval must say the same.
+        """
+        low, high = self.interval()
+        agree = (low > 0 or high < 0) == (self.p_value < ALPHA)
+        return (low, high) if agree else self.student_interval()
+
+    def student_interval(self) -> tuple[float, float]:
+        """Return the interval of Student's t."""
+        reach = float(special.stdtrit(self.degrees, 1 - ALPHA / 2)) * self.standard_error
         return self.value - reach, self.value + reach
+
+    def row(self) -> dict[str, float]:
+        """Return the number as tables have it: ``value, se, low, high, n_users``."""
+        low, high = self.interval()
+        numbers = {"value": self.value, "se": self.standard_error, "low": low, "high": high}
+        return {**numbers, "n_users": self.n_users}
+
+
+def estimates(
+    samples: Sequence[Sample], *, n_resamples: int = 10_000, seed: int = 0
+) -> list[Estimate]:
+    """Return the numbers of samples over the same users, all on the same draws (`bootstrap`).
+
+    Examples
+    --------
+    >>> [one] = estimates([Sample.of([1.0, 1.0])], n_resamples=9)
+    >>> one.row()
+    {'value': 1.0, 'se': 0.0, 'low': 1.0, 'high': 1.0, 'n_users': 2}
+    """
+    draws = bootstrap(samples, n_resamples=n_resamples, seed=seed)
+    return [
+        Estimate(one.mean, one.influence, one.n_users, one.seed_parts, drawn)
+        for one, drawn in zip(samples, draws.T, strict=True)
+    ]

@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import CSR, Doubles, Integers
-from recsys_lib.evaluation.statistics import Sample, bootstrap
+from recsys_lib.evaluation.statistics import Sample, estimates, percentile_interval
 from recsys_lib.ranking import ndcg_of_lists
-
-_ENDS = (2.5, 97.5)
 
 
 def list_distance(items: Integers, features: CSR | NDArray[np.floating]) -> Doubles:
@@ -101,12 +99,12 @@ def variety_table(
     }
     for name, per_user in measures.items():
         samples = [Sample.of(values) for values in per_user]
-        draws = bootstrap(samples, n_resamples=n_resamples, seed=seed)
-        means = np.array([sample.mean for sample in samples])
-        found[name] = means
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found[f"{name}_change"] = means / means[0] - 1
-            change = draws / draws[:, [0]] - 1
-        low, high = np.nanpercentile(np.where(np.isfinite(change), change, 0.0), _ENDS, axis=0)
-        found[f"{name}_low"], found[f"{name}_high"] = low, high
+        first, *_ = numbers = estimates(samples, n_resamples=n_resamples, seed=seed)
+        rows = []
+        for one in numbers:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                change = np.float64(one.value) / first.value - 1
+                low, high = percentile_interval(one.draws / first.draws - 1)
+            rows.append((one.value, change, low, high))
+        found[[name, f"{name}_change", f"{name}_low", f"{name}_high"]] = rows
     return found

@@ -56,14 +56,7 @@ def plot_comparison(
 
 
 @styled
-def plot_cost(
-    table: pd.DataFrame,
-    *,
-    ylabel: str,
-    title: str = "What does a better list cost?",
-    xlabel: str = "time to fit once (seconds, logarithmic)",
-    ax: Axes | None = None,
-) -> Axes:
+def plot_cost(table: pd.DataFrame, *, ylabel: str, ax: Axes | None = None) -> Axes:
     """Draw accuracy against training time; a line joins the models that nothing cheaper beats.
 
     Parameters
@@ -71,7 +64,7 @@ def plot_cost(
     table : DataFrame
         Indexed by model: ``seconds``, positive, and ``value``, higher is better; optionally
         ``low`` and ``high``, its interval.
-    title, xlabel, ylabel : str
+    ylabel : str
     ax : Axes, optional
 
     Returns
@@ -91,7 +84,8 @@ def plot_cost(
     ax.margins(x=0.14, y=0.1)
     style.log_ticks(ax.xaxis, table["seconds"].max() / table["seconds"].min())
     style.tell(ax, table["value"], ax.yaxis)
-    style.write_words(ax, title, xlabel, ylabel)
+    seconds = "time to fit once (seconds, logarithmic)"
+    style.write_words(ax, "What does a better list cost?", seconds, ylabel)
     _name_points(ax, ordered["seconds"], ordered["value"])
     return ax
 
@@ -127,9 +121,7 @@ def _name_points(ax: Axes, xs: pd.Series, ys: pd.Series) -> None:
 
 
 @styled
-def plot_wins(
-    table: pd.DataFrame, *, title: str = "Who wins for whom?", ax: Axes | None = None
-) -> Axes:
+def plot_wins(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the share of users for whom each model is the best of all.
 
     Parameters
@@ -137,7 +129,6 @@ def plot_wins(
     table : DataFrame
         Indexed by model, first row on top: ``alone`` and ``shared``, in [0, 1], as
         `evaluation.wins` returns them.
-    title : str
     ax : Axes, optional
 
     Returns
@@ -151,7 +142,7 @@ def plot_wins(
     ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(style.Percents())
     ax.set_xlim(left=0)  # also where nobody wins
-    return style.write_words(ax, title, "share of users", legend=True)
+    return style.write_words(ax, "Who wins for whom?", "share of users", legend=True)
 
 
 @styled

@@ -123,7 +123,6 @@ def plot_curves(
 def plot_approach(
     tables: Mapping[str, pd.DataFrame],
     *,
-    title: str = "What brings a model nearer to the ceiling?",
     xlabel: Sequence[str],
     logarithmic: Sequence[str] = (),
 ) -> list[Axes]:
@@ -133,7 +132,6 @@ def plot_approach(
     ----------
     tables : mapping of str to DataFrame
         Heading of the panel -> ``x, model, share, low, high``, as of `tuning.approach_ceiling`.
-    title : str
     xlabel : sequence of str
         Of each panel.
     logarithmic : sequence of str
@@ -153,7 +151,7 @@ def plot_approach(
     axes = plot_curves(
         {heading: share[order] for heading, (share, _, _) in wide.items()},
         bands={heading: (low, high) for heading, (_, low, high) in wide.items()},
-        title=title,
+        title="What brings a model nearer to the ceiling?",
         xlabel=xlabel,
         ylabel="share of the gap closed",
         log_x=logarithmic,
@@ -167,7 +165,7 @@ def plot_approach(
 
 @styled
 def plot_agreement(
-    panels: Mapping[str, pd.DataFrame], *, title: str, xlabel: str, ylabel: str, height: float = 3.9
+    panels: Mapping[str, pd.DataFrame], *, title: str, xlabel: str, ylabel: str
 ) -> list[Axes]:
     """Draw each model as a point: what one measure says of it, and what another does.
 
@@ -177,8 +175,6 @@ def plot_agreement(
         Heading of the panel -> indexed by model, the first column is x and the second y; more of
         either is better.
     title, xlabel, ylabel : str
-    height : float
-        Inches.
 
     Returns
     -------
@@ -186,7 +182,7 @@ def plot_agreement(
         Side by side, each with its own x and y; the heading also says the rank correlation: 1 where
         both order the models alike, -1 where one is the reverse of the other.
     """
-    _, axes = style.new_figure(len(panels), width=2.6 + 3.0 * len(panels), height=height)
+    _, axes = style.new_figure(len(panels), width=2.6 + 3.0 * len(panels), height=3.9)
     names = list(dict.fromkeys(name for table in panels.values() for name in table.index))
     for ax, (heading, table) in zip(axes, panels.items(), strict=True):
         for name, (x, y) in zip(table.index, table.to_numpy(float), strict=True):
@@ -245,7 +241,6 @@ def plot_history(
     *,
     levels: Mapping[str, float] | None = None,
     best: int | None = None,
-    title: str = "Does it converge, and where does it stop?",
     ylabel: str = "RMSE (rating units)",
     ax: Axes | None = None,
 ) -> Axes:
@@ -259,7 +254,7 @@ def plot_history(
         Errors that do not train, such as the mean and the oracle: horizontal lines with names.
     best : int, optional
         The epoch whose weights are kept.
-    title, ylabel : str
+    ylabel : str
     ax : Axes, optional
 
     Returns
@@ -273,6 +268,7 @@ def plot_history(
     if best is not None:
         ax.axvline(best, color=COLORS["vermilion"], lw=1.2, label=f"kept: epoch {best}")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    title = "Does it converge, and where does it stop?"
     return style.write_words(ax, title, "epoch", ylabel, legend=True)
 
 
@@ -298,9 +294,7 @@ def error_table(model: Any, rows: CSR) -> pd.DataFrame:
     return history[[name for name in _ERRORS if name in history]].rename(columns=_ERRORS)
 
 
-def plot_terms(
-    models: Mapping[str, Any], *, title: str = "Which term gives way to which?"
-) -> list[Axes]:
+def plot_terms(models: Mapping[str, Any]) -> list[Axes]:
     """Draw the terms of an objective epoch by epoch, one panel a term.
 
     Parameters
@@ -308,7 +302,6 @@ def plot_terms(
     models : mapping of str to object
         Name -> what has a table ``history_``: ``epoch`` and any of ``reconstruction, kl, anneal,
         ndcg@100``.
-    title : str
 
     Returns
     -------
@@ -321,7 +314,7 @@ def plot_terms(
         for term, words in _TERMS.items()
     }
     known = {words: table for words, table in panels.items() if len(table)}
-    return plot_curves(known, title=title, xlabel="epoch", share_y=False)
+    return plot_curves(known, title="Which term gives way to which?", xlabel="epoch", share_y=False)
 
 
 @styled
@@ -330,7 +323,6 @@ def plot_newcomers(
     *,
     ladder: str,
     ceiling: str | None = None,
-    title: str = "What can be said to a newcomer?",
     ylabel: str = "ndcg (higher is better)",
     ax: Axes | None = None,
 ) -> Axes:
@@ -344,7 +336,7 @@ def plot_newcomers(
         The model drawn bold, with a band of one standard error: all rungs together.
     ceiling : str, optional
         The model drawn as a dashed line: who knows the truth.
-    title, ylabel : str
+    ylabel : str
     ax : Axes, optional
 
     Returns
@@ -368,14 +360,14 @@ def plot_newcomers(
     lines = {str(line.get_label()): line for line in ax.lines}
     shown = [name for name in values.iloc[-1].sort_values(ascending=False).index if name in lines]
     ax.legend([lines[name] for name in shown], shown, loc="center left", bbox_to_anchor=(1, 0.5))
-    return style.write_words(ax, title, "items of the history that are known", ylabel)
+    title, xlabel = "What can be said to a newcomer?", "items of the history that are known"
+    return style.write_words(ax, title, xlabel, ylabel)
 
 
 @styled
 def plot_variety(
     table: pd.DataFrame,
     *,
-    title: str = "What does variety cost?",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how the distance within lists and their ndcg change with `diversity`.
@@ -384,7 +376,6 @@ def plot_variety(
     ----------
     table : DataFrame
         Of `evaluation.variety_table`.
-    title : str
     ax : Axes, optional
 
     Returns
@@ -399,7 +390,7 @@ def plot_variety(
         _draw(ax, value.rename(label), (low, high), color=COLORS[color], marker=mark)
     ax.axhline(0, color=COLORS["gray"], lw=0.8, zorder=1)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return style.write_words(ax, title, "diversity", "change (%)")
+    return style.write_words(ax, "What does variety cost?", "diversity", "change (%)")
 
 
 @styled
@@ -407,7 +398,6 @@ def plot_list_moves(
     lists: pd.DataFrame,
     steps: Sequence[str],
     *,
-    title: str = "How does the list move, click by click?",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the ranks of a list from step to step.
@@ -419,7 +409,6 @@ def plot_list_moves(
         list.
     steps : sequence of str
         What stands above each step; broken into short lines.
-    title : str
     ax : Axes, optional
 
     Returns
@@ -453,7 +442,7 @@ def plot_list_moves(
     ax.yaxis.set_tick_params(labelleft=False)
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.grid(visible=False)
-    ax.set_title(title, pad=16)
+    ax.set_title("How does the list move, click by click?", pad=16)
     style.tell(
         ax, f"{len(first & final)} of the {len(first)} items of the first list are in the last."
     )

@@ -1,7 +1,6 @@
 """What is in the data: ratings, activity, the long tail, who used what, groups and their tastes."""
 
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from recsys_lib.checks import CSR, Doubles, check_numbers
+from recsys_lib.checks import CSR, Doubles, Ints, check_numbers
 from recsys_lib.exploration import LEFT_OVER, group_lift
 from recsys_lib.plots import style
 from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, PAPER, styled
 
-_MOST_LEVELS, _BINS, _MOST_TICKS = 100, 20, 12
+_MOST_LEVELS, _BINS, _MOST_TICKS, _MOST_SHOWN = 100, 20, 12, 200
+_MOST_DIRECTIONS = 24
+_EVENTS = ("view", "start", "complete")  # weakest first
 _STEPS = ("sky", "orange", "vermilion", "purple")
 _FAINT = "#bdb9ae"
 
@@ -279,26 +280,23 @@ def plot_activity(
 
 
 @styled
-def plot_user_items(
-    user_items: CSR, *, n_users: int = 200, n_items: int = 200, ax: Axes | None = None
-) -> Axes:
+def plot_user_items(user_items: CSR, *, ax: Axes | None = None) -> Axes:
     """Draw the observed cells of the matrix: popular items to the left, active users on top.
 
     Parameters
     ----------
     user_items : csr_array of shape (n_users, n_items)
-    n_users, n_items : int
-        At most so many rows and columns, evenly spaced along the order.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        One filled cell for each stored pair of the rows and columns shown.
+        One filled cell for each stored pair of the rows and columns shown: at most 200 of each,
+        evenly spaced along the order.
     """
     ax = style.new_axes(ax, height=4.4)
-    rows = _evenly(np.diff(user_items.indptr), n_users)
-    cols = _evenly(np.bincount(user_items.indices, minlength=user_items.shape[1]), n_items)
+    rows = _evenly(np.diff(user_items.indptr))
+    cols = _evenly(np.bincount(user_items.indices, minlength=user_items.shape[1]))
     seen = user_items[rows][:, cols].tocoo()
     seen.data[:] = 1  # a rating of 0 is known, too
     colors = ListedColormap(["none", COLORS["blue"]])
@@ -315,10 +313,11 @@ def plot_user_items(
     )
 
 
-def _evenly(counts: ArrayLike, n: int) -> Any:
-    """At most `n` positions, largest count first, evenly spaced along that order."""
-    order = np.argsort(-np.asarray(counts), kind="stable")
-    return order[np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).astype(int))]
+def _evenly(counts: Ints) -> Ints:
+    """Some positions, largest count first, evenly spaced along that order."""
+    order = np.argsort(-counts, kind="stable")
+    n_shown = min(_MOST_SHOWN, len(order))
+    return order[np.unique(np.linspace(0, len(order) - 1, n_shown).astype(int))]
 
 
 @styled
@@ -377,9 +376,7 @@ def plot_heatmap(
 
 
 @styled
-def plot_cooccurrence(
-    lift: ArrayLike, groups: pd.Series, *, noun: str = "items", ax: Axes | None = None
-) -> Axes:
+def plot_cooccurrence(lift: ArrayLike, groups: pd.Series, *, ax: Axes | None = None) -> Axes:
     """Draw how much more often two items meet in one user than by chance, ordered by group.
 
     Parameters
@@ -388,8 +385,6 @@ def plot_cooccurrence(
         Users who have both over what independence predicts: 1 is chance; NaN stays blank.
     groups : Series of length n_items
         Group of each item; lines separate the groups.
-    noun : str
-        What the rows are, in the plural.
     ax : Axes, optional
 
     Returns
@@ -420,8 +415,8 @@ def plot_cooccurrence(
     places = ("in a group", "across groups") if len(names) > 1 else ("",)
     lifts = zip(places, group_lift(np.asarray(lift, dtype=float), groups), strict=False)
     times = [f"{mean:.2f} times as often {place}".strip() for place, mean in lifts if mean == mean]
-    style.tell(ax, f"Against chance, two {noun} meet {', '.join(times)}." if times else "")
-    return style.write_words(ax, f"Which {noun} meet in the same user?")
+    style.tell(ax, f"Against chance, two items meet {', '.join(times)}." if times else "")
+    return style.write_words(ax, "Which items meet in the same user?")
 
 
 @styled
@@ -431,7 +426,6 @@ def plot_two_views(
     *,
     user: str,
     scale: tuple[float, float],
-    steps: Sequence[str] = ("view", "start", "complete"),
 ) -> list[Axes]:
     """Draw the same user twice: what they said of each item, and what they did with it.
 
@@ -440,13 +434,11 @@ def plot_two_views(
     ratings : DataFrame
         ``item_id, value`` of one user, one row an item; with a ``title`` that is what is written.
     events : DataFrame
-        ``item_id, event, timestamp`` of the same user.
+        ``item_id, event, timestamp`` of the same user; drawn are views, starts and completions.
     user : str
         Their name, for the titles.
     scale : tuple of float
         Lowest and highest rating.
-    steps : sequence of str
-        The values of ``event`` to draw, weakest first.
 
     Returns
     -------
@@ -465,14 +457,14 @@ def plot_two_views(
     style.tell(said, ordered["value"].set_axis(pd.Index(titles)))
     style.write_words(said, f"What {user} said", "rating")
     known = events[events["item_id"].isin(row.index)]
-    for place, name in enumerate(steps):
+    for place, name in enumerate(_EVENTS):
         done = known[known["event"] == name]
         look: dict[str, Any] = {"color": COLORS[_STEPS[place % 3]], "ms": 5 + place, "label": name}
         look |= {"mec": INK if place else "none", "mew": 0.5}
         did.plot(done["timestamp"], row[done["item_id"]], MARKERS[place], **look)
     did.xaxis.set_major_formatter(ConciseDateFormatter(did.xaxis.get_major_locator()))
     counts = known["event"].value_counts()
-    style.tell(did, f"Events: {', '.join(f'{counts.get(name, 0):,} {name}' for name in steps)}.")
+    style.tell(did, f"Events: {', '.join(f'{counts.get(name, 0):,} {name}' for name in _EVENTS)}.")
     style.write_words(did, f"What {user} did", legend=True)
     said.set_title(f"What {user} said", pad=26)
     return [said, did]
@@ -595,9 +587,7 @@ def plot_item_map(
 
 
 @styled
-def plot_spectrum(
-    shares: ArrayLike, *, true: int | None = None, n: int = 24, ax: Axes | None = None
-) -> Axes:
+def plot_spectrum(shares: ArrayLike, *, true: int | None = None, ax: Axes | None = None) -> Axes:
     """Draw the share of the variance along each principal direction.
 
     Parameters
@@ -606,8 +596,6 @@ def plot_spectrum(
         Largest first, in [0, 1].
     true : int, optional
         Number of dimensions that the world was made with; a line stands behind as many bars.
-    n : int
-        At most so many bars.
     ax : Axes, optional
 
     Returns
@@ -615,7 +603,7 @@ def plot_spectrum(
     Axes
     """
     ax = style.new_axes(ax, height=3.2)
-    drawn = np.asarray(shares, dtype=float)[:n]
+    drawn = np.asarray(shares, dtype=float)[:_MOST_DIRECTIONS]
     ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLORS["sky"])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if true is not None:

@@ -23,7 +23,6 @@ def plot_settings(
     xlabel: str,
     ylabel: str = "",
     order: Sequence[str] | None = None,
-    title: str = "Does the setting matter more than luck?",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw each run of a batch by its setting, with the mean and how far other users would move it.
@@ -36,7 +35,6 @@ def plot_settings(
         The metric with its unit and which way is better; what the settings differ in.
     order : sequence of str, optional
         Settings from top to bottom; as they come in `runs` by default.
-    title : str
     ax : Axes, optional
 
     Returns
@@ -59,6 +57,7 @@ def plot_settings(
         values = by_setting.get_group(setting)["value"]
         look: dict[str, Any] = {"color": COLORS["blue"], "ms": 6, "alpha": 0.85}
         ax.plot(values, [row] * len(values), "o", label="" if row else "a run: one seed", **look)
+    title = "Does the setting matter more than luck?"
     return style.write_words(ax, title, xlabel, ylabel, legend=True)
 
 
@@ -69,7 +68,6 @@ def plot_behind(
     best: str,
     xlabel: str,
     ylabel: str = "",
-    title: str = "Which settings are really behind?",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how far each setting is behind the best, with its interval.
@@ -81,7 +79,7 @@ def plot_behind(
         ``distinguishable``, whether that is more than luck.
     best : str
         What they are behind of.
-    xlabel, ylabel, title : str
+    xlabel, ylabel : str
     ax : Axes, optional
 
     Returns
@@ -98,9 +96,9 @@ def plot_behind(
         ax.set_xlim(-100 * _ALIKE, 100 * _ALIKE)  # an axis of millionths would show noise
         style.tell(ax, f"All are within {_ALIKE:g} of the best: there is no difference.")
         best = f"{best}, and the others are alike"
-    style.write_words(ax, title, xlabel, ylabel)
+    style.write_words(ax, "", xlabel, ylabel)
+    ax.set_title("Which settings are really behind?", pad=20)
     ax.text(0, 1.01, f" best: {best}", transform=ax.get_xaxis_transform(), color=MUTED, size=9)
-    ax.set_title(title, pad=20)
     return ax
 
 
@@ -110,7 +108,6 @@ def plot_resources(
     *,
     ylabel: str = "",
     order: Sequence[str] | None = None,
-    title: str = "What does a run cost?",
 ) -> list[Axes]:
     """Draw the time and the memory of each run by its setting.
 
@@ -122,7 +119,6 @@ def plot_resources(
         What the settings differ in.
     order : sequence of str, optional
         Settings from top to bottom; as they come in `runs` by default.
-    title : str
 
     Returns
     -------
@@ -139,7 +135,7 @@ def plot_resources(
         ax.set_xlim(0, 1.08 * runs[column].max())
         style.name_rows(ax, settings)
         style.write_words(ax, "", words)
-    style.write_words(axes[0], title, columns["seconds"], ylabel)
+    style.write_words(axes[0], "What does a run cost?", columns["seconds"], ylabel)
     return axes
 
 
@@ -148,7 +144,6 @@ def plot_searches(
     searches: Mapping[str, pd.DataFrame],
     metric: str,
     *,
-    title: str = "What did each trial find?",
     ylabel: str | None = None,
 ) -> list[Axes]:
     """Draw the trials of searches side by side, and the best so far as a line.
@@ -160,8 +155,8 @@ def plot_searches(
         the metric (NaN where it was not reached) and ``best``, the best so far.
     metric : str
         The column that is searched for.
-    title, ylabel : str
-        Of the figure; the metric with its part and which way is better.
+    ylabel : str
+        The metric with its part and which way is better.
 
     Returns
     -------
@@ -171,21 +166,20 @@ def plot_searches(
     """
     _, axes = style.new_figure(len(searches), width=2.5 * len(searches) + 0.6, sharey=True)
     for ax, (name, trials) in zip(axes, searches.items(), strict=True):
-        complete = trials[trials["state"] == "complete"]
         ax.step(trials["trial"], trials["best"], where="post", color=_BEST, label="best so far")
-        ax.plot(complete["trial"], complete[metric], "o", color=_TRIED, ms=5, label="trial")
-        given = trials.iloc[:1]
-        ax.plot(given["trial"], given[metric], "s", color=INK, ms=6, label="as given")
-        _mark_lost(ax, trials["trial"], trials["state"])
+        _draw_trials(ax, trials["trial"], trials, metric)
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
         _name(ax, name, "trial")
-    return style.finish(axes, title, ylabel or metric)
+    return style.finish(axes, "What did each trial find?", ylabel or metric)
 
 
-def _mark_lost(ax: Axes, places: pd.Series, states: pd.Series) -> None:
-    """Put a cross at the foot for each trial without a value, by what became of it."""
+def _draw_trials(ax: Axes, places: pd.Series, trials: pd.DataFrame, metric: str) -> None:
+    """Draw a dot a trial, a square the first; without a value a cross at the foot, by its state."""
+    done = trials[metric].dropna()
+    ax.plot(places[done.index], done, "o", color=_TRIED, ms=5, label="trial")
+    ax.plot(places.iloc[:1], trials[metric].iloc[:1], "s", color=INK, ms=6, label="as given")
     for state, shape, words in (("pruned", "x", "given up early"), ("failed", "+", "failed")):
-        lost = places[states == state]
+        lost = places[trials["state"] == state]
         if len(lost):
             foot = np.full(len(lost), 0.03)
             where = ax.get_xaxis_transform()
@@ -199,16 +193,13 @@ def _name(ax: Axes, name: str, xlabel: str) -> None:
 
 
 @styled
-def plot_importance(
-    shares: Mapping[str, pd.Series], *, title: str = "Which setting matters?"
-) -> list[Axes]:
+def plot_importance(shares: Mapping[str, pd.Series]) -> list[Axes]:
     """Draw the share of the metric's variance that each hyper-parameter explains.
 
     Parameters
     ----------
     shares : mapping of str to Series
         Name of the model -> share in [0, 1] by hyper-parameter, largest first.
-    title : str
 
     Returns
     -------
@@ -223,9 +214,8 @@ def plot_importance(
         ax.xaxis.set_major_formatter(style.Percents())
         _name(ax, name, "share of the variance")
     axes[0].set_xlim(0, 1)
-    if len(shares) == 1:
-        title = f"{title[:-1]} to {next(iter(shares))}?"
-    return style.finish(axes, title)
+    only = f" to {next(iter(shares))}" if len(shares) == 1 else ""
+    return style.finish(axes, f"Which setting matters{only}?")
 
 
 @styled
@@ -235,7 +225,6 @@ def plot_slices(
     names: Sequence[str],
     *,
     log: Collection[str] = (),
-    title: str = "Where does the best lie?",
     ylabel: str | None = None,
 ) -> list[Axes]:
     """Draw the metric against each hyper-parameter, one dot a trial.
@@ -249,7 +238,8 @@ def plot_slices(
         The hyper-parameters, a column each.
     log : collection of str
         Those of them on a logarithmic axis.
-    title, ylabel : str
+    ylabel : str
+        As of `plot_searches`.
 
     Returns
     -------
@@ -257,20 +247,16 @@ def plot_slices(
         The square is the model as given, the diamond the best; crosses at the foot are trials that
         were given up or failed. Words and tuples stand as labels.
     """
-    found = trials[trials[metric].notna()]
-    best = found.index[int(np.argmax(found[metric] == found["best"].iloc[-1]))]
+    best = trials.index[(trials[metric] == trials["best"].iloc[-1])][0]
     width = 2.5 * len(names) + 0.6
     _, axes = style.new_figure(len(names), width=width, height=3.9, sharey=True)
     for ax, name in zip(axes, names, strict=True):
         places = _places(ax, trials[name], log=name in log)
-        ax.plot(places[found.index], found[metric], "o", color=_TRIED, ms=5, label="trial")
-        given = found.index[:1]
-        ax.plot(places[given], found.loc[given, metric], "s", color=INK, ms=6, label="as given")
-        ax.plot(places[best], found.loc[best, metric], "D", color=_BEST, ms=6, label="best")
-        _mark_lost(ax, places, trials["state"])
+        _draw_trials(ax, places, trials, metric)
+        ax.plot(places[best], trials.loc[best, metric], "D", color=_BEST, ms=6, label="best")
         ax.set_xlabel(name)
         ax.margins(y=0.1)  # room for the crosses
-    return style.finish(axes, title, ylabel or metric)
+    return style.finish(axes, "Where does the best lie?", ylabel or metric)
 
 
 def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:
@@ -290,9 +276,7 @@ def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:
 
 
 @styled
-def plot_gains(
-    table: pd.DataFrame, *, xlabel: str, title: str = "What did tuning buy?", ax: Axes | None = None
-) -> Axes:
+def plot_gains(table: pd.DataFrame, *, xlabel: str, ax: Axes | None = None) -> Axes:
     """Draw by how much tuning made each model better, with its interval.
 
     Parameters
@@ -301,8 +285,8 @@ def plot_gains(
         Indexed by model, first row on top: ``gain`` with ``low`` and ``high``, positive where it
         is better; ``as given`` and ``tuned``, the metric before and after; optionally ``certain``,
         whether it is more than luck, and ``promised``, the gain on the people who chose.
-    xlabel, title : str
-        Of the figure; the metric with its part.
+    xlabel : str
+        The metric with its part.
     ax : Axes, optional
 
     Returns
@@ -321,4 +305,4 @@ def plot_gains(
         ax.plot(table["promised"], rows, "o", label="promised on validation", **rings)
     words = [f"{a:.3f} → {b:.3f}" for a, b in zip(table["as given"], table["tuned"], strict=True)]
     style.write_beside(ax, words, "as given → tuned")
-    return style.write_words(ax, title, xlabel, legend="promised" in table)
+    return style.write_words(ax, "What did tuning buy?", xlabel, legend="promised" in table)

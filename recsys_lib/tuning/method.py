@@ -338,7 +338,6 @@ def approach_ceiling(
     *,
     ceiling: Any,
     train_users: Sequence[int],
-    confidence: float = 0.95,
     n_resamples: int = 1_000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -357,8 +356,8 @@ def approach_ceiling(
         Such as the fold-in oracle of `synthesis.oracles_of_likes`; it is asked once.
     train_users : sequence of int
         Numbers of training people.
-    confidence, n_resamples, seed
-        Of the paired bootstrap interval over test people.
+    n_resamples, seed : int
+        Of the paired bootstrap over test people.
 
     Returns
     -------
@@ -399,13 +398,13 @@ def approach_ceiling(
                 f"got {n}. Make a larger world, or train on fewer."
             )
     tables, top = [], evaluate(ceiling, split.test, [metric], name="ceiling", seed=seed)
-    options: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples}
+    options: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
     with track("approach the ceiling", len(train_users), "sizes") as task:
         for n in train_users:
             part = replace(split, train=split.train[:n], train_users=split.train_users[:n])
             floor, *reports = contest(families, part, metric, seed=seed)
             shares = share_of_gap_closed(
-                reports, floor=floor, ceiling=top, metrics=[metric], seed=seed, **options
+                reports, floor=floor, ceiling=top, metrics=[metric], **options
             )
             shares = shares.drop(columns=["metric", "n_users"])
             shares.insert(0, "interactions", part.train.nnz)

@@ -209,7 +209,6 @@ def measure_gains(
     split: Split,
     metric: str,
     *,
-    confidence: float = 0.95,
     n_resamples: int = 2_000,
     seed: int = 0,
     **options: Any,
@@ -226,8 +225,6 @@ def measure_gains(
         The one that was searched on.
     metric : str
         The one that was searched for.
-    confidence : float
-        Of the intervals.
     n_resamples, seed : int
         Of the paired bootstrap over users.
     **options
@@ -239,7 +236,7 @@ def measure_gains(
         Indexed by ``model``: ``as given`` and ``tuned``, the metric on the test; ``gain``, by how
         much tuning made it better (positive also where lower is better), with its interval ``low``
         and ``high``; ``p_holm``, corrected for the number of models; ``certain``, whether it is
-        below 1 - `confidence`; ``promised``, the gain on the validation part.
+        below 0.05; ``promised``, the gain on the validation part.
 
     Notes
     -----
@@ -256,9 +253,8 @@ def measure_gains(
                 reports[label] = evaluate(model, split.test, [metric], name=label, **options)
             steps[after] = before
             task.step()
-    table = gains_of_steps(
-        reports, steps, metric, confidence=confidence, n_resamples=n_resamples, seed=seed
-    ).set_axis(pd.Index(results, name="model"))
+    table = gains_of_steps(reports, steps, metric, n_resamples=n_resamples, seed=seed)
+    table = table.set_axis(pd.Index(results, name="model"))
     lower = parse_metric(metric).higher_is_better is False
     sign, ends = (-1.0, ["high", "low"]) if lower else (1.0, ["low", "high"])
     # Adding nothing turns a negative zero into a plain one.

@@ -33,22 +33,22 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 BUDGETS = {
-    "bundle": (1_768, 1_000),
+    "bundle": (1_758, 1_000),
     "coldstart": (607, 750),
-    "evaluation": (1_885, 1_780),
+    "evaluation": (1_804, 1_780),
     "exploration": (226, 215),
     "models": (3_060, 2_600),
     "pipeline": (4_223, 2_400),
-    "plots": (1_199, 780),
+    "plots": (1_167, 780),
     "root": (2_301, 990),
     "serving": (1_012, 1_000),
     "sources": (2_437, 1_420),
     "splitting": (242, 215),
     "synthesis": (1_373, 1_430),
     "training": (1_485, 1_170),
-    "tuning": (1_057, 750),
+    "tuning": (1_054, 750),
 }
-ALL = (22_875, 14_000)
+ALL = (22_749, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (240, 300)
 

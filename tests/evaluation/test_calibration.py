@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from scipy import sparse, special
-from sklearn.isotonic import IsotonicRegression
+from scipy import optimize, sparse, special
 
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
@@ -59,24 +58,17 @@ def test_scores_that_mislead_promise_the_same_for_everything(method):
     assert low == pytest.approx(liked.mean(), abs=0.01)
 
 
-def test_isotonic_is_that_of_scikit_learn_within_platts_limits():
+def test_isotonic_is_that_of_scipy_within_platts_limits():
     rng = np.random.default_rng(3)
     scores = rng.integers(0, 25, size=300).astype(float)  # with ties
     liked = rng.random(300) < scores / 30
-    theirs = IsotonicRegression(out_of_bounds="clip").fit(scores, liked)
+    levels, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    shares = np.bincount(inverse, weights=liked) / counts
+    theirs = optimize.isotonic_regression(shares, weights=counts).x
     low, high = 1 / ((~liked).sum() + 2), (liked.sum() + 1) / (liked.sum() + 2)
-    grid = np.linspace(-2, 27, 200)
-    np.testing.assert_allclose(
-        Calibrator.fit(scores, liked).probability(grid),
-        np.clip(theirs.predict(np.clip(grid, scores.min(), scores.max())), low, high),
-        atol=0.02,  # where a limit cuts a slope, both are linear between other points
-    )
-    at_scores = np.unique(scores)
-    np.testing.assert_allclose(
-        Calibrator.fit(scores, liked).probability(at_scores),
-        np.clip(theirs.predict(at_scores), low, high),
-        rtol=1e-6,
-    )
+    ours = Calibrator.fit(scores, liked)
+    np.testing.assert_allclose(ours.probability(levels), np.clip(theirs, low, high), atol=1e-12)
+    assert ours.probability([-2.0, 27.0]).tolist() == ours.probability(levels[[0, -1]]).tolist()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -153,10 +145,9 @@ def test_cells_of_explicit_folds_are_the_held_out_ratings(scorer):
     rated = sparse.csr_array([[2.0, 8.0, 0], [0, 9.0, 1.0]])
     fold = Fold(fold_in=sparse.csr_array((2, 3)), targets=rated, users=np.arange(2))
     model = scorer(np.array([[1.0, 2, 3], [4, 5, 6]]))
-    for batch_size in (1, 2):
-        scores, liked = score_cells(model, fold, min_value=7.0, batch_size=batch_size)
-        assert scores.tolist() == [1, 2, 5, 6]
-        assert liked.tolist() == [False, True, True, False]
+    scores, liked = score_cells(model, fold, min_value=7.0)
+    assert scores.tolist() == [1, 2, 5, 6]
+    assert liked.tolist() == [False, True, True, False]
     assert fit_calibrator(model, fold, min_value=7.0, method="platt").method == "platt"
 
 
@@ -181,18 +172,16 @@ def test_few_cells_are_whole_users_at_random(fold, noise):
 
 
 def test_the_reliability_table_by_hand():
-    probability = np.array([0.1, 0.1, 0.3, 0.8, 1.0])
-    liked = np.array([0, 1, 0, 1, 1])
-    table = reliability_table(
-        probability, liked, n_bins=2, binning="uniform", true=[0, 0.2, 0.1, 0.9, 0.7]
-    )
-    assert table["n"].tolist() == [3, 2]
-    assert table["predicted"].tolist() == pytest.approx([0.5 / 3, 0.9])
+    probability = np.array([0.1, 0.1, 0.3, 0.8, 0.8, 1.0])
+    liked = np.array([0, 1, 0, 1, 1, 1])
+    table = reliability_table(probability, liked, n_bins=2, true=[0, 0.2, 0.1, 0.9, 0.8, 0.7])
+    assert table["n"].tolist() == [3, 3]
+    assert table["predicted"].tolist() == pytest.approx([0.5 / 3, 2.6 / 3])
     assert table["observed"].tolist() == pytest.approx([1 / 3, 1.0])
     assert table["true"].tolist() == pytest.approx([0.1, 0.8])
-    assert table["observed_low"].tolist() == pytest.approx([0.0615, 0.3424], abs=1e-3)  # Wilson
-    error = expected_calibration_error(probability, liked, n_bins=2, binning="uniform")
-    assert error == pytest.approx(0.6 * (1 / 3 - 0.5 / 3) + 0.4 * 0.1)
+    assert table["observed_low"].tolist() == pytest.approx([0.0615, 0.4385], abs=1e-3)  # Wilson
+    error = expected_calibration_error(probability, liked, n_bins=2)
+    assert error == pytest.approx(0.5 * (1 / 3 - 0.5 / 3) + 0.5 * (1 - 2.6 / 3))
 
 
 def test_equal_forecasts_share_a_bin():

@@ -31,24 +31,11 @@ def test_groups_by_history_share_out_all_users_and_average_to_the_whole(fold, no
     assert list(table["segment"].cat.categories) == list(dict.fromkeys(table["segment"]))
 
 
-def test_edges_are_the_lower_ends_of_groups(fold, noise):
-    report = evaluate(noise, fold, ["ndcg@10"])
-    lengths = report.users["n_fold_in"]
-    table = by_history_length(report, edges=[6, 8], n_resamples=10)
-    assert table["longest"].tolist()[:2] == [5, 7]
-    assert table["n_users"].tolist() == [
-        (lengths < 6).sum(),
-        ((lengths >= 6) & (lengths < 8)).sum(),
-        (lengths >= 8).sum(),
-    ]
-    with pytest.raises(ValueError, match="must ascend"):
-        by_history_length(report, edges=[8, 8])
-
-
 def test_pooled_errors_of_groups_pool_to_the_whole(fold, noise):
     report = evaluate(noise, fold, ["rmse"])
-    table = by_history_length(report, edges=[7], n_resamples=10)
-    cells = report.users.groupby(report.users["n_fold_in"] >= 7)["n_rated"].sum()
+    table = by_history_length(report, n_groups=2, n_resamples=10)
+    longer = report.users["n_fold_in"] >= table["shortest"].iloc[1]
+    cells = report.users.groupby(longer)["n_rated"].sum()
     pooled = np.sqrt(np.average(table["value"] ** 2, weights=cells))
     assert pooled == pytest.approx(report["rmse"])
 
@@ -100,7 +87,7 @@ def test_another_fold_is_refused(fold, noise, make_fold):
 def test_groups_by_mainstream_order_users_by_what_the_model_saw_of_them(fold, noise):
     report = evaluate(noise, fold, ["ndcg@10"])
     counts = np.arange(fold.fold_in.shape[1])
-    table = by_mainstream(report, fold, counts, n_groups=3, n_resamples=10)
+    table = by_mainstream(report, fold, counts, n_resamples=10)
     assert table["n_users"].sum() == len(report.users)
     assert np.average(table["value"], weights=table["n_users"]) == pytest.approx(report["ndcg@10"])
     assert (table["lowest"].to_numpy()[1:] >= table["highest"].to_numpy()[:-1]).all()
@@ -155,5 +142,5 @@ def test_a_rating_of_zero_was_seen_as_any_other(same):
         seen.data[:] = value
         fold = Fold(fold_in=seen.copy(), targets=wanted)
         report = evaluate(same(np.arange(4.0)), fold, ["mrr@2"])
-        tables.append(by_mainstream(report, fold, counts, n_groups=2, n_resamples=9))
+        tables.append(by_mainstream(report, fold, counts, n_resamples=9))
     assert tables[1].equals(tables[0])

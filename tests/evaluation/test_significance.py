@@ -220,7 +220,7 @@ def test_what_the_correction_for_many_pairs_takes_away_is_said():
     pairs = pairs.assign(low=0.002, high=0.04, distinguishable=False)
     assert (
         "A is not distinguishable from B in ndcg@10 once all 3 pairs are accounted for (diff"
-        in (state_verdict(scores, pairs, confidence=0.95))
+        in (state_verdict(scores, pairs))
     )
 
 

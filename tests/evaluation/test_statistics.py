@@ -7,8 +7,8 @@ from recsys_lib.evaluation.statistics import (
     Estimate,
     Sample,
     bootstrap,
+    estimates,
     percentile_interval,
-    summarize,
 )
 
 
@@ -74,7 +74,7 @@ def test_users_without_a_value_are_as_if_absent():
 
 
 def test_one_user_has_no_interval():
-    found = summarize({"a": Sample.of([0.5])}, confidence=0.95, n_resamples=9, seed=0)["a"]
+    found = estimates([Sample.of([0.5])], n_resamples=9)[0].row()
     assert np.isnan([found["low"], found["high"], found["se"]]).all()
 
 
