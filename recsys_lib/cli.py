@@ -345,7 +345,7 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     )
     how["timeout"] = how["timeout"] or math.inf
     how["memory"] = how["memory"] and how["memory"] * 1e9
-    with SweepLines(sys.stdout) as lines:
+    with SweepLines(sys.stdout, planned) as lines:
         run_sweep(planned, Options(**how), lines)
     return _close_sweep(planned)
 

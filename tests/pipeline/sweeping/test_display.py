@@ -30,9 +30,9 @@ class Terminal(io.StringIO):
 
 def test_in_a_log_each_setting_is_one_line_when_it_has_ended(state):
     log = io.StringIO()
-    lines = SweepLines(log)
-    lines(state)
-    lines(state)
+    with SweepLines(log, state) as lines:
+        lines(state)
+        lines(state)
     assert log.getvalue().splitlines() == [
         "[1/4] epochs-5   done           61.2 s  1.21 GB",
         "[2/4] epochs-10  FAILED      03_train stopped in cell 4 of 9: ValueError: no",
@@ -41,8 +41,9 @@ def test_in_a_log_each_setting_is_one_line_when_it_has_ended(state):
 
 def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
     terminal = Terminal()
-    lines = SweepLines(terminal)
     state.settings[2].news = {"what": "works", "notebook": "03_train", "cells": [7, 19]}
+    lines = SweepLines(terminal, state)
+    lines.start()
     lines(state)
     shown = terminal.getvalue()
     assert "epochs-20  03_train  7/19 cells" in shown
