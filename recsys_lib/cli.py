@@ -209,27 +209,19 @@ def run(
     given: list[str], /, *, name: str, file: Path | None, timeout: float, **options: Any
 ) -> int:
     """Run the notebooks through papermill."""
-    from recsys_lib.pipeline.chain import (
-        check_paths,
-        load_steps,
-        makes_own_worlds,
-        resolve,
-        select,
-    )
+    from recsys_lib.pipeline.chain import check_paths, load_steps, resolve, steps_for
     from recsys_lib.pipeline.progress import ProgressLines, run_table
     from recsys_lib.pipeline.runner import check_run, run_chain
     from recsys_lib.yaml_files import read_mapping
 
     project = pipeline.Project.find()
     chain = load_steps(project)
-    steps = select(chain, only=options["only"], first=options["first"])
     values = read_mapping(file, "parameter file") if file else {}
     parameters = resolve(chain, texts=dict(options["texts"]), values=values)
-    check_paths(steps, parameters)
+    steps, apart = steps_for(chain, parameters, only=options["only"], first=options["first"])
+    check_paths([*steps, *apart], parameters)
     if not options["replace"]:
         check_run(project, name, chain, steps, parameters)
-    apart = [] if options["only"] else makes_own_worlds(chain, steps, parameters)
-    steps = [step for step in steps if step not in apart]
     for step in apart:
         print(f"{step.name}  skipped: makes its own worlds; --only {step.number} runs it")
     how = {name: options[name] for name in ("force", "workers")} | {"timeout": timeout or math.inf}
@@ -338,11 +330,7 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     from recsys_lib.pipeline.workers import Options
 
     planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, only=only)
-    print(
-        f"Sweep {planned.name}: {len(planned.settings)} settings, {planned.steps.total()} "
-        f"notebooks to run, {len(planned.steps)} of them different",
-        flush=True,
-    )
+    print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     how["timeout"] = how["timeout"] or math.inf
     how["memory"] = how["memory"] and how["memory"] * 1e9
     with SweepLines(sys.stdout, planned) as lines:

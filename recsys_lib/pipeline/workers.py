@@ -81,7 +81,7 @@ def work(
     stop, folder = threading.Event(), project.run_folder(run)
     with stopped_with(folder.parent, token, stop):
         try:
-            steps = steps_for(load_steps(project), only, parameters)
+            steps, _ = steps_for(load_steps(project), parameters, only=only)
             news = _News(_place(folder.parent, f"{folder.name}.json"), token)
             beside = Conditions(environment, token, stop, news.wait)
             begin = functools.partial(run_chain, project, steps, parameters, news, name=run)
