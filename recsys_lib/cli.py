@@ -210,7 +210,7 @@ def run(
 ) -> int:
     """Run the notebooks through papermill."""
     from recsys_lib.pipeline.chain import check_paths, load_steps, resolve, steps_for
-    from recsys_lib.pipeline.progress import ProgressLines, run_table
+    from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.runner import check_run, run_chain
     from recsys_lib.yaml_files import read_mapping
 
@@ -230,7 +230,7 @@ def run(
     folder = result.folder.relative_to(project.root)
     figures = project.figures(name).relative_to(project.root)
     places = f"artifacts: {folder}/artifacts   figures: {figures}"
-    print(f"\n{run_table(result.outcomes)}\n\nExecuted notebooks: {folder}   {places}")
+    print(f"\nExecuted notebooks: {folder}   {places}")
     if result.failed:
         return _tell_failures(result, given)
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
@@ -609,21 +609,10 @@ def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) 
 
 
 def _find_bundle(run: str) -> "tuple[pipeline.Project, Path]":
-    """Return the project and the bundle of a run; `ConfigError` says how to make it."""
-    from recsys_lib.pipeline.project import LAB_RUN
-    from recsys_lib.pipeline.runner import command_of
-    from recsys_lib.pipeline.store import records_of
+    from recsys_lib.pipeline.store import find_artifact
 
     project = pipeline.Project.find()
-    folder = project.artifacts(run) / "bundle"
-    if folder.exists():
-        return project, folder
-    there = "it has not come so far" if records_of(project, run) else "there is no such run"
-    near = project.near_run(run)
-    how = f"Make it with `{command_of(project, run)}`"
-    if run == LAB_RUN:
-        how = "Run the notebooks up to 05 in JupyterLab, or name another run with --run"
-    raise ConfigError(f"Run {run!r} must have made a bundle; {there}.{near} {how}.")
+    return project, find_artifact(project, run, "bundle")
 
 
 def _tell_stale(project: "pipeline.Project", run: str) -> None:

@@ -18,6 +18,7 @@ from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline import Manifest, notebook, runner
 from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.execution import sockets_of
 from recsys_lib.pipeline.runner import run_chain
 from recsys_lib.pipeline.store import Conditions, Record
 
@@ -306,7 +307,7 @@ def test_without_memory_for_two_one_runs_after_the_other(project, meet, run, mon
     assert [met for met, _ in read(project, "found")] == [False, True]
 
 
-def test_a_failure_leaves_what_runs_beside_it_to_its_end(meet, write, run, kernel_server):
+def test_a_failure_leaves_what_runs_beside_it_to_its_end(project, meet, write, run, kernel_server):
     meet(seconds=30)
     write("01_ann", "1 / 0", 'session.save("ann", [])')
     write("02_bob", "import time", "time.sleep(2)", 'session.save("bob", [])')
@@ -314,7 +315,8 @@ def test_a_failure_leaves_what_runs_beside_it_to_its_end(meet, write, run, kerne
     here = psutil.Process()
     kernels = [one for one in here.children() if "ipykernel" in " ".join(one.cmdline())]
     assert [one for one in kernels if one.pid != kernel_server.pid] == []
-    assert [*Path(tempfile.gettempdir()).glob(f"recsys-*-{here.pid}-*")] == []
+    begin = sockets_of(project.run_folder("default"))
+    assert [*Path(tempfile.gettempdir()).glob(f"{begin}*")] == []
 
 
 def test_ctrl_c_stops_all_that_is_at_work(project, meet, write, run):
