@@ -528,12 +528,11 @@ def unwritten(steps: Sequence[Step], chain: Sequence[Step]) -> list[tuple[Step, 
     -------
     list of (reader, artifact, writer)
     """
-    here, whole = sources_of(steps), sources_of(chain)
     return [
         (step, name, writer)
         for step in steps
-        for name, writer in whole[step.name].items()
-        if name in step.needs and name not in here[step.name]
+        for name in sorted(step.needs)
+        if (writer := writer_of(chain, name, step.name)) and writer not in steps
     ]
 
 

@@ -1,7 +1,6 @@
 """Progress lines of a run, and tables of text, for a terminal or a batch log."""
 
 import io
-import shutil
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -90,7 +89,9 @@ class ProgressLines(_Lines):
             "not run": f"not run: {outcome.reason}",
             "failed": f"{seconds}  FAILED",
         }.get(outcome.status, seconds)
-        self._stay(self._line(outcome.name, f"{failed}{record.cells}", how))
+        wrote = [*record.writes, *(f"figure {Path(path).stem}" for path in record.figures)]
+        line = self._line(outcome.name, f"{failed}{record.cells}", how)
+        self._stay("  ".join([line, *filter(None, [", ".join(wrote)])]))
 
     def _moving(self) -> list[str]:
         now = time.monotonic()
@@ -206,43 +207,3 @@ def sweep_table(sweep: "Sweep") -> str:
         shown[name] = shown[name].map(formats.get(name, _METRIC), na_action="ignore")
     right = table.select_dtypes("number").columns
     return text_table(shown.reset_index().fillna("").astype(str), right=right)
-
-
-def run_table(outcomes: "Sequence[Outcome]", *, width: int | None = None) -> str:
-    """Return the table of a run: notebook, seconds, what it wrote.
-
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        In the order of the run.
-    width : int, optional
-        Characters of a line; those of the terminal by default.
-
-    Examples
-    --------
-    >>> from recsys_lib.pipeline.store import Outcome, Record
-    >>> record = Record("01_make", "default", seconds=1.25, writes={"world": {}})
-    >>> print(run_table([Outcome(record, "ran", Path("01_make.ipynb"))], width=60))
-    notebook  seconds  wrote
-    01_make       1.2  world
-    """
-    rows = [
-        (
-            one.name,
-            one.status if one.status in ("skipped", "not run") else f"{one.record.seconds:.1f}",
-            _wrote(one),
-        )
-        for one in outcomes
-    ]
-    frame = pd.DataFrame(rows, columns=["notebook", "seconds", "wrote"])
-    width = width or max(shutil.get_terminal_size().columns, 60)
-    return text_table(frame, right=["seconds"], width=width)
-
-
-def _wrote(outcome: "Outcome") -> str:
-    if outcome.reason:
-        return outcome.reason
-    figures = ", ".join(Path(path).stem for path in outcome.record.figures)
-    parts = [", ".join(outcome.record.writes), figures and f"figures {figures}"]
-    text = "; ".join(filter(None, parts)) or "nothing"
-    return f"{text} (failed)" if outcome.status == "failed" else text
