@@ -476,7 +476,9 @@ def record_run(
     Raises
     ------
     ConfigError
-        If a run of this name is active, or consists of notebooks.
+        If a run of this name consists of notebooks.
+    BusyError
+        If one is active.
 
     Notes
     -----

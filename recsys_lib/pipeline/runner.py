@@ -127,7 +127,7 @@ def run_chain(
 
     Raises
     ------
-    ConfigError
+    BusyError
         If a run of this name is active.
     ArtifactError
         If the disk is full or read-only.

@@ -516,7 +516,7 @@ def remove_runs(project: Project, runs: Sequence[Manifest]) -> list[Path]:
 
     Raises
     ------
-    ConfigError
+    BusyError
         If a run is active; the runs before it are removed.
     """
     kept: list[Path] = []

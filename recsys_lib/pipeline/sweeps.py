@@ -245,7 +245,9 @@ def sweep(
     Raises
     ------
     ConfigError
-        If the grid is wrong, told before anything runs; or a sweep of this name is at work.
+        If the grid is wrong, told before anything runs.
+    BusyError
+        If a sweep of this name is at work.
 
     Examples
     --------
@@ -279,8 +281,9 @@ def run_sweep(
     Raises
     ------
     ConfigError
-        If a sweep of this name is at work, the engine does not start, or nothing can be written
-        to the output.
+        If the engine does not start, or nothing can be written to the output.
+    BusyError
+        If a sweep of this name is at work.
     KeyboardInterrupt
         After all kernels are stopped and everything finished is kept.
     """

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from recsys_lib.cli import main
-from recsys_lib.errors import ConfigError
+from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline import record_run
 from recsys_lib.pipeline.runs import find_runs, freed_bytes, remove_runs
 
@@ -81,7 +81,7 @@ def test_a_run_of_ones_own_goes_and_an_active_one_is_refused(here):
     found = find_runs(here, ["sweep/a"])[0]
     with (
         here.locked("sweep/a"),
-        pytest.raises(ConfigError, match="at a time"),
+        pytest.raises(ArtifactError, match="at a time"),
     ):
         remove_runs(here, found)
     assert find_runs(here, ["sweep/a"])[0] == found
