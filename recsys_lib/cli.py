@@ -14,8 +14,9 @@ import shutil
 import signal
 import sys
 import traceback
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A batch system stops a job with SIGTERM, which must end it like Ctrl-C, kernel included.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with recsys.make_context("recsys", given, obj=given) as context:
+        with _one_line_warnings(), recsys.make_context("recsys", given, obj=given) as context:
             return recsys.invoke(context) or 0
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -84,6 +85,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interrupt(*_: Any) -> NoReturn:
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    """Show what the library warns of as a line, without a place in its code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: _tell(str(message))
+        yield
 
 
 def _tell(text: str) -> None:
@@ -386,13 +395,11 @@ def _select(
 ) -> "tuple[list[pipeline.Manifest], pd.DataFrame]":
     """Return the runs that meet the conditions, also as a table.
 
-    Damaged ones are left out; without names, also those that another run has made.
+    Without names, those that another run has made are left out.
     """
     from recsys_lib.pipeline.runs import filtered, find_runs, table_of
 
-    found, damaged = find_runs(pipeline.Project.find(), names)
-    for error in damaged:
-        _tell(f"Left out: {error}")
+    found = find_runs(pipeline.Project.find(), names)
     if not found:
         _tell("No run has left a manifest yet; `recsys run` leaves one.")
     outer = {one.run: one.run.rpartition("/")[0] for one in found}
