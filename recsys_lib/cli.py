@@ -90,8 +90,15 @@ def _interrupt(*_: Any) -> NoReturn:
 @contextlib.contextmanager
 def _one_line_warnings() -> Iterator[None]:
     """Show what the library warns of as a line, without a place in its code."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if category is UserWarning:
+            _tell(str(message))
+        else:  # not the library's
+            before(message, category, *place)
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: _tell(str(message))
+        before, warnings.showwarning = warnings.showwarning, show  # type: ignore[assignment]
         yield
 
 
