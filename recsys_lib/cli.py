@@ -31,6 +31,7 @@ from recsys_lib.errors import ConfigError, DataError, RecsysError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from recsys_lib.pipeline.chain import Step
     from recsys_lib.pipeline.runner import RunResult
     from recsys_lib.pipeline.store import Failure
     from recsys_lib.pipeline.sweeps import Sweep
@@ -154,25 +155,11 @@ def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[s
     return []
 
 
-def _number(
-    what: str, admits: Callable[[float], bool], kind: type[float] = float
-) -> Callable[[str], float]:
-    """Return the type of an option that is a finite number in a range."""
-
-    def convert(text: str) -> float:
-        with contextlib.suppress(ValueError):
-            if math.isfinite(float(text)) and admits(float(text)):
-                return kind(float(text))
-        raise click.BadParameter(f"must be {what}; got {text!r}")
-
-    return convert
-
-
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_COUNT = _number("a whole number >= 1", lambda value: value >= 1 and value % 1 == 0, int)
-_GIGABYTES = _number("a number of gigabytes > 0", lambda value: value > 0)
-_SECONDS = _number("a number of seconds >= 0", lambda value: value >= 0)
+_COUNT = click.IntRange(1)
+_GIGABYTES = click.FloatRange(0, min_open=True)
+_SECONDS = click.FloatRange(0)
 _FILE = click.Path(path_type=Path)
 _LIMIT = click.Choice(["body", "seconds", "in_flight", "kept"])
 
@@ -226,8 +213,7 @@ def run(
 ) -> int:
     """Run the notebooks through papermill."""
     from recsys_lib.pipeline.chain import check_paths, load_steps, resolve, steps_for
-    from recsys_lib.pipeline.progress import ProgressLines
-    from recsys_lib.pipeline.runner import check_run, run_chain
+    from recsys_lib.pipeline.runner import check_run
     from recsys_lib.yaml_files import read_mapping
 
     project = pipeline.Project.find()
@@ -241,8 +227,7 @@ def run(
     for step in apart:
         print(f"{step.name}  skipped: makes its own worlds; --only {step.number} runs it")
     how = {name: options[name] for name in ("force", "workers")} | {"timeout": timeout or math.inf}
-    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
-        result = run_chain(project, steps, parameters, lines, name=name, **how)
+    result = _run_steps(project, steps, parameters, name=name, **how)
     folder = result.folder.relative_to(project.root)
     figures = project.figures(name).relative_to(project.root)
     places = f"artifacts: {folder}/artifacts   figures: {figures}"
@@ -252,6 +237,17 @@ def run(
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
     _show_results(result, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
     return 0
+
+
+def _run_steps(
+    project: "pipeline.Project", steps: "Sequence[Step]", parameters: dict[str, Any], **how: Any
+) -> "RunResult":
+    """Run notebooks with a line for each."""
+    from recsys_lib.pipeline.progress import ProgressLines
+    from recsys_lib.pipeline.runner import run_chain
+
+    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
+        return run_chain(project, steps, parameters, lines, **how)
 
 
 def _tell_failures(result: "RunResult", given: list[str]) -> int:
@@ -508,7 +504,7 @@ def _rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @recsys.command()
 @argument("user", required=False, metavar="[USER]")
-@option("-k", type=int, default=10, metavar="K", help="length of the list")
+@option("-k", type=_COUNT, default=10, metavar="K", help="length of the list")
 @_run("run whose model answers")
 @option("--all", "everybody", is_flag=True, help="the lists of everybody, into -o")
 @option("--users", type=_FILE, metavar="FILE", help="of these, one id a line, into -o")
@@ -529,8 +525,6 @@ def recommend(
     """Recommend for a user, who is asked for if not given, or for everybody."""
     from recsys_lib.yaml_files import parse_mapping
 
-    if k < 1:
-        raise ConfigError(f"-k must be a whole number >= 1; got {k}. Try 10.")
     for name in ("where", "limit_per"):
         if rules[name] is not None:
             rules[name] = parse_mapping(rules[name], f"--{name.replace('_', '-')}")
@@ -699,16 +693,13 @@ def notebooks(given: list[str], /) -> int:
     """For authors: rewrite the committed outputs."""
     from recsys_lib.pipeline.chain import load_steps
     from recsys_lib.pipeline.lab import rewrite
-    from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.project import LAB_RUN
-    from recsys_lib.pipeline.runner import run_chain
 
     project = pipeline.Project.find()
+    # All of them, always: the committed outputs must come from one and the same state. One after
+    # the other: seconds are those of a quiet machine.
     steps = load_steps(project)
-    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
-        # All of them, always: the committed outputs must come from one and the same state.
-        quiet = functools.partial(run_chain, workers=1)  # seconds are those of a quiet machine
-        result = quiet(project, steps, {}, lines, name=LAB_RUN, force=True)
+    result = _run_steps(project, steps, {}, name=LAB_RUN, force=True, workers=1)
     if result.failed:
         return _tell_failures(result, given)
     changed = rewrite(project, result)
@@ -723,15 +714,12 @@ def pins(seeds: int, only: str | None) -> None:
     """For authors: measure the pinned numbers again."""
     from recsys_lib.pipeline import pins as pinned
     from recsys_lib.pipeline.chain import load_steps, select
-    from recsys_lib.pipeline.progress import ProgressLines
-    from recsys_lib.pipeline.runner import run_chain
 
     project = pipeline.Project.find()
     chain = load_steps(project)
     steps = select(chain, only=only)
-    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
-        run = functools.partial(run_chain, project, steps, progress=lines)
-        found = pinned.measure(project, steps, run, n_seeds=seeds)
+    run = functools.partial(_run_steps, project, steps)
+    found = pinned.measure(project, steps, run, n_seeds=seeds)
     kept = {step.name: pinned.read_pins(project.expected, step.name) for step in chain}
     pins = {book: its for book, its in (kept | found).items() if its}
     held = {step.name: pinned.pinned_parameters(project.expected, step.name) for step in chain}

@@ -135,7 +135,8 @@ def test_an_argument_that_the_library_refuses_is_bad_input_and_other_value_error
     [
         (["recommned"], "No such command 'recommned'. Did you mean 'recommend'?"),
         (["run", "--ony", "01"], "No such option '--ony'. Did you mean '--only'?"),
-        (["run", "--timeout", "-1"], "'--timeout': must be a number of seconds >= 0; got '-1'"),
+        (["run", "--timeout", "-1"], "'--timeout': -1.0 is not in the range x>=0"),
+        (["recommend", "nle", "-k", "0"], "'-k': 0 is not in the range x>=1"),
         (["sweep"], "Missing option '-f'"),
         (["runs", "export"], "Missing option '--mlflow'"),
         ([], "Usage: recsys [OPTIONS] COMMAND"),
@@ -372,7 +373,6 @@ def test_everybody_is_written_to_a_file(bundle, project, capsys):
         (["--all", "-o", "x.xlsx"], "must end in .parquet or .csv"),
         (["--all", "-o", "duckdb:///x.db"], "needs the name of a table"),
         (["nlee"], "got 'nlee'. Near: 'nle'."),
-        (["nle", "-k", "0"], "-k must be a whole number >= 1"),
         (["nle", "--run", "other"], "Run 'other' must have made `bundle`"),
         (["--all", "--users", "some.txt", "-o", "x.csv"], "are written with --all or --users"),
         (["--all", "-o", "x.csv", "--table", "lists"], "the output 'x.csv' is a file"),
