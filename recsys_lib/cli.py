@@ -351,10 +351,9 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
 
 
 def _close_sweep(sweep: "Sweep") -> int:
-    from recsys_lib.pipeline.progress import sweep_table
     from recsys_lib.pipeline.sweeps import SWEEP_FILE
 
-    print(f"\n{sweep_table(sweep)}\n\nAll of it: {sweep.folder / SWEEP_FILE}")
+    print(f"\n{sweep.text()}\n\nAll of it: {sweep.folder / SWEEP_FILE}")
     if not sweep.failed:
         return 0
     names = ", ".join(one.name for one in sweep.failed)

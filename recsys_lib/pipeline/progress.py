@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from recsys_lib.pipeline.sweeps import Sweep
 
 _UNLIMITED = 100_000
-_SHOWN_METRICS = 4
-_METRIC = "{:.4g}".format
 
 
 class _Lines(Live):
@@ -160,7 +158,7 @@ def _now(one: "Setting") -> str:
     return f"{notebook}  {done}/{cells} cells  {seconds}"
 
 
-def text_table(frame: pd.DataFrame, *, right: Collection[str] = (), width: int = _UNLIMITED) -> str:
+def text_table(frame: pd.DataFrame, *, right: Collection[str] = ()) -> str:
     """Return a table of text, without its index.
 
     Parameters
@@ -169,8 +167,6 @@ def text_table(frame: pd.DataFrame, *, right: Collection[str] = (), width: int =
         Of text.
     right : collection of str
         Columns that are aligned to the right, as numbers are.
-    width : int
-        Characters of a line; longer cells are wrapped.
 
     Examples
     --------
@@ -186,24 +182,5 @@ def text_table(frame: pd.DataFrame, *, right: Collection[str] = (), width: int =
     for row in frame.itertuples(index=False):
         table.add_row(*map(Text, row))
     text = io.StringIO()
-    Console(file=text, width=width, color_system=None).print(table)
+    Console(file=text, width=_UNLIMITED, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-
-
-def sweep_table(sweep: "Sweep") -> str:
-    """Return the table at the end of a sweep: parameters, status, cost and key metrics.
-
-    These are the first few metrics that differ between settings, in the order of the chain.
-    """
-    table = sweep.table()
-    names = list(dict.fromkeys(name for one in sweep.settings for name in one.metrics))
-    varied = list(dict.fromkeys(name for one in sweep.settings for name in one.varied))
-    # As they are shown: a difference in the ninth digit is none.
-    moved = [name for name in names if len({_METRIC(one) for one in table[name].dropna()}) > 1]
-    metrics = (moved or names)[:_SHOWN_METRICS]
-    shown = table[[*varied, "status", "seconds", "peak_gb", *metrics]].astype(object)
-    formats = {"seconds": "{:.1f}".format, "peak_gb": "{:.2f}".format}
-    for name in ("seconds", "peak_gb", *metrics):
-        shown[name] = shown[name].map(formats.get(name, _METRIC), na_action="ignore")
-    right = table.select_dtypes("number").columns
-    return text_table(shown.reset_index().fillna("").astype(str), right=right)

@@ -350,7 +350,6 @@ def export_runs(
     names: Sequence[str],
     *,
     to: str | None = None,
-    experiment: str = EXPERIMENT,
     project: Project | None = None,
 ) -> dict[str, str]:
     """Write runs to an MLflow tracking store; one that is there already is brought up to date.
@@ -362,8 +361,6 @@ def export_runs(
     to : str, optional
         Tracking URI, such as ``"http://host:5000"`` or ``"file:///shared/mlruns"``; an SQLite
         file among the runs by default, which ``mlflow ui --backend-store-uri`` opens.
-    experiment : str
-        Where they go; made if it is missing.
     project : Project, optional
         Found from the working directory by default.
 
@@ -387,8 +384,8 @@ def export_runs(
     found = find_runs(project, names)
     address = to or local_store(project)
     with _client(address) as client:
-        known = client.get_experiment_by_name(experiment)
-        place = known.experiment_id if known else client.create_experiment(experiment)
+        known = client.get_experiment_by_name(EXPERIMENT)
+        place = known.experiment_id if known else client.create_experiment(EXPERIMENT)
         return {one.run: _export(client, place, one) for one in found}
 
 

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from recsys_lib.pipeline.grid import Setting
-from recsys_lib.pipeline.progress import SweepLines, sweep_table
+from recsys_lib.pipeline.progress import SweepLines
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.sweeps import Sweep
 
@@ -56,7 +56,7 @@ def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
 
 
 def test_the_closing_table_shows_what_varied_and_the_metrics_that_moved(state):
-    rows = [line.split() for line in sweep_table(state).splitlines()]
+    rows = [line.split() for line in state.text().splitlines()]
     assert rows[0] == ["setting", "EPOCHS", "status", "seconds", "peak_gb", "03.rmse"]
-    assert rows[1] == ["epochs-5", "5", "done", "61.2", "1.21", "1.471"]
+    assert rows[1] == ["epochs-5", "5", "done", "61.23", "1.21", "1.4712"]
     assert rows[2][:3] == ["epochs-10", "10", "failed"]
