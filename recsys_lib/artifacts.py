@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
@@ -122,27 +123,49 @@ def _put_in_place(part: Path, path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+class BusyError(ArtifactError):
+    """Another process is at work in a folder."""
+
+
 @contextlib.contextmanager
-def alone_in(folder: Path, *, writable: str, alone: str) -> Iterator[None]:
+def alone_in(folder: Path, *, writable: str, alone: str, remedy: str) -> Iterator[None]:
     """Create and lock a folder; the operating system releases the lock with the process.
 
     Parameters
     ----------
     folder : Path
     writable, alone : str
-        What is said where the folder cannot be written, or another process is at it.
+        What must hold, for the messages: it can be written, and nobody else is at it.
+    remedy : str
+        What else to give than this folder.
     """
+    path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / LOCK).open("a", encoding="utf-8")
+        handle = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise ArtifactError(
-            f"{writable}; {folder}: {error.strerror}. Change its permissions, or give another one."
+            f"{writable}; {folder}: {error.strerror}. Change its permissions, or {remedy}."
         ) from error
     with handle:
         if not lock_file(handle):
-            raise ArtifactError(alone)
+            raise BusyError(
+                f"{alone} at a time; {_holder(path)} is at it. Wait for it to end, or {remedy}."
+            )
+        # Only for the message above: the lock itself is the open file.
+        holder = f"process {os.getpid()}, since {time.strftime('%H:%M:%S')},"
+        with contextlib.suppress(OSError):
+            handle.truncate(0)
+            handle.write(f" {holder}")
+            handle.flush()
         yield
+
+
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+        file.seek(1)  # on Windows, only the holder can read the first byte
+        return file.read().decode() or "another process"
+    return "another process"
 
 
 def check_replaceable(path: Path | str, *, ours: Callable[[Path], bool] | None = None) -> None:

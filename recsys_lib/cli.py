@@ -14,8 +14,9 @@ import shutil
 import signal
 import sys
 import traceback
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +31,7 @@ from recsys_lib.errors import ConfigError, DataError, RecsysError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from recsys_lib.pipeline.chain import Step
     from recsys_lib.pipeline.runner import RunResult
     from recsys_lib.pipeline.store import Failure
     from recsys_lib.pipeline.sweeps import Sweep
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A batch system stops a job with SIGTERM, which must end it like Ctrl-C, kernel included.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with recsys.make_context("recsys", given, obj=given) as context:
+        with _one_line_warnings(), recsys.make_context("recsys", given, obj=given) as context:
             return recsys.invoke(context) or 0
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -84,6 +86,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interrupt(*_: Any) -> NoReturn:
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    """Show what the library warns of as a line, without a place in its code."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if category is UserWarning:
+            _tell(str(message))
+        else:  # not the library's
+            before(message, category, *place)
+
+    with warnings.catch_warnings():
+        before, warnings.showwarning = warnings.showwarning, show  # type: ignore[assignment]
+        yield
 
 
 def _tell(text: str) -> None:
@@ -138,25 +155,11 @@ def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[s
     return []
 
 
-def _number(
-    what: str, admits: Callable[[float], bool], kind: type[float] = float
-) -> Callable[[str], float]:
-    """Return the type of an option that is a finite number in a range."""
-
-    def convert(text: str) -> float:
-        with contextlib.suppress(ValueError):
-            if math.isfinite(float(text)) and admits(float(text)):
-                return kind(float(text))
-        raise click.BadParameter(f"must be {what}; got {text!r}")
-
-    return convert
-
-
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_COUNT = _number("a whole number >= 1", lambda value: value >= 1 and value % 1 == 0, int)
-_GIGABYTES = _number("a number of gigabytes > 0", lambda value: value > 0)
-_SECONDS = _number("a number of seconds >= 0", lambda value: value >= 0)
+_COUNT = click.IntRange(1)
+_GIGABYTES = click.FloatRange(0, min_open=True)
+_SECONDS = click.FloatRange(0)
 _FILE = click.Path(path_type=Path)
 _LIMIT = click.Choice(["body", "seconds", "in_flight", "kept"])
 
@@ -209,41 +212,42 @@ def run(
     given: list[str], /, *, name: str, file: Path | None, timeout: float, **options: Any
 ) -> int:
     """Run the notebooks through papermill."""
-    from recsys_lib.pipeline.chain import (
-        check_paths,
-        load_steps,
-        makes_own_worlds,
-        resolve,
-        select,
-    )
-    from recsys_lib.pipeline.progress import ProgressLines, run_table
-    from recsys_lib.pipeline.runner import check_run, run_chain
+    from recsys_lib.pipeline.chain import check_paths, load_steps, resolve, steps_for
+    from recsys_lib.pipeline.runner import check_run
     from recsys_lib.yaml_files import read_mapping
 
     project = pipeline.Project.find()
     chain = load_steps(project)
-    steps = select(chain, only=options["only"], first=options["first"])
     values = read_mapping(file, "parameter file") if file else {}
     parameters = resolve(chain, texts=dict(options["texts"]), values=values)
-    check_paths(steps, parameters)
+    steps, apart = steps_for(chain, parameters, only=options["only"], first=options["first"])
+    check_paths([*steps, *apart], parameters)
     if not options["replace"]:
         check_run(project, name, chain, steps, parameters)
-    apart = [] if options["only"] else makes_own_worlds(chain, steps, parameters)
-    steps = [step for step in steps if step not in apart]
     for step in apart:
         print(f"{step.name}  skipped: makes its own worlds; --only {step.number} runs it")
     how = {name: options[name] for name in ("force", "workers")} | {"timeout": timeout or math.inf}
-    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
-        result = run_chain(project, steps, parameters, lines, name=name, **how)
+    result = _run_steps(project, steps, parameters, name=name, **how)
     folder = result.folder.relative_to(project.root)
     figures = project.figures(name).relative_to(project.root)
     places = f"artifacts: {folder}/artifacts   figures: {figures}"
-    print(f"\n{run_table(result.outcomes)}\n\nExecuted notebooks: {folder}   {places}")
+    print(f"\nExecuted notebooks: {folder}   {places}")
     if result.failed:
         return _tell_failures(result, given)
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
     _show_results(result, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
     return 0
+
+
+def _run_steps(
+    project: "pipeline.Project", steps: "Sequence[Step]", parameters: dict[str, Any], **how: Any
+) -> "RunResult":
+    """Run notebooks with a line for each."""
+    from recsys_lib.pipeline.progress import ProgressLines
+    from recsys_lib.pipeline.runner import run_chain
+
+    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
+        return run_chain(project, steps, parameters, lines, **how)
 
 
 def _tell_failures(result: "RunResult", given: list[str]) -> int:
@@ -338,23 +342,18 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     from recsys_lib.pipeline.workers import Options
 
     planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, only=only)
-    print(
-        f"Sweep {planned.name}: {len(planned.settings)} settings, {planned.steps.total()} "
-        f"notebooks to run, {len(planned.steps)} of them different",
-        flush=True,
-    )
+    print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     how["timeout"] = how["timeout"] or math.inf
     how["memory"] = how["memory"] and how["memory"] * 1e9
-    with SweepLines(sys.stdout) as lines:
+    with SweepLines(sys.stdout, planned) as lines:
         run_sweep(planned, Options(**how), lines)
     return _close_sweep(planned)
 
 
 def _close_sweep(sweep: "Sweep") -> int:
-    from recsys_lib.pipeline.progress import sweep_table
     from recsys_lib.pipeline.sweeps import SWEEP_FILE
 
-    print(f"\n{sweep_table(sweep)}\n\nAll of it: {sweep.folder / SWEEP_FILE}")
+    print(f"\n{sweep.text()}\n\nAll of it: {sweep.folder / SWEEP_FILE}")
     if not sweep.failed:
         return 0
     names = ", ".join(one.name for one in sweep.failed)
@@ -398,13 +397,11 @@ def _select(
 ) -> "tuple[list[pipeline.Manifest], pd.DataFrame]":
     """Return the runs that meet the conditions, also as a table.
 
-    Damaged ones are left out; without names, also those that another run has made.
+    Without names, those that another run has made are left out.
     """
     from recsys_lib.pipeline.runs import filtered, find_runs, table_of
 
-    found, damaged = find_runs(pipeline.Project.find(), names)
-    for error in damaged:
-        _tell(f"Left out: {error}")
+    found = find_runs(pipeline.Project.find(), names)
     if not found:
         _tell("No run has left a manifest yet; `recsys run` leaves one.")
     outer = {one.run: one.run.rpartition("/")[0] for one in found}
@@ -506,7 +503,7 @@ def _rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @recsys.command()
 @argument("user", required=False, metavar="[USER]")
-@option("-k", type=int, default=10, metavar="K", help="length of the list")
+@option("-k", type=_COUNT, default=10, metavar="K", help="length of the list")
 @_run("run whose model answers")
 @option("--all", "everybody", is_flag=True, help="the lists of everybody, into -o")
 @option("--users", type=_FILE, metavar="FILE", help="of these, one id a line, into -o")
@@ -527,8 +524,6 @@ def recommend(
     """Recommend for a user, who is asked for if not given, or for everybody."""
     from recsys_lib.yaml_files import parse_mapping
 
-    if k < 1:
-        raise ConfigError(f"-k must be a whole number >= 1; got {k}. Try 10.")
     for name in ("where", "limit_per"):
         if rules[name] is not None:
             rules[name] = parse_mapping(rules[name], f"--{name.replace('_', '-')}")
@@ -621,21 +616,10 @@ def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) 
 
 
 def _find_bundle(run: str) -> "tuple[pipeline.Project, Path]":
-    """Return the project and the bundle of a run; `ConfigError` says how to make it."""
-    from recsys_lib.pipeline.project import LAB_RUN
-    from recsys_lib.pipeline.runner import command_of
-    from recsys_lib.pipeline.store import records_of
+    from recsys_lib.pipeline.store import find_artifact
 
     project = pipeline.Project.find()
-    folder = project.artifacts(run) / "bundle"
-    if folder.exists():
-        return project, folder
-    there = "it has not come so far" if records_of(project, run) else "there is no such run"
-    near = project.near_run(run)
-    how = f"Make it with `{command_of(project, run)}`"
-    if run == LAB_RUN:
-        how = "Run the notebooks up to 05 in JupyterLab, or name another run with --run"
-    raise ConfigError(f"Run {run!r} must have made a bundle; {there}.{near} {how}.")
+    return project, find_artifact(project, run, "bundle")
 
 
 def _tell_stale(project: "pipeline.Project", run: str) -> None:
@@ -708,16 +692,13 @@ def notebooks(given: list[str], /) -> int:
     """For authors: rewrite the committed outputs."""
     from recsys_lib.pipeline.chain import load_steps
     from recsys_lib.pipeline.lab import rewrite
-    from recsys_lib.pipeline.progress import ProgressLines
     from recsys_lib.pipeline.project import LAB_RUN
-    from recsys_lib.pipeline.runner import run_chain
 
     project = pipeline.Project.find()
+    # All of them, always: the committed outputs must come from one and the same state. One after
+    # the other: seconds are those of a quiet machine.
     steps = load_steps(project)
-    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
-        # All of them, always: the committed outputs must come from one and the same state.
-        quiet = functools.partial(run_chain, workers=1)  # seconds are those of a quiet machine
-        result = quiet(project, steps, {}, lines, name=LAB_RUN, force=True)
+    result = _run_steps(project, steps, {}, name=LAB_RUN, force=True, workers=1)
     if result.failed:
         return _tell_failures(result, given)
     changed = rewrite(project, result)
@@ -732,15 +713,12 @@ def pins(seeds: int, only: str | None) -> None:
     """For authors: measure the pinned numbers again."""
     from recsys_lib.pipeline import pins as pinned
     from recsys_lib.pipeline.chain import load_steps, select
-    from recsys_lib.pipeline.progress import ProgressLines
-    from recsys_lib.pipeline.runner import run_chain
 
     project = pipeline.Project.find()
     chain = load_steps(project)
     steps = select(chain, only=only)
-    with ProgressLines(sys.stdout, [step.name for step in steps]) as lines:
-        run = functools.partial(run_chain, project, steps, progress=lines)
-        found = pinned.measure(project, steps, run, n_seeds=seeds)
+    run = functools.partial(_run_steps, project, steps)
+    found = pinned.measure(project, steps, run, n_seeds=seeds)
     kept = {step.name: pinned.read_pins(project.expected, step.name) for step in chain}
     pins = {book: its for book, its in (kept | found).items() if its}
     held = {step.name: pinned.pinned_parameters(project.expected, step.name) for step in chain}

@@ -561,45 +561,40 @@ def unwritten(steps: Sequence[Step], chain: Sequence[Step]) -> list[tuple[Step, 
     -------
     list of (reader, artifact, writer)
     """
-    here, whole = sources_of(steps), sources_of(chain)
     return [
         (step, name, writer)
         for step in steps
-        for name, writer in whole[step.name].items()
-        if name in step.needs and name not in here[step.name]
+        for name in sorted(step.needs)
+        if (writer := writer_of(chain, name, step.name)) and writer not in steps
     ]
 
 
-def makes_own_worlds(
-    chain: Sequence[Step], steps: Sequence[Step], parameters: Mapping[str, Any]
-) -> list[Step]:
-    """Return the steps that have nothing to say about the data in ``SOURCE``.
+def steps_for(
+    chain: Sequence[Step],
+    parameters: Mapping[str, Any],
+    *,
+    only: str | None = None,
+    first: str | None = None,
+) -> tuple[list[Step], list[Step]]:
+    """Return the selected steps, and those left out for they say nothing of the data in ``SOURCE``.
 
-    They neither read an artifact of the run nor declare ``SOURCE``; one of which a parameter is
-    set that no other notebook declares was asked for.
+    These neither read an artifact of the run nor declare ``SOURCE``; one that `only` names, or of
+    which a parameter is set that no other notebook declares, was asked for.
 
     Parameters
     ----------
     chain : sequence of Step
         All of the project.
-    steps : sequence of Step
-        Those that would run.
     parameters : mapping
         Overrides.
+    only, first : str, optional
+        As of `select`.
     """
-    if not parameters.get("SOURCE"):
-        return []
-    found = []
-    for step in steps:
+    steps = select(chain, only=only, first=first)
+    apart = []
+    for step in steps if parameters.get("SOURCE") and not only else ():
         others = {name for one in chain if one.name != step.name for name in one.parameters}
         reads = step.reads or not step.is_plain or "SOURCE" in step.parameters
         if not reads and not (step.parameters.keys() - others) & parameters.keys():
-            found.append(step)
-    return found
-
-
-def steps_for(chain: Sequence[Step], only: str | None, parameters: Mapping[str, Any]) -> list[Step]:
-    """Return the steps that `only` names, or else all that rest on the data."""
-    steps = select(chain, only=only)
-    apart = [] if only else makes_own_worlds(chain, steps, parameters)
-    return [step for step in steps if step not in apart]
+            apart.append(step)
+    return [step for step in steps if step not in apart], apart

@@ -438,7 +438,7 @@ def read_batch(
     project = project or Project.find()
     if not names:
         raise ConfigError("A batch must have a run; got none. Give a setting and a seed at least.")
-    found, _ = find_runs(project, [names] if isinstance(names, str) else names)
+    found = find_runs(project, [names] if isinstance(names, str) else names)
     done = [one for one in found if one.status == "done"]
     name = find_column(table_of(done), metric)
     done = [one for one in done if name in one.metrics]

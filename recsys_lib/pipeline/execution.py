@@ -2,12 +2,9 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
-import platform
 import re
-import shutil
 import sys
 import tempfile
 import threading
@@ -29,6 +26,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.translators import PythonTranslator, papermill_translators
 
 from recsys_lib._system import move, peak_memory
+from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.store import RUNNER, Failure
 
@@ -80,32 +78,17 @@ class _Watch:
                 psutil.Process(self._pid).kill()
 
 
-@contextlib.contextmanager
-def _socket_folder() -> Iterator[str]:
-    """Yield a private folder for the sockets of a kernel; those of runs that died are removed."""
-    begin = f"recsys-{_here()}-"
-    for folder in Path(tempfile.gettempdir()).glob(f"{begin}*"):
-        runner = folder.name.removeprefix(begin).partition("-")[0]
-        if runner.isdecimal() and not psutil.pid_exists(int(runner)):
-            shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f"{begin}{os.getpid()}-", ignore_cleanup_errors=True
-    ) as folder_name:
-        yield folder_name
-
-
-def _here() -> str:
-    """Return where numbers of processes mean these processes: containers may share a folder."""
-    began = 0.0
-    with contextlib.suppress(psutil.Error):  # of the first process: each container has its own
-        began = psutil.Process(min(psutil.pids())).create_time()
-    return hashlib.sha256(f"{platform.node()} {began:.0f}".encode()).hexdigest()[:6]
+def sockets_of(run: Path) -> str:
+    """Return how the names of the folders with sockets of a run's kernels begin."""
+    return f"recsys-{digest_of(run.resolve().as_posix(), 12)}-"
 
 
 @contextlib.contextmanager
-def _kernel(source: Path, environment: Mapping[str, str]) -> Iterator[AsyncKernelManager]:
-    """Yield a kernel for one notebook; afterwards it is shut down."""
-    with _socket_folder() as sockets:
+def _kernel(
+    source: Path, run: Path, environment: Mapping[str, str]
+) -> Iterator[AsyncKernelManager]:
+    """Yield a kernel for one notebook of a run; afterwards it is shut down."""
+    with tempfile.TemporaryDirectory(prefix=sockets_of(run), ignore_cleanup_errors=True) as sockets:
         manager = AsyncKernelManager(
             kernel_name="python3", connection_file=f"{sockets}/kernel.json"
         )
@@ -242,7 +225,7 @@ def _papermill(
     source: Path,
 ) -> Failure | None:
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    run = partial(
+    execute = partial(
         papermill.execute_notebook,
         node,
         # Papermill fills {fields} in paths.
@@ -253,7 +236,7 @@ def _papermill(
         watch=watch,
     )
     try:
-        _in_a_kernel(run, source, environment, watch.stopped)
+        _in_a_kernel(execute, source, part.parent, environment, watch.stopped)
     except papermill.PapermillExecutionError as error:
         text = _ANSI.sub("", "\n".join(error.traceback))
         return Failure(watch.cell + 1, error.ename, _ANSI.sub("", error.evalue), text)
@@ -269,8 +252,9 @@ def _papermill(
 
 
 def _in_a_kernel(
-    run: Callable[..., object],
+    execute: Callable[..., object],
     source: Path,
+    run: Path,
     environment: Mapping[str, str],
     stopped: threading.Event,
 ) -> None:
@@ -280,8 +264,8 @@ def _in_a_kernel(
     """
     for last in (False, False, True):
         try:
-            with _kernel(source, environment) as kernel:
-                run(kernel_name=kernel.kernel_name, kernel=kernel)
+            with _kernel(source, run, environment) as kernel:
+                execute(kernel_name=kernel.kernel_name, kernel=kernel)
             return
         except RuntimeError as error:
             if last or stopped.is_set() or "before replying" not in str(error):

@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -20,11 +20,11 @@ from recsys_lib.yaml_files import read_mapping
 
 _KEYWORDS = ("only", "sources", "zip")
 _MOST = 10_000  # settings of a grid
-_RANGE = ("from", "to", "steps", "scale")
+_RANGE = {"from", "to", "steps", "scale"}
 _LONGEST = 60  # letters of a name; file systems take 255, tables and terminals do not
 _VALUE = 24
 
-# One axis: its cases, each what it sets. The key "" is the label of a source.
+# One axis: its cases, each what it sets. The key "source" is the label of a source.
 Axis = list[dict[str, Any]]
 
 
@@ -151,7 +151,7 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
                 continue
             # A mapping without a word of a range is a value, such as of READING.
             if isinstance(given, list) or (isinstance(given, Mapping) and given.keys() & _RANGE):
-                axes[name] = _cases({name: given}, name)
+                axes[name] = _cases({name: given})
             else:
                 fixed[name] = given
         _check_once(fixed, axes)
@@ -182,16 +182,16 @@ def _only(given: Any) -> str | None:
 
 
 def _check_once(fixed: Mapping[str, Any], axes: Mapping[str, Axis]) -> None:
-    places: dict[str, str] = dict.fromkeys(fixed, "by itself")
-    for place, axis in axes.items():
-        for name in {name for case in axis for name in case if name}:
-            if name in places:
-                other = places[name]
-                raise ConfigError(
-                    f"{name} must be set in one place; it is set {other} and in {place}. "
-                    "Take one of them out."
-                )
-            places[name] = "by itself" if place == name else f"in {place}"
+    keys = {name: [name] for name in fixed}
+    for key, axis in axes.items():
+        for name in {name for case in axis for name in case}:
+            keys.setdefault(name, []).append(key)
+    for name, found in keys.items():
+        if len(found) > 1:
+            raise ConfigError(
+                f"{name} must be set in one place; it is set by the keys {' and '.join(found)}. "
+                "Take one of them out."
+            )
 
 
 @contextmanager
@@ -225,43 +225,34 @@ def settings_of(grid: Grid, steps: Sequence[Step]) -> tuple[Setting, ...]:
                 f"A grid must have {_MOST:,} settings at most; this one has {count:,}. "
                 "Vary fewer parameters at once, or search with Optuna (notebook 11)."
             )
-        fixed = _resolved(grid.fixed, steps)
-        axes = [[(case, _resolved(case, steps)) for case in axis] for axis in grid.axes.values()]
+        fixed = resolve(steps, values=grid.fixed)
+        axes = [[_resolved(case, steps) for case in axis] for axis in grid.axes.values()]
         combinations = list(itertools.product(*axes))
-        varied = [_together(_told(case) for case, _ in one) for one in combinations]
+        varied = [_together(shown for shown, _ in one) for one in combinations]
         values = [fixed | _together(set_ for _, set_ in one) for one in combinations]
         for one in values:
             check_paths(steps, one)
-        told = zip(_setting_names(varied), values, map(_shown, varied), strict=True)
-        return tuple(Setting(*one) for one in told)
+        return tuple(map(Setting, _setting_names(varied), values, varied))
 
 
-def _told(case: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what tells a case from the others of its axis: of a source, its label."""
-    return {"": case[""]} if "" in case else case
+def _resolved(case: Mapping[str, Any], steps: Sequence[Step]) -> tuple[dict[str, Any], ...]:
+    """Return what tells a case from the others of its axis, and its overrides."""
+    shown = {"source": case["source"]} if "source" in case else dict(case)
+    values = {name: value for name, value in case.items() if name != "source"}
+    return shown, resolve(steps, values=values)
 
 
-def _together(parts: Any) -> dict[str, Any]:
+def _together(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def _shown(varied: Mapping[str, Any]) -> dict[str, Any]:
-    return {name or "source": value for name, value in varied.items()}
-
-
-def _resolved(values: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
-    return resolve(steps, values={name: value for name, value in values.items() if name})
-
-
-def _cases(given: Mapping[str, Any], name: str = "") -> Axis:
+def _cases(given: Mapping[str, Any]) -> Axis:
     """Return the cases of parameters that vary together, or of one by itself.
 
     Parameters
     ----------
     given : mapping of str to list or mapping
         The values of each, or ``from, to, steps`` and, unless it is linear, ``scale: log``.
-    name : str
-        Of the one that varies by itself.
 
     Raises
     ------
@@ -273,7 +264,7 @@ def _cases(given: Mapping[str, Any], name: str = "") -> Axis:
     --------
     >>> _cases({"EPOCHS": [10, 20], "BATCH_SIZE": [32, 64]})
     [{'EPOCHS': 10, 'BATCH_SIZE': 32}, {'EPOCHS': 20, 'BATCH_SIZE': 64}]
-    >>> _cases({"L2": {"from": 0.001, "to": 0.1, "steps": 3, "scale": "log"}}, "L2")
+    >>> _cases({"L2": {"from": 0.001, "to": 0.1, "steps": 3, "scale": "log"}})
     [{'L2': 0.001}, {'L2': 0.01}, {'L2': 0.1}]
     """
     columns = {key: _values_of(key, values) for key, values in given.items()}
@@ -284,65 +275,50 @@ def _cases(given: Mapping[str, Any], name: str = "") -> Axis:
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     seen = set()
     for row in rows:
-        # 1 and 1.0 are one value, True and 1 are not; lists and mappings cannot be kept in a set.
-        values = [repr(one) if isinstance(one, list | dict) else one for one in row.values()]
-        case = tuple((one, isinstance(one, bool)) for one in values)
+        case = json.dumps(row, default=str)  # lists and mappings cannot be kept in a set
         if case in seen:
-            what = f"{name} must name each value" if name else "A `zip` must name each combination"
-            raise ConfigError(f"{what} once; {row[name] if name else row} is there twice.")
+            raise ConfigError(
+                f"{' and '.join(row)} must name each case once; {row} is there twice."
+            )
         seen.add(case)
     return rows
 
 
 def _values_of(name: str, given: Any) -> list[Any]:
-    if not isinstance(given, list | Mapping):
-        raise ConfigError(f"{name} in `zip` must have a list of values; got {given!r}.")
-    values = _range(name, given) if isinstance(given, Mapping) else given
-    if not values:
-        raise ConfigError(f"{name} must have a value; its list is empty. Leave it out or fill it.")
-    return values
+    if isinstance(given, Mapping):
+        return _range(name, given)
+    if not isinstance(given, list) or not given:
+        raise ConfigError(f"{name} must have a list of values, or a range; got {given!r}. Fill it.")
+    return given
 
 
 def _range(name: str, given: Mapping[str, Any]) -> list[Any]:
-    for key in given:
-        if key not in _RANGE:
-            raise ConfigError(
-                f"The range of {name} must have the keys {', '.join(_RANGE)}; got {key!r}."
-                f"{did_you_mean(str(key), _RANGE)}"
-            )
-    for key in ("from", "to", "steps"):
-        if key not in given:
-            raise ConfigError(f"The range of {name} must say `{key}`; it is missing. Add it.")
-    low, high, steps = given["from"], given["to"], given["steps"]
-    for key, end in (("from", low), ("to", high)):
-        if isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end):
-            raise ConfigError(f"`{key}` of {name} must be a number; got {end!r}.")
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= _MOST:
+    steps: Any = given.get("steps")
+    scale = given.get("scale", "linear")
+    log, countable = scale == "log", type(steps) is int and 2 <= steps <= _MOST
+    ends: list[Any] = [given.get("from"), given.get("to")]
+    numbers = [float(one) for one in ends if _is_number(one) and (one > 0 or not log)]
+    known = given.keys() <= _RANGE and scale in ("linear", "log")
+    if len(numbers) < 2 or not countable or not known:
         raise ConfigError(
-            f"`steps` of {name} must be a whole number from 2 to {_MOST:,}; got {steps!r}."
+            f"The range of {name} must be {{from: NUMBER, to: NUMBER, steps: 2 to {_MOST:,}}}, and "
+            f"above 0 with `scale: log`; got {dict(given)}. Write it like that."
         )
-    return _spaced(name, low, high, steps, given.get("scale", "linear"))
-
-
-def _spaced(name: str, low: float, high: float, steps: int, scale: Any) -> list[Any]:
-    if scale not in ("linear", "log"):
-        raise ConfigError(f"`scale` of {name} must be linear or log; got {scale!r}.")
-    if scale == "log" and min(low, high) <= 0:
-        raise ConfigError(
-            f"A logarithmic range of {name} must lie above 0; it goes from {low} to {high}. "
-            "Take `scale: linear`, or another end."
-        )
-    space = np.geomspace if scale == "log" else np.linspace
-    inner = space(low, high, steps)[1:-1]
-    whole = isinstance(low, int) and isinstance(high, int)
+    space = np.geomspace if log else np.linspace
+    whole = all(isinstance(one, int) for one in ends)
     # Four digits are as fine as anybody varies a parameter, and can be read in a name.
+    inner = space(numbers[0], numbers[1], steps)[1:-1]
     between = [round(float(one)) if whole else float(f"{one:.4g}") for one in inner]
-    values = [low, *between, high]
+    values = [ends[0], *between, ends[1]]
     return list(dict.fromkeys(values)) if whole else values
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
 def _cases_of_sources(given: Any) -> Axis:
-    """Return one case for each source of data, with its label under the key ``""``.
+    """Return one case for each source of data, with its label under the key ``"source"``.
 
     Raises
     ------
@@ -352,21 +328,15 @@ def _cases_of_sources(given: Any) -> Axis:
     Examples
     --------
     >>> _cases_of_sources({"world": {}, "films": {"SOURCE": "ratings.csv"}})
-    [{'': 'world'}, {'': 'films', 'SOURCE': 'ratings.csv'}]
+    [{'source': 'world'}, {'source': 'films', 'SOURCE': 'ratings.csv'}]
     """
-    if not isinstance(given, Mapping) or not given:
+    cases = given if isinstance(given, Mapping) else {}
+    if not cases or not all(isinstance(one, Mapping) for one in cases.values()):
         raise ConfigError(
-            f"`sources` must be a mapping of labels to mappings of parameters; got {given!r}."
+            f"`sources` must be a mapping of labels to mappings of parameters; got {given!r}. "
+            "Write {films: {SOURCE: path}, world: {}}."
         )
-    cases = []
-    for name, parameters in given.items():
-        if not isinstance(parameters, Mapping):
-            raise ConfigError(
-                f"The source {name!r} must be a mapping of parameters; got {parameters!r}. "
-                "Write {SOURCE: path} or {} for the world."
-            )
-        cases.append({"": str(name), **parameters})
-    return cases
+    return [{"source": str(label), **one} for label, one in cases.items()]
 
 
 def _label(value: Any) -> str:
@@ -399,7 +369,7 @@ def _setting_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     Parameters
     ----------
     settings : sequence of mapping
-        What varies, name of the parameter -> value; the key ``""`` holds the label of a source.
+        What varies, name of the parameter -> value; ``source`` is the label of a source.
 
     Returns
     -------
@@ -408,7 +378,7 @@ def _setting_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
     Examples
     --------
-    >>> _setting_names([{"": "films", "EPOCHS": 10}, {"": "films", "EPOCHS": 20}])
+    >>> _setting_names([{"source": "films", "EPOCHS": 10}, {"source": "films", "EPOCHS": 20}])
     ['films_epochs-10', 'films_epochs-20']
     """
     names = [_name(one) for one in settings]
@@ -421,7 +391,8 @@ def _setting_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _name(setting: Mapping[str, Any]) -> str:
     parts = [
-        f"{key.lower()}-{_label(value)}" if key else _label(value) for key, value in setting.items()
+        _label(value) if key == "source" else f"{key.lower()}-{_label(value)}"
+        for key, value in setting.items()
     ]
     name = "_".join(parts) or "single"
     if len(name) > _LONGEST:

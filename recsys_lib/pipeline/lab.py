@@ -5,7 +5,6 @@ leaves git clean, since nothing in a notebook changes by itself; the committed o
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterable
 from copy import deepcopy
@@ -42,8 +41,6 @@ METADATA: dict[str, dict[str, Any]] = {
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
 #: MIME type of a widget in a cell's output.
 WIDGET = "application/vnd.jupyter.widget-view+json"
-_PROGRESS = re.compile(r"\r|\d+%\|.*\| *\d+/\d+")
-_STYLER = re.compile(r"\bT_[0-9a-f]{5,}")
 _LARGEST = 1_000_000
 #: Tag of a cell that shows seconds or bytes: what it prints is never the same twice.
 _MEASURED = "timing"
@@ -301,7 +298,7 @@ def clean(node: Any, number: str) -> Any:
     -------
     NotebookNode
         Cell ids by position, executions counted from 1, no times, no paths, no widgets' state;
-        neighboring pieces of one stream joined, progress bars left out.
+        neighboring pieces of one stream joined.
     """
     node.cells = [cell for cell in node.cells if not _ADDED & set(cell.metadata.get("tags", ()))]
     node.metadata = nbformat.from_dict(METADATA)
@@ -314,7 +311,7 @@ def clean(node: Any, number: str) -> Any:
         if cell.cell_type == "code":
             count += bool(cell.source.strip())
             cell.execution_count = count if cell.source.strip() else None
-            cell.outputs = [_stable(one, count) for one in _joined(cell.outputs)]
+            cell.outputs = _joined(cell.outputs, count)
     return node
 
 
@@ -335,32 +332,15 @@ def _is_timing(cell: Any) -> bool:
     return _MEASURED in cell.metadata.get("tags", ())
 
 
-def _joined(outputs: Iterable[Any]) -> list[Any]:
+def _joined(outputs: Iterable[Any], count: int) -> list[Any]:
     """How a stream is cut into messages is a matter of timing, so its pieces are joined."""
     joined: list[Any] = []
     for output in outputs:
         last = joined[-1] if joined else None
+        if "execution_count" in output:
+            output.execution_count = count
         if output.output_type == "stream" and last and last.get("name") == output.name:
             last.text += output.text
         elif WIDGET not in output.get("data", {}):
             joined.append(output)
-    return [one for one in joined if not _is_progress(one)]
-
-
-def _is_progress(output: Any) -> bool:
-    return output.get("name") == "stderr" and bool(_PROGRESS.search(output.text))
-
-
-def _stable(output: Any, count: int) -> Any:
-    if "execution_count" in output:
-        output.execution_count = count
-    for kind in ("text/html", "text/plain"):
-        if kind in output.get("data", {}):
-            output.data[kind] = _numbered(output.data[kind])
-    return output
-
-
-def _numbered(text: str) -> str:
-    """Pandas gives each styled table a random id; here they are counted."""
-    names: dict[str, str] = {}
-    return _STYLER.sub(lambda found: names.setdefault(found[0], f"T_{len(names):05x}"), text)
+    return joined

@@ -231,12 +231,37 @@ def without_secrets(value: Any, name: str = "") -> Any:
     return value
 
 
-class _Recorder:
-    """Writes the manifest of a run: when it begins, and how the block of its context ends."""
+class RunLog:
+    """Keeps the manifest of a running chain up to date, and records how the block ends.
 
-    def __init__(self, project: Project, run: str, library: str) -> None:
+    Parameters
+    ----------
+    project : Project
+        Where the run is.
+    run : str
+        Its name; its folder must exist and be locked.
+    library : str
+        Fingerprint of the library.
+    data : mapping of str to str, optional
+        Fingerprints of data that no notebook of the run has written.
+
+    Attributes
+    ----------
+    outcomes : dict of str to Outcome
+        Of the notebooks that have ended, by name.
+    """
+
+    def __init__(
+        self, project: Project, run: str, library: str, data: Mapping[str, str] | None = None
+    ) -> None:
         self._project, self._folder = project, project.run_folder(run)
+        self._data, self.outcomes = dict(data or {}), dict[str, Outcome]()
         self._started, self._clock = datetime.now(UTC), time.monotonic()
+        self._running: list[str] = []
+        self._lock = threading.Lock()
+        self._before: Manifest | None = None
+        with contextlib.suppress(ArtifactError):
+            self._before = Manifest.load(self._folder)
         self._begun = Manifest(
             run=run,
             status="running",
@@ -259,70 +284,17 @@ class _Recorder:
         with contextlib.suppress(ArtifactError):
             self.end(status, {"kind": type(error).__name__, "message": str(error)})
 
-    def end(self, status: Status, failure: dict[str, Any] | None = None) -> None:
-        """Write how the run ended."""
-        raise NotImplementedError
-
-    def _describe(
-        self,
-        status: Status,
-        failure: dict[str, Any] | None,
-        records: Sequence[Record],
-        **content: Any,
-    ) -> Manifest:
-        # By a clock that only goes forward: the other one may be set in between.
-        ended = self._started + timedelta(seconds=time.monotonic() - self._clock)
-        shared = _shared_parameters(records)
-        written = {key: one["fingerprint"] for book in records for key, one in book.writes.items()}
-        inputs = {path: seen for one in records for path, seen in one.inputs.items()}
-        found: dict[str, Any] = {
-            "seconds": round(sum(one.seconds for one in records), 3),
-            "peak_memory": max((one.peak_memory for one in records), default=0),
-            "parameters": shared,
-            "seeds": seeds_of(shared),
-            "data": {"inputs": inputs, **{key: written[key] for key in _DATA if key in written}},
-            "artifacts": written,
-            "device": _device_names(one.device for one in records),
-            "metrics": _metrics(records),
-            "ended": "" if status == "running" else ended.isoformat(timespec="seconds"),
-        }
-        return replace(self._begun, status=status, failure=failure, **(found | content))
-
-
-class RunLog(_Recorder):
-    """Keeps the manifest of a running chain up to date, and records how the block ends.
-
-    Parameters
-    ----------
-    project : Project
-        Where the run is.
-    run : str
-        Its name; its folder must exist and be locked.
-    library : str
-        Fingerprint of the library.
-
-    Attributes
-    ----------
-    outcomes : dict of str to Outcome
-        Of the notebooks that have ended, by name.
-    """
-
-    def __init__(self, project: Project, run: str, library: str) -> None:
-        super().__init__(project, run, library)
-        self.outcomes: dict[str, Outcome] = {}
-        self._running: list[str] = []
-        self._lock = threading.Lock()
-        self._before: Manifest | None = None
-        with contextlib.suppress(ArtifactError):
-            self._before = Manifest.load(self._folder)
-
     def begin(self, notebook: str) -> None:
         """Record that `notebook` is running, before it can be killed."""
         with self._lock:
             self._running.append(notebook)
-            self._content("running").save(self._folder)
+            self.save()
 
-    def note(self, outcome: Outcome) -> None:
+    def save(self) -> None:
+        """Write how the run stands."""
+        self._content("running").save(self._folder)
+
+    def ended(self, outcome: Outcome) -> None:
         """Record how a notebook ended."""
         with self._lock:
             self._running = [name for name in self._running if name != outcome.name]
@@ -342,17 +314,39 @@ class RunLog(_Recorder):
         if status == "done":
             if any(one["status"] in _OPEN for one in manifest.notebooks.values()):
                 manifest = replace(manifest, status="partial")
-            idle = all(one.status == "skipped" and not one.donor for one in ended)
+            idle = ended and all(one.status == "skipped" and not one.donor for one in ended)
             if idle and self._before and self._before.status == manifest.status:
                 return
         manifest.save(self._folder)
 
     def _content(self, status: Status, failure: dict[str, Any] | None = None) -> Manifest:
+        # By a clock that only goes forward: the other one may be set in between.
+        ended = self._started + timedelta(seconds=time.monotonic() - self._clock)
         records = self._records()
         shared = _shared_parameters(records)
-        notebooks = {one.notebook: self._notebook(one, records, shared) for one in records}
+        written = {key: one["fingerprint"] for book in records for key, one in book.writes.items()}
+        data = {key: written[key] for key in _DATA if key in written} | self._data
         tried = self._before.attempts if self._before and self._before.status != "done" else 0
-        return self._describe(status, failure, records, attempts=tried + 1, notebooks=notebooks)
+        return replace(
+            self._begun,
+            status=status,
+            failure=failure,
+            ended="" if status == "running" else ended.isoformat(timespec="seconds"),
+            attempts=tried + 1,
+            seconds=round(sum(one.seconds for one in records), 3),
+            peak_memory=max((one.peak_memory for one in records), default=0),
+            parameters=shared,
+            seeds=seeds_of(shared),
+            notebooks={
+                one.notebook: self._notebook(one, records, shared)
+                for one in records
+                if one.notebook
+            },
+            data={"inputs": {k: v for one in records for k, v in one.inputs.items()}, **data},
+            artifacts=written,
+            device=_device_names(one.device for one in records),
+            metrics=_metrics(records),
+        )
 
     def _records(self) -> list[Record]:
         """Return the records of the run's notebooks, in order."""
@@ -407,8 +401,8 @@ def _metrics(records: Sequence[Record]) -> dict[str, Metric]:
     return found
 
 
-class RecordedRun(_Recorder):
-    """What a run has recorded so far; made by `record_run`.
+class RecordedRun(RunLog):
+    """What a run without notebooks has recorded so far; made by `record_run`.
 
     Attributes
     ----------
@@ -419,10 +413,12 @@ class RecordedRun(_Recorder):
     def __init__(
         self, project: Project, run: str, parameters: Mapping[str, Any], data: Mapping[str, str]
     ) -> None:
-        super().__init__(project, run, Library().fingerprint())
+        super().__init__(project, run, Library().fingerprint(), data)
         self.reports: list[Report] = []
-        self._data = {"inputs": {}, **data}
         self._record = Record("", run, dict(parameters))
+
+    def _records(self) -> list[Record]:
+        return [self._record]
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -439,10 +435,6 @@ class RecordedRun(_Recorder):
         """Record numbers by name."""
         self._record.note(**values)
 
-    def begin(self) -> None:
-        """Write that the run has begun."""
-        self._describe("running", None, [self._record], data=self._data).save(self._folder)
-
     def end(self, status: Status, failure: dict[str, Any] | None = None) -> None:
         """Write how the run ended, and its reports if all is well."""
         record, path = self._record, self._folder / "artifacts" / _REPORTS
@@ -452,7 +444,7 @@ class RecordedRun(_Recorder):
             record.writes[_REPORTS] = {"fingerprint": fingerprint(path)}
         record.seconds = time.monotonic() - self._clock
         record.peak_memory, record.device = psutil.Process().memory_info().rss, device()
-        self._describe(status, failure, [record], data=self._data).save(self._folder)
+        super().end(status, failure)
 
 
 @contextlib.contextmanager
@@ -484,7 +476,9 @@ def record_run(
     Raises
     ------
     ConfigError
-        If a run of this name is active, or consists of notebooks.
+        If a run of this name consists of notebooks.
+    BusyError
+        If one is active.
 
     Notes
     -----
@@ -499,7 +493,7 @@ def record_run(
         )
     recorded = RecordedRun(project, name, parameters, data or {})
     with project.locked(name), recorded:
-        recorded.begin()
+        recorded.save()
         yield recorded
 
 

@@ -1,15 +1,13 @@
 """Progress lines of a run, and tables of text, for a terminal or a batch log."""
 
 import io
-import shutil
-import threading
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 import pandas as pd
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -20,11 +18,9 @@ if TYPE_CHECKING:
     from recsys_lib.pipeline.sweeps import Sweep
 
 _UNLIMITED = 100_000
-_SHOWN_METRICS = 4
-_METRIC = "{:.4g}".format
 
 
-class LiveLines:
+class _Lines(Live):
     """Lines that stay, with lines below them that move: those only on a terminal.
 
     Use it in a ``with`` statement, so that the terminal is itself again however the block ends.
@@ -36,50 +32,26 @@ class LiveLines:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, highlight=False, force_terminal=stream.isatty())
-        self._live: Live | None = None
-        self._lock = threading.RLock()
+        console = Console(file=stream, highlight=False, force_terminal=stream.isatty())
+        super().__init__(console=console, refresh_per_second=1, transient=True)
 
     def __enter__(self) -> Self:
+        super().__enter__()
+        self.console.show_cursor(True)  # a killed process could not bring it back
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def moving(self) -> str:
+    def get_renderable(self) -> RenderableType:
         """Return the lines that move, as they are now."""
+        return Group(*(Text(one, no_wrap=True, overflow="ellipsis") for one in self._moving()))
+
+    def _moving(self) -> list[str]:
         raise NotImplementedError
 
-    def refresh(self) -> None:
-        """Draw the moving lines again; they are drawn every second from then on."""
-        if not self._console.is_terminal:
-            return
-        with self._lock:
-            if self._live is None:
-                self._live = Live(
-                    get_renderable=lambda: Text(self.moving(), no_wrap=True, overflow="ellipsis"),
-                    console=self._console,
-                    refresh_per_second=1,
-                    transient=True,
-                )
-                self._live.start(refresh=True)
-                self._console.show_cursor(True)  # a killed process could not bring it back
-            else:
-                self._live.refresh()
-
-    def stay(self, line: str) -> None:
-        """Write a line that stays."""
-        self._console.print(Text(line), soft_wrap=True)
-
-    def stop(self) -> None:
-        """Remove the moving lines."""
-        with self._lock:
-            if self._live is not None:
-                self._live.stop()
-                self._live = None
+    def _stay(self, line: str) -> None:
+        self.console.print(Text(line), soft_wrap=True)
 
 
-class ProgressLines(LiveLines):
+class ProgressLines(_Lines):
     """One line per notebook: kept up to date on a terminal, written once elsewhere.
 
     Parameters
@@ -91,9 +63,9 @@ class ProgressLines(LiveLines):
     """
 
     def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
-        super().__init__(stream)
         self._width = max(map(len, names), default=0)
         self._cells: dict[str, tuple[int, int, float]] = {}  # of those that run: done, all, begun
+        super().__init__(stream)
 
     def begin(self, name: str, cells: int) -> None:
         """Show that a notebook of so many cells starts."""
@@ -102,8 +74,7 @@ class ProgressLines(LiveLines):
 
     def cell(self, name: str, done: int) -> None:
         """Show how many of its cells are done."""
-        _, cells, begun = self._cells[name]
-        self._cells[name] = done, cells, begun
+        self._cells[name] = done, *self._cells[name][1:]
         self.refresh()
 
     def end(self, outcome: "Outcome") -> None:
@@ -116,57 +87,49 @@ class ProgressLines(LiveLines):
             "not run": f"not run: {outcome.reason}",
             "failed": f"{seconds}  FAILED",
         }.get(outcome.status, seconds)
-        if not self._cells:
-            self.stop()
-        self.stay(self._line(outcome.name, f"{failed}{record.cells}", how))
+        wrote = [*record.writes, *(f"figure {Path(path).stem}" for path in record.figures)]
+        line = self._line(outcome.name, f"{failed}{record.cells}", how)
+        self._stay("  ".join([line, *filter(None, [", ".join(wrote)])]))
 
-    def moving(self) -> str:
-        """Return a line for each notebook that runs."""
+    def _moving(self) -> list[str]:
         now = time.monotonic()
-        return "\n".join(
+        return [
             self._line(name, f"{done}/{cells}", f"{now - begun:4.0f} s")
             for name, (done, cells, begun) in tuple(self._cells.items())
-        )
+        ]
 
     def _line(self, name: str, cells: str, how: str) -> str:
         return f"{name:<{self._width}}  {cells + ' cells':>11}  {how}"
 
 
-class SweepLines(LiveLines):
+class SweepLines(_Lines):
     """One line for each setting that ended; on a terminal, a moving table of the others below.
 
     Parameters
     ----------
     stream : text stream
         Where to write.
+    sweep : Sweep
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, sweep: "Sweep") -> None:
+        self._sweep, self._shown = sweep, set[str]()
+        self._width = max(len(one.name) for one in sweep.settings)
         super().__init__(stream)
-        self._shown: set[str] = set()
-        self._sweep: Sweep | None = None
 
     def __call__(self, sweep: "Sweep") -> None:
         """Show how the sweep stands."""
-        self._sweep = sweep
-        ended = [one for one in sweep.settings if one.status not in ("waiting", "running")]
-        for one in ended:
-            if one.name not in self._shown:
+        for one in sweep.settings:
+            if one.status not in ("waiting", "running") and one.name not in self._shown:
                 self._shown.add(one.name)
                 count = f"[{len(self._shown)}/{len(sweep.settings)}]"
-                self.stay(f"{count} {self._padded(one)}  {_ended(one)}")
-        if self.moving():
-            self.refresh()
-        else:
-            self.stop()
+                self._stay(f"{count} {one.name:<{self._width}}  {_ended(one)}")
+        self.refresh()
 
-    def moving(self) -> str:
-        """Return a line for each running setting, and the counts."""
+    def _moving(self) -> list[str]:
         sweep = self._sweep
-        if sweep is None:
-            return ""
         running = [one for one in sweep.settings if one.status == "running"]
-        lines = [f"{self._padded(one)}  {_now(one)}" for one in running]
+        lines = [f"{one.name:<{self._width}}  {_now(one)}" for one in running]
         if sweep.status == "running" and (running or sweep.count("waiting")):
             seconds = int(time.monotonic() - sweep.clock)
             lines.append(
@@ -174,11 +137,7 @@ class SweepLines(LiveLines):
                 f"{sweep.count('waiting')} waiting; {sweep.workers} at once, "
                 f"{sweep.need / 1e9:.1f} GB each; {seconds // 60}:{seconds % 60:02d} min"
             )
-        return "\n".join(lines)
-
-    def _padded(self, one: "Setting") -> str:
-        settings = self._sweep.settings if self._sweep else ()
-        return one.name.ljust(max(len(other.name) for other in settings))
+        return lines
 
 
 def _ended(one: "Setting") -> str:
@@ -199,7 +158,7 @@ def _now(one: "Setting") -> str:
     return f"{notebook}  {done}/{cells} cells  {seconds}"
 
 
-def text_table(frame: pd.DataFrame, *, right: Collection[str] = (), width: int = _UNLIMITED) -> str:
+def text_table(frame: pd.DataFrame, *, right: Collection[str] = ()) -> str:
     """Return a table of text, without its index.
 
     Parameters
@@ -208,8 +167,6 @@ def text_table(frame: pd.DataFrame, *, right: Collection[str] = (), width: int =
         Of text.
     right : collection of str
         Columns that are aligned to the right, as numbers are.
-    width : int
-        Characters of a line; longer cells are wrapped.
 
     Examples
     --------
@@ -225,64 +182,5 @@ def text_table(frame: pd.DataFrame, *, right: Collection[str] = (), width: int =
     for row in frame.itertuples(index=False):
         table.add_row(*map(Text, row))
     text = io.StringIO()
-    Console(file=text, width=width, color_system=None).print(table)
+    Console(file=text, width=_UNLIMITED, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-
-
-def sweep_table(sweep: "Sweep") -> str:
-    """Return the table at the end of a sweep: parameters, status, cost and key metrics.
-
-    These are the first few metrics that differ between settings, in the order of the chain.
-    """
-    table = sweep.table()
-    names = list(dict.fromkeys(name for one in sweep.settings for name in one.metrics))
-    varied = list(dict.fromkeys(name for one in sweep.settings for name in one.varied))
-    # As they are shown: a difference in the ninth digit is none.
-    moved = [name for name in names if len({_METRIC(one) for one in table[name].dropna()}) > 1]
-    metrics = (moved or names)[:_SHOWN_METRICS]
-    shown = table[[*varied, "status", "seconds", "peak_gb", *metrics]].astype(object)
-    formats = {"seconds": "{:.1f}".format, "peak_gb": "{:.2f}".format}
-    for name in ("seconds", "peak_gb", *metrics):
-        shown[name] = shown[name].map(formats.get(name, _METRIC), na_action="ignore")
-    right = table.select_dtypes("number").columns
-    return text_table(shown.reset_index().fillna("").astype(str), right=right)
-
-
-def run_table(outcomes: "Sequence[Outcome]", *, width: int | None = None) -> str:
-    """Return the table of a run: notebook, seconds, what it wrote.
-
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        In the order of the run.
-    width : int, optional
-        Characters of a line; those of the terminal by default.
-
-    Examples
-    --------
-    >>> from recsys_lib.pipeline.store import Outcome, Record
-    >>> record = Record("01_make", "default", seconds=1.25, writes={"world": {}})
-    >>> print(run_table([Outcome(record, "ran", Path("01_make.ipynb"))], width=60))
-    notebook  seconds  wrote
-    01_make       1.2  world
-    """
-    rows = [
-        (
-            one.name,
-            one.status if one.status in ("skipped", "not run") else f"{one.record.seconds:.1f}",
-            _wrote(one),
-        )
-        for one in outcomes
-    ]
-    frame = pd.DataFrame(rows, columns=["notebook", "seconds", "wrote"])
-    width = width or max(shutil.get_terminal_size().columns, 60)
-    return text_table(frame, right=["seconds"], width=width)
-
-
-def _wrote(outcome: "Outcome") -> str:
-    if outcome.reason:
-        return outcome.reason
-    figures = ", ".join(Path(path).stem for path in outcome.record.figures)
-    parts = [", ".join(outcome.record.writes), figures and f"figures {figures}"]
-    text = "; ".join(filter(None, parts)) or "nothing"
-    return f"{text} (failed)" if outcome.status == "failed" else text

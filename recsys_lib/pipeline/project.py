@@ -1,16 +1,13 @@
 """Where things stand: the notebooks, the runs with their artifacts, the figures."""
 
 import contextlib
-import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from recsys_lib._system import lock_file
 from recsys_lib.errors import ConfigError
 
 DEFAULT_RUN = "default"
@@ -27,10 +24,6 @@ _INPUTS = (".", "notebooks", "data/raw")
 _FILE_DATABASES = ("sqlite", "duckdb")
 # What a run keeps in its own folder, where the runs of a sweep stand beside it.
 _TAKEN = {"artifacts", "figures", "state", "manifest.json"}
-
-
-class RunBusyError(ConfigError):
-    """Another process is using the folder of a run."""
 
 
 def _notebooks_in(folder: Path) -> list[Path]:
@@ -238,40 +231,17 @@ class Project:
 
         Raises
         ------
-        RunBusyError
+        BusyError
             If another process holds it; the message names it.
-        ConfigError
+        ArtifactError
             If the folder cannot be written.
         """
-        path = self.run_folder(run) / ".lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = path.open("a+", encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(
-                f"The folder of the run must be writable; {path.parent}: {error.strerror}. "
-                "Change its permissions, or choose another name with --name."
-            ) from error
-        with handle:
-            if not lock_file(handle):
-                raise RunBusyError(
-                    f"Only one run named {run!r} may be active at a time; {_holder(path)} is "
-                    "running it. Wait for it to end, or choose another name with --name."
-                )
-            # Only for the message above: the lock itself is the open file.
-            holder = {"pid": os.getpid(), "since": time.strftime("%H:%M:%S")}
-            with contextlib.suppress(OSError):
-                handle.truncate(0)
-                handle.write(f" {json.dumps(holder)}")
-                handle.flush()
+        from recsys_lib.artifacts import alone_in  # loads pandas
+
+        with alone_in(
+            self.run_folder(run),
+            writable="The folder of the run must be writable",
+            alone=f"Only one run named {run!r} may be active",
+            remedy="choose another name with --name",
+        ):
             yield
-
-
-def _holder(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(1)  # on Windows, only the holder can read the first byte
-            holder = json.loads(file.read())
-        return f"process {holder['pid']}, since {holder['since']},"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"

@@ -15,7 +15,8 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import compare, evaluate, parse_metric
 from recsys_lib.pipeline.chain import load_steps, resolve, rests_on
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.runner import Progress, RunResult, changes_of, run_chain
+from recsys_lib.pipeline.runner import Progress, RunResult, run_chain
+from recsys_lib.pipeline.store import changes_of
 
 _SPLITS = ("ratings_split", "ranking_split")
 

@@ -3,7 +3,6 @@
 import functools
 import json
 import math
-import shlex
 import shutil
 import time
 from collections import Counter
@@ -11,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Protocol
 
 from recsys_lib._system import available_memory, cores, limited_threads
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, rests_on, sources_of
-from recsys_lib.pipeline.execution import execute
+from recsys_lib.pipeline.execution import execute, sockets_of
 from recsys_lib.pipeline.manifest import RunLog
-from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, Project
+from recsys_lib.pipeline.project import LAB_RUN, Project
 from recsys_lib.pipeline.store import (
     Conditions,
     HowItEnded,
@@ -127,7 +127,7 @@ def run_chain(
 
     Raises
     ------
-    ConfigError
+    BusyError
         If a run of this name is active.
     ArtifactError
         If the disk is full or read-only.
@@ -219,7 +219,7 @@ class _Run:
         held = self._held(step, sources)
         outcome = held or self.store.outcome(step, self._make, force=self.force)
         if outcome:
-            self.log.note(outcome)
+            self.log.ended(outcome)
             self.progress.end(outcome)
         return outcome
 
@@ -285,34 +285,11 @@ class _Run:
 
 
 def _remove_half_written(project: Project, name: str) -> None:
-    """Remove the half-written files of a run that was killed; runs inside it keep theirs."""
+    """Remove what a run that was killed has half written; runs inside it keep theirs."""
     folder, record = project.run_folder(name), project.record(name, "any")
-    remove(*folder.glob(".*.part*"))
+    remove(*folder.glob(".*.part*"), *Path(gettempdir()).glob(f"{sockets_of(folder)}*"))
     for place in (project.artifacts(name), project.figures(name), record.parent):
         remove(*place.rglob(".*.part*"), *place.rglob(".*.old"))
-
-
-def changes_of(project: Project, run: str) -> dict[str, Any]:
-    """Return the parameters of a run that are not those that its notebooks declare."""
-    changed: dict[str, Any] = {}
-    for record in records_of(project, run):
-        for place, value in record.changed.items():
-            number, _, name = place.partition(".")
-            if number == record.notebook[:2]:
-                changed.setdefault(name, value)
-    return changed
-
-
-def command_of(project: Project, run: str) -> str:
-    """Return the command that makes a run with the parameters that it has had."""
-    words = ["recsys", "run", *([] if run == DEFAULT_RUN else ["--name", run])]
-    for name, value in changes_of(project, run).items():
-        entries = {name: value}
-        if isinstance(value, dict):
-            entries = {f"{name}.{key}": one for key, one in value.items()}
-        for key, one in entries.items():
-            words += ["-p", key, one if isinstance(one, str) else json.dumps(one)]
-    return shlex.join(words)
 
 
 def check_run(

@@ -46,10 +46,8 @@ _OWN = (MANIFEST, "checkpoints", "state/*.json", "[0-9][0-9]_*.ipynb", ".*.part*
 _SWEEP = ("sweep.json", ".sweep")
 
 
-def find_runs(
-    project: Project, names: Sequence[str] = ()
-) -> tuple[list[Manifest], list[ArtifactError]]:
-    """Return the manifests of runs, and an error for each that cannot be read.
+def find_runs(project: Project, names: Sequence[str] = ()) -> list[Manifest]:
+    """Return the manifests of runs, by name.
 
     Parameters
     ----------
@@ -58,28 +56,25 @@ def find_runs(
     names : sequence of str
         Runs, sweeps (all of their settings), or patterns such as ``"sweep/*"``; all by default.
 
-    Returns
-    -------
-    list of Manifest
-        By name.
-    list of ArtifactError
-        Of damaged manifests.
-
     Raises
     ------
     ConfigError
         If no run has one of the names.
+
+    Warns
+    -----
+    UserWarning
+        For each damaged manifest; it is left out.
     """
     known = project.run_names()
     wanted = set().union(*(_matching(name, known) for name in names)) if names else set(known)
-    found: list[Manifest] = []
-    damaged: list[ArtifactError] = []
+    found = []
     for name in (one for one in known if one in wanted):
         try:
             found.append(Manifest.load(project.run_folder(name)))
         except ArtifactError as error:
-            damaged.append(error)
-    return found, damaged
+            warn(f"Left out: {error}")
+    return found
 
 
 def read_run(project: Project, name: str) -> Manifest:
@@ -157,11 +152,7 @@ def list_runs(
     UserWarning
         For each damaged manifest; it is left out.
     """
-    found, damaged = find_runs(
-        project or Project.find(), [names] if isinstance(names, str) else names
-    )
-    for error in damaged:
-        warn(str(error))
+    found = find_runs(project or Project.find(), [names] if isinstance(names, str) else names)
     table = filtered(table_of(found), [where] if isinstance(where, str) else where)
     return ordered(table, sort) if sort else table
 
@@ -359,7 +350,6 @@ def export_runs(
     names: Sequence[str],
     *,
     to: str | None = None,
-    experiment: str = EXPERIMENT,
     project: Project | None = None,
 ) -> dict[str, str]:
     """Write runs to an MLflow tracking store; one that is there already is brought up to date.
@@ -371,8 +361,6 @@ def export_runs(
     to : str, optional
         Tracking URI, such as ``"http://host:5000"`` or ``"file:///shared/mlruns"``; an SQLite
         file among the runs by default, which ``mlflow ui --backend-store-uri`` opens.
-    experiment : str
-        Where they go; made if it is missing.
     project : Project, optional
         Found from the working directory by default.
 
@@ -385,8 +373,6 @@ def export_runs(
     ------
     ConfigError
         If MLflow is not installed, the store does not answer, or a name is of no run.
-    ArtifactError
-        If a manifest is damaged.
 
     Notes
     -----
@@ -395,13 +381,11 @@ def export_runs(
     changed, so an update writes the run anew and removes the old one.
     """
     project = project or Project.find()
-    found, damaged = find_runs(project, names)
-    if damaged:
-        raise damaged[0]
+    found = find_runs(project, names)
     address = to or local_store(project)
     with _client(address) as client:
-        known = client.get_experiment_by_name(experiment)
-        place = known.experiment_id if known else client.create_experiment(experiment)
+        known = client.get_experiment_by_name(EXPERIMENT)
+        place = known.experiment_id if known else client.create_experiment(EXPERIMENT)
         return {one.run: _export(client, place, one) for one in found}
 
 
@@ -516,7 +500,7 @@ def remove_runs(project: Project, runs: Sequence[Manifest]) -> list[Path]:
 
     Raises
     ------
-    ConfigError
+    BusyError
         If a run is active; the runs before it are removed.
     """
     kept: list[Path] = []

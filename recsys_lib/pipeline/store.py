@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,9 +24,9 @@ from typing import Any, Literal
 import recsys_lib
 from recsys_lib import artifacts
 from recsys_lib._system import lock_file
-from recsys_lib.errors import ArtifactError
+from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline.chain import Step, writer_of
-from recsys_lib.pipeline.project import MEASURING, Project
+from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, MEASURING, Project
 
 #: Environment variable of a kernel: the process that runs its notebook.
 RUNNER = "RECSYS_RUNNER"
@@ -284,6 +285,43 @@ def again(name: str, changed: dict[str, str]) -> str:
     numbers = [notebook[:2] for notebook in changed]
     run = " and ".join(filter(None, [", ".join(numbers[:-1]), numbers[-1]]))
     return f"`{name}` was made from another `{next(iter(changed.values()))}`. Run {run} again."
+
+
+def changes_of(project: Project, run: str) -> dict[str, Any]:
+    """Return the parameters of a run that are not those that its notebooks declare."""
+    changed: dict[str, Any] = {}
+    for record in records_of(project, run):
+        for place, value in record.changed.items():
+            number, _, name = place.partition(".")
+            if number == record.notebook[:2]:
+                changed.setdefault(name, value)
+    return changed
+
+
+def command_of(project: Project, run: str) -> str:
+    """Return the command that makes a run with the parameters that it has had."""
+    words = ["recsys", "run", *([] if run == DEFAULT_RUN else ["--name", run])]
+    for name, value in changes_of(project, run).items():
+        entries = {name: value}
+        if isinstance(value, dict):
+            entries = {f"{name}.{key}": one for key, one in value.items()}
+        for key, one in entries.items():
+            words += ["-p", key, one if isinstance(one, str) else json.dumps(one)]
+    return shlex.join(words)
+
+
+def find_artifact(project: Project, run: str, name: str) -> Path:
+    """Return the path of an artifact that a run has made; `ConfigError` says how to make it."""
+    path = project.artifacts(run) / name
+    if path.exists():
+        return path
+    there = "it has not come so far" if records_of(project, run) else "there is no such run"
+    how = f"Make it with `{command_of(project, run)}`"
+    if run == LAB_RUN:
+        how = "Run the notebooks that make it in JupyterLab, or name another run with --run"
+    raise ConfigError(
+        f"Run {run!r} must have made `{name}`; {there}.{project.near_run(run)} {how}."
+    )
 
 
 def retire(project: Project, run: str, step: Step) -> Record | None:

@@ -3,10 +3,9 @@
 import contextlib
 import functools
 import itertools
-import json
+import math
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass, field
@@ -18,16 +17,19 @@ import pandas as pd
 from papermill.iorw import papermill_io
 
 from recsys_lib._system import available_memory, cores, limited_threads
-from recsys_lib.artifacts import MANIFEST, digest_of, write_json
+from recsys_lib.artifacts import MANIFEST, write_json
 from recsys_lib.errors import ArtifactError, ConfigError
-from recsys_lib.pipeline.chain import Step, load_steps, rests_on, select, steps_for, unwritten
+from recsys_lib.pipeline.chain import Step, load_steps, select, unwritten
 from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
 from recsys_lib.pipeline.manifest import Manifest
+from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.runs import cells
 from recsys_lib.pipeline.workers import Engine, Options, Result, alive, engine, news_of, work
 
 SWEEP_FILE = "sweep.json"
 
+_SHOWN_METRICS = 4
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
 _FAREWELL = 20.0  # seconds for workers to stop their kernels
@@ -47,9 +49,8 @@ class Sweep:
         As it was given.
     only : str, optional
         Which notebooks run.
-    settings : tuple of Setting
-    keys : dict of str to dict
-        Setting -> notebook -> key; equal keys are one and the same step.
+    settings, queue : sequence of Setting
+        As the grid has them, and in the order in which they are to be worked on.
     token : str
         Of this start.
     status : str
@@ -58,6 +59,9 @@ class Sweep:
         Settings at once.
     memory : float
         Bytes that one takes at least, given by the user; 0 for a guess until one is measured.
+    output : str, optional
+        Where copies go: a folder, or an address that papermill can write to, such as
+        ``s3://bucket/prefix``.
     """
 
     project: Project
@@ -65,11 +69,12 @@ class Sweep:
     grid: dict[str, Any]
     only: str | None
     settings: tuple[Setting, ...]
-    keys: dict[str, dict[str, str]]
+    queue: list[Setting]
     token: str = field(default_factory=lambda: f"{time.time_ns():x}-{os.getpid()}")
     status: str = "running"
     workers: int = 0
     memory: float = 0.0
+    output: str | None = None
     clock: float = field(default_factory=time.monotonic)
     begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -79,18 +84,13 @@ class Sweep:
         return self.project.run_folder(self.name)
 
     @property
-    def steps(self) -> Counter[str]:
-        """The keys of all steps: the steps to run are the different ones."""
-        return Counter(key for its in self.keys.values() for key in its.values())
-
-    @property
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
         return max([self.memory, *(one.peak_memory for one in self.settings)]) or _FIRST_GUESS
 
     def fitting(self, free: float, most: int) -> int:
         """Return how many settings there is memory for: at least one, and no more than `most`."""
-        return min(most, max(1, int(free // self.need)))
+        return int(min(most, max(1.0, free / self.need)))
 
     @property
     def failed(self) -> list[Setting]:
@@ -104,6 +104,15 @@ class Sweep:
     def save(self) -> None:
         """Write ``sweep.json``, atomically."""
         write_json(self.folder / SWEEP_FILE, self.content())
+
+    def copy_out(self, *paths: Path) -> None:
+        """Copy files of its folder to the output, if there is one, by papermill's writers."""
+        for path in paths if self.output else ():
+            name = path.relative_to(self.folder.parent).as_posix()
+            target = f"{self.output}/{name}"
+            if "://" not in target:
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+            papermill_io.write(path.read_text(encoding="utf-8"), target)
 
     def content(self) -> dict[str, Any]:
         """Return what ``sweep.json`` holds."""
@@ -134,6 +143,16 @@ class Sweep:
             facts = {"status": one.status, "seconds": one.seconds, "peak_gb": one.peak_memory / 1e9}
             rows.append({**one.varied, **facts, **one.metrics})
         return pd.DataFrame(rows, index=[one.name for one in self.settings]).rename_axis("setting")
+
+    def text(self) -> str:
+        """Return the table as text, of metrics the first few that differ between settings."""
+        table, known = self.table(), {name for one in self.settings for name in one.metrics}
+        shown = cells(table.reset_index())
+        # As they are shown: a difference in the ninth digit is none.
+        metrics = [name for name in table.columns if name in known]
+        moved = [name for name in metrics if len({*shown[name]} - {"-"}) > 1]
+        left_out = {*metrics} - {*(moved or metrics)[:_SHOWN_METRICS]}
+        return text_table(shown.drop(columns=[*left_out]), right=table.select_dtypes("number"))
 
 
 def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) -> Sweep:
@@ -169,14 +188,16 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) ->
         for one in settings:
             project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
     _check_complete(project, name, steps, chain, settings)
-    keys = {
-        one.name: step_keys(
-            steps_for(chain, only, one.parameters),
-            {**one.parameters, "RUN": f"{name}/{one.name}"},
-        )
-        for one in settings
-    }
-    return Sweep(project, name, grid.content, only, settings, keys)
+    return Sweep(project, name, grid.content, only, settings, _interleaved(settings, steps[0]))
+
+
+def _interleaved(settings: Iterable[Setting], first: Step) -> list[Setting]:
+    """Return the settings so that neighbors begin with different steps and don't wait."""
+    groups: dict[str, list[Setting]] = {}
+    for one in settings:
+        groups.setdefault(repr(first.values(one.parameters)), []).append(one)
+    rows = itertools.zip_longest(*groups.values())
+    return [one for row in rows for one in row if one is not None]
 
 
 def _check_complete(
@@ -193,29 +214,6 @@ def _check_complete(
                     f"--only must name what the chosen notebooks rest on; {reader.name} reads "
                     f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
                 )
-
-
-def step_keys(steps: Sequence[Step], parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return a key for each step: equal keys promise equal results.
-
-    It is made of the cells, the parameters and the keys of the steps that wrote what is read. It
-    only plans the work: what is taken over is decided by the fingerprints of what was really read
-    (`Store`), so a notebook that hides its reading costs time, never truth.
-
-    Parameters
-    ----------
-    steps : sequence of Step
-        The chain, in order.
-    parameters : mapping
-        Overrides of one setting.
-    """
-    keys: dict[str, str] = {}
-    beneath = rests_on(steps)
-    for step in steps:
-        values = step.values(parameters)
-        before = [keys[name] for name in beneath[step.name]]
-        keys[step.name] = digest_of([step.fingerprint, values, before], 16)
-    return keys
 
 
 def sweep(
@@ -260,7 +258,9 @@ def sweep(
     Raises
     ------
     ConfigError
-        If the grid is wrong, told before anything runs; or a sweep of this name is at work.
+        If the grid is wrong, told before anything runs.
+    BusyError
+        If a sweep of this name is at work.
 
     Examples
     --------
@@ -294,24 +294,38 @@ def run_sweep(
     Raises
     ------
     ConfigError
-        If a sweep of this name is at work, the engine does not start, or nothing can be written
-        to the output.
+        If the engine does not start, or nothing can be written to the output.
+    BusyError
+        If a sweep of this name is at work.
     KeyboardInterrupt
         After all kernels are stopped and everything finished is kept.
     """
     most = options.workers or (None if options.scheduler else cores())
+    sweep.output = options.output and options.output.rstrip("/")
+    sweep.memory = options.memory or 0.0
     with sweep.project.locked(sweep.name):
-        output = _Output(options.output, sweep)
-        output.begin()
         with engine(options, most) as workers, alive(sweep.folder, sweep.token) as give_up:
             sweep.save()
+            _check_output(sweep)
             try:
-                _Driver(sweep, options, workers, output, watch).run(give_up)
+                _Driver(sweep, options, workers, watch).run(give_up)
                 sweep.status = "failed" if sweep.failed else "done"
             finally:
                 sweep.save()
-        output.write_state()
+        sweep.copy_out(sweep.folder / SWEEP_FILE)
     return sweep
+
+
+def _check_output(sweep: Sweep) -> None:
+    """Write the first ``sweep.json``: what cannot be written to is told before anything runs."""
+    try:
+        sweep.copy_out(sweep.folder / SWEEP_FILE)
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(
+            f"--output must be a place that papermill can write to; {sweep.output}/{sweep.name}: "
+            f"{said}. Check the address and the credentials."
+        ) from error
 
 
 class _Driver:
@@ -322,23 +336,22 @@ class _Driver:
         sweep: Sweep,
         options: Options,
         engine: Engine,
-        output: "_Output",
         watch: Callable[[Sweep], None] | None,
     ) -> None:
-        self._sweep, self._engine, self._output, self._told = sweep, engine, output, watch
+        self._sweep, self._engine, self._told = sweep, engine, watch
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
-        self._bounded = not (options.workers or options.scheduler)
-        self._free = available_memory()
-        sweep.memory = options.memory or 0.0
+        given = options.workers or options.scheduler
+        self._free = math.inf if given else available_memory()
+        self._queue, self._running = list(sweep.queue), dict[Future[Result], Setting]()
+        # Alone it has all threads, as `recsys run`, but Dask gives each worker one.
+        share = options.backend == "dask" or self._at_once() > 1
         self._work = functools.partial(
             work,
             only=sweep.only,
             timeout=options.timeout,
-            environment=_environment(options, engine, self._at_once()),
+            environment=limited_threads(self._at_once(), engine.threads) if share else {},
             token=sweep.token,
         )
-        self._queue = _interleaved(sweep)
-        self._running: dict[Future[Result], Setting] = {}
 
     def run(self, give_up: Callable[[], None]) -> None:
         """Work until nothing is left; `give_up` tells the workers that somebody stopped it."""
@@ -363,9 +376,7 @@ class _Driver:
             self._told(self._sweep)
 
     def _at_once(self) -> int:
-        """Return how many settings may run at once, as far as is known."""
-        most = self._engine.workers
-        return self._sweep.fitting(self._free, most) if self._bounded else most
+        return self._sweep.fitting(self._free, self._engine.workers)
 
     def _send(self) -> None:
         sweep = self._sweep
@@ -382,16 +393,16 @@ class _Driver:
         one = self._running.pop(future)
         try:
             result = future.result()
-        except self._engine.lost as error:
-            result = Result("interrupted", " ".join(str(error).split()))
-        except Exception as error:
-            # Whatever an engine raises is the end of one setting, not of the sweep.
-            result = Result("failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+        except Exception as error:  # the end of one setting, not of the sweep
+            said = " ".join(str(error).split())
+            result = Result("failed", f"{type(error).__name__}: {said}")
+            if isinstance(error, self._engine.lost):
+                result = Result("interrupted", said)
+        if result.status == "interrupted" and one.attempts < _ATTEMPTS:
+            one.status = "waiting"
+            self._queue.insert(0, one)
+            return
         if result.status == "interrupted":
-            if one.attempts < _ATTEMPTS:
-                one.status = "waiting"
-                self._queue.insert(0, one)
-                return
             said = f"lost its worker {_ATTEMPTS} times; the last time: {result.message}"
             result = Result("failed", said)
         self._take(one, result)
@@ -406,7 +417,7 @@ class _Driver:
             one.metrics = {name: metric.value for name, metric in found.metrics.items()}
         if result.status != "interrupted":
             try:
-                self._output.copy(folder)
+                self._sweep.copy_out(*sorted(folder.glob("[!.]*.ipynb")), *folder.glob(MANIFEST))
             except Exception as error:
                 one.status = "failed"
                 one.message = f"its copy could not be written: {' '.join(str(error).split())}"
@@ -421,76 +432,3 @@ class _Driver:
                 self._take(one, future.result())
         for one in self._running.values():
             one.status = "interrupted"
-
-
-def _environment(options: Options, engine: Engine, at_once: int) -> dict[str, str]:
-    """Return how many threads the libraries in a kernel may take; what the user has set stands."""
-    if options.backend != "dask" and at_once == 1:
-        return {}  # alone: as `recsys run`
-    # Dask gives its workers one thread for each of these, whatever the machine has.
-    return limited_threads(at_once, engine.threads)
-
-
-def _interleaved(sweep: Sweep) -> list[Setting]:
-    """Return the settings so that neighbors begin with different steps and don't wait."""
-    groups: dict[str, list[Setting]] = {}
-    for one in sweep.settings:
-        groups.setdefault(next(iter(sweep.keys[one.name].values())), []).append(one)
-    rows = itertools.zip_longest(*groups.values())
-    return [one for row in rows for one in row if one is not None]
-
-
-class _Output:
-    """A place for executed notebooks and manifests, beside ``runs/``, or none.
-
-    Parameters
-    ----------
-    place : str, optional
-        A folder, or an address that papermill can write to, such as ``s3://bucket/prefix``; the
-        name of the sweep becomes the next folder.
-    sweep : Sweep
-    """
-
-    def __init__(self, place: str | None, sweep: Sweep) -> None:
-        self._place = place and f"{place.rstrip('/')}/{sweep.name}"
-        self._sweep = sweep
-
-    def begin(self) -> None:
-        """Write the first ``sweep.json``: what cannot be written to is told before anything runs.
-
-        Raises
-        ------
-        ConfigError
-            If papermill cannot write there.
-        """
-        try:
-            self.write_state()
-        except Exception as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise ConfigError(
-                f"--output must be a place that papermill can write to; {self._place}: {said}. "
-                "Check the address and the credentials."
-            ) from error
-
-    def write_state(self) -> None:
-        """Write ``sweep.json``."""
-        self._write(json.dumps(self._sweep.content(), indent=2, sort_keys=True), SWEEP_FILE)
-
-    def copy(self, folder: Path) -> None:
-        """Copy the executed notebooks and the manifest of one setting.
-
-        Parameters
-        ----------
-        folder : Path
-            ``runs/<sweep>/<setting>``.
-        """
-        for path in (*sorted(folder.glob("[!.]*.ipynb")), *folder.glob(MANIFEST)):
-            self._write(path.read_text(encoding="utf-8"), f"{folder.name}/{path.name}")
-
-    def _write(self, text: str, name: str) -> None:
-        if self._place is None:
-            return
-        path = f"{self._place}/{name}"
-        if "://" not in path:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        papermill_io.write(text, path)

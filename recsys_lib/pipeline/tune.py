@@ -14,6 +14,7 @@ from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Parameter, load_steps, parse_text
 from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.store import find_artifact
 from recsys_lib.tuning import Space, results, search
 from recsys_lib.tuning.spaces import with_settings
 
@@ -59,7 +60,7 @@ def run_search(
     model = _set(_as_trained(project, model_class(name)()), dict(texts))
     metric = metric or ("rmse" if model.predicts == "rating" else "ndcg@10")
     model, part, rules = _posed(project, run, model, metric, like_from)
-    split = Split.load(_made(project, run, part))
+    split = Split.load(find_artifact(project, run, part))
     searched = Space.read(space) if space else Space.of(model)
     if output:  # before the search, not after it
         results.notebook_parameters(name, dict.fromkeys(searched.ranges))
@@ -111,7 +112,7 @@ def _posed(
     project: Project, run: str, model: Any, metric: str, like_from: float | None
 ) -> tuple[Any, str, dict[str, Any]]:
     """Return the model as it is to answer, the split that asks it, and the rules of the metric."""
-    dataset = Dataset.load(_made(project, run, "dataset"))
+    dataset = Dataset.load(find_artifact(project, run, "dataset"))
     if parse_metric(metric).kind == "rating":
         if dataset.rating_scale is None:
             raise ConfigError(
@@ -134,16 +135,6 @@ def _as_trained(project: Project, model: Any) -> Any:
             settings = {key: step.parameters[name].default for key, name in names.items()}
             return with_settings(model, settings)
     return model
-
-
-def _made(project: Project, run: str, name: str) -> Path:
-    path = project.artifacts(run) / name
-    if not path.exists():
-        raise ConfigError(
-            f"Run {run!r} must have made {name!r}; {path} does not exist."
-            f"{project.near_run(run)} Make it with `recsys run --only 01-02 --name {run}`."
-        )
-    return path
 
 
 def _set(model: Any, texts: Mapping[str, str]) -> Any:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from recsys_lib._system import lock_file, this_process
-from recsys_lib.artifacts import write_json
+from recsys_lib.artifacts import BusyError, write_json
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.pipeline.chain import load_steps, steps_for
-from recsys_lib.pipeline.project import Project, RunBusyError
+from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import RunResult, run_chain
 from recsys_lib.pipeline.store import Conditions, Outcome, read_note
 
@@ -81,7 +81,7 @@ def work(
     stop, folder = threading.Event(), project.run_folder(run)
     with stopped_with(folder.parent, token, stop):
         try:
-            steps = steps_for(load_steps(project), only, parameters)
+            steps, _ = steps_for(load_steps(project), parameters, only=only)
             news = _News(_place(folder.parent, f"{folder.name}.json"), token)
             beside = Conditions(environment, token, stop, news.wait)
             begin = functools.partial(run_chain, project, steps, parameters, news, name=run)
@@ -98,7 +98,7 @@ def _patiently(begin: Callable[[], RunResult], stop: threading.Event) -> RunResu
     while True:
         try:
             return begin()
-        except RunBusyError:
+        except BusyError:
             if time.monotonic() > limit:
                 raise
             if stop.wait(1.0):

@@ -188,11 +188,8 @@ def write_lists(
     loaded.recommend_many(ids[:1], k=k, **rules)  # wrong rules leave nothing behind
     target.check()
     writable = f"The folder of {target.name} must be one that can be written"
-    only = (
-        f"Only one process may write {target.name} at a time; another one is at it. Wait for it "
-        "to end, or choose another output."
-    )
-    with alone_in(target.folder, writable=writable, alone=only):
+    only = f"Only one process may write {target.name}"
+    with alone_in(target.folder, writable=writable, alone=only, remedy="choose another output"):
         parts = _Parts(target.folder, record)
         with track("lists", len(ids), "people") as task:
             for number, start in enumerate(range(0, max(len(ids), 1), part)):

@@ -116,12 +116,12 @@ class Keeper:
     def __enter__(self) -> Self:
         if not is_first():
             return self  # of a job, one process writes
-        only = (
-            f"Only one fit may write its checkpoints to {self.folder} at a time; another one is at "
-            "it. Wait for it to end, or give another folder."
-        )
+        only = f"Only one fit may write its checkpoints to {self.folder}"
         writable = "`checkpoint` must be a folder that can be written"
-        self._open.enter_context(artifacts.alone_in(self.folder, writable=writable, alone=only))
+        lock = artifacts.alone_in(
+            self.folder, writable=writable, alone=only, remedy="give another folder"
+        )
+        self._open.enter_context(lock)
         for left_over in self.folder.glob(".epoch_[0-9]*.*"):
             shutil.rmtree(left_over, ignore_errors=True)
         return self

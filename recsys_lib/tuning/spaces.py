@@ -59,24 +59,11 @@ class Range:
     def __str__(self) -> str:
         return f"{self.low:,g} to {self.high:,g}" + (" (log scale)" if self.log else "")
 
-    def check(self, name: str) -> None:
-        """Raise `ConfigError` unless the ends are finite, in order, and positive for `log`."""
-        ends = (self.low, self.high)
-        if any(isinstance(end, bool) or not isinstance(end, int | float) for end in ends):
-            raise ConfigError(
-                f"The range of {name!r} must have numeric bounds; got {self.low!r} and "
-                f"{self.high!r}. Write {{low: 0.1, high: 0.9}}."
-            )
-        if not all(math.isfinite(end) for end in ends) or self.low >= self.high:
-            raise ConfigError(
-                f"The range of {name!r} must go up from `low` to `high`; got {self.low!r} to "
-                f"{self.high!r}. To hold a setting fixed, leave it out and set it in the model."
-            )
-        if self.log and self.low <= 0:
-            raise ConfigError(
-                f"The range of {name!r} must be positive for a log scale; it "
-                f"begins at {self.low!r}. Start above 0, or leave out `log`."
-            )
+    def is_valid(self) -> bool:
+        """Whether the ends are finite, in order, and positive on a logarithmic scale."""
+        numeric = all(isinstance(end, int | float) for end in (self.low, self.high))
+        finite = numeric and math.isfinite(self.low) and math.isfinite(self.high)
+        return finite and self.low < self.high and (self.low > 0 or not self.log)
 
     def distribution(self) -> "BaseDistribution":
         """Return the matching Optuna distribution."""
@@ -126,13 +113,9 @@ class Options:
     def __str__(self) -> str:
         return " or ".join(map(str, self.values))
 
-    def check(self, name: str) -> None:
-        """Raise `ConfigError` unless there are at least two different values."""
-        if len(self.values) < 2 or len(set(map(repr, self.values))) < len(self.values):
-            raise ConfigError(
-                f"The options of {name!r} must be at least two different values; got "
-                f"{list(self.values)!r}. To hold a setting fixed, set it in the model."
-            )
+    def is_valid(self) -> bool:
+        """Whether there are at least two different values, and none twice."""
+        return 1 < len(self.values) == len(set(map(repr, self.values)))
 
     def distribution(self) -> "BaseDistribution":
         """Return the matching Optuna distribution."""
@@ -391,12 +374,12 @@ class Space:
         own, found = inner.config(), self.ranges[name]
         if name not in own:
             raise self._unknown(name, "is none", own)
-        if not isinstance(found, Range | Options):
+        if not isinstance(found, Range | Options) or not found.is_valid():
             raise ConfigError(
-                f"The range of {name!r} must be a Range or Options; got {found!r}. "
-                "Write Range(low, high)."
+                f"The range of {name!r} must be a Range of finite numbers that goes up, above 0 on "
+                f"a log scale, or Options of two different values or more; got {found!r}. To hold "
+                "a setting fixed, leave it out and set it in the model."
             )
-        found.check(name)
         kind = {one.name: one.type for one in dataclasses.fields(inner)}[name]
         if isinstance(found, Range) and float in (kind, *get_args(kind)):
             found = dataclasses.replace(found, low=float(found.low), high=float(found.high))

@@ -54,5 +54,5 @@ def test_a_page_leaves_no_record(project: Project, monkeypatch, served: bool) ->
 def test_without_a_bundle_there_is_no_page(project: Project, monkeypatch, capsys) -> None:
     monkeypatch.chdir(project.root)
     assert cli.main(["app", "--run", "mine", "--no-browser"]) == 2
-    assert "must have made a bundle" in capsys.readouterr().err
+    assert "must have made `bundle`" in capsys.readouterr().err
     assert not (project.root / "runs").exists()

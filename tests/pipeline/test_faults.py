@@ -45,7 +45,7 @@ def test_a_full_disk_loses_nothing_and_the_run_goes_on(write, runs, capsys):
 
     remount(runs, "size=8m")
     assert main(["run"]) == 0
-    assert "01_small  skipped" in capsys.readouterr().out
+    assert "unchanged, skipped  small" in capsys.readouterr().out
     assert (runs / "default/artifacts/big/x").stat().st_size == 3_000_000
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from recsys_lib.artifacts import fingerprint
 from recsys_lib.pipeline import Manifest
+from recsys_lib.pipeline.execution import sockets_of
 from recsys_lib.pipeline.store import Record
 
 KILLS = 20
@@ -121,10 +122,10 @@ def half_written(project):
     return [path for path in found if ".part" in path.name or path.name.endswith(".old")]
 
 
-def sockets_of(pids):
+def sockets(project):
     """Return the folders of sockets that runs have left."""
-    folders = [path.name.split("-") for path in Path(tempfile.gettempdir()).glob("recsys-*-*-*")]
-    return [parts for parts in folders if int(parts[2]) in pids]
+    begin = sockets_of(project.run_folder("default"))
+    return list(Path(tempfile.gettempdir()).glob(f"{begin}*"))
 
 
 def kernels(project):
@@ -140,7 +141,6 @@ def test_a_run_killed_at_twenty_random_moments_loses_nothing_that_was_finished(p
     moments = random.Random(0)
     kills = resumed = 0
     seed = 1  # what the whole run has made would be taken over
-    killed_runs = []
     before: dict[str, str] = {}
     while kills < KILLS:
         pid = runner.start("-p", "SEED", str(seed))
@@ -149,7 +149,6 @@ def test_a_run_killed_at_twenty_random_moments_loses_nothing_that_was_finished(p
         time.sleep(moments.uniform(0.02, 1.5) * patience)
         with contextlib.suppress(ProcessLookupError):  # it has ended
             os.kill(pid, signal.SIGKILL)
-        killed_runs.append(pid)
         status = runner.status()
         now = finished(project, seed)
         assert before.items() <= now.items(), "what is finished is not touched again"
@@ -172,7 +171,7 @@ def test_a_run_killed_at_twenty_random_moments_loses_nothing_that_was_finished(p
     assert (killed.status, killed.metrics) == ("done", whole.metrics)
     assert killed.attempts > 1
     assert half_written(project) == []
-    assert sockets_of(killed_runs) == []
+    assert sockets(project) == []
     print(f"{kills} kills, {resumed} resumed, {seed - 1} runs finished between them, 0 lost")
 
 

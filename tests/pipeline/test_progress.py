@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys_lib.pipeline.progress import ProgressLines, run_table
+from recsys_lib.pipeline.progress import ProgressLines
 from recsys_lib.pipeline.store import Outcome, Record
 
 
@@ -97,16 +97,11 @@ def test_a_terminal_gets_its_cursor_back_when_a_run_is_interrupted():
     assert stream.tell() == before
 
 
-def test_the_run_table_marks_what_was_skipped_and_wraps_what_is_long():
-    figures = tuple(f"02_figure_{i}" for i in range(8))
-    rows = run_table(
-        [
-            ended("01_make", "skipped", 9, 1.0, writes=("world", "dataset")),
-            ended("02_use_it", "ran", 9, 61.0, figures=figures),
-        ],
-        width=60,
-    ).splitlines()
-    assert rows[1] == "01_make    skipped  world, dataset"
-    assert rows[2].startswith("02_use_it     61.0  figures 02_figure_0, ")
-    assert all(len(row) <= 60 for row in rows)
-    assert all(figure in "\n".join(rows) for figure in figures)
+def test_a_line_says_what_a_notebook_wrote():
+    stream, figures = io.StringIO(), ("02_curve", "02_errors")
+    with ProgressLines(stream, ["01_make", "02_use"]) as lines:
+        lines.end(ended("01_make", "skipped", 9, 1.0, writes=("world", "dataset")))
+        lines.end(ended("02_use", "ran", 9, 61.0, writes=("model",), figures=figures))
+    first, second = stream.getvalue().splitlines()
+    assert first == "01_make      9 cells  unchanged, skipped  world, dataset"
+    assert second == "02_use       9 cells    61.0 s  model, figure 02_curve, figure 02_errors"

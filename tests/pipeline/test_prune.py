@@ -5,7 +5,7 @@ import os
 import pytest
 
 from recsys_lib.cli import main
-from recsys_lib.errors import ConfigError
+from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline import record_run
 from recsys_lib.pipeline.runs import find_runs, freed_bytes, remove_runs
 
@@ -47,7 +47,7 @@ def test_what_no_run_wrote_stays(here, capsys):
     assert left == {"notes.txt", "artifacts", "artifacts/own.csv"}
     assert {path.name for path in (here.root / "runs").iterdir()} >= {"other", "sweep"}
     assert (here.root / "outside").exists()
-    assert [one.run for one in find_runs(here)[0]] == ["sweep/b"]
+    assert [one.run for one in find_runs(here)] == ["sweep/b"]
 
 
 def test_the_last_setting_takes_the_folder_of_its_sweep_along(here):
@@ -68,7 +68,7 @@ def test_files_that_other_runs_share_are_not_counted(here):
     first, second = (here.artifacts(f"sweep/{name}") / "table.json" for name in "ab")
     second.unlink()
     os.link(first, second)
-    both, _ = find_runs(here, ["sweep"])
+    both = find_runs(here, ["sweep"])
     alone = freed_bytes(here, both[:1])[0]
     assert freed_bytes(here, both)[0] - alone == first.stat().st_size
 
@@ -76,12 +76,12 @@ def test_files_that_other_runs_share_are_not_counted(here):
 def test_a_run_of_ones_own_goes_and_an_active_one_is_refused(here):
     with record_run("mine/a", {"SEED": 0}, project=here) as one:
         one.note(n=1)
-    remove_runs(here, find_runs(here, ["mine"])[0])
+    remove_runs(here, find_runs(here, ["mine"]))
     assert not (here.root / "runs" / "mine").exists()
-    found = find_runs(here, ["sweep/a"])[0]
+    found = find_runs(here, ["sweep/a"])
     with (
         here.locked("sweep/a"),
-        pytest.raises(ConfigError, match="at a time"),
+        pytest.raises(ArtifactError, match="at a time"),
     ):
         remove_runs(here, found)
-    assert find_runs(here, ["sweep/a"])[0] == found
+    assert find_runs(here, ["sweep/a"]) == found

@@ -60,17 +60,6 @@ def test_a_notebook_over_a_megabyte_is_refused_and_none_is_written(
     assert path.read_bytes() == before
 
 
-def test_progress_bars_go_and_warnings_stay():
-    streams = [
-        nbformat.v4.new_output("stream", name="stderr", text="\r 50%|#####     | 1/2"),
-        nbformat.v4.new_output("stream", name="stdout", text="a"),
-        nbformat.v4.new_output("stream", name="stderr", text="UserWarning: look"),
-    ]
-    cell = nbformat.v4.new_code_cell("x", outputs=streams)
-    kept = clean(nbformat.v4.new_notebook(cells=[cell]), "01").cells[0].outputs
-    assert [one.text for one in kept] == ["a", "UserWarning: look"]
-
-
 def test_what_papermill_added_goes():
     cells = [
         nbformat.v4.new_code_cell("RUN = 'x'", metadata={"tags": ["injected-parameters"]}),
@@ -78,13 +67,3 @@ def test_what_papermill_added_goes():
     ]
     node = clean(nbformat.v4.new_notebook(cells=cells), "04")
     assert [(cell.source, cell.metadata, cell.id) for cell in node.cells] == [("y", {}, "04-01")]
-
-
-def test_the_random_ids_of_styled_tables_are_counted():
-    def table(uuid):
-        html = f'<style>#T_{uuid}_row0</style><table id="T_{uuid}">'
-        output = nbformat.v4.new_output("display_data", data={"text/html": html})
-        cell = nbformat.v4.new_code_cell("x", outputs=[output])
-        return clean(nbformat.v4.new_notebook(cells=[cell]), "01")
-
-    assert table("0a1b2") == table("ffee0")

@@ -15,9 +15,10 @@ from jupyter_client.manager import AsyncKernelManager
 
 from recsys_lib import _system
 from recsys_lib.artifacts import fingerprint
-from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline import Manifest, notebook, runner
 from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.execution import sockets_of
 from recsys_lib.pipeline.runner import run_chain
 from recsys_lib.pipeline.store import Conditions, Record
 
@@ -306,7 +307,7 @@ def test_without_memory_for_two_one_runs_after_the_other(project, meet, run, mon
     assert [met for met, _ in read(project, "found")] == [False, True]
 
 
-def test_a_failure_leaves_what_runs_beside_it_to_its_end(meet, write, run, kernel_server):
+def test_a_failure_leaves_what_runs_beside_it_to_its_end(project, meet, write, run, kernel_server):
     meet(seconds=30)
     write("01_ann", "1 / 0", 'session.save("ann", [])')
     write("02_bob", "import time", "time.sleep(2)", 'session.save("bob", [])')
@@ -314,7 +315,8 @@ def test_a_failure_leaves_what_runs_beside_it_to_its_end(meet, write, run, kerne
     here = psutil.Process()
     kernels = [one for one in here.children() if "ipykernel" in " ".join(one.cmdline())]
     assert [one for one in kernels if one.pid != kernel_server.pid] == []
-    assert [*Path(tempfile.gettempdir()).glob(f"recsys-*-{here.pid}-*")] == []
+    begin = sockets_of(project.run_folder("default"))
+    assert [*Path(tempfile.gettempdir()).glob(f"{begin}*")] == []
 
 
 def test_ctrl_c_stops_all_that_is_at_work(project, meet, write, run):
@@ -340,7 +342,7 @@ def test_ctrl_c_stops_all_that_is_at_work(project, meet, write, run):
 def test_two_runs_of_one_name_are_refused_with_the_process_at_work(chain, run):
     with (
         chain.locked("default"),
-        pytest.raises(ConfigError, match=rf"process {os.getpid()}, since"),
+        pytest.raises(ArtifactError, match=rf"process {os.getpid()}, since"),
     ):
         run()
 
@@ -354,14 +356,15 @@ def test_the_runs_of_a_sweep_stand_in_its_folder_and_leave_one_another_alone(cha
     assert statuses(run("sweep/a", only="01", SEED=1)) == ["01 skipped"]
     run("sweep", only="03")
     assert half.exists(), "another run's half-written files are its own"
-    with chain.locked("sweep/a"), pytest.raises(ConfigError, match="Only one run named 'sweep/a'"):
+    only = "Only one run named 'sweep/a'"
+    with chain.locked("sweep/a"), pytest.raises(ArtifactError, match=only):
         run("sweep/a")
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(chain):
     folder = chain.run_folder("default")
     folder.mkdir(parents=True)
-    (folder / ".lock").write_text('{"pid": 999999, "since": "00:00:00"}')
+    (folder / ".lock").write_text(" process 999999, since 00:00:00,")
     with chain.locked("default"):
         assert str(os.getpid()) in (folder / ".lock").read_text()
 
@@ -388,5 +391,5 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_nothing_half_written(chain
 
 def test_a_folder_that_cannot_be_made_is_told(chain, run):
     (chain.root / "runs").write_text("a file where the folder should be")
-    with pytest.raises(ConfigError, match="folder of the run must be writable"):
+    with pytest.raises(ArtifactError, match="folder of the run must be writable"):
         run()

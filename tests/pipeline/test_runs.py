@@ -280,7 +280,7 @@ def test_the_command_line_lists_compares_and_speaks_csv_and_json(sweep, monkeypa
 def test_a_line_shows_what_was_varied_and_what_came_out_before_anything_else(keep, project):
     keep("a", epochs=5, rmse=1.0)
     keep("b", epochs=9, rmse=2.0)
-    found, _ = find_runs(project)
+    found = find_runs(project)
     run, *head = listing(table_of(found)).splitlines()[0].split()
     assert run == "run"
     assert head == ["status", "begun", "seconds", "memory_mb", "EPOCHS", "01.rmse"], "no SEED"

@@ -112,8 +112,8 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
     [
         (["EAS"], "A model must be one of"),
         (["Popularity"], "there is none for Popularity"),
-        (["EASE", "--run", "other"], "recsys run --only 01-02 --name other"),
-        (["EASE", "--run", "defalt"], "does not exist. Did you mean 'default'? Make it"),
+        (["EASE", "--run", "other"], "recsys run --name other"),
+        (["EASE", "--run", "defalt"], "there is no such run. Did you mean 'default'? Make it"),
         (["EASE", "-p", "lambda", "3"], "'lambda' must be a hyper-parameter of EASE"),
         (["ItemKNN", "-p", "neighbor", "3"], "Did you mean 'n_neighbors'"),
         (["EASE", "-p", "l2", "much"], "must be a finite number"),

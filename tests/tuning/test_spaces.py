@@ -62,11 +62,20 @@ def test_a_space_may_be_written_by_hand(tmp_path: Path) -> None:
     [
         (Space("EASE", {"solvr": Range(1, 2)}), r"'solvr' is none\. Did you mean 'solver'\?"),
         (Space("EASE", {"l2": Range(1.0, 2.0)}), r"l2=300.0 lies outside of \{'low': 1.0"),
-        (Space("EASE", {"l2": Range(400.0, 2.0)}), "must go up from `low` to `high`"),
-        (Space("EASE", {"l2": Range(-1.0, 500.0, log=True)}), "must be positive"),
-        (Space("EASE", {"l2": Range("a", 2.0)}), "must have numeric bounds"),  # type: ignore[arg-type]
-        (Space("EASE", {"solver": Options(("auto",))}), "two different values"),
-        (Space("EASE", {"l2": (1.0, 500.0)}), "must be a Range or Options"),  # type: ignore[dict-item]
+        (
+            Space("EASE", {"l2": Range(400.0, 2.0)}),
+            r"that goes up, .* got Range\(low=400.0, high=2.0",
+        ),
+        (
+            Space("EASE", {"l2": Range(-1.0, 500.0, log=True)}),
+            r"above 0 on a log scale, .* got Range\(low=-1.0",
+        ),
+        (Space("EASE", {"l2": Range("a", 2.0)}), r"Range of finite numbers .* got Range\(low='a'"),  # type: ignore[arg-type]
+        (
+            Space("EASE", {"solver": Options(("auto",))}),
+            r"Options of two different values or more; got Options\(values=\('auto',",
+        ),
+        (Space("EASE", {"l2": (1.0, 500.0)}), "must be a Range of .*, or Options"),  # type: ignore[dict-item]
         (Space("EASE", {}), "with a range at least"),
         (Space.of("EDLAE"), "must be one of EASE"),
     ],

@@ -14,7 +14,7 @@ def make(tmp_path):
 
     def make_sweep(memory=0.0):
         settings = tuple(Setting(name, {}, {}) for name in "abc")
-        return Sweep(Project(tmp_path), "grid", {}, None, settings, {}, memory=memory)
+        return Sweep(Project(tmp_path), "grid", {}, None, settings, [], memory=memory)
 
     return make_sweep
 
@@ -37,9 +37,6 @@ def test_what_was_measured_counts_more_than_the_guess_and_less_than_the_user(mak
 
 @pytest.mark.parametrize("given", [{"workers": 3}, {"scheduler": "tcp://host:8786"}])
 def test_a_number_that_is_given_is_not_bounded_by_memory(make, given):
-    sweep = make()
-    sweep.keys = {one.name: {"01_make": "key"} for one in sweep.settings}
-    assert (
-        _Driver(sweep, Options(memory=1e15, **given), Engine(None, 3), None, None)._at_once() == 3
-    )
-    assert _Driver(sweep, Options(memory=1e15), Engine(None, 3), None, None)._at_once() == 1
+    sweep = make(1e15)
+    assert _Driver(sweep, Options(**given), Engine(None, 3), None)._at_once() == 3
+    assert _Driver(sweep, Options(), Engine(None, 3), None)._at_once() == 1

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from recsys_lib.pipeline.grid import Setting
-from recsys_lib.pipeline.progress import SweepLines, sweep_table
+from recsys_lib.pipeline.progress import SweepLines
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.sweeps import Sweep
 
@@ -20,7 +20,7 @@ def state(tmp_path):
     settings[0].metrics = {"03.rmse": 1.4712, "03.floor": 1.9}
     settings[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
     settings[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
-    return Sweep(Project(tmp_path), "grid", {}, None, settings, {}, workers=2, memory=1.5e9)
+    return Sweep(Project(tmp_path), "grid", {}, None, settings, [], workers=2, memory=1.5e9)
 
 
 class Terminal(io.StringIO):
@@ -30,9 +30,9 @@ class Terminal(io.StringIO):
 
 def test_in_a_log_each_setting_is_one_line_when_it_has_ended(state):
     log = io.StringIO()
-    lines = SweepLines(log)
-    lines(state)
-    lines(state)
+    with SweepLines(log, state) as lines:
+        lines(state)
+        lines(state)
     assert log.getvalue().splitlines() == [
         "[1/4] epochs-5   done           61.2 s  1.21 GB",
         "[2/4] epochs-10  FAILED      03_train stopped in cell 4 of 9: ValueError: no",
@@ -41,8 +41,9 @@ def test_in_a_log_each_setting_is_one_line_when_it_has_ended(state):
 
 def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
     terminal = Terminal()
-    lines = SweepLines(terminal)
     state.settings[2].news = {"what": "works", "notebook": "03_train", "cells": [7, 19]}
+    lines = SweepLines(terminal, state)
+    lines.start()
     lines(state)
     shown = terminal.getvalue()
     assert "epochs-20  03_train  7/19 cells" in shown
@@ -55,7 +56,7 @@ def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
 
 
 def test_the_closing_table_shows_what_varied_and_the_metrics_that_moved(state):
-    rows = [line.split() for line in sweep_table(state).splitlines()]
+    rows = [line.split() for line in state.text().splitlines()]
     assert rows[0] == ["setting", "EPOCHS", "status", "seconds", "peak_gb", "03.rmse"]
-    assert rows[1] == ["epochs-5", "5", "done", "61.2", "1.21", "1.471"]
+    assert rows[1] == ["epochs-5", "5", "done", "61.23", "1.21", "1.4712"]
     assert rows[2][:3] == ["epochs-10", "10", "failed"]
