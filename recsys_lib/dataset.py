@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib import artifacts, tables
+from recsys_lib import artifacts, cleaning
 from recsys_lib.checks import (
     CSR,
     Integers,
@@ -280,8 +280,8 @@ class Dataset(Shown):
         items: pd.DataFrame | None = None,
         users: pd.DataFrame | None = None,
         rating_scale: tuple[float, float] | None = None,
-        duplicates: tables.Duplicates = "error",
-    ) -> Self:
+        duplicates: cleaning.Duplicates = "error",
+    ) -> "Dataset":
         """Build a dataset from a table with one interaction per row.
 
         Parameters
@@ -293,7 +293,7 @@ class Dataset(Shown):
         value : str or None
             Column of ratings or weights; None makes every interaction a 1.
         timestamp : str or None
-            Column of times: datetimes, ISO 8601 text, or numbers in seconds since 1970.
+            Column of times: datetimes, text or numbers, recognized as by `load_dataset`.
         items, users : DataFrame, optional
             Catalog and profiles. The id is the index, or the column named as `item` or `user`.
             The catalog fixes the items: those without interactions become empty columns, and an
@@ -315,42 +315,17 @@ class Dataset(Shown):
         DataError
             If the table is empty, or a column is missing or there twice; if an id is null, unknown
             or of another kind, a value not finite or off the scale, a time ambiguous or out of
-            range, or a pair repeated. Rows are numbered from 0.
+            range, or a pair repeated. Rows are named by their index.
         """
         check_choice("duplicates", duplicates, ("error", "last", "mean", "sum"))
-        tables.check_frame("frame", frame)
-        rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
-        table = tables.check_interactions(frame, user, item, value, timestamp)
-        tables.check_scale(table, value, rating_scale)
-        table = tables.merge_duplicates(table, duplicates)
-        users = tables.indexed_by_id(users, user, "users")
-        items = tables.indexed_by_id(items, item, "items")
-        user_ids = (
-            users.index if users is not None else pd.Index(table["user"].unique()).sort_values()
-        )
-        item_ids = (
-            items.index if items is not None else pd.Index(table["item"].unique()).sort_values()
-        )
-        rows = tables.positions_of(user_ids, table["user"], user)
-        cols = tables.positions_of(item_ids, table["item"], item)
-        # The conversion sorts by counting, in a quarter of the time of a lexsort; carrying the row
-        # numbers through it tells the order, so that values and times follow.
-        shape = (len(user_ids), len(item_ids))
-        placed = sparse.csr_array((np.arange(len(table)), (rows, cols)), shape=shape)
-        order = placed.data
-        values = table["value"].to_numpy(np.float32)[order]
-        matrix = sparse.csr_array((values, placed.indices, placed.indptr), shape=shape)
-        times = table["time"].to_numpy(np.int64)[order] if timestamp is not None else None
-        if value is not None and rating_scale is None and duplicates != "sum":
-            rating_scale = (float(table["value"].min()), float(table["value"].max()))
-        return cls(
-            user_items=matrix,
-            user_ids=user_ids,
-            item_ids=item_ids,
-            users=users,
-            items=items,
-            timestamps=times,
-            rating_scale=rating_scale if duplicates != "sum" else None,
+        scale = None if rating_scale is None else check_rating_scale(rating_scale)
+        roles = {"user_id": user, "item_id": item, "value": value, "timestamp": timestamp}
+        return assemble(
+            cleaning.interactions_of(frame, roles, scale, once=duplicates == "error"),
+            items=cleaning.indexed_by_id(items, item, "items"),
+            users=cleaning.indexed_by_id(users, user, "users"),
+            rating_scale=scale,
+            duplicates=duplicates,
         )
 
     @property
@@ -471,11 +446,11 @@ class Dataset(Shown):
 
     def user_positions(self, ids: Iterable[Any]) -> Ints:
         """Return the row of each external user id; `DataError` names the first unknown one."""
-        return tables.positions_of(self.user_ids, pd.Series(list(ids)), "user_id")
+        return cleaning.positions_of(self.user_ids, pd.Series(list(ids)), "user_id")
 
     def item_positions(self, ids: Iterable[Any]) -> Ints:
         """Return the column of each external item id; `DataError` names the first unknown one."""
-        return tables.positions_of(self.item_ids, pd.Series(list(ids)), "item_id")
+        return cleaning.positions_of(self.item_ids, pd.Series(list(ids)), "item_id")
 
     def to_frame(self) -> pd.DataFrame:
         """Return the interactions as a table: user_id, item_id, value and, if known, timestamp."""
@@ -566,8 +541,59 @@ class Dataset(Shown):
         )
 
 
+def assemble(
+    frame: pd.DataFrame,
+    *,
+    items: pd.DataFrame | None = None,
+    users: pd.DataFrame | None = None,
+    rating_scale: tuple[float, float] | None = None,
+    duplicates: cleaning.Duplicates = "error",
+) -> Dataset:
+    """Return the data set of a clean table, and of catalog and profiles by clean ids.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``user_id``, ``item_id`` and, where there are such, ``value`` and ``timestamp``.
+    items, users, rating_scale, duplicates
+        See `Dataset.from_frame`.
+
+    Raises
+    ------
+    DataError
+        If catalog or profiles do not list an id.
+    """
+    frame = cleaning.merge_duplicates(frame, duplicates)
+    items, users = (
+        None if table is None else cleaning.storable(table).rename_axis(None)
+        for table in (items, users)
+    )
+    user_ids = pd.Index(frame["user_id"].unique()).sort_values() if users is None else users.index
+    item_ids = pd.Index(frame["item_id"].unique()).sort_values() if items is None else items.index
+    rows = cleaning.positions_of(user_ids, frame["user_id"], "user_id")
+    cols = cleaning.positions_of(item_ids, frame["item_id"], "item_id")
+    # The conversion sorts by counting, in a quarter of the time of a lexsort; carrying the row
+    # numbers through it tells the order, so that values and times follow.
+    shape = (len(user_ids), len(item_ids))
+    placed = sparse.csr_array((np.arange(len(frame)), (rows, cols)), shape=shape)
+    order, rated = placed.data, "value" in frame
+    values = frame["value"].to_numpy(np.float32) if rated else np.ones(len(frame), np.float32)
+    if rated and rating_scale is None:
+        rating_scale = (float(frame["value"].min()), float(frame["value"].max()))
+    times = frame["timestamp"].to_numpy("datetime64[ns]") if "timestamp" in frame else None
+    return Dataset(
+        user_items=sparse.csr_array((values[order], placed.indices, placed.indptr), shape=shape),
+        user_ids=user_ids,
+        item_ids=item_ids,
+        users=users,
+        items=items,
+        timestamps=None if times is None else times[order].astype(np.int64),
+        rating_scale=rating_scale if duplicates != "sum" else None,
+    )
+
+
 def _id_table(ids: pd.Index, frame: pd.DataFrame | None) -> pd.DataFrame:
-    return tables.storable(frame) if frame is not None else pd.DataFrame(index=ids)
+    return cleaning.storable(frame) if frame is not None else pd.DataFrame(index=ids)
 
 
 def appended(
@@ -580,7 +606,7 @@ def appended(
     rated, timed = dataset.rating_scale is not None, dataset.timestamps is not None
     old = dataset.to_frame()
     new = old[:0] if interactions is None else interactions
-    tables.check_frame("interactions", new)
+    cleaning.check_frame("interactions", new)
     wanted = ["user_id", "item_id", *["value"] * rated, *["timestamp"] * timed]
     absent = [column for column in wanted if column not in new]
     if absent:
@@ -588,16 +614,11 @@ def appended(
             f"`interactions` must have the columns {', '.join(wanted)}, as the dataset has; "
             f"{absent[0]!r} is missing. Rename or add it."
         )
-    new = new[[*wanted, *["value"] * ("value" in new and not rated)]]
-    if "value" not in new:
-        new = new.assign(value=1.0)
     if len(new):  # by itself, so that rows are counted in it
-        time = "timestamp" if timed else None
-        checked = tables.check_interactions(new, "user_id", "item_id", "value", time)
-        tables.check_scale(checked, "value", dataset.rating_scale)
-        if timed:
-            times = pd.to_datetime(checked["time"].to_numpy(), unit="ns", utc=True)
-            new = new.assign(timestamp=times)
+        wanted += ["value"] * ("value" in new and not rated)
+        roles = {column: column for column in wanted}
+        new = cleaning.interactions_of(new, roles, dataset.rating_scale)
+        new = new if "value" in new else new.assign(value=1.0)
     catalog = _extended(dataset.items, dataset.item_ids, items, new["item_id"], "item_id")
     profiles = _extended(dataset.users, dataset.user_ids, users, new["user_id"], "user_id")
     grown = Dataset.from_frame(
@@ -626,8 +647,8 @@ def _extended(
     """Return the table of the known, the told and, unless a catalog must list them, the named."""
     name = "items" if column == "item_id" else "users"
     table = pd.DataFrame(index=ids) if known is None else known
-    if told is not None:
-        told = tables.indexed_by_id(told, column, name)
+    if told is not None and len(told):
+        told = cleaning.indexed_by_id(told, column, name)
         assert told is not None
         there = told.index.intersection(ids)
         if len(there):
@@ -636,7 +657,7 @@ def _extended(
             )
         table = pd.concat([table, told if known is None else told.reindex(columns=known.columns)])
     if known is None or column == "user_id":
-        more = pd.Index(tables.check_ids(named).unique()).difference(table.index, sort=False)
+        more = pd.Index(named.unique()).difference(table.index, sort=False)
         table = pd.concat([table, pd.DataFrame(index=more)]) if len(more) else table
-    tables.positions_of(table.index, named, column)  # an item that no catalog lists is named
+    cleaning.positions_of(table.index, named, column)  # an item that no catalog lists is named
     return table

@@ -1,254 +1,347 @@
-"""Checks of tables with one interaction per row; every refusal names the column and the row."""
+"""Tables whose rows have places and whose columns have problems: raised, dropped or listed."""
 
-from datetime import date
-from typing import Any, Literal
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys_lib.errors import DataError
+from recsys_lib.checks import Doubles, Ints, Mask
+from recsys_lib.errors import DataError, warn
 
-#: What becomes of rows that repeat a pair of user and item; "keep" is for tables, not for matrices.
-Duplicates = Literal["keep", "error", "last", "mean", "sum"]
+#: "strict" raises at the first problem; "lenient" drops the affected rows and warns.
+Mode: TypeAlias = Literal["strict", "lenient"]
 
-
-def check_frame(name: str, frame: Any) -> None:
-    """Raise `TypeError` unless `frame` is a pandas DataFrame; tables of other libraries are not."""
-    if not isinstance(frame, pd.DataFrame):
-        kind = f"{type(frame).__module__}.{type(frame).__qualname__}"
-        raise TypeError(
-            f"`{name}` must be a pandas DataFrame; got {kind}. Convert it with .to_pandas(), or "
-            "read a file with load_dataset(path)."
-        )
+_LISTED = 5
+# Share of the rows that may be dropped without another look at the file.
+_MOST_DROPPED = 0.5
 
 
-def check_interactions(
-    frame: pd.DataFrame, user: str, item: str, value: str | None, timestamp: str | None
-) -> pd.DataFrame:
-    """Return the columns user, item, value and, if named, time, with every cell checked.
+class Table(ABC):
+    """The interface of every input."""
 
-    Times become int64 nanoseconds since 1970 (UTC). Raises `DataError` naming column and row.
+    name: str
+    columns: list[str]
+
+    @abstractmethod
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return these columns as a DataFrame with a RangeIndex, one row a record."""
+
+    def rows(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return what `read` does; `DataError` if there is no row."""
+        found = self.read(columns)
+        if found.empty:
+            raise DataError(
+                f"{self.name} must have at least one row; it has the columns {self.columns} and no "
+                "rows. Check the export."
+            )
+        return found
+
+    def where(self, positions: Ints) -> list[str]:
+        """Return the place of each row; its number, counted from 1, where there is no better."""
+        return [f"row {position + 1}" for position in positions]
+
+
+def list_places(table: Table, positions: Ints) -> str:
+    """Return the first places and how many more there are: ``"line 3, line 9 and 4 more"``."""
+    shown = table.where(positions[:_LISTED])
+    more = len(positions) - len(shown)
+    if more:
+        return f"{', '.join(shown)} and {more:,} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+@dataclass
+class FrameTable(Table):
+    """A DataFrame already in memory; rows are named by their index labels.
+
+    `row` is what a row is called: an index of its lines names those of a file.
     """
-    wanted = [column for column in (user, item, value, timestamp) if column is not None]
-    missing = [column for column in wanted if column not in frame.columns]
-    if missing:
-        seen = ", ".join(repr(str(column)) for column in frame.columns)
-        raise DataError(
-            f"Column {missing[0]!r} must be in the table; it has {seen or 'no columns'}. "
-            "Name the columns with user=, item=, value=, timestamp=, or let `load_dataset` find "
-            "them."
-        )
-    twice = [column for column in wanted if (frame.columns == column).sum() > 1]
-    if twice:
-        raise DataError(
-            f"Column {twice[0]!r} must be in the table once; several columns have that name. "
-            "Rename or drop all but one."
-        )
-    if frame.empty:
-        raise DataError("The table must have at least one row; it is empty.")
-    table = pd.DataFrame({"user": check_ids(frame[user]), "item": check_ids(frame[item])})
-    table["value"] = np.float32(1) if value is None else _values(frame[value], value)
-    if timestamp is not None:
-        table["time"] = _nanoseconds(frame[timestamp], timestamp)
-    return table
+
+    frame: pd.DataFrame
+    name: str = "the DataFrame"
+    row: str = "index"
+    columns: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = pd.Series([str(column) for column in self.frame.columns], dtype=object)
+        self.columns = names.tolist()
+        if not names.is_unique:
+            raise DataError(
+                f"Columns of {self.name} must have one name each; "
+                f"{names[names.duplicated()].unique().tolist()} occur twice. "
+                "Rename or drop the copies."
+            )
+
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the columns; the DataFrame that was given is not modified."""
+        missing = [column for column in columns if column not in self.columns]
+        if missing:
+            raise DataError(
+                f"Column {missing[0]!r} must be in the table; it has "
+                f"{', '.join(map(repr, self.columns)) or 'no columns'}. Name the columns with "
+                "user=, item=, value=, timestamp=, or let `load_dataset` find them."
+            )
+        taken = self.frame.iloc[:, [self.columns.index(column) for column in columns]]
+        taken = taken.reset_index(drop=True)
+        taken.columns = pd.Index(columns)
+        for column in columns:
+            if taken[column].dtype == object:
+                self._refuse_broken(column, taken[column])
+        return taken
+
+    def where(self, positions: Ints) -> list[str]:
+        """Return index labels, ``"index 17"``, or whatever a row is called."""
+        return [f"{self.row} {label!r}" for label in self.frame.index.take(positions).tolist()]
+
+    def _refuse_broken(self, column: str, values: pd.Series) -> None:
+        broken = np.flatnonzero(values.map(_is_broken).to_numpy(dtype=bool))
+        if len(broken):
+            raise DataError(
+                f"Text of {self.name} must be whole Unicode characters; column {column!r}, "
+                f"{list_places(self, broken)}, holds half of one, a lone surrogate. "
+                "Correct or drop the rows."
+            )
 
 
-def check_ids(values: pd.Series) -> pd.Series:
-    """Return ids as text or whole numbers, numbered from 0; `DataError` names column and row."""
-    column, ids = values.name, pd.Series(values.to_numpy())
-    _refuse_rows(ids.isna().to_numpy(), column, "must not be null", "Drop those rows")
-    if pd.api.types.is_float_dtype(ids.dtype):
-        limit = largest_whole(ids.dtype)
-        doubtful = (ids != np.floor(ids)) | (ids.abs() >= limit)
-        required = f"must hold text or whole numbers, below {limit:g} as {ids.dtype}"
-        _refuse_rows(doubtful.to_numpy(), column, required, "Read the column as text")
-        return ids.astype(np.int64)
-    if isinstance(ids.dtype, pd.StringDtype) or pd.api.types.is_integer_dtype(ids.dtype):
-        return ids
-    kinds = sorted({kind_of(one) for one in ids})
-    if kinds not in ([], ["int"], ["str"]):
-        raise DataError(
-            f"Ids in column {column!r} must be all text or all whole numbers; got "
-            f"{' and '.join(kinds)}. Cast the column with .astype(str), or read it as text "
-            "(dtype=str) where ids have leading zeros."
-        )
-    if kinds == ["int"]:
-        long = (ids.abs() >= 2**63).to_numpy(bool)
-        _refuse_rows(long, column, "must hold numbers of 64 bits", "Cast it with .astype(str)")
-    return ids
-
-
-def kind_of(value: object) -> str:
-    """Return what an id is, for messages: ``int``, ``str``, or the name of its class."""
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return "int"
-    return "str" if isinstance(value, str) else type(value).__name__
-
-
-def largest_whole(dtype: Any) -> float:
-    """Return the number from which on a float type skips whole numbers: 2**53 for float64."""
-    return float(2.0 ** (np.finfo(dtype).nmant + 1))
-
-
-def _refuse_rows(bad: NDArray[np.bool_], column: Any, requirement: str, remedy: str) -> None:
-    if bad.any():
-        row, count = int(np.flatnonzero(bad)[0]), int(bad.sum())
-        more = f" and {count - 1} more" if count > 1 else ""
-        raise DataError(f"Column {column!r} {requirement}; row {row}{more} breaks that. {remedy}.")
-
-
-def _values(values: pd.Series, column: str) -> NDArray[np.float64]:
-    numbers = _numbers(values, column)
-    largest = float(np.finfo(np.float32).max)
-    required = f"must hold numbers up to {largest:.2g}, the largest of float32"
-    _refuse_rows(np.abs(numbers) > largest, column, required, "Rescale them")
-    return numbers
-
-
-def _numbers(values: pd.Series, column: str) -> NDArray[np.float64]:
-    if values.dtype.kind in "mMc":  # times and complex numbers, which to_numeric would convert
-        numbers = np.full(len(values), np.nan)
-    else:
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    _refuse_rows(
-        ~np.isfinite(numbers), column, "must hold finite numbers", "Repair or drop those rows"
-    )
-    return numbers
-
-
-def _nanoseconds(values: pd.Series, column: str) -> NDArray[np.int64]:
-    values = values.infer_objects()
-    if pd.api.types.is_numeric_dtype(values):
-        seconds = _numbers(values, column)
-        _refuse_rows(
-            np.abs(seconds) > 9e9, column, "must be in seconds since 1970", "Divide by 1000 first"
-        )
-        _refuse_rows(
-            np.full(len(seconds), _is_calendar(seconds)),
-            column,
-            "must be in seconds since 1970, not in digits of a date",
-            'Convert it with pandas.to_datetime(..., format="%Y%m%d")',
-        )
-        return np.round(seconds * 1e9).astype(np.int64)
-    if values.dtype == object:
-        values = values.map(lambda one: one if isinstance(one, str | date) else None)
-    # In no other form is it certain which number is the day.
-    times = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
-    required = "must hold times: datetimes, ISO 8601 text such as 2024-01-31, or seconds since 1970"
-    remedy = "Repair or drop those rows, or convert with pandas.to_datetime(..., format=...)"
-    _refuse_rows(times.isna().to_numpy(), column, required, remedy)
-    low, high = pd.Timestamp.min.tz_localize("UTC"), pd.Timestamp.max.tz_localize("UTC")
-    outside = ((times < low) | (times > high)).to_numpy()
-    _refuse_rows(outside, column, "must lie in the years 1678 to 2261", "Repair or drop those rows")
-    return times.dt.tz_localize(None).to_numpy("datetime64[ns]").astype(np.int64)
-
-
-def _is_calendar(numbers: NDArray[np.float64]) -> bool:
-    """Whether all numbers read as dates, such as 20240131."""
-    whole = numbers[(numbers >= 1900_01_01) & (numbers < 2101_00_00) & (numbers % 1 == 0)]
-    if len(whole) < len(numbers):
+def _is_broken(value: object) -> bool:
+    """Say whether a text, or any text in it, has a lone surrogate, which no file can hold."""
+    if isinstance(value, dict | list):
+        return any(map(_is_broken, value.values() if isinstance(value, dict) else value))
+    if not isinstance(value, str) or value.isascii():
         return False
-    text = pd.Series(np.unique(whole).astype(np.int64)).astype(str)
-    return bool(pd.to_datetime(text, format="%Y%m%d", errors="coerce").notna().all())
+    return value != value.encode(errors="ignore").decode()
 
 
-def check_scale(table: pd.DataFrame, value: str | None, scale: tuple[float, float] | None) -> None:
-    """Raise `DataError` naming the row unless every value lies on the scale."""
-    if scale is None or value is None:
-        return
-    low, high = scale
-    outside = ((table["value"] < low) | (table["value"] > high)).to_numpy()
-    _refuse_rows(outside, value, f"must be in {low:g} to {high:g}", "Give the right rating_scale")
+@dataclass(frozen=True)
+class Problem:
+    """One kind of problem in one column, with the rows that have it.
+
+    Attributes
+    ----------
+    check : str
+        Short name, such as ``"not a number"``.
+    column : str
+        The column, as the table calls it.
+    requirement : str
+        What must hold; the start of the error message.
+    evidence : str
+        What the first affected row has instead.
+    remedy : str
+        What to do.
+    rows : ndarray of int64
+        0-based positions of the affected rows, ascending.
+    fatal : bool
+        Whether dropping rows would not fix it.
+    warning : bool
+        Whether it may be intended: reported, never raised and never dropped.
+    """
+
+    check: str
+    column: str
+    requirement: str
+    evidence: str
+    remedy: str
+    rows: Ints
+    fatal: bool = False
+    warning: bool = False
+
+    def message(self, table: Table) -> str:
+        """Return the error: requirement; evidence with its place. Remedy."""
+        place = f"; {list_places(table, self.rows)}" if len(self.rows) else ""
+        evidence = f" has {self.evidence}" if len(self.rows) else f"; {self.evidence}"
+        if len(self.rows) > 1:
+            evidence = f" (the first has {self.evidence})"
+        return f"{self.requirement}{place}{evidence}. {self.remedy}"
 
 
-def merge_duplicates(
-    table: pd.DataFrame,
-    duplicates: Duplicates,
-    pair: tuple[str, str] = ("user", "item"),
-    time: str = "time",
+def settle(
+    frame: pd.DataFrame, problems: Sequence[Problem], table: Table, mode: Mode | None = None
 ) -> pd.DataFrame:
-    """Return one row a pair, with its latest time, in the order in which the pairs first appear.
+    """Raise the first problem, or return the frame without the affected rows and warn.
 
-    Its value is the latest, the mean or the sum; "error" raises `DataError` for a repeated pair,
-    "keep" returns the table as it is.
+    Parameters
+    ----------
+    frame : DataFrame
+        One row a record of the table, in its order.
+    problems : sequence of Problem
+    table : Table
+        Tells where the rows are.
+    mode : {"strict", "lenient"}, optional
+        By default strict, for who takes no options of reading.
+
+    Returns
+    -------
+    DataFrame
+        With a RangeIndex.
+
+    Raises
+    ------
+    DataError
+        In strict mode for any problem, in lenient mode for one that dropping rows would not fix.
     """
-    names = list(pair)
-    repeated = table.duplicated(names).to_numpy()
-    if duplicates == "keep" or not repeated.any():
-        return table
-    if duplicates == "error":
-        row = int(np.flatnonzero(repeated)[0])
+    serious = [problem for problem in problems if not problem.warning]
+    fatal = [problem for problem in serious if problem.fatal]
+    if fatal or (serious and mode != "lenient"):
+        first = (fatal or serious)[0]
+        others = len(serious) - 1
+        more = f" {others} other problem{'s' * (others > 1)}: see validate_interactions(...)."
+        said = first.message(table)
+        few = not fatal and len(first.rows) < _MOST_DROPPED * len(frame)
+        if mode is None and re.search("(decimal|date_format|mode)=", first.remedy):
+            said += " (These are options of `load_dataset`.)"
+        elif mode is not None and few and "lenient" not in said:
+            said += ' Or read with mode="lenient", which drops such rows.'
+        raise DataError(said + more * (others > 0))
+    if not serious:
+        return frame
+    drop = np.unique(np.concatenate([problem.rows for problem in serious]))
+    kept = frame.drop(index=drop).reset_index(drop=True)
+    if kept.empty:
+        most = max(serious, key=lambda problem: len(problem.rows))
         raise DataError(
-            f"Each user-item pair must occur once; row {row} repeats "
-            f"{tuple(table.loc[row, names])!r}, and {int(repeated.sum()) - 1} more rows repeat "
-            'others. Choose duplicates="last", "mean" or "sum".'
+            f"{table.name} must have rows without problems; all {len(frame):,} have some, "
+            f"{len(most.rows):,} of them this: {most.message(table)}"
         )
-    groups = table.groupby(names, sort=False)
-    ordered = table.sort_values(time, kind="stable") if time in table else table
-    last = ordered.drop_duplicates(names, keep="last")
-    merged = last.loc[groups.ngroup()[last.index].sort_values().index].reset_index(drop=True)
-    if duplicates != "last" and "value" in table:
-        merged["value"] = groups["value"].agg(duplicates).to_numpy()
-    return merged
+    what = ", ".join(f"{len(one.rows):,} {one.check} in {one.column!r}" for one in serious)
+    warn(f"{table.name}: {len(drop):,} of {len(frame):,} rows dropped ({what}).")
+    return kept
 
 
-def storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a catalog or profiles as Parquet can hold them, which the columns mostly are.
+def report(problems: Sequence[Problem], table: Table) -> pd.DataFrame:
+    """Return the problems as a table: check, column, severity, rows, places, first, remedy."""
+    rows = [
+        (
+            *(one.check, one.column, "warning" if one.warning else "error", len(one.rows)),
+            *(list_places(table, one.rows) if len(one.rows) else "", one.evidence, one.remedy),
+        )
+        for one in problems
+    ]
+    names = ["check", "column", "severity", "rows", "places", "first", "remedy"]
+    return pd.DataFrame(rows, columns=names)
 
-    Mixed columns become text, columns of Arrow lists become lists, and names become text.
+
+Cleaned: TypeAlias = tuple[pd.Series, list[Problem]]
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of raw values, one a row, with the names that messages call it by.
+
+    Attributes
+    ----------
+    cells : Series
+        Without categories and Arrow types; whole numbers stay exact.
+    name, table : str
+    missing : ndarray of bool
+        Which rows hold nothing: null, or text of spaces only.
     """
-    if not frame.columns.is_unique:
-        name = frame.columns[frame.columns.duplicated()][0]
-        raise DataError(
-            f"Columns must have names of their own; {name!r} stands for several. Rename or drop "
-            "all but one."
-        )
-    if frame.columns.inferred_type != "string":
-        frame = frame.set_axis(frame.columns.map(str), axis=1)
-    return frame.assign(**{str(name): _storable(column) for name, column in frame.items()})
+
+    cells: pd.Series
+    name: str
+    table: str
+    missing: Mask
+
+    @classmethod
+    def of(cls, values: pd.Series, name: str, table: str) -> "Column":
+        """Return a column of a table as it was read."""
+        values = _plain(values)
+        return cls(values, name, table, _missing_rows(values))
+
+    def __str__(self) -> str:
+        return f"{self.name!r} of {self.table}"
+
+    def problem(
+        self,
+        check: str,
+        rows: NDArray[Any],
+        requirement: str,
+        remedy: str,
+        evidence: str = "",
+        **kind: bool,
+    ) -> list[Problem]:
+        """Return the problem of some rows, or nothing; by default the first is the evidence.
+
+        Parameters
+        ----------
+        check, requirement, remedy : str
+            See `Problem`.
+        rows : ndarray
+            Positions, or a mask of all rows.
+        evidence : str
+            What the first of these rows has.
+        **kind
+            ``fatal`` or ``warning``.
+        """
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        if not len(rows):
+            return []
+        evidence = evidence or shown(self.cells.iloc[int(rows[0])])
+        return [Problem(check, self.name, requirement, evidence, remedy, rows, **kind)]
+
+    def nulls(self, must: str, remedy: str) -> list[Problem]:
+        """Return the problem of rows that hold nothing."""
+        return self.problem("null", self.missing, f"Column {self} must {must}", remedy, "none")
 
 
-def _storable(column: pd.Series) -> pd.Series:
-    if isinstance(column.dtype, pd.StringDtype) or column.dtype.kind in "biufmM":
-        return column.sparse.to_dense() if isinstance(column.dtype, pd.SparseDtype) else column
-    try:
-        pa.Table.from_pandas(column.to_frame()).to_pandas()
-    except (pa.ArrowException, TypeError, OverflowError):
-        if isinstance(column.dtype, pd.ArrowDtype):
-            return _storable(column.astype(object))
-        return column.map(str, na_action="ignore")
-    return column
+def to_float(values: pd.Series, decimal: str = ".") -> Doubles:
+    """Return numbers, NaN where there is none; complex and dates are none."""
+    if values.dtype == object:
+        values = values.map(lambda one: _number_or_none(one, decimal))
+    elif decimal == "," and isinstance(values.dtype, pd.StringDtype):
+        values = values.str.replace(".", "?", regex=False).str.replace(",", ".", regex=False)
+    if not (
+        pd.api.types.is_numeric_dtype(values.dtype)
+        or pd.api.types.is_bool_dtype(values.dtype)
+        or isinstance(values.dtype, pd.StringDtype)
+        or values.dtype == object
+    ) or pd.api.types.is_complex_dtype(values.dtype):
+        return np.full(len(values), np.nan)
+    numbers = pd.to_numeric(values, errors="coerce")
+    return numbers.to_numpy(np.float64, na_value=np.nan)
 
 
-def indexed_by_id(frame: pd.DataFrame | None, column: str, name: str) -> pd.DataFrame | None:
-    """Return the catalog or profiles with their ids as a unique index named None."""
-    if frame is None:
+def _plain(values: pd.Series) -> pd.Series:
+    """Return a column without categories and Arrow types; its whole numbers stay exact."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        kind = values.cat.categories.dtype
+        return values.astype(object if values.hasnans and kind.kind in "iu" else kind)
+    if isinstance(values.dtype, pd.ArrowDtype):
+        array = pa.chunked_array(values.array.__arrow_array__())
+        found = array.to_pandas(integer_object_nulls=True)
+        return _plain(pd.Series(found.to_numpy(), index=values.index, dtype=found.dtype))
+    return values
+
+
+def _missing_rows(values: pd.Series) -> Mask:
+    """Say which rows hold nothing: null, or text of spaces only."""
+    missing = values.isna().to_numpy(dtype=bool)
+    if isinstance(values.dtype, pd.StringDtype):
+        missing = missing | (values.str.strip() == "").fillna(False).to_numpy(dtype=bool)
+    elif values.dtype == object:
+        blank = values.map(lambda one: isinstance(one, str) and not one.strip())
+        missing = missing | blank.to_numpy(dtype=bool)
+    return missing
+
+
+def _number_or_none(value: Any, decimal: str) -> float | None:
+    """Return one cell of a mixed column as a number, None where it is not one."""
+    if isinstance(value, (complex, list, dict, set)):
         return None
-    check_frame(name, frame)
-    frame = storable(frame)
-    if column in frame.columns:
-        frame = frame.set_index(column)
-    ids = frame.index.to_series(name=column)
-    frame = frame.set_axis(pd.Index(check_ids(ids)) if not ids.hasnans else frame.index)
-    if frame.index.hasnans or not frame.index.is_unique:
-        twice = frame.index[frame.index.duplicated()]
-        what = "a null id" if frame.index.hasnans else f"{twice[0]!r} more than once"
-        raise DataError(f"`{name}` must list each id once; it holds {what}. Drop those rows.")
-    return frame.rename_axis(None)
+    if isinstance(value, str) and decimal == ",":
+        value = value.replace(".", "?").replace(",", ".")
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
-def positions_of(index: pd.Index, ids: pd.Series, column: str) -> NDArray[np.int64]:
-    """Return the position of each id in `index`; `DataError` names the first unknown one."""
-    # Looking up each id once, not each row, is five times faster where ids are text.
-    codes, unique = pd.factorize(ids, use_na_sentinel=False)
-    positions = np.asarray(index.get_indexer(pd.Index(unique)), dtype=np.int64)[codes]
-    unknown = np.flatnonzero(positions < 0)
-    if len(unknown):
-        raise DataError(
-            f"Every {column!r} must be among the {len(index)} known ids; "
-            f"{unique.tolist()[codes[unknown[0]]]!r} is not (row {int(unknown[0])}). Check its "
-            "spelling, leading zeros and type."
-        )
-    return positions
+def shown(value: Any) -> str:
+    """Return a cell as it was written, without NumPy's type around it."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return f"{plain!r:.80}"

@@ -178,8 +178,8 @@ def test_ratings_times_and_profiles_are_appended() -> None:
     [
         ({"user_id": ["a"]}, {}, "must have the columns user_id, item_id.*'item_id' is missing"),
         ({"user_id": ["a"], "item_id": ["odd"]}, {}, "known ids; 'odd' is not .row 0"),
-        ({"user_id": [None], "item_id": ["i00"]}, {}, "'user_id' must not be null; row 0"),
-        ({"user_id": [3], "item_id": ["i00"]}, {}, "must be all text or all whole numbers"),
+        ({"user_id": [None], "item_id": ["i00"]}, {}, "'user_id' .* an id in each row; index 0"),
+        ({"user_id": [3], "item_id": ["i00"]}, {}, "must be all strings or all whole numbers"),
         ({"user_id": ["a"], "item_id": ["i00"]}, {"items": CATALOG[:1]}, "must list new ids only"),
     ],
 )

@@ -23,7 +23,7 @@ from recsys_lib.sources.columns import find_roles, matches
 from recsys_lib.sources.open import open_source
 from recsys_lib.sources.options import AUTO, ReadOptions
 from recsys_lib.sources.sql import split_url
-from recsys_lib.sources.tables import Table
+from recsys_lib.tables import Table
 
 Kind = Literal["ratings", "counts", "likes"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from recsys_lib.errors import DataError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.sources.options import AUTO, ReadOptions
-from recsys_lib.sources.tables import Table
+from recsys_lib.tables import Table
 
 # Names without case, spaces and underscores; the nearer to the front, the plainer.
 _NAMES: dict[str, tuple[str, ...]] = {

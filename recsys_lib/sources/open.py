@@ -13,20 +13,19 @@ import pyarrow as pa
 from recsys_lib.artifacts import read_manifest
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.sources.containers import binary_format, file_suffix, first_lines, unreadable
-from recsys_lib.sources.options import ReadOptions
-from recsys_lib.sources.sql import is_engine, open_engine
-from recsys_lib.sources.tables import (
-    FrameTable,
-    JsonTable,
-    ListedItems,
-    ListedUsers,
+from recsys_lib.sources.formats import (
     ParquetTable,
     StackedTable,
-    Table,
+    json_table,
+    listed_items,
+    listed_users,
     lists_items,
     lists_users,
 )
+from recsys_lib.sources.options import ReadOptions
+from recsys_lib.sources.sql import is_engine, open_engine
 from recsys_lib.sources.text import TextFile
+from recsys_lib.tables import FrameTable, Table
 
 Source: TypeAlias = pd.DataFrame | str | Path
 
@@ -129,10 +128,10 @@ def _open_file(path: Path, options: ReadOptions) -> Table:
     encoding = options.encoding or "utf-8-sig"
     lines = first_lines(path, encoding, _SAMPLE_LINES)
     if suffix in _JSON or _is_object(lines):
-        return JsonTable(path, encoding)
+        return json_table(path, encoding)
     if _text_is_recognized(options) and (kind := lists_items(lines)):
-        return ListedItems(path, encoding, counted=kind == "counts")
-    return ListedUsers(path, encoding) if lists_users(lines) else TextFile(path, options)
+        return listed_items(path, encoding, counted=kind == "counts")
+    return listed_users(path, encoding) if lists_users(lines) else TextFile(path, options)
 
 
 def _is_object(lines: list[str]) -> bool:

@@ -3,21 +3,18 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from recsys_lib.checks import check_choice
+from recsys_lib.cleaning import Duplicates
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.sources.reduction import Reduction
-from recsys_lib.tables import Duplicates
+from recsys_lib.tables import Mode
+from recsys_lib.times import FACTORS
 
 #: Says that a column is to be recognized by its name.
 AUTO = "auto"
-#: What numbers can mean as times: units since 1970, and days of a spreadsheet.
-UNITS = ("s", "ms", "us", "ns", "serial")
-
-#: "strict" raises at the first problem; "lenient" drops the affected rows and warns.
-Mode: TypeAlias = Literal["strict", "lenient"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -103,15 +100,15 @@ class ReadOptions:
     date_format: str | None = None
 
     def __post_init__(self) -> None:
-        check_choice("mode", self.mode, ("strict", "lenient"))
+        check_choice("mode", self.mode, get_args(Mode))
         check_choice("duplicates", self.duplicates, get_args(Duplicates))
-        dated = self.date_format is None or self.date_format in UNITS or "%" in self.date_format
+        dated = self.date_format is None or self.date_format in FACTORS or "%" in self.date_format
         for name, right, wanted in (
             ("decimal", self.decimal in (".", ","), '"." or ","'),
             ("quoting", self.quoting in (None, True, False), "True, False or None"),
             ("delimiter", self.delimiter != "", "one or more characters"),
             ("escape", self.escape is None or len(self.escape) == 1, "one character"),
-            ("date_format", dated, f'"%d/%m/%Y" or one of {UNITS}'),
+            ("date_format", dated, f'"%d/%m/%Y" or one of {tuple(FACTORS)}'),
         ):
             if not right:
                 raise ConfigError(

@@ -7,27 +7,22 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.checks import check_choice
-from recsys_lib.dataset import Dataset
-from recsys_lib.errors import DataError, warn
-from recsys_lib.sources.cleaning import (
-    Cleaned,
-    Column,
-    Problem,
-    clean_ids,
-    clean_numbers,
+from recsys_lib.cleaning import (
+    clean_columns,
+    find_duplicates,
     look_alikes,
+    merge_duplicates,
     numeric_if_plain,
-    repeated_headers,
-    report,
-    settle,
+    rows_by_id,
 )
+from recsys_lib.dataset import Dataset, assemble
+from recsys_lib.errors import DataError, warn
 from recsys_lib.sources.columns import find_column, find_roles, matches
+from recsys_lib.sources.formats import ParquetTable
 from recsys_lib.sources.open import Source, open_source
-from recsys_lib.sources.options import AUTO, Mode, ReadOptions, options_of, takes_options
+from recsys_lib.sources.options import AUTO, ReadOptions, options_of, takes_options
 from recsys_lib.sources.sql import EngineTable, over_frame, over_parquet
-from recsys_lib.sources.tables import FrameTable, ParquetTable, Table, list_places
-from recsys_lib.sources.times import clean_times
-from recsys_lib.tables import merge_duplicates
+from recsys_lib.tables import FrameTable, Mode, Problem, Table, list_places, report, settle
 
 
 @takes_options("user item value timestamp rating_scale duplicates mode table query reduce")
@@ -75,7 +70,7 @@ def read_interactions(source: Source, **options: Any) -> pd.DataFrame:
     """
     asked = options_of(read_interactions, options)
     frame = read_table(open_source(source, asked), asked)
-    return merge_duplicates(frame, asked.duplicates, ("user_id", "item_id"), "timestamp")
+    return merge_duplicates(frame, asked.duplicates)
 
 
 @takes_options("user item value timestamp rating_scale table query")
@@ -110,7 +105,7 @@ def validate_interactions(source: Source, **options: Any) -> pd.DataFrame:
     asked = options_of(validate_interactions, options)
     opened = open_source(source, asked)
     frame, problems = _read_roles(opened, asked)
-    problems += _find_duplicates(frame, opened.name, warning=True)
+    problems += find_duplicates(frame, opened, warning=True)
     for name in ("user_id", "item_id"):
         problems += look_alikes(frame[name], name, opened.name)
     return report(problems, opened)
@@ -172,14 +167,8 @@ def load_dataset(
     if users is not None:
         profiles, _ = _rows_of("user", users, asked.user, shared)
         frame, profiles = _join(frame, profiles, "user", opened, asked.mode)
-    return Dataset.from_frame(
-        frame,
-        value="value" if "value" in frame else None,
-        timestamp="timestamp" if "timestamp" in frame else None,
-        items=catalog,
-        users=profiles,
-        rating_scale=asked.rating_scale,
-        duplicates=merge,
+    return assemble(
+        frame, items=catalog, users=profiles, rating_scale=asked.rating_scale, duplicates=merge
     )
 
 
@@ -265,7 +254,7 @@ def read_table(table: Table, options: ReadOptions) -> pd.DataFrame:
         options = ReadOptions(user="user_id", item="item_id", value="value", rating_scale=scale)
     frame, problems = _read_roles(table, options)
     if duplicates == "error":
-        problems += _find_duplicates(frame, table.name)
+        problems += find_duplicates(frame, table)
     return settle(frame, problems, table, mode)
 
 
@@ -281,11 +270,11 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
     ):
         engine = over_parquet(table.files, table.name)
     else:  # in memory, also because an engine cannot tell the unit of times that are numbers
-        raw = table.read(table.columns)
-        clean, problems = _clean(raw, roles, table.name, replace(options, rating_scale=None))
-        others = [column for column in table.columns if column not in clean]
-        numeric = raw[others].apply(numeric_if_plain, decimal=options.decimal)
-        frame = settle(pd.DataFrame(clean).join(numeric), problems, table, options.mode)
+        raw = table.rows(table.columns)
+        clean, problems = _clean(raw, roles, table, replace(options, rating_scale=None))
+        others = raw[[column for column in table.columns if column not in clean]]
+        numeric = others.apply(numeric_if_plain, decimal=options.decimal)
+        frame = settle(clean.join(numeric), problems, table, options.mode)
         engine = over_frame(frame, table.name)
         roles = {name: name for name in roles}
     engine.limit(options.memory, options.threads)
@@ -295,49 +284,19 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
 def _read_roles(table: Table, options: ReadOptions) -> tuple[pd.DataFrame, list[Problem]]:
     """Read and clean the columns that play a role; nothing is dropped or raised for a row."""
     roles = find_roles(table, options)
-    raw = table.read(list(roles.values()))
-    if raw.empty:
-        raise DataError(
-            f"{table.name} must have at least one row; it has the columns {table.columns} and no "
-            "rows. Check the export."
-        )
-    clean, problems = _clean(raw, roles, table.name, options)
-    return pd.DataFrame(clean), problems
+    return _clean(table.rows(list(roles.values())), roles, table, options)
 
 
 def _clean(
-    raw: pd.DataFrame, roles: dict[str, str], table: str, options: ReadOptions
-) -> tuple[dict[str, pd.Series], list[Problem]]:
-    """Return the columns with a role clean, and all that is wrong with them."""
-    clean: dict[str, pd.Series] = {}
-    problems = repeated_headers(raw, roles, table)
-    for name, column in roles.items():
-        clean[name], found = _clean_role(name, Column.of(raw[column], column, table), options)
-        problems += found
-    return clean, problems
-
-
-def _clean_role(role: str, column: Column, options: ReadOptions) -> Cleaned:
-    if role in ("user_id", "item_id"):
-        return clean_ids(column)
-    if role == "timestamp":
-        return clean_times(column, options.date_format)
-    if role == "event":
-        return column.cells.astype("str"), []
-    return clean_numbers(column, options.rating_scale if role == "value" else None, options.decimal)
-
-
-def _find_duplicates(frame: pd.DataFrame, table: str, *, warning: bool = False) -> list[Problem]:
-    """Return the problem of rows that repeat an earlier pair of user and item."""
-    again = frame.duplicated(["user_id", "item_id"]).to_numpy()
-    user, item = frame[["user_id", "item_id"]].iloc[int(again.argmax())].tolist()
-    return Column.of(frame["user_id"], "user_id, item_id", table).problem(
-        "repeated pair",
-        again,
-        f"{table} must have each pair of user and item once",
-        'Choose what repeated pairs mean: duplicates="last", "mean" or "sum".',
-        f"user {user!r} and item {item!r} again",
-        warning=warning,
+    raw: pd.DataFrame, roles: dict[str, str], table: Table, options: ReadOptions
+) -> tuple[pd.DataFrame, list[Problem]]:
+    return clean_columns(
+        raw,
+        roles,
+        table,
+        scale=options.rating_scale,
+        decimal=options.decimal,
+        date_format=options.date_format,
     )
 
 
@@ -355,26 +314,10 @@ def _rows_of(
         plain = [column for column in table.columns if column.lower() == "id"]
         given = plain[0] if len(plain) == 1 else given  # here it can only mean one thing
     name = str(find_column(role, table.columns, given, table.name, required=True))
-    raw = table.read(table.columns)
-    if raw.empty:
-        raise DataError(f"{table.name} must have at least one row; it has none. Check the export.")
-    column = Column.of(raw[name], name, table.name)
-    ids, found = clean_ids(column)
-    problems = repeated_headers(raw, {one: one for one in raw}, table.name) + found
-    again = ids.duplicated().to_numpy()
-    if again.any() and not any(problem.fatal for problem in problems):
-        problems += column.problem(
-            "repeated id",
-            again,
-            f"Column {column} must hold each id once",
-            "Keep one row for each id.",
-            f"{ids[again].iloc[0]!r} again",
-        )
-    frame = raw.drop(columns=name)
-    if not isinstance(table, FrameTable):
+    frame = rows_by_id(table, name, options.mode).rename_axis(f"{role}_id")
+    if not (isinstance(table, FrameTable) and table.row == "index"):
         frame = frame.apply(numeric_if_plain, decimal=options.decimal)
-    frame = settle(frame.assign(**{"\0id": ids}), problems, table, options.mode)
-    return frame.set_index("\0id").rename_axis(f"{role}_id"), table
+    return frame, table
 
 
 def _titled(frame: pd.DataFrame, given: str | None, table: str) -> pd.DataFrame:

@@ -22,8 +22,8 @@ from recsys_lib.checks import check_choice, needing
 from recsys_lib.errors import ConfigError, DataError, RecsysError
 from recsys_lib.naming import first_line
 from recsys_lib.sources.reduction import Reduction
-from recsys_lib.sources.tables import Table
-from recsys_lib.sources.times import FACTORS, format_of_numbers
+from recsys_lib.tables import Table
+from recsys_lib.times import FACTORS, format_of_numbers
 
 #: Environment variable with the password of a database.
 PASSWORD = "RECSYS_DB_PASSWORD"

@@ -26,7 +26,7 @@ from recsys_lib.sources.containers import (
     unreadable,
 )
 from recsys_lib.sources.options import ReadOptions
-from recsys_lib.sources.tables import Table
+from recsys_lib.tables import Table
 
 _DELIMITERS = ("\t", "::", ",", ";", "|")
 _BLANKS = r"\s+"

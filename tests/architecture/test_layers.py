@@ -14,12 +14,14 @@ LAYERS = [
     {
         "artifacts",
         "checks",
+        "cleaning",
         "formatting",
         "naming",
         "progress",
         "ranking",
         "renamed",
         "tables",
+        "times",
         "yaml_files",
     },
     {"dataset"},
@@ -31,6 +33,11 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Inside a layer order matters where one module is the other's foundation.
 SAME_LAYER = {
+    ("tables", "checks"),
+    ("times", "tables"),
+    ("times", "checks"),
+    ("cleaning", "tables"),
+    ("cleaning", "times"),
     ("ranking", "checks"),
     ("ranking", "seeding"),
     ("ranking", "formatting"),

@@ -118,7 +118,7 @@ def test_half_a_character_is_refused_in_every_column(role: str, tmp_path: Path) 
     path = tmp_path / "table.jsonl"
     lines = [row, {**row, "item": "y", role: "\ud800"}]
     path.write_text("\n".join(json.dumps(line) for line in lines))
-    with pytest.raises(DataError, match="whole Unicode characters; line 2 holds half of one"):
+    with pytest.raises(DataError, match=f"column '{role}', line 2, holds half of one"):
         load_dataset(path)
     cells = {name: pd.Series([line[name] for line in lines], dtype=object) for name in row}
     with pytest.raises(DataError, match=f"column '{role}', index 1, holds half of one"):

@@ -178,7 +178,7 @@ def test_rows_of_other_sources_have_their_own_names(tmp_path: Path) -> None:
     frame = pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "rating": [1.0, np.inf]})
     assert "index 17 has" in refused(frame.set_axis([3, 17]))
     frame.to_parquet(tmp_path / "r.parquet")
-    assert "r.parquet must hold finite numbers; row 2 has" in refused(tmp_path / "r.parquet")
+    assert "largest of float32; row 2 has inf" in refused(tmp_path / "r.parquet")
     lines = ['{"user": "a", "item": 1}', "", '{"user": "b", "item": "x"}']
     path = write(tmp_path, "\n".join(lines), "r.jsonl")
     assert "all strings or all whole numbers; line 3 has 'x'" in refused(path)
@@ -188,9 +188,9 @@ def test_rows_of_other_sources_have_their_own_names(tmp_path: Path) -> None:
     ("ids", "said"),
     [
         ([1, "b", "c"], r"index 0 has 1 \(2 str, 1 int in all\)"),
-        ([1.0, 2.5, 3.0], "must be strings or whole numbers; index 1 has"),
+        ([1.0, 2.5, 3.0], "must be strings or whole numbers .*; index 1 has"),
         ([True, False, True], "index 0, index 1 and index 2 .the first has True"),
-        ([2.0**53, 1.0, 2.0], "whole numbers; index 0 has"),
+        ([2.0**53, 1.0, 2.0], "whole numbers below 9.0072e.15 as float64; index 0 has"),
         ([b"a", b"b", b"c"], "3 bytes in all"),
     ],
 )

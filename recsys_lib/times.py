@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.checks import Doubles, Mask
-from recsys_lib.sources.cleaning import Cleaned, Column, Problem, shown, to_float
+from recsys_lib.tables import Cleaned, Column, Problem, shown, to_float
 
 #: Nanoseconds in one unit of numbers that are times.
 FACTORS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "serial": 86_400 * 10**9}

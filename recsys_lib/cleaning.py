@@ -1,0 +1,399 @@
+"""Clean tables: ids, values and times of interactions, catalogs and profiles by id."""
+
+import re
+import unicodedata
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys_lib.errors import DataError
+from recsys_lib.tables import (
+    Cleaned,
+    Column,
+    FrameTable,
+    Mode,
+    Problem,
+    Table,
+    settle,
+    shown,
+    to_float,
+)
+from recsys_lib.times import clean_times
+
+#: What becomes of rows that repeat a pair of user and item; "keep" is for tables, not for matrices.
+Duplicates = Literal["keep", "error", "last", "mean", "sum"]
+
+_INT64 = np.iinfo(np.int64)
+_INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
+_TYPE = r":(?:token|float)(?:_seq)?$"  # of a header in the form of RecBole
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_PAIR = ["user_id", "item_id"]
+
+
+def interactions_of(
+    frame: Any,
+    columns: Mapping[str, str | None],
+    scale: tuple[float, float] | None = None,
+    *,
+    name: str = "frame",
+    once: bool = False,
+) -> pd.DataFrame:
+    """Return the columns of a DataFrame by their roles, clean; `DataError` names what is not.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    columns : mapping of str to str or None
+        The column of ``user_id``, ``item_id``, ``value`` and ``timestamp``; None where there is
+        none.
+    scale : tuple of float, optional
+        See `clean_columns`.
+    name : str
+        Of the argument, for the message.
+    once : bool
+        Whether a pair of user and item may occur once only.
+    """
+    check_frame(name, frame)
+    table = FrameTable(frame)
+    roles = {role: str(column) for role, column in columns.items() if column is not None}
+    clean, problems = clean_columns(table.rows(list(roles.values())), roles, table, scale=scale)
+    return settle(clean, problems + find_duplicates(clean, table) * once, table)
+
+
+def clean_columns(
+    raw: pd.DataFrame,
+    roles: Mapping[str, str],
+    table: Table,
+    *,
+    scale: tuple[float, float] | None = None,
+    decimal: str = ".",
+    date_format: str | None = None,
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return the columns that play a role clean, and all that is wrong with them.
+
+    Parameters
+    ----------
+    raw : DataFrame
+        What was read of the table.
+    roles : mapping of str to str
+        The column of ``user_id``, ``item_id`` and so on.
+    table : Table
+    scale : tuple of float, optional
+        Lowest and highest value.
+    decimal, date_format
+        See `sources.ReadOptions`.
+
+    Returns
+    -------
+    DataFrame
+        With all rows, also those with a problem.
+    list of Problem
+    """
+    clean: dict[str, pd.Series] = {}
+    problems = repeated_headers(raw, roles, table.name)
+    for role, name in roles.items():
+        column = Column.of(raw[name], name, table.name)
+        if role in ("user_id", "item_id"):
+            clean[role], found = clean_ids(column)
+        elif role == "timestamp":
+            clean[role], found = clean_times(column, date_format)
+        elif role == "event":
+            clean[role], found = column.cells.astype("str"), []
+        else:
+            clean[role], found = clean_numbers(column, scale if role == "value" else None, decimal)
+        problems += found
+    return pd.DataFrame(clean), problems
+
+
+def find_duplicates(frame: pd.DataFrame, table: Table, *, warning: bool = False) -> list[Problem]:
+    """Return the problem of rows that repeat an earlier pair of user and item."""
+    again = frame.duplicated(_PAIR).to_numpy()
+    user, item = frame[_PAIR].iloc[int(again.argmax())].tolist()
+    return Column.of(frame["user_id"], "user_id, item_id", table.name).problem(
+        "repeated pair",
+        again,
+        f"{table.name} must have each pair of user and item once",
+        'Choose what repeated pairs mean: duplicates="last", "mean" or "sum".',
+        f"user {user!r} and item {item!r} again",
+        warning=warning,
+    )
+
+
+def merge_duplicates(table: pd.DataFrame, duplicates: Duplicates) -> pd.DataFrame:
+    """Return one row a pair, with its latest time, in the order in which the pairs first appear.
+
+    Its value is the latest, the mean or the sum; other policies return the table as it is.
+    """
+    if duplicates in ("keep", "error") or not table.duplicated(_PAIR).any():
+        return table
+    groups = table.groupby(_PAIR, sort=False)
+    timed = "timestamp" in table
+    ordered = table.sort_values("timestamp", kind="stable") if timed else table
+    last = ordered.drop_duplicates(_PAIR, keep="last")
+    merged = last.loc[groups.ngroup()[last.index].sort_values().index].reset_index(drop=True)
+    if duplicates != "last" and "value" in table:
+        merged["value"] = groups["value"].agg(duplicates).to_numpy()
+    return merged
+
+
+def rows_by_id(table: Table, column: str, mode: Mode | None = None) -> pd.DataFrame:
+    """Return all columns of a catalog or of profiles, indexed by its ids, which are unique."""
+    raw = table.rows(table.columns)
+    found = Column.of(raw[column], column, table.name)
+    ids, problems = clean_ids(found)
+    problems = repeated_headers(raw, {one: one for one in raw}, table.name) + problems
+    again = ids.duplicated().to_numpy()
+    if again.any() and not any(problem.fatal for problem in problems):
+        problems += found.problem(
+            "repeated id",
+            again,
+            f"Column {found} must hold each id once",
+            "Keep one row for each id.",
+            f"{ids[again].iloc[0]!r} again",
+        )
+    frame = raw.drop(columns=column).assign(**{"\0id": ids})
+    return settle(frame, problems, table, mode).set_index("\0id").rename_axis(None)
+
+
+def indexed_by_id(frame: pd.DataFrame | None, column: str, name: str) -> pd.DataFrame | None:
+    """Return the catalog or profiles with their ids, of a column or the index, as the index."""
+    if frame is None:
+        return None
+    check_frame(name, frame)
+    if column not in frame.columns:
+        frame = frame.assign(**{column: frame.index.to_flat_index()})
+    return rows_by_id(FrameTable(frame, f"`{name}`"), column)
+
+
+def clean_ids(column: Column) -> Cleaned:
+    """Return ids as strings or int64; whole floats become integers.
+
+    Returns
+    -------
+    Series
+        Of dtype ``str`` or ``int64``; rows with a problem hold anything.
+    list of Problem
+    """
+    values = column.cells
+    if pd.api.types.is_integer_dtype(values.dtype) or pd.api.types.is_float_dtype(values.dtype):
+        ids, problems = _number_ids(column)
+    elif isinstance(values.dtype, pd.StringDtype):
+        ids, problems = values.astype("str"), []
+    else:
+        ids, problems = _object_ids(column)
+    return ids, column.nulls("hold an id in each row", "Drop or fill the rows.") + problems
+
+
+def clean_numbers(
+    column: Column, scale: tuple[float, float] | None = None, decimal: str = "."
+) -> Cleaned:
+    """Return ratings or weights as float64: finite, in the scale where one is declared.
+
+    Parameters
+    ----------
+    column : Column
+        Numbers, or text that reads as numbers.
+    scale : tuple of float, optional
+        Lowest and highest allowed value.
+    decimal : {".", ","}
+        The decimal mark of numbers in text.
+    """
+    numbers = to_float(column.cells, decimal)
+    unread = np.isnan(numbers) & ~column.missing
+    infinite = np.isinf(numbers) | (np.abs(np.nan_to_num(numbers)) > _FLOAT32_MAX)
+    must = "hold finite numbers"
+    remedy = "Drop the rows, or give value=None for interactions without a value."
+    problems = column.nulls(must, remedy)
+    remedy = "Correct or drop the rows."
+    first = column.cells[unread].iloc[0] if unread.any() else None
+    if isinstance(first, str) and re.fullmatch(r"\s*-?\d+,\d+\s*", first):
+        remedy = 'Give decimal="," if the comma is the decimal mark, or correct the rows.'
+    problems += column.problem("not a number", unread, f"Column {column} must {must}", remedy)
+    remedy = "Correct or drop the rows."
+    most = f"Column {column} must {must} up to {_FLOAT32_MAX:.2g}, the largest of float32"
+    problems += column.problem("infinite", infinite, most, remedy)
+    if scale is not None:
+        low, high = scale
+        with np.errstate(invalid="ignore"):
+            outside = ((numbers < low) | (numbers > high)) & ~infinite
+        problems += column.problem(
+            "outside the scale",
+            outside,
+            f"Column {column} must lie in the declared scale {low:g} to {high:g}",
+            "Correct the rows, or declare the right `rating_scale`.",
+        )
+    return pd.Series(numbers, index=column.cells.index), problems
+
+
+def look_alikes(ids: pd.Series, name: str, table: str) -> list[Problem]:
+    """Return a warning where ids differ only in what is hard to see, or as numbers are written."""
+    if not isinstance(ids.dtype, pd.StringDtype):
+        return []
+    unique = pd.Series(ids.dropna().unique())
+    folded = unique.str.normalize("NFKC").str.replace(_INVISIBLE, "", regex=True)
+    folded = folded.str.strip().str.casefold()
+    folded = folded.str.replace(r"^(-?)0*(\d+)(?:\.0*)?$", r"\1\2", regex=True)
+    alike = unique[folded.duplicated(keep=False)]
+    if alike.empty:
+        return []
+    pair = list(alike[folded[alike.index] == folded[alike.index[0]]])[:2]
+    twins = len({unicodedata.normalize("NFKC", one) for one in pair}) == 1
+    column = Column.of(ids, name, table)
+    return column.problem(
+        "look-alike ids",
+        ids.isin(alike).to_numpy(),
+        f"Ids in column {column} should differ in more than case, spaces, invisible signs or the "
+        "way a number is written",
+        "Write them alike first if they mean the same.",
+        " and ".join(map(ascii if twins else repr, pair)),
+        warning=True,
+    )
+
+
+def repeated_headers(raw: pd.DataFrame, roles: Mapping[str, str], table: str) -> list[Problem]:
+    """Return the problem of rows that repeat the header line, as joined files have them."""
+    columns = [column for column in roles.values() if isinstance(raw[column].dtype, pd.StringDtype)]
+    if len(columns) < 2:
+        return []
+    again = np.ones(len(raw), dtype=bool)
+    for column in columns:
+        cells = raw.loc[again, column].str.strip("\ufeff \t").fillna("")
+        again[again] = (cells.str.replace(_TYPE, "", regex=True) == column).to_numpy(dtype=bool)
+    return Column.of(raw[columns[0]], ", ".join(columns), table).problem(
+        "repeated header",
+        again,
+        f"{table} must have one header line",
+        'Remove the line, or read with mode="lenient", which drops it.',
+        "it again",
+    )
+
+
+def numeric_if_plain(values: pd.Series, decimal: str = ".") -> pd.Series:
+    """Return a text column as numbers where every field is one and no zero leads."""
+    if not isinstance(values.dtype, pd.StringDtype):
+        return values
+    present = values.dropna()
+    number = rf"-?(0|[1-9]\d{{0,14}})({re.escape(decimal)}\d+)?"
+    if present.empty or not present.str.fullmatch(number).all():
+        return values
+    return pd.to_numeric(values.str.replace(decimal, ".", regex=False))
+
+
+def _number_ids(column: Column) -> Cleaned:
+    """Return whole numbers as int64; a NaN has made pandas store them as floats."""
+    values, missing, limit = column.cells, column.missing, "below 2**63"
+    if pd.api.types.is_float_dtype(values.dtype):
+        numbers = values.to_numpy(np.float64, na_value=np.nan)
+        # Past its precision a float skips whole numbers, so two ids could have become one.
+        kind = values.to_numpy(na_value=np.nan).dtype
+        most = 2.0 ** (np.finfo(kind).nmant + 1)
+        limit = f"below {most:g} as {kind}"
+        with np.errstate(invalid="ignore"):
+            bad = ~(np.abs(numbers) < most) | (np.floor(numbers) != numbers)
+        bad &= ~missing
+    elif values.dtype == object:
+        bad = values.map(lambda one: isinstance(one, int) and not _INT64.min <= one <= _INT64.max)
+        bad = bad.to_numpy(dtype=bool)
+    else:
+        bad = (values > _INT64.max).to_numpy(dtype=bool, na_value=False)
+    problems = column.problem(
+        "not an id",
+        bad,
+        f"Ids in column {column} must be strings or whole numbers {limit}",
+        "Cast the column to strings.",
+    )
+    wrong = missing | bad
+    return (values.where(~wrong, 0) if wrong.any() else values).astype("int64"), problems
+
+
+def _object_ids(column: Column) -> Cleaned:
+    """Return Python objects as strings or integers, all of one kind."""
+    # Not `map`, which makes floats of whole numbers beside a null.
+    values = [_simple(one) for one in column.cells]
+    ids = pd.Series(values, index=column.cells.index, dtype=object)
+    present = ids[~column.missing]
+    kinds = present.map(lambda one: type(one).__name__)
+    counts = kinds.value_counts()
+    common = str(counts.index[0]) if len(counts) else "str"
+    if len(counts) > 1 or common not in ("int", "str"):
+        odd = present[kinds != common] if len(counts) > 1 else present
+        mixture = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+        # Half strings and half integers is no slip in a few rows: nothing sensible can be dropped.
+        return ids.map(repr).astype("str"), column.problem(
+            "mixed types",
+            np.asarray(odd.index, dtype=np.int64),
+            f"Ids in column {column} must be all strings or all whole numbers",
+            "Cast the column to strings, or read it as text where ids have leading zeros.",
+            f"{shown(odd.iloc[0])} ({mixture} in all)",
+            fatal=True,
+        )
+    return (ids.astype("str"), []) if common == "str" else _number_ids(replace(column, cells=ids))
+
+
+def _simple(value: Any) -> Any:
+    """Return an id of a database as text or a Python integer where it is one."""
+    if isinstance(value, str | uuid.UUID):
+        return str(value)
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return int(value)
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def check_frame(name: str, frame: Any) -> None:
+    """Raise `TypeError` unless `frame` is a pandas DataFrame; tables of other libraries are not."""
+    if not isinstance(frame, pd.DataFrame):
+        kind = f"{type(frame).__module__}.{type(frame).__qualname__}"
+        raise TypeError(
+            f"`{name}` must be a pandas DataFrame; got {kind}. Convert it with .to_pandas(), or "
+            "read a file with load_dataset(path)."
+        )
+
+
+def storable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a catalog or profiles as Parquet can hold them, which the columns mostly are.
+
+    Mixed columns become text, columns of Arrow lists become lists, and names become text.
+    """
+    if not frame.columns.is_unique:
+        name = frame.columns[frame.columns.duplicated()][0]
+        raise DataError(
+            f"Columns must have names of their own; {name!r} stands for several. Rename or drop "
+            "all but one."
+        )
+    if frame.columns.inferred_type != "string":
+        frame = frame.set_axis(frame.columns.map(str), axis=1)
+    return frame.assign(**{str(name): _storable(column) for name, column in frame.items()})
+
+
+def _storable(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, pd.StringDtype) or column.dtype.kind in "biufmM":
+        return column.sparse.to_dense() if isinstance(column.dtype, pd.SparseDtype) else column
+    try:
+        pa.Table.from_pandas(column.to_frame()).to_pandas()
+    except (pa.ArrowException, TypeError, OverflowError):
+        if isinstance(column.dtype, pd.ArrowDtype):
+            return _storable(column.astype(object))
+        return column.map(str, na_action="ignore")
+    return column
+
+
+def positions_of(index: pd.Index, ids: pd.Series, column: str) -> NDArray[np.int64]:
+    """Return the position of each id in `index`; `DataError` names the first unknown one."""
+    # Looking up each id once, not each row, is five times faster where ids are text.
+    codes, unique = pd.factorize(ids, use_na_sentinel=False)
+    positions = np.asarray(index.get_indexer(pd.Index(unique)), dtype=np.int64)[codes]
+    unknown = np.flatnonzero(positions < 0)
+    if len(unknown):
+        raise DataError(
+            f"Every {column!r} must be among the {len(index)} known ids; "
+            f"{unique.tolist()[codes[unknown[0]]]!r} is not (row {int(unknown[0])}). Check its "
+            "spelling, leading zeros and type."
+        )
+    return positions

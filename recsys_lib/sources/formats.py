@@ -1,0 +1,287 @@
+"""Tables in any format but delimited text: read into memory where they are lists or JSON.
+
+A table knows its column names, reads only the columns asked for where its format allows that, and
+can say where a row is ("line 17 of ratings.csv"), so that an error can point at it.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import dataset
+
+from recsys_lib.checks import Ints
+from recsys_lib.errors import DataError
+from recsys_lib.naming import first_line
+from recsys_lib.sources.containers import file_suffix, reading, unreadable
+from recsys_lib.tables import FrameTable, Table
+
+
+@dataclass
+class StackedTable(Table):
+    """Several text files with the same columns, read one after the other."""
+
+    tables: list[Table]
+    name: str
+    columns: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.columns = self.tables[0].columns
+        for table in self.tables[1:]:
+            if set(table.columns) != set(self.columns):
+                raise DataError(
+                    f"All files of '{self.name}' must have the same columns; "
+                    f"{self.tables[0].name} has {self.columns} and {table.name} has "
+                    f"{table.columns}. Read them one by one."
+                )
+        self._starts = np.zeros(1, dtype=np.int64)
+
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the columns of all files, in the order of their names."""
+        frames = [table.read(columns) for table in self.tables]
+        self._starts = np.cumsum([0, *(len(frame) for frame in frames)])
+        return pd.concat(frames, ignore_index=True)
+
+    def where(self, positions: Ints) -> list[str]:
+        """Return file and line."""
+        places = []
+        for position in positions:
+            part = int(np.searchsorted(self._starts, position, side="right")) - 1
+            table, local = self.tables[part], np.array([position - self._starts[part]])
+            places.append(f"{table.where(local)[0]} of {table.name}")
+        return places
+
+
+def _of_lines(path: Path, lines: list[int], rows: Any, columns: list[str]) -> FrameTable:
+    """Return a table of text, of which each row is known by its line."""
+    frame = pd.DataFrame(rows, index=lines, columns=columns, dtype="str").replace("", None)
+    return FrameTable(frame, path.name, row="line")
+
+
+def lists_items(lines: Sequence[str]) -> Literal["", "counts", "users"]:
+    r"""Say what the first lines begin with, if lists follow: the count of items, or the user.
+
+    A table has as many fields in every line, so lines of one length are taken for a table.
+
+    Examples
+    --------
+    >>> lists_items(["2 7 9\n", "1 7\n"]), lists_items(["0 7 9\n", "1 7\n"])
+    ('counts', 'users')
+    """
+    rows = [line.split() for line in lines]
+    if len({len(row) for row in rows}) < 2:
+        return ""
+    if all(row and row[0].isdecimal() and int(row[0]) == len(row) - 1 for row in rows):
+        return "counts"
+    named = all(row and all(map(str.isdecimal, row)) for row in rows)
+    return "users" if named and len({row[0] for row in rows}) == len(rows) else ""
+
+
+def listed_items(path: Path, encoding: str, *, counted: bool) -> FrameTable:
+    """Read one line a user with all items, as data for research are often distributed.
+
+    Either after their count, as CiteULike-a [1]_; then the user's id is the line number, counted
+    from 0, as in the files that come with them. Or after the user's id, as LightGCN's Gowalla [2]_.
+
+    References
+    ----------
+    .. [1] H. Wang, B. Chen, W.-J. Li. Collaborative Topic Regression with Social Regularization
+       for Tag Recommendation. IJCAI 2013; the file ``users.dat``.
+    .. [2] X. He et al. LightGCN: Simplifying and Powering Graph Convolution Network for
+       Recommendation. SIGIR 2020; the file ``train.txt``.
+    """
+    lines, columns = list[int](), {"user_id": list[str](), "item_id": list[str]()}
+    with reading(path, encoding) as file:
+        for number, line in enumerate(file, start=1):
+            user, *items = line.split() or ["0"]
+            if counted and user != str(len(items)):
+                raise DataError(
+                    f"Each line of {path.name} must hold a count and that many item ids; line "
+                    f"{number} says {user} and holds {len(items)}. Correct the line."
+                )
+            lines += [number] * len(items)
+            columns["user_id"] += [str(number - 1) if counted else user] * len(items)
+            columns["item_id"] += items
+    return _of_lines(path, lines, columns, list(columns))
+
+
+def lists_users(lines: Sequence[str]) -> bool:
+    r"""Say whether a file is in blocks of users, each under its item: ``7:``, then ``ann,4``.
+
+    Examples
+    --------
+    >>> lists_users(["7:\n", "ann,4,2005-09-06\n"])
+    True
+    """
+    first, second = (line.strip() for line in [*lines, "", ""][:2])
+    return re.fullmatch(r"\d+:", first) is not None and "," in second
+
+
+def listed_users(path: Path, encoding: str) -> FrameTable:
+    """Read users with ratings and dates under a line with their item, as Netflix published them."""
+    lines, rows, item = list[int](), list[list[str]](), ""
+    with reading(path, encoding) as file:
+        for number, line in enumerate(file, start=1):
+            user, *more = line.strip().split(",")
+            if len(more) > 2:
+                raise DataError(
+                    f"Each line of {path.name} must hold user, rating and date; line {number} "
+                    f"has {len(more) + 1} fields. Correct the line."
+                )
+            if more:
+                lines.append(number)
+                rows.append([user, item, *more, *[""] * (2 - len(more))])
+            else:
+                item = user.removesuffix(":")
+    return _of_lines(path, lines, rows, ["user_id", "item_id", "rating", "timestamp"])
+
+
+def json_table(path: Path, encoding: str) -> FrameTable:
+    """Read one JSON object a line, or a list of objects; numbers and strings keep their types."""
+    with reading(path, encoding) as lines:
+        texts = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    listed = _listed(texts, path.name) if file_suffix(path) == ".json" else None
+    row = "line" if listed is None else "object"
+    found = texts if listed is None else enumerate(listed, start=1)
+    records = {number: _record(one, path.name, f"{row} {number}") for number, one in found}
+    values = [value for record in records.values() for value in record.values()]
+    if len(records) == 1 and all(isinstance(one, dict | list) for one in values):
+        raise _one_object(path.name)
+    # The union of the keys, in order of appearance: an object may leave a null key out. Column by
+    # column, because pandas makes floats of whole numbers beside a null.
+    keys = dict.fromkeys(key for record in records.values() for key in record)
+    columns = {key: _column([record.get(key) for record in records.values()]) for key in keys}
+    frame = pd.DataFrame(columns).set_axis(pd.Index(list(records)))
+    return FrameTable(frame, path.name, row=row)
+
+
+def _listed(texts: list[tuple[int, str]], name: str) -> list[Any] | None:
+    """Return the list that a file is; None where each line is JSON by itself."""
+    try:
+        found = json.loads("".join(line for _, line in texts))
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(found, dict) and len(texts) > 1:
+        raise _one_object(name)
+    return found if isinstance(found, list) else None
+
+
+def _record(found: Any, name: str, place: str) -> dict[str, Any]:
+    """Return an object, or the object that a line is."""
+    try:
+        record = json.loads(found) if isinstance(found, str) else found
+        what = "" if isinstance(record, dict) else f"holds a {type(record).__name__}"
+    except (ValueError, RecursionError) as error:
+        what = f"is not JSON ({error})"
+    if what:
+        raise DataError(
+            f"Each line of {name} must be one JSON object; {place} {what}. Write one object a "
+            "line (JSON lines)."
+        )
+    return record
+
+
+def _one_object(name: str) -> DataError:
+    return DataError(
+        f"{name} must hold one JSON object a line, or a list of objects; it holds one object. "
+        'Write it with orient="records", lines=True.'
+    )
+
+
+def _column(values: list[Any]) -> pd.Series:
+    """Return a column as pandas infers it, but whole numbers beside a null as objects."""
+    if {type(one) for one in values} != {int, type(None)}:
+        with suppress(UnicodeEncodeError):  # half a character, which is named when it is read
+            return pd.Series(values)
+    return pd.Series(values, dtype=object)
+
+
+@dataclass
+class ParquetTable(Table):
+    """A Parquet file or a folder of them, ``key=value`` partitions read as columns.
+
+    The columns are those that any file has; whole numbers and floats of one column become floats.
+    """
+
+    paths: list[Path]
+    name: str
+    columns: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        paths = [str(path) for path in self.paths]
+        where = paths[0] if len(paths) == 1 else paths
+        how = {"format": "parquet", "partitioning": "hive"}
+        try:
+            found = dataset.dataset(where, **how)
+            self._dataset = dataset.dataset(where, schema=self._union(found), **how)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+        self.columns = list(self._dataset.schema.names)
+
+    @property
+    def files(self) -> list[str]:
+        """The paths of the files, in their order."""
+        return list(self._dataset.files)
+
+    def has_numbers(self, column: str) -> bool:
+        """Say whether a column holds something else than times."""
+        return not pa.types.is_temporal(self._dataset.schema.field(column).type)
+
+    def read(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the columns; the others are not read from the disk."""
+        try:
+            table = self._dataset.to_table(columns=list(columns))
+            # Floats would merge whole numbers beyond 2**53 beside a null.
+            frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            raise self._unreadable(error) from error
+        return frame.reset_index(drop=True)
+
+    def _union(self, found: Any) -> Any:
+        """Return the columns of all files, each with the type that holds what any of them has."""
+        known = {one.name: one.with_type(_decoded(one.type)) for one in found.schema}
+        for fragment in found.get_fragments():
+            for part in Path(fragment.path).parts:
+                key, _, value = part.partition("=")
+                if key in known and value.startswith("0") and value != "0":  # 007 is not 7
+                    known[key] = known[key].with_type(pa.string())
+            for one in fragment.physical_schema:
+                one = one.with_type(_decoded(one.type))
+                both = [pa.schema([known.setdefault(one.name, one)]), pa.schema([one])]
+                try:
+                    joined = pa.unify_schemas(both, promote_options="permissive")
+                except pa.ArrowException as error:
+                    raise DataError(
+                        f"Column {one.name!r} must have one type in all files of '{self.name}'; it "
+                        f"is {one.type} in {Path(fragment.path).name} and {known[one.name].type} "
+                        "in others. Write the files again with one type."
+                    ) from error
+                known[one.name] = joined.field(0)
+        return pa.schema(list(known.values()))
+
+    def _unreadable(self, error: Exception) -> DataError:
+        if isinstance(error, DataError):
+            return error
+        if isinstance(error, PermissionError):
+            return unreadable(self.name, error)
+        if isinstance(error, UnicodeEncodeError):
+            return DataError(
+                f"'{self.name}' must have a path that Arrow can write as UTF-8; {error}. Set "
+                "PYTHONUTF8=1, or move the file."
+            )
+        return DataError(
+            f"'{self.name}' must be readable as Parquet; pyarrow says: {first_line(error)}. "
+            "The file may be half-written or of another format: write it again."
+        )
+
+
+def _decoded(kind: Any) -> Any:
+    """Return the type of categories as that of what they stand for."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
