@@ -87,6 +87,13 @@ def test_slices_show_numbers_on_their_scale_and_words_as_words() -> None:
     assert [kinds[place] for place in places] == ["(600,)", "(600, 200)", "()"]
 
 
+def test_where_the_first_trial_failed_no_other_one_is_called_given() -> None:
+    table = trials()
+    table.loc[0, ["state", "ndcg@10"]] = "failed", np.nan
+    (number,) = plots.plot_slices(table.assign(best=0.4), "ndcg@10", ["l2"])
+    assert np.isnan(drawn(number, "as given")[:, 1]).all()
+
+
 def test_gains_are_held_against_nothing_and_against_the_promise() -> None:
     table = pd.DataFrame(
         {
