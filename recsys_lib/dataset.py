@@ -563,6 +563,8 @@ def assemble(
     DataError
         If catalog or profiles do not list an id.
     """
+    if duplicates == "sum" and "value" not in frame:
+        frame = frame.assign(value=1.0)  # pairs are counted
     frame = cleaning.merge_duplicates(frame, duplicates)
     items, users = (
         None if table is None else cleaning.storable(table).rename_axis(None)

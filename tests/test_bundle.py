@@ -424,10 +424,12 @@ def test_a_bundle_of_before_is_saved_in_todays_form(tmp_path: Path) -> None:
     [
         models.EASE(l2=20.0, solver="users"),
         models.KernelAE(),
-        models.ALS(epochs=2, latent_dim=4),
-        models.PureSVD(latent_dim=5),
+        models.ALS(epochs=2, latent_dim=33),
+        models.PureSVD(latent_dim=20),
         models.ItemKNN(),
-        models.SparseEASE(n_neighbors=8, n_candidates=16, latent_dim=5),
+        models.SparseEASE(n_neighbors=8, n_candidates=16, latent_dim=20),
+        models.ELSA(epochs=1, latent_dim=32),
+        models.Blend(members=(models.ALS(epochs=1, latent_dim=33), models.KernelAE())),
     ],
     ids=lambda model: type(model).__name__,
 )

@@ -362,3 +362,11 @@ def test_a_mask_is_not_taken_for_positions_of_users() -> None:
         ValueError, match=r"`users` must be a list of positions from 0 to 2; .*flatnonzero"
     ):
         dataset.take_users(np.diff(dataset.user_items.indptr) > 1)
+
+
+@pytest.mark.parametrize("build", [Dataset.from_frame, load_dataset])
+def test_pairs_without_values_are_counted(build: Any) -> None:
+    frame = pd.DataFrame({"user_id": ["a", "b", "a"], "item_id": ["x", "y", "x"]})
+    found = build(frame, value=None, duplicates="sum")
+    assert found.user_items.toarray().tolist() == [[2, 0], [0, 1]]
+    assert found.rating_scale is None

@@ -19,7 +19,8 @@ from recsys_lib.dataset import Dataset
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models.base import Recommender, leave_one_out_gains
-from recsys_lib.ranking import entries_of, entry_rows
+from recsys_lib.models.baselines import LANES
+from recsys_lib.ranking import entries_of, entry_rows, slices
 
 #: The rungs of the ladder, from the most personal answer to the least.
 RUNGS = ("history", "profile neighbors", "item content", "segment popularity", "popularity")
@@ -28,9 +29,6 @@ _REASONS = 2
 _QUARTER = 0.25
 # Without a history, similarity and popularity get equal weight.
 _EVEN = 0.5
-# A product of few rows takes other kernels, whose rounding differs in the last bit: from 8 rows on
-# it was the same for a row in every block measured, with few items from more rows on.
-_FEW_ROWS, _FEW_NUMBERS = 8, 32_768
 # Networks score up to so many rows in the time of one; with so many numbers the scores of the
 # listed items alone are cheaper.
 _ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
@@ -224,15 +222,14 @@ class Answerer:
 
     def score(self, rows: CSR) -> Floats:
         """Return the model's scores of rows, to the bit the same in every block of them."""
-        n_rows, n_items = rows.shape
-        least = max(_FEW_ROWS, _FEW_NUMBERS // n_items)
-        # Networks bring the padding themselves; who scores block by block needs none.
-        by_block = type(self.model)._score is Recommender._score
-        least = 0 if by_block or hasattr(self.model, "network_") else least
-        indptr = np.append(rows.indptr, [rows.nnz] * max(least - n_rows, 0))
-        parts = (rows.data, rows.indices, indptr)
-        padded = sparse.csr_array(parts, shape=(len(indptr) - 1, n_items))
-        return self.model.score(padded)[:n_rows]
+        kind = type(self.model)
+        # Networks bring padding of their own, but those that score block by block.
+        if hasattr(self.model, "network_") and kind._score is not Recommender._score:
+            return self.model.score(rows)
+        scores = np.empty(rows.shape, dtype=np.float32)
+        for part in slices(len(scores), LANES):
+            scores[part] = self.model.score(rows[part])
+        return scores
 
     def _order(self, chances: _Chances, used: CSR) -> tuple[Floats, Floats]:
         """Return what orders the items of each row, and what broke its ties."""

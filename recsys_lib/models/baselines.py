@@ -14,8 +14,10 @@ from recsys_lib.seeding import rng_from
 
 # The sweeps contract by about n / (n + damping) of the smaller side; 20 leave less than 1e-4.
 _SWEEPS = 20
-# Up to so many rows, factors are multiplied from the side of the items, so many at a time.
-_FEW_ROWS, _TILE = 32, 2**15
+#: As many rows as a vector of any processor has lanes. Products round all lanes alike; with more
+#: rows, how one is rounded depends on where it stands, with fewer on how many there are.
+LANES = 16
+_TILE = 2**15
 
 
 class Biases(NamedTuple):
@@ -240,26 +242,27 @@ def blocks_of_factors(rows: Floats, factors: Floats, x: CSR, answer: Floats) -> 
     busy = rows[~empty] if empty.any() else rows
 
     def block(items: Items) -> Floats:
-        products = _products(busy, factors[items])
+        found = products(busy, factors[items])
         if busy is rows:
-            return products
-        scores = np.empty((len(rows), products.shape[1]), dtype=np.float32)
-        scores[~empty], scores[empty] = products, answer[items]
+            return found
+        scores = np.empty((len(rows), found.shape[1]), dtype=np.float32)
+        scores[~empty], scores[empty] = found, answer[items]
         return scores
 
     return block
 
 
-def _products(rows: Floats, factors: Floats) -> Floats:
-    """Return ``rows @ factors.T``, to the bit; for few rows in a third of the time."""
-    if len(rows) > _FEW_ROWS:
+def products(rows: Floats, factors: Floats) -> Floats:
+    """Return ``rows @ factors.T``; of up to `LANES` rows, each to the bit as in any such block."""
+    n_rows = len(rows)
+    if n_rows > LANES:
         return np.asarray(rows @ factors.T, dtype=np.float32)
-    if len(rows) == 1:  # a vector takes another kernel, which rounds otherwise
-        return _products(np.repeat(rows, 2, axis=0), factors)[:1]
-    products = np.empty((len(rows), len(factors)), dtype=np.float32)
+    lanes = np.zeros((rows.shape[1], LANES), dtype=np.float32)
+    lanes[:, :n_rows] = rows.T
+    found = np.empty((n_rows, len(factors)), dtype=np.float32)
     for tile in slices(len(factors), _TILE):
-        products[:, tile] = (factors[tile] @ rows.T).T
-    return products
+        found[:, tile] = (factors[tile] @ lanes).T[:n_rows]
+    return found
 
 
 def blocks_of_weights(x: CSR, weights: CSR, answer: Floats) -> Block:

@@ -28,7 +28,12 @@ from recsys_lib._system import cores
 from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender, packed, unpacked
-from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
+from recsys_lib.models.baselines import (
+    answer_empty_rows,
+    item_shares,
+    products,
+    users_per_item,
+)
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.ranking import each_alone, entry_rows, slices
 
@@ -211,7 +216,7 @@ class Dual:
 
     def score(self, x: CSR) -> Floats:
         """Return ``x @ B``, dense, without forming `B`."""
-        through_users = (x @ self.rows.T).toarray() @ self.kernel
+        through_users = products((x @ self.rows.T).toarray(), self.kernel)  # which is symmetric
         scores = (self.rows.T @ through_users.T).T / self.diagonal
         # What is left of x P on the entries of the row, where B has its zero diagonal.
         scores[entry_rows(x), x.indices] += x.data * (

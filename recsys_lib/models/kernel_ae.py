@@ -10,7 +10,12 @@ from scipy import linalg, sparse
 from recsys_lib.checks import CSR, Floats, Integers, check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender
-from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
+from recsys_lib.models.baselines import (
+    answer_empty_rows,
+    item_shares,
+    products,
+    users_per_item,
+)
 from recsys_lib.ranking import Items, slices
 from recsys_lib.seeding import rng_from
 
@@ -208,7 +213,7 @@ class KernelAE(Recommender):
         return self.coefficients_.T
 
     def _score(self, x: CSR) -> Floats:
-        scores = self._kernel(self._unit_rows(x)) @ self.coefficients_
+        scores = products(self._kernel(self._unit_rows(x)), self.coefficients_.T)
         return answer_empty_rows(scores, x, self.item_shares_)
 
     def score_without(self, row: CSR, left_out: Integers, *, items: Items) -> Floats:

@@ -294,16 +294,19 @@ def _recognized(dataset: Dataset, column: str | None, given: dict[str, Any]) -> 
 
 
 def _are_counts(dataset: Dataset, column: str | None) -> bool:
-    """Whether values that differ are counts: by name, or by a tail that no rating scale has."""
+    """Whether values that differ are counts: by name, or spread as no ratings are."""
     # Sums have no scale, and what has no column was counted.
     if dataset.rating_scale is None or column is None or matches("count", [column]):
         return True
     values = dataset.user_items.data
     if values.min() < 0 or (values != np.round(values)).any():
         return False
-    highest = values.max()
-    long_tail = highest > _HIGHEST_STARS and np.median(values) <= highest / 10
-    return bool(highest > _HIGHEST_RATING or long_tail)
+    levels, often = np.unique(values, return_counts=True)
+    long_tail = levels[-1] > _HIGHEST_STARS and np.median(values) <= levels[-1] / 10
+    # Most people buy one, fewer two, fewer still three; of ratings the lowest is not the usual one.
+    falling = levels[0] == 1 and often[0] > len(values) / 2 and (np.diff(often[:4]) < 0).all()
+    falling = falling and len(levels) > 3 and not matches("value", [column])
+    return bool(levels[-1] > _HIGHEST_RATING or long_tail or falling)
 
 
 def _ratings(

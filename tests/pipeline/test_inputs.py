@@ -85,6 +85,19 @@ def test_ratings_counts_and_likes_are_told_apart(begin, project, header, values,
 
 
 @pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1] * 60 + [2] * 25 + [3] * 10 + [4] * 4 + [6], "counts"),
+        ([1] * 30 + [2] * 10 + [3] * 5 + [4] * 20 + [5] * 35, "ratings"),
+        ([5] * 60 + [4] * 25 + [3] * 10 + [2] * 4 + [1], "ratings"),
+    ],
+)
+def test_quantities_under_any_name_are_counts(begin, project, values, kind):
+    (project.root / "own.csv").write_text(rows("Menge", values))
+    assert import_table(begin(VALUE_COLUMN="Menge")).kind == kind
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         ([-1, 7, 8, 10, 9], 'are -1: .*{"rating_scale": [7, 10], "mode": "lenient"}'),
