@@ -326,6 +326,7 @@ class Dataset(Shown):
             users=cleaning.indexed_by_id(users, user, "users"),
             rating_scale=scale,
             duplicates=duplicates,
+            names=(user, item),
         )
 
     @property
@@ -548,6 +549,7 @@ def assemble(
     users: pd.DataFrame | None = None,
     rating_scale: tuple[float, float] | None = None,
     duplicates: cleaning.Duplicates = "error",
+    names: tuple[str, str] = ("user_id", "item_id"),
 ) -> Dataset:
     """Return the data set of a clean table, and of catalog and profiles by clean ids.
 
@@ -557,6 +559,8 @@ def assemble(
         ``user_id``, ``item_id`` and, where there are such, ``value`` and ``timestamp``.
     items, users, rating_scale, duplicates
         See `Dataset.from_frame`.
+    names : tuple of str
+        What the columns of ids are called where the table came from, for messages.
 
     Raises
     ------
@@ -572,8 +576,8 @@ def assemble(
     )
     user_ids = pd.Index(frame["user_id"].unique()).sort_values() if users is None else users.index
     item_ids = pd.Index(frame["item_id"].unique()).sort_values() if items is None else items.index
-    rows = cleaning.positions_of(user_ids, frame["user_id"], "user_id")
-    cols = cleaning.positions_of(item_ids, frame["item_id"], "item_id")
+    rows = cleaning.positions_of(user_ids, frame["user_id"], names[0])
+    cols = cleaning.positions_of(item_ids, frame["item_id"], names[1])
     # The conversion sorts by counting, in a quarter of the time of a lexsort; carrying the row
     # numbers through it tells the order, so that values and times follow.
     shape = (len(user_ids), len(item_ids))

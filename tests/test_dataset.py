@@ -370,3 +370,9 @@ def test_pairs_without_values_are_counted(build: Any) -> None:
     found = build(frame, value=None, duplicates="sum")
     assert found.user_items.toarray().tolist() == [[2, 0], [0, 1]]
     assert found.rating_scale is None
+
+
+def test_an_unlisted_id_is_named_by_its_own_column() -> None:
+    frame = FRAME.rename(columns={"user_id": "login"})
+    with pytest.raises(DataError, match="Every 'login' must be among the 1 known ids"):
+        Dataset.from_frame(frame, user="login", users=pd.DataFrame({"login": ["ann"]}))
