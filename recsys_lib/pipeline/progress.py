@@ -3,7 +3,6 @@
 import io
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 import pandas as pd
@@ -87,7 +86,8 @@ class ProgressLines(_Lines):
             "not run": f"not run: {outcome.reason}",
             "failed": f"{seconds}  FAILED",
         }.get(outcome.status, seconds)
-        wrote = [*record.writes, *(f"figure {Path(path).stem}" for path in record.figures)]
+        n = len(record.figures)
+        wrote = [*record.writes, *[f"{n} figures" if n > 1 else "1 figure"] * bool(n)]
         line = self._line(outcome.name, f"{failed}{record.cells}", how)
         self._stay("  ".join([line, *filter(None, [", ".join(wrote)])]))
 

@@ -104,4 +104,4 @@ def test_a_line_says_what_a_notebook_wrote():
         lines.end(ended("02_use", "ran", 9, 61.0, writes=("model",), figures=figures))
     first, second = stream.getvalue().splitlines()
     assert first == "01_make      9 cells  unchanged, skipped  world, dataset"
-    assert second == "02_use       9 cells    61.0 s  model, figure 02_curve, figure 02_errors"
+    assert second == "02_use       9 cells    61.0 s  model, 2 figures"
