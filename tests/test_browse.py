@@ -264,9 +264,6 @@ def test_a_change_among_twenty_thousand_items_takes_under_a_second():
     items["level"] = rng.choice(["low", "high"], 20_000)
     dataset = Dataset.from_frame(frame, items=items, value=None)
     page = Page(Browse(Bundle(model=ItemKNN().fit(dataset.user_items), dataset=dataset), 3))
-    seconds = []
-    for level in ("low", "high", "low"):  # other threads of the process may be at work, too
-        began = time.process_time()
-        page.where["level"].value = (level,)
-        seconds.append(time.process_time() - began)
-    assert min(seconds) < 1.0
+    began = time.thread_time()  # the map of the items is drawn by another thread meanwhile
+    page.where["level"].value = ("low",)
+    assert time.thread_time() - began < 0.5
