@@ -5,6 +5,7 @@ import contextlib
 import re
 import sqlite3
 
+import numpy as np
 import pytest
 
 from recsys_lib.errors import ConfigError, DataError
@@ -85,16 +86,19 @@ def test_ratings_counts_and_likes_are_told_apart(begin, project, header, values,
 
 
 @pytest.mark.parametrize(
-    ("values", "kind"),
+    ("header", "often", "kind"),
     [
-        ([1] * 60 + [2] * 25 + [3] * 10 + [4] * 4 + [6], "counts"),
-        ([1] * 30 + [2] * 10 + [3] * 5 + [4] * 20 + [5] * 35, "ratings"),
-        ([5] * 60 + [4] * 25 + [3] * 10 + [2] * 4 + [1], "ratings"),
+        ("Menge", [60, 25, 10, 4, 1], "counts"),
+        ("Menge", [40, 30, 20, 9, 1], "ratings"),
+        ("Menge", [55, 10, 5, 20, 10], "ratings"),
+        ("Menge", [1, 4, 10, 25, 60], "ratings"),
+        ("rating", [60, 25, 10, 4, 1], "ratings"),
     ],
 )
-def test_quantities_under_any_name_are_counts(begin, project, values, kind):
-    (project.root / "own.csv").write_text(rows("Menge", values))
-    assert import_table(begin(VALUE_COLUMN="Menge")).kind == kind
+def test_quantities_under_any_name_are_counts(begin, project, header, often, kind):
+    values = np.repeat([1, 2, 3, 4, 5], often)
+    (project.root / "own.csv").write_text(rows(header, values))
+    assert import_table(begin(VALUE_COLUMN=header)).kind == kind
 
 
 @pytest.mark.parametrize(
