@@ -58,7 +58,10 @@ class Table(pd.DataFrame):  # type: ignore[misc]
         cells, left = {}, set()
         for position, name in enumerate(self.columns):
             values, heading = self.iloc[:, position], _label(name)
-            if all(_is_number(value) or _is_missing(value) for value in values):
+            if _is_name(name):
+                cells[heading] = [_alone(value, "") for value in values]
+                left.add(heading)
+            elif all(_is_number(value) or _is_missing(value) for value in values):
                 cells[heading] = _alike(values, self._digits, percent=name in self._percent)
             else:
                 cells[heading] = [_alone(value) for value in values]
@@ -91,8 +94,8 @@ def table(
     """Return a table for reading.
 
     Text is aligned left and numbers right. A column gets the decimals that its numbers need, at
-    most `digits`, and thousands separators; a missing value is a dash, and the row numbers of an
-    unnamed index are left out.
+    most `digits`, and thousands separators, but for ids and years; times are shown to the minute, a
+    missing value is a dash, and the row numbers of an unnamed index are left out.
 
     Parameters
     ----------
@@ -145,12 +148,12 @@ def _decimals(numbers: list[float], digits: int) -> int:
     return digits
 
 
-def _alone(value: Any) -> str:
+def _alone(value: Any, thousands: str = ",") -> str:
     """Return a value of a column that holds more than numbers."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if _is_number(value) and not _is_missing(value):
-        return f"{value:,}" if float(value).is_integer() else f"{value:.4g}"
+        return f"{value:{thousands}.0f}" if float(value).is_integer() else f"{value:.4g}"
     return _label(value) or _MISSING
 
 
@@ -169,10 +172,15 @@ def _text(value: Any, digits: int, percent: bool) -> str:
 
 def _label(value: Any) -> str:
     if isinstance(value, pd.Timestamp):
-        return str(value.date() if value == value.normalize() else value)
+        return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, tuple | list | set | np.ndarray):
         return ", ".join(map(str, value))
     return "" if _is_missing(value) else str(value)
+
+
+def _is_name(column: Hashable) -> bool:
+    """Say whether the numbers of a column are names, with which nobody counts."""
+    return str(column).lower().endswith(("_id", "year"))
 
 
 def _is_number(value: Any) -> bool:

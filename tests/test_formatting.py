@@ -22,11 +22,19 @@ from recsys_lib.formatting import table
         ([True, False], ["yes", "no"]),
         ([(128, 64), 0.002], ["128, 64", "0.002"]),
         ([pd.Timestamp("2024-01-31"), pd.NaT], ["2024-01-31", "–"]),
+        ([pd.Timestamp("2024-01-31 08:05:59.5", tz="UTC")] * 2, ["2024-01-31 08:05"] * 2),
+        (["EASE", 5235.0], ["EASE", "5,235"]),
     ],
 )
 def test_values_are_shown_with_the_digits_that_matter(values, shown):
     text = repr(table(pd.DataFrame({"x": pd.Series(values, ["a", "b"], dtype=object)})))
     assert [line.split(maxsplit=1)[1].strip() for line in text.splitlines()[1:]] == shown
+
+
+def test_nobody_counts_with_ids_and_years():
+    frame = pd.DataFrame({"item_id": [100209, 7], "year": [1995.0, np.nan], "users": [5235, 12]})
+    lines = [line.split() for line in repr(table(frame)).splitlines()]
+    assert lines == [["item_id", "year", "users"], ["100209", "1995", "5,235"], ["7", "–", "12"]]
 
 
 def test_shares_units_and_outer_labels():
