@@ -115,7 +115,7 @@ def clean_columns(
 def find_duplicates(frame: pd.DataFrame, table: Table, *, warning: bool = False) -> list[Problem]:
     """Return the problem of rows that repeat an earlier pair of user and item."""
     again = frame.duplicated(_PAIR).to_numpy()
-    user, item = frame[_PAIR].iloc[int(again.argmax())].tolist()
+    user, item = (frame[column].iloc[[int(again.argmax())]].item() for column in _PAIR)
     return Column.of(frame["user_id"], "user_id, item_id", table.name).problem(
         "repeated pair",
         again,
@@ -156,7 +156,7 @@ def rows_by_id(table: Table, column: str, mode: Mode | None = None) -> pd.DataFr
             again,
             f"Column {found} must hold each id once",
             "Keep one row for each id.",
-            f"{ids[again].iloc[0]!r} again",
+            f"{ids[again].tolist()[0]!r} again",
         )
     frame = raw.drop(columns=column).assign(**{"\0id": ids})
     return settle(frame, problems, table, mode).set_index("\0id").rename_axis(None)

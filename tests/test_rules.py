@@ -215,6 +215,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "deep": ({"where": {"track": [["NET"]]}}, "must be one of the 4 known"),
     "no mapping": ({"where": "track=NET"}, "`where` must be a mapping with columns"),
     "no flags": ({"available": "level"}, "a column of true and false; 'level' holds 'basic'"),
+    "numbers": ({"available": "duration"}, "true and false; 'duration' holds 35.0. Use"),
     "no flag column": ({"available": "opn"}, "column of the catalog .* Near: 'open'"),
     "available id": ({"available": ["i1", "q"]}, "The item must be one of the 40 known; got 'q'"),
     "limit": ({"limit_per": {"track": 0}}, r"`limit_per\['track'\]` must be a whole number >= 1"),

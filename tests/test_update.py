@@ -188,6 +188,14 @@ def test_events_that_cannot_be_appended_are_named(events: Any, parts: Any, said:
         bundle_of(PureSVD(latent_dim=2)).update(pd.DataFrame(events), **parts)
 
 
+def test_a_new_item_that_is_known_is_named_as_its_reader_wrote_it() -> None:
+    frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": [5, 6]})
+    dataset = Dataset.from_frame(frame, value=None)
+    bundle = Bundle(model=PureSVD(latent_dim=1).fit(dataset.user_items), dataset=dataset)
+    with pytest.raises(DataError, match="must list new ids only; 5 is in the dataset"):
+        bundle.update(frame, items=pd.DataFrame(index=[5]))
+
+
 def test_a_model_of_other_items_is_still_refused() -> None:
     x = sparse.csr_array(np.ones((3, 2), dtype=np.float32))
     dataset = Dataset(user_items=x, user_ids=pd.RangeIndex(3), item_ids=pd.RangeIndex(2))

@@ -243,7 +243,7 @@ class _Numbers:
 
     @cached_property
     def labels(self) -> tuple[CSR, pd.Index]:
-        return label_matrix(self.values, only_label)
+        return label_matrix(self.values.tolist(), only_label)
 
     def _number(self, value: Any) -> float:
         try:
