@@ -587,7 +587,7 @@ def test_others_serve_on_where_a_worker_is_killed(bundle_folder, world_bundle, t
         assert threads == [limited_threads(2)["TF_NUM_INTRAOP_THREADS"]] * 2
         (place / "manifest.json").rename(tmp_path / "aside")  # the other one cannot start yet
         workers[0].kill()
-        workers[0].wait(10)
+        workers[0].wait(60)  # until the service has looked after it
         service.wait_for("Waiting for application startup.", times=3)
         for _ in range(20):
             assert httpx.get(f"{service.url}/users/{user}/recommendations").status_code == 200
