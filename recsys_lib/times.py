@@ -14,8 +14,6 @@ from recsys_lib.tables import Cleaned, Column, Problem, shown, to_float
 
 #: Nanoseconds in one unit of numbers that are times.
 FACTORS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "serial": 86_400 * 10**9}
-# Magnitudes that tell seconds, milliseconds, microseconds and nanoseconds since 1970 apart:
-# each unit reaches from 1973 to the year 5138 before it would be taken for the next.
 _WORDS = {
     "": "ISO 8601, or numbers since 1970",
     "s": "seconds since 1970",
@@ -25,6 +23,8 @@ _WORDS = {
     "serial": "days of a spreadsheet",
     "%Y%m": "year and month",
 }
+# Magnitudes that tell seconds, milliseconds, microseconds and nanoseconds since 1970 apart:
+# each unit reaches from 1973 to the year 5138 before it would be taken for the next.
 _LIMITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (math.inf, "ns"))
 # Numbers whose digits are a date, by how many there are. Of six and ten all must be: others in the
 # same range may well be seconds.
