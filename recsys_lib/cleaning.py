@@ -42,7 +42,6 @@ def interactions_of(
     columns: Mapping[str, str | None],
     scale: tuple[float, float] | None = None,
     *,
-    name: str = "frame",
     once: bool = False,
 ) -> pd.DataFrame:
     """Return the columns of a DataFrame by their roles, clean; `DataError` names what is not.
@@ -55,12 +54,10 @@ def interactions_of(
         none.
     scale : tuple of float, optional
         See `clean_columns`.
-    name : str
-        Of the argument, for the message.
     once : bool
         Whether a pair of user and item may occur once only.
     """
-    check_frame(name, frame)
+    check_frame("frame", frame)
     table = FrameTable(frame)
     roles = {role: str(column) for role, column in columns.items() if column is not None}
     clean, problems = clean_columns(table.rows(list(roles.values())), roles, table, scale=scale)

@@ -23,7 +23,7 @@ from recsys_lib.checks import (
     check_rating_scale,
     check_user_items,
 )
-from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.errors import DataError
 from recsys_lib.formatting import Shown
 from recsys_lib.ranking import entries_of
 
@@ -129,11 +129,15 @@ class Split(Shown):
     items: Ints | None = None
 
     def _facts(self) -> pd.DataFrame:
-        rows = {"train": (self.train.shape[0], self.train.nnz, None)}
-        for name, fold in (("validation", self.validation), ("test", self.test)):
-            rows[name] = (fold.n_rows, fold.fold_in.nnz, fold.targets.nnz)
-        columns = ["users", "interactions seen", "to find"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+        """Return what each part holds; see `exploration.split_overview`."""
+        rows = {"train": (len(self.train_users), self.train.nnz, 0, "to learn from")}
+        uses = {"validation": "to choose by", "test": "to report"}
+        for name, use in uses.items():
+            fold = getattr(self, name)
+            users = int(np.count_nonzero(np.diff(fold.targets.indptr)))
+            rows[name] = (users, fold.fold_in.nnz, fold.targets.nnz, use)
+        columns = ["users", "shown", "hidden", "use"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("part")
 
     def __repr__(self) -> str:
         return (
@@ -188,11 +192,8 @@ def csr_arrays(name: str, matrix: CSR) -> dict[str, NDArray[Any]]:
 
 def csr_from(arrays: dict[str, NDArray[Any]], name: str) -> CSR:
     """Return the matrix that `csr_arrays` took apart."""
-    try:
-        parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
-        shape = tuple(int(size) for size in arrays[f"{name}_shape"])
-    except KeyError as error:
-        raise ArtifactError(f"The artifact must hold the array {error}; it does not.") from error
+    parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+    shape = tuple(int(size) for size in arrays[f"{name}_shape"])
     return sparse.csr_array(parts, shape=shape)
 
 
@@ -381,11 +382,7 @@ class Dataset(Shown):
             levels = np.unique(self.user_items.data)
             # A hair lower: 2/3 of a scale from 1 to 10 may be 7.000001 in floats.
             return float(levels[levels >= low + 2 / 3 * (high - low) - 1e-6].min(initial=high))
-        try:
-            inside = low < wanted <= high
-        except TypeError:  # text, say
-            inside = False
-        if not inside:
+        if not isinstance(wanted, int | float | np.number) or not low < wanted <= high:
             raise DataError(
                 f"A like must be a rating above {low:g} and up to {high:g}; got {wanted}. "
                 f"Try {low + 2 / 3 * (high - low):g}."

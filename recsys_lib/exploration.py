@@ -146,10 +146,9 @@ def history(dataset: Dataset, user: Any) -> pd.DataFrame:
     frame = one.to_frame().drop(columns="user_id")
     if dataset.items is not None and "title" in dataset.items:
         frame.insert(1, "title", dataset.items["title"].reindex(frame["item_id"]).to_numpy())
-    order = "value"
     if dataset.rating_scale is None:
         frame = frame.drop(columns="value")
-        order = "timestamp" if "timestamp" in frame else "item_id"
+    order = next(name for name in ("value", "timestamp", "item_id") if name in frame)
     down = order != "item_id"
     return frame.sort_values(order, ascending=not down, kind="stable", ignore_index=True)
 
@@ -180,15 +179,7 @@ def split_overview(split: Split) -> pd.DataFrame:
     test           16       2
     """
     check_kind("split", split, Split)
-    folds = {"validation": split.validation, "test": split.test}
-    rows = {"train": (len(split.train_users), split.train.nnz, 0, "to learn from")}
-    for (name, fold), use in zip(folds.items(), ("to choose by", "to report"), strict=True):
-        users = int(np.count_nonzero(np.diff(fold.targets.indptr)))
-        rows[name] = (users, fold.fold_in.nnz, fold.targets.nnz, use)
-    table = pd.DataFrame.from_dict(
-        rows, orient="index", columns=["users", "shown", "hidden", "use"]
-    )
-    return table.rename_axis("part")
+    return split._facts()
 
 
 def count_steps(

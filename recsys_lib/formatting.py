@@ -62,7 +62,9 @@ class Table(pd.DataFrame):  # type: ignore[misc]
                 cells[heading] = [_alone(value, "") for value in values]
                 left.add(heading)
             elif all(_is_number(value) or _is_missing(value) for value in values):
-                cells[heading] = _alike(values, self._digits, percent=name in self._percent)
+                known = [float(value) for value in values if not _is_missing(value)]
+                digits, percent = _decimals(known, self._digits), name in self._percent
+                cells[heading] = [_text(value, digits, percent) for value in values]
             else:
                 cells[heading] = [_alone(value) for value in values]
                 left.add(heading)
@@ -129,12 +131,6 @@ def table(
     object.__setattr__(result, "_digits", digits)
     object.__setattr__(result, "_percent", frozenset(names.get(name, name) for name in percent))
     return result
-
-
-def _alike(values: pd.Series, digits: int, *, percent: bool) -> list[str]:
-    """Return the numbers of one column as they are shown, in like form."""
-    numbers = [float(value) for value in values if not _is_missing(value)]
-    return [_text(value, _decimals(numbers, digits), percent) for value in values]
 
 
 def _decimals(numbers: list[float], digits: int) -> int:

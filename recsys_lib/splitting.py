@@ -436,22 +436,15 @@ def _count(name: str, wanted: int | float, available: int) -> int:
 
 def _hide(dataset: Dataset, users: Ints, fold_in: float, seed: int) -> Fold:
     """Hide a random share of each user's interactions."""
-    rows = dataset.user_items[users]
+    x = dataset.user_items
+    rows = x[users]
     counts = np.diff(rows.indptr)
     hidden = np.clip(counts - np.round(fold_in * counts).astype(int), 1, counts - 1)
     # One draw for each user and item of the data set, in stored order: the same pair is hidden or
     # shown whatever else is held out.
-    draws = rng_from(seed, "split", "targets").random(dataset.n_interactions)
-    order = sparse.csr_array(
-        (draws, dataset.user_items.indices, dataset.user_items.indptr),
-        shape=dataset.user_items.shape,
-    )[users]
-    rank = rank_in_row(order)
-    return cut_rows(rows, rank < np.repeat(hidden, counts), users)
-
-
-def _liang_stream() -> np.random.RandomState:
-    return np.random.RandomState(_LIANG_SEED)
+    draws = rng_from(seed, "split", "targets").random(x.nnz)
+    order = sparse.csr_array((draws, x.indices, x.indptr), shape=x.shape)[users]
+    return cut_rows(rows, rank_in_row(order) < np.repeat(hidden, counts), users)
 
 
 def liang_order(dataset: Dataset, users: Ints) -> Ints:
@@ -469,7 +462,7 @@ def liang_order(dataset: Dataset, users: Ints) -> Ints:
         Training users first, then validation users, then test users.
     """
     by_id = users[np.asarray(dataset.user_ids.take(users).argsort())]
-    return by_id[_liang_stream().permutation(len(by_id))]
+    return by_id[np.random.RandomState(_LIANG_SEED).permutation(len(by_id))]
 
 
 def liang_items(dataset: Dataset, train_users: Ints) -> Ints:
@@ -487,24 +480,13 @@ def liang_items(dataset: Dataset, train_users: Ints) -> Ints:
         file are ordered.
     """
     users = train_users[np.asarray(dataset.user_ids.take(train_users).argsort())]
-    rows = dataset.user_items[users]
-    row = entry_rows(rows)
-    place_of = np.empty(dataset.n_items, dtype=np.int64)
-    place_of[np.asarray(dataset.item_ids.argsort())] = np.arange(dataset.n_items)
-    in_file_order = np.lexsort((place_of[rows.indices], row))
-    return np.asarray(pd.unique(rows.indices[in_file_order]), dtype=np.int64)
+    by_id = np.asarray(dataset.item_ids.argsort())
+    return by_id[pd.unique(select_rows(dataset, users, by_id).indices)]
 
 
 def select_rows(dataset: Dataset, users: Ints, items: Ints) -> CSR:
     """Return the interactions of `users` with `items`, both in the order given."""
-    column_of = np.full(dataset.n_items, -1, dtype=np.int64)
-    column_of[items] = np.arange(len(items))
-    held = dataset.user_items[users].tocoo()
-    known = column_of[held.col] >= 0
-    rows = sparse.csr_array(
-        (held.data[known], (held.row[known], column_of[held.col[known]])),
-        shape=(len(users), len(items)),
-    )
+    rows = dataset.user_items[users][:, items]
     rows.sort_indices()
     return rows
 
@@ -531,7 +513,7 @@ def liang_fold(dataset: Dataset, users: Ints, items: Ints, hidden_share: float) 
     place_of = np.empty(len(items), dtype=np.int64)
     place_of[np.asarray(dataset.item_ids.take(items).argsort())] = np.arange(len(items))
     hidden = np.zeros(rows.nnz, dtype=bool)
-    stream = _liang_stream()
+    stream = np.random.RandomState(_LIANG_SEED)
     for row in np.asarray(dataset.user_ids.take(users).argsort()):
         start, stop = int(rows.indptr[row]), int(rows.indptr[row + 1])
         n = stop - start

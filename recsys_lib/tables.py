@@ -295,12 +295,8 @@ def to_float(values: pd.Series, decimal: str = ".") -> Doubles:
         values = values.map(lambda one: _number_or_none(one, decimal))
     elif decimal == "," and isinstance(values.dtype, pd.StringDtype):
         values = values.str.replace(".", "?", regex=False).str.replace(",", ".", regex=False)
-    if not (
-        pd.api.types.is_numeric_dtype(values.dtype)
-        or pd.api.types.is_bool_dtype(values.dtype)
-        or isinstance(values.dtype, pd.StringDtype)
-        or values.dtype == object
-    ) or pd.api.types.is_complex_dtype(values.dtype):
+    written = isinstance(values.dtype, pd.StringDtype) or values.dtype == object
+    if not written and values.dtype.kind not in "biuf":
         return np.full(len(values), np.nan)
     numbers = pd.to_numeric(values, errors="coerce")
     return numbers.to_numpy(np.float64, na_value=np.nan)

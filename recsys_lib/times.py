@@ -14,8 +14,6 @@ from recsys_lib.tables import Cleaned, Column, Problem, shown, to_float
 
 #: Nanoseconds in one unit of numbers that are times.
 FACTORS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "serial": 86_400 * 10**9}
-# Magnitudes that tell seconds, milliseconds, microseconds and nanoseconds since 1970 apart:
-# each unit reaches from 1973 to the year 5138 before it would be taken for the next.
 _WORDS = {
     "": "ISO 8601, or numbers since 1970",
     "s": "seconds since 1970",
@@ -25,6 +23,8 @@ _WORDS = {
     "serial": "days of a spreadsheet",
     "%Y%m": "year and month",
 }
+# Magnitudes that tell seconds, milliseconds, microseconds and nanoseconds since 1970 apart:
+# each unit reaches from 1973 to the year 5138 before it would be taken for the next.
 _LIMITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (math.inf, "ns"))
 # Numbers whose digits are a date, by how many there are. Of six and ten all must be: others in the
 # same range may well be seconds.
@@ -166,7 +166,11 @@ def _first_number(date_format: str) -> str:
 def _parsed(values: pd.Series, numbers: Doubles, missing: Mask, read_as: str | None) -> pd.Series:
     """Return datetimes of any unit, with or without a zone; NaT where there is no time."""
     if read_as in FACTORS:
-        return _from_numbers(numbers, FACTORS[read_as], values.index)
+        since = numbers - _SERIAL_ZERO * (read_as == "serial")
+        # One number beyond would make pandas go through all of them one by one.
+        since = np.where(np.abs(since) < 9.2e18 / FACTORS[read_as], since, np.nan)
+        unit = "D" if read_as == "serial" else read_as
+        return pd.to_datetime(pd.Series(since, index=values.index), unit=unit)
     if read_as is not None and read_as in _CALENDARS.values() and np.isfinite(numbers).any():
         return _calendar(numbers, read_as).set_axis(values.index)
     text = values if isinstance(values.dtype, pd.StringDtype) else values.map(_time_text)
@@ -194,19 +198,6 @@ def _calendar(numbers: Doubles, date_format: str) -> pd.Series:
     # pandas would read 2024111 as the first of November, or the eleventh of January.
     right = digits.str.len() == 2 + 2 * date_format.count("%")
     return pd.to_datetime(digits.where(right, None), format=date_format, errors="coerce")
-
-
-def _from_numbers(numbers: Doubles, factor: int, index: pd.Index) -> pd.Series:
-    if factor == FACTORS["serial"]:
-        numbers = numbers - _SERIAL_ZERO
-    finite = np.isfinite(numbers)
-    fits = finite & (np.abs(np.where(finite, numbers, 0.0)) < 9.2e18 / factor)
-    nanoseconds = np.full(len(numbers), np.iinfo(np.int64).min)
-    # Whole and fractional parts apart: a float holds nanoseconds of today to 256 only.
-    whole = np.floor(numbers[fits])
-    part = np.round((numbers[fits] - whole) * factor).astype(np.int64)
-    nanoseconds[fits] = whole.astype(np.int64) * factor + part
-    return pd.Series(nanoseconds.view("datetime64[ns]"), index=index)
 
 
 def _time_text(value: Any) -> str | None:

@@ -210,20 +210,16 @@ def mix_scores(
 
         starts = range(0, len(scores), step)
         return np.concatenate([mixed_part(slice(start, start + step)) for start in starts])
-    mixed = np.empty(scores.shape, dtype=np.float32)
     parts, offset = [], np.zeros((len(weights), 1))
     for values, shares in ((scores, weights), (rates, 1 - weights)):
         center, spread = moments(values, used)
         factor = np.divide(shares, spread, out=np.zeros(len(shares)), where=spread > 0)
         parts.append(factor[:, None])
         offset += (center * factor)[:, None]
-    for start in range(0, scores.shape[-1], _IN_CACHE):
-        items = slice(start, start + _IN_CACHE)
-        block = scores[:, items] * parts[0]
-        block += rates[..., items] * parts[1]
-        block -= offset
-        mixed[:, items] = block
-    return mixed
+    mixed = scores * parts[0]
+    mixed += rates * parts[1]
+    mixed -= offset
+    return mixed.astype(np.float32)
 
 
 def moments(values: NDArray[np.floating[Any]], used: CSR) -> tuple[Doubles, Doubles]:

@@ -144,9 +144,8 @@ def _outcomes(scores: ArrayLike, liked: ArrayLike) -> tuple[Doubles, Mask]:
 
 
 def _isotonic(x: Doubles, y: Mask, low: float, high: float) -> dict[str, Doubles]:
-    from sklearn.isotonic import (
-        IsotonicRegression,
-    )  # here, because `import` would take twice as long
+    # Here, because `import` would take twice as long.
+    from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression(y_min=low, y_max=high).fit(x, y.astype(np.float64))
     return {"scores": fitted.X_thresholds_, "probabilities": fitted.y_thresholds_}
@@ -162,9 +161,7 @@ def _platt(x: Doubles, y: Mask, low: float, high: float) -> dict[str, Doubles]:
     shares = np.concatenate([target, 1 - target])
     fitted = LogisticRegression(C=np.inf, tol=1e-8).fit(twice, outcomes, sample_weight=shares)
     slope, intercept = fitted.coef_[0] / scale, fitted.intercept_
-    if (
-        slope[0] < 0
-    ):  # a higher score must not promise less: a level curve is the best that does not
+    if slope[0] < 0:  # a higher score must not promise less: level is the best that does not
         slope, intercept = np.zeros(1), special.logit(target.mean(keepdims=True))
     return {"slope": slope, "intercept": intercept - slope * center}
 
@@ -236,11 +233,7 @@ def score_cells(
 
 
 def fit_calibrator(
-    model: Any,
-    validation: Fold,
-    *,
-    min_value: float | None = None,
-    method: Method = "isotonic",
+    model: Any, validation: Fold, *, min_value: float | None = None, method: Method = "isotonic"
 ) -> Calibrator:
     """Fit a calibrator to a model's scores on the validation fold, see `score_cells`.
 
@@ -322,11 +315,7 @@ def brier_score(probability: ArrayLike, liked: ArrayLike) -> float:
 
 
 def reliability_table(
-    probability: ArrayLike,
-    liked: ArrayLike,
-    *,
-    n_bins: int = 10,
-    true: ArrayLike | None = None,
+    probability: ArrayLike, liked: ArrayLike, *, n_bins: int = 10, true: ArrayLike | None = None
 ) -> pd.DataFrame:
     """Compare forecast and observed frequencies, bin by bin.
 

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from recsys_lib.checks import CSR, Doubles, Floats, check_integer
+from recsys_lib.checks import CSR, Doubles, Floats
 from recsys_lib.dataset import Fold
 from recsys_lib.evaluation.newcomers import cut_history, people_with
 from recsys_lib.ranking import top_k
@@ -69,9 +69,10 @@ def kl_spectra(codes: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> pd.DataFrame
     return table.rename_axis(columns="divergence (nats)")
 
 
-def linear_recovery(
-    codes: ArrayLike, truth: ArrayLike, *, n_folds: int = 5, seed: int = 0
-) -> Doubles:
+_FOLDS = 5  # parts of the rows; each is predicted by a map fitted to the others
+
+
+def linear_recovery(codes: ArrayLike, truth: ArrayLike, *, seed: int = 0) -> Doubles:
     r"""Measure how much of a known truth a linear map recovers from a code.
 
     Parameters
@@ -80,10 +81,8 @@ def linear_recovery(
         Such as the means of `MultVAE.encode`, or an oracle's posterior means.
     truth : array of shape (n_rows, n_truths)
         Such as ``world.truth.tastes`` of the same users.
-    n_folds : int
-        Parts of the rows, >= 2; each is predicted by a map fitted to the others.
     seed : int
-        Of the parts.
+        Of the parts of the rows; each of five is predicted by a map fitted to the others.
 
     Returns
     -------
@@ -116,16 +115,15 @@ def linear_recovery(
     from sklearn.metrics import r2_score
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-    check_integer("n_folds", n_folds, minimum=2)
     x, wanted = np.asarray(codes, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    if len(x) != len(wanted) or len(x) < n_folds:
+    if len(x) != len(wanted) or len(x) < _FOLDS:
         raise ValueError(
-            f"`codes` and `truth` must have the same rows, at least {n_folds}; got {len(x)} and "
+            f"`codes` and `truth` must have the same rows, at least {_FOLDS}; got {len(x)} and "
             f"{len(wanted)}. Take the truth of the users that were encoded."
         )
     x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9)
     x = np.column_stack([x, np.ones(len(x))])
-    part = rng_from(seed, "evaluation", "recovery").permutation(len(x)) % n_folds
+    part = rng_from(seed, "evaluation", "recovery").permutation(len(x)) % _FOLDS
     ridge, parts = Ridge(alpha=1.0, fit_intercept=False), PredefinedSplit(part)
     predicted = cross_val_predict(ridge, x, wanted, cv=parts)
     return np.asarray(r2_score(wanted, predicted, multioutput="raw_values"))

@@ -12,15 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recsys_lib.checks import (
-    CSR,
-    Floats,
-    Integers,
-    Ints,
-    check_fraction,
-    check_integer,
-    check_kind,
-)
+from recsys_lib.checks import CSR, Floats, Integers, Ints, check_fraction, check_integer, check_kind
 from recsys_lib.dataset import Fold, Split, likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation.evaluate import count_items, evaluate

@@ -24,9 +24,9 @@ from recsys_lib.checks import (
 from recsys_lib.dataset import Fold, keep_entries
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation.evaluate import evaluate, score_batches
-from recsys_lib.ranking import top_k
+from recsys_lib.ranking import hits_of_lists, top_k
 from recsys_lib.seeding import rng_from
-from recsys_lib.splitting import rank_in_row
+from recsys_lib.splitting import cut_rows, rank_in_row
 
 
 def cut_history(fold: Fold, n: int, *, seed: int = 0) -> Fold:
@@ -56,7 +56,7 @@ def cut_history(fold: Fold, n: int, *, seed: int = 0) -> Fold:
     x = fold.fold_in
     draw = rng_from(seed, "evaluation", "newcomers").random(x.nnz)
     order = rank_in_row(sparse.csr_array((draw, x.indices, x.indptr), shape=x.shape))
-    return Fold(fold_in=keep_entries(x, order < n), targets=fold.targets, users=fold.users)
+    return replace(fold, fold_in=keep_entries(x, order < n))
 
 
 def reached_lengths(
@@ -293,13 +293,12 @@ def _lists(scorer: Any, fold: Fold, k: int) -> NDArray[np.int32]:
 
 
 def _share_kept(before: NDArray[np.int32], after: NDArray[np.int32], used: CSR) -> float:
-    shares = []
-    for row, (old, new) in enumerate(zip(before, after, strict=True)):
-        left = set(old.tolist()) - set(used.indices[used.indptr[row] : used.indptr[row + 1]])
-        left.discard(-1)
-        if left:
-            shares.append(len(left & set(new.tolist())) / len(left))
-    return float(np.mean(shares)) if shares else float("nan")
+    left = (before >= 0) & ~hits_of_lists(before, used)
+    row = np.arange(len(before))[:, None] * used.shape[1]
+    kept = left & np.isin(row + before, (row + after)[after >= 0])
+    n_left = left.sum(axis=1)
+    some = n_left > 0
+    return float((kept.sum(axis=1)[some] / n_left[some]).mean()) if some.any() else float("nan")
 
 
 def hide_items(
@@ -340,14 +339,9 @@ def hide_items(
     n_hidden = max(1, round(share * x.shape[1]))
     rng = rng_from(seed, "evaluation", "new items")
     hidden = np.sort(rng.choice(x.shape[1], n_hidden, replace=False))
-    is_hidden = np.isin(np.arange(x.shape[1]), hidden)
     others, rows = x[np.setdiff1d(np.arange(x.shape[0]), users)], x[users]
-    fold = Fold(
-        fold_in=keep_entries(rows, ~is_hidden[rows.indices]),
-        targets=keep_entries(rows, is_hidden[rows.indices]),
-        users=users,
-    )
-    return keep_entries(others, ~is_hidden[others.indices]), fold, hidden
+    fold = cut_rows(rows, np.isin(rows.indices, hidden), users)
+    return keep_entries(others, ~np.isin(others.indices, hidden)), fold, hidden
 
 
 @dataclass(frozen=True, kw_only=True)

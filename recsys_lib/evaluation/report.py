@@ -181,13 +181,10 @@ class Report(Shown):
         return f"Report of {self.name}"
 
     def _facts(self) -> pd.DataFrame:
-        rows = {}
-        for metric in self.metrics:
-            sample = self.sample(metric) if metric in self.per_user_metrics else None
-            error, n_users = (sample.standard_error, sample.n_users) if sample else (None, None)
-            rows[metric] = (self[metric], error, n_users)
-        columns = ["value", "standard error", "users"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+        table = self.table(n_resamples=1).set_index("metric").rename_axis(None)
+        users = table["n_users"].where(table.index.isin(self.per_user_metrics))
+        columns = {"value": table["value"], "standard error": table["se"], "users": users}
+        return pd.DataFrame(columns)
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{metric} {self[metric]:.4f}" for metric in self.metrics)
@@ -212,16 +209,6 @@ class Runs:
 
     name: str
     reports: tuple[Report, ...]
-
-    @property
-    def metrics(self) -> list[str]:
-        """The per-user metrics that every run holds."""
-        first, *others = self.reports
-        return [
-            metric
-            for metric in first.per_user_metrics
-            if all(metric in run.per_user_metrics for run in others)
-        ]
 
     def mean_sample(self, metric: str) -> Sample:
         """Return each user's value averaged over the runs (its square, where it is pooled so)."""

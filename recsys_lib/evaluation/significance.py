@@ -200,7 +200,7 @@ def compare(
 def metrics_of(models: Sequence[Runs], names: Sequence[str] | None) -> tuple[Metric, ...]:
     """Return the metrics of these names, or where none are given those that all models share."""
     if names is None:
-        first, *others = (runs.metrics for runs in models)
+        first, *others = (report.per_user_metrics for runs in models for report in runs.reports)
         names = [metric for metric in first if all(metric in other for other in others)]
         if not names:
             raise ConfigError(

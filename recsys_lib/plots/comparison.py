@@ -73,8 +73,8 @@ def plot_cost(table: pd.DataFrame, *, ylabel: str, ax: Axes | None = None) -> Ax
     """
     ax = style.new_axes(ax, height=4.4)
     ordered = table.sort_values("seconds", kind="stable")
-    best = ordered["value"].cummax()
-    front = ordered[(ordered["value"] == best) & (best > best.shift(fill_value=-np.inf))]
+    best_before = ordered["value"].cummax().shift(fill_value=-np.inf)
+    front = ordered[ordered["value"] > best_before]
     ax.step(front["seconds"], front["value"], where="post", color=COLORS["orange"], zorder=2)
     if {"low", "high"} <= set(table):
         ax.vlines(table["seconds"], table["low"], table["high"], color=GRID, lw=2, zorder=1)

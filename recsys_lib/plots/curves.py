@@ -90,10 +90,8 @@ def plot_curves(
     # In the order of first appearance over all panels.
     found = dict.fromkeys(name for table in panels.values() for name in table.columns)
     names = [name for name in found if name not in _REFERENCES]
-    if xlabel is None:
-        labels = [str(table.index.name or "") for table in panels.values()]
-    else:
-        labels = [xlabel] * len(panels) if isinstance(xlabel, str) else list(xlabel)
+    given = [xlabel] * len(panels) if isinstance(xlabel, str) else xlabel
+    labels = given or [str(table.index.name or "") for table in panels.values()]
     for ax, (heading, table), label in zip(axes, panels.items(), labels, strict=True):
         for name in table.columns:
             ends = [end[name] for end in (bands or {}).get(heading, ())]
@@ -109,9 +107,7 @@ def plot_curves(
         if log_y:
             ax.set_yscale("log")
         style.name_levels(ax, levels or {}, written=ax is axes[-1])
-        ax.set_xlabel(_wrapped(label, len(panels)))
-        if heading:
-            ax.set_title(heading, size=10, weight="normal")
+        style.name_panel(ax, heading, _wrapped(label, len(panels)))
     first = next(iter(panels.values()))
     named = first.columns.name if share_y else None  # else each has a unit of its own
     if percent:
@@ -121,10 +117,7 @@ def plot_curves(
 
 
 def plot_approach(
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    xlabel: Sequence[str],
-    logarithmic: Sequence[str] = (),
+    tables: Mapping[str, pd.DataFrame], *, xlabel: Sequence[str], logarithmic: Sequence[str] = ()
 ) -> list[Axes]:
     """Draw how much of the way from popularity to the oracle models go as the data grow.
 
@@ -191,8 +184,7 @@ def plot_agreement(
         ranks = table.rank()
         agreement = ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
         words = f"{heading}\nrank correlation {agreement:+.1f}"
-        ax.set_title(words, size=10, weight="normal")
-        ax.set_xlabel(_wrapped(xlabel, len(panels)))
+        style.name_panel(ax, words, _wrapped(xlabel, len(panels)))
         style.tell(ax, "")  # the heading says it
     return style.finish(axes, title, ylabel)
 
@@ -365,11 +357,7 @@ def plot_newcomers(
 
 
 @styled
-def plot_variety(
-    table: pd.DataFrame,
-    *,
-    ax: Axes | None = None,
-) -> Axes:
+def plot_variety(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how the distance within lists and their ndcg change with `diversity`.
 
     Parameters
@@ -394,12 +382,7 @@ def plot_variety(
 
 
 @styled
-def plot_list_moves(
-    lists: pd.DataFrame,
-    steps: Sequence[str],
-    *,
-    ax: Axes | None = None,
-) -> Axes:
+def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str], *, ax: Axes | None = None) -> Axes:
     """Draw the ranks of a list from step to step.
 
     Parameters

@@ -421,11 +421,7 @@ def plot_cooccurrence(lift: ArrayLike, groups: pd.Series, *, ax: Axes | None = N
 
 @styled
 def plot_two_views(
-    ratings: pd.DataFrame,
-    events: pd.DataFrame,
-    *,
-    user: str,
-    scale: tuple[float, float],
+    ratings: pd.DataFrame, events: pd.DataFrame, *, user: str, scale: tuple[float, float]
 ) -> list[Axes]:
     """Draw the same user twice: what they said of each item, and what they did with it.
 

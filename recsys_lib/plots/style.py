@@ -14,7 +14,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
@@ -210,18 +209,15 @@ def write_legend(axes: Sequence[Axes], *, beside: bool = True) -> None:
     if not known:
         return
     if len(axes) == 1 and beside:
-        axes[0].legend(
-            known.values(), known, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
-        )
+        place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        axes[0].legend(known.values(), known, frameon=False, **place)
         return
-    figure = axes[0].figure
+    figure: Any = axes[0].figure
     n_rows = -(-len(known) // 5)
     place = {"loc": "outside lower center", "ncols": -(-len(known) // n_rows)}
     figure.legend(known.values(), known, frameon=False, borderaxespad=1.2, **place)
     # A legend outside keeps twice the usual distance.
-    engine = figure.get_layout_engine()
-    if isinstance(engine, ConstrainedLayoutEngine):
-        engine.set(h_pad=0.09)
+    figure.get_layout_engine().set(h_pad=0.09)
 
 
 def write_words(
@@ -233,6 +229,12 @@ def write_words(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.set_title(title, pad=26 if legend else None)
     return ax
+
+
+def name_panel(ax: Axes, name: str, xlabel: str) -> None:
+    """Write what one of several axes is about, smaller than the title of all."""
+    ax.set_title(str(name), size=10, weight="normal")
+    ax.set_xlabel(xlabel)
 
 
 def write_beside(ax: Axes, words: Iterable[str], heading: str) -> None:

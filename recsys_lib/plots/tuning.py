@@ -63,12 +63,7 @@ def plot_settings(
 
 @styled
 def plot_behind(
-    table: pd.DataFrame,
-    *,
-    best: str,
-    xlabel: str,
-    ylabel: str = "",
-    ax: Axes | None = None,
+    table: pd.DataFrame, *, best: str, xlabel: str, ylabel: str = "", ax: Axes | None = None
 ) -> Axes:
     """Draw how far each setting is behind the best, with its interval.
 
@@ -104,10 +99,7 @@ def plot_behind(
 
 @styled
 def plot_resources(
-    runs: pd.DataFrame,
-    *,
-    ylabel: str = "",
-    order: Sequence[str] | None = None,
+    runs: pd.DataFrame, *, ylabel: str = "", order: Sequence[str] | None = None
 ) -> list[Axes]:
     """Draw the time and the memory of each run by its setting.
 
@@ -141,10 +133,7 @@ def plot_resources(
 
 @styled
 def plot_searches(
-    searches: Mapping[str, pd.DataFrame],
-    metric: str,
-    *,
-    ylabel: str | None = None,
+    searches: Mapping[str, pd.DataFrame], metric: str, *, ylabel: str | None = None
 ) -> list[Axes]:
     """Draw the trials of searches side by side, and the best so far as a line.
 
@@ -169,7 +158,7 @@ def plot_searches(
         ax.step(trials["trial"], trials["best"], where="post", color=_BEST, label="best so far")
         _draw_trials(ax, trials["trial"], trials, metric)
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-        _name(ax, name, "trial")
+        style.name_panel(ax, name, "trial")
     return style.finish(axes, "What did each trial find?", ylabel or metric)
 
 
@@ -184,12 +173,6 @@ def _draw_trials(ax: Axes, places: pd.Series, trials: pd.DataFrame, metric: str)
             foot = np.full(len(lost), 0.03)
             where = ax.get_xaxis_transform()
             ax.plot(lost, foot, shape, color=MUTED, ms=6, mew=1.5, transform=where, label=words)
-
-
-def _name(ax: Axes, name: str, xlabel: str) -> None:
-    """Write what one of several axes is about, smaller than the title of all."""
-    ax.set_title(str(name), fontweight="normal", fontsize=10)
-    ax.set_xlabel(xlabel)
 
 
 @styled
@@ -212,7 +195,7 @@ def plot_importance(shares: Mapping[str, pd.Series]) -> list[Axes]:
     for ax, (name, share) in zip(axes, shares.items(), strict=True):
         style.bars(ax, share, n_rows=rows)
         ax.xaxis.set_major_formatter(style.Percents())
-        _name(ax, name, "share of the variance")
+        style.name_panel(ax, name, "share of the variance")
     axes[0].set_xlim(0, 1)
     only = f" to {next(iter(shares))}" if len(shares) == 1 else ""
     return style.finish(axes, f"Which setting matters{only}?")

@@ -64,7 +64,7 @@ def unpacked(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         with path.open("rb") as raw:
-            opened = _match(_OPENERS, raw.read(_START)) or _as_it_is
+            opened = _match(_OPENERS, raw.read(_START)) or partial(open, mode="rb")
         with opened(path) as file:
             yield file
     except _BROKEN as error:
@@ -136,10 +136,6 @@ def undecodable(name: str, encoding: str, error: Exception) -> DataError:
 def _match(patterns: dict[bytes, Any], start: bytes) -> Any:
     found = (what for sign, what in patterns.items() if re.match(sign, start, re.DOTALL | re.I))
     return next(found, None)
-
-
-def _as_it_is(path: Path) -> BinaryIO:
-    return path.open("rb")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from recsys_lib.checks import check_choice
@@ -131,18 +131,13 @@ def takes_options(names: str, **defaults: Any) -> Callable[[Function], Function]
     **defaults
         Where they differ from those of `ReadOptions`.
     """
-    declared = {one.name: one for one in fields(ReadOptions)}
+    declared = inspect.signature(ReadOptions).parameters
 
     def show(function: Function) -> Function:
         signature = inspect.signature(function)
         own = list(signature.parameters.values())[:-1]
         options = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=defaults.get(name, declared[name].default),
-                annotation=declared[name].type,
-            )
+            declared[name].replace(default=defaults.get(name, declared[name].default))
             for name in f"{names} {_TEXT}".split()
         ]
         shown = signature.replace(parameters=[*own, *options])

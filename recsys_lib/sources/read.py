@@ -1,6 +1,5 @@
 """Interactions, catalogs and profiles from any source: recognized, checked, in one form."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -271,7 +270,8 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
         engine = over_parquet(table.files, table.name)
     else:  # in memory, also because an engine cannot tell the unit of times that are numbers
         raw = table.rows(table.columns)
-        clean, problems = _clean(raw, roles, table, replace(options, rating_scale=None))
+        how: dict[str, Any] = {"decimal": options.decimal, "date_format": options.date_format}
+        clean, problems = clean_columns(raw, roles, table, **how)
         others = raw[[column for column in table.columns if column not in clean]]
         numeric = others.apply(numeric_if_plain, decimal=options.decimal)
         frame = settle(clean.join(numeric), problems, table, options.mode)
@@ -284,14 +284,8 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
 def _read_roles(table: Table, options: ReadOptions) -> tuple[pd.DataFrame, list[Problem]]:
     """Read and clean the columns that play a role; nothing is dropped or raised for a row."""
     roles = find_roles(table, options)
-    return _clean(table.rows(list(roles.values())), roles, table, options)
-
-
-def _clean(
-    raw: pd.DataFrame, roles: dict[str, str], table: Table, options: ReadOptions
-) -> tuple[pd.DataFrame, list[Problem]]:
     return clean_columns(
-        raw,
+        table.rows(list(roles.values())),
         roles,
         table,
         scale=options.rating_scale,
@@ -327,7 +321,7 @@ def _titled(frame: pd.DataFrame, given: str | None, table: str) -> pd.DataFrame:
     if given == AUTO and not matches("title", columns) and texts:
         warn(
             f"{table}: no column is recognized as the title among {texts}, so that items are shown "
-            'by their ids. Name it with title="...", or give title=None.',
+            'by their ids. Name it with title="...", or give title=None.'
         )
     name = find_column("title", columns, given, table, required=False)
     if name is None or name == "title":

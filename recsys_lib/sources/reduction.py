@@ -94,10 +94,9 @@ class Reduction:
         check_integer("min_user_items", self.min_user_items, minimum=1)
         check_integer("min_item_users", self.min_item_users, minimum=1)
         check_integer("seed", self.seed)
-        if self.dwell_cap is not None:
-            check_positive("dwell_cap", self.dwell_cap)
-        if self.half_life is not None:
-            check_positive("half_life", self.half_life)
+        for name, value in (("dwell_cap", self.dwell_cap), ("half_life", self.half_life)):
+            if value is not None:
+                check_positive(name, value)
         if not 0 < self.sample <= 1:
             raise ValueError(f"`sample` must be a share, 0 < share <= 1; got {self.sample!r}.")
         if self.weights is not None and not self.weights:
@@ -142,12 +141,11 @@ class Reduction:
         # Counts joined back, for a window over all pairs would sort them; an inner join on ids that
         # occur once, for a second semi-join comes out in a dialect that PostgreSQL does not speak.
         names = list(pairs.columns)
-        if self.min_user_items > 1:
-            often = _often(pairs, "user_id", self.min_user_items)
-            pairs = pairs.inner_join(often, "user_id").select(names)
-        if self.min_item_users > 1:
-            often = _often(pairs, "item_id", self.min_item_users)
-            pairs = pairs.inner_join(often, "item_id").select(names)
+        for key, least in (("user_id", self.min_user_items), ("item_id", self.min_item_users)):
+            if least > 1:
+                counts = pairs.group_by(key).aggregate(n=pairs.count())
+                often = counts.filter(counts.n >= least).select(key)
+                pairs = pairs.inner_join(often, key).select(names)
         return pairs
 
     @property
@@ -159,11 +157,6 @@ class Reduction:
             "timestamp": self.half_life is not None or self.combine == "last",
         }
         return {role for role, needed in roles.items() if needed}
-
-    @property
-    def has_core(self) -> bool:
-        """Whether users or items are left out for being rare."""
-        return self.min_user_items > 1 or self.min_item_users > 1
 
     def _weight(self, events: Any, latest: float) -> Any:
         import ibis
@@ -188,9 +181,7 @@ class Reduction:
     def _latest(self, events: Any) -> float:
         """Return the time from which age is measured, in seconds since 1970."""
         if self.now is not None:
-            moment = pd.Timestamp(self.now)
-            moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment
-            return float(moment.timestamp())
+            return float(pd.to_datetime(self.now, utc=True).timestamp())
         latest = seconds_of(events.timestamp).max().execute()
         return 0.0 if pd.isna(latest) else float(latest)
 
@@ -202,12 +193,6 @@ class Reduction:
             return name.hash().abs() % 1_000_000 < round(self.sample * 1_000_000)
         limit = min(round(self.sample * _HEX), _HEX - 1)
         return _md5(name, engine).substr(0, 8) < f"{limit:08x}"
-
-
-def _often(pairs: Any, key: str, least: int) -> Any:
-    """Return the ids that occur at least `least` times."""
-    counts = pairs.group_by(key).aggregate(n=pairs.count())
-    return counts.filter(counts.n >= least).select(key)
 
 
 def seconds_of(times: Any) -> Any:

@@ -169,6 +169,4 @@ def _refuse_defects(rows: Any, source: str, scale: tuple[float, float] | None) -
 def _iso(moment: Any) -> str:
     if isinstance(moment, (int, float)):
         return str(moment)
-    stamp = pd.Timestamp(moment)
-    stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
-    return str(stamp.isoformat())
+    return str(pd.to_datetime(moment, utc=True).isoformat())

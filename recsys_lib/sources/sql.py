@@ -56,7 +56,6 @@ _TYPES = {
     "dwell": "float64",
     "timestamp": "timestamp",
 }
-_MAX_ROUNDS = 100
 _BATCH = 100_000
 
 
@@ -265,8 +264,8 @@ class EngineTable(Table):
             if reduction.half_life is not None:
                 events = self._in_seconds(events)
             pairs = reduction.pairs(events, self.engine)
-            self.statement = self.sql(pairs)
-            return self._core(pairs, reduction) if reduction.has_core else pairs
+            self.statement = str(self.connection.compile(pairs))
+            return self._core(pairs, reduction)
 
     def holding(self, expression: Any) -> "EngineTable":
         """Return an expression of this engine as a table of its own."""
@@ -285,10 +284,6 @@ class EngineTable(Table):
             with parquet.ParquetWriter(file, batches.schema) as writer:
                 for batch in batches:
                     writer.write_batch(batch)
-
-    def sql(self, expression: Any) -> str:
-        """Return the SQL of an expression in the engine's dialect."""
-        return str(self.connection.compile(expression))
 
     def select_sql(self, roles: Mapping[str, str], where: str | None) -> str:
         """Return the innermost SELECT: the columns with a role, and the predicate."""
@@ -310,10 +305,12 @@ class EngineTable(Table):
 
     def _core(self, pairs: Any, reduction: Reduction) -> Any:
         """Leave rare users and items out, round by round, until none remains."""
+        if reduction.min_user_items == reduction.min_item_users == 1:
+            return pairs
         keeps = self.engine in ("duckdb", "postgres", "pyspark", "sqlite")
         pairs = pairs.cache() if keeps else pairs
         all_pairs = before = int(pairs.count().execute())
-        for _ in range(_MAX_ROUNDS):
+        while True:
             pairs = reduction.core(pairs)
             pairs = pairs.cache() if keeps else pairs
             after = int(pairs.count().execute())
@@ -325,10 +322,6 @@ class EngineTable(Table):
             if after == before:
                 return pairs
             before = after
-        raise DataError(
-            f"The k-core of {self.name} must be reached in {_MAX_ROUNDS} rounds; it was not. "
-            "Lower `min_user_items` and `min_item_users`."
-        )
 
     def _in_seconds(self, events: Any) -> Any:
         """Return events whose numeric times are seconds; their size tells the unit."""

@@ -5,7 +5,7 @@ import io
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,13 +18,7 @@ from recsys_lib.checks import Ints
 from recsys_lib.errors import DataError
 from recsys_lib.naming import first_line
 from recsys_lib.sources.columns import looks_like_header, plain_name
-from recsys_lib.sources.containers import (
-    reading,
-    told_encoding,
-    undecodable,
-    unpacked,
-    unreadable,
-)
+from recsys_lib.sources.containers import reading, told_encoding, unpacked
 from recsys_lib.sources.options import ReadOptions
 from recsys_lib.tables import Table
 
@@ -34,6 +28,8 @@ _RECBOLE_TYPES = ("token", "token_seq", "float", "float_seq")
 _SAMPLE_LINES = 20
 _STAND_IN = "\x1f"  # pandas' fast parser takes one character; "::" is read through this one
 _BLOCK = 1 << 20
+# A quotation mark that nothing closes swallows the rest of a file.
+csv.field_size_limit(2**31 - 1)
 
 
 @dataclass
@@ -80,10 +76,6 @@ class TextFile(Table):
                 # pandas only warns where a line has more fields than the header.
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 frame = self._parse(columns)
-        except (UnicodeError, LookupError) as error:
-            raise undecodable(self.name, self._encoding, error) from error
-        except pd.errors.EmptyDataError as error:
-            raise _empty(self.name) from error
         except DataError:
             raise
         except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, ValueError) as error:
@@ -93,8 +85,6 @@ class TextFile(Table):
                 f"header; {_reason(error)}. Correct the line, or give `delimiter`; the one "
                 f"recognized is {self._delimiter!r}."
             ) from error
-        except (OSError, EOFError) as error:
-            raise unreadable(self.name, error) from error
         self._check_quotes()
         return frame
 
@@ -158,7 +148,9 @@ class TextFile(Table):
             self._skipped -= 1
             lines.insert(0, comment)
         if not lines:
-            raise _empty(self.name)
+            raise DataError(
+                f"{self.name} must hold a header and rows; it is empty. Check the export."
+            )
         return lines, delimiter
 
     def _check_headless(self, first: list[str]) -> None:
@@ -201,54 +193,56 @@ class TextFile(Table):
         """
         sign = re.escape(self._delimiter) if self._delimiter != _BLANKS else r"\s"
         escape = re.escape(self.options.escape or "")
-        inside = rf'"(?:[^"{escape}]|""{f"|{escape}." if escape else ""})*'
-        whole = rf'(?:{inside}" *|[^"{sign}][^{sign}]*|)'
-        closed = re.compile(rf"{whole}(?:{sign}{whole})*", re.DOTALL)
-        opened = re.compile(rf"(?:{whole}{sign})*{inside}", re.DOTALL)
-        record: list[str] = []
-        with reading(self.path, self._encoding) as file:
-            for number, line in enumerate(islice(file, self._skipped, None), self._skipped + 1):
-                if not record and '"' not in line:
-                    continue
-                record.append(line.rstrip("\r\n"))
-                if len(record) > 1 and '"' not in line:
-                    continue
-                start, text = number - len(record) + 1, "\n".join(record)
-                if closed.fullmatch(text):
-                    if len(record) > 1 and self._swallows(record):
-                        return start, record[0]
-                    record = []
-                elif not opened.fullmatch(text):
-                    return start, record[0]
-        return (start, record[0]) if record else None
+        inside = rf'"(?:[^"{escape}]|""{f"|{escape}." if escape else ""})*"'
+        whole = rf"(?:{inside} *|[^\"{sign}][^{sign}]*|)"
+        enclosed = re.compile(rf"{whole}(?:{sign}{whole})*", re.DOTALL)
+        for start, lines, _ in self._records():
+            text = "".join(lines).rstrip("\r\n")
+            if '"' in text and (not enclosed.fullmatch(text) or self._swallows(lines)):
+                return start, lines[0].rstrip("\r\n")
+        return None
 
     def _swallows(self, lines: list[str]) -> bool:
         width = len(self.columns)
-        return width > 1 and all(len(line.split(self._delimiter)) == width for line in lines)
+        if len(lines) == 1 or width == 1:
+            return False
+        return all(len(line.split(self._delimiter)) == width for line in lines)
 
     def _lines_of(self, wanted: set[int]) -> dict[int, int]:
         """Return the line on which each record starts; a quoted field may span several."""
         found: dict[int, int] = {}
         record = 0 if self.options.columns is not None else -1
         # An error in this search would hide the one that asks for the lines.
-        with suppress(csv.Error, DataError), reading(self.path, self._encoding, newline="") as file:
+        with suppress(csv.Error, DataError):
+            for start, _, row in self._records():
+                if len(row) > 1 or "".join(row).strip():
+                    if record in wanted:
+                        found[record] = start
+                    record += 1
+                if len(found) == len(wanted):
+                    break
+        return found
+
+    def _records(self) -> Iterator[tuple[int, list[str], list[str]]]:
+        """Yield the number of each record's first line, its lines, and its fields."""
+        start, lines = self._skipped + 1, list[str]()
+
+        def kept(line: str) -> str:
+            lines.append(line)
+            return line
+
+        with reading(self.path, self._encoding, newline="") as file:
             rows = csv.reader(
-                islice(file, self._skipped, None),
+                map(kept, islice(file, self._skipped, None)),
                 delimiter=" " if self._delimiter == _BLANKS else self._delimiter[0],
                 quoting=self._quoting,
                 escapechar=self.options.escape,
                 skipinitialspace=self._blanks,
             )
-            start = self._skipped + 1
             for row in rows:
-                if len(row) > 1 or "".join(row).strip():
-                    if record in wanted:
-                        found[record] = start
-                    record += 1
-                start = self._skipped + rows.line_num + 1
-                if len(found) == len(wanted):
-                    break
-        return found
+                yield start, lines, row
+                start += len(lines)
+                lines.clear()
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -272,14 +266,7 @@ def _split(line: str, delimiter: str) -> list[str]:
         return line.split()
     if len(delimiter) > 1:
         return line.split(delimiter)
-    try:
-        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [line])
-    except csv.Error:
-        return line.split(delimiter)
-
-
-def _empty(name: str) -> DataError:
-    return DataError(f"{name} must hold a header and rows; it is empty. Check the export.")
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [line])
 
 
 def _reason(error: Exception) -> str:

@@ -1,3 +1,4 @@
+from .catalog import TRACK_NAMES as TRACK_NAMES
 from .oracle import FoldInOracle as FoldInOracle
 from .oracle import OmniscientOracle as OmniscientOracle
 from .oracle import ProfileOracle as ProfileOracle
@@ -6,7 +7,6 @@ from .oracle import oracles_of as oracles_of
 from .oracle import oracles_of_likes as oracles_of_likes
 from .settings import PRESETS as PRESETS
 from .settings import WorldSettings as WorldSettings
-from .taste import TRACK_NAMES as TRACK_NAMES
 from .truth import Truth as Truth
 from .world import World as World
 from .world import load_world as load_world

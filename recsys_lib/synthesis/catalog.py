@@ -1,5 +1,6 @@
-"""The catalog of labs: latent factors, popularity, and what people see of a lab."""
+"""The catalog of labs in the space of tastes, and what people see of a lab."""
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,24 @@ import pandas as pd
 from recsys_lib.checks import Doubles, Ints
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.settings import WorldSettings
-from recsys_lib.synthesis.taste import LEVELS, TRACKS, item_level, item_track
+
+TRACK_NAMES = {
+    "CMP": "cloud management",
+    "SDC": "software-defined data center",
+    "ISM": "integrated systems",
+    "NET": "networking",
+    "HBD": "hybrid cloud",
+    "SEC": "security",
+    "CNA": "cloud-native applications",
+    "EUC": "end-user computing",
+}
+"""What the codes of the tracks stand for."""
+
+TRACKS = tuple(TRACK_NAMES)
+
+LEVELS = ("introductory", "intermediate", "advanced")
+
+_LEVEL_CUTS = (-0.4, 0.6)
 
 _VARIANTS = (0.30, 0.30, 0.20, 0.12, 0.08)  # share of lab numbers with 1, 2, ... 5 variants
 _MINUTES = ((45, 60, 60, 90), (60, 90, 90, 120), (90, 120, 120, 180))  # by level
@@ -18,10 +36,8 @@ _DATA = Path(__file__).with_name("data")
 
 def _texts(file: str) -> dict[str, list[str]]:
     """Return the texts under each key of a data file, which has a key, a tab and a text a line."""
-    found: dict[str, list[str]] = {}
-    for line in (_DATA / file).read_text(encoding="utf-8").splitlines():
-        key, text = line.split("\t")
-        found.setdefault(key, []).append(text)
+    table = pd.read_csv(_DATA / file, sep="\t", names=["key", "text"], quoting=csv.QUOTE_NONE)
+    found: dict[str, list[str]] = table.groupby("key", sort=False)["text"].agg(list).to_dict()
     return found
 
 
@@ -76,6 +92,39 @@ def _fresh_title(topic: str, level: int, used: dict[str, int], rng: np.random.Ge
     return title if used[title] == 1 else f"{title}, Part {used[title]}"
 
 
+def tracks_in(latent_dim: int) -> Doubles:
+    """Return the direction of each track, a unit vector in all dimensions of taste but the last.
+
+    The tracks are the corners of a regular simplex (in fewer dimensions: its shadow), so that no
+    two are nearer than any other two and all are about equally frequent.
+
+    Parameters
+    ----------
+    latent_dim : int
+        At least 3.
+
+    Returns
+    -------
+    ndarray of shape (n_tracks, latent_dim)
+        The last column, which is the dimension of levels, is 0.
+
+    Examples
+    --------
+    >>> corners = tracks_in(8)
+    >>> (corners @ corners.T)[0, :3].round(3)
+    array([ 1.   , -0.143, -0.143])
+    """
+    n_tracks, width = len(TRACKS), min(len(TRACKS) - 1, latent_dim - 1)
+    # The Fourier basis without its constant: its rows are the corners of a simplex, and any
+    # first few of its columns still keep the corners apart.
+    turns = 2 * np.pi * np.outer(np.arange(n_tracks), np.arange(1, n_tracks // 2 + 1)) / n_tracks
+    waves = np.stack([np.cos(turns), np.sin(turns)], axis=2).reshape(n_tracks, -1)[:, :width]
+    waves /= np.linalg.norm(waves, axis=0)
+    directions = np.zeros((n_tracks, latent_dim))
+    directions[:, :width] = waves / np.linalg.norm(waves, axis=1, keepdims=True)
+    return directions
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The labs.
@@ -119,7 +168,9 @@ def make_catalog(settings: WorldSettings) -> Catalog:
     factors = rng_from(seed, "items", "factors").standard_normal((n_items, settings.latent_dim))
     bias = rng_from(seed, "items", "bias").standard_normal(n_items)
     rank = 1.0 + rng_from(seed, "items", "popularity").permutation(n_items)
-    track, level = item_track(factors), item_level(factors)
+    # The nearest track, and the last dimension of taste cut twice: factors stay exactly Gaussian.
+    track = np.asarray(np.argmax(factors @ tracks_in(settings.latent_dim).T, axis=1))
+    level = np.asarray(np.searchsorted(_LEVEL_CUTS, factors[:, -1]))
     rng = rng_from(seed, "items", "names")
     number, variant = _numbering(track, factors, rng)
     table = _table(track, level, number, variant, settings.year, rng)

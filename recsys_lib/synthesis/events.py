@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -16,7 +17,7 @@ from recsys_lib.synthesis.crowd import BLOCK, Blueprint, Crowd, chosen, draw_cro
 Columns = tuple[NDArray[Any], ...]  # row, item, kind, session, seconds, dwell
 
 EVENTS = ("view", "start", "complete")
-"""The funnel, in its order: codes of ``EventLog.kind``."""
+"""The funnel, in its order."""
 
 _REVISIT_SLOPE = 0.6  # log of the revisit rate per unit of signal
 _SESSIONS = 100_000  # per user at most, in the numbering of sessions
@@ -42,6 +43,12 @@ def first_monday(year: int) -> int:
     """
     new_year = dt.datetime(year, 1, 1, tzinfo=dt.UTC)
     return int((new_year + dt.timedelta(days=-new_year.weekday() % 7)).timestamp())
+
+
+def dates_of(seconds: Ints, year: int) -> pd.DatetimeIndex:
+    """Return the times so many seconds after the first Monday of a year."""
+    stamps = (first_monday(year) + seconds).astype("datetime64[s]")
+    return pd.DatetimeIndex(stamps.astype("datetime64[ns]"), tz="UTC")
 
 
 def at_working_time(share: Doubles) -> Ints:
@@ -149,35 +156,6 @@ def _session_starts(rows: Ints, length: Ints, rng: np.random.Generator) -> Ints:
     return np.maximum.accumulate(start - spent + apart) - apart + spent
 
 
-@dataclass(frozen=True)
-class EventLog:
-    """Events as columns of equal length, by user and time.
-
-    Attributes
-    ----------
-    users, items : ndarray of int32
-        Positions.
-    kind : ndarray of int8
-        Position in `EVENTS`.
-    session : ndarray of int64
-        Unique over users.
-    seconds : ndarray of int64
-        Since the first Monday of the year.
-    dwell : ndarray of int32
-        Seconds on the page; for a start, the time worked.
-    """
-
-    users: NDArray[np.int32]
-    items: NDArray[np.int32]
-    kind: NDArray[np.int8]
-    session: Ints
-    seconds: Ints
-    dwell: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-
 def draw_visits(plan: Blueprint, block: int) -> tuple[Crowd, Visits]:
     """Draw a block of users with the labs they took and the times."""
     crowd = draw_crowd(plan, block)
@@ -186,7 +164,7 @@ def draw_visits(plan: Blueprint, block: int) -> tuple[Crowd, Visits]:
     return crowd, lay_out(crowd, minutes, rng)
 
 
-def draw_events(plan: Blueprint) -> EventLog:
+def draw_events(plan: Blueprint) -> Columns:
     """Draw the clickstream of a world.
 
     Parameters
@@ -195,7 +173,16 @@ def draw_events(plan: Blueprint) -> EventLog:
 
     Returns
     -------
-    EventLog
+    users, items : ndarray of int32
+        Positions, by user and time.
+    kind : ndarray of int8
+        Position in `EVENTS`.
+    session : ndarray of int64
+        Unique over users.
+    seconds : ndarray of int64
+        Since the first Monday of the year.
+    dwell : ndarray of int32
+        Seconds on the page; for a start, the time worked.
 
     Raises
     ------
@@ -222,7 +209,7 @@ def draw_events(plan: Blueprint) -> EventLog:
             counts = np.pad(counts, (0, len(crowd.rows) - len(counts)))
         looks = _looks_back(crowd, visits, counts, rng)
         blocks.append(_in_order(plan, block, [*_plain(plan, block, crowd, visits), looks]))
-    return EventLog(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    return tuple(np.concatenate(column) for column in zip(*blocks, strict=True))
 
 
 def _revisit_weight(crowd: Crowd) -> Doubles:

@@ -13,18 +13,10 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.special import gammaln, hyp1f1, log_ndtr, ndtr
 
-from recsys_lib.checks import (
-    CSR,
-    Doubles,
-    Floats,
-    Integers,
-    check_choice,
-    check_positive,
-    check_user_items,
-)
+from recsys_lib.checks import CSR, Doubles, Floats, check_choice, check_positive, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.ranking import entry_rows
-from recsys_lib.synthesis.truth import Among, Truth
+from recsys_lib.synthesis.truth import Affine, Among, Truth
 
 Evidence = Literal["ratings", "likes", "interactions"]
 
@@ -169,21 +161,6 @@ def held_to_sphere(given: Gaussian, size: int) -> Gaussian:
     return Gaussian(mean, covariance - _outer(along) / radial[:, None, None])
 
 
-class Affine(NamedTuple):
-    """A number per user and lab that is linear in the user's unknowns: ``offset + z @ rows.T``."""
-
-    rows: Doubles
-    offset: Doubles
-
-    def at(self, z: Doubles) -> Doubles:
-        """Return it for every lab, shape (n_rows, n_items)."""
-        return np.asarray(self.offset + z @ self.rows.T)
-
-    def of_pairs(self, z: Doubles, items: Integers) -> Doubles:
-        """Return it for the pairs ``(z[j], items[j])``."""
-        return np.asarray(self.offset[items] + np.einsum("jd,jd->j", z, self.rows[items]))
-
-
 @dataclass(frozen=True)
 class Likelihood:
     r"""How likely histories are under their users' unknowns ``z = (taste, bias, log clock)``.
@@ -215,11 +192,8 @@ class Likelihood:
     @cached_property
     def signal(self) -> Affine:
         """The true signal of each lab."""
-        truth, settings = self.truth, self.truth.settings
-        taste = (settings.taste_variance / settings.latent_dim) ** 0.5 * truth.item_factors
-        bias = (settings.bias_variance / 2) ** 0.5
-        ones, zeros = np.ones((truth.n_items, 1)), np.zeros((truth.n_items, 1))
-        return Affine(np.hstack([taste, bias * ones, zeros]), bias * truth.item_bias)
+        rows, offset = self.truth.affine
+        return Affine(np.pad(rows, ((0, 0), (0, 1))), offset)
 
     @cached_property
     def log_rate(self) -> Affine:
@@ -228,8 +202,7 @@ class Likelihood:
         slope = settings.selection + settings.selection_on_rating
         rows = slope * self.signal.rows
         rows[:, -2:] = 0.0, 1.0  # a user's bias moves all rates alike: the clock takes it up
-        bias = slope * (settings.bias_variance / 2) ** 0.5
-        return Affine(rows, truth.log_weight + bias * truth.item_bias)
+        return Affine(rows, truth.log_weight + slope * self.signal.offset)
 
     @cached_property
     def usual_clock(self) -> float:

@@ -6,15 +6,16 @@ Ratings are an ordinal probit: a latent normal, cut to a target marginal.
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
 from recsys_lib.artifacts import check_replaceable, read_arrays, write_arrays
-from recsys_lib.checks import CSR, Doubles, Floats, check_choice, check_positions
+from recsys_lib.checks import CSR, Doubles, Floats, Integers, check_choice, check_positions
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError
 from recsys_lib.ranking import entry_rows
@@ -98,11 +99,6 @@ class OrdinalProbit:
     lowest: int
     noise_sd: float
 
-    @property
-    def highest(self) -> int:
-        """The rating above the last cut."""
-        return self.lowest + len(self.thresholds)
-
     def rate(self, latent: ArrayLike) -> NDArray[np.int8]:
         """Return the rating of each latent value."""
         levels = np.searchsorted(self.thresholds, np.asarray(latent))
@@ -140,6 +136,21 @@ class OrdinalProbit:
             return self._above(self.thresholds[level - 1], signal, spread)
         shape = np.broadcast_shapes(np.shape(signal), spread.shape)
         return np.full(shape, 1.0 if level <= 0 else 0.0)
+
+
+class Affine(NamedTuple):
+    """A number per user and lab that is linear in the user's unknowns: ``offset + z @ rows.T``."""
+
+    rows: Doubles
+    offset: Doubles
+
+    def at(self, z: Doubles) -> Doubles:
+        """Return it for every lab, shape (n_rows, n_items)."""
+        return np.asarray(self.offset + z @ self.rows.T)
+
+    def of_pairs(self, z: Doubles, items: Integers) -> Doubles:
+        """Return it for the pairs ``(z[j], items[j])``."""
+        return np.asarray(self.offset[items] + np.einsum("jd,jd->j", z, self.rows[items]))
 
 
 def rating_thresholds(plan: Blueprint) -> Doubles:
@@ -266,10 +277,18 @@ class Truth:
         strength = self.settings.selection_on_rating * self.settings.noise_sd**2
         return np.asarray(strength * rate / np.expm1(rate)) if strength else np.zeros_like(rate)
 
-    def _weights(self) -> tuple[float, float]:
-        """Coefficients of <p, q> and of each bias in the signal."""
+    @cached_property
+    def affine(self) -> Affine:
+        """The signal of each lab by a user's taste and bias."""
         taste = (self.settings.taste_variance / self.settings.latent_dim) ** 0.5
-        return taste, (self.settings.bias_variance / 2) ** 0.5
+        bias = (self.settings.bias_variance / 2) ** 0.5
+        rows = np.column_stack([taste * self.item_factors, np.full(self.n_items, bias)])
+        return Affine(rows, bias * self.item_bias)
+
+    def _people(self, users: ArrayLike) -> Doubles:
+        """Return taste and bias of some users, as `affine` takes them."""
+        users = check_positions("users", users, self.n_users)
+        return np.column_stack([self.tastes[users], self.user_bias[users]]).astype(np.float64)
 
     def signal(self, users: ArrayLike) -> Doubles:
         """Return the true signal of some users for every lab.
@@ -284,20 +303,11 @@ class Truth:
         ndarray of shape (n_rows, n_items), float64
             On the latent scale, where ratings have variance 1 before selection.
         """
-        users = check_positions("users", users, self.n_users)
-        taste, bias = self._weights()
-        signal = self.tastes[users].astype(np.float64) @ (taste * self.item_factors.T)
-        signal += bias * self.user_bias[users, None].astype(np.float64)
-        signal += bias * self.item_bias
-        return np.asarray(signal)
+        return self.affine.at(self._people(users))
 
     def signal_of_pairs(self, users: ArrayLike, items: ArrayLike) -> Doubles:
         """Return the true signal of each pair ``(users[j], items[j])``."""
-        users, items = (np.asarray(p, dtype=np.int64) for p in (users, items))
-        taste, bias = self._weights()
-        tastes = self.tastes[users].astype(np.float64)
-        signal = taste * np.einsum("jk,jk->j", tastes, self.item_factors[items])
-        return np.asarray(signal + bias * (self.user_bias[users] + self.item_bias[items]))
+        return self.affine.of_pairs(self._people(users), np.asarray(items, dtype=np.int64))
 
     def _signal(self, users: ArrayLike, among: Among) -> Doubles:
         """Return the signal, shifted by selection where only taken pairs are meant."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -17,69 +17,18 @@ from scipy import sparse
 
 from recsys_lib import artifacts
 from recsys_lib.checks import CSR, Ints, check_choice, check_integer, check_memory
-from recsys_lib.dataset import Dataset
+from recsys_lib.dataset import Dataset, assemble
 from recsys_lib.formatting import Shown
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.crowd import BLOCK, Blueprint, login_names
-from recsys_lib.synthesis.events import EVENTS, EventLog, draw_events, draw_visits, first_monday
+from recsys_lib.synthesis.events import EVENTS, dates_of, draw_events, draw_visits
 from recsys_lib.synthesis.settings import WorldSettings, settings_from
 from recsys_lib.synthesis.truth import OrdinalProbit, Truth, rating_thresholds
-
-
-@dataclass(frozen=True, eq=False)
-class RatingLog:
-    """Ratings as columns of equal length, by user and time.
-
-    Attributes
-    ----------
-    users, items : ndarray of int32
-        Positions.
-    value : ndarray of int8
-        On the scale of the world.
-    seconds : ndarray of int64
-        Since the first Monday of the year.
-    """
-
-    users: NDArray[np.int32]
-    items: NDArray[np.int32]
-    value: NDArray[np.int8]
-    seconds: Ints
-
-    def __len__(self) -> int:
-        return len(self.users)
-
 
 Kind = Literal["ratings", "clicks"]
 
 _TABLES = ("ratings", "events", "users", "items")
 _PEOPLE = {"tastes": np.float32, "user_bias": np.float32, "profile": np.int32, "n_taken": np.int32}
-
-
-class _Axes(NamedTuple):
-    """What turns positions and seconds into ids and dates, and back."""
-
-    users: pd.Index
-    items: pd.Index
-    year: int
-
-    @classmethod
-    def of(cls, users: pd.DataFrame, items: pd.DataFrame, settings: WorldSettings) -> Self:
-        return cls(pd.Index(users["user_id"]), pd.Index(items["item_id"]), settings.year)
-
-    def dates(self, seconds: Ints) -> pd.DatetimeIndex:
-        stamps = (first_monday(self.year) + seconds).astype("datetime64[s]")
-        return pd.DatetimeIndex(stamps.astype("datetime64[ns]"), tz="UTC")
-
-    def pairs(self, log: "RatingLog | EventLog") -> dict[str, pd.Index]:
-        return {"user_id": self.users.take(log.users), "item_id": self.items.take(log.items)}
-
-    def places(self, table: pd.DataFrame) -> dict[str, NDArray[Any]]:
-        stamps = table["timestamp"].dt.tz_convert(None).to_numpy("datetime64[s]")
-        return {
-            "users": self.users.get_indexer(table["user_id"]).astype(np.int32),
-            "items": self.items.get_indexer(table["item_id"]).astype(np.int32),
-            "seconds": stamps.astype(np.int64) - first_monday(self.year),
-        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -99,8 +48,6 @@ class World(Shown):
         when first asked for.
     truth : Truth
         What no model may see.
-    rating_log : RatingLog
-        `ratings` as positions and numbers.
 
     Examples
     --------
@@ -113,41 +60,33 @@ class World(Shown):
 
     users: pd.DataFrame
     items: pd.DataFrame
+    ratings: pd.DataFrame
     truth: Truth
-    rating_log: RatingLog
 
     @property
     def settings(self) -> WorldSettings:
         """The settings it was made with."""
         return self.truth.settings
 
-    @cached_property
-    def _axes(self) -> _Axes:
-        return _Axes.of(self.users, self.items, self.settings)
-
-    @cached_property
-    def ratings(self) -> pd.DataFrame:
-        """The ratings, by user and time."""
-        log = self.rating_log
-        rest = {"value": log.value.astype(np.int64), "timestamp": self._axes.dates(log.seconds)}
-        return pd.DataFrame(self._axes.pairs(log) | rest)
-
-    @cached_property
-    def event_log(self) -> EventLog:
-        """`events` as positions and numbers."""
-        return draw_events(Blueprint.of(self.settings))
+    def positions(self, table: pd.DataFrame) -> tuple[Ints, Ints]:
+        """Return the positions of user and item of each row of `ratings` or `events`."""
+        users, items = pd.Index(self.users["user_id"]), pd.Index(self.items["item_id"])
+        return users.get_indexer(table["user_id"]), items.get_indexer(table["item_id"])
 
     @cached_property
     def events(self) -> pd.DataFrame:
         """The clickstream, by user and time."""
-        log = self.event_log
-        rest = {
-            "event": pd.Index(EVENTS).take(log.kind),
-            "session_id": log.session,
-            "timestamp": self._axes.dates(log.seconds),
-            "dwell_seconds": log.dwell,
-        }
-        return pd.DataFrame(self._axes.pairs(log) | rest)
+        users, items, kind, session, seconds, dwell = draw_events(Blueprint.of(self.settings))
+        return pd.DataFrame(
+            {
+                "user_id": pd.Index(self.users["user_id"]).take(users),
+                "item_id": pd.Index(self.items["item_id"]).take(items),
+                "event": pd.Index(EVENTS).take(kind),
+                "session_id": session,
+                "timestamp": dates_of(seconds, self.settings.year),
+                "dwell_seconds": dwell,
+            }
+        )
 
     def dataset(self, kind: Kind = "ratings") -> Dataset:
         """Return one of the two views of the world.
@@ -165,31 +104,17 @@ class World(Shown):
             With profiles and catalog.
         """
         check_choice("kind", kind, ("ratings", "clicks"))
-        log = self.rating_log if kind == "ratings" else self.event_log
-        if isinstance(log, RatingLog):
-            low, high = self.settings.rating_scale
-            scale, kept = (float(low), float(high)), np.arange(len(log))
-            values = log.value.astype(np.float32)
-        else:
-            # Events of a user are in time order, and the first occurrence is what unique returns.
-            pair = log.users.astype(np.int64) * len(self.items) + log.items
-            scale, kept = None, np.unique(pair, return_index=True)[1]
-            values = np.ones(len(log), np.float32)
-        kept = kept[np.lexsort((log.items[kept], log.users[kept]))]
         users, items = self.users.set_index("user_id"), self.items.set_index("item_id")
-        counts = np.bincount(log.users[kept], minlength=len(users))
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        return Dataset(
-            user_items=sparse.csr_array(
-                (values[kept], log.items[kept], starts), shape=(len(users), len(items))
-            ),
-            user_ids=users.index,
-            item_ids=items.index,
-            users=users,
-            items=items,
-            timestamps=(first_monday(self.settings.year) + log.seconds[kept]) * 10**9,
-            rating_scale=scale,
-        )
+        if kind == "ratings":
+            low, high = map(float, self.settings.rating_scale)
+            found = assemble(self.ratings, items=items, users=users, rating_scale=(low, high))
+        else:
+            # Events of a user are in time order.
+            pairs = self.events[["user_id", "item_id", "timestamp"]]
+            first = pairs.drop_duplicates(["user_id", "item_id"])
+            found = assemble(first, items=items, users=users)
+        named = {"user_ids": users.index, "item_ids": items.index, "users": users, "items": items}
+        return dataclasses.replace(found, **named)
 
     def learnable(self) -> dict[str, float]:
         """Return how much of the ratings can be learned, in rating units.
@@ -201,11 +126,11 @@ class World(Shown):
             expected to give; ``lowest possible RMSE``, which remains for those who know that.
             The squares of the last two add up to about the square of ``sd``.
         """
-        log, truth = self.rating_log, self.truth
-        expected = truth.probit.expected(truth.signal_of_pairs(log.users, log.items))
+        values, truth = self.ratings["value"].to_numpy(), self.truth
+        expected = truth.probit.expected(truth.signal_of_pairs(*self.positions(self.ratings)))
         return {
-            "mean": float(log.value.mean()),
-            "sd": float(log.value.std()),
+            "mean": float(values.mean()),
+            "sd": float(values.std()),
             "sd of the true ratings": float(expected.std()),
             "lowest possible RMSE": truth.irreducible_rmse(self.dataset("ratings").user_items),
         }
@@ -235,18 +160,10 @@ class World(Shown):
         folder = Path(folder)
         artifacts.read_manifest(folder, kind="world")
         tables = {name: artifacts.read_table(folder / f"{name}.parquet") for name in _TABLES}
-        ratings, events = tables.pop("ratings"), tables.pop("events")
-        truth = Truth.load(folder / "truth.npz")
-        axes = _Axes.of(tables["users"], tables["items"], truth.settings)
-        log = RatingLog(value=ratings["value"].to_numpy(np.int8), **axes.places(ratings))
-        world = cls(**tables, truth=truth, rating_log=log)
+        events = tables.pop("events")
+        world = cls(**tables, truth=Truth.load(folder / "truth.npz"))
         # A cached property is what stands in the instance's dictionary: no need to draw it again.
-        world.__dict__["event_log"] = EventLog(
-            kind=pd.Index(EVENTS).get_indexer(events["event"]).astype(np.int8),
-            session=events["session_id"].to_numpy(np.int64),
-            dwell=events["dwell_seconds"].to_numpy(np.int32),
-            **axes.places(events),
-        )
+        world.__dict__["events"] = events
         return world
 
     def _facts(self) -> dict[str, Any]:
@@ -254,7 +171,7 @@ class World(Shown):
         return {
             "users": len(self.users),
             "items": len(self.items),
-            "ratings": len(self.rating_log),
+            "ratings": len(self.ratings),
             "rating scale": "{:g} to {:g}".format(*settings.rating_scale),
             "share of variance that is signal": settings.rho2,
             "seed": settings.seed,
@@ -263,7 +180,7 @@ class World(Shown):
     def __repr__(self) -> str:
         return (
             f"World({len(self.users):,} users x {len(self.items):,} items, "
-            f"{len(self.rating_log):,} ratings, rho2 {self.settings.rho2:g}, "
+            f"{len(self.ratings):,} ratings, rho2 {self.settings.rho2:g}, "
             f"seed {self.settings.seed})"
         )
 
@@ -305,8 +222,8 @@ def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> Wor
     Notes
     -----
     About 20 microseconds and at most 1.5 kB per user with 20 ratings among 252 labs; people are
-    drawn in blocks, so nothing of the size users x items is ever held. The table of ratings takes
-    as much again, and so do events, each when it is first asked for.
+    drawn in blocks, so nothing of the size users x items is ever held. Events take as much again
+    when they are first asked for.
 
     References
     ----------
@@ -329,7 +246,7 @@ def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> Wor
     plan = Blueprint.of(settings)
     catalog, profiles, thresholds = plan.catalog, plan.profiles, rating_thresholds(plan)
     probit = OrdinalProbit(thresholds, settings.rating_scale[0], settings.noise_sd)
-    people, log = _draw_people(plan, probit)
+    people, (rows, columns, value, seconds) = _draw_people(plan, probit)
     users = pd.DataFrame({"user_id": login_names(settings.n_users, settings.seed).astype(str)})
     users = users.join(profiles.table.iloc[people["profile"]].reset_index(drop=True))
     truth = Truth(
@@ -342,13 +259,21 @@ def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> Wor
         profile_share=profiles.share,
         **people,
     )
-    return World(users=users, items=catalog.table, truth=truth, rating_log=log)
+    ratings = pd.DataFrame(
+        {
+            "user_id": pd.Index(users["user_id"]).take(rows),
+            "item_id": pd.Index(catalog.table["item_id"]).take(columns),
+            "value": value.astype(np.int64),
+            "timestamp": dates_of(seconds, settings.year),
+        }
+    )
+    return World(users=users, items=catalog.table, ratings=ratings, truth=truth)
 
 
 def _draw_people(
     plan: Blueprint, probit: OrdinalProbit
-) -> tuple[dict[str, NDArray[Any]], RatingLog]:
-    """Draw the users' part of the truth, and their ratings."""
+) -> tuple[dict[str, NDArray[Any]], list[NDArray[Any]]]:
+    """Draw the users' part of the truth, and their ratings: user, item, value and seconds."""
     people, ratings = [], []
     for block in range(plan.n_blocks):
         crowd, visits = draw_visits(plan, block)
@@ -356,10 +281,9 @@ def _draw_people(
         of_user = crowd.tastes, crowd.bias, crowd.profile, crowd.n_taken
         people.append([column[:kept] for column in of_user])
         taken = slice(0, int(np.searchsorted(crowd.rows, kept)))
-        users = (block * BLOCK + crowd.rows[taken]).astype(np.int32)
-        items, value = crowd.items[taken].astype(np.int32), probit.rate(crowd.latent[taken])
-        ratings.append((users, items, value, visits.rated[taken]))
-    log = RatingLog(*(np.concatenate(parts) for parts in zip(*ratings, strict=True)))
+        users, value = block * BLOCK + crowd.rows[taken], probit.rate(crowd.latent[taken])
+        ratings.append((users, crowd.items[taken], value, visits.rated[taken]))
+    log = [np.concatenate(parts) for parts in zip(*ratings, strict=True)]
     columns = zip(_PEOPLE.items(), zip(*people, strict=True), strict=True)
     return {name: np.concatenate(parts).astype(kind) for (name, kind), parts in columns}, log
 

@@ -116,12 +116,12 @@ def test_the_omniscient_error_is_the_irreducible_one():
 def test_rating_what_pleases_is_allowed_for_where_it_is_known():
     # With selection on the rating itself those observed are above what all would say.
     world = make_world(n_users=3000, selection=0.0, selection_on_rating=1.0)
-    log, truth = world.rating_log, world.truth
+    pairs, truth = world.positions(world.ratings), world.truth
     users = np.arange(3000)
-    taken = truth.expected_rating(users, among="taken")[log.users, log.items]
-    anyway = truth.expected_rating(users)[log.users, log.items]
-    assert log.value.mean() == pytest.approx(taken.mean(), abs=0.05)
-    assert log.value.mean() - anyway.mean() > 0.5
+    taken = truth.expected_rating(users, among="taken")[pairs]
+    anyway = truth.expected_rating(users)[pairs]
+    assert world.ratings["value"].mean() == pytest.approx(taken.mean(), abs=0.05)
+    assert world.ratings["value"].mean() - anyway.mean() > 0.5
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, 3.0])

@@ -127,6 +127,20 @@ def test_a_byte_order_mark_is_no_part_of_a_name_whatever_the_encoding(tmp_path: 
     assert read_interactions(path, encoding="utf-16-le")["user_id"].tolist() == ["ä"]
 
 
+def test_a_byte_of_another_encoding_is_told_wherever_it_stands(tmp_path: Path) -> None:
+    path = write(tmp_path, "user_id,item_id\n" + "ann,x\n" * 50_000)
+    path.write_bytes(path.read_bytes() + "zoé,y\n".encode("latin-1"))
+    with pytest.raises(DataError, match="must be text in the encoding 'utf-8'"):
+        read_interactions(path)
+    assert read_interactions(path, encoding="latin-1")["user_id"].iloc[-1] == "zoé"
+
+
+def test_a_mark_that_nothing_closes_is_found_however_much_it_swallows(tmp_path: Path) -> None:
+    path = write(tmp_path, 'user_id,item_id\nann,x\nbob,"y\n' + "ann,x\n" * 50_000)
+    with pytest.raises(DataError, match="must enclose whole fields; line 3 has"):
+        read_interactions(path)
+
+
 def test_a_decimal_comma_is_asked_for_and_read(tmp_path: Path) -> None:
     path = write(tmp_path, "user;item;rating\na;x;3,5\nb;y;4\n")
     with pytest.raises(DataError, match="has '3,5'. Give decimal=\",\""):

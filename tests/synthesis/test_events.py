@@ -72,21 +72,22 @@ def test_nights_and_weekends_are_quiet(world):
 
 
 def test_who_likes_a_lab_more_finishes_it_more_often_and_looks_back_more_often(world):
-    truth, log = world.truth, world.event_log
-    pairs = log.users.astype(np.int64) * truth.n_items + log.items
-    started, completed = np.unique(pairs[log.kind == 1]), pairs[log.kind == 2]
+    truth, events = world.truth, world.events
+    users, items = world.positions(events)
+    pairs, kind = users * truth.n_items + items, events["event"].to_numpy()
+    started, completed = np.unique(pairs[kind == "start"]), pairs[kind == "complete"]
     signal = truth.signal_of_pairs(started // truth.n_items, started % truth.n_items)
     likes = signal > np.median(signal)
     finished = np.isin(started, completed)
     assert finished[likes].mean() - finished[~likes].mean() > 0.15
-    views = pd.Series(pairs[log.kind == 0]).value_counts().reindex(started).to_numpy()
+    views = pd.Series(pairs[kind == "view"]).value_counts().reindex(started).to_numpy()
     assert views[likes].mean() / views[~likes].mean() > 1.1
 
 
 def test_the_order_of_a_history_is_the_order_of_the_draw(world):
     # Popular and fitting labs are taken first, so propensities fall along a history.
-    log, truth = world.rating_log, world.truth
-    rank = pd.Series(log.users).groupby(log.users).cumcount().to_numpy()
-    eta = truth.exposure(np.arange(truth.n_users))[log.users, log.items]
+    (users, items), truth = world.positions(world.ratings), world.truth
+    rank = pd.Series(users).groupby(users).cumcount().to_numpy()
+    eta = truth.exposure(np.arange(truth.n_users))[users, items]
     first, later = eta[rank == 0].mean(), eta[rank >= 10].mean()
     assert first - later > 0.5  # 0 if the order in time were shuffled

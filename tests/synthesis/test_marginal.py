@@ -34,7 +34,7 @@ def test_ratings_follow_the_target_for_any_share_of_signal(rho2):
         min_ratings=1,
         seed=1,
     )
-    counts = np.bincount(world.rating_log.value, minlength=11)[1:]
+    counts = np.bincount(world.ratings["value"], minlength=11)[1:]
     assert stats.chisquare(counts, TARGET * counts.sum()).pvalue > 0.01
     np.testing.assert_array_equal(world.truth.thresholds, exact_thresholds(6, 2, (1, 10)))
 
@@ -42,10 +42,10 @@ def test_ratings_follow_the_target_for_any_share_of_signal(rho2):
 @pytest.mark.parametrize("changes", [{}, {"selection_on_rating": 0.7}], ids=["signal", "rating"])
 def test_selection_tilts_opinions_and_the_cuts_make_up_for_it(changes):
     world = make_world(**changes)
-    counts = np.bincount(world.rating_log.value, minlength=11)[1:]
+    counts = np.bincount(world.ratings["value"], minlength=11)[1:]
     assert np.abs(counts / counts.sum() - TARGET).sum() / 2 < 0.01
     # The cuts of a world without selection would miss by far.
-    latent = world.truth.signal_of_pairs(world.rating_log.users, world.rating_log.items)
+    latent = world.truth.signal_of_pairs(*world.positions(world.ratings))
     uncut = OrdinalProbit(exact_thresholds(6, 2, (1, 10)), 1, world.settings.noise_sd)
     missed = uncut.expected(latent)
     assert missed.mean() - (TARGET @ np.arange(1, 11)) > 0.5

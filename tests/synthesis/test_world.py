@@ -9,8 +9,8 @@ import pytest
 
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.synthesis import World, make_world
+from recsys_lib.synthesis.catalog import TRACKS
 from recsys_lib.synthesis.crowd import login_names
-from recsys_lib.synthesis.taste import TRACKS
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_profiles_tell_of_tastes_and_tracks_of_labs(world):
     assert cosine.mean() == pytest.approx(0.6, abs=0.05)  # 0 if they were shuffled
     first = world.users["interests"].str.slice(0, 3).to_numpy()
     ratings = world.ratings.merge(world.items, on="item_id")
-    own = ratings["track"].to_numpy() == first[world.rating_log.users]
+    own = ratings["track"].to_numpy() == first[world.positions(world.ratings)[0]]
     assert own.mean() > 1.5 / len(TRACKS)  # taken more than by chance, through selection
     assert ratings["value"][own].mean() > ratings["value"][~own].mean() + 0.2  # and liked more
 
