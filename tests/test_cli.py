@@ -135,7 +135,11 @@ def test_an_argument_that_the_library_refuses_is_bad_input_and_other_value_error
     [
         (["recommned"], "No such command 'recommned'. Did you mean 'recommend'?"),
         (["run", "--ony", "01"], "No such option '--ony'. Did you mean '--only'?"),
+        (["compare", "a", "b"], "No such command 'compare'. Did you mean 'runs compare'?"),
+        (["runs", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["run", "--timeout", "-1"], "'--timeout': -1.0 is not in the range x>=0"),
+        (["run", "--timeout", "nan"], "'--timeout': 'nan' is not a number"),
+        (["sweep", "-f", "grid.yaml", "--memory", "nan"], "'--memory': 'nan' is not a number"),
         (["recommend", "nle", "-k", "0"], "'-k': 0 is not in the range x>=1"),
         (["sweep"], "Missing option '-f'"),
         (["runs", "export"], "Missing option '--mlflow'"),
@@ -147,6 +151,21 @@ def test_a_wrong_command_or_option_is_exit_2_with_the_near_name(capsys, argument
     said = capsys.readouterr()
     assert message in said.err
     assert said.out == ""
+
+
+def test_each_command_is_listed_with_a_whole_sentence(capsys):
+    assert main(["--help"]) == 0
+    commands = capsys.readouterr().out.partition("Commands:")[2]
+    assert commands
+    assert "..." not in commands
+
+
+def test_a_run_may_be_named_like_a_command_of_runs_and_a_pattern_too(project, capsys):
+    write(project, "01_read", "1")
+    assert main(["run", "--name", "compared"]) == 0
+    for name in ("compared", "compare*"):
+        assert main(["runs", name]) == 0
+    assert "compared" in capsys.readouterr().out
 
 
 def test_every_command_has_help(capsys):
