@@ -330,7 +330,7 @@ def test_a_bundle_is_trained_anew_and_the_better_one_stays(project, capsys):
     # Once more on the same data there is nothing that the bundle has not seen.
     assert main(["retrain", "-p", "SOURCE", taste]) == 0
     said = capsys.readouterr().out
-    assert "0 held-out people have something that the old bundle has not seen" in said
+    assert "No held-out person has something that the old bundle has not seen; it takes two" in said
     assert "The old bundle stays in run 'default'" in said
     assert (folder / "manifest.json").read_text() == taken
     assert main(["retrain", "--run", "other"]) == 2
@@ -529,6 +529,18 @@ def test_the_data_of_a_run_is_replaced_only_on_demand(on_data, capsys):
         assert "Run 'default' must keep its data; it was made from" in capsys.readouterr().err
     assert main(["run", "--only", "01-02", "-p", "SOURCE", "a.csv", "-p", "SEED", "1"]) == 0
     assert main(["run", "--only", "01", "-p", "SOURCE", "b.csv", "--replace"]) == 0
+
+
+def test_a_part_of_a_run_of_own_data_takes_no_other_source_for_want_of_one(on_data, capsys):
+    write(on_data, "04_own", "SOURCE or 'a world of its own'", parameters=OWN)
+    assert main(["run", "--name", "a", "-p", "SOURCE", "a.csv"]) == 0
+    capsys.readouterr()
+    assert main(["run", "--name", "a", "--from", "03"]) == 2
+    said = capsys.readouterr().err
+    assert "and this command takes the default world. Give -p SOURCE" in said
+    source = said.partition("-p SOURCE ")[2].partition(",")[0]
+    assert main(["run", "--name", "a", "--from", "03", "-p", "SOURCE", source]) == 0
+    assert main(["run", "--name", "a", "--only", "02"]) == 0  # reads none
 
 
 @pytest.mark.parametrize("source", [[], ["-p", "SOURCE", ""]])

@@ -314,8 +314,8 @@ def check_run(
     Raises
     ------
     ConfigError
-        If the run was made from another ``SOURCE``, or a parameter is one of notebooks that would
-        not run and have run with another value.
+        If the run was made from another ``SOURCE``, or from one and none is given here, or a
+        parameter is one of notebooks that would not run and have run with another value.
     """
     records = {record.notebook: record for record in records_of(project, run)}
     chosen = {step.name for step in steps}
@@ -324,8 +324,11 @@ def check_run(
         if (record := records.get(step.name)) is None:
             continue
         made = record.parameters
-        if step.name in chosen and "SOURCE" in made and "dataset" in record.writes:
-            _check_source(run, made["SOURCE"], parameters.get("SOURCE", ""))
+        now = parameters.get("SOURCE", "")
+        # What only reads a SOURCE, such as notebook 14, would take data of its own without one.
+        concerned = step.name in chosen or ("SOURCE" in set_here and not now)
+        if concerned and "SOURCE" in made and "dataset" in record.writes:
+            _check_source(run, made["SOURCE"], now)
         for name in step.parameters.keys() & parameters.keys() - set_here:
             if made.get(name) != json.loads(json.dumps(parameters[name])):
                 raise ConfigError(
@@ -338,6 +341,7 @@ def _check_source(run: str, before: str, now: str) -> None:
     if before != now:
         raise ConfigError(
             f"Run {run!r} must keep its data; it was made from {before or 'the default world'}, "
-            f"and this command takes {now or 'the default world'}. Choose another --name, or give "
+            f"and this command takes {now or 'the default world'}. "
+            f"{'Choose' if now else f'Give -p SOURCE {before}, choose'} another --name, or give "
             "--replace."
         )

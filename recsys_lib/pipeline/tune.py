@@ -14,7 +14,7 @@ from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Parameter, load_steps, parse_text
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.store import find_artifact
+from recsys_lib.pipeline.store import command_of, find_artifact
 from recsys_lib.tuning import Space, results, search
 from recsys_lib.tuning.spaces import with_settings
 
@@ -80,8 +80,8 @@ def run_search(
     )
     say(_closing(found))
     if output:
-        results.write_best(found, output)
-        say(f"Written: {output}   use it: recsys run -f {output}")
+        command = command_of(project, run, without=results.write_best(found, output))
+        say(f"Written: {output}   use it: {command} -f {output}")
 
 
 def _line(row: dict[str, Any], metric: str, names: list[str]) -> str:

@@ -100,6 +100,19 @@ def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(
     assert isinstance(resolved["HIDDEN_DIMS"], tuple)
 
 
+def test_the_command_for_the_best_is_that_of_the_run_whose_data_it_was_found_on(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"SOURCE": "/data/a b.csv", "DROPOUT": 0.1}
+    monkeypatch.setattr("recsys_lib.pipeline.store.changes_of", lambda project, name: changes)
+    shutil.copytree(run, run.parent / "mine")
+    words = ["tune", "Autoencoder", "--run", "mine", "--trials", "1", "-p", "epochs", "1"]
+    assert main([*words, "-o", "best.yaml"]) == 0
+    said = capsys.readouterr().out
+    # What is set by -p wins over the file, so what is in the file is not set again.
+    assert "recsys run --name mine -p SOURCE '/data/a b.csv' -f best.yaml" in said
+
+
 def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None:
     declared = {name for step in load_steps(REAL) for name in step.parameters}
     for model, names in NOTEBOOK_PARAMETERS.items():
