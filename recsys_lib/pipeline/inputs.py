@@ -325,20 +325,21 @@ def _ratings(
 
 
 def _doubt(values: Floats) -> str:
-    """Return a sentence where the lowest rating looks like the mark of none, as -1 or 0 often is.
+    """Return a sentence where the lowest value looks like the mark of none, as -1 or 0 often is.
 
     It does where it stands alone below zero, or is three times as common as the next one.
     """
     found, counts = np.unique(values, return_counts=True)
-    if len(found) < 3 or found[0] > 0 or found[1] <= 0:
+    if found[0] > 0 or found[1] <= 0 or (found[0] == 0 and counts[0] <= _COMMON * counts[1]):
         return ""
-    if found[0] == 0 and counts[0] <= _COMMON * counts[1]:
+    if len(found) == 2 and found[0] < 0:  # thumbs down and up
         return ""
-    return (
-        f" {counts[0] / len(values):.0%} of them are {found[0]:g}: where that means *not rated*, "
-        f'`READING = {{"rating_scale": [{found[1]:g}, {found[-1]:g}], "mode": "lenient"}}` leaves '
-        "them out."
-    )
+    said = f" {counts[0] / len(values):.0%} of them are {found[0]:g}: where that means"
+    if len(found) == 2:  # as in a matrix of who used what
+        return f'{said} *not used*, `FEEDBACK = "counts"` leaves them out.'
+    scale = f"[{found[1]:g}, {found[-1]:g}]"
+    reading = f'`READING = {{"rating_scale": {scale}, "mode": "lenient"}}`'
+    return f"{said} *not rated*, {reading} leaves them out."
 
 
 def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]:
@@ -400,5 +401,5 @@ def _setting(name: str, value: str) -> str:
     if has_front_end():
         mapping, _, option = name.partition(".")
         return f'`{mapping} = {{"{option}": {value}}}`' if option else f"`{name} = {value}`"
-    needs_quotes = re.search(r"[\s\\]", value)
+    needs_quotes = re.search(r'[\s\\]|^"\W"$', value)
     return f"{name} {value}" if needs_quotes else f"{name} {value}".replace('"', "")

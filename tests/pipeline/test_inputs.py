@@ -123,6 +123,20 @@ def test_a_lowest_rating_that_may_mean_none_is_asked_about(begin, project, value
         assert dataset.user_items.data.min() == min(one for one in values if one > 0)
 
 
+@pytest.mark.parametrize(
+    ("values", "asked"), [([0, 0, 0, 0, 1], True), ([0, 0, 1], False), ([-1, -1, -1, -1, 1], False)]
+)
+def test_zeros_of_a_matrix_are_asked_about(begin, project, values, asked):
+    (project.root / "own.csv").write_text(rows("value", values))
+    sentence = import_table(begin()).sentence
+    assert (
+        '80% of them are 0: where that means *not used*, `FEEDBACK = "counts"`' in sentence
+    ) is (asked)
+    if asked:
+        likes = import_table(begin(FEEDBACK="counts")).dataset
+        assert likes.user_items.data.tolist() == [1.0]
+
+
 def test_a_table_without_values_holds_likes(begin, project):
     (project.root / "own.csv").write_text("user,item\nann,x\nbob,x\n")
     table = import_table(begin())
@@ -204,7 +218,7 @@ def test_an_unknown_option_of_reading_is_answered_with_the_near_one(begin):
     [
         (b"user_id,item_id,rating\nann,x,5\nann,x,3\n", "DUPLICATES last"),
         ("user_id,item_id,rating\nJörg,x,5\n".encode("latin-1"), "READING.encoding latin-1"),
-        (b"user_id;item_id;rating\nann;x;5,5\n", "READING.decimal , if"),
+        (b"user_id;item_id;rating\nann;x;5,5\n", 'READING.decimal "," if'),
         (b'user_id,item_id,rating\n"ann" b,x,5\n', "READING.quoting False"),
         (b"user_id,item_id,date\na,x,1/2/2024 8:26\n", 'READING.date_format "%d/%m/%Y %H:%M"'),
     ],
