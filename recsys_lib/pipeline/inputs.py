@@ -82,8 +82,8 @@ def import_table(session: Session, source: Path | str | None = None, **reading: 
         ``"auto"`` recognizes them), ``DUPLICATES``, ``FEEDBACK`` (``"ratings"``, ``"counts"``,
         ``"likes"``, or ``"auto"``, which tells them apart), ``COUNT_FROM``, the lowest count that
         is a like, and ``READING``, other options of `sources.load_dataset` by name, such as
-        ``{"encoding": "latin-1"}``. ``TIMESTAMP_COLUMN`` is ``"none"`` for a table whose times
-        are not to be read. What is not declared has its default.
+        ``{"encoding": "latin-1"}``. ``TIMESTAMP_COLUMN`` or ``VALUE_COLUMN`` is ``"none"`` for a
+        table whose times or values are not to be read. What is not declared has its default.
     source : Path, optional
         A table of this run, in the place of ``SOURCE``.
     **reading
@@ -259,8 +259,9 @@ def _roles(table: Table, given: dict[str, Any]) -> dict[str, Any]:
         value = counts[0] if len(counts) == 1 else None
         if ratings:
             value = ratings[0] if len(ratings) == 1 else AUTO
-    roles = {"user": given["USER_COLUMN"], "item": given["ITEM_COLUMN"], "value": value}
-    return {**roles, "timestamp": None if time == "none" else time}
+    roles = {"user": given["USER_COLUMN"], "item": given["ITEM_COLUMN"]}
+    optional = {"value": value, "timestamp": time}
+    return roles | {role: None if name == "none" else name for role, name in optional.items()}
 
 
 def _recognized(dataset: Dataset, column: str | None, given: dict[str, Any]) -> Imported:
@@ -382,7 +383,8 @@ def _in_parameters(message: str) -> str:
         lambda found: f"the parameter {found[1].upper()}_COLUMN",
         message,
     )
-    message = message.replace("timestamp=None", _setting("TIMESTAMP_COLUMN", '"none"'))
+    for role in ("timestamp", "value"):
+        message = message.replace(f"{role}=None", _setting(f"{role.upper()}_COLUMN", '"none"'))
     message = re.sub(
         r'\bduplicates=("\w+")', lambda found: _setting("DUPLICATES", found[1]), message
     )

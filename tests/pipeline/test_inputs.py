@@ -208,6 +208,12 @@ def test_options_of_reading_reach_the_reader(begin, project, reading, text, time
     assert import_table(session).dataset.n_users == 2
 
 
+def test_a_table_is_read_without_its_values_where_that_is_asked_for(begin, project):
+    (project.root / "own.csv").write_text("user,item,rating\nann,x,5\nbob,x,\n")
+    table = import_table(begin(VALUE_COLUMN="none"))
+    assert (table.kind, table.dataset.n_interactions) == ("likes", 2)
+
+
 def test_an_unknown_option_of_reading_is_answered_with_the_near_one(begin):
     with pytest.raises(ConfigError, match="'encodin' is none. Did you mean 'encoding'"):
         import_table(begin(READING={"encodin": "latin-1"}))
@@ -219,10 +225,11 @@ def test_an_unknown_option_of_reading_is_answered_with_the_near_one(begin):
         (b"user_id,item_id,rating\nann,x,5\nann,x,3\n", "DUPLICATES last"),
         ("user_id,item_id,rating\nJörg,x,5\n".encode("latin-1"), "READING.encoding latin-1"),
         (b"user_id;item_id;rating\nann;x;5,5\n", 'READING.decimal "," if'),
+        (b"user_id,item_id,rating\nann,x,\n", "VALUE_COLUMN none for interactions without"),
         (b'user_id,item_id,rating\n"ann" b,x,5\n', "READING.quoting False"),
         (b"user_id,item_id,date\na,x,1/2/2024 8:26\n", 'READING.date_format "%d/%m/%Y %H:%M"'),
     ],
-    ids=["repeated pairs", "encoding", "decimal", "quotes", "dates"],
+    ids=["repeated pairs", "encoding", "decimal", "no value", "quotes", "dates"],
 )
 def test_remedies_name_parameters(begin, project, text, remedy):
     (project.root / "own.csv").write_bytes(text)
