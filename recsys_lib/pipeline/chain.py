@@ -552,7 +552,7 @@ def rests_on(steps: Sequence[Step]) -> dict[str, list[str]]:
     for step in steps:
         its = sources[step.name]
         # What nobody is seen to write may come from any of those before.
-        known = step.is_plain and step.reads <= its.keys()
+        known = step.is_plain and step.reads - step.writes <= its.keys()
         found[step.name] = sorted({one.name for one in its.values()}) if known else list(found)
     return found
 

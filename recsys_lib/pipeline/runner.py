@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from recsys_lib._system import available_memory, cores, limited_threads
 from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline.chain import Step, rests_on, sources_of
+from recsys_lib.pipeline.chain import Step, load_steps, rests_on, sources_of
 from recsys_lib.pipeline.execution import execute, sockets_of
 from recsys_lib.pipeline.manifest import RunLog
 from recsys_lib.pipeline.project import LAB_RUN, Project
@@ -149,7 +149,7 @@ def run_chain(
 
 def _widest(run: "_Run", steps: Sequence[Step]) -> int:
     """Return how many steps may come to run at once: one that runs alone has all threads."""
-    beneath, levels = rests_on(steps), dict[str, int]()
+    beneath, levels = rests_on(load_steps(run.store.project)), dict[str, int]()
     for step in steps:
         below = [levels[name] for name in beneath[step.name] if name in levels]
         if below or run.force or not run.store.is_fresh(step):
@@ -160,7 +160,8 @@ def _widest(run: "_Run", steps: Sequence[Step]) -> int:
 def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
     """Bring every step to its end: in order, but for what waits for others or a neighbor."""
     conditions = run.store.conditions
-    sources, beneath = _sources(run.store.project, run.store.run, steps), rests_on(steps)
+    project = run.store.project  # what a notebook left out writes is there, and not waited for
+    sources, beneath = _sources(project, run.store.run, steps), rests_on(load_steps(project))
     todo, elsewhere = list(steps), set[str]()
     at_work: dict[Future[Outcome | None], Step] = {}
     with ThreadPoolExecutor(workers) as pool:
