@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -111,12 +111,13 @@ def import_table(session: Session, source: Path | str | None = None, **reading: 
         name.lower(): session.input(given[name]) for name in ("ITEMS", "USERS") if given[name]
     }
     with _told_in_parameters():
-        roles = _roles(open_source(source, ReadOptions(**reading)), given)
-        column = roles["value"]
+        table = open_source(source, ReadOptions(**reading))
+        roles = _roles(table, given)
+        column, used = roles["value"], find_roles(table, ReadOptions(**roles)).values()
         if duplicates == "error" and (column is None or matches("count", [column])):
             duplicates = "sum"  # a log of uses: who used an item twice did nothing wrong
         dataset = load_dataset(source, duplicates=duplicates, **roles, **catalogs, **reading)
-    return _recognized(dataset, column, given)
+    return _recognized(dataset, column, given, [one for one in table.columns if one not in used])
 
 
 def import_what_can_be_read(
@@ -264,7 +265,9 @@ def _roles(table: Table, given: dict[str, Any]) -> dict[str, Any]:
     return roles | {role: None if name == "none" else name for role, name in optional.items()}
 
 
-def _recognized(dataset: Dataset, column: str | None, given: dict[str, Any]) -> Imported:
+def _recognized(
+    dataset: Dataset, column: str | None, given: dict[str, Any], unread: Sequence[str]
+) -> Imported:
     """Say what the values are, and make likes of what is not ratings."""
     values = dataset.user_items.data
     constant = bool(len(values)) and values.min() == values.max()
@@ -281,9 +284,10 @@ def _recognized(dataset: Dataset, column: str | None, given: dict[str, Any]) -> 
     else:
         sentence = f"Each row is a **like**, whatever {name} holds, because FEEDBACK says so."
         if not has_values:
+            others = f", if it is one of {', '.join(unread[:8])}" if unread else ""
             sentence = (
-                "The table has no column of ratings (VALUE_COLUMN would name it): it says who used "
-                "what, and each row is a **like**."
+                f"The table has no column of ratings (VALUE_COLUMN would name it{others}): it says "
+                "who used what, and each row is a **like**."
             )
         elif constant:
             sentence = (

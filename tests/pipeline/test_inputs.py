@@ -145,6 +145,15 @@ def test_a_table_without_values_holds_likes(begin, project):
     assert "VALUE_COLUMN" in table.sentence
 
 
+def test_columns_that_nobody_recognizes_are_named_where_ratings_are_missed(begin, project):
+    text = "ユーザー,商品,評価\nann,x,5\nbob,x,3\n"
+    (project.root / "own.csv").write_text(text, encoding="utf-8")
+    given = {"USER_COLUMN": "ユーザー", "ITEM_COLUMN": "商品"}
+    said = import_table(begin(**given)).sentence
+    assert "(VALUE_COLUMN would name it, if it is one of 評価)" in said
+    assert import_table(begin(VALUE_COLUMN="評価", **given)).kind == "ratings"
+
+
 def test_uses_of_one_pair_are_counted(begin, project):
     (project.root / "own.csv").write_text("user,item\nann,x\nbob,x\nann,x\n")
     table = import_table(begin())
