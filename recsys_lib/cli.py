@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from recsys_lib.pipeline.chain import Step
     from recsys_lib.pipeline.runner import RunResult
     from recsys_lib.pipeline.store import Failure
+    from recsys_lib.pipeline.sweeps import Sweep
 
 __all__ = ["main"]
 
@@ -354,7 +355,7 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
     from recsys_lib.pipeline.grid import read_grid
     from recsys_lib.pipeline.progress import SweepLines
-    from recsys_lib.pipeline.sweeps import SWEEP_FILE, plan, run_sweep
+    from recsys_lib.pipeline.sweeps import plan, run_sweep
     from recsys_lib.pipeline.workers import Options
 
     planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, only=only)
@@ -363,12 +364,18 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     how["memory"] = how["memory"] and how["memory"] * 1e9
     with SweepLines(sys.stdout, planned) as lines:
         run_sweep(planned, Options(**how), lines)
-    print(f"\n{planned.text()}\n\nAll of it: {planned.folder / SWEEP_FILE}")
-    if not planned.failed:
+    return _close_sweep(planned)
+
+
+def _close_sweep(sweep: "Sweep") -> int:
+    from recsys_lib.pipeline.sweeps import SWEEP_FILE
+
+    print(f"\n{sweep.text()}\n\nAll of it: {sweep.folder / SWEEP_FILE}")
+    if not sweep.failed:
         return 0
-    names = ", ".join(one.name for one in planned.failed)
+    names = ", ".join(one.name for one in sweep.failed)
     _tell(
-        f"recsys: {len(planned.failed)} of {len(planned.settings)} settings failed: {names}. "
+        f"recsys: {len(sweep.failed)} of {len(sweep.settings)} settings failed: {names}. "
         "The same command tries them again."
     )
     return _FAILED
