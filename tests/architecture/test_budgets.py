@@ -40,7 +40,7 @@ BUDGETS = {
     "evaluation": (1_804, 1_780),
     "exploration": (226, 215),
     "models": (3_072, 2_600),
-    "pipeline": (4_077, 2_400),
+    "pipeline": (4_079, 2_400),
     "plots": (1_167, 780),
     "root": (2_115, 990),
     "serving": (1_009, 1_000),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_485, 1_170),
     "tuning": (1_037, 750),
 }
-ALL = (22_472, 14_000)
+ALL = (22_474, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (240, 300)
 

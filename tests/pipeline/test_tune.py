@@ -68,15 +68,22 @@ def test_the_metric_says_which_split_and_which_feedback(
     assert "damping=0.3" in said, "of explicit feedback only"
 
 
-@pytest.mark.parametrize("words", [["Autoencoder"], ["ItemKNN", "--metric", "rmse"]])
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["Autoencoder"], "Search a model of likes, such as MultDAE."),
+        (["ItemKNN", "--metric", "rmse"], "Give --metric ndcg@10."),
+    ],
+)
 def test_likes_have_no_rating_error(
-    words: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], remedy: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(folder := run / "artifacts" / "dataset")
     frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"]})
     Dataset.from_frame(frame, value=None).save(folder)
     assert main(["tune", *words]) == 2
-    assert "rmse must be asked of ratings; run 'default' holds likes." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"rmse must be asked of ratings; run 'default' holds likes. {remedy}" in said
 
 
 def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(
