@@ -4,6 +4,7 @@ Exit codes: 0 success; 1 a notebook failed; 2 the input is wrong; 130 interrupte
 """
 
 import contextlib
+import difflib
 import functools
 import logging
 import math
@@ -130,20 +131,27 @@ class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[0] not in self.commands and args[0] in runs.commands:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean 'runs {args[0]}'?")
+        return super().resolve_command(ctx, args)
+
 
 class _Runs(_Group):
     """Lists runs, unless the first word is a command such as ``compare``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         incomplete = ctx.resilient_parsing and not args
-        if not incomplete and next(iter(args), "") not in self.commands:
+        word = next(iter(args), "")
+        near = word.isalpha() and difflib.get_close_matches(word, self.commands)
+        is_name = word not in self.commands and (not near or _run_names(ctx, None, word))
+        if is_name and not incomplete:
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        return super().shell_complete(ctx, incomplete) + [
-            CompletionItem(name) for name in _run_names(ctx, None, incomplete)
-        ]
+        names = map(CompletionItem, _run_names(ctx, None, incomplete))
+        return [*super().shell_complete(ctx, incomplete), *names]
 
 
 def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[str]:
@@ -155,11 +163,20 @@ def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[s
     return []
 
 
+class _Amount(click.FloatRange):
+    """A number in a range; for click, nan is in each."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if math.isnan(number := super().convert(value, param, ctx)):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _COUNT = click.IntRange(1)
-_GIGABYTES = click.FloatRange(0, min_open=True)
-_SECONDS = click.FloatRange(0)
+_GIGABYTES = _Amount(0, min_open=True)
+_SECONDS = _Amount(0)
 _FILE = click.Path(path_type=Path)
 _LIMIT = click.Choice(["body", "seconds", "in_flight", "kept"])
 
@@ -369,10 +386,7 @@ def runs() -> None:
     """List runs; compare, export or prune them."""
 
 
-@runs.command(
-    "list",
-    epilog="`list` may be left out. Also: recsys runs compare | export | prune.",
-)
+@runs.command("list", epilog="`list` may be left out. Also: recsys runs compare | export | prune.")
 @_names
 @_form
 @_where
@@ -481,7 +495,7 @@ def prune(names: tuple[str, ...], where: tuple[str, ...], yes: bool) -> None:
 @option("--like-from", type=float, metavar="RATING", help="lowest rating liked")
 @option("-o", "output", type=_FILE, metavar="FILE", help="the best as notebook parameters")
 def tune(model: str, **options: Any) -> None:
-    """Search the settings of a model, such as EASE or MultVAE, on the data of a run."""
+    """Search the settings of a model on a run's data. MODEL is a class: EASE, MultVAE ..."""
     from recsys_lib.pipeline.tune import run_search
 
     run_search(model, say=functools.partial(print, flush=True), **options)
@@ -521,7 +535,7 @@ def recommend(
     table: str | None,
     **rules: Any,
 ) -> None:
-    """Recommend for a user, who is asked for if not given, or for everybody."""
+    """Recommend for a user or everybody. A user who is not given is asked for."""
     from recsys_lib.yaml_files import parse_mapping
 
     for name in ("where", "limit_per"):
@@ -581,7 +595,7 @@ def _answer_one(
 @_timeout
 @click.pass_obj
 def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: float) -> int:
-    """Train a run's bundle anew, and keep the old one where the new one loses."""
+    """Train a run's bundle anew. The old one is kept where the new one loses."""
     from recsys_lib.pipeline import retrain as work
     from recsys_lib.pipeline.chain import load_steps
     from recsys_lib.pipeline.progress import ProgressLines
@@ -680,7 +694,7 @@ def doctor() -> None:
 @recsys.command()
 @argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the shell's completion script: eval "$(recsys completion bash)"."""
+    """Print the completion script of a shell. Use it by eval "$(recsys completion bash)"."""
     found = get_completion_class(shell)
     assert found is not None
     print(found(recsys, {}, "recsys", _COMPLETE).source())

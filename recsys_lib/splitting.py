@@ -388,7 +388,9 @@ def enough_interactions(dataset: Dataset, at_most: int = 5) -> int:
     raise DataError(
         f"At least {_FEWEST} users must have two interactions, one to show and one to hide; "
         f"{(counts >= 2).sum():,} of {dataset.n_users:,} have. This table hardly says which items "
-        "go together: give one with more people who come back."
+        "go together: give one with more people who come back. Where a row lists all items of a "
+        'user, pandas makes a row of each, X being their column: frame.assign(X=frame["X"].str.'
+        """strip("[]").str.split(" ")).explode("X")."""
     )
 
 
@@ -406,9 +408,8 @@ def hold_out(dataset: Dataset, *, seed: int = 0) -> Split:
         `split_ratings` of a dataset with ratings, else `strong_generalization`.
     """
     check_kind("dataset", dataset, Dataset)
-    if dataset.rating_scale is not None:
-        return split_ratings(dataset, seed=seed)
-    return strong_generalization(dataset, seed=seed)
+    split = strong_generalization if dataset.rating_scale is None else split_ratings
+    return split(dataset, seed=seed)
 
 
 def _as_in_the_notebook(dataset: Dataset, users: Ints, cuts: list[int], fold_in: float) -> Split:

@@ -135,7 +135,11 @@ def test_an_argument_that_the_library_refuses_is_bad_input_and_other_value_error
     [
         (["recommned"], "No such command 'recommned'. Did you mean 'recommend'?"),
         (["run", "--ony", "01"], "No such option '--ony'. Did you mean '--only'?"),
+        (["compare", "a", "b"], "No such command 'compare'. Did you mean 'runs compare'?"),
+        (["runs", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["run", "--timeout", "-1"], "'--timeout': -1.0 is not in the range x>=0"),
+        (["run", "--timeout", "nan"], "'--timeout': 'nan' is not a number"),
+        (["sweep", "-f", "grid.yaml", "--memory", "nan"], "'--memory': 'nan' is not a number"),
         (["recommend", "nle", "-k", "0"], "'-k': 0 is not in the range x>=1"),
         (["sweep"], "Missing option '-f'"),
         (["runs", "export"], "Missing option '--mlflow'"),
@@ -147,6 +151,21 @@ def test_a_wrong_command_or_option_is_exit_2_with_the_near_name(capsys, argument
     said = capsys.readouterr()
     assert message in said.err
     assert said.out == ""
+
+
+def test_each_command_is_listed_with_a_whole_sentence(capsys):
+    assert main(["--help"]) == 0
+    commands = capsys.readouterr().out.partition("Commands:")[2]
+    assert commands
+    assert "..." not in commands
+
+
+def test_a_run_may_be_named_like_a_command_of_runs_and_a_pattern_too(project, capsys):
+    write(project, "01_read", "1")
+    assert main(["run", "--name", "compared"]) == 0
+    for name in ("compared", "compare*"):
+        assert main(["runs", name]) == 0
+    assert "compared" in capsys.readouterr().out
 
 
 def test_every_command_has_help(capsys):
@@ -311,7 +330,7 @@ def test_a_bundle_is_trained_anew_and_the_better_one_stays(project, capsys):
     # Once more on the same data there is nothing that the bundle has not seen.
     assert main(["retrain", "-p", "SOURCE", taste]) == 0
     said = capsys.readouterr().out
-    assert "0 held-out people have something that the old bundle has not seen" in said
+    assert "No held-out person has something that the old bundle has not seen; it takes two" in said
     assert "The old bundle stays in run 'default'" in said
     assert (folder / "manifest.json").read_text() == taken
     assert main(["retrain", "--run", "other"]) == 2
@@ -510,6 +529,18 @@ def test_the_data_of_a_run_is_replaced_only_on_demand(on_data, capsys):
         assert "Run 'default' must keep its data; it was made from" in capsys.readouterr().err
     assert main(["run", "--only", "01-02", "-p", "SOURCE", "a.csv", "-p", "SEED", "1"]) == 0
     assert main(["run", "--only", "01", "-p", "SOURCE", "b.csv", "--replace"]) == 0
+
+
+def test_a_part_of_a_run_of_own_data_takes_no_other_source_for_want_of_one(on_data, capsys):
+    write(on_data, "04_own", "SOURCE or 'a world of its own'", parameters=OWN)
+    assert main(["run", "--name", "a", "-p", "SOURCE", "a.csv"]) == 0
+    capsys.readouterr()
+    assert main(["run", "--name", "a", "--from", "03"]) == 2
+    said = capsys.readouterr().err
+    assert "and this command takes the default world. Give -p SOURCE" in said
+    source = said.partition("-p SOURCE ")[2].partition(",")[0]
+    assert main(["run", "--name", "a", "--from", "03", "-p", "SOURCE", source]) == 0
+    assert main(["run", "--name", "a", "--only", "02"]) == 0  # reads none
 
 
 @pytest.mark.parametrize("source", [[], ["-p", "SOURCE", ""]])

@@ -164,6 +164,18 @@ def test_one_interaction_a_user_is_too_little_to_hold_anything_out():
         enough_interactions(Dataset.from_frame(frame, value=None))
 
 
+def test_lists_for_items_are_told_a_way_to_rows_that_works() -> None:
+    rng = np.random.default_rng(0)
+    rows = ["{} {} {}".format(*rng.choice(40, 3, replace=False)) for _ in range(60)]
+    frame = pd.DataFrame({"user_id": range(60), "X": rows})
+    with pytest.raises(DataError, match="Where a row lists all items of a user, pandas") as caught:
+        strong_generalization(Dataset.from_frame(frame, item="X", value=None))
+    code = str(caught.value).partition("their column: ")[2].rstrip(".")
+    dataset = Dataset.from_frame(eval(code, {"frame": frame}), item="X", value=None)
+    assert (dataset.n_interactions, dataset.n_items) == (180, 40)
+    assert strong_generalization(dataset).train.nnz
+
+
 def test_who_asks_for_two_interactions_hears_that_nobody_has_them() -> None:
     once = Dataset.from_frame(pd.DataFrame({"user_id": range(9), "item_id": [0] * 9}), value=None)
     with pytest.raises(DataError, match="must have two interactions.* 0 of 9 have"):

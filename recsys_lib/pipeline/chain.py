@@ -7,6 +7,7 @@ import ast
 import io
 import json
 import math
+import os
 import re
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -138,7 +139,7 @@ def parse_text(parameter: Parameter, text: str) -> Any:
     (256, 32)
     """
     if isinstance(parameter.default, str):
-        return text
+        return check_value(parameter, text)
     if parameter.default is None and text.strip().lower() in ("", "none", "null"):
         return None
     return check_value(parameter, meaning(text))
@@ -192,7 +193,8 @@ def check_value(parameter: Parameter, value: Any) -> Any:
             f" ({type(value).__name__}). {_remedy(default)}"
         )
     rule = _RULES.get(parameter.name)
-    for one in converted if isinstance(converted, tuple | list) else (converted,):
+    listed = isinstance(converted, tuple | list) and (converted or parameter.name == "OUTPUTS")
+    for one in converted if listed else (converted,):  # what is no entry is refused as one
         try:
             if rule:
                 rule(parameter.name, one)
@@ -212,6 +214,13 @@ def _check_length(name: str, value: int) -> None:
         raise ValueError(f"`{name}` must be at most {_LONGEST:,}; got {value}.")
 
 
+def _check_variable(name: str, value: str) -> None:
+    if value and value not in os.environ:
+        raise ValueError(
+            f"`{name}` must name a variable of the environment; {value!r} is not set. Export it."
+        )
+
+
 # What a parameter, or each entry of one, must be besides its kind, in every notebook that has it:
 # what is wrong is said before anything runs, and by the name that the reader gave.
 _COUNTS = (
@@ -226,6 +235,7 @@ _RULES: dict[str, Callable[[str, Any], None]] = {
     **dict.fromkeys(("LEARNING_RATE", "MINUTES", "PENALTY"), check_positive),
     **dict.fromkeys(("KL_WEIGHT", "L2"), check_nonnegative),
     "K": _check_length,
+    "POSTGRES": _check_variable,
 }
 
 
@@ -542,7 +552,7 @@ def rests_on(steps: Sequence[Step]) -> dict[str, list[str]]:
     for step in steps:
         its = sources[step.name]
         # What nobody is seen to write may come from any of those before.
-        known = step.is_plain and step.reads <= its.keys()
+        known = step.is_plain and step.reads - step.writes <= its.keys()
         found[step.name] = sorted({one.name for one in its.values()}) if known else list(found)
     return found
 

@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -82,8 +82,8 @@ def import_table(session: Session, source: Path | str | None = None, **reading: 
         ``"auto"`` recognizes them), ``DUPLICATES``, ``FEEDBACK`` (``"ratings"``, ``"counts"``,
         ``"likes"``, or ``"auto"``, which tells them apart), ``COUNT_FROM``, the lowest count that
         is a like, and ``READING``, other options of `sources.load_dataset` by name, such as
-        ``{"encoding": "latin-1"}``. ``TIMESTAMP_COLUMN`` is ``"none"`` for a table whose times
-        are not to be read. What is not declared has its default.
+        ``{"encoding": "latin-1"}``. ``TIMESTAMP_COLUMN`` or ``VALUE_COLUMN`` is ``"none"`` for a
+        table whose times or values are not to be read. What is not declared has its default.
     source : Path, optional
         A table of this run, in the place of ``SOURCE``.
     **reading
@@ -111,12 +111,13 @@ def import_table(session: Session, source: Path | str | None = None, **reading: 
         name.lower(): session.input(given[name]) for name in ("ITEMS", "USERS") if given[name]
     }
     with _told_in_parameters():
-        roles = _roles(open_source(source, ReadOptions(**reading)), given)
-        column = roles["value"]
+        table = open_source(source, ReadOptions(**reading))
+        roles = _roles(table, given)
+        column, used = roles["value"], find_roles(table, ReadOptions(**roles)).values()
         if duplicates == "error" and (column is None or matches("count", [column])):
             duplicates = "sum"  # a log of uses: who used an item twice did nothing wrong
         dataset = load_dataset(source, duplicates=duplicates, **roles, **catalogs, **reading)
-    return _recognized(dataset, column, given)
+    return _recognized(dataset, column, given, [one for one in table.columns if one not in used])
 
 
 def import_what_can_be_read(
@@ -259,11 +260,14 @@ def _roles(table: Table, given: dict[str, Any]) -> dict[str, Any]:
         value = counts[0] if len(counts) == 1 else None
         if ratings:
             value = ratings[0] if len(ratings) == 1 else AUTO
-    roles = {"user": given["USER_COLUMN"], "item": given["ITEM_COLUMN"], "value": value}
-    return {**roles, "timestamp": None if time == "none" else time}
+    roles = {"user": given["USER_COLUMN"], "item": given["ITEM_COLUMN"]}
+    optional = {"value": value, "timestamp": time}
+    return roles | {role: None if name == "none" else name for role, name in optional.items()}
 
 
-def _recognized(dataset: Dataset, column: str | None, given: dict[str, Any]) -> Imported:
+def _recognized(
+    dataset: Dataset, column: str | None, given: dict[str, Any], unread: Sequence[str]
+) -> Imported:
     """Say what the values are, and make likes of what is not ratings."""
     values = dataset.user_items.data
     constant = bool(len(values)) and values.min() == values.max()
@@ -280,9 +284,10 @@ def _recognized(dataset: Dataset, column: str | None, given: dict[str, Any]) -> 
     else:
         sentence = f"Each row is a **like**, whatever {name} holds, because FEEDBACK says so."
         if not has_values:
+            others = f", if it is one of {', '.join(unread[:8])}" if unread else ""
             sentence = (
-                "The table has no column of ratings (VALUE_COLUMN would name it): it says who used "
-                "what, and each row is a **like**."
+                f"The table has no column of ratings (VALUE_COLUMN would name it{others}): it says "
+                "who used what, and each row is a **like**."
             )
         elif constant:
             sentence = (
@@ -325,20 +330,21 @@ def _ratings(
 
 
 def _doubt(values: Floats) -> str:
-    """Return a sentence where the lowest rating looks like the mark of none, as -1 or 0 often is.
+    """Return a sentence where the lowest value looks like the mark of none, as -1 or 0 often is.
 
     It does where it stands alone below zero, or is three times as common as the next one.
     """
     found, counts = np.unique(values, return_counts=True)
-    if len(found) < 3 or found[0] > 0 or found[1] <= 0:
+    if found[0] > 0 or found[1] <= 0 or (found[0] == 0 and counts[0] <= _COMMON * counts[1]):
         return ""
-    if found[0] == 0 and counts[0] <= _COMMON * counts[1]:
+    if len(found) == 2 and found[0] < 0:  # thumbs down and up
         return ""
-    return (
-        f" {counts[0] / len(values):.0%} of them are {found[0]:g}: where that means *not rated*, "
-        f'`READING = {{"rating_scale": [{found[1]:g}, {found[-1]:g}], "mode": "lenient"}}` leaves '
-        "them out."
-    )
+    said = f" {counts[0] / len(values):.0%} of them are {found[0]:g}: where that means"
+    if len(found) == 2:  # as in a matrix of who used what
+        return f'{said} *not used*, `FEEDBACK = "counts"` leaves them out.'
+    scale = f"[{found[1]:g}, {found[-1]:g}]"
+    reading = f'`READING = {{"rating_scale": {scale}, "mode": "lenient"}}`'
+    return f"{said} *not rated*, {reading} leaves them out."
 
 
 def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]:
@@ -381,7 +387,8 @@ def _in_parameters(message: str) -> str:
         lambda found: f"the parameter {found[1].upper()}_COLUMN",
         message,
     )
-    message = message.replace("timestamp=None", _setting("TIMESTAMP_COLUMN", '"none"'))
+    for role in ("timestamp", "value"):
+        message = message.replace(f"{role}=None", _setting(f"{role.upper()}_COLUMN", '"none"'))
     message = re.sub(
         r'\bduplicates=("\w+")', lambda found: _setting("DUPLICATES", found[1]), message
     )
@@ -400,5 +407,5 @@ def _setting(name: str, value: str) -> str:
     if has_front_end():
         mapping, _, option = name.partition(".")
         return f'`{mapping} = {{"{option}": {value}}}`' if option else f"`{name} = {value}`"
-    needs_quotes = re.search(r"[\s\\]", value)
+    needs_quotes = re.search(r'[\s\\]|^"\W"$', value)
     return f"{name} {value}" if needs_quotes else f"{name} {value}".replace('"', "")

@@ -103,7 +103,8 @@ def is_better(old: Bundle, new: Bundle, fold: Fold, metric: str) -> tuple[bool, 
     held_out = dataclasses.replace(fold, targets=sparse.csr_array(unseen, dtype=np.float32))
     asked = int(np.count_nonzero(np.diff(held_out.targets.indptr)))
     if asked < 2:
-        return False, f"{asked} held-out people have something that the old bundle has not seen."
+        who = f"{('No', 'One')[asked]} held-out person"
+        return False, f"{who} has something that the old bundle has not seen; it takes two."
     scorers = {"old": _InItemsOf(old, new.dataset), "new": new}
     reports = [evaluate(one, held_out, [metric], name=name) for name, one in scorers.items()]
     found = compare(reports)

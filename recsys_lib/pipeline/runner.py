@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from recsys_lib._system import available_memory, cores, limited_threads
 from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline.chain import Step, rests_on, sources_of
+from recsys_lib.pipeline.chain import Step, load_steps, rests_on, sources_of
 from recsys_lib.pipeline.execution import execute, sockets_of
 from recsys_lib.pipeline.manifest import RunLog
 from recsys_lib.pipeline.project import LAB_RUN, Project
@@ -149,7 +149,7 @@ def run_chain(
 
 def _widest(run: "_Run", steps: Sequence[Step]) -> int:
     """Return how many steps may come to run at once: one that runs alone has all threads."""
-    beneath, levels = rests_on(steps), dict[str, int]()
+    beneath, levels = rests_on(load_steps(run.store.project)), dict[str, int]()
     for step in steps:
         below = [levels[name] for name in beneath[step.name] if name in levels]
         if below or run.force or not run.store.is_fresh(step):
@@ -160,7 +160,8 @@ def _widest(run: "_Run", steps: Sequence[Step]) -> int:
 def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
     """Bring every step to its end: in order, but for what waits for others or a neighbor."""
     conditions = run.store.conditions
-    sources, beneath = _sources(run.store.project, run.store.run, steps), rests_on(steps)
+    project = run.store.project  # what a notebook left out writes is there, and not waited for
+    sources, beneath = _sources(project, run.store.run, steps), rests_on(load_steps(project))
     todo, elsewhere = list(steps), set[str]()
     at_work: dict[Future[Outcome | None], Step] = {}
     with ThreadPoolExecutor(workers) as pool:
@@ -314,8 +315,8 @@ def check_run(
     Raises
     ------
     ConfigError
-        If the run was made from another ``SOURCE``, or a parameter is one of notebooks that would
-        not run and have run with another value.
+        If the run was made from another ``SOURCE``, or from one and none is given here, or a
+        parameter is one of notebooks that would not run and have run with another value.
     """
     records = {record.notebook: record for record in records_of(project, run)}
     chosen = {step.name for step in steps}
@@ -324,8 +325,11 @@ def check_run(
         if (record := records.get(step.name)) is None:
             continue
         made = record.parameters
-        if step.name in chosen and "SOURCE" in made and "dataset" in record.writes:
-            _check_source(run, made["SOURCE"], parameters.get("SOURCE", ""))
+        now = parameters.get("SOURCE", "")
+        # What only reads a SOURCE, such as notebook 14, would take data of its own without one.
+        concerned = step.name in chosen or ("SOURCE" in set_here and not now)
+        if concerned and "SOURCE" in made and "dataset" in record.writes:
+            _check_source(run, made["SOURCE"], now)
         for name in step.parameters.keys() & parameters.keys() - set_here:
             if made.get(name) != json.loads(json.dumps(parameters[name])):
                 raise ConfigError(
@@ -338,6 +342,7 @@ def _check_source(run: str, before: str, now: str) -> None:
     if before != now:
         raise ConfigError(
             f"Run {run!r} must keep its data; it was made from {before or 'the default world'}, "
-            f"and this command takes {now or 'the default world'}. Choose another --name, or give "
+            f"and this command takes {now or 'the default world'}. "
+            f"{'Choose' if now else f'Give -p SOURCE {before}, choose'} another --name, or give "
             "--replace."
         )

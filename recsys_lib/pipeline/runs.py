@@ -103,11 +103,11 @@ def _matching(name: str, known: Sequence[str]) -> set[str]:
 
 
 def _unknown(name: str, known: Sequence[str]) -> ConfigError:
-    sweeps = {one.partition("/")[0] for one in known if "/" in one}
-    few = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+    outer = sorted({one.partition("/")[0] for one in known})  # a run holds many of its own
+    few = ", ".join(outer[:8]) + (f" and {len(outer) - 8} more" if len(outer) > 8 else "")
     return ConfigError(
         f"A run named {name!r} must have left a manifest; none has."
-        f"{did_you_mean(name, {*known, *sweeps})} There are: {few or 'none yet'}. A run from "
+        f"{did_you_mean(name, {*known, *outer})} There are: {few or 'none yet'}. A run from "
         "before there were manifests gets one from `recsys run --name NAME`."
     )
 

@@ -15,7 +15,7 @@ import os
 import shlex
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -298,10 +298,12 @@ def changes_of(project: Project, run: str) -> dict[str, Any]:
     return changed
 
 
-def command_of(project: Project, run: str) -> str:
-    """Return the command that makes a run with the parameters that it has had."""
+def command_of(project: Project, run: str, *, without: Collection[str] = ()) -> str:
+    """Return the command that makes a run with the parameters that it has had, but for some."""
     words = ["recsys", "run", *([] if run == DEFAULT_RUN else ["--name", run])]
     for name, value in changes_of(project, run).items():
+        if name in without:
+            continue
         entries = {name: value}
         if isinstance(value, dict):
             entries = {f"{name}.{key}": one for key, one in value.items()}

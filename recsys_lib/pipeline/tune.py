@@ -14,7 +14,7 @@ from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Parameter, load_steps, parse_text
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.store import find_artifact
+from recsys_lib.pipeline.store import command_of, find_artifact
 from recsys_lib.tuning import Space, results, search
 from recsys_lib.tuning.spaces import with_settings
 
@@ -80,8 +80,8 @@ def run_search(
     )
     say(_closing(found))
     if output:
-        results.write_best(found, output)
-        say(f"Written: {output}   use it: recsys run -f {output}")
+        command = command_of(project, run, without=results.write_best(found, output))
+        say(f"Written: {output}   use it: {command} -f {output}")
 
 
 def _line(row: dict[str, Any], metric: str, names: list[str]) -> str:
@@ -104,7 +104,8 @@ def _closing(found: results.SearchResult) -> str:
     return (
         f"\n{results.as_call(found.space.model, found.settings)}\n"
         f"{found.metric} {found.value:.4f} on validation, {found.first_value:.4f} as given; "
-        f"{len(found.trials)} trials ({how}) in study {found.study} of {found.place}"
+        f"{len(found.trials)} trial{'s' * (len(found.trials) != 1)} ({how}) in study "
+        f"{found.study} of {found.place}"
     )
 
 
@@ -115,9 +116,10 @@ def _posed(
     dataset = Dataset.load(find_artifact(project, run, "dataset"))
     if parse_metric(metric).kind == "rating":
         if dataset.rating_scale is None:
+            other = "Search a model of likes, such as MultDAE"
             raise ConfigError(
-                f"{metric} must be asked of ratings; run {run!r} holds likes. Search a model of "
-                "likes, such as MultDAE, or give --metric ndcg@10."
+                f"{metric} must be asked of ratings; run {run!r} holds likes. "
+                f"{other if model.predicts == 'rating' else 'Give --metric ndcg@10'}."
             )
         if getattr(model, "feedback", "") == "implicit":  # the neighbors answer both questions
             model = with_settings(model, {"feedback": "explicit"})

@@ -359,8 +359,9 @@ def _join(
         )
     if mode == "strict":
         raise DataError(
-            f"{message} ({list_places(table, unknown)}). Complete the {named}, or read with "
-            f'mode="lenient", which adds rows without contents.'
+            f"{message} ({list_places(table, unknown)}). "
+            f"{'Write both alike' if len(alike) else f'Complete the {named}'}, or read with "
+            'mode="lenient", which adds rows without contents.'
         )
     extra = pd.Index(ids.iloc[unknown].unique(), name=column)
     warn(f"{message}: {len(extra):,} rows without contents added.")

@@ -66,7 +66,8 @@ class TextFile(Table):
         if repeated:
             raise DataError(
                 f"Columns of {self.name} must have one name each; line {self._skipped + 1} repeats "
-                f"{repeated}. Rename them; for a file without a header line give `columns`."
+                f"{repeated}. Rename them; where that line is data, write a header above it, or "
+                "for interactions give `columns`."
             )
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:

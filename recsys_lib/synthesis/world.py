@@ -421,6 +421,7 @@ def make_shop(n_users: int, n_items: int, n_events: int, *, seed: int = 0) -> CS
     """
     for name, value in (("n_users", n_users), ("n_items", n_items), ("n_events", n_events)):
         check_integer(name, value, minimum=1)
+    check_memory(50 * (n_events + n_users), f"A shop of {n_items:,} items", "Draw fewer.")
     rng = rng_from(seed, "shop")
     activity = rng.lognormal(0, 1, n_users)
     users = rng.choice(n_users, n_events, p=activity / activity.sum()).astype(np.int32)

@@ -34,6 +34,12 @@ def three_items() -> Dataset:
     return Dataset.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id"]), value=None)
 
 
+def everything() -> Dataset:
+    """30 people with each of eight items."""
+    rows = [(u, i) for u in range(30) for i in range(8)]
+    return Dataset.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id"]), value=None)
+
+
 @pytest.fixture
 def project(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
     """The committed notebooks, of which the first has run on these likes, by default few."""
@@ -78,6 +84,17 @@ def test_nothing_untrue_is_said_of_likes_of_one_day_without_groups(project: Proj
     said += shown_by(project, "02_explore_data", "")
     said += shown_by(project, "03_train_autoencoder", "EPOCHS = 2")
     assert not re.search(r"\b(latest|nan|100% would)\b", said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", [everything], indirect=True)
+def test_nothing_is_said_of_what_is_missing_where_nothing_is(project: Project) -> None:
+    said = shown_by(project, "02_explore_data", "")
+    said += shown_by(project, "03_train_autoencoder", "EPOCHS = 1")
+    said += shown_by(project, "05_recommend", "")
+    assert not re.search(r"other \*\*0\.0%|the top\s0", said)
+    assert "no pair is missing" in said
+    assert "8 of 8 items; none is left to list" in said
 
 
 @pytest.mark.slow

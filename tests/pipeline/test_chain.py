@@ -111,6 +111,8 @@ def test_a_number_in_a_file_is_not_taken_for_text():
         ("CODE_DIM", 32, "0", r"CODE_DIM must be >= 1; got 0\. The notebook has 32\."),
         ("PENALTY", 200.0, "-1", r"PENALTY must be > 0; got -1.0\. The notebook has 200.0\."),
         ("SIZES", (2, 4), "[4, 0]", r"SIZES must be >= 1; got 0\. The notebook has \(2, 4\)\."),
+        ("NEIGHBORS", (8, 32), "[]", r"NEIGHBORS must be an integer; got \(\)\. The notebook has"),
+        ("POSTGRES", "", "NOVAR", r"POSTGRES must name a variable .*; 'NOVAR' is not set\. Export"),
         (
             "K",
             10,
@@ -122,6 +124,11 @@ def test_a_number_in_a_file_is_not_taken_for_text():
 def test_a_number_out_of_range_is_refused_before_anything_runs(name, default, text, message):
     with pytest.raises(ConfigError, match=f"Parameter {message}"):
         parse_text(Parameter(name, default, ""), text)
+
+
+def test_no_sample_of_outputs_and_no_server_are_values_too():
+    assert check_value(Parameter("OUTPUTS", (250,), ""), []) == ()
+    assert check_value(Parameter("POSTGRES", "", ""), "") == ""
 
 
 @pytest.mark.parametrize(

@@ -123,12 +123,35 @@ def test_a_lowest_rating_that_may_mean_none_is_asked_about(begin, project, value
         assert dataset.user_items.data.min() == min(one for one in values if one > 0)
 
 
+@pytest.mark.parametrize(
+    ("values", "asked"), [([0, 0, 0, 0, 1], True), ([0, 0, 1], False), ([-1, -1, -1, -1, 1], False)]
+)
+def test_zeros_of_a_matrix_are_asked_about(begin, project, values, asked):
+    (project.root / "own.csv").write_text(rows("value", values))
+    sentence = import_table(begin()).sentence
+    assert (
+        '80% of them are 0: where that means *not used*, `FEEDBACK = "counts"`' in sentence
+    ) is (asked)
+    if asked:
+        likes = import_table(begin(FEEDBACK="counts")).dataset
+        assert likes.user_items.data.tolist() == [1.0]
+
+
 def test_a_table_without_values_holds_likes(begin, project):
     (project.root / "own.csv").write_text("user,item\nann,x\nbob,x\n")
     table = import_table(begin())
     assert (table.kind, table.dataset.n_interactions) == ("likes", 2)
     assert "no column of ratings" in table.sentence
     assert "VALUE_COLUMN" in table.sentence
+
+
+def test_columns_that_nobody_recognizes_are_named_where_ratings_are_missed(begin, project):
+    text = "ユーザー,商品,評価\nann,x,5\nbob,x,3\n"
+    (project.root / "own.csv").write_text(text, encoding="utf-8")
+    given = {"USER_COLUMN": "ユーザー", "ITEM_COLUMN": "商品"}
+    said = import_table(begin(**given)).sentence
+    assert "(VALUE_COLUMN would name it, if it is one of 評価)" in said
+    assert import_table(begin(VALUE_COLUMN="評価", **given)).kind == "ratings"
 
 
 def test_uses_of_one_pair_are_counted(begin, project):
@@ -194,6 +217,12 @@ def test_options_of_reading_reach_the_reader(begin, project, reading, text, time
     assert import_table(session).dataset.n_users == 2
 
 
+def test_a_table_is_read_without_its_values_where_that_is_asked_for(begin, project):
+    (project.root / "own.csv").write_text("user,item,rating\nann,x,5\nbob,x,\n")
+    table = import_table(begin(VALUE_COLUMN="none"))
+    assert (table.kind, table.dataset.n_interactions) == ("likes", 2)
+
+
 def test_an_unknown_option_of_reading_is_answered_with_the_near_one(begin):
     with pytest.raises(ConfigError, match="'encodin' is none. Did you mean 'encoding'"):
         import_table(begin(READING={"encodin": "latin-1"}))
@@ -204,11 +233,12 @@ def test_an_unknown_option_of_reading_is_answered_with_the_near_one(begin):
     [
         (b"user_id,item_id,rating\nann,x,5\nann,x,3\n", "DUPLICATES last"),
         ("user_id,item_id,rating\nJörg,x,5\n".encode("latin-1"), "READING.encoding latin-1"),
-        (b"user_id;item_id;rating\nann;x;5,5\n", "READING.decimal , if"),
+        (b"user_id;item_id;rating\nann;x;5,5\n", 'READING.decimal "," if'),
+        (b"user_id,item_id,rating\nann,x,\n", "VALUE_COLUMN none for interactions without"),
         (b'user_id,item_id,rating\n"ann" b,x,5\n', "READING.quoting False"),
         (b"user_id,item_id,date\na,x,1/2/2024 8:26\n", 'READING.date_format "%d/%m/%Y %H:%M"'),
     ],
-    ids=["repeated pairs", "encoding", "decimal", "quotes", "dates"],
+    ids=["repeated pairs", "encoding", "decimal", "no value", "quotes", "dates"],
 )
 def test_remedies_name_parameters(begin, project, text, remedy):
     (project.root / "own.csv").write_bytes(text)

@@ -273,6 +273,16 @@ def test_notebooks_that_do_not_read_from_one_another_run_at_once(project, meet, 
     assert (manifest.status, list(manifest.notebooks)) == ("done", ["01_ann", "02_bob", "03_both"])
 
 
+def test_parts_of_the_chain_run_at_once_that_read_what_is_there(project, write, run):
+    write("00_base", 'session.save("base", [1])')
+    for name, me, other in (("01_ann", "ann", "bob"), ("02_bob", "bob", "ann")):
+        meet = MEET.format(here=str(project.root), me=me, other=other, seconds=30)
+        write(name, 'session.read("base");', meet)
+    run(only="00")
+    assert statuses(run(only="01-02", workers=2)) == ["01 ran", "02 ran"]
+    assert [read(project, who)[0] for who in ("ann", "bob")] == [True, True]
+
+
 def test_what_reads_waits_for_what_writes_though_a_core_is_free(chain, write, run):
     write("01_make", f"import time\ntime.sleep(2)\n{MAKE}")
     assert statuses(run(workers=2)) == ["01 ran", "02 ran", "03 ran"]

@@ -68,15 +68,22 @@ def test_the_metric_says_which_split_and_which_feedback(
     assert "damping=0.3" in said, "of explicit feedback only"
 
 
-@pytest.mark.parametrize("words", [["Autoencoder"], ["ItemKNN", "--metric", "rmse"]])
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["Autoencoder"], "Search a model of likes, such as MultDAE."),
+        (["ItemKNN", "--metric", "rmse"], "Give --metric ndcg@10."),
+    ],
+)
 def test_likes_have_no_rating_error(
-    words: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], remedy: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(folder := run / "artifacts" / "dataset")
     frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"]})
     Dataset.from_frame(frame, value=None).save(folder)
     assert main(["tune", *words]) == 2
-    assert "rmse must be asked of ratings; run 'default' holds likes." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"rmse must be asked of ratings; run 'default' holds likes. {remedy}" in said
 
 
 def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(
@@ -98,6 +105,19 @@ def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(
     resolved = resolve(load_steps(REAL), values=best)
     assert resolved["LEARNING_RATE"] == best["LEARNING_RATE"]
     assert isinstance(resolved["HIDDEN_DIMS"], tuple)
+
+
+def test_the_command_for_the_best_is_that_of_the_run_whose_data_it_was_found_on(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"SOURCE": "/data/a b.csv", "DROPOUT": 0.1}
+    monkeypatch.setattr("recsys_lib.pipeline.store.changes_of", lambda project, name: changes)
+    shutil.copytree(run, run.parent / "mine")
+    words = ["tune", "Autoencoder", "--run", "mine", "--trials", "1", "-p", "epochs", "1"]
+    assert main([*words, "-o", "best.yaml"]) == 0
+    said = capsys.readouterr().out
+    # What is set by -p wins over the file, so what is in the file is not set again.
+    assert "recsys run --name mine -p SOURCE '/data/a b.csv' -f best.yaml" in said
 
 
 def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None:

@@ -104,5 +104,16 @@ def test_titles_are_recognized_in_the_languages_around_us(name: str) -> None:
 def test_ids_that_lost_their_zeros_in_one_table_are_named_beside_the_others(tmp_path: Path) -> None:
     (tmp_path / "uses.csv").write_text("user,item\na,007\nb,012\n")
     (tmp_path / "items.csv").write_text("item,title\n7,Alien\n12,Brazil\n")
-    with pytest.raises(DataError, match="'007' is not, '7' is, and leading zeros count"):
+    told = "'007' is not, '7' is, and leading zeros count .* Write both alike, or read"
+    with pytest.raises(DataError, match=told):
         load_dataset(tmp_path / "uses.csv", items=tmp_path / "items.csv")
+
+
+def test_profiles_without_a_header_are_told_to_take_one(tmp_path: Path) -> None:
+    (tmp_path / "uses.csv").write_text("user,item\n1,7\n2,8\n")
+    people = tmp_path / "people.dat"
+    people.write_text("1::F::1::10\n2::M::56::16\n")
+    with pytest.raises(DataError, match=r"repeats \['1'\]\. .* is data, write a header above it"):
+        load_dataset(tmp_path / "uses.csv", users=people)
+    people.write_text(f"user_id::gender::age::work\n{people.read_text()}")
+    assert load_dataset(tmp_path / "uses.csv", users=people).users["work"].tolist() == [10, 16]

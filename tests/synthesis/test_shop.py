@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from numpy.testing import assert_array_equal
 
 from recsys_lib.synthesis import make_shop
@@ -23,6 +24,11 @@ def test_people_keep_to_their_tastes():
     by_chance = counts[together.row] * counts[together.col] / 2_000
     # Without tastes, pairs that many use together are pairs of popular items.
     assert (together.data[pairs] > 3 * by_chance[pairs]).mean() > 0.5
+
+
+def test_a_shop_beyond_the_memory_is_refused_before_it_is_drawn():
+    with pytest.raises(MemoryError, match=r"A shop of 1,000,000,000 items needs .* Draw fewer"):
+        make_shop(10**9, 10**9, 10**10)
 
 
 def test_a_shop_of_one_item_is_no_error():

@@ -39,6 +39,11 @@ def test_what_is_not_read_by_its_name_may_be_any_artifact(cell):
     assert rests_on([*CHAIN, hidden])["05_hidden"] == [one.name for one in CHAIN]
 
 
+def test_what_a_notebook_has_written_itself_is_not_waited_for():
+    own = step("05_own", 'session.save("inbox", [1])', 'session.read("inbox")')
+    assert rests_on([*CHAIN, own])["05_own"] == []
+
+
 def test_what_a_notebook_left_out_writes_is_missed():
     assert [(one.number, name, by.number) for one, name, by in unwritten([USE], CHAIN)] == [
         ("03", "model", "02")
