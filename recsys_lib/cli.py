@@ -625,7 +625,7 @@ def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) 
     if folder is None:
         project, folder = _find_bundle(run)
         _tell_stale(project, run)
-    print(f"Serving {folder} on http://{how['host']}:{how['port']}; the manual is at /docs")
+    print(f"Loading {folder}; its manual will be at http://{how['host']}:{how['port']}/docs")
     serving.serve(folder, workers=workers, limits=serving.Limits(**dict(limits)), **how)
 
 

@@ -66,9 +66,9 @@ def test_a_card_says_rank_title_probability_rung_and_reason(page, bundle):
     wanted = bundle.recommend("nle", k=4)
     assert shown(page) == wanted["item_id"].tolist()
     text = page.cards[0].text.value
-    assert "1. Lab &lt;B&gt;" in text  # escaped
+    assert "1. <bdi>Lab &lt;B&gt;</bdi>" in text  # escaped, and its direction is its own
     assert wanted["rung"][0] in text
-    assert "because of Lab &lt;A&gt;" in text
+    assert "because of <bdi>Lab &lt;A&gt;</bdi>" in text
     assert "probability unknown" in text  # there is no calibrator
     assert page.cards[0].ask.tooltip == "Why Lab <B>?"
 
@@ -134,6 +134,11 @@ def test_an_open_card_tells_why_what_is_like_it_and_where_it_is(page, bundle):
     assert all(f"Lab &lt;{one.upper()}&gt;" in text for one in similar["item_id"])
     assert len(re.findall("<circle class='?\"?rs-listed", text)) == 4 + 1  # and in the legend
     assert len(re.findall('<circle class="rs-all"', text)) == 6
+    page.controls.rate("d")  # which nobody used beside that item: it speaks for nothing
+    opened = next(card for card in page.cards if card.item == page.item).more.value
+    assert "+0<" not in opened
+    assert f"{gains['gain'][0]:+.2g}" in opened
+    page.controls.back.click()
     page.diversity.value = 0.2  # a change leaves it open
     assert first.more.value.startswith("<div")
     first.ask.click()
@@ -189,7 +194,11 @@ def test_columns_to_choose_in_are_short_and_of_numbers_a_ladder():
     assert len(found["minutes"]) == 40
     assert found["minutes"][0] == ("0", 0.0)
     assert found["minutes"][-1] == ("298.5", 298.5)
-    assert found["since"][-1][1] == table["since"].max()
+    assert found["since"][-1] == ("2024-07-18", table["since"].max())
+    assert found["free"] == [("no", False), ("yes", True)]
+    noon = pd.to_datetime(["2024-01-01 12:00", "2024-01-02 00:00"], utc=True)
+    labels = [label for label, _ in choices(pd.DataFrame({"at": noon}))["at"]]
+    assert labels == ["2024-01-01 12:00:00", "2024-01-02"]
     assert choices(None) == {}
 
 

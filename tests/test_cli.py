@@ -389,7 +389,7 @@ def test_everybody_is_written_to_a_file(bundle, project, capsys):
         (["nle", "-o", "x.csv"], "Lists of many are written with --all"),
         (["--all"], "Lists of many are written with --all"),
         (["--users", "none.txt", "-o", "x.csv"], "none.txt must be a list of user ids; [Errno 2]"),
-        (["--all", "-o", "x.xlsx"], "must end in .parquet or .csv"),
+        (["--all", "-o", "x.xlsx"], "must be a path that ends in .parquet or .csv"),
         (["--all", "-o", "duckdb:///x.db"], "needs the name of a table"),
         (["nlee"], "got 'nlee'. Near: 'nle'."),
         (["nle", "--run", "other"], "Run 'other' must have made `bundle`"),

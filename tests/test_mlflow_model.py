@@ -54,6 +54,8 @@ def test_the_lists_are_those_of_the_bundle(bundle, loaded):
     questions = [{"user": user}, {"history": [item]}, {"profile": {"role": role}}, {}]
     wanted = [rows_of(bundle.recommend(**one, k=4, diversity=0.2)) for one in questions]
     assert said["recommendations"].tolist() == wanted
+    told = loaded.predict(pd.DataFrame({"profile": [{"role": role}]}), params={"k": 4})
+    assert told["recommendations"][0] == rows_of(bundle.recommend(profile={"role": role}, k=4))
     one = loaded.predict(pd.DataFrame({"user": [user]}))
     assert one["recommendations"][0] == rows_of(bundle.recommend(user))
 
@@ -64,6 +66,8 @@ def test_the_lists_are_those_of_the_bundle(bundle, loaded):
         ({"user": ["nobody"]}, {}, "The user must be one of the 90 known; got 'nobody'"),
         ({"history": [["nothing"]]}, {}, "The item must be one of the 30 known"),
         ({"user": ["USER"]}, {"k": 0}, "`k` must be >= 1; got 0"),
+        ({"profile": ["developer"]}, {}, "`profile` must be a mapping .* got str"),
+        ({"usr": ["USER"]}, {}, "A row must name user, history or profile; none is named"),
     ],
 )
 def test_what_is_wrong_is_said(bundle, loaded, people, params, part):
@@ -77,17 +81,23 @@ def test_what_is_wrong_is_said(bundle, loaded, people, params, part):
 
 
 def test_the_server_of_mlflow_answers_400_with_the_sentence(bundle, loaded):
-    user = str(bundle.dataset.user_ids[4])
+    user, item = str(bundle.dataset.user_ids[4]), str(bundle.dataset.item_ids[2])
 
     async def ask():
         transport = httpx.ASGITransport(app=scoring_server.init(loaded))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            bodies = [
+                [{"user": user, "history": None}, {"user": None, "history": [item]}],
+                [{"user": "nobody"}],
+            ]
             return [
-                await client.post("/invocations", json={"dataframe_records": [{"user": name}]})
-                for name in (user, "nobody")
+                await client.post("/invocations", json={"dataframe_records": body})
+                for body in bodies
             ]
 
     good, bad = asyncio.run(ask())
+    lists = good.json()["predictions"]
+    assert lists[1]["recommendations"] == rows_of(bundle.recommend(history=[item]))
     assert good.json()["predictions"][0]["recommendations"] == rows_of(bundle.recommend(user))
     assert bad.status_code == 400
     assert "The user must be one of the 90 known; got 'nobody'" in bad.json()["message"]

@@ -69,6 +69,7 @@ KEPT: dict[str, tuple[dict[str, Any], pd.Series]] = {
     "not": ({"where": {"track": {"not": ["NET", "CMP"]}}}, ~CATALOG["track"].isin(["NET", "CMP"])),
     "a tag": ({"where": {"tags": "b"}}, TAGS.map(lambda tags: "b" in tags)),
     "times": ({"where": {"since": {"min": "2024-01-11"}}}, CATALOG["since"] >= "2024-01-11"),
+    "a year": ({"where": {"since": {"min": 2025}}}, CATALOG["since"] >= "2025"),
     "true": ({"where": {"open": True}}, CATALOG["open"]),
     "both": (
         {"where": {"level": "basic", "duration": {"min": 40, "max": 90, "not": 50}}},
@@ -210,6 +211,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "NaN": ({"where": {"duration": {"max": float("nan")}}}, "must be a finite number; got nan"),
     "no such number": ({"where": {"duration": 61}}, "a value that some item has; got 61"),
     "no time": ({"where": {"since": {"max": "soon"}}}, "must be a time, such as .*; got 'soon'"),
+    "seconds": (
+        {"where": {"since": {"min": 1706659200}}},
+        "must be a time, such as .*; got 170665",
+    ),
     "crossed": ({"where": {"duration": {"min": 9, "max": 8}}}, "a min below its max; got 9 and 8"),
     "null": ({"where": {"track": None}}, "must be one of the 4 known; got None"),
     "deep": ({"where": {"track": [["NET"]]}}, "must be one of the 4 known"),

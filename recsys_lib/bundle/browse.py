@@ -196,6 +196,10 @@ def _is_range(values: pd.Series) -> bool:
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, pd.Timestamp):
+        return str(value.tz_localize(None)).removesuffix(" 00:00:00")
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
@@ -239,11 +243,10 @@ class Browse:
 
         page = Page(self)
         display(page.box)
-        if in_voila():
-            return
-        # The widgets are not saved with the notebook, so an output of its own holds the list.
-        handle = display(_folded(self), raw=True, display_id=True)
-        page.show = lambda: handle.update(_folded(self), raw=True)
+        if not in_voila():
+            # The widgets are not saved with the notebook, so an output of its own holds the list.
+            handle = display(_folded(self), raw=True, display_id=True)
+            page.show = lambda: handle.update(_folded(self), raw=True)
 
 
 def _folded(page: Browse) -> dict[str, str]:
@@ -289,15 +292,14 @@ class Page:
         self.controls = Controls(browse.edit)
         self.controls.changed = self.refresh
         self.people = _People(self.bundle.dataset.user_ids, self._meet)
-        self.who = widgets.ToggleButtons(
-            options=[_SOMEBODY, _VISITOR], style={"button_width": "auto"}
-        )
+        self.who = widgets.RadioButtons(options=[_SOMEBODY, _VISITOR], layout={"width": "auto"})
         self.who.value = _VISITOR if browse.edit.user is None else _SOMEBODY
         self.profile = _questions(self.bundle.dataset.users, _choice)
         self.where = _questions(self.bundle.dataset.items, _filter)
         self.diversity = widgets.FloatSlider(
             min=0, max=1, step=0.1, description="variety", readout_format=".1f", style=_WIDE
         )
+        self.diversity.tooltip = "0 lists the best; above, what is like others is held back"
         self.diversity.continuous_update = False
         self.status = widgets.HTML()
         self.cards = [_Card(self) for _ in range(browse.edit.k)]
@@ -310,7 +312,7 @@ class Page:
     def _laid_out(self) -> Any:
         import ipywidgets as widgets
 
-        def column(title: str, *parts: Any, flex: str) -> Any:
+        def column(title: str, *parts: Any, flex: str = "0 0 auto") -> Any:
             head = widgets.HTML(f"<div class='rs-page'><h2>{title}</h2></div>")
             return widgets.VBox([head, *parts], layout={"flex": flex, "min_width": "0"})
 
@@ -320,19 +322,17 @@ class Page:
         about = widgets.HTML(f"<div class='rs-page'><small>{' '.join(notes)}</small></div>")
         self.known = widgets.VBox(self.people.parts)
         self.told = widgets.VBox(list(self.profile.values()))
-        person = column("Whom for?", self.who, self.known, self.told, flex="0 0 auto")
-        used = column("What have they used?", self.controls.box, flex="0 0 auto")
-        asked = column("What may be listed?", *self.where.values(), flex="0 0 auto")
-        asked.children += (self.diversity, about)
+        person = column("Whom for?", self.who, self.known, self.told)
+        used = column("What have they used?", self.controls.box)
+        asked = column("What may be listed?", *self.where.values(), self.diversity, about)
         asked = widgets.VBox([used, asked], layout={"flex": "1 1 300px", "min_width": "0"})
         asked.add_class("rs-asked")
         cards = [card.box for card in self.cards]
         listed = column("The list", self.status, *cards, flex="2 1 360px")
         wrap = {"flex_flow": "row wrap", "grid_gap": "8px 28px"}
         columns = widgets.HBox([asked, listed], layout=wrap)
-        columns.add_class("rs-columns")
         style = widgets.HTML(f"<style>{(_FOLDER / 'page.css').read_text(encoding='utf-8')}</style>")
-        return widgets.VBox([style, person, columns])
+        return widgets.VBox([style, person, columns]).add_class("rs-browse")
 
     def _meet(self, user: Any) -> None:
         """Turn to a person, or to a visitor who has used nothing so far."""
@@ -361,9 +361,8 @@ class Page:
         profile = edit.profile or {}
         if edit.user is not None and users is not None:
             profile = users.loc[edit.user].dropna().to_dict()
-        who = " · ".join(
-            map(str, ["A visitor" if edit.user is None else edit.user, *profile.values()])
-        )
+        name = _VISITOR if edit.user is None else edit.user
+        who = " · ".join(map(str, [name, *profile.values()]))
         known = [{"known": one} for one in self.listed["probability"].notna()]
         self._fill()
         self.status.value = _views().status(who, len(edit.edited), edit.summary, edit.k, known)
@@ -386,8 +385,8 @@ class Page:
         if row["rung"].startswith(RUNGS[0]):
             gains = contributions(self.bundle, self.browse.edit.edited, row["item_id"])
             sizes = gains["gain"].abs()
-            gains["share"] = sizes / (sizes.max() or 1.0)
-            gains = gains.loc[sizes.nlargest(_REASONS).index].sort_values("gain", ascending=False)
+            gains["share"] = sizes / sizes.max()
+            gains = gains[gains.index.isin(sizes[sizes > 0].nlargest(_REASONS).index)]
         similar = self.bundle.similar(row["item_id"], k=_SIMILAR).to_dict("records")
         return str(_views().why(row, gains.to_dict("records"), similar, self._dots(row["item_id"])))
 
@@ -455,7 +454,11 @@ def _questions(table: pd.DataFrame | None, widget: Callable[..., Any]) -> dict[s
     """Return a widget for each column that one can choose in."""
     return {
         name: widget(
-            values, description=name.replace("_", " "), style=_WIDE, layout={"width": "auto"}
+            values,
+            description=name.replace("_", " "),
+            tooltip=name,
+            style=_WIDE,
+            layout={"width": "auto"},
         )
         for name, values in choices(table).items()
     }
@@ -471,9 +474,8 @@ def _filter(values: list[tuple[str, Any]], **look: Any) -> Any:
     import ipywidgets as widgets
 
     if _is_range(pd.Series([value for _, value in values])):
-        ends = (values[0][1], values[-1][1])
-        look["continuous_update"] = False
-        return widgets.SelectionRangeSlider(options=values, value=ends, **look)
+        look |= {"value": (values[0][1], values[-1][1]), "continuous_update": False}
+        return widgets.SelectionRangeSlider(options=values, **look)
     return widgets.SelectMultiple(options=values, rows=min(4, len(values)), **look)
 
 

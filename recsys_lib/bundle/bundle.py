@@ -722,10 +722,7 @@ class Bundle(Shown):
         text = DataType.string
         types = {"user": text, "history": Array(text), "profile": text}
         columns = [ColSpec(kind, name, required=False) for name, kind in types.items()]
-        params = [
-            ParamSpec("k", DataType.long, 10),
-            ParamSpec("diversity", DataType.double, 0.0),
-        ]
+        params = [ParamSpec("k", DataType.long, 10), ParamSpec("diversity", DataType.double, 0.0)]
         example = pd.DataFrame({"user": [str(self.dataset.user_ids[0])]})
         pinned = {name: one for name, one in versions().items() if name != "python"}
         with tempfile.TemporaryDirectory() as place, atomic_folder(folder) as part:

@@ -5,6 +5,7 @@ each, with the list in the column ``recommendations``.
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -27,13 +28,16 @@ class _Lists(PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
+        if model_input.columns.empty:  # MLflow drops columns that it does not know, and their rows
+            text = "A row must name user, history or profile; none is named. Give null for unknown."
+            raise MlflowException(text, INVALID_PARAMETER_VALUE)
         people = [
             {name: value for name, value in row.items() if not is_null(value)}
             for row in model_input.to_dict("records")
         ]
         try:
             for person in people:
-                if "profile" in person:
+                with suppress(KeyError, TypeError, ValueError):  # what else it may be is said below
                     person["profile"] = json.loads(person["profile"])
             rows = self.bundle.recommend_many(people, because=True, **(params or {}))
         except (RecsysError, ValueError) as error:

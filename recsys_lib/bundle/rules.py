@@ -248,7 +248,8 @@ class _Numbers:
     def _number(self, value: Any) -> float:
         try:
             if self.times:
-                time = pd.to_datetime(pd.Timestamp(value), utc=True)
+                # As text, since a number would be nanoseconds: a year is one, seconds are none.
+                time = pd.to_datetime(pd.Timestamp(str(value)), utc=True)
                 return float(time.as_unit("ns").value)
             number = float(value)
         except (TypeError, ValueError, OverflowError):

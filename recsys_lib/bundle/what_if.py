@@ -223,9 +223,7 @@ class WhatIf:
         table = self.table
         listed = self._before[self._before["rank"] <= self.k]
         gone = listed[~listed.index.isin(table["item_id"])]
-        left = [
-            f"{title} (was {rank})" for title, rank in zip(gone["title"], gone["rank"], strict=True)
-        ]
+        left = [f"{row.title} (was {row.rank})" for row in gone.itertuples()]
         last = f"No longer listed: {'; '.join(left)}" if left else "Nothing left the list"
         shown = formatted(table)
         above, below = (f"<p>{html.escape(one)}.</p>" for one in (self.summary, last))
@@ -361,7 +359,7 @@ class Controls(Search):
         super().__init__(edit.names, "titles and ids")
         self.edit = edit
         self.show: Any = lambda _: None
-        self.changed: Callable[[], None] = self._show_edit
+        self.changed: Callable[[], None] = lambda: self.show(self.edit._repr_mimebundle_())
         dataset = edit.bundle.dataset
         low, high = dataset.rating_scale or (1.0, 1.0)
         step = _step(dataset.user_items.data)
@@ -371,6 +369,7 @@ class Controls(Search):
             max=high,
             step=step,
             description="rating",
+            tooltip="rating",
             readout_format=".0f" if step.is_integer() else ".2f",
         )
         self.use = widgets.Button(description="Add")
@@ -409,9 +408,6 @@ class Controls(Search):
         self.leave.disabled = not used
         if used and rated:
             self.rating.value = self.edit.edited[item]
-
-    def _show_edit(self) -> None:
-        self.show(self.edit._repr_mimebundle_())
 
     def rate(self, item: Any) -> None:
         """Let the person have used an item, with the rating of the slider."""

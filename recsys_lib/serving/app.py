@@ -13,11 +13,10 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -200,7 +199,7 @@ def create_app(
     Whatever the process holds after a bundle is loaded is left out of garbage collection
     (`gc.freeze`): a full collection would stop all requests for a fifth of a second.
     """
-    limits = limits or Limits()
+    limits, keys = limits or Limits(), list(keys)
     live = Live(Path(folder), int(limits.kept))
     service = _Service(live, limits.seconds, shared)
     app: FastAPI = FastAPIOffline(
@@ -226,6 +225,9 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     service.route(app)
+    if keys:  # the manual takes one, to try with
+        manual, key = app.openapi(), {"type": "http", "scheme": "bearer"}
+        manual["components"]["securitySchemes"], manual["security"] = {"key": key}, [{"key": []}]
     return app
 
 
@@ -246,8 +248,7 @@ _PROBLEMS: dict[int | str, str] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class _Waiting:
+class _Waiting(NamedTuple):
     """A question about one person, and where the answer goes."""
 
     now: Loaded
@@ -386,10 +387,7 @@ class _Service:
         get("/metrics", response_class=Response)(self.metrics)
 
     async def user_recommendations(
-        self,
-        user_id: str,
-        request: Request,
-        told: Annotated[shapes.OneList, Query()],
+        self, user_id: shapes.UserId, request: Request, told: Annotated[shapes.OneList, Query()]
     ) -> Response:
         """Recommend for a known user."""
         now = self._now
@@ -412,7 +410,7 @@ class _Service:
         )
 
     async def similar_items(
-        self, item_id: str, told: Annotated[shapes.Length, Query()]
+        self, item_id: shapes.ItemId, told: Annotated[shapes.Length, Query()]
     ) -> Response:
         """List the items most like one."""
         now = self._now
@@ -523,10 +521,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
         said = "The body must be declared as JSON. Send `Content-Type: application/json`."
         return problem(400, said, request.scope)
     where = ".".join(part for part in map(str, first["loc"][1:]) if not _FORM.match(part))
-    says = first["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
-    said = f"; got {first['input']!r:.80}" if first["type"] != "missing" else ""
-    if first["type"] == "extra_forbidden":
-        says, said = "must be a name that the address takes; it is not", " See /docs"
+    says = re.sub(r"^\w+ should", "must", first["msg"]).replace(" after validation", "")
+    said = f"; got {first['input']!r:.80}"
+    if first["type"] in ("missing", "extra_forbidden"):
+        wanted = "given" if first["type"] == "missing" else "a name that the address takes"
+        says, said = f"must be {wanted}; it is not", ". See /docs"
     return problem(422, f"`{where or 'body'}` {says[0].lower()}{says[1:]}{said}.", request.scope)
 
 

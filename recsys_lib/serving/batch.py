@@ -372,9 +372,9 @@ def _target(output: Path | str, table: str | None) -> _File | _Table:
             "out, or give the URL of a database, such as duckdb:///lists.db."
         )
     path = Path(output)
-    if path.suffix not in (".parquet", ".csv"):
+    if path.suffix not in (".parquet", ".csv") or "://" in str(output):
         raise ConfigError(
-            f"The output must end in .parquet or .csv, or be the URL of a database; got "
-            f"{str(output)!r}. Try lists.parquet."
+            "The output must be a path that ends in .parquet or .csv, or the URL of a database; "
+            f"got {str(output)!r}. Try lists.parquet."
         )
     return _File(path)

@@ -132,6 +132,8 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        # HEAD is answered as GET; the server, which has a scope of its own, leaves out the body.
+        scope = {**scope, "method": scope["method"].replace("HEAD", "GET")}
         begun, headers, status = time.perf_counter(), Headers(scope=scope), 0
         given = headers.get("x-request-id", "")
         name = given if _ID.fullmatch(given) else uuid.uuid4().hex
@@ -176,7 +178,8 @@ class Guard:
             raise Refusal(431, f"The headers must take less than {_LONGEST_HEAD:,} bytes.")
         host = re.sub(r":\d*$", "", headers.get("host", ""))
         if self._hosts is not None and host not in self._hosts:
-            raise Refusal(421, "The service must be called by the name of this machine's loopback.")
+            said = f"The service must be called by a name of the loopback; got {host!r:.80}. "
+            raise Refusal(421, f"{said}Call 127.0.0.1, or set keys in RECSYS_API_KEY.")
         if _OPEN.fullmatch(scope["path"]):
             return
         if self._keys and not self._knows(headers):
@@ -215,11 +218,8 @@ class Guard:
                 parts.append(message.get("body", b""))
             more = message.get("more_body", False)
         if more or arrived > self.limits.body:
-            raise Refusal(
-                413,
-                f"The body must be at most {self.limits.body:,.0f} bytes. Ask for fewer people.",
-                {"connection": "close"},
-            )
+            said = f"The body must be at most {self.limits.body:,.0f} bytes. Ask for fewer people."
+            raise Refusal(413, said, {"connection": "close"})
         whole: list[Message] = [{"type": "http.request", "body": b"".join(parts)}]
 
         async def replay() -> Message:

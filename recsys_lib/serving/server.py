@@ -23,12 +23,11 @@ _KEY, _SETTINGS, _METRICS = "RECSYS_API_KEY", "RECSYS_SERVE", "PROMETHEUS_MULTIP
 # Seconds that a worker has to say that it lives; on a busy machine it takes ten to begin.
 _ALIVE = 60
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_HANDLER = {"class": "logging.StreamHandler", "formatter": "json"}
 _LOG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "recsys_lib.serving.guard.JsonLines"}},
-    "handlers": {"lines": _HANDLER},
+    "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json"}},
     "loggers": {
         name: {"handlers": ["lines"], "level": "INFO", "propagate": False}
         for name in ("uvicorn", "recsys_lib.serving")

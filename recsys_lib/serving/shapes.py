@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictStr, Tag
 
 #: People in one body, items in one list, entries of one history or of any other list.
@@ -20,6 +21,10 @@ Bounds = dict[Literal["min", "max", "not"], Value | Values]
 
 Count = Annotated[int, Field(ge=1, le=MANY, description="Length of the list.")]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_VARIETY = Field(0.0, description="How far an item is held back for being like others, 0 to 1.")
+_USER, _ITEM = ({"one": {"value": one}} for one in ("nle", "HOL-1901-01-SEC-HOL"))
+UserId = Annotated[str, Path(description="Id of a user.", openapi_examples=_USER)]
+ItemId = Annotated[str, Path(description="Id of an item.", openapi_examples=_ITEM)]
 
 
 class Asked(BaseModel):
@@ -35,10 +40,10 @@ class Question(Asked):
         json_schema_extra={
             "examples": [
                 {"user": "nle", "k": 3},
-                {"history": ["HOL-2002-02-CMP-HOL"], "k": 3},
+                {"history": ["HOL-1901-01-SEC-HOL"], "k": 3},
                 {"profile": {"role": "developer"}, "where": {"duration_minutes": {"max": 90}}},
             ]
-        },
+        }
     )
 
     user: Id | None = Field(None, description="A known user.")
@@ -61,7 +66,7 @@ class Question(Asked):
     )
     promote: Ids = Field([], description="Listed first, in this order, where the rules let them.")
     never: Ids = Field([], description="Items never to show.")
-    diversity: Share = Field(0.0, description="How much an item is held back for being like others")
+    diversity: Share = _VARIETY
 
 
 def _form(body: Any) -> str:
@@ -84,14 +89,14 @@ class Length(Asked):
 class OneList(Length):
     """What the address of a user may say."""
 
-    diversity: Share = 0.0
-    exclude: Annotated[list[str], Field(max_length=100)] = []
+    diversity: Share = _VARIETY
+    exclude: list[str] = Field([], max_length=100, description="Items not to list.")
 
 
 class Search(Asked):
     """What the address of the catalog may say."""
 
-    search: Annotated[str, Field(max_length=200)] = ""
+    search: str = Field("", max_length=200, description="A part of the id or the title.")
     limit: Count = 20
 
 
@@ -99,7 +104,7 @@ class Recommendation(BaseModel):
     """An item on a list."""
 
     rank: int = Field(examples=[1])
-    item_id: str | int = Field(examples=["HOL-2002-02-CMP-HOL"])
+    item_id: str | int = Field(examples=["HOL-1901-01-SEC-HOL"])
     title: str = Field(description="The id where there is none.", examples=["Zero Trust at Scale"])
     probability: float | None = Field(
         description="That they like it; null where unknown.", examples=[0.62]
@@ -118,12 +123,17 @@ class Answer(BaseModel):
     bundle: str = Field(description="Fingerprint of what answered.", examples=["sha256:9f86d0..."])
 
 
-class Similar(BaseModel):
+class Item(BaseModel):
+    """An item of the catalog."""
+
+    item_id: str | int
+    title: str
+
+
+class Similar(Item):
     """An item like another."""
 
     rank: int
-    item_id: str | int
-    title: str
     similarity: float
     by: str = Field(description="What it rests on: model, content or users.", examples=["model"])
 
@@ -133,13 +143,6 @@ class SimilarItems(BaseModel):
 
     items: list[Similar]
     bundle: str
-
-
-class Item(BaseModel):
-    """An item of the catalog."""
-
-    item_id: str | int
-    title: str
 
 
 class Items(BaseModel):

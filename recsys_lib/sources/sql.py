@@ -201,14 +201,14 @@ def open_engine(
 
 def over_frame(frame: pd.DataFrame, name: str) -> "EngineTable":
     """Return a DataFrame as a table of an embedded DuckDB."""
-    connection = _embedded_duckdb()
+    connection = _spilling_aside(_open("duckdb", ":memory:"))
     connection.con.register("source", pa.Table.from_pandas(frame, preserve_index=False))
     return EngineTable(connection, "memory", table="source", name=name)
 
 
 def over_parquet(paths: Sequence[str], name: str) -> "EngineTable":
     """Return Parquet files, also those of partitions, as a table of an embedded DuckDB."""
-    connection = _embedded_duckdb()
+    connection = _spilling_aside(_open("duckdb", ":memory:"))
     with asking(f"{name} must be readable as Parquet", "Check that the files are whole."):
         connection.read_parquet(
             paths, table_name="source", hive_partitioning=True, union_by_name=True
@@ -533,8 +533,11 @@ def connect_for_writing(url: str) -> Any:
             f"Lists are written to DuckDB, SQLite or PostgreSQL; got {parts.scheme!r}. Write "
             "Parquet, and load that."
         )
+    place = file_to_write(parts)
     with asking(f"{shown_url(parts)} must be open for writing", _CHECK_FILE):
-        return _open(parts.scheme, file_to_write(parts))
+        if place.is_file() and place.stat().st_size and _engine_of(place) is None:
+            raise ValueError("the file is no database")  # DuckDB would write beside it, to memory
+        return _open(parts.scheme, place)
 
 
 def file_to_write(parts: SplitResult) -> Path:
@@ -584,10 +587,6 @@ def _sqlite(path: Path) -> Any:
     return connection
 
 
-def _embedded_duckdb() -> Any:
-    return _spilling_aside(_open("duckdb", ":memory:"))
-
-
 def _spilling_aside(connection: Any) -> Any:
     """Let a DuckDB that runs out of memory write to a folder of its own that goes with it.
 
@@ -595,8 +594,7 @@ def _spilling_aside(connection: Any) -> Any:
     """
     spill = tempfile.mkdtemp(prefix="recsys-duckdb-")
     weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
-    quoted = spill.replace("'", "''")
-    connection.raw_sql(f"SET temp_directory = '{quoted}'")
+    connection.raw_sql("SET temp_directory = '{}'".format(spill.replace("'", "''")))
     return connection
 
 

@@ -19,7 +19,32 @@ from recsys_lib.pipeline.chain import declared
 ROOT = Path(__file__).parents[2]
 RUN = "shop/own"
 WAIT_S = 300  # on a machine that does much else
-NAMED = {"button", "textbox", "combobox", "listbox", "slider", "image", "heading"}
+NAMED = {"button", "textbox", "combobox", "listbox", "slider", "radio", "image", "heading"}
+FOCUS = "2px solid rgb(213, 94, 0)"
+FOCUSED = """
+const one = document.activeElement, style = getComputedStyle(one);
+if (one === document.body) return null;
+const words = [one.tagName, one.type, one.className, one.placeholder, one.ariaLabel, one.innerText];
+return {
+  name: words.filter((word) => word).join(" "),
+  outline: `${style.outlineWidth} ${style.outlineStyle} ${style.outlineColor}`,
+};
+"""
+# The ratio of WCAG 2 between the color of an element and what lies behind it.
+CONTRAST = """
+const light = (color) => {
+  const [r, g, b] = color.match(/[\\d.]+/g).map((one) => one / 255)
+    .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const one = document.querySelector(arguments[0]), style = getComputedStyle(one);
+let behind = one.parentElement;
+const clear = (node) => /, 0\\)$/.test(getComputedStyle(node).backgroundColor);
+while (clear(behind)) behind = behind.parentElement;
+const color = one.tagName === "circle" ? style.fill : style.backgroundColor;
+const pair = [color, getComputedStyle(behind).backgroundColor].map(light).sort();
+return (pair[1] + 0.05) / (pair[0] + 0.05);
+"""
 pytestmark = pytest.mark.slow
 
 
@@ -75,8 +100,19 @@ class App:
     def titles(self) -> list[str]:
         return [re.sub(r"^\d+\. ", "", head) for head in self.texts(".rs-card h3")]
 
+    def tab(self) -> Any:
+        """Go to what comes next; what it is, and the line around it, or None at the end."""
+        active = self.driver.switch_to.active_element
+        active.send_keys("\ue004")
+        return self.driver.execute_script(FOCUSED)
+
     def status(self) -> str:
         return " ".join(self.texts("[role=status]"))
+
+    def prefer(self, scheme: str) -> None:
+        """Let the system prefer a color scheme."""
+        dark = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
 
     def button(self, label: str) -> Any:
         return next(one for one in self.find("button") if one.text == label)
@@ -118,6 +154,20 @@ def test_a_person_is_found_by_typing(app: App) -> None:
     print(f"search {searched:.2f} s, person {met:.2f} s")
 
 
+def test_the_focus_is_seen_on_everything_that_takes_it(app: App) -> None:
+    app.driver.execute_script("document.querySelector('input').focus();")
+    outlines = {}
+    while (focused := app.tab()) and len(outlines) < 60:
+        name, outline = focused["name"], focused["outline"]
+        outlines[f"{len(outlines)} {name}"] = outline
+    reached = " ".join(outlines)
+    for name in ("radio", "Search people", "SELECT", "minutes from", "variety", "Why?", "Used it"):
+        assert name in reached
+    # A readout of two values takes no text, and so no focus.
+    assert reached.count("widget-readout") == 1
+    assert {one: outline for one, outline in outlines.items() if outline != FOCUS} == {}
+
+
 def test_a_card_opens_by_the_keyboard_and_says_why(app: App) -> None:
     title = app.titles()[0]
     app.button("Why?").send_keys("\ue007")  # Enter
@@ -128,6 +178,10 @@ def test_a_card_opens_by_the_keyboard_and_says_why(app: App) -> None:
     assert "By what the model has learned" in text
     assert app.titles()[0] == title
     assert len(app.find("circle.rs-listed")) == 10 + 1  # and in the legend
+    for scheme in ("dark", "light"):
+        app.prefer(scheme)
+        for mark in (".rs-bar > div", ".rs-map .rs-listed", ".rs-map .rs-used", ".rs-map .rs-this"):
+            assert app.driver.execute_script(CONTRAST, mark) >= 3, (scheme, mark)
     app.button("Close").click()
     app.until(lambda: not app.find("svg.rs-map[role=img]"))
 
@@ -146,7 +200,7 @@ def test_filters_and_used_items_move_the_list(app: App) -> None:
 
 
 def test_a_visitor_may_tell_a_profile(app: App) -> None:
-    app.button("A visitor").click()
+    next(one for one in app.find("label") if one.text == "A visitor").click()
     app.until(lambda: "A visitor. 0 items used" in app.status())
     roles = next(
         one for one in app.find("select") if one.is_displayed() and "not known" in one.text
@@ -165,13 +219,18 @@ def test_everything_has_a_name_for_screen_readers(app: App) -> None:
     ]
     assert len(seen) > 30
     assert [role for role, name in seen if not name.strip()] == []
+    told = "return [...document.querySelectorAll('[role=slider]')].map((one) => one.ariaValueText);"
+    assert app.driver.execute_script(told) == ["30-90", "30-90", "0.0"]
+    titles = (
+        "return [...document.querySelectorAll('.widget-hslider label')].map((one) => one.title);"
+    )
+    assert "null" not in app.driver.execute_script(titles)
 
 
 def test_it_is_dark_where_the_system_is_and_fits_a_phone(app: App) -> None:
     color = "return getComputedStyle(document.body).backgroundColor;"
     assert app.driver.execute_script(color) == "rgb(255, 255, 255)"
-    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-    app.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    app.prefer("dark")
     assert app.driver.execute_script(color) == "rgb(17, 17, 17)"
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
     app.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)

@@ -215,6 +215,10 @@ def test_files_and_tables_of_others_stay(folder: Path, tmp_path: Path) -> None:
     (tmp_path / ".new.csv.parts" / "thesis.md").write_text("mine")
     write_lists(folder, tmp_path / "new.csv", k=1)
     assert [one.name for one in (tmp_path / ".new.csv.parts").iterdir()] == ["thesis.md"]
+    # DuckDB takes such a file for a table of a database in memory, which then goes with the lists.
+    with pytest.raises(DataError, match="must be open for writing; the file is no database"):
+        write_lists(folder, f"duckdb:///{mine}", table="lists", k=1)
+    assert mine.read_text() == "a,b\n1,2\n"
     database = ibis.duckdb.connect(tmp_path / "mine.duckdb")
     database.create_table("people", pd.DataFrame({"name": ["ann"]}))
     database.disconnect()
@@ -267,7 +271,8 @@ def test_a_full_disk_is_a_sentence(
 @pytest.mark.parametrize(
     ("output", "options", "error", "said"),
     [
-        ("lists.txt", {}, ConfigError, "must end in .parquet or .csv, or be the URL"),
+        ("lists.txt", {}, ConfigError, "a path that ends in .parquet or .csv, or the URL of a"),
+        ("s3://shop/lists.parquet", {}, ConfigError, "a path that ends in .* got 's3://shop/lists"),
         ("mysql://host/db", {"table": "x"}, ConfigError, "DuckDB, SQLite or PostgreSQL; got 'mys"),
         ("duckdb:///x.db", {}, ConfigError, "needs the name of a table"),
         ("duckdb:///x.db", {"table": "a; drop"}, ConfigError, "of letters and digits"),

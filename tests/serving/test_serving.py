@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from typing import get_args
 
 import httpx
 import mlflow.pyfunc
@@ -24,11 +25,11 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
-from recsys_lib import Bundle, Popularity
+from recsys_lib import Bundle, Popularity, make_world
 from recsys_lib._system import limited_threads
 from recsys_lib.cli import main
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
-from recsys_lib.serving import Limits, serve
+from recsys_lib.serving import Limits, serve, shapes
 from recsys_lib.serving.server import is_loopback
 from tests.serving.conftest import Service
 
@@ -219,7 +220,9 @@ def test_the_model_tells_what_it_is(service, world_bundle):
         ("POST", "/recommendations", b'{"kk": 1}', 422, "`kk` must be a name that the address"),
         ("GET", "/items?serach=a", None, 422, "`serach` must be a name that the address takes"),
         ("GET", "/items/a/similar?kk=3", None, 422, "`kk` must be"),
-        ("GET", "/users/nle/recommendations?where=x", None, 422, "`where` must be a name"),
+        ("GET", "/users/nle/recommendations?where=x", None, 422, "takes; it is not. See /docs."),
+        ("POST", "/recommendations", b"", 422, "`body` must be given; it is not. See /docs."),
+        ("POST", "/recommendations", b"3", 422, "`body` must be a valid dictionary"),
         ("POST", "/recommendations", b'{"history": {"a": NaN}}', 422, "`history"),
         ("POST", "/recommendations", b'{"user": 1' + b"0" * 400 + b"}", 422, "`user"),
         ("POST", "/recommendations", b'{"user": 1' + b"0" * 9000 + b"}", 400, "The body must be"),
@@ -227,7 +230,8 @@ def test_the_model_tells_what_it_is(service, world_bundle):
         ("POST", "/recommendations", b"[" * 100_000, 400, "The body must be JSON"),
         ("POST", "/recommendations", b'{"user": ', 400, "The body must be JSON; "),
         ("POST", "/recommendations", b"[]", 422, "at least 1 item"),
-        ("POST", "/recommendations", json.dumps([{}] * 1001).encode(), 422, "at most 1000 items"),
+        ("POST", "/recommendations", json.dumps([{}] * 1001).encode(), 422,
+         "`body` must have at most 1000 items, not 1001; got"),
         ("POST", "/recommendations", b'{"history": {"a": null}}', 422, "`history.a` must be"),
         ("POST", "/recommendations", b'{"user": ["a"]}', 422, "`user` must be a valid string; got"),
         ("POST", "/recommendations", b'{"where": {"a": {"mn": 1}}}', 422, "`where.a.mn` must"),
@@ -253,6 +257,23 @@ def test_what_is_wrong_is_said_in_a_problem_document(
     assert said.keys() == {"type", "title", "status", "detail", "instance"}
     assert said["instance"] == answer.headers["x-request-id"]
     assert "Traceback" not in said["detail"]
+
+
+def test_a_head_is_that_of_get_without_the_body(service, world_bundle):
+    user = world_bundle.dataset.user_ids[8]
+    for address in (
+        "/health/ready",
+        "/docs",
+        f"/users/{user}/recommendations?k=4",
+        "/items/x/similar",
+    ):
+        for _ in range(2):  # the second time from what is kept
+            head, answer = service.client.head(address), service.client.get(address)
+            assert head.status_code == answer.status_code
+            assert head.content == b""
+            for name in ("content-length", "content-type"):
+                assert head.headers[name] == answer.headers[name]
+    assert service.client.head("/recommendations").status_code == 405
 
 
 def test_a_body_that_is_not_declared_as_json_is_told(service):
@@ -387,7 +408,9 @@ def test_others_may_ask_only_with_a_key(bundle_folder, host, monkeypatch, capsys
     with pytest.raises(ConfigError, match="must ask for a key"):
         serve(bundle_folder, host=host)
     assert main(["serve", "--bundle", str(bundle_folder), "--host", host]) == 2
-    assert "Set RECSYS_API_KEY, or say --insecure" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "Set RECSYS_API_KEY, or say --insecure" in told.err
+    assert "Serving" not in told.out
     assert not is_loopback(host)
 
 
@@ -411,6 +434,8 @@ def test_any_address_of_the_loopback_answers_by_its_name(bundle_folder):
 def test_a_page_that_points_its_own_name_here_is_turned_away(service):
     answer = service.client.get("/model", headers={"host": "evil.example:8000"})
     assert answer.status_code == 421
+    said = answer.json()["detail"]
+    assert "got 'evil.example'. Call 127.0.0.1, or set keys in RECSYS_API_KEY" in said
 
 
 def test_pages_elsewhere_may_ask_only_when_named(service, bundle_folder):
@@ -462,6 +487,30 @@ def test_the_manual_needs_nothing_from_elsewhere(service):
         for told in methods.values():
             assert told["description"], address
             assert told["responses"].keys() >= {"200", "422", "503"}
+            for one in told.get("parameters", ()):
+                assert one["description"], (address, one["name"])
+                assert one["in"] == "query" or one["examples"], (address, one["name"])
+    for question in (manual["components"]["schemas"]["Question"]["properties"]).values():
+        assert question["description"]
+
+
+def test_the_examples_of_the_manual_are_answered_by_the_default_world():
+    dataset = make_world().dataset()
+    bundle = Bundle(model=Popularity().fit(dataset.user_items), dataset=dataset)
+    for question in shapes.Question.model_config["json_schema_extra"]["examples"]:
+        assert len(bundle.recommend(**question))
+    user, item = (
+        get_args(one)[1].openapi_examples["one"]["value"] for one in (shapes.UserId, shapes.ItemId)
+    )
+    assert len(bundle.recommend(user))
+    assert len(bundle.similar(item))
+
+
+def test_the_manual_takes_a_key_where_keys_are_set(service, strict):
+    assert "security" not in service.client.get("/openapi.json").json()
+    manual = strict.client.get("/openapi.json").json()
+    [name] = manual["security"][0]
+    assert manual["components"]["securitySchemes"][name]["scheme"] == "bearer"
 
 
 def test_the_log_is_json_and_says_nothing_of_people(service, world_bundle):
