@@ -29,7 +29,7 @@ _SAMPLE_LINES = 20
 _STAND_IN = "\x1f"  # pandas' fast parser takes one character; "::" is read through this one
 _BLOCK = 1 << 20
 # A quotation mark that nothing closes swallows the rest of a file.
-csv.field_size_limit(2**31 - 1)
+_LONGEST = 2**31 - 1
 
 
 @dataclass
@@ -240,10 +240,14 @@ class TextFile(Table):
                 escapechar=self.options.escape,
                 skipinitialspace=self._blanks,
             )
-            for row in rows:
-                yield start, lines, row
-                start += len(lines)
-                lines.clear()
+            limit = csv.field_size_limit(_LONGEST)
+            try:
+                for row in rows:
+                    yield start, lines, row
+                    start += len(lines)
+                    lines.clear()
+            finally:
+                csv.field_size_limit(limit)  # it is that of the whole process
 
 
 def _delimiter(lines: Sequence[str]) -> str:
