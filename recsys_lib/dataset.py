@@ -656,7 +656,8 @@ def _extended(
         there = told.index.intersection(ids)
         if len(there):
             raise DataError(
-                f"`{name}` must list new ids only; {there.tolist()[0]!r} is in the dataset. Leave it out."
+                f"`{name}` must list new ids only; {there.tolist()[0]!r} is in the dataset. "
+                "Leave it out."
             )
         table = pd.concat([table, told if known is None else told.reindex(columns=known.columns)])
     if known is None or column == "user_id":

@@ -18,6 +18,8 @@ from recsys_lib.seeding import rng_from
 #: Of all intervals; a test is significant where its p-value is below the rest of it.
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
+#: Users below which no difference is a finding: that all five have the same sign has p = 0.06.
+FEWEST = 6
 _BLOCK_CELLS = 4_000_000  # resampling weights that are held at once: 32 MB
 
 
@@ -255,13 +257,17 @@ class Estimate:
 
     @property
     def p_value(self) -> float:
-        """Two-sided p-value of Student's t for the number being 0; NaN for a single user."""
+        """Two-sided p-value of Student's t for the number being 0; NaN for a single user.
+
+        Not below that of all users having one sign: the values of few may be alike by luck.
+        """
         error = self.standard_error
         if np.isnan(error):
             return float("nan")
-        if error == 0:
-            return 0.0 if self.value else 1.0
-        return float(2 * special.stdtr(self.degrees, -abs(self.value) / error))
+        if self.value == 0:
+            return 1.0
+        student = 2 * special.stdtr(self.degrees, -abs(self.value) / error) if error else 0.0
+        return float(max(student, 2.0 ** (1 - self.n_users)))
 
     def interval(self) -> tuple[float, float]:
         """Return the bootstrap interval over users, or Student's t where seeds have a part."""
@@ -272,8 +278,11 @@ class Estimate:
     def interval_around_zero(self) -> tuple[float, float]:
         """Return `interval`, or Student's t where the bootstrap's of few users is too narrow.
 
-        It holds 0 exactly where `p_value` says so: test and interval must say the same.
+        It holds 0 exactly where `p_value` says so: test and interval must say the same. A
+        difference of fewer than six users has none.
         """
+        if self.n_users < FEWEST and self.value:
+            return float("nan"), float("nan")
         low, high = self.interval()
         agree = (low > 0 or high < 0) == (self.p_value < ALPHA)
         return (low, high) if agree else self.student_interval()

@@ -45,7 +45,7 @@ _Change = tuple[Estimate, str]
 def _change(value: float, noise: str = "", *errors: tuple[float, int]) -> _Change:
     """Return a change with independent errors, each a standard error and its degrees of freedom."""
     parts = tuple((error**2, degrees) for error, degrees in errors) or ((math.nan, 1),)
-    return Estimate(value, np.zeros(2), 2, parts, np.empty(0)), noise
+    return Estimate(value, np.zeros(2), _MANY, parts, np.empty(0)), noise
 
 
 def _on_one_fold(reports: Sequence[Report]) -> bool:

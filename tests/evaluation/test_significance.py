@@ -122,7 +122,7 @@ def test_equal_reports_are_not_distinguishable_and_a_constant_lead_is():
     assert (same["difference"], same["p_value"], same["distinguishable"]) == (0.0, 1.0, False)
     assert same["share_better"] == 0.5
     ones = compare([report("A", np.ones(50)), report("B", np.zeros(50))], n_resamples=50)
-    assert ones.table.loc[0, "p_value"] == 0.0
+    assert ones.table.loc[0, "p_value"] == 2.0**-49  # all 50 users have one sign
 
 
 def test_lower_is_better_for_errors_and_the_pooled_error_is_compared():
@@ -201,7 +201,8 @@ def test_reports_that_were_measured_differently_are_refused():
 
 
 def test_a_verdict_of_few_users_or_many_pairs_does_not_contradict_its_interval():
-    few = [report("A", np.array([0.401, 0.402, 0.48, 0.45, 0.41])), report("B", np.full(5, 0.4))]
+    values = np.array([0.401, 0.402, 0.402, 0.48, 0.402, 0.41, 0.401])
+    few = [report("A", values), report("B", np.full(7, 0.4))]
     apart = percentile_interval(bootstrap([few[0].sample("ndcg@10")])[:, 0] - 0.4)
     assert apart[0] > 0  # which alone would say that A leads
     row = compare(few).table.iloc[0]
@@ -212,6 +213,17 @@ def test_a_verdict_of_few_users_or_many_pairs_does_not_contradict_its_interval()
         "A is not distinguishable from B in ndcg@10 (difference 1.0000, too few users for an "
         "interval)."
     )
+
+
+@pytest.mark.parametrize("values", [[0.43, 0.431, 0.432], [0.43] * 5])
+def test_fewer_than_six_users_tell_no_models_apart_however_alike_they_are(values):
+    reports = [report("A", np.array(values)), report("B", np.full(len(values), 0.4))]
+    row = compare(reports).table.iloc[0]
+    assert row["p_value"] == 2.0 ** (1 - len(values))
+    assert not row["distinguishable"]
+    assert "too few users for an interval" in compare(reports).verdict
+    more = [report("A", np.full(6, 0.43)), report("B", np.full(6, 0.4))]
+    assert compare(more).table["distinguishable"].all()
 
 
 def test_what_the_correction_for_many_pairs_takes_away_is_said():
