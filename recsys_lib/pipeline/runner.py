@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from recsys_lib._system import available_memory, cores, limited_threads
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, rests_on, sources_of
-from recsys_lib.pipeline.execution import execute, sockets_of
+from recsys_lib.pipeline.execution import Execution, sockets_of
 from recsys_lib.pipeline.manifest import RunLog
 from recsys_lib.pipeline.project import LAB_RUN, Project
 from recsys_lib.pipeline.store import (
@@ -242,19 +242,20 @@ class _Run:
         before = retire(self.store.project, self.store.run, step)
         self.progress.begin(step.name, len(step.sources))
         begun = time.monotonic()
-        failure, peak_memory = execute(
-            step.path,
-            self.store.copy_of(step),
-            self._overrides(step),
+        execution = Execution(
+            source=step.path,
+            copy=self.store.copy_of(step),
+            parameters=self._overrides(step),
             timeout=self.timeout,
             on_cell=functools.partial(self.progress.cell, step.name),
             environment=self.environment,
             stop=self.store.conditions.stop,
         )
+        failure = execution.run()
         record = self._record(step)
         record.parameters = record.parameters or self.store.values(step)
         record.seconds = round(time.monotonic() - begun, 3)
-        record.peak_memory = peak_memory
+        record.peak_memory = execution.peak_memory
         if failure:
             return Outcome(record, "failed", self.store.copy_of(step), failure)
         record.source = step.fingerprint
