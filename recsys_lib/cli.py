@@ -345,8 +345,10 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     how["timeout"] = how["timeout"] or math.inf
     how["memory"] = how["memory"] and how["memory"] * 1e9
+    how["output"] = how["output"] and how["output"].rstrip("/")
+    planned.options = Options(**how)
     with SweepLines(sys.stdout, planned) as lines:
-        run_sweep(planned, Options(**how), lines)
+        run_sweep(planned, lines)
     return _close_sweep(planned)
 
 
@@ -715,14 +717,10 @@ def pins(seeds: int, only: str | None) -> None:
     from recsys_lib.pipeline.chain import load_steps, select
 
     project = pipeline.Project.find()
-    chain = load_steps(project)
-    steps = select(chain, only=only)
+    steps = select(load_steps(project), only=only)
     run = functools.partial(_run_steps, project, steps)
     found = pinned.measure(project, steps, run, n_seeds=seeds)
-    kept = {step.name: pinned.read_pins(project.expected, step.name) for step in chain}
-    pins = {book: its for book, its in (kept | found).items() if its}
-    held = {step.name: pinned.pinned_parameters(project.expected, step.name) for step in chain}
-    pinned.write_pins(project.expected, pins, held | pinned.parameters_of(steps))
+    pinned.write_pins(project.expected, found, pinned.parameters_of(steps))
     for book, its in found.items():
         for name, pin in its.items():
             print(f"{book}  {name:<32} {pin.value:>12.6g} within {pin.tolerance:.2g}")

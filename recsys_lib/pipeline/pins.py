@@ -82,8 +82,9 @@ def write_pins(
     pins: Mapping[str, Mapping[str, Pin]],
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write the pins of all notebooks with the parameters that they hold for, atomically."""
-    entries: dict[str, Any] = {_PARAMETERS: parameters or {}}
+    """Write pins and the parameters that they hold for, atomically; other notebooks keep theirs."""
+    entries: dict[str, Any] = read_json(path) if path.exists() else {}
+    entries[_PARAMETERS] = {**entries.get(_PARAMETERS, {}), **(parameters or {})}
     for book, its in pins.items():
         entries[book] = {name: asdict(pin) for name, pin in its.items()}
     write_json(path, entries)
