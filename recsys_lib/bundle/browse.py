@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.bundle.bundle import RUNGS, Bundle
-from recsys_lib.bundle.what_if import Controls, Search, WhatIf
+from recsys_lib.bundle.what_if import Controls, Search, WhatIf, shown_below
 from recsys_lib.checks import Doubles, Ints
 from recsys_lib.coldstart.content import TEXT
 from recsys_lib.coldstart.profile import is_tags, tags_of
@@ -239,11 +239,8 @@ class Browse:
 
         page = Page(self)
         display(page.box)
-        if in_voila():
-            return
-        # The widgets are not saved with the notebook, so an output of its own holds the list.
-        handle = display(_folded(self), raw=True, display_id=True)
-        page.show = lambda: handle.update(_folded(self), raw=True)
+        if not in_voila():
+            page.show = shown_below(lambda: _folded(self))
 
 
 def _folded(page: Browse) -> dict[str, str]:

@@ -315,19 +315,16 @@ def check_run(
             continue
         made = record.parameters
         if step.name in chosen and "SOURCE" in made and "dataset" in record.writes:
-            _check_source(run, made["SOURCE"], parameters.get("SOURCE", ""))
+            before, now = made["SOURCE"], parameters.get("SOURCE", "")
+            if before != now:
+                raise ConfigError(
+                    f"Run {run!r} must keep its data; it was made from "
+                    f"{before or 'the default world'}, and this command takes "
+                    f"{now or 'the default world'}. Choose another --name, or give --replace."
+                )
         for name in step.parameters.keys() & parameters.keys() - set_here:
             if made.get(name) != json.loads(json.dumps(parameters[name])):
                 raise ConfigError(
                     f"{name} must be set where it is read; {step.name} is not to run, and ran with "
                     f"{made.get(name)!r}. Begin there: --from {step.number}."
                 )
-
-
-def _check_source(run: str, before: str, now: str) -> None:
-    if before != now:
-        raise ConfigError(
-            f"Run {run!r} must keep its data; it was made from {before or 'the default world'}, "
-            f"and this command takes {now or 'the default world'}. Choose another --name, or give "
-            "--replace."
-        )
