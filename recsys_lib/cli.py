@@ -172,6 +172,7 @@ _timeout = option(
     default=4 * 3600,
     metavar="SECONDS",
     help="limit for each notebook; 0 for none",
+    callback=lambda _context, _option, seconds: seconds or math.inf,
 )
 _where = option(
     "--where",
@@ -208,9 +209,7 @@ def recsys() -> None:
 @option("--workers", type=_COUNT, metavar="N", help="notebooks at once; up to 4, by cores")
 @_timeout
 @click.pass_obj
-def run(
-    given: list[str], /, *, name: str, file: Path | None, timeout: float, **options: Any
-) -> int:
+def run(given: list[str], /, *, name: str, file: Path | None, **options: Any) -> int:
     """Run the notebooks through papermill."""
     from recsys_lib.pipeline.chain import check_paths, load_steps, resolve, steps_for
     from recsys_lib.pipeline.runner import check_run
@@ -226,7 +225,7 @@ def run(
         check_run(project, name, chain, steps, parameters)
     for step in apart:
         print(f"{step.name}  skipped: makes its own worlds; --only {step.number} runs it")
-    how = {name: options[name] for name in ("force", "workers")} | {"timeout": timeout or math.inf}
+    how = {one: options[one] for one in ("force", "workers", "timeout")}
     result = _run_steps(project, steps, parameters, name=name, **how)
     folder = result.folder.relative_to(project.root)
     figures = project.figures(name).relative_to(project.root)
@@ -343,9 +342,7 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
 
     planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, only=only)
     print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
-    how["timeout"] = how["timeout"] or math.inf
     how["memory"] = how["memory"] and how["memory"] * 1e9
-    how["output"] = how["output"] and how["output"].rstrip("/")
     planned.options = Options(**how)
     with SweepLines(sys.stdout, planned) as lines:
         run_sweep(planned, lines)
@@ -529,7 +526,7 @@ def recommend(
     for name in ("where", "limit_per"):
         if rules[name] is not None:
             rules[name] = parse_mapping(rules[name], f"--{name.replace('_', '-')}")
-    project, folder = _find_bundle(run)
+    _, folder = _find_bundle(run)
     many = everybody or users is not None
     if many != (output is not None) or (many and user is not None) or (everybody and users):
         raise ConfigError(
@@ -537,9 +534,8 @@ def recommend(
             "here. Try `recsys recommend --all -o lists.parquet`."
         )
     if output is None:
-        _answer_one(project, run, user, k, rules)
+        _answer_one(folder, user, k, rules)
         return
-    _tell_stale(project, run)
     from recsys_lib.serving.batch import read_ids, write_lists
 
     ids = None if users is None else read_ids(users)
@@ -547,15 +543,11 @@ def recommend(
     print(f"{rows:,} rows: {output}{f', table {table}' if table else ''}")
 
 
-def _answer_one(
-    project: "pipeline.Project", run: str, user: str | None, k: int, rules: dict[str, Any]
-) -> None:
+def _answer_one(folder: Path, user: str | None, k: int, rules: dict[str, Any]) -> None:
     name = _ask() if user is None else user
     if sys.stderr.isatty():
         _tell("Loading the model ...")  # a network takes seconds
-    _tell_stale(project, run)
-
-    bundle, rows = recsys_lib.Bundle.load(project.artifacts(run) / "bundle"), None
+    bundle, rows = recsys_lib.Bundle.load(folder), None
     if user is None:  # only the name is asked for again
         bundle.recommend_many([], **rules)
     while rows is None:
@@ -585,14 +577,9 @@ def _answer_one(
 def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: float) -> int:
     """Train a run's bundle anew, and keep the old one where the new one loses."""
     from recsys_lib.pipeline import retrain as work
-    from recsys_lib.pipeline.chain import load_steps
-    from recsys_lib.pipeline.progress import ProgressLines
 
     project, _ = _find_bundle(run)
-    with ProgressLines(sys.stdout, [step.name for step in load_steps(project)]) as lines:
-        done = work.retrain(
-            project, run, dict(texts), lines, metric=metric, timeout=timeout or math.inf
-        )
+    done = work.retrain(project, run, dict(texts), _run_steps, metric=metric, timeout=timeout)
     if done.result.failed:
         return _tell_failures(done.result, given)
     print(work.sentence(done, run))
@@ -611,26 +598,21 @@ def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: 
 def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) -> None:
     """Answer over HTTP; the manual is at /docs."""
     if folder is None:
-        project, folder = _find_bundle(run)
-        _tell_stale(project, run)
+        _, folder = _find_bundle(run)
     print(f"Serving {folder} on http://{how['host']}:{how['port']}; the manual is at /docs")
     serving.serve(folder, workers=workers, limits=serving.Limits(**dict(limits)), **how)
 
 
 def _find_bundle(run: str) -> "tuple[pipeline.Project, Path]":
-    from recsys_lib.pipeline.store import find_artifact
+    """Return the project and the bundle of a run; what has changed since it was made is told."""
+    from recsys_lib.pipeline.store import again, find_artifact, outdated, records_of
 
     project = pipeline.Project.find()
-    return project, find_artifact(project, run, "bundle")
-
-
-def _tell_stale(project: "pipeline.Project", run: str) -> None:
-    from recsys_lib.pipeline.store import again, outdated, records_of
-
-    records = records_of(project, run)
+    folder, records = find_artifact(project, run, "bundle"), records_of(project, run)
     for record in records:
         if "bundle" in record.writes and (changed := outdated(records, record)):
             _tell(f"Careful: {again('bundle', changed)}")
+    return project, folder
 
 
 def _ask() -> str:
@@ -666,7 +648,6 @@ def app(run: str, port: int | None, no_browser: bool) -> None:
     from recsys_lib.pipeline.lab import launch_page
 
     project, _ = _find_bundle(run)
-    _tell_stale(project, run)
     launch_page(project, run, port=port, browser=not no_browser)
 
 

@@ -80,6 +80,11 @@ class Sweep:
         return self.project.run_folder(self.name)
 
     @property
+    def output(self) -> str:
+        """Where copies of its folder go, if they are asked for."""
+        return f"{(self.options.output or '').rstrip('/')}/{self.name}"
+
+    @property
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
         measured = [one.peak_memory for one in self.settings]
@@ -105,8 +110,7 @@ class Sweep:
     def copy_out(self, *paths: Path) -> None:
         """Copy files of its folder to the output, if there is one, by papermill's writers."""
         for path in paths if self.options.output else ():
-            name = path.relative_to(self.folder.parent).as_posix()
-            target = f"{self.options.output}/{name}"
+            target = f"{self.output}/{path.relative_to(self.folder).as_posix()}"
             if "://" not in target:
                 Path(target).parent.mkdir(parents=True, exist_ok=True)
             papermill_io.write(path.read_text(encoding="utf-8"), target)
@@ -305,7 +309,7 @@ def _check_output(sweep: Sweep) -> None:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
             "--output must be a place that papermill can write to; "
-            f"{sweep.options.output}/{sweep.name}: {said}. Check the address and the credentials."
+            f"{sweep.output}: {said}. Check the address and the credentials."
         ) from error
 
 

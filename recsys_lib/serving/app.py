@@ -70,7 +70,8 @@ class Loaded:
         self.fingerprint: str = self.manifest["manifest"]
         self.written = datetime.fromtimestamp((folder / MANIFEST).stat().st_mtime, UTC)
         self.bundle = Bundle.load(folder)
-        self._answers, self._most = dict[Any, tuple[Any, bytes]](), kept
+        #: What was answered at an address, and by which route.
+        self.answers, self._most = dict[Any, tuple[Any, bytes]](), kept
         dataset = self.bundle.dataset
         everything = self.bundle.recommend(k=dataset.n_items)
         texts = (everything["item_id"].astype(str) + " " + everything["title"]).str.casefold()
@@ -83,15 +84,11 @@ class Loaded:
         for n_people in (4, 16):
             self.bundle.recommend_records(dataset.user_ids[:n_people].tolist(), k=1)
 
-    def kept(self, address: Any) -> tuple[Any, bytes] | None:
-        """Return the answer that was given at an address, and its route."""
-        return self._answers.get(address)
-
     def keep(self, address: Any, answer: tuple[Any, bytes]) -> None:
         """Keep an answer, in the place of the oldest one."""
-        self._answers[address] = answer
-        if len(self._answers) > self._most:
-            self._answers.pop(next(iter(self._answers)), None)
+        self.answers[address] = answer
+        if len(self.answers) > self._most:
+            self.answers.pop(next(iter(self.answers)), None)
 
 
 class Live:
@@ -335,7 +332,7 @@ class _Kept:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         now = self._live.current if scope["type"] == "http" else None
-        if now and (kept := now.kept(_address(scope))):
+        if now and (kept := now.answers.get(_address(scope))):
             scope["route"], answer = kept  # the route is for the log
             await Response(answer, media_type="application/json")(scope, receive, send)
         else:

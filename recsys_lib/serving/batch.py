@@ -278,24 +278,23 @@ class _Table:
         place = sql.file_to_write(parts) if parts.scheme in ("duckdb", "sqlite") else Path()
         self.folder = place.parent / f".{table}-{artifacts.digest_of(self.name, 12)}.parts"
 
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Any]:
+        with sql.asking(f"{self.name} must be writable", "Mend that; the same command goes on."):
+            connection = sql.connect_for_writing(self._url)
+            try:
+                yield connection
+            finally:
+                connection.disconnect()
+
     def check(self) -> None:
-        with self._asking():
-            self._check()
-
-    def write(self, parts: _Parts) -> int:
-        with self._asking():
-            return self._write(parts)
-
-    def _asking(self) -> contextlib.AbstractContextManager[None]:
-        return sql.asking(f"{self.name} must be writable", "Mend that; the same command goes on.")
-
-    def _check(self) -> None:
-        connection, columns = sql.connect_for_writing(self._url), _COLUMNS
-        if self._table in connection.list_tables():
-            columns = list(connection.table(self._table).columns)
-        kinds = _KINDS.get(connection.name, _KIND)
-        is_view = "view" in str(connection.raw_sql(kinds.format(self._table)).fetchone()).lower()
-        connection.disconnect()
+        columns = _COLUMNS
+        with self._connected() as connection:
+            if self._table in connection.list_tables():
+                columns = list(connection.table(self._table).columns)
+            kinds = _KINDS.get(connection.name, _KIND)
+            said = connection.raw_sql(kinds.format(self._table)).fetchone()
+        is_view = "view" in str(said).lower()
         if is_view or columns != _COLUMNS:
             found = "is a view" if is_view else f"has the columns {columns}"
             raise ArtifactError(
@@ -303,10 +302,9 @@ class _Table:
                 "Choose another name with --table."
             )
 
-    def _write(self, parts: _Parts) -> int:
-        connection, filling = sql.connect_for_writing(self._url), f"{self._table}_recsys_filling"
-        rows = 0
-        try:
+    def write(self, parts: _Parts) -> int:
+        rows, filling = 0, f"{self._table}_recsys_filling"
+        with self._connected() as connection:
             connection.drop_table(filling, force=True)
             for number, frame in enumerate(parts):
                 if number == 0:
@@ -314,11 +312,9 @@ class _Table:
                 else:
                     connection.insert(filling, frame)
                 rows += len(frame)
-            self._check()
+            self.check()
             for statement in ("BEGIN", *self._replacing(connection, filling), "COMMIT"):
                 connection.raw_sql(statement)
-        finally:
-            connection.disconnect()
         return rows
 
     def _replacing(self, connection: Any, filling: str) -> list[str]:
