@@ -108,7 +108,7 @@ def contributions(bundle: Bundle, history: Mapping[Any, float], item: Any) -> pd
         If an item is unknown, or a rating is outside the scale.
     """
     dataset = bundle.dataset
-    seen = bundle._requests.people(bundle._questions([{"history": history}])).seen
+    seen = bundle._requests.people(bundle._requests.questions([{"history": history}])).seen
     gains = bundle._answerer.gains_of(seen, dataset.item_positions([item]))[:, 0]
     ids = dataset.item_ids.take(seen.indices)
     found = pd.DataFrame({"item_id": ids, "title": bundle._titles.take(seen.indices)})
