@@ -208,8 +208,7 @@ def recsys() -> None:
 @option("--replace", is_flag=True, help="replace a run that was made from another SOURCE")
 @option("--workers", type=_COUNT, metavar="N", help="notebooks at once; up to 4, by cores")
 @_timeout
-@click.pass_obj
-def run(given: list[str], /, *, name: str, file: Path | None, **options: Any) -> int:
+def run(name: str, file: Path | None, **options: Any) -> int:
     """Run the notebooks through papermill."""
     from recsys_lib.pipeline.chain import check_paths, load_steps, resolve, steps_for
     from recsys_lib.pipeline.runner import check_run
@@ -232,7 +231,7 @@ def run(given: list[str], /, *, name: str, file: Path | None, **options: Any) ->
     places = f"artifacts: {folder}/artifacts   figures: {figures}"
     print(f"\nExecuted notebooks: {folder}   {places}")
     if result.failed:
-        return _tell_failures(result, given)
+        return _tell_failures(result)
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
     _show_results(result, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
     return 0
@@ -249,10 +248,10 @@ def _run_steps(
         return run_chain(project, steps, parameters, lines, **how)
 
 
-def _tell_failures(result: "RunResult", given: list[str]) -> int:
+def _tell_failures(result: "RunResult") -> int:
     from recsys_lib.pipeline.runner import BAD_INPUT
 
-    code = _BAD_INPUT
+    code, given = _BAD_INPUT, click.get_current_context().obj
     told: dict[str, list[str]] = {}  # one fault of the data stops all that read them
     for outcome in result.ended("failed"):
         failure = outcome.failure
@@ -573,15 +572,14 @@ def _answer_one(folder: Path, user: str | None, k: int, rules: dict[str, Any]) -
 @_texts("a parameter that is new, such as SOURCE; the others are those of the run")
 @option("--metric", default="ndcg@10", metavar="METRIC", help="decides, on the held-out people")
 @_timeout
-@click.pass_obj
-def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: float) -> int:
+def retrain(run: str, texts: Any, metric: str, timeout: float) -> int:
     """Train a run's bundle anew, and keep the old one where the new one loses."""
     from recsys_lib.pipeline import retrain as work
 
     project, _ = _find_bundle(run)
     done = work.retrain(project, run, dict(texts), _run_steps, metric=metric, timeout=timeout)
     if done.result.failed:
-        return _tell_failures(done.result, given)
+        return _tell_failures(done.result)
     print(work.sentence(done, run))
     return 0
 
@@ -670,8 +668,7 @@ def completion(shell: str) -> None:
 
 
 @recsys.command()
-@click.pass_obj
-def notebooks(given: list[str], /) -> int:
+def notebooks() -> int:
     """For authors: rewrite the committed outputs."""
     from recsys_lib.pipeline.chain import load_steps
     from recsys_lib.pipeline.lab import rewrite
@@ -683,7 +680,7 @@ def notebooks(given: list[str], /) -> int:
     steps = load_steps(project)
     result = _run_steps(project, steps, {}, name=LAB_RUN, force=True, workers=1)
     if result.failed:
-        return _tell_failures(result, given)
+        return _tell_failures(result)
     changed = rewrite(project, result)
     print(f"Rewritten: {', '.join(path.name for path in changed) or 'none, all were the same'}")
     return 0
