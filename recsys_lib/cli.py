@@ -18,7 +18,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from click import argument, option
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if instruction := os.environ.get(_COMPLETE):
         return shell_complete(recsys, {}, "recsys", _COMPLETE, instruction)
     # A batch system stops a job with SIGTERM, which must end it like Ctrl-C, kernel included.
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _one_line_warnings(), recsys.make_context("recsys", given, obj=given) as context:
             return recsys.invoke(context) or 0
@@ -82,10 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _BAD_INPUT
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

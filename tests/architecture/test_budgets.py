@@ -34,25 +34,25 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
-    "bundle": (1_757, 1_000),
+    "bundle": (1_750, 1_000),
     "cleaning": (279, 0),
     "coldstart": (607, 750),
     "evaluation": (1_804, 1_780),
     "exploration": (226, 215),
     "models": (3_072, 2_600),
-    "pipeline": (4_055, 2_400),
+    "pipeline": (3_969, 2_400),
     "plots": (1_167, 780),
-    "root": (2_106, 990),
-    "serving": (1_009, 1_000),
+    "root": (2_083, 990),
+    "serving": (977, 1_000),
     "sources": (1_826, 1_420),
     "splitting": (242, 215),
     "synthesis": (1_373, 1_430),
     "tables": (208, 0),
     "times": (184, 0),
     "training": (1_485, 1_170),
-    "tuning": (1_037, 750),
+    "tuning": (1_032, 750),
 }
-ALL = (22_437, 14_000)
+ALL = (22_284, 14_000)
 FILES = (140, 140)
 PUBLIC_NAMES = (240, 300)
 
