@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import re
 import sys
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import nbformat
 import papermill
 import psutil
@@ -28,7 +28,6 @@ from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline.store import RUNNER, Failure
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ENGINE = "recsys"
 _LONGEST_FOLDER = 88  # letters of a folder with sockets: macOS allows 103 for a whole path
 _FOREVER = 1e6  # seconds
@@ -112,8 +111,8 @@ class Execution:
         try:
             self._in_a_kernel(part)
         except papermill.PapermillExecutionError as error:
-            text = _ANSI.sub("", "\n".join(error.traceback))
-            return Failure(self._cell + 1, error.ename, _ANSI.sub("", error.evalue), text)
+            text = click.unstyle("\n".join(error.traceback))
+            return Failure(self._cell + 1, error.ename, click.unstyle(error.evalue), text)
         except CellTimeoutError:
             text = "the notebook took longer than its limit. Raise it with --timeout SECONDS"
             return Failure(self._cell + 1, "Timeout", text)

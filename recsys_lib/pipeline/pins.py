@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import ROUND_UP, Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -249,7 +250,5 @@ def pin(name: str, values: Sequence[float], home: int) -> Pin:
 
 
 def _rounded_up(number: float) -> float:
-    if number <= 0:
-        return 0.0
-    unit = 10.0 ** (math.floor(math.log10(number)) - 1)
-    return float(f"{math.ceil(round(number / unit, 6)) * unit:.2g}")
+    # What is exact but for its last binary digit is not rounded.
+    return float(Context(prec=2, rounding=ROUND_UP).create_decimal(f"{number:.8g}"))
