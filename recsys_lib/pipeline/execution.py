@@ -207,13 +207,11 @@ papermill_engines.register(_ENGINE, _Engine)
 
 
 class _Translator(PythonTranslator):  # type: ignore[misc]
-    """Papermill's translator, which by itself writes a tuple as text."""
+    """Papermill's translator, which by itself writes a tuple as text: parameters are literals."""
 
     @classmethod
     def translate(cls, val: Any) -> str:
-        if isinstance(val, tuple):
-            return f"tuple({cls.translate_list(list(val))})"
-        return str(super().translate(val))
+        return repr(val)
 
 
 papermill_translators.register("python", _Translator)
