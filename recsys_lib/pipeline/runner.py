@@ -25,7 +25,8 @@ from recsys_lib.pipeline.project import LAB_RUN, Project
 BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
 
 _PAUSE = 0.2  # seconds between two looks at a step that another process is making
-_KERNEL = 1_500_000_000  # bytes of a kernel with a network, until one has been measured
+#: Bytes of a kernel with a network, as of the default world; known better once one has run.
+KERNEL = 1_500_000_000
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class _Run:
     def has_room(self, *, beside: int) -> bool:
         """Whether there is memory for another step beside those at work, which may still grow."""
         peaks = [one.record.peak_memory for one in tuple(self.log.outcomes.values())]
-        need = (beside + 1) * max(peaks, default=_KERNEL)
+        need = (beside + 1) * max(peaks, default=KERNEL)
         return not beside or available_memory() > need
 
     def outcome(self, step: Step, sources: Mapping[str, Step]) -> store.Outcome | None:

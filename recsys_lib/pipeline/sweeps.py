@@ -24,6 +24,7 @@ from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, tol
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.runner import KERNEL
 from recsys_lib.pipeline.runs import cells
 from recsys_lib.pipeline.workers import Engine, Options, Result, alive, engine, news_of, work
 
@@ -33,8 +34,6 @@ _SHOWN_METRICS = 4
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
 _FAREWELL = 20.0  # seconds for workers to stop their kernels
-# The default world's chain, measured; known better after one run.
-_FIRST_GUESS = 1.5e9
 
 
 @dataclass
@@ -88,7 +87,7 @@ class Sweep:
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
         measured = [one.peak_memory for one in self.settings]
-        return max([self.options.memory or 0.0, *measured]) or _FIRST_GUESS
+        return max([self.options.memory or 0.0, *measured]) or KERNEL
 
     def fitting(self, free: float, most: int) -> int:
         """Return how many settings there is memory for: at least one, and no more than `most`."""
