@@ -393,11 +393,11 @@ def _reading(path: Path | str) -> Iterator[None]:
         ) from error
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that results depend on."""
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on, and of `more`."""
     packages = ("keras", "numpy", "pandas", "recsys-lib", "scikit-learn", "scipy", "tensorflow")
     found = {"python": platform.python_version()}
-    for package in packages:
+    for package in (*packages, *more):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found

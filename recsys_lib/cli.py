@@ -19,7 +19,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from click import argument, option
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if instruction := os.environ.get(_COMPLETE):
         return shell_complete(recsys, {}, "recsys", _COMPLETE, instruction)
     # A batch system stops a job with SIGTERM, which must end it like Ctrl-C, kernel included.
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _one_line_warnings(), recsys.make_context("recsys", given, obj=given) as context:
             return recsys.invoke(context) or 0
@@ -83,10 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _BAD_INPUT
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -189,6 +185,7 @@ _timeout = option(
     default=4 * 3600,
     metavar="SECONDS",
     help="limit for each notebook; 0 for none",
+    callback=lambda _context, _option, seconds: seconds or math.inf,
 )
 _where = option(
     "--where",
@@ -224,10 +221,7 @@ def recsys() -> None:
 @option("--replace", is_flag=True, help="replace a run that was made from another SOURCE")
 @option("--workers", type=_COUNT, metavar="N", help="notebooks at once; up to 4, by cores")
 @_timeout
-@click.pass_obj
-def run(
-    given: list[str], /, *, name: str, file: Path | None, timeout: float, **options: Any
-) -> int:
+def run(name: str, file: Path | None, **options: Any) -> int:
     """Run the notebooks through papermill."""
     from recsys_lib.pipeline.chain import check_paths, load_steps, resolve, steps_for
     from recsys_lib.pipeline.runner import check_run
@@ -243,14 +237,14 @@ def run(
         check_run(project, name, chain, steps, parameters)
     for step in apart:
         print(f"{step.name}  skipped: makes its own worlds; --only {step.number} runs it")
-    how = {name: options[name] for name in ("force", "workers")} | {"timeout": timeout or math.inf}
+    how = {one: options[one] for one in ("force", "workers", "timeout")}
     result = _run_steps(project, steps, parameters, name=name, **how)
     folder = result.folder.relative_to(project.root)
     figures = project.figures(name).relative_to(project.root)
     places = f"artifacts: {folder}/artifacts   figures: {figures}"
     print(f"\nExecuted notebooks: {folder}   {places}")
     if result.failed:
-        return _tell_failures(result, given)
+        return _tell_failures(result)
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
     _show_results(result, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
     return 0
@@ -267,10 +261,10 @@ def _run_steps(
         return run_chain(project, steps, parameters, lines, **how)
 
 
-def _tell_failures(result: "RunResult", given: list[str]) -> int:
+def _tell_failures(result: "RunResult") -> int:
     from recsys_lib.pipeline.runner import BAD_INPUT
 
-    code = _BAD_INPUT
+    code, given = _BAD_INPUT, click.get_current_context().obj
     told: dict[str, list[str]] = {}  # one fault of the data stops all that read them
     for outcome in result.ended("failed"):
         failure = outcome.failure
@@ -360,10 +354,10 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
 
     planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, only=only)
     print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
-    how["timeout"] = how["timeout"] or math.inf
     how["memory"] = how["memory"] and how["memory"] * 1e9
+    planned.options = Options(**how)
     with SweepLines(sys.stdout, planned) as lines:
-        run_sweep(planned, Options(**how), lines)
+        run_sweep(planned, lines)
     return _close_sweep(planned)
 
 
@@ -541,7 +535,7 @@ def recommend(
     for name in ("where", "limit_per"):
         if rules[name] is not None:
             rules[name] = parse_mapping(rules[name], f"--{name.replace('_', '-')}")
-    project, folder = _find_bundle(run)
+    _, folder = _find_bundle(run)
     many = everybody or users is not None
     if many != (output is not None) or (many and user is not None) or (everybody and users):
         raise ConfigError(
@@ -549,9 +543,8 @@ def recommend(
             "here. Try `recsys recommend --all -o lists.parquet`."
         )
     if output is None:
-        _answer_one(project, run, user, k, rules)
+        _answer_one(folder, user, k, rules)
         return
-    _tell_stale(project, run)
     from recsys_lib.serving.batch import read_ids, write_lists
 
     ids = None if users is None else read_ids(users)
@@ -559,15 +552,11 @@ def recommend(
     print(f"{rows:,} rows: {output}{f', table {table}' if table else ''}")
 
 
-def _answer_one(
-    project: "pipeline.Project", run: str, user: str | None, k: int, rules: dict[str, Any]
-) -> None:
+def _answer_one(folder: Path, user: str | None, k: int, rules: dict[str, Any]) -> None:
     name = _ask() if user is None else user
     if sys.stderr.isatty():
         _tell("Loading the model ...")  # a network takes seconds
-    _tell_stale(project, run)
-
-    bundle, rows = recsys_lib.Bundle.load(project.artifacts(run) / "bundle"), None
+    bundle, rows = recsys_lib.Bundle.load(folder), None
     if user is None:  # only the name is asked for again
         bundle.recommend_many([], **rules)
     while rows is None:
@@ -593,20 +582,14 @@ def _answer_one(
 @_texts("a parameter that is new, such as SOURCE; the others are those of the run")
 @option("--metric", default="ndcg@10", metavar="METRIC", help="decides, on the held-out people")
 @_timeout
-@click.pass_obj
-def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: float) -> int:
+def retrain(run: str, texts: Any, metric: str, timeout: float) -> int:
     """Train a run's bundle anew. The old one is kept where the new one loses."""
     from recsys_lib.pipeline import retrain as work
-    from recsys_lib.pipeline.chain import load_steps
-    from recsys_lib.pipeline.progress import ProgressLines
 
     project, _ = _find_bundle(run)
-    with ProgressLines(sys.stdout, [step.name for step in load_steps(project)]) as lines:
-        done = work.retrain(
-            project, run, dict(texts), lines, metric=metric, timeout=timeout or math.inf
-        )
+    done = work.retrain(project, run, dict(texts), _run_steps, metric=metric, timeout=timeout)
     if done.result.failed:
-        return _tell_failures(done.result, given)
+        return _tell_failures(done.result)
     print(work.sentence(done, run))
     return 0
 
@@ -623,26 +606,21 @@ def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: 
 def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) -> None:
     """Answer over HTTP; the manual is at /docs."""
     if folder is None:
-        project, folder = _find_bundle(run)
-        _tell_stale(project, run)
+        _, folder = _find_bundle(run)
     print(f"Loading {folder}; its manual will be at http://{how['host']}:{how['port']}/docs")
     serving.serve(folder, workers=workers, limits=serving.Limits(**dict(limits)), **how)
 
 
 def _find_bundle(run: str) -> "tuple[pipeline.Project, Path]":
-    from recsys_lib.pipeline.store import find_artifact
+    """Return the project and the bundle of a run; what has changed since it was made is told."""
+    from recsys_lib.pipeline.store import again, find_artifact, outdated, records_of
 
     project = pipeline.Project.find()
-    return project, find_artifact(project, run, "bundle")
-
-
-def _tell_stale(project: "pipeline.Project", run: str) -> None:
-    from recsys_lib.pipeline.store import again, outdated, records_of
-
-    records = records_of(project, run)
+    folder, records = find_artifact(project, run, "bundle"), records_of(project, run)
     for record in records:
         if "bundle" in record.writes and (changed := outdated(records, record)):
             _tell(f"Careful: {again('bundle', changed)}")
+    return project, folder
 
 
 def _ask() -> str:
@@ -678,7 +656,6 @@ def app(run: str, port: int | None, no_browser: bool) -> None:
     from recsys_lib.pipeline.lab import launch_page
 
     project, _ = _find_bundle(run)
-    _tell_stale(project, run)
     launch_page(project, run, port=port, browser=not no_browser)
 
 
@@ -701,8 +678,7 @@ def completion(shell: str) -> None:
 
 
 @recsys.command()
-@click.pass_obj
-def notebooks(given: list[str], /) -> int:
+def notebooks() -> int:
     """For authors: rewrite the committed outputs."""
     from recsys_lib.pipeline.chain import load_steps
     from recsys_lib.pipeline.lab import rewrite
@@ -714,7 +690,7 @@ def notebooks(given: list[str], /) -> int:
     steps = load_steps(project)
     result = _run_steps(project, steps, {}, name=LAB_RUN, force=True, workers=1)
     if result.failed:
-        return _tell_failures(result, given)
+        return _tell_failures(result)
     changed = rewrite(project, result)
     print(f"Rewritten: {', '.join(path.name for path in changed) or 'none, all were the same'}")
     return 0
@@ -729,14 +705,10 @@ def pins(seeds: int, only: str | None) -> None:
     from recsys_lib.pipeline.chain import load_steps, select
 
     project = pipeline.Project.find()
-    chain = load_steps(project)
-    steps = select(chain, only=only)
+    steps = select(load_steps(project), only=only)
     run = functools.partial(_run_steps, project, steps)
     found = pinned.measure(project, steps, run, n_seeds=seeds)
-    kept = {step.name: pinned.read_pins(project.expected, step.name) for step in chain}
-    pins = {book: its for book, its in (kept | found).items() if its}
-    held = {step.name: pinned.pinned_parameters(project.expected, step.name) for step in chain}
-    pinned.write_pins(project.expected, pins, held | pinned.parameters_of(steps))
+    pinned.write_pins(project.expected, found, pinned.parameters_of(steps))
     for book, its in found.items():
         for name, pin in its.items():
             print(f"{book}  {name:<32} {pin.value:>12.6g} within {pin.tolerance:.2g}")

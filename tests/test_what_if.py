@@ -109,7 +109,7 @@ def test_controls_begin_with_any_edit_and_reset_to_it(bundle, add, drop):
 def test_the_list_follows_the_controls(bundle):
     edit = what_if(bundle, "nle", k=3)
     controls, shown = Controls(edit), []
-    controls.show = shown.append
+    controls.changed = lambda: shown.append(edit._repr_mimebundle_())
     assert [item for _, item in controls.matches.options] == ["a"]  # the history
 
     controls.search.value = "LAB d"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.bundle.bundle import RUNGS, Bundle
-from recsys_lib.bundle.what_if import Controls, Search, WhatIf
+from recsys_lib.bundle.what_if import Controls, Search, WhatIf, shown_below
 from recsys_lib.checks import Doubles, Ints
 from recsys_lib.coldstart.content import TEXT
 from recsys_lib.coldstart.profile import is_tags, tags_of
@@ -108,7 +108,7 @@ def contributions(bundle: Bundle, history: Mapping[Any, float], item: Any) -> pd
         If an item is unknown, or a rating is outside the scale.
     """
     dataset = bundle.dataset
-    seen = bundle._requests.people(bundle._questions([{"history": history}])).seen
+    seen = bundle._requests.people(bundle._requests.questions([{"history": history}])).seen
     gains = bundle._answerer.gains_of(seen, dataset.item_positions([item]))[:, 0]
     ids = dataset.item_ids.take(seen.indices)
     found = pd.DataFrame({"item_id": ids, "title": bundle._titles.take(seen.indices)})
@@ -244,9 +244,7 @@ class Browse:
         page = Page(self)
         display(page.box)
         if not in_voila():
-            # The widgets are not saved with the notebook, so an output of its own holds the list.
-            handle = display(_folded(self), raw=True, display_id=True)
-            page.show = lambda: handle.update(_folded(self), raw=True)
+            page.show = shown_below(lambda: _folded(self))
 
 
 def _folded(page: Browse) -> dict[str, str]:

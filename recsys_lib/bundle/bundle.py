@@ -21,7 +21,7 @@ from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, versions, write_manifest
 from recsys_lib.bundle.answers import RUNGS, Answerer
 from recsys_lib.bundle.request import History, People, Question, RequestReader
-from recsys_lib.bundle.rules import Plan, RuleReader, Rules, takes_rules
+from recsys_lib.bundle.rules import Rules, takes_rules
 from recsys_lib.checks import (
     CSR,
     Floats,
@@ -50,7 +50,6 @@ from recsys_lib.renamed import renamed
 __all__ = ["RUNGS", "Bundle"]
 
 _FORMAT = 2
-_PERSON = ("user", "history", "profile", "k")
 # Numbers of one block of people by items, and people in it at most; bounds the memory.
 _BLOCK_NUMBERS, _BLOCK_ROWS = 8_000_000, 512
 
@@ -293,7 +292,7 @@ class Bundle(Shown):
         0         ann       y  history + popularity
         1        None       x  history + popularity
         """
-        blocks = self._blocks(self._questions(people, k, rules))
+        blocks = self._blocks(self._requests.questions(people, k, rules))
         frames = [pd.DataFrame()] * len(blocks)
 
         def answer(place: int) -> None:
@@ -343,7 +342,7 @@ class Bundle(Shown):
         [['y']]
         """
         lists: list[list[dict[str, Any]]] = []
-        for questions in self._blocks(self._questions(people, k, rules)):
+        for questions in self._blocks(self._requests.questions(people, k, rules)):
             found = self._answered(questions, because=True)
             ids, titles = (one[found.items].tolist() for one in self._labels)
             named = {"rank": 0, "item_id": ids, "title": titles} | found.columns
@@ -399,7 +398,7 @@ class Bundle(Shown):
         """
         check_kind("fold", fold, Fold)
         check_integer("k", k, minimum=1)
-        plans = {d: self._rules.plan({"diversity": d}) for d in settings}
+        plans = {d: self._requests.plan({"diversity": d}) for d in settings}
         lists = {d: np.full((fold.n_rows, k), -1, dtype=np.int32) for d in settings}
         for rows in self._blocks(range(fold.n_rows)):
             order = mask_seen(self.score(fold.fold_in[rows]), fold.fold_in[rows])
@@ -440,7 +439,7 @@ class Bundle(Shown):
         New items have no place in a model: they are listed where content answers.
         """
         check_integer("k", k, minimum=1)
-        plan = self._rules.plan(rules)
+        plan = self._requests.plan(rules)
         position = find_id(self.dataset.item_ids, item, "item")
         by, alike = self._related(position)
         order = np.where(plan.allowed, alike, -np.inf)
@@ -498,7 +497,7 @@ class Bundle(Shown):
         position = find_id(self.dataset.item_ids, item, "item")
         parts = []
         for users in self._blocks(self.dataset.user_ids):
-            people = self._requests.people(self._questions(users))
+            people = self._requests.people(self._requests.questions(users))
             answers = self._answerer.answer(people)
             rows = np.arange(len(users))
             center, spread = moments(answers.score, people.used)
@@ -525,19 +524,6 @@ class Bundle(Shown):
     @property
     def _block_rows(self) -> int:
         return max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.dataset.n_items))
-
-    def _questions(
-        self, people: Iterable[Any], k: int = 10, rules: Mapping[str, Any] | None = None
-    ) -> list[Question]:
-        shared = self._rules.plan(rules) if rules else self._no_rules
-        questions = []
-        for one in [people] if isinstance(people, str | Mapping) else people:
-            asked = {"k": k, **(one if isinstance(one, Mapping) else {"user": one})}
-            check_integer("k", asked["k"], minimum=1)
-            own = {name: asked.pop(name) for name in [*asked] if name not in _PERSON}
-            plan = self._rules.plan({**(rules or {}), **own}) if own else shared
-            questions.append(Question(**asked, plan=plan))
-        return questions
 
     def _answered(self, questions: Sequence[Question], *, because: bool) -> "_Lists":
         """Return the lists of one block of people."""
@@ -812,14 +798,6 @@ class Bundle(Shown):
             new_items=self.new_items,
             ladder=self.ladder,
         )
-
-    @cached_property
-    def _rules(self) -> RuleReader:
-        return RuleReader(dataset=self.dataset)
-
-    @cached_property
-    def _no_rules(self) -> Plan:
-        return self._rules.plan({})
 
     @cached_property
     def _requests(self) -> RequestReader:

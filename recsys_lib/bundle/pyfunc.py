@@ -6,6 +6,7 @@ each, with the list in the column ``recommendations``.
 
 import json
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -39,14 +40,12 @@ class _Lists(PythonModel):  # type: ignore[misc]
             for person in people:
                 with suppress(KeyError, TypeError, ValueError):  # what else it may be is said below
                     person["profile"] = json.loads(person["profile"])
-            rows = self.bundle.recommend_many(people, because=True, **(params or {}))
+            lists = self.bundle.recommend_records(people, **(params or {}))
         except (RecsysError, ValueError) as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
-        rows = rows[["rank", "item_id", "title", "probability", "rung", "because"]]
-        rows = rows.astype(object).where(rows.notna(), None)
-        lists = {row: group.to_dict("records") for row, group in rows.groupby(level=0)}
-        said = pd.Series([lists.get(row, []) for row in range(len(people))], dtype=object)
-        return pd.DataFrame({"recommendations": said}).set_axis(model_input.index)
+        for row in chain.from_iterable(lists):
+            row["probability"] = None if is_null(row["probability"]) else row["probability"]
+        return pd.DataFrame({"recommendations": lists}, index=model_input.index, dtype=object)
 
 
 set_model(_Lists())

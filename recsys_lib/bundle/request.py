@@ -1,6 +1,6 @@
 """A question for recommendations: ids, history and profile turned into rows of the matrix."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -9,15 +9,17 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from recsys_lib.bundle.rules import Plan
-from recsys_lib.checks import CSR
+from recsys_lib.bundle.rules import Plan, RuleReader
+from recsys_lib.checks import CSR, check_integer
 from recsys_lib.coldstart.profile import is_null, tags_of
-from recsys_lib.dataset import Dataset, likes_of
+from recsys_lib.dataset import likes_of
 from recsys_lib.errors import DataError
 from recsys_lib.naming import find_ids
 
 #: Item ids, or ratings by item id.
 History: TypeAlias = Sequence[Any] | Mapping[Any, float] | pd.Series
+
+_PERSON = ("user", "history", "profile", "k")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,8 +74,8 @@ class People:
 
 
 @dataclass(kw_only=True)
-class RequestReader:
-    """Turns requests into rows of a dataset.
+class RequestReader(RuleReader):
+    """Turns requests into rows of a dataset, and their rules into positions.
 
     Parameters
     ----------
@@ -84,9 +86,26 @@ class RequestReader:
         Lowest rating that counts as a like.
     """
 
-    dataset: Dataset
     inputs: Literal["values", "likes"]
     like: float | None
+
+    def questions(
+        self, people: Iterable[Any], k: int = 10, rules: Mapping[str, Any] | None = None
+    ) -> list[Question]:
+        """Return what is asked of some people, by id or as a request of their own."""
+        shared = self.plan(rules) if rules else self._no_rules
+        questions = []
+        for one in [people] if isinstance(people, str | Mapping) else people:
+            asked = {"k": k, **(one if isinstance(one, Mapping) else {"user": one})}
+            check_integer("k", asked["k"], minimum=1)
+            own = {name: asked.pop(name) for name in [*asked] if name not in _PERSON}
+            plan = self.plan({**(rules or {}), **own}) if own else shared
+            questions.append(Question(**asked, plan=plan))
+        return questions
+
+    @cached_property
+    def _no_rules(self) -> Plan:
+        return self.plan({})
 
     def people(self, questions: Sequence[Question]) -> People:
         """Return the people of some questions; `DataError` names an unknown id and near ones."""

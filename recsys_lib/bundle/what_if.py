@@ -238,22 +238,31 @@ class WhatIf:
         from IPython.display import display
 
         controls = Controls(self)
-        if in_voila():
-            # Voila shows no output that comes after the page, only widgets that change.
-            import ipywidgets as widgets
-
-            page = widgets.HTML()
-            controls.show = lambda view: setattr(page, "value", view["text/html"])
-            controls.show(self._repr_mimebundle_())
-            display(widgets.VBox([controls.box, page]))
+        if not in_voila():
+            display(controls.box)
+            controls.changed = shown_below(self._repr_mimebundle_)
             return
-        display(controls.box)
-        # An output of its own: it is saved with the notebook, where widgets are not.
-        handle = display(self._repr_mimebundle_(), raw=True, display_id=True)
-        controls.show = lambda view: handle.update(view, raw=True)
+        # Voila shows no output that comes after the page, only widgets that change.
+        import ipywidgets as widgets
+
+        page = widgets.HTML()
+        controls.changed = lambda: setattr(page, "value", self._repr_mimebundle_()["text/html"])
+        controls.changed()
+        display(widgets.VBox([controls.box, page]))
 
 
 what_if = WhatIf
+
+
+def shown_below(view: Callable[[], dict[str, str]]) -> Callable[[], None]:
+    """Show a MIME bundle in an output of its own, and return what shows the one of then.
+
+    It is saved with the notebook, where widgets are not.
+    """
+    from IPython.display import display
+
+    handle = display(view(), raw=True, display_id=True)
+    return lambda: handle.update(view(), raw=True)
 
 
 def _known(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:
@@ -348,9 +357,7 @@ class Controls(Search):
     ----------
     box : ipywidgets.VBox
     changed : callable
-        Called after each edit; by default it tells `show`.
-    show : callable
-        Told the new view, as a MIME bundle.
+        Called after each edit.
     """
 
     def __init__(self, edit: WhatIf) -> None:
@@ -358,8 +365,7 @@ class Controls(Search):
 
         super().__init__(edit.names, "titles and ids")
         self.edit = edit
-        self.show: Any = lambda _: None
-        self.changed: Callable[[], None] = lambda: self.show(self.edit._repr_mimebundle_())
+        self.changed: Callable[[], None] = lambda: None
         dataset = edit.bundle.dataset
         low, high = dataset.rating_scale or (1.0, 1.0)
         step = _step(dataset.user_items.data)

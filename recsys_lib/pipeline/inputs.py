@@ -145,8 +145,7 @@ def import_what_can_be_read(
         return replace(found, sentence=f"**Strict** reading takes every row. {found.sentence}")
     except DataError as error:
         stopped = f"**Strict** reading stops: {error}"
-    with warnings.catch_warnings(record=True) as dropped:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as dropped:
         lenient = {**reading, "mode": "lenient", "duplicates": "last"}
         found = import_table(session, source, **lenient)
     told = " ".join(str(warning.message) for warning in dropped)
@@ -365,8 +364,7 @@ def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]
 @contextlib.contextmanager
 def _told_in_parameters() -> Iterator[None]:
     """Put what is wrong in the terms of the notebook's parameters."""
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", UserWarning)
+    with warnings.catch_warnings(record=True, action="always", category=UserWarning) as told:
         try:
             yield
         except (ConfigError, DataError) as error:

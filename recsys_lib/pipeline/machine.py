@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +42,7 @@ def revision(folder: Path) -> dict[str, Any]:
 
 def all_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results rest on."""
-    found = ((name, _version(name)) for name in _PACKAGES)
-    return versions() | {name: version for name, version in found if version}
+    return versions(*_PACKAGES)
 
 
 def machine() -> dict[str, Any]:
@@ -74,21 +72,13 @@ def report() -> list[tuple[str, str]]:
     """
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
     return [
-        *versions().items(),
-        *((name, _version(name) or "not installed") for name in _TOOLS),
+        *(versions() | dict.fromkeys(_TOOLS, "not installed") | versions(*_TOOLS)).items(),
         ("project", _project()),
         *_keras(),
         ("memory", _room(memory.available, memory.total, _NEEDED_MEMORY)),
         ("cores", str(cores())),
         ("disk", _room(disk.free, disk.total, _NEEDED_DISK)),
     ]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _project() -> str:

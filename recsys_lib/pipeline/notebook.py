@@ -8,7 +8,6 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -211,7 +210,7 @@ class Session:
         self._record_write(name, path)
         return path
 
-    @contextmanager
+    @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """Yield an empty folder to write an artifact into; it takes its place when all is well.
 

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import ROUND_UP, Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,9 @@ def write_pins(
     pins: Mapping[str, Mapping[str, Pin]],
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write the pins of all notebooks with the parameters that they hold for, atomically."""
-    entries: dict[str, Any] = {_PARAMETERS: parameters or {}}
+    """Write pins and the parameters that they hold for, atomically; other notebooks keep theirs."""
+    entries: dict[str, Any] = read_json(path) if path.exists() else {}
+    entries[_PARAMETERS] = {**entries.get(_PARAMETERS, {}), **(parameters or {})}
     for book, its in pins.items():
         entries[book] = {name: asdict(pin) for name, pin in its.items()}
     write_json(path, entries)
@@ -248,7 +250,5 @@ def pin(name: str, values: Sequence[float], home: int) -> Pin:
 
 
 def _rounded_up(number: float) -> float:
-    if number <= 0:
-        return 0.0
-    unit = 10.0 ** (math.floor(math.log10(number)) - 1)
-    return float(f"{math.ceil(round(number / unit, 6)) * unit:.2g}")
+    # What is exact but for its last binary digit is not rounded.
+    return float(Context(prec=2, rounding=ROUND_UP).create_decimal(f"{number:.8g}"))

@@ -80,7 +80,7 @@ class ProgressLines(_Lines):
         """Write the final line of a notebook."""
         self._cells.pop(outcome.name, None)
         record, seconds = outcome.record, f"{outcome.record.seconds:6.1f} s"
-        failed = f"{outcome.cells_done}/" if outcome.status == "failed" else ""
+        failed = f"{outcome.failure.cell - 1}/" if outcome.failure else ""
         how = {
             "skipped": f"taken from {outcome.donor}" if outcome.donor else "unchanged, skipped",
             "not run": f"not run: {outcome.reason}",

@@ -194,12 +194,6 @@ class Project:
         plain = [name for name in names if _RUN_NAME.fullmatch(name)]
         return [name for name in plain if name.partition("/")[2] not in _TAKEN]
 
-    def near_run(self, name: str) -> str:
-        """Return `` Did you mean 'x'?`` for a run that is not there, or an empty string."""
-        from recsys_lib.naming import did_you_mean  # loads pandas
-
-        return "" if self.run_folder(name).exists() else did_you_mean(name, self.run_names())
-
     def free_name(self, name: str) -> str:
         """Return a name that no run has yet: `name`, else ``name-2`` and so on."""
         names = (f"{name}-{n}" if n > 1 else name for n in count(1))

@@ -1,7 +1,7 @@
 """Train a run's bundle anew on other data, and keep the better of the two."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import compare, evaluate, parse_metric
 from recsys_lib.pipeline.chain import load_steps, resolve, rests_on
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.runner import Progress, RunResult, run_chain
+from recsys_lib.pipeline.runner import RunResult
 from recsys_lib.pipeline.store import changes_of
 
 _SPLITS = ("ratings_split", "ranking_split")
@@ -33,7 +33,7 @@ def retrain(
     project: Project,
     run: str,
     texts: Mapping[str, str],
-    progress: Progress,
+    run_steps: Callable[..., RunResult],
     *,
     metric: str = "ndcg@10",
     timeout: float,
@@ -47,7 +47,8 @@ def retrain(
         Its bundle answers so far; its parameters hold for the candidate too.
     texts : mapping of str to str
         Parameters that are new, such as ``SOURCE``.
-    progress : Progress
+    run_steps : callable
+        Called with project, steps, parameters, ``name=`` of a run and `timeout`, as `run_chain`.
     metric : str
         Decides, on the held-out people of the candidate and what the old bundle has not seen.
     timeout : float
@@ -76,7 +77,7 @@ def retrain(
     steps = [step for step in chain if step.name in wanted]
     parameters = resolve(chain, texts=texts, values=changes_of(project, run))
     name = f"{run.replace('/', '-')}.next"
-    result = run_chain(project, steps, parameters, progress, name=name, timeout=timeout)
+    result = run_steps(project, steps, parameters, name=name, timeout=timeout)
     if result.failed:
         return Retrained(result, False, "")
     made = project.artifacts(name)

@@ -15,28 +15,18 @@ from typing import Any, Protocol
 
 from recsys_lib._system import available_memory, cores, limited_threads
 from recsys_lib.errors import ConfigError
+from recsys_lib.pipeline import store
 from recsys_lib.pipeline.chain import Step, load_steps, rests_on, sources_of
-from recsys_lib.pipeline.execution import execute, sockets_of
+from recsys_lib.pipeline.execution import Execution, sockets_of
 from recsys_lib.pipeline.manifest import RunLog
 from recsys_lib.pipeline.project import LAB_RUN, Project
-from recsys_lib.pipeline.store import (
-    Conditions,
-    HowItEnded,
-    Library,
-    Outcome,
-    Record,
-    Store,
-    records_of,
-    remove,
-    retire,
-    settle,
-)
 
 # Exceptions which mean that the input is wrong, not the notebook.
 BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
 
 _PAUSE = 0.2  # seconds between two looks at a step that another process is making
-_KERNEL = 1_500_000_000  # bytes of a kernel with a network, until one has been measured
+#: Bytes of a kernel with a network, as of the default world; known better once one has run.
+KERNEL = 1_500_000_000
 
 
 @dataclass(frozen=True)
@@ -55,14 +45,14 @@ class RunResult:
 
     name: str
     folder: Path
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[store.Outcome, ...]
 
     @property
-    def failed(self) -> Outcome | None:
+    def failed(self) -> store.Outcome | None:
         """The first notebook that failed, if any."""
         return next(iter(self.ended("failed")), None)
 
-    def ended(self, status: HowItEnded) -> list[Outcome]:
+    def ended(self, status: store.HowItEnded) -> list[store.Outcome]:
         """Return the notebooks with a status."""
         return [one for one in self.outcomes if one.status == status]
 
@@ -76,7 +66,7 @@ class Progress(Protocol):
     def cell(self, name: str, done: int) -> None:
         """Called with the number of its finished cells."""
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: store.Outcome) -> None:
         """Called when it has ended."""
 
 
@@ -90,7 +80,7 @@ def run_chain(
     force: bool = False,
     timeout: float = math.inf,
     workers: int | None = None,
-    conditions: Conditions | None = None,
+    conditions: store.Conditions | None = None,
 ) -> RunResult:
     """Run the steps in order in the run `name`.
 
@@ -132,14 +122,14 @@ def run_chain(
     ArtifactError
         If the disk is full or read-only.
     """
-    conditions = conditions or Conditions()
-    library = Library()
+    conditions = conditions or store.Conditions()
+    library = store.Library()
     if not workers:  # a GPU is for one at a time
         workers = 1 if conditions.token or shutil.which("nvidia-smi") else min(4, cores())
     with project.locked(name), RunLog(project, name, library.fingerprint()) as log:
         _remove_half_written(project, name)
-        store = Store(project, name, library, parameters, conditions)
-        run = _Run(store, progress, log, conditions.environment, timeout, force)
+        results = store.Store(project, name, library, parameters, conditions)
+        run = _Run(results, progress, log, conditions.environment, timeout, force)
         if workers > 1 and (workers := min(workers, _widest(run, steps))) > 1:
             run = replace(run, environment={**limited_threads(workers), **run.environment})
         _work_off(run, steps, workers)
@@ -149,21 +139,21 @@ def run_chain(
 
 def _widest(run: "_Run", steps: Sequence[Step]) -> int:
     """Return how many steps may come to run at once: one that runs alone has all threads."""
-    beneath, levels = rests_on(load_steps(run.store.project)), dict[str, int]()
+    beneath, levels = rests_on(load_steps(run.results.project)), dict[str, int]()
     for step in steps:
         below = [levels[name] for name in beneath[step.name] if name in levels]
-        if below or run.force or not run.store.is_fresh(step):
+        if below or run.force or not run.results.is_fresh(step):
             levels[step.name] = 1 + max(below, default=0)
     return max(Counter(levels.values()).values(), default=1)
 
 
 def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
     """Bring every step to its end: in order, but for what waits for others or a neighbor."""
-    conditions = run.store.conditions
-    project = run.store.project  # what a notebook left out writes is there, and not waited for
-    sources, beneath = _sources(project, run.store.run, steps), rests_on(load_steps(project))
+    conditions = run.results.conditions
+    project = run.results.project  # what a notebook left out writes is there, and not waited for
+    sources, beneath = _sources(project, run.results.run, steps), rests_on(load_steps(project))
     todo, elsewhere = list(steps), set[str]()
-    at_work: dict[Future[Outcome | None], Step] = {}
+    at_work: dict[Future[store.Outcome | None], Step] = {}
     with ThreadPoolExecutor(workers) as pool:
         try:
             while todo:
@@ -193,7 +183,7 @@ def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
 
 def _sources(project: Project, run: str, steps: Sequence[Step]) -> dict[str, dict[str, Step]]:
     """Return what each step reads and from which, by its cells and by the last time it ran."""
-    records = {step.name: Record.find(project.record(run, step.name)) for step in steps}
+    records = {step.name: store.Record.find(project.record(run, step.name)) for step in steps}
     seen = {name: record.reads for name, record in records.items() if record}
     return sources_of(steps, hidden=seen)
 
@@ -202,7 +192,7 @@ def _sources(project: Project, run: str, steps: Sequence[Step]) -> dict[str, dic
 class _Run:
     """What its steps have in common."""
 
-    store: Store
+    results: store.Store
     progress: Progress
     log: RunLog
     environment: Mapping[str, str]
@@ -212,19 +202,19 @@ class _Run:
     def has_room(self, *, beside: int) -> bool:
         """Whether there is memory for another step beside those at work, which may still grow."""
         peaks = [one.record.peak_memory for one in tuple(self.log.outcomes.values())]
-        need = (beside + 1) * max(peaks, default=_KERNEL)
+        need = (beside + 1) * max(peaks, default=KERNEL)
         return not beside or available_memory() > need
 
-    def outcome(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
+    def outcome(self, step: Step, sources: Mapping[str, Step]) -> store.Outcome | None:
         """Bring a step to its end; None where a neighbor is making it just now."""
         held = self._held(step, sources)
-        outcome = held or self.store.outcome(step, self._make, force=self.force)
+        outcome = held or self.results.outcome(step, self._make, force=self.force)
         if outcome:
             self.log.ended(outcome)
             self.progress.end(outcome)
         return outcome
 
-    def _held(self, step: Step, sources: Mapping[str, Step]) -> Outcome | None:
+    def _held(self, step: Step, sources: Mapping[str, Step]) -> store.Outcome | None:
         """Return the outcome of a step that rests on one that failed."""
         ended = tuple(self.log.outcomes.values())  # others may end meanwhile
         causes = {
@@ -235,34 +225,35 @@ class _Run:
         found = dict.fromkeys(causes[one.name] for one in sources.values() if one.name in causes)
         if not found:
             return None
-        copy = self.store.copy_of(step)
-        return Outcome(self._record(step), "not run", copy, reason=", ".join(found))
+        copy = self.results.copy_of(step)
+        return store.Outcome(self._record(step), "not run", copy, reason=", ".join(found))
 
-    def _make(self, step: Step) -> Outcome:
+    def _make(self, step: Step) -> store.Outcome:
         self.log.begin(step.name)
-        before = retire(self.store.project, self.store.run, step)
+        before = store.retire(self.results.project, self.results.run, step)
         self.progress.begin(step.name, len(step.sources))
         begun = time.monotonic()
-        failure, peak_memory = execute(
-            step.path,
-            self.store.copy_of(step),
-            self._overrides(step),
+        execution = Execution(
+            source=step.path,
+            copy=self.results.copy_of(step),
+            parameters=self._overrides(step),
             timeout=self.timeout,
             on_cell=functools.partial(self.progress.cell, step.name),
             environment=self.environment,
-            stop=self.store.conditions.stop,
+            stop=self.results.conditions.stop,
         )
+        failure = execution.run()
         record = self._record(step)
-        record.parameters = record.parameters or self.store.values(step)
+        record.parameters = record.parameters or self.results.values(step)
         record.seconds = round(time.monotonic() - begun, 3)
-        record.peak_memory = peak_memory
+        record.peak_memory = execution.peak_memory
         if failure:
-            return Outcome(record, "failed", self.store.copy_of(step), failure)
+            return store.Outcome(record, "failed", self.results.copy_of(step), failure)
         record.source = step.fingerprint
-        record.library = self.store.library.fingerprint(record.modules)
+        record.library = self.results.library.fingerprint(record.modules)
         record.done = True
-        settle(self.store.project, record, before)
-        return Outcome(record, "ran", self.store.copy_of(step))
+        store.settle(self.results.project, record, before)
+        return store.Outcome(record, "ran", self.results.copy_of(step))
 
     def _overrides(self, step: Step) -> dict[str, Any]:
         """Return the parameters to inject into a step.
@@ -270,17 +261,17 @@ class _Run:
         RUN comes first. It is left out where it is the committed one: then the executed copy has
         the committed cells and nothing else.
         """
-        values, given = self.store.values(step), ["RUN", *self.store.parameters]
-        names = given[1:] if self.store.run == LAB_RUN else given
+        values, given = self.results.values(step), ["RUN", *self.results.parameters]
+        names = given[1:] if self.results.run == LAB_RUN else given
         return {name: values[name] for name in names if name in values}
 
-    def _record(self, step: Step) -> Record:
+    def _record(self, step: Step) -> store.Record:
         """Return what the session of a step has written down.
 
         A notebook without a session reads and writes nothing that others rely on.
         """
-        project, run = self.store.project, self.store.run
-        record = Record.find(project.record(run, step.name)) or Record(step.name, run)
+        project, run = self.results.project, self.results.run
+        record = store.Record.find(project.record(run, step.name)) or store.Record(step.name, run)
         record.cells = len(step.sources)
         return record
 
@@ -288,9 +279,9 @@ class _Run:
 def _remove_half_written(project: Project, name: str) -> None:
     """Remove what a run that was killed has half written; runs inside it keep theirs."""
     folder, record = project.run_folder(name), project.record(name, "any")
-    remove(*folder.glob(".*.part*"), *Path(gettempdir()).glob(f"{sockets_of(folder)}*"))
+    store.remove(*folder.glob(".*.part*"), *Path(gettempdir()).glob(f"{sockets_of(folder)}*"))
     for place in (project.artifacts(name), project.figures(name), record.parent):
-        remove(*place.rglob(".*.part*"), *place.rglob(".*.old"))
+        store.remove(*place.rglob(".*.part*"), *place.rglob(".*.old"))
 
 
 def check_run(
@@ -318,31 +309,26 @@ def check_run(
         If the run was made from another ``SOURCE``, or from one and none is given here, or a
         parameter is one of notebooks that would not run and have run with another value.
     """
-    records = {record.notebook: record for record in records_of(project, run)}
+    records = {record.notebook: record for record in store.records_of(project, run)}
     chosen = {step.name for step in steps}
     set_here = {name for step in steps for name in step.parameters}
     for step in chain:
         if (record := records.get(step.name)) is None:
             continue
         made = record.parameters
-        now = parameters.get("SOURCE", "")
+        before, now = made.get("SOURCE"), parameters.get("SOURCE", "")
         # What only reads a SOURCE, such as notebook 14, would take data of its own without one.
         concerned = step.name in chosen or ("SOURCE" in set_here and not now)
-        if concerned and "SOURCE" in made and "dataset" in record.writes:
-            _check_source(run, made["SOURCE"], now)
+        if concerned and before not in (None, now) and "dataset" in record.writes:
+            way = "Choose" if now else f"Give -p SOURCE {before}, choose"
+            raise ConfigError(
+                f"Run {run!r} must keep its data; it was made from "
+                f"{before or 'the default world'}, and this command takes "
+                f"{now or 'the default world'}. {way} another --name, or give --replace."
+            )
         for name in step.parameters.keys() & parameters.keys() - set_here:
             if made.get(name) != json.loads(json.dumps(parameters[name])):
                 raise ConfigError(
                     f"{name} must be set where it is read; {step.name} is not to run, and ran with "
                     f"{made.get(name)!r}. Begin there: --from {step.number}."
                 )
-
-
-def _check_source(run: str, before: str, now: str) -> None:
-    if before != now:
-        raise ConfigError(
-            f"Run {run!r} must keep its data; it was made from {before or 'the default world'}, "
-            f"and this command takes {now or 'the default world'}. "
-            f"{'Choose' if now else f'Give -p SOURCE {before}, choose'} another --name, or give "
-            "--replace."
-        )

@@ -25,6 +25,7 @@ import recsys_lib
 from recsys_lib import artifacts
 from recsys_lib._system import lock_file
 from recsys_lib.errors import ArtifactError, ConfigError
+from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Step, writer_of
 from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, MEASURING, Project
 
@@ -223,11 +224,6 @@ class Outcome:
         """The notebook."""
         return self.record.notebook
 
-    @property
-    def cells_done(self) -> int:
-        """How many of its cells ended."""
-        return self.failure.cell - 1 if self.failure else self.record.cells
-
 
 def records_of(project: Project, run: str) -> list[Record]:
     """Return the records of a run that can be read, in the order of the chain."""
@@ -317,13 +313,13 @@ def find_artifact(project: Project, run: str, name: str) -> Path:
     path = project.artifacts(run) / name
     if path.exists():
         return path
-    there = "it has not come so far" if records_of(project, run) else "there is no such run"
+    there, near = "it has not come so far", ""
+    if not project.run_folder(run).exists():
+        there, near = "there is no such run", did_you_mean(run, project.run_names())
     how = f"Make it with `{command_of(project, run)}`"
     if run == LAB_RUN:
         how = "Run the notebooks that make it in JupyterLab, or name another run with --run"
-    raise ConfigError(
-        f"Run {run!r} must have made `{name}`; {there}.{project.near_run(run)} {how}."
-    )
+    raise ConfigError(f"Run {run!r} must have made `{name}`; {there}.{near} {how}.")
 
 
 def retire(project: Project, run: str, step: Step) -> Record | None:

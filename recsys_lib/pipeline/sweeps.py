@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from papermill.iorw import papermill_io
 
-from recsys_lib._system import available_memory, cores, limited_threads
+from recsys_lib._system import available_memory, limited_threads
 from recsys_lib.artifacts import MANIFEST, write_json
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline.chain import Step, load_steps, select, unwritten
@@ -24,6 +24,7 @@ from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, tol
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
+from recsys_lib.pipeline.runner import KERNEL
 from recsys_lib.pipeline.runs import cells
 from recsys_lib.pipeline.workers import Engine, Options, Result, alive, engine, news_of, work
 
@@ -33,8 +34,6 @@ _SHOWN_METRICS = 4
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
 _FAREWELL = 20.0  # seconds for workers to stop their kernels
-# The default world's chain, measured; known better after one run.
-_FIRST_GUESS = 1.5e9
 
 
 @dataclass
@@ -51,17 +50,14 @@ class Sweep:
         Which notebooks run.
     settings, queue : sequence of Setting
         As the grid has them, and in the order in which they are to be worked on.
+    options : Options
+        How it is worked off.
     token : str
         Of this start.
     status : str
         "running", "done", "failed" (a setting did) or "interrupted".
     workers : int
         Settings at once.
-    memory : float
-        Bytes that one takes at least, given by the user; 0 for a guess until one is measured.
-    output : str, optional
-        Where copies go: a folder, or an address that papermill can write to, such as
-        ``s3://bucket/prefix``.
     """
 
     project: Project
@@ -70,11 +66,10 @@ class Sweep:
     only: str | None
     settings: tuple[Setting, ...]
     queue: list[Setting]
+    options: Options = field(default_factory=Options)
     token: str = field(default_factory=lambda: f"{time.time_ns():x}-{os.getpid()}")
     status: str = "running"
     workers: int = 0
-    memory: float = 0.0
-    output: str | None = None
     clock: float = field(default_factory=time.monotonic)
     begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -84,9 +79,15 @@ class Sweep:
         return self.project.run_folder(self.name)
 
     @property
+    def output(self) -> str:
+        """Where copies of its folder go, if they are asked for."""
+        return f"{(self.options.output or '').rstrip('/')}/{self.name}"
+
+    @property
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
-        return max([self.memory, *(one.peak_memory for one in self.settings)]) or _FIRST_GUESS
+        measured = [one.peak_memory for one in self.settings]
+        return max([self.options.memory or 0.0, *measured]) or KERNEL
 
     def fitting(self, free: float, most: int) -> int:
         """Return how many settings there is memory for: at least one, and no more than `most`."""
@@ -107,9 +108,8 @@ class Sweep:
 
     def copy_out(self, *paths: Path) -> None:
         """Copy files of its folder to the output, if there is one, by papermill's writers."""
-        for path in paths if self.output else ():
-            name = path.relative_to(self.folder.parent).as_posix()
-            target = f"{self.output}/{name}"
+        for path in paths if self.options.output else ():
+            target = f"{self.output}/{path.relative_to(self.folder).as_posix()}"
             if "://" not in target:
                 Path(target).parent.mkdir(parents=True, exist_ok=True)
             papermill_io.write(path.read_text(encoding="utf-8"), target)
@@ -187,7 +187,13 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) ->
     with told_of(grid.origin):
         for one in settings:
             project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
-    _check_complete(project, name, steps, chain, settings)
+    for reader, artifact, writer in unwritten(steps, chain):
+        places = (project.record(f"{name}/{one.name}", writer.name) for one in settings)
+        if not all(place.exists() for place in places):
+            raise ConfigError(
+                f"--only must name what the chosen notebooks rest on; {reader.name} reads "
+                f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
+            )
     return Sweep(project, name, grid.content, only, settings, _interleaved(settings, steps[0]))
 
 
@@ -198,22 +204,6 @@ def _interleaved(settings: Iterable[Setting], first: Step) -> list[Setting]:
         groups.setdefault(repr(first.values(one.parameters)), []).append(one)
     rows = itertools.zip_longest(*groups.values())
     return [one for row in rows for one in row if one is not None]
-
-
-def _check_complete(
-    project: Project,
-    name: str,
-    steps: Sequence[Step],
-    chain: Sequence[Step],
-    settings: Iterable[Setting],
-) -> None:
-    for reader, artifact, writer in unwritten(steps, chain):
-        for one in settings:
-            if not project.record(f"{name}/{one.name}", writer.name).exists():
-                raise ConfigError(
-                    f"--only must name what the chosen notebooks rest on; {reader.name} reads "
-                    f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
-                )
 
 
 def sweep(
@@ -267,13 +257,11 @@ def sweep(
     ``sweep({"EPOCHS": [10, 20]}, name="epochs", only="01-03")[["EPOCHS", "03.test_rmse"]]``
     """
     planned = plan(project or Project.find(), parse_grid(grid), name, only=only)
-    options = Options(workers=workers, executor=executor)
-    return run_sweep(planned, options, progress).table()
+    planned.options = Options(workers=workers, executor=executor)
+    return run_sweep(planned, progress).table()
 
 
-def run_sweep(
-    sweep: Sweep, options: Options, watch: Callable[[Sweep], None] | None = None
-) -> Sweep:
+def run_sweep(sweep: Sweep, watch: Callable[[Sweep], None] | None = None) -> Sweep:
     """Run every setting of a sweep; a failure stops its own setting only.
 
     What a sweep of this name has finished before is skipped, as in a run.
@@ -282,7 +270,6 @@ def run_sweep(
     ----------
     sweep : Sweep
         As `plan` returns it.
-    options : Options
     watch : callable, optional
         Told the state twice a second.
 
@@ -300,15 +287,12 @@ def run_sweep(
     KeyboardInterrupt
         After all kernels are stopped and everything finished is kept.
     """
-    most = options.workers or (None if options.scheduler else cores())
-    sweep.output = options.output and options.output.rstrip("/")
-    sweep.memory = options.memory or 0.0
     with sweep.project.locked(sweep.name):
-        with engine(options, most) as workers, alive(sweep.folder, sweep.token) as give_up:
+        with engine(sweep.options) as workers, alive(sweep.folder, sweep.token) as give_up:
             sweep.save()
             _check_output(sweep)
             try:
-                _Driver(sweep, options, workers, watch).run(give_up)
+                _Driver(sweep, workers, watch).run(give_up)
                 sweep.status = "failed" if sweep.failed else "done"
             finally:
                 sweep.save()
@@ -323,22 +307,17 @@ def _check_output(sweep: Sweep) -> None:
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
-            f"--output must be a place that papermill can write to; {sweep.output}/{sweep.name}: "
-            f"{said}. Check the address and the credentials."
+            "--output must be a place that papermill can write to; "
+            f"{sweep.output}: {said}. Check the address and the credentials."
         ) from error
 
 
 class _Driver:
     """The loop of a sweep."""
 
-    def __init__(
-        self,
-        sweep: Sweep,
-        options: Options,
-        engine: Engine,
-        watch: Callable[[Sweep], None] | None,
-    ) -> None:
+    def __init__(self, sweep: Sweep, engine: Engine, watch: Callable[[Sweep], None] | None) -> None:
         self._sweep, self._engine, self._told = sweep, engine, watch
+        options = sweep.options
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
         given = options.workers or options.scheduler
         self._free = math.inf if given else available_memory()

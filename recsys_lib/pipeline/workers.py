@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from recsys_lib._system import lock_file, this_process
+from recsys_lib._system import cores, lock_file, this_process
 from recsys_lib.artifacts import BusyError, write_json
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
@@ -237,7 +237,8 @@ class Options:
     timeout : float
         Seconds for each notebook.
     output : str, optional
-        Where papermill writes copies to.
+        Where copies go: a folder, or an address that papermill can write to, such as
+        ``s3://bucket/prefix``.
     """
 
     workers: int | None = None
@@ -272,25 +273,24 @@ class Engine:
 
 
 @contextlib.contextmanager
-def engine(options: Options, workers: int | None) -> Iterator[Engine]:
+def engine(options: Options) -> Iterator[Engine]:
     """Start or join an engine; all workers that it has started end with the context.
 
     Parameters
     ----------
     options : Options
-    workers : int, optional
-        Settings at once; an engine with a scheduler takes all that it has by default.
+        A cluster that runs already takes as many settings at once as it has workers by default.
 
     Raises
     ------
     ConfigError
         If the engine is not installed, takes no scheduler, or does not answer.
     """
-    address = options.scheduler
+    address, workers = options.scheduler, options.workers or cores()
     if options.executor:
-        yield Engine(options.executor, workers or 1)
+        yield Engine(options.executor, workers)
     elif options.backend == "dask":
-        with _dask(workers, address) as joined:
+        with _dask(options.workers, address) as joined:
             yield joined
     elif address:
         raise ConfigError(
@@ -300,7 +300,7 @@ def engine(options: Options, workers: int | None) -> Iterator[Engine]:
     else:
         # Threads suffice: what takes cores and memory are the kernels, which are processes.
         with ThreadPoolExecutor(workers) as executor:
-            yield Engine(executor, workers or 1)
+            yield Engine(executor, workers)
 
 
 @contextlib.contextmanager
@@ -326,7 +326,7 @@ def _dask(workers: int | None, address: str | None) -> Iterator[Engine]:
             # Kernels are processes of their own, so Dask's own count of memory means nothing.
             with _ctrl_c_ignored():
                 cluster = LocalCluster(
-                    n_workers=workers or 1,
+                    n_workers=workers or cores(),
                     threads_per_worker=1,
                     memory_limit=0,
                     dashboard_address=None,

@@ -10,13 +10,14 @@ import logging
 import os
 import re
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 import orjson
@@ -38,6 +39,8 @@ from recsys_lib.serving import shapes
 from recsys_lib.serving.guard import Guard, Limits, Refusal, problem
 
 logger = logging.getLogger(__name__)
+
+Said = TypeVar("Said")
 
 _ABOUT = """Recommendations for known users, for a history, for a profile, or for nobody in
 particular. Errors are problem documents (RFC 9457) whose `detail` says what must hold, what was
@@ -67,7 +70,8 @@ class Loaded:
         self.fingerprint: str = self.manifest["manifest"]
         self.written = datetime.fromtimestamp((folder / MANIFEST).stat().st_mtime, UTC)
         self.bundle = Bundle.load(folder)
-        self._answers, self._most = dict[Any, tuple[Any, bytes]](), kept
+        #: What was answered at an address, and by which route.
+        self.answers, self._most = dict[Any, tuple[Any, bytes]](), kept
         dataset = self.bundle.dataset
         everything = self.bundle.recommend(k=dataset.n_items)
         texts = (everything["item_id"].astype(str) + " " + everything["title"]).str.casefold()
@@ -80,15 +84,11 @@ class Loaded:
         for n_people in (4, 16):
             self.bundle.recommend_records(dataset.user_ids[:n_people].tolist(), k=1)
 
-    def kept(self, address: Any) -> tuple[Any, bytes] | None:
-        """Return the answer that was given at an address, and its route."""
-        return self._answers.get(address)
-
     def keep(self, address: Any, answer: tuple[Any, bytes]) -> None:
         """Keep an answer, in the place of the oldest one."""
-        self._answers[address] = answer
-        if len(self._answers) > self._most:
-            self._answers.pop(next(iter(self._answers)), None)
+        self.answers[address] = answer
+        if len(self.answers) > self._most:
+            self.answers.pop(next(iter(self.answers)), None)
 
 
 class Live:
@@ -263,32 +263,30 @@ class _Together:
     """
 
     def __init__(self, thread: ThreadPoolExecutor) -> None:
-        self._thread, self._busy = thread, False
-        self._waiting: deque[_Waiting] = deque()
+        self._thread, self._waiting = thread, asyncio.Queue[_Waiting]()
 
     async def ask(self, now: Loaded, asked: dict[str, Any]) -> bytes:
         """Return the answer to one question, as `Bundle.recommend_records` gives it alone."""
         one = _Waiting(now, asked, asyncio.get_running_loop().create_future())
-        self._waiting.append(one)
-        self._go_on()
+        self._waiting.put_nowait(one)
         return await one.answer
 
-    def _go_on(self) -> None:
-        """Start on those who wait, unless others are being answered."""
-        together: list[_Waiting] = []
-        while not self._busy and self._waiting and len(together) < _TOGETHER:
-            if together and self._waiting[0].now is not together[0].now:
-                break
-            if not (one := self._waiting.popleft()).answer.done():  # somebody still waits
-                together.append(one)
-        if together:
-            self._busy, loop = True, asyncio.get_running_loop()
-            asked = [one.asked for one in together]
-            answers = self._thread.submit(_answered, together[0].now, asked)
-            settle = partial(self._settle, together)
-            answers.add_done_callback(lambda done: loop.call_soon_threadsafe(settle, done.result()))
+    async def work(self) -> None:
+        """Answer those who wait, as long as the service runs."""
+        while True:
+            waiting = [await self._waiting.get()]
+            while len(waiting) < _TOGETHER and not self._waiting.empty():
+                waiting.append(self._waiting.get_nowait())
+            asking = [one for one in waiting if not one.answer.done()]  # somebody still waits
+            for now, together in groupby(asking, attrgetter("now")):
+                await self._settle(now, [*together])
+            # Answers are sent before the next ones are made, which would take the processor from
+            # them.
+            await asyncio.sleep(0)
 
-    def _settle(self, together: list[_Waiting], answers: list[bytes | Exception]) -> None:
+    async def _settle(self, now: Loaded, together: list[_Waiting]) -> None:
+        asked = [one.asked for one in together]
+        answers = await _beside(self._thread, partial(_answered, now, asked))
         for one, answer in zip(together, answers, strict=True):
             if one.answer.done():
                 continue
@@ -296,9 +294,6 @@ class _Together:
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result(answer)
-        self._busy = False
-        # Answers are sent before the next ones are made, which would take the processor from them.
-        asyncio.get_running_loop().call_soon(self._go_on)
 
 
 def _answered(now: Loaded, everybody: list[dict[str, Any]]) -> list[bytes | Exception]:
@@ -309,7 +304,23 @@ def _answered(now: Loaded, everybody: list[dict[str, Any]]) -> list[bytes | Exce
         if len(everybody) == 1:
             return [error]
         return [answer for one in everybody for answer in _answered(now, [one])]
-    return [_dumped(_listed(now, one)) for one in lists]
+    return [_dumped({"recommendations": one, "bundle": now.fingerprint}) for one in lists]
+
+
+def _answers(now: Loaded, everybody: list[dict[str, Any]], end: float) -> bytes:
+    """Answer block by block, as long as somebody waits."""
+    found: list[bytes] = []
+    for start in range(0, len(everybody), _BLOCK):
+        if time.monotonic() > end:
+            break
+        block = _answered(now, everybody[start : start + _BLOCK])
+        for place, answer in enumerate(block, start + 1):
+            if isinstance(answer, RecsysError):
+                raise RecsysError(f"Person {place} of {len(everybody)}: {answer}")
+            if isinstance(answer, Exception):
+                raise answer
+            found.append(answer)
+    return b"[%b]" % b",".join(found)
 
 
 class _Kept:
@@ -324,7 +335,7 @@ class _Kept:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         now = self._live.current if scope["type"] == "http" else None
-        if now and (kept := now.kept(_address(scope))):
+        if now and (kept := now.answers.get(_address(scope))):
             scope["route"], answer = kept  # the route is for the log
             await Response(answer, media_type="application/json")(scope, receive, send)
         else:
@@ -352,9 +363,10 @@ class _Service:
             await self._live.first(self._seconds)
         else:
             await asyncio.to_thread(self._live.load)
-        watching = asyncio.create_task(self._live.watch())
+        tasks = [asyncio.create_task(one) for one in (self._live.watch(), self._together.work())]
         yield
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
         for line in (self._one, self._many):
             line.shutdown(wait=False, cancel_futures=True)
 
@@ -405,9 +417,7 @@ class _Service:
             asked = questions.model_dump(exclude_unset=True)
             return await self._answer(self._together.ask(now, asked))
         everybody = [one.model_dump(exclude_unset=True) for one in questions]
-        return await self._answer(
-            _beside(self._many, lambda: _dumped(list(_answers(now, everybody, end))))
-        )
+        return await self._answer(_beside(self._many, partial(_answers, now, everybody, end)))
 
     async def similar_items(
         self, item_id: shapes.ItemId, told: Annotated[shapes.Length, Query()]
@@ -467,31 +477,9 @@ class _Service:
         return Response(text, media_type=prometheus.CONTENT_TYPE_LATEST)
 
 
-def _beside(line: ThreadPoolExecutor, work: Callable[[], bytes]) -> Awaitable[bytes]:
+def _beside(line: ThreadPoolExecutor, work: Callable[[], Said]) -> Awaitable[Said]:
     """Work beside the event loop, after what waits in the same line."""
     return asyncio.get_running_loop().run_in_executor(line, work)
-
-
-def _answers(now: Loaded, everybody: list[dict[str, Any]], end: float) -> Iterable[dict[str, Any]]:
-    """Answer block by block, as long as somebody waits."""
-    for start in range(0, len(everybody), _BLOCK):
-        if time.monotonic() > end:
-            return
-        block = everybody[start : start + _BLOCK]
-        try:
-            lists = now.bundle.recommend_records(block)
-        except RecsysError:
-            for place, asked in enumerate(block, start=start + 1):
-                try:
-                    now.bundle.recommend_records([asked])
-                except RecsysError as error:
-                    raise RecsysError(f"Person {place} of {len(everybody)}: {error}") from None
-            raise
-        yield from (_listed(now, one) for one in lists)
-
-
-def _listed(now: Loaded, listed: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"recommendations": listed, "bundle": now.fingerprint}
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,31 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from recsys_lib import artifacts
 from recsys_lib._system import move
-from recsys_lib.artifacts import (
-    LOCK,
-    alone_in,
-    check_replaceable,
-    digest_of,
-    fingerprint,
-    read_json,
-    read_table,
-    write_atomic,
-    write_json,
-    write_table,
-)
 from recsys_lib.bundle import Bundle
 from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.naming import find_ids, first_line
 from recsys_lib.progress import track
-from recsys_lib.sources.sql import (
-    asking,
-    connect_for_writing,
-    file_to_write,
-    is_engine,
-    shown_url,
-    split_url,
-)
+from recsys_lib.sources import sql
 
 __all__ = ["score_partition", "write_lists"]
 
@@ -107,7 +89,7 @@ def read_ids(path: Path | str) -> list[str]:
     path = Path(path)
     try:
         if path.suffix == ".parquet":
-            ids = read_table(path)["user_id"].tolist()
+            ids = artifacts.read_table(path)["user_id"].tolist()
         else:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
             ids = [line.strip() for line in lines if line.strip()]
@@ -181,15 +163,16 @@ def write_lists(
     ids = loaded.dataset.user_ids
     if users is not None:
         ids = ids.take(pd.unique(find_ids(ids, users, "user")))
-    made_of = fingerprint(Path(bundle) / "manifest.json")
-    people = digest_of(ids.tolist())
+    made_of = artifacts.fingerprint(Path(bundle) / "manifest.json")
+    people = artifacts.digest_of(ids.tolist())
     record = {"bundle": made_of, "users": people, "k": k, "part": part, "output": target.name}
     record["rules"] = repr(sorted(rules.items()))
     loaded.recommend_many(ids[:1], k=k, **rules)  # wrong rules leave nothing behind
     target.check()
     writable = f"The folder of {target.name} must be one that can be written"
     only = f"Only one process may write {target.name}"
-    with alone_in(target.folder, writable=writable, alone=only, remedy="choose another output"):
+    said = {"writable": writable, "alone": only, "remedy": "choose another output"}
+    with artifacts.alone_in(target.folder, **said):
         parts = _Parts(target.folder, record)
         with track("lists", len(ids), "people") as task:
             for number, start in enumerate(range(0, max(len(ids), 1), part)):
@@ -198,7 +181,7 @@ def write_lists(
                 task.step(done=start + len(some))
         rows = target.write(parts)
         parts.remove()
-    (target.folder / LOCK).unlink(missing_ok=True)
+    (target.folder / artifacts.LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something of others is in it
         target.folder.rmdir()
     return rows
@@ -209,18 +192,18 @@ class _Parts:
 
     def __init__(self, folder: Path, record: dict[str, Any]) -> None:
         self.folder, facts = folder, folder / "lists.json"
-        if not (facts.exists() and read_json(facts) == record):
+        if not (facts.exists() and artifacts.read_json(facts) == record):
             self.remove()
-            write_json(facts, record)
+            artifacts.write_json(facts, record)
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        return (read_table(file) for file in sorted(self.folder.glob("[0-9]*.parquet")))
+        return (artifacts.read_table(file) for file in sorted(self.folder.glob("[0-9]*.parquet")))
 
     def make(self, number: int, work: Any) -> None:
         """Write a part unless it is there."""
         file = self.folder / f"{number:08d}.parquet"
         if not file.exists():
-            write_table(file, work())
+            artifacts.write_table(file, work())
 
     def remove(self) -> None:
         """Remove what was written here."""
@@ -238,19 +221,19 @@ class _File:
         self._note = path.with_name(f".{path.name}.json")
 
     def check(self) -> None:
-        check_replaceable(self.path, ours=self._is_ours)
+        artifacts.check_replaceable(self.path, ours=self._is_ours)
 
     def _is_ours(self, path: Path) -> bool:
         # The name of a new file is noted before it takes its place, beside that of the old one.
-        return fingerprint(path) in read_json(self._note)["lists"]
+        return artifacts.fingerprint(path) in artifacts.read_json(self._note)["lists"]
 
     def write(self, parts: _Parts) -> int:
         file = parts.folder / f"joined{self.path.suffix}"
-        with write_atomic(file) as part:
+        with artifacts.write_atomic(file) as part:
             rows = _joined_parquet(parts, part) if file.suffix == ".parquet" else _csv(parts, part)
         self.check()
-        before = [fingerprint(self.path)] if self.path.exists() else []
-        write_json(self._note, {"lists": [fingerprint(file), *before]})
+        before = [artifacts.fingerprint(self.path)] if self.path.exists() else []
+        artifacts.write_json(self._note, {"lists": [artifacts.fingerprint(file), *before]})
         move(file, self.path)
         return rows
 
@@ -290,29 +273,28 @@ class _Table:
                 f"A database needs the name of a table, of letters and digits; got {table!r}. "
                 "Give --table lists."
             )
-        parts = split_url(url)
-        self.name, self._url, self._table = f"{shown_url(parts)} {table}", url, table
-        place = file_to_write(parts) if parts.scheme in ("duckdb", "sqlite") else Path()
-        self.folder = place.parent / f".{table}-{digest_of(self.name, 12)}.parts"
+        parts = sql.split_url(url)
+        self.name, self._url, self._table = f"{sql.shown_url(parts)} {table}", url, table
+        place = sql.file_to_write(parts) if parts.scheme in ("duckdb", "sqlite") else Path()
+        self.folder = place.parent / f".{table}-{artifacts.digest_of(self.name, 12)}.parts"
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Any]:
+        with sql.asking(f"{self.name} must be writable", "Mend that; the same command goes on."):
+            connection = sql.connect_for_writing(self._url)
+            try:
+                yield connection
+            finally:
+                connection.disconnect()
 
     def check(self) -> None:
-        with self._asking():
-            self._check()
-
-    def write(self, parts: _Parts) -> int:
-        with self._asking():
-            return self._write(parts)
-
-    def _asking(self) -> contextlib.AbstractContextManager[None]:
-        return asking(f"{self.name} must be writable", "Mend that; the same command goes on.")
-
-    def _check(self) -> None:
-        connection, columns = connect_for_writing(self._url), _COLUMNS
-        if self._table in connection.list_tables():
-            columns = list(connection.table(self._table).columns)
-        kinds = _KINDS.get(connection.name, _KIND)
-        is_view = "view" in str(connection.raw_sql(kinds.format(self._table)).fetchone()).lower()
-        connection.disconnect()
+        columns = _COLUMNS
+        with self._connected() as connection:
+            if self._table in connection.list_tables():
+                columns = list(connection.table(self._table).columns)
+            kinds = _KINDS.get(connection.name, _KIND)
+            said = connection.raw_sql(kinds.format(self._table)).fetchone()
+        is_view = "view" in str(said).lower()
         if is_view or columns != _COLUMNS:
             found = "is a view" if is_view else f"has the columns {columns}"
             raise ArtifactError(
@@ -320,10 +302,9 @@ class _Table:
                 "Choose another name with --table."
             )
 
-    def _write(self, parts: _Parts) -> int:
-        connection, filling = connect_for_writing(self._url), f"{self._table}_recsys_filling"
-        rows = 0
-        try:
+    def write(self, parts: _Parts) -> int:
+        rows, filling = 0, f"{self._table}_recsys_filling"
+        with self._connected() as connection:
             connection.drop_table(filling, force=True)
             for number, frame in enumerate(parts):
                 if number == 0:
@@ -331,11 +312,9 @@ class _Table:
                 else:
                     connection.insert(filling, frame)
                 rows += len(frame)
-            self._check()
+            self.check()
             for statement in ("BEGIN", *self._replacing(connection, filling), "COMMIT"):
                 connection.raw_sql(statement)
-        finally:
-            connection.disconnect()
         return rows
 
     def _replacing(self, connection: Any, filling: str) -> list[str]:
@@ -364,7 +343,7 @@ _COLUMNS = ["user_id", "rank", "item_id", "title", "probability", "rung", "score
 
 
 def _target(output: Path | str, table: str | None) -> _File | _Table:
-    if "://" in str(output) and is_engine(output):
+    if "://" in str(output) and sql.is_engine(output):
         return _Table(str(output), table)
     if table:
         raise ConfigError(

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ _HEARTBEAT_S, _GRACE_S = 20, 90
 # SQLite lets one write at a time; the others wait their turn.
 _WAIT_S = 60
 # Several workers that begin at once all make the tables, and all but one are refused.
-_ATTEMPTS = 5
+_PAUSES_S = (0.2, 0.4, 0.6, 0.8)
 
 
 @contextlib.contextmanager
@@ -149,19 +150,13 @@ def _open_storage(storage: Path | str | None) -> BaseStorage:
     if storage is None:
         return InMemoryStorage()
     url, options = _address(storage)
-    for attempt in range(_ATTEMPTS):
-        try:
-            return RDBStorage(
-                url,
-                engine_kwargs={"connect_args": options},
-                heartbeat_interval=_HEARTBEAT_S,
-                grace_period=_GRACE_S,
-            )
-        except SQLAlchemyError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            time.sleep(0.2 * (attempt + 1))
-    raise AssertionError("unreachable")
+    heart = {"heartbeat_interval": _HEARTBEAT_S, "grace_period": _GRACE_S}
+    opened = partial(RDBStorage, url, engine_kwargs={"connect_args": options}, **heart)
+    for pause in _PAUSES_S:
+        with contextlib.suppress(SQLAlchemyError):
+            return opened()
+        time.sleep(pause)
+    return opened()
 
 
 def _address(storage: Path | str) -> tuple[str, dict[str, Any]]:

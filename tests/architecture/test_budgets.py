@@ -34,25 +34,25 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
-    "bundle": (1_757, 1_000),
+    "bundle": (1_753, 1_000),
     "cleaning": (278, 0),
     "coldstart": (603, 750),
-    "evaluation": (1_765, 1_780),
+    "evaluation": (1_769, 1_780),
     "exploration": (217, 215),
     "models": (3_072, 2_600),
-    "pipeline": (4_079, 2_400),
+    "pipeline": (3_986, 2_400),
     "plots": (1_131, 780),
-    "root": (2_115, 990),
-    "serving": (1_009, 1_000),
+    "root": (2_093, 990),
+    "serving": (979, 1_000),
     "sources": (1_788, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_286, 1_430),
     "tables": (204, 0),
     "times": (177, 0),
     "training": (1_485, 1_170),
-    "tuning": (1_037, 750),
+    "tuning": (1_032, 750),
 }
-ALL = (22_230, 14_000)
+ALL = (22_080, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
 

@@ -41,7 +41,8 @@ def sweep(chain):
 
     def sweep_it(grid, name="grid", watch=None, only=None, **options):
         it = plan(chain, parse_grid(grid), name, only=only)
-        return run_sweep(it, Options(**{"workers": 2, "timeout": 60, **options}), watch)
+        it.options = Options(**{"workers": 2, "timeout": 60, **options})
+        return run_sweep(it, watch)
 
     return sweep_it
 

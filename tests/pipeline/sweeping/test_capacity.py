@@ -12,9 +12,10 @@ from recsys_lib.pipeline.workers import Engine, Options
 def make(tmp_path):
     """A sweep of three settings for which a user has said how much memory one takes, or not."""
 
-    def make_sweep(memory=0.0):
+    def make_sweep(memory=None, **options):
         settings = tuple(Setting(name, {}, {}) for name in "abc")
-        return Sweep(Project(tmp_path), "grid", {}, None, settings, [], memory=memory)
+        options = Options(memory=memory, **options)
+        return Sweep(Project(tmp_path), "grid", {}, None, settings, [], options)
 
     return make_sweep
 
@@ -37,6 +38,5 @@ def test_what_was_measured_counts_more_than_the_guess_and_less_than_the_user(mak
 
 @pytest.mark.parametrize("given", [{"workers": 3}, {"scheduler": "tcp://host:8786"}])
 def test_a_number_that_is_given_is_not_bounded_by_memory(make, given):
-    sweep = make(1e15)
-    assert _Driver(sweep, Options(**given), Engine(None, 3), None)._at_once() == 3
-    assert _Driver(sweep, Options(), Engine(None, 3), None)._at_once() == 1
+    assert _Driver(make(1e15, **given), Engine(None, 3), None)._at_once() == 3
+    assert _Driver(make(1e15), Engine(None, 3), None)._at_once() == 1

@@ -8,6 +8,7 @@ from recsys_lib.pipeline.grid import Setting
 from recsys_lib.pipeline.progress import SweepLines
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.sweeps import Sweep
+from recsys_lib.pipeline.workers import Options
 
 
 @pytest.fixture
@@ -20,7 +21,8 @@ def state(tmp_path):
     settings[0].metrics = {"03.rmse": 1.4712, "03.floor": 1.9}
     settings[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
     settings[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
-    return Sweep(Project(tmp_path), "grid", {}, None, settings, [], workers=2, memory=1.5e9)
+    options = Options(memory=1.5e9)
+    return Sweep(Project(tmp_path), "grid", {}, None, settings, [], options, workers=2)
 
 
 class Terminal(io.StringIO):

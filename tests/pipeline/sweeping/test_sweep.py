@@ -122,12 +122,14 @@ def test_a_sweep_that_is_stopped_keeps_what_is_finished_and_goes_on(chain, write
     # To a file: the workers of a killed sweep would hold a pipe for some seconds.
     with (chain.root / "said").open("w") as said, subprocess.Popen(command, stderr=said) as process:
         end = time.monotonic() + 240
-        finished = chain.record("grid/epochs-5", "02_train")
-        # The diary is written before the notebook has ended.
-        while not ((chain.root / "seen-10").exists() and getattr(Record.find(finished), "done", 0)):
+        finished, seen = chain.record("grid/epochs-5", "02_train"), chain.root / "seen-10"
+        # The diary is written before the notebook has ended; the other one may be just writing.
+        while not (
+            getattr(Record.find(finished), "done", 0) and seen.exists() and seen.read_text()
+        ):
             assert time.monotonic() < end, process.poll()
             time.sleep(0.1)
-        kernel = int((chain.root / "seen-10").read_text())
+        kernel = int(seen.read_text())
         process.send_signal(sent)
         process.wait(timeout=30)
     assert gone(kernel, seconds=1 if sent == signal.SIGTERM else 10)
