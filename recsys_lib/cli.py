@@ -157,7 +157,7 @@ def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[s
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_COUNT = click.IntRange(1)
+_COUNT, _PORT = click.IntRange(1), click.IntRange(0, 65_535)
 _GIGABYTES = click.FloatRange(0, min_open=True)
 _SECONDS = click.FloatRange(0)
 _FILE = click.Path(path_type=Path)
@@ -601,7 +601,7 @@ def retrain(given: list[str], /, *, run: str, texts: Any, metric: str, timeout: 
 @_run("run whose bundle answers")
 @option("--bundle", "folder", type=_FILE, metavar="FOLDER", help="a bundle elsewhere, instead")
 @option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")
-@option("--port", type=click.IntRange(0, 65_535), default=8000, metavar="N", help="0: a free one")
+@option("--port", type=_PORT, default=8000, metavar="N", help="0: a free one")
 @option("--workers", type=_COUNT, default=1, metavar="N", help="processes")
 @option("--allow-origin", "origins", multiple=True, metavar="URL", help="pages that may ask")
 @option("--insecure", is_flag=True, help="let everybody ask who reaches the host")
@@ -646,7 +646,7 @@ def _ask() -> str:
 
 
 @recsys.command()
-@option("--port", type=int, metavar="N", help="8888, or the next that is free")
+@option("--port", type=_PORT, metavar="N", help="8888, or the next that is free")
 @option("--no-browser", is_flag=True, help="only serve, and say where")
 def lab(port: int | None, no_browser: bool) -> None:
     """Open JupyterLab on a start page."""
@@ -657,7 +657,7 @@ def lab(port: int | None, no_browser: bool) -> None:
 
 @recsys.command()
 @_run("run whose model answers")
-@option("--port", type=int, metavar="N", help="8866, or the next that is free")
+@option("--port", type=_PORT, metavar="N", help="8866, or the next that is free")
 @option("--no-browser", is_flag=True, help="only serve, and say where")
 def app(run: str, port: int | None, no_browser: bool) -> None:
     """Open a page to browse recommendations."""
