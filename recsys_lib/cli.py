@@ -171,6 +171,7 @@ class _Amount(click.FloatRange):
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _COUNT = click.IntRange(1)
+_PORT = click.IntRange(0, 65_535)
 _GIGABYTES = _Amount(0, min_open=True)
 _SECONDS = _Amount(0)
 _FILE = click.Path(path_type=Path)
@@ -598,7 +599,7 @@ def retrain(run: str, texts: Any, metric: str, timeout: float) -> int:
 @_run("run whose bundle answers")
 @option("--bundle", "folder", type=_FILE, metavar="FOLDER", help="a bundle elsewhere, instead")
 @option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")
-@option("--port", type=click.IntRange(0, 65_535), default=8000, metavar="N", help="0: a free one")
+@option("--port", type=_PORT, default=8000, metavar="N", help="0: a free one")
 @option("--workers", type=_COUNT, default=1, metavar="N", help="processes")
 @option("--allow-origin", "origins", multiple=True, metavar="URL", help="pages that may ask")
 @option("--insecure", is_flag=True, help="let everybody ask who reaches the host")
@@ -638,7 +639,7 @@ def _ask() -> str:
 
 
 @recsys.command()
-@option("--port", type=int, metavar="N", help="8888, or the next that is free")
+@option("--port", type=_PORT, metavar="N", help="8888, or the next that is free")
 @option("--no-browser", is_flag=True, help="only serve, and say where")
 def lab(port: int | None, no_browser: bool) -> None:
     """Open JupyterLab on a start page."""
@@ -649,7 +650,7 @@ def lab(port: int | None, no_browser: bool) -> None:
 
 @recsys.command()
 @_run("run whose model answers")
-@option("--port", type=int, metavar="N", help="8866, or the next that is free")
+@option("--port", type=_PORT, metavar="N", help="8866, or the next that is free")
 @option("--no-browser", is_flag=True, help="only serve, and say where")
 def app(run: str, port: int | None, no_browser: bool) -> None:
     """Open a page to browse recommendations."""

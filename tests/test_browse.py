@@ -81,6 +81,12 @@ def test_filters_and_variety_are_those_of_the_bundle(page, bundle):
     assert shown(page) == bundle.recommend("nle", k=4, where=where)["item_id"].tolist()
     assert set(shown(page)) == {"c", "d", "e"}
     assert "No more than 3 items" in page.status.value
+    page.where["minutes"].value = (90, 120)
+    page.where["track"].value = ("SEC",)
+    assert "No more than 1 item meets what is asked" in page.status.value
+    page.where["track"].value = ("NET",)
+    assert "1 item used" in page.status.value
+    assert "No item meets what is asked" in page.status.value
     page.where["track"].value = ()
     page.where["minutes"].value = (45, 120)  # all of it: no condition, so unknown values stay
     assert page.browse.edit.rules["where"] == {}
@@ -232,6 +238,7 @@ def test_five_thousand_people_are_found_by_typing():
     assert len(page.people.matches.options) == 20
     page.people.search.value = "4711"
     assert page.people.matches.options == (("user-4711", "user-4711"),)
+    assert ">1 match<" in page.people.found.value
     page.people.search.value = "nobody"
     assert "Nothing matches" in page.people.found.value
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib import Bundle, Dataset, Popularity
-from recsys_lib.cli import _list_table, main
+from recsys_lib.cli import _list_table, main, recsys
 from recsys_lib.pipeline import Manifest
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -625,3 +625,11 @@ def test_help_comes_at_once(project):
 def test_someone_who_has_used_everything_is_told_so_instead_of_an_empty_table():
     none = pd.DataFrame(columns=["rank", "item_id", "title", "probability", "rung"])
     assert _list_table(none, "p1") == "User 'p1' has used every item already."
+
+
+@pytest.mark.parametrize("command", ["app", "lab", "serve"])
+def test_a_port_that_no_machine_has_is_refused(command, capsys):
+    [port] = [one for one in recsys.commands[command].params if one.name == "port"]
+    assert port.type.max == 65_535  # of 70000 the rest was taken, and another address was told
+    assert main([command, "--port", "70000"]) == 2
+    assert "70000 is not in the range" in capsys.readouterr().err

@@ -324,9 +324,9 @@ class Search:
         """List what matches all words of the search, or what stands there unasked."""
         if words := self.search.value.casefold().split():
             every = [one for name, one in self._folded if all(word in name for word in words)]
-            found = every[:_MATCHES]
-            shown = f"; the first {_MATCHES} are shown" if len(every) > _MATCHES else ""
-            of = f"{len(every):,} matches{shown}" if every else "Nothing matches"
+            found, n = every[:_MATCHES], len(every)
+            shown = f"; the first {_MATCHES} are shown" if n > _MATCHES else ""
+            of = f"{n:,} {'match' if n == 1 else 'matches'}{shown}" if n else "Nothing matches"
         else:
             found, of = self._unasked()
         self.found.value = f'<span role="status">{html.escape(of)}</span>'

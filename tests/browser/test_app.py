@@ -58,6 +58,7 @@ def shop() -> Bundle:
         for i in rng.choice(np.arange(u % 3, 60, 3), rng.integers(3, 9), replace=False)
     ]
     items = pd.DataFrame({"title": [f"Course {i} of {tracks[i % 3]}" for i in range(60)]})
+    items.loc[::2, "title"] += "_and_what_else_stands_in_the_way" * 4
     items["track"] = tracks[np.arange(60) % 3]
     items["minutes"] = rng.choice([30, 45, 60, 90], 60)
     items.index = [f"c{i}" for i in range(60)]
@@ -100,10 +101,15 @@ class App:
     def titles(self) -> list[str]:
         return [re.sub(r"^\d+\. ", "", head) for head in self.texts(".rs-card h3")]
 
+    def press(self, key: str) -> None:
+        """Press a key on whatever has the focus."""
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(key).perform()
+
     def tab(self) -> Any:
         """Go to what comes next; what it is, and the line around it, or None at the end."""
-        active = self.driver.switch_to.active_element
-        active.send_keys("\ue004")
+        self.press("\ue004")
         return self.driver.execute_script(FOCUSED)
 
     def status(self) -> str:
@@ -140,6 +146,21 @@ def app(served: str, chromium: str, open_browser: Any, tmp_path_factory: Any) ->
         yield app
     finally:
         driver.quit()
+
+
+def test_whoever_is_found_is_chosen_by_the_arrow_down(app: App) -> None:
+    search, found = app.find("input[placeholder='Search people']")[0], app.find("select")[0]
+    for person in ("user-14", "user-15", "user-16"):  # the first match, also after a choice
+        search.send_keys("\ue009", "a", "\ue000", person)  # Control
+        app.until(lambda person=person: found.text.startswith(person))
+        app.until(lambda: found.get_property("selectedIndex") == -1)
+        time.sleep(0.5)
+        app.press("\ue004")  # Tab
+        app.press("\ue015")  # Down
+        time.sleep(1)  # people are no faster; Chromium then goes on from what was chosen before
+        app.until(lambda person=person: f"{person} · " in app.status())
+    search.send_keys("\ue009", "a", "\ue000", "\ue003")  # Backspace
+    app.until(lambda: "300 in all" in app.status())
 
 
 def test_a_person_is_found_by_typing(app: App) -> None:
@@ -236,6 +257,9 @@ def test_it_is_dark_where_the_system_is_and_fits_a_phone(app: App) -> None:
     app.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     width = "return document.documentElement.scrollWidth;"
     assert app.driver.execute_script(width) <= 390
+    clipped = "return [...document.querySelectorAll('.rs-card')].filter((one) => one.offsetParent"
+    clipped += " && one.scrollWidth > one.clientWidth).map((one) => one.innerText);"
+    assert app.driver.execute_script(clipped) == []
     top = "return arguments[0].getBoundingClientRect().top;"
     listed = app.driver.execute_script(top, app.find(".rs-card")[0])
     assert listed < app.driver.execute_script(top, app.find(".rs-asked")[0])
@@ -251,3 +275,10 @@ def test_nothing_comes_from_elsewhere_and_the_console_has_no_error(app: App) -> 
     ] == []
     logged = app.driver.get_log("browser")
     assert [one["message"] for one in logged if one["level"] == "SEVERE"] == []
+
+
+def test_a_page_that_is_left_ends_its_kernel(app: App, project: Path) -> None:
+    log = project.parent / "app.log"
+    ended = log.read_text().count("Kernel shutdown")
+    app.driver.get("about:blank")
+    app.until(lambda: log.read_text().count("Kernel shutdown") > ended)
