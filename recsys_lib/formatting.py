@@ -58,15 +58,13 @@ class Table(pd.DataFrame):  # type: ignore[misc]
         cells, left = {}, set()
         for position, name in enumerate(self.columns):
             values, heading = self.iloc[:, position], _label(name)
-            if _is_name(name):
-                cells[heading] = [_alone(value, "") for value in values]
-                left.add(heading)
-            elif all(_is_number(value) or _is_missing(value) for value in values):
+            names = _is_name(name)
+            if not names and all(_is_number(value) or _is_missing(value) for value in values):
                 known = [float(value) for value in values if not _is_missing(value)]
                 digits, percent = _decimals(known, self._digits), name in self._percent
                 cells[heading] = [_text(value, digits, percent) for value in values]
             else:
-                cells[heading] = [_alone(value) for value in values]
+                cells[heading] = [_alone(value, "" if names else ",") for value in values]
                 left.add(heading)
         return cells, left
 
@@ -144,8 +142,8 @@ def _decimals(numbers: list[float], digits: int) -> int:
     return digits
 
 
-def _alone(value: Any, thousands: str = ",") -> str:
-    """Return a value of a column that holds more than numbers."""
+def _alone(value: Any, thousands: str) -> str:
+    """Return a value of a column that holds more than numbers, or numbers that are names."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if _is_number(value) and not _is_missing(value):

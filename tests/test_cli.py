@@ -543,6 +543,13 @@ def test_a_part_of_a_run_of_own_data_takes_no_other_source_for_want_of_one(on_da
     assert main(["run", "--name", "a", "--only", "02"]) == 0  # reads none
 
 
+def test_a_run_whose_data_come_from_no_source_is_run_again(on_data):
+    write(on_data, "01_take", 'session.save("dataset", [1]);')
+    write(on_data, "04_own", "SOURCE or 'a world of its own'", parameters=OWN)
+    assert main(["run", "--name", "a"]) == 0
+    assert main(["run", "--name", "a", "--only", "01,04", "--force"]) == 0
+
+
 @pytest.mark.parametrize("source", [[], ["-p", "SOURCE", ""]])
 def test_a_catalog_of_no_source_is_not_passed_over(on_data, capsys, source):
     write(on_data, "01_take", TAKE, parameters=f'{OWN}\nITEMS = ""  # path of your catalog')

@@ -224,6 +224,7 @@ def test_fewer_than_six_users_tell_no_models_apart_however_alike_they_are(values
     assert "too few users for an interval" in compare(reports).verdict
     more = [report("A", np.full(6, 0.43)), report("B", np.full(6, 0.4))]
     assert compare(more).table["distinguishable"].all()
+    assert compare(more).table["low"].notna().all()
 
 
 def test_what_the_correction_for_many_pairs_takes_away_is_said():

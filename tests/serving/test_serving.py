@@ -411,6 +411,7 @@ def test_others_may_ask_only_with_a_key(bundle_folder, host, monkeypatch, capsys
     told = capsys.readouterr()
     assert "Set RECSYS_API_KEY, or say --insecure" in told.err
     assert "Serving" not in told.out
+    assert f"//{f'[{host}]' if ':' in host else host}:8000/docs" in told.out
     assert not is_loopback(host)
 
 
