@@ -215,6 +215,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"where": {"since": {"min": 1706659200}}},
         "must be a time, such as .*; got 170665",
     ),
+    "NaT": ({"where": {"since": {"min": "NaT"}}}, "must be a time, such as .*; got 'NaT'"),
+    "empty time": ({"where": {"since": {"min": ""}}}, "must be a time, such as .*; got ''"),
     "crossed": ({"where": {"duration": {"min": 9, "max": 8}}}, "a min below its max; got 9 and 8"),
     "null": ({"where": {"track": None}}, "must be one of the 4 known; got None"),
     "deep": ({"where": {"track": [["NET"]]}}, "must be one of the 4 known"),

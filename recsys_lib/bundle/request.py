@@ -161,8 +161,7 @@ class RequestReader(RuleReader):
     def _row(self, history: History) -> CSR:
         """Return a history as one row; an item without a rating counts as liked."""
         if isinstance(history, pd.Series):
-            lists = self._lists_ids(history)
-            history = history.tolist() if lists else dict(history.items())
+            history = history.tolist() if self._lists_ids(history) else dict(history.items())
         ids = [history] if pd.api.types.is_scalar(history) else list(history)
         items = find_ids(self.dataset.item_ids, ids, "item")
         if isinstance(history, Mapping):

@@ -250,8 +250,9 @@ class _Numbers:
             if self.times:
                 # As text, since a number would be nanoseconds: a year is one, seconds are none.
                 time = pd.to_datetime(pd.Timestamp(str(value)), utc=True)
-                return float(time.as_unit("ns").value)
-            number = float(value)
+                number = math.nan if time is pd.NaT else float(time.as_unit("ns").value)
+            else:
+                number = float(value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if isinstance(value, bool) or not math.isfinite(number):
