@@ -87,10 +87,11 @@ class Execution:
         part = self.copy.with_name(f".{self.copy.stem}.part.ipynb")
         self._deadline = time.monotonic() + self.timeout
         try:
-            # The memory is looked at from beside it.
+            # In a thread of its own, because nbclient would take the signals from the main one.
             with ThreadPoolExecutor(1) as pool:
                 future = pool.submit(self._papermill, part)
                 while not future.done():
+                    # Never without a limit: on Windows nothing else ends a wait.
                     wait([future], timeout=_LOOK_SECONDS)
                     self._look()
                     if self.stop.is_set():

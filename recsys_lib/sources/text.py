@@ -271,7 +271,10 @@ def _split(line: str, delimiter: str) -> list[str]:
         return line.split()
     if len(delimiter) > 1:
         return line.split(delimiter)
-    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [line])
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [line])
+    except csv.Error:  # a field longer than Python's limit, such as a whole page
+        return line.split(delimiter)
 
 
 def _reason(error: Exception) -> str:

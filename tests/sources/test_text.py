@@ -144,6 +144,14 @@ def test_a_mark_that_nothing_closes_is_found_however_much_it_swallows(tmp_path: 
     assert csv.field_size_limit() == 2**17  # it is that of the whole process
 
 
+@pytest.mark.parametrize("mark", ["", '"'])
+def test_a_field_may_be_longer_than_python_takes_by_itself(tmp_path: Path, mark: str) -> None:
+    csv.field_size_limit(2**17)
+    page = "x" * (2**17 + 1)
+    path = write(tmp_path, f"item_id,title,page\n1,Alien,{mark}{page}{mark}\n2,Brazil,\n")
+    assert read_catalog(path)["page"].iloc[0] == page
+
+
 def test_a_decimal_comma_is_asked_for_and_read(tmp_path: Path) -> None:
     path = write(tmp_path, "user;item;rating\na;x;3,5\nb;y;4\n")
     with pytest.raises(DataError, match="has '3,5'. Give decimal=\",\""):
