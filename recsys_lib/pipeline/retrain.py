@@ -13,6 +13,7 @@ from recsys_lib.checks import CSR, Floats
 from recsys_lib.dataset import Dataset, Fold, Split, likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import compare, evaluate, parse_metric
+from recsys_lib.evaluation.statistics import FEWEST
 from recsys_lib.pipeline.chain import load_steps, resolve, rests_on
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import RunResult
@@ -103,9 +104,9 @@ def is_better(old: Bundle, new: Bundle, fold: Fold, metric: str) -> tuple[bool, 
     unseen.eliminate_zeros()
     held_out = dataclasses.replace(fold, targets=sparse.csr_array(unseen, dtype=np.float32))
     asked = int(np.count_nonzero(np.diff(held_out.targets.indptr)))
-    if asked < 2:
-        who = f"{('No', 'One')[asked]} held-out person"
-        return False, f"{who} has something that the old bundle has not seen; it takes two."
+    if asked < FEWEST:  # of fewer, no lead of the old one could be told from luck
+        must = f"At least {FEWEST} held-out people must have something that the old bundle has not"
+        return False, f"{must} seen; {asked} have."
     scorers = {"old": _InItemsOf(old, new.dataset), "new": new}
     reports = [evaluate(one, held_out, [metric], name=name) for name, one in scorers.items()]
     found = compare(reports)

@@ -1,5 +1,6 @@
 """Which of two bundles answers better is asked on what neither was trained on."""
 
+import re
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib import Bundle, Dataset, Popularity, Split, strong_generalization
+from recsys_lib.dataset import Fold
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import EASE, Random
 from recsys_lib.models.base import Recommender
@@ -63,7 +65,22 @@ def test_what_the_old_one_has_seen_decides_nothing() -> None:
     old, new = (bundle_of(model, dataset) for model in (Popularity(), EASE(l2=5.0)))
     taken, verdict = is_better(old, new, parts.test, "ndcg@10")
     assert not taken
-    assert verdict.startswith("No held-out person has something that the old bundle has not seen")
+    assert verdict.endswith("have something that the old bundle has not seen; 0 have.")
+
+
+def test_too_few_people_to_tell_keep_the_old_one() -> None:
+    old = bundle_of(EASE(l2=5.0), dataset_of(0, 0, 100, ITEMS))
+    dataset, parts = split_of(ITEMS[::-1])
+    bad = Bundle(model=Random(seed=3).fit(parts.train), dataset=dataset, handover=0.0)
+    for n, said in ((5, "At least 6 held-out people must have .*; 5 have"), (20, "old leads new")):
+        some = Fold(
+            fold_in=parts.test.fold_in[:n],
+            targets=parts.test.targets[:n],
+            users=parts.test.users[:n],
+        )
+        taken, verdict = is_better(old, bad, some, "ndcg@10")
+        assert not taken
+        assert re.match(said, verdict)
 
 
 @pytest.mark.parametrize(
