@@ -41,12 +41,26 @@ if processes.n_processes() > 1:
     _mesh = jax.sharding.Mesh(np.array(jax.devices()), ("devices",))
 
 
+def rows_of(ends: Tensor, slots: Tensor) -> Tensor:
+    """Return the row of each slot, given where rows end; for those after the last, its number."""
+    return jnp.searchsorted(ends, slots, side="right").astype("int32")
+
+
+def row_sum(values: Tensor, rows: Tensor, n_rows: int) -> Tensor:
+    """Sum `values` in sorted slots within each row; slots of row `n_rows` are left out."""
+    return jax.ops.segment_sum(values, rows, n_rows, indices_are_sorted=True)
+
+
+def dense(rows: Tensor, items: Tensor, values: Tensor, n_rows: int, n_items: int) -> Tensor:
+    """Return a dense (n_rows, n_items) matrix; as `row_sum`."""
+    return jnp.zeros((n_rows, n_items), values.dtype).at[rows, items].add(values, mode="drop")
+
+
 def sparse_matmul(
     rows: Tensor, items: Tensor, values: Tensor, kernel: Tensor, n_rows: int
 ) -> Tensor:
     """Return the product of a sparse (n_rows, n_items) matrix in sorted slots with `kernel`."""
-    gathered = jnp.asarray(kernel)[items] * values[:, None]
-    return jax.ops.segment_sum(gathered, rows, n_rows, indices_are_sorted=True)
+    return row_sum(jnp.asarray(kernel)[items] * values[:, None], rows, n_rows)
 
 
 def entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -157,21 +157,20 @@ class Batch:
             return ops.sum(values, axis=1)
         return ops.matmul(values, self.touched.weights[:, None])[:, 0]
 
-    def log_over_items(self, logits: Tensor) -> Tensor:
-        """Return the log of the sum of exp(logit) over the whole catalog, or an estimate."""
-        if self.touched is not None:
-            logits = logits + ops.log(ops.maximum(self.touched.weights, 1e-30))
-        return ops.logsumexp(logits, axis=1)
+    def counted(self, logits: Tensor) -> Tensor:
+        """Return logits whose sum of exp(logit) is that of the whole catalog, or an estimate."""
+        if self.touched is None:
+            return logits
+        return logits + ops.log(ops.maximum(self.touched.weights, 1e-30))
 
     def dense(self, values: Tensor | None = None) -> Tensor:
         """Return slot `values` (the stored ones by default) as a dense (n_rows, n_items) tensor."""
         filled = self.values if values is None else values
-        where = ops.stack([self.rows, self.items], axis=1)
-        return ops.scatter(where, filled, (self.n_rows + 1, self.n_items))[: self.n_rows]
+        return backend.dense(self.rows, self.items, filled, self.n_rows, self.n_items)
 
     def row_sum(self, values: Tensor) -> Tensor:
         """Sum slot `values` within each row; shape (n_rows,)."""
-        return ops.segment_sum(values, self.rows, num_segments=self.n_rows + 1)[: self.n_rows]
+        return backend.row_sum(values, self.rows, self.n_rows)
 
     def spread(self, per_row: Tensor) -> Tensor:
         """Return `per_row` of shape (n_rows, ...) at each slot; unused slots get the last row's."""
@@ -229,8 +228,8 @@ class Batch:
         filled = ops.cast(self.values if values is None else values, within)
         if not self.gather:
             return backend.shared(ops.matmul(self.dense(filled), kernel))
-        product = backend.sparse_matmul(self.rows, self.items, filled, kernel, self.n_rows + 1)
-        return backend.shared(ops.cast(product[: self.n_rows], dtype))
+        product = backend.sparse_matmul(self.rows, self.items, filled, kernel, self.n_rows)
+        return backend.shared(ops.cast(product, dtype))
 
 
 class Rows:
@@ -363,7 +362,7 @@ def expand(
     start = ops.take(arrays["starts"], users, axis=0)
     length = ops.take(arrays["starts"], users + 1, axis=0) - start
     end = ops.cumsum(length)
-    row = ops.cast(ops.searchsorted(end, slots, side="right"), "int32")
+    row = backend.rows_of(end, slots)
     used = ops.cast(row < n_rows, "float32")
     shift = ops.take(start - end + length, ops.minimum(row, n_rows - 1), axis=0)
     at = ops.minimum(slots + shift, ops.shape(arrays["items"])[0] - 1)

@@ -103,9 +103,8 @@ class GaussianNetwork(Network):
     def posterior(self, batch: Batch, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the code of each row; 0 and 0 for an empty one."""
         both = self.encoder(batch, unit_rows(batch) if values is None else values)
-        both = both * has_entries(batch)
-        latent_dim = self.settings.latent_dim
-        return both[:, :latent_dim], both[:, latent_dim:]
+        mean, log_variance = ops.split(both * has_entries(batch), 2, axis=1)
+        return mean, log_variance
 
     def score(self, batch: Batch) -> Tensor:
         """Return logits of shape (n_rows, n_items) at the mean code."""
@@ -382,15 +381,29 @@ def multinomial_nll(batch: Batch, logits: Tensor) -> Tensor:
 
     Notes
     -----
-    No dense target and no dense log-softmax: one pass over the logits and a gather.
+    No dense target and no dense log-softmax: one softmax, a gather, and the same softmax again as
+    the gradient, in half the time of what would be derived from the logarithm of the sum.
 
     References
     ----------
     .. [1] D. Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018, eq. 2.
     """
-    logits = ops.cast(logits, "float32")
-    picked = batch.row_sum(batch.pick(logits) * batch.values)
-    return batch.row_sum(batch.values) * batch.log_over_items(logits) - picked
+    n_used = batch.row_sum(batch.values)
+
+    @ops.custom_gradient  # type: ignore[untyped-decorator,unused-ignore]
+    def run(logits: Tensor) -> tuple[Tensor, Any]:
+        share = ops.softmax(logits, axis=1)
+        # Of the likeliest item, since log(share) = logit - log of the sum.
+        log_total = ops.max(logits, axis=1) - ops.log(ops.max(share, axis=1))
+        picked = batch.row_sum(batch.pick(logits) * batch.values)
+
+        def gradient(upstream: Tensor) -> Tensor:
+            expected = share * (n_used * upstream)[:, None]
+            return expected - batch.dense(batch.values * batch.spread(upstream))
+
+        return n_used * log_total - picked, gradient
+
+    return run(batch.counted(ops.cast(logits, "float32")))
 
 
 def logistic_nll(batch: Batch, logits: Tensor) -> Tensor:
