@@ -245,12 +245,7 @@ class Bundle(Shown):
 
     @takes_rules
     def recommend_many(
-        self,
-        people: Iterable[Any],
-        *,
-        k: int = 10,
-        because: bool = False,
-        **rules: Unpack[Rules],
+        self, people: Iterable[Any], *, k: int = 10, because: bool = False, **rules: Unpack[Rules]
     ) -> pd.DataFrame:
         """Recommend for many people; everybody gets the list that `recommend` gives one by one.
 

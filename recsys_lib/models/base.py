@@ -32,6 +32,7 @@ from recsys_lib.checks import (
     check_positions,
     check_positive,
     check_ratings,
+    check_room,
     check_user_items,
 )
 from recsys_lib.dataset import Fold
@@ -255,8 +256,8 @@ class Recommender(Shown):
         TopK
             `items` int32 and `scores` float32, both of shape (n_rows, k).
         """
-        check_integer("k", k, minimum=1)
         x = self._read(user_items)
+        check_room(x.shape[0], k, x.shape[1])
         items = np.full((x.shape[0], k), -1, dtype=np.int32)
         scores = np.full((x.shape[0], k), -np.inf, dtype=np.float32)
 
@@ -277,7 +278,7 @@ class Recommender(Shown):
             warn(
                 f"`user_items` must hold likes, each a 1, as those that {type(self).__name__} was "
                 f"fitted on; values are from {x.data.min():g} to {x.data.max():g}. Give rows of "
-                "`dataset.likes(...)`, or fit `OnLikes(model=...)` on the ratings.",
+                "`dataset.likes(...)`, or fit `OnLikes(model=...)` on the ratings."
             )
         return x
 
@@ -536,9 +537,20 @@ class Recommender(Shown):
         self._check()
         if self.predicts == "rating":
             check_ratings(x)
+            self._warn_of_one_rating(x)
         self.saw_likes_ = bool((x.data == 1).all()) if x.nnz else None
         vars(self).pop("n_items_", None)  # not fitted until the end: what is half done fits nothing
         return x
+
+    def _warn_of_one_rating(self, x: CSR) -> None:
+        """Warn where all ratings are equal: predicting them says nothing about items."""
+        if x.nnz > 1 and (x.data == x.data[0]).all():
+            or_all = ", or give loss_on='all'" if hasattr(self, "loss_on") else ""
+            warn(
+                f"`user_items` must hold ratings that differ for {type(self).__name__}, which "
+                f"predicts them; all {x.nnz:,} are {x.data[0]:g}. Fit a model that ranks likes, "
+                f"such as EASE{or_all}."
+            )
 
     def _check(self) -> None:
         """Raise unless each setting is what its name and its type ask for."""

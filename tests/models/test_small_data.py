@@ -1,6 +1,7 @@
 """Data as small, empty or equal as on a first try: a score for each cell, or a sentence."""
 
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,20 @@ def test_a_rank_beyond_the_data_takes_half_of_theirs() -> None:
     x = csr(SMALL["six items"])
     wanted = PureSVD(latent_dim=3).fit(x).score(x)
     np.testing.assert_allclose(PureSVD(latent_dim=32).fit(x).score(x), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("Autoencoder", ", or give loss_on='all'."), ("BiasedSVD", "EASE."), ("Bias", "EASE.")],
+)
+def test_ratings_that_tell_nothing_apart_are_said(name: str, remedy: str) -> None:
+    likes = sparse.csr_array(np.eye(6, dtype=np.float32) + np.eye(6, k=1, dtype=np.float32))
+    model = model_class(name)(**({} if name == "Bias" else {"epochs": 1}))
+    with pytest.warns(UserWarning, match=f"ratings that differ for {name}, .* 11 are 1.*{remedy}"):
+        model.fit(likes)
+    if name == "Autoencoder":
+        with warnings.catch_warnings(action="error"):
+            model_class(name)(loss_on="all", epochs=1).fit(likes)
 
 
 def test_what_cannot_be_fitted_is_said() -> None:
