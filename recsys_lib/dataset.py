@@ -287,8 +287,8 @@ class Dataset(Shown):
 
         Parameters
         ----------
-        frame : DataFrame
-            The interactions; not modified.
+        frame : DataFrame, or a table of polars, pyarrow or the like
+            The interactions; not modified. Levels of a DataFrame's index are columns, too.
         user, item : str
             Columns of the external ids.
         value : str or None
@@ -608,8 +608,7 @@ def appended(
     """Return a dataset with more interactions, items and users; see `Bundle.update`."""
     rated, timed = dataset.rating_scale is not None, dataset.timestamps is not None
     old = dataset.to_frame()
-    new = old[:0] if interactions is None else interactions
-    cleaning.check_frame("interactions", new)
+    new = old[:0] if interactions is None else cleaning.as_frame("interactions", interactions)
     wanted = ["user_id", "item_id", *["value"] * rated, *["timestamp"] * timed]
     absent = [column for column in wanted if column not in new]
     if absent:
