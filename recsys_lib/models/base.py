@@ -38,6 +38,7 @@ from recsys_lib.checks import (
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError, ConfigError, warn
 from recsys_lib.formatting import Shown
+from recsys_lib.naming import did_you_mean
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices, top_k_of
 
@@ -677,7 +678,8 @@ def model_class(name: str) -> type[Recommender]:
     'Popularity'
     """
     if name not in MODELS:
-        raise ConfigError(f"A model must be one of {', '.join(sorted(MODELS))}; got {name!r}.")
+        known, near = ", ".join(sorted(MODELS)), did_you_mean(str(name), MODELS)
+        raise ConfigError(f"A model must be one of {known}; got {name!r}.{near}")
     found: type[Recommender] = getattr(import_module(MODELS[name]), name)
     return found
 

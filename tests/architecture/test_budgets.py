@@ -35,7 +35,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
     "bundle": (1_753, 1_000),
-    "cleaning": (297, 0),
+    "cleaning": (298, 0),
     "coldstart": (603, 750),
     "evaluation": (1_769, 1_780),
     "exploration": (217, 215),
