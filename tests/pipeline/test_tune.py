@@ -146,7 +146,7 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["EAS"], "A model must be one of .* got 'EAS'. Did you mean 'EASE'"),
+        (["EAS"], "got 'EAS'. Did you mean 'EASE' or 'ALS'?"),
         (["Popularity"], "there is none for Popularity"),
         (["EASE", "--run", "other"], "recsys run --name other"),
         (["EASE", "--run", "defalt"], "there is no such run. Did you mean 'default'? Make it"),
