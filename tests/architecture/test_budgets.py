@@ -37,22 +37,22 @@ BUDGETS = {
     "bundle": (1_753, 1_000),
     "cleaning": (298, 0),
     "coldstart": (603, 750),
-    "evaluation": (1_769, 1_780),
+    "evaluation": (1_768, 1_780),
     "exploration": (217, 215),
-    "models": (3_072, 2_600),
+    "models": (3_070, 2_600),
     "pipeline": (3_987, 2_400),
-    "plots": (1_131, 780),
-    "root": (2_093, 990),
+    "plots": (1_137, 780),
+    "root": (2_092, 990),
     "serving": (979, 1_000),
     "sources": (1_774, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_286, 1_430),
     "tables": (204, 0),
     "times": (177, 0),
-    "training": (1_485, 1_170),
-    "tuning": (1_032, 750),
+    "training": (1_481, 1_170),
+    "tuning": (1_028, 750),
 }
-ALL = (22_084, 14_000)
+ALL = (22_081, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
 

@@ -52,7 +52,7 @@ def test_new_weights_are_used_without_a_new_scorer(case) -> None:
 
 def test_short_histories_of_any_length_have_one_shape(case, monkeypatch) -> None:
     """JAX compiles a function anew for each shape: a second or two for each length."""
-    x, kernel, _ = case
+    _, kernel, _ = case
     scorer = Scorer(lambda b: b.project(kernel.value), n_items=40, state=[kernel])
     function, lengths = scorer._function(64), set()
     monkeypatch.setattr(
