@@ -546,11 +546,10 @@ class Recommender(Shown):
     def _warn_of_one_rating(self, x: CSR) -> None:
         """Warn where all ratings are equal: predicting them says nothing about items."""
         if x.nnz > 1 and (x.data == x.data[0]).all():
-            or_all = ", or give loss_on='all'" if hasattr(self, "loss_on") else ""
             warn(
                 f"`user_items` must hold ratings that differ for {type(self).__name__}, which "
                 f"predicts them; all {x.nnz:,} are {x.data[0]:g}. Fit a model that ranks likes, "
-                f"such as EASE{or_all}."
+                "such as EASE or Autoencoder(loss_on='all')."
             )
 
     def _check(self) -> None:
