@@ -312,3 +312,24 @@ def check_memory(n_bytes: int, purpose: str, remedy: str) -> None:
             f"{purpose} needs about {n_bytes / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are "
             f"available. {remedy}"
         )
+
+
+def check_room(n_rows: int, k: int, n_items: int, *, n_bytes: int = 8) -> None:
+    """Raise where `k` is no length, or where there is no memory for so many and so long lists.
+
+    Parameters
+    ----------
+    n_rows, k, n_items : int
+    n_bytes : int
+        What one place of a list takes.
+
+    Examples
+    --------
+    >>> check_room(60, 10**12, 25)
+    Traceback (most recent call last):
+    MemoryError: Ranking 60 lists of 1,000,000,000,000 items needs about 480000.0 GB of memory; ...
+    Ask for at most 25, the number of items there are.
+    """
+    check_integer("k", k, minimum=1)
+    remedy = f"Ask for at most {n_items:,}, the number of items there are."
+    check_memory(n_bytes * n_rows * int(k), f"Ranking {n_rows:,} lists of {k:,} items", remedy)

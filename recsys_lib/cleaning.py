@@ -4,8 +4,10 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -48,7 +50,8 @@ def interactions_of(
 
     Parameters
     ----------
-    frame : DataFrame
+    frame : DataFrame, or a table that exports Arrow
+        Levels of its index are columns where they play a role.
     columns : mapping of str to str or None
         The column of ``user_id``, ``item_id``, ``value`` and ``timestamp``; None where there is
         none.
@@ -57,9 +60,13 @@ def interactions_of(
     once : bool
         Whether a pair of user and item may occur once only.
     """
-    check_frame("frame", frame)
-    table = FrameTable(frame)
-    roles = {role: str(column) for role, column in columns.items() if column is not None}
+    frame = as_frame("frame", frame)
+    needed = [name for name in columns.values() if name is not None and name not in frame]
+    levels = [name for name in needed if name in frame.index.names]
+    table = FrameTable(frame.reset_index(levels) if levels else frame)
+    # There is no table without users or items; None is a column that is not there.
+    roles = {role: str(one) for role, one in columns.items() if one is not None or role in _PAIR}
+    check_roles({role.removesuffix("_id"): one for role, one in roles.items()}, table.name)
     clean, problems = clean_columns(table.rows(list(roles.values())), roles, table, scale=scale)
     return settle(clean, problems + find_duplicates(clean, table) * once, table)
 
@@ -163,7 +170,7 @@ def indexed_by_id(frame: pd.DataFrame | None, column: str, name: str) -> pd.Data
     """Return the catalog or profiles with their ids, of a column or the index, as the index."""
     if frame is None:
         return None
-    check_frame(name, frame)
+    frame = as_frame(name, frame)
     if column not in frame.columns:
         frame = frame.assign(**{column: frame.index.to_flat_index()})
     return rows_by_id(FrameTable(frame, f"`{name}`"), column)
@@ -202,7 +209,7 @@ def clean_numbers(
     decimal : {".", ","}
         The decimal mark of numbers in text.
     """
-    numbers = to_float(column.cells, decimal)
+    numbers = to_float(column.cells, decimal) + 0.0  # without the sign of -0.0
     unread = np.isnan(numbers) & ~column.missing
     infinite = np.isinf(numbers) | (np.abs(np.nan_to_num(numbers)) > _FLOAT32_MAX)
     must = "hold finite numbers"
@@ -343,14 +350,31 @@ def _simple(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-def check_frame(name: str, frame: Any) -> None:
-    """Raise `TypeError` unless `frame` is a pandas DataFrame; tables of other libraries are not."""
-    if not isinstance(frame, pd.DataFrame):
-        kind = f"{type(frame).__module__}.{type(frame).__qualname__}"
-        raise TypeError(
-            f"`{name}` must be a pandas DataFrame; got {kind}. Convert it with .to_pandas(), or "
-            "read a file with load_dataset(path)."
-        )
+def as_frame(name: str, source: Any, wanted: str = "a DataFrame") -> pd.DataFrame:
+    """Return a table of pandas, polars, pyarrow or the like as a DataFrame; `TypeError` if none."""
+    if isinstance(source, pd.DataFrame):
+        return source
+    if hasattr(source, "__arrow_c_stream__") and not isinstance(source, pd.Series):
+        with suppress(pa.ArrowException):  # one column exports a stream of no table
+            return pa.table(source).to_pandas(integer_object_nulls=True)
+    kind = type(source)
+    found = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    methods = ("collect", "to_pandas", "toPandas", "compute", "to_frame")
+    remedies = [f"Give the result of its .{one}()" for one in methods if hasattr(source, one)]
+    remedies += ["Read a file with load_dataset(path)"] * isinstance(source, str | PathLike)
+    remedy = [*remedies, "Wrap it with pandas.DataFrame(..., columns=[...])"][0]
+    raise TypeError(f"`{name}` must be {wanted}; got {found}. {remedy}.")
+
+
+def check_roles(roles: Mapping[str, str], table: str) -> None:
+    """Raise `DataError` where one column is to play two roles."""
+    for column in roles.values():
+        named = [f"`{role}`" for role, one in roles.items() if one == column]
+        if len(named) > 1:
+            raise DataError(
+                f"Each role must have a column of its own in {table}; {column!r} was named for "
+                f"{' and '.join(named)}. Name another, or None where there is none."
+            )
 
 
 def storable(frame: pd.DataFrame) -> pd.DataFrame:
@@ -390,7 +414,8 @@ def positions_of(index: pd.Index, ids: pd.Series, column: str) -> NDArray[np.int
     if len(unknown):
         raise DataError(
             f"Every {column!r} must be among the {len(index)} known ids; "
-            f"{unique.tolist()[codes[unknown[0]]]!r} is not (row {int(unknown[0])}). Check its "
-            "spelling, leading zeros and type."
+            f"{unique.tolist()[codes[unknown[0]]]!r} is not (row {int(unknown[0])}), they begin "
+            f"with {str(index[:3].tolist())[1:-1]}. Check its spelling, leading zeros and type, or "
+            "list it where the ids are known from."
         )
     return positions

@@ -163,18 +163,15 @@ class Split(Shown):
         """Read what `save` wrote; `ArtifactError` if it is damaged or of another kind."""
         artifacts.read_manifest(folder, kind="split")
         arrays = artifacts.read_arrays(Path(folder) / "split.npz")
-        validation, test = (
-            Fold(
-                fold_in=csr_from(arrays, f"{name}_fold_in"),
-                targets=csr_from(arrays, f"{name}_targets"),
-                users=arrays[f"{name}_users"],
-            )
-            for name in ("validation", "test")
-        )
+
+        def fold(name: str) -> Fold:
+            seen, wanted = (csr_from(arrays, f"{name}_{part}") for part in ("fold_in", "targets"))
+            return Fold(fold_in=seen, targets=wanted, users=arrays[f"{name}_users"])
+
         return cls(
             train=csr_from(arrays, "train"),
-            validation=validation,
-            test=test,
+            validation=fold("validation"),
+            test=fold("test"),
             train_users=arrays["train_users"],
             items=arrays.get("items"),
         )
@@ -287,8 +284,8 @@ class Dataset(Shown):
 
         Parameters
         ----------
-        frame : DataFrame
-            The interactions; not modified.
+        frame : DataFrame, or a table of polars, pyarrow or the like
+            The interactions; not modified. Levels of a DataFrame's index are columns, too.
         user, item : str
             Columns of the external ids.
         value : str or None
@@ -453,13 +450,8 @@ class Dataset(Shown):
     def to_frame(self) -> pd.DataFrame:
         """Return the interactions as a table: user_id, item_id, value and, if known, timestamp."""
         coo = self.user_items.tocoo()
-        frame = pd.DataFrame(
-            {
-                "user_id": self.user_ids.take(coo.row),
-                "item_id": self.item_ids.take(coo.col),
-                "value": coo.data,
-            }
-        )
+        ids = {"user_id": self.user_ids.take(coo.row), "item_id": self.item_ids.take(coo.col)}
+        frame = pd.DataFrame({**ids, "value": coo.data})
         if self.timestamps is not None:
             frame["timestamp"] = pd.to_datetime(self.timestamps, unit="ns", utc=True)
         return frame
@@ -608,8 +600,7 @@ def appended(
     """Return a dataset with more interactions, items and users; see `Bundle.update`."""
     rated, timed = dataset.rating_scale is not None, dataset.timestamps is not None
     old = dataset.to_frame()
-    new = old[:0] if interactions is None else interactions
-    cleaning.check_frame("interactions", new)
+    new = old[:0] if interactions is None else cleaning.as_frame("interactions", interactions)
     wanted = ["user_id", "item_id", *["value"] * rated, *["timestamp"] * timed]
     absent = [column for column in wanted if column not in new]
     if absent:

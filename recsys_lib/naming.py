@@ -91,12 +91,27 @@ def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
     raise DataError(f"The {what} must be one of the {len(ids):,} known; got {wanted!r:.80}. {hint}")
 
 
-def find_ids(ids: pd.Index, wanted: Iterable[Any], what: str) -> NDArray[np.int64]:
-    """Return the position of each id, as `find_id`; a single id needs no list, and None is none."""
+def listed(wanted: Any) -> list[Any]:
+    """Return ids as a list; a single one needs none, and None is none.
+
+    Examples
+    --------
+    >>> listed(242), listed(pd.Index(["x", "y"])), listed(None)
+    ([242], ['x', 'y'], [])
+    """
+    if isinstance(wanted, pd.DataFrame):  # which would be walked through by its columns
+        raise TypeError(
+            "Ids must be a list; got a DataFrame. Give its index or one of its columns."
+        )
     if pd.api.types.is_scalar(wanted):
-        wanted = [] if wanted is None else [wanted]
+        return [] if wanted is None else [wanted]
     # An index of text is slow to walk through.
-    wanted = wanted.tolist() if isinstance(wanted, pd.Index | pd.Series) else list(wanted)
+    return wanted.tolist() if isinstance(wanted, pd.Index | pd.Series) else list(wanted)
+
+
+def find_ids(ids: pd.Index, wanted: Iterable[Any], what: str) -> NDArray[np.int64]:
+    """Return the position of each id, as `find_id`; `listed` says what may be given."""
+    wanted = listed(wanted)
     if len(wanted) > _MANY:
         with contextlib.suppress(TypeError, ValueError):
             found = ids.get_indexer(pd.Index(wanted, tupleize_cols=False))

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, Mask, check_integer
+from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, Mask, check_room
 from recsys_lib.formatting import card
 from recsys_lib.seeding import rng_from
 
@@ -214,14 +214,14 @@ def top_k_of(
     can win is sorted: scores that reach the last place of the list so far. For items in no order of
     quality that is k log(n_items / k) for each row.
     """
-    check_integer("k", k, minimum=1)
     n_rows, n_items = shape
+    check_room(n_rows, k, n_items)
     if exclude is not None and exclude.shape != tuple(shape):
         raise ValueError(
             f"`exclude` must have the shape of `scores`, {tuple(shape)}; got {exclude.shape}."
         )
     hidden = None if exclude is None else _by_column(sparse.csr_array(exclude))
-    best = _Best(n_rows, k, *_tie_order(seed, n_items))
+    best = _Best(n_rows, min(k, max(n_items, 1)), *_tie_order(seed, n_items))
     width = max(_TILE // max(n_rows, 1), _LEAST_WIDTH)
     for part in slices(n_items if n_rows else 0, width):
         values = without_nan(block(part))
@@ -229,7 +229,7 @@ def top_k_of(
             among = slice(*np.searchsorted(hidden[1], (part.start, part.stop)))
             values[hidden[0][among], hidden[1][among] - part.start] = -np.inf
         best.take(values, part)
-    return best.ranked()
+    return best.ranked(k)
 
 
 class _Best:
@@ -287,14 +287,14 @@ class _Best:
         least = kept.min(axis=1)
         self.cut[touched[least > 0], 0] = _scores(least[least > 0])
 
-    def ranked(self) -> TopK:
-        """Return the lists."""
+    def ranked(self, length: int) -> TopK:
+        """Return the lists, padded to a length."""
         if self.rows:
             self._merge()
         keys = np.sort(self.keys, axis=1)[:, ::-1]
-        items = np.full(keys.shape, -1, dtype=np.int32)
-        scores = np.full(keys.shape, -np.inf, dtype=np.float32)
-        there = keys > 0
+        items = np.full((len(keys), length), -1, dtype=np.int32)
+        scores = np.full((len(keys), length), -np.inf, dtype=np.float32)
+        there = np.nonzero(keys)
         items[there] = self.items[(keys[there] & np.uint64(2**32 - 1)).astype(np.int64)]
         scores[there] = _scores(keys[there])
         return TopK(items, scores)

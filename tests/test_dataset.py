@@ -242,8 +242,10 @@ def test_what_load_dataset_refuses_is_refused(change: dict[str, Any], message: s
 
 
 def test_a_column_that_stands_twice_and_half_a_scale_are_named() -> None:
-    with pytest.raises(TypeError, match="`items` must be a pandas DataFrame; got pyarrow.lib.Tab"):
-        Dataset.from_frame(F, items=pa.table({"item_id": ["x"]}))
+    with pytest.raises(TypeError, match="`items` must be a DataFrame; got list. Wrap it with pan"):
+        Dataset.from_frame(F, items=["x"])
+    with pytest.raises(TypeError, match=r"`frame` must .* str. Read a file with load_dataset\("):
+        Dataset.from_frame("ratings.csv")
     with pytest.raises(DataError, match=r"must have one name each; \['value'\] occur twice"):
         Dataset.from_frame(pd.concat([F, F[["value"]]], axis=1))
     with pytest.raises(
@@ -276,6 +278,38 @@ def test_any_column_of_a_catalog_is_saved_and_read(
     plain = [one if one is None or np.isscalar(one) else sorted(one) for one in read["odd"]]
     assert plain == back
     assert read["5"].tolist() == [1, 2]
+
+
+def test_tables_of_others_and_levels_of_an_index_are_read_as_columns() -> None:
+    wanted = Dataset.from_frame(F, items=pd.DataFrame({"item_id": F["item_id"].unique()}))
+    table = pa.Table.from_pandas(F)
+    catalog = pa.table({"item_id": F["item_id"].unique()})
+    for frame, items in ((table, catalog), (F.set_index(["user_id", "item_id"]), wanted.items)):
+        found = Dataset.from_frame(frame, items=items)
+        assert found.user_ids.equals(wanted.user_ids)
+        assert found.item_ids.equals(wanted.item_ids)
+        assert (found.user_items != wanted.user_items).nnz == 0
+    named = F.assign(value=np.nan).rename_axis("line").rename(index=lambda row: f"line {row}")
+    with pytest.raises(DataError, match="index 'line 0', index 'line 1'"):
+        Dataset.from_frame(named)
+
+
+def test_one_column_plays_one_role_and_ids_have_one() -> None:
+    with pytest.raises(DataError, match="'user_id' was named for `user` and `item`"):
+        Dataset.from_frame(F, item="user_id")
+    with pytest.raises(DataError, match="Column 'None' must be in the table"):
+        Dataset.from_frame(F, user=None)
+
+
+def test_a_catalog_without_its_ids_is_told_by_what_it_begins_with() -> None:
+    with pytest.raises(DataError, match=r"is not \(row 0\), they begin with 0, 1, 2. .* list it"):
+        Dataset.from_frame(F, items=pd.DataFrame({"title": ["A", "B", "C", "D"]}))
+
+
+def test_a_negative_zero_is_a_zero() -> None:
+    ratings = Dataset.from_frame(F.assign(value=-0.0))
+    assert "ratings 0 to 0" in repr(ratings)
+    assert not np.signbit(ratings.user_items.data).any()
 
 
 def test_ids_of_more_than_64_bits_are_refused_before_they_cannot_be_saved() -> None:

@@ -33,6 +33,22 @@ def test_lists_are_the_best_scores_in_order(scores: np.ndarray, k: int) -> None:
         assert len(set(top.items[row][listed])) == listed.sum()
 
 
+def test_a_length_that_no_memory_holds_is_said_before() -> None:
+    with pytest.raises(MemoryError, match="Ranking 2 lists of .* Ask for at most 3, the number"):
+        top_k(np.zeros((2, 3)), 10**12)
+
+
+def test_places_beyond_the_catalog_cost_no_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = []
+    best = ranking._Best
+    monkeypatch.setattr(ranking, "_Best", lambda *told: widths.append(told[1]) or best(*told))
+    top = top_k(np.array([[1.0, 2.0, -np.inf]]), 100_000)
+    assert widths == [3]
+    assert top.items[0, :3].tolist() == [1, 0, -1]
+    assert top.items.shape == top.scores.shape == (1, 100_000)
+    assert np.isneginf(top.scores[0, 2:]).all()
+
+
 def sorted_whole(scores: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Lists by sorting everything: by score, then by the permutation of the seed."""
     order = rng_from(seed, "ties").permutation(scores.shape[1])

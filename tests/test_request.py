@@ -96,6 +96,7 @@ def test_a_bundle_without_a_network_recommends_without_tensorflow(tmp_path: Path
     [
         ({"calibrator": "x"}, TypeError, "`calibrator` must be a Calibrator; got 'x'"),
         ({"like": "4"}, TypeError, "`like` must be a number; got '4'"),
+        ({"like": 6}, ValueError, "`like` must .* reaches; got 6, and the highest is 5. Leave it"),
         ({"handover": -1}, ValueError, "`handover` must be >= 0; got -1"),
         ({"model": EASE()}, NotFittedError, "EASE must be fitted before it scores"),
         ({"model": OnLikes(model=EASE(), min_value=4)}, TypeError, "got OnLikes.*inputs='likes'"),
@@ -107,6 +108,17 @@ def test_a_bundle_is_put_together_from_the_right_parts(
 ) -> None:
     with pytest.raises(error, match=message):
         dataclasses.replace(bundle, **change)
+
+
+def test_people_may_be_one_or_none_and_a_table_is_asked_for_its_ids(bundle: Bundle) -> None:
+    for one in (2, "2"):
+        assert bundle.recommend_many(one).equals(bundle.recommend_many([2]))
+    assert bundle.recommend_many(None).empty
+    for ask in (bundle.recommend_many, lambda table: bundle.recommend(history=table)):
+        with pytest.raises(TypeError, match="got a DataFrame. Give its index or one of its col"):
+            ask(FRAME)
+    with pytest.raises(DataError, match="got 'usr'. Did you mean 'user'"):
+        bundle.recommend_many([{"usr": 2}])
 
 
 def test_a_profile_is_a_mapping_or_a_series_and_a_year_is_no_date(bundle: Bundle) -> None:

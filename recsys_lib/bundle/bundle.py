@@ -164,8 +164,13 @@ class Bundle(Shown):
         self._check_inputs()
 
     def _check_inputs(self) -> None:
-        """Raise where the model would see other numbers than those it was fitted on."""
+        """Raise where nothing is a like, or the model would see other numbers than in its fit."""
         saw_likes, values = self.model.saw_likes_, self.dataset.user_items.data
+        if self.like is not None and len(values) and values.max() < self.like:
+            raise ValueError(
+                f"`like` must be a value that the dataset reaches; got {self.like}, and the "
+                f"highest is {values.max():g}. Leave it out where each interaction is a like."
+            )
         if saw_likes and self.inputs == "values" and (values != 1).any():
             raise ValueError(
                 "`inputs` must be 'likes' for a model fitted on likes, each a 1; the dataset has "
@@ -245,12 +250,7 @@ class Bundle(Shown):
 
     @takes_rules
     def recommend_many(
-        self,
-        people: Iterable[Any],
-        *,
-        k: int = 10,
-        because: bool = False,
-        **rules: Unpack[Rules],
+        self, people: Iterable[Any], *, k: int = 10, because: bool = False, **rules: Unpack[Rules]
     ) -> pd.DataFrame:
         """Recommend for many people; everybody gets the list that `recommend` gives one by one.
 

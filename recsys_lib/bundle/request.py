@@ -9,17 +9,15 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from recsys_lib.bundle.rules import Plan, RuleReader
+from recsys_lib.bundle.rules import PERSON, Plan, RuleReader
 from recsys_lib.checks import CSR, check_integer
 from recsys_lib.coldstart.profile import is_null, tags_of
 from recsys_lib.dataset import likes_of
 from recsys_lib.errors import DataError
-from recsys_lib.naming import find_ids
+from recsys_lib.naming import find_ids, listed
 
 #: Item ids, or ratings by item id.
 History: TypeAlias = Sequence[Any] | Mapping[Any, float] | pd.Series
-
-_PERSON = ("user", "history", "profile", "k")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,10 +93,10 @@ class RequestReader(RuleReader):
         """Return what is asked of some people, by id or as a request of their own."""
         shared = self.plan(rules) if rules else self._no_rules
         questions = []
-        for one in [people] if isinstance(people, str | Mapping) else people:
+        for one in [people] if isinstance(people, Mapping) else listed(people):
             asked = {"k": k, **(one if isinstance(one, Mapping) else {"user": one})}
             check_integer("k", asked["k"], minimum=1)
-            own = {name: asked.pop(name) for name in [*asked] if name not in _PERSON}
+            own = {name: asked.pop(name) for name in [*asked] if name not in PERSON}
             plan = self.plan({**(rules or {}), **own}) if own else shared
             questions.append(Question(**asked, plan=plan))
         return questions
@@ -162,7 +160,7 @@ class RequestReader(RuleReader):
         """Return a history as one row; an item without a rating counts as liked."""
         if isinstance(history, pd.Series):
             history = history.tolist() if self._lists_ids(history) else dict(history.items())
-        ids = [history] if pd.api.types.is_scalar(history) else list(history)
+        ids = listed(history)
         items = find_ids(self.dataset.item_ids, ids, "item")
         if isinstance(history, Mapping):
             values = np.array([self._value(item, history[item]) for item in ids], dtype=np.float32)

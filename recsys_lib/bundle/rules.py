@@ -27,6 +27,8 @@ Likeness: TypeAlias = Callable[[NDArray[np.int32]], Callable[[int], NDArray[np.f
 # A varied list is chosen from the best items, so many times its length and at least so many.
 _REACH, _LEAST = 5, 50
 _SIGNS = ("min", "max", "not")
+#: What a question has besides its rules.
+PERSON = ("user", "history", "profile", "k")
 
 
 class Rules(TypedDict, total=False):
@@ -373,7 +375,7 @@ class RuleReader:
 def _check(asked: Mapping[str, Any]) -> None:
     for name in asked:
         if name not in Rules.__annotations__:
-            near = did_you_mean(str(name), Rules.__annotations__)
+            near = did_you_mean(str(name), [*Rules.__annotations__, *PERSON])
             raise DataError(
                 f"A rule must be one of {', '.join(Rules.__annotations__)}; got {name!r:.80}.{near}"
             )

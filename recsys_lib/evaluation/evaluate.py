@@ -19,6 +19,7 @@ from recsys_lib.checks import (
     check_integer,
     check_kind,
     check_rating_scale,
+    check_room,
 )
 from recsys_lib.dataset import Fold, likes_of
 from recsys_lib.evaluation.metrics import Metric, View, parse_metrics
@@ -180,11 +181,7 @@ def _rows_with_targets(targets: CSR, min_value: float | None, rated: bool) -> In
 
 def _check_unseen(fold: Fold, targets: CSR) -> None:
     """Raise where a target is shown: no list holds what was seen, so it could not be found."""
-    marks = (
-        sparse.csr_array((np.ones(x.nnz, bool), x.indices, x.indptr), shape=x.shape)
-        for x in (fold.fold_in, targets)
-    )
-    shown = sparse.coo_array(next(marks).multiply(next(marks)))
+    shown = sparse.coo_array(likes_of(fold.fold_in).multiply(targets))
     if shown.nnz:
         raise ValueError(
             f"`fold.targets` must not be in `fold.fold_in`, for lists leave out what was seen; "
@@ -322,6 +319,8 @@ def _rank_fold(
     lengths = sorted({metric.k for metric in asked if metric.k is not None})
     k_max = lengths[-1] if lengths else 0
     rated = any(metric.kind == "rating" for metric in asked)
+    # Lists, hits, and gains with their sums.
+    check_room(fold.n_rows, max(k_max, 1), fold.fold_in.shape[1], n_bytes=32)
     items = np.full((fold.n_rows, k_max), -1, dtype=np.int32)
     tied = {k: np.zeros(fold.n_rows, dtype=bool) for k in lengths}
     predicted = {0: np.empty(0)}

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from recsys_lib.checks import CSR, Doubles, Integers, Ints, Mask, check_fraction, check_integer
 from recsys_lib.dataset import keep_entries
 from recsys_lib.errors import ConfigError
+from recsys_lib.naming import did_you_mean, listed
 from recsys_lib.ranking import entry_rows, hits_of_lists, ndcg
 
 
@@ -689,7 +690,8 @@ def parse_metric(name: str) -> Metric:
         raise ConfigError(f"A metric must be named by a string such as 'ndcg@100'; got {name!r}.")
     family, at, length = name.partition("@")
     if family not in _DEFINITIONS:
-        raise ConfigError(f"A metric must be one of {', '.join(known_metrics())}; got {name!r}.")
+        known, near = ", ".join(known_metrics()), did_you_mean(family, _DEFINITIONS)
+        raise ConfigError(f"A metric must be one of {known}; got {name!r}.{near}")
     if family in _ON_RATINGS:
         if at:
             raise ConfigError(f"{family!r} has no list length; got {name!r}. Write {family!r}.")
@@ -715,7 +717,6 @@ def parse_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
     ['rmse', 'mae']
     """
     # A lone string is iterable too, and "rmse" would be read as the metrics r, m, s, e.
-    names = (names,) if isinstance(names, str) else tuple(names)
-    if not names:
+    if not (names := listed(names)):
         raise ConfigError(f"`metrics` must name at least one of {', '.join(known_metrics())}.")
     return tuple({metric.name: metric for metric in map(parse_metric, names)}.values())

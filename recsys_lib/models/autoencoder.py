@@ -191,7 +191,8 @@ class Autoencoder(NeuralRecommender):
             means = np.bincount(x.indices, x.data, x.shape[1]) / x.shape[0]
             numbers = [0.0, np.inf, 0.0, highest, highest, 1e-4]
             return {"base_items": means.astype(np.float32), "base_numbers": np.array(numbers)}
-        lo, hi = _opened(self.rating_scale or (float(x.data.min()), float(x.data.max())))
+        given = (x.data.min(), x.data.max()) if self.rating_scale is None else self.rating_scale
+        lo, hi = _opened(check_rating_scale(given))
         items, mean, damping = np.zeros(x.shape[1]), float(x.data.mean()), np.inf
         if self.base == "biases":
             biases = fit_biases(x, item_damping=ITEM_DAMPING)
@@ -252,11 +253,10 @@ def _check_names(activation: str, optimizer: str) -> None:
     from recsys_lib.training._keras import keras
 
     known = {
-        "activation": (activation, keras.activations.get),
-        "optimizer": (optimizer, keras.optimizers.get),
+        "activation": (activation, keras.activations.get, "tanh"),
+        "optimizer": (optimizer, keras.optimizers.get, "adam"),
     }
-    for argument, (name, find) in known.items():
-        example = "tanh" if argument == "activation" else "adam"
+    for argument, (name, find, example) in known.items():
         try:
             found = isinstance(name, str) and find(name) is not None
         except ValueError:

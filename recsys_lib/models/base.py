@@ -32,11 +32,13 @@ from recsys_lib.checks import (
     check_positions,
     check_positive,
     check_ratings,
+    check_room,
     check_user_items,
 )
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError, ConfigError, warn
 from recsys_lib.formatting import Shown
+from recsys_lib.naming import did_you_mean
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices, top_k_of
 
@@ -255,8 +257,8 @@ class Recommender(Shown):
         TopK
             `items` int32 and `scores` float32, both of shape (n_rows, k).
         """
-        check_integer("k", k, minimum=1)
         x = self._read(user_items)
+        check_room(x.shape[0], k, x.shape[1])
         items = np.full((x.shape[0], k), -1, dtype=np.int32)
         scores = np.full((x.shape[0], k), -np.inf, dtype=np.float32)
 
@@ -277,7 +279,7 @@ class Recommender(Shown):
             warn(
                 f"`user_items` must hold likes, each a 1, as those that {type(self).__name__} was "
                 f"fitted on; values are from {x.data.min():g} to {x.data.max():g}. Give rows of "
-                "`dataset.likes(...)`, or fit `OnLikes(model=...)` on the ratings.",
+                "`dataset.likes(...)`, or fit `OnLikes(model=...)` on the ratings."
             )
         return x
 
@@ -536,9 +538,19 @@ class Recommender(Shown):
         self._check()
         if self.predicts == "rating":
             check_ratings(x)
+            self._warn_of_one_rating(x)
         self.saw_likes_ = bool((x.data == 1).all()) if x.nnz else None
         vars(self).pop("n_items_", None)  # not fitted until the end: what is half done fits nothing
         return x
+
+    def _warn_of_one_rating(self, x: CSR) -> None:
+        """Warn where all ratings are equal: predicting them says nothing about items."""
+        if x.nnz > 1 and (x.data == x.data[0]).all():
+            warn(
+                f"`user_items` must hold ratings that differ for {type(self).__name__}, which "
+                f"predicts them; all {x.nnz:,} are {x.data[0]:g}. Fit a model that ranks likes, "
+                "such as EASE or Autoencoder(loss_on='all')."
+            )
 
     def _check(self) -> None:
         """Raise unless each setting is what its name and its type ask for."""
@@ -665,7 +677,8 @@ def model_class(name: str) -> type[Recommender]:
     'Popularity'
     """
     if name not in MODELS:
-        raise ConfigError(f"A model must be one of {', '.join(sorted(MODELS))}; got {name!r}.")
+        known, near = ", ".join(sorted(MODELS)), did_you_mean(str(name), MODELS)
+        raise ConfigError(f"A model must be one of {known}; got {name!r}.{near}")
     found: type[Recommender] = getattr(import_module(MODELS[name]), name)
     return found
 

@@ -28,12 +28,7 @@ from recsys_lib._system import cores
 from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender, packed, unpacked
-from recsys_lib.models.baselines import (
-    answer_empty_rows,
-    item_shares,
-    products,
-    users_per_item,
-)
+from recsys_lib.models.baselines import answer_empty_rows, item_shares, products, users_per_item
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.ranking import each_alone, entry_rows, slices
 

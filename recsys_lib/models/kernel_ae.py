@@ -10,12 +10,7 @@ from scipy import linalg, sparse
 from recsys_lib.checks import CSR, Floats, Integers, check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender
-from recsys_lib.models.baselines import (
-    answer_empty_rows,
-    item_shares,
-    products,
-    users_per_item,
-)
+from recsys_lib.models.baselines import answer_empty_rows, item_shares, products, users_per_item
 from recsys_lib.ranking import Items, slices
 from recsys_lib.seeding import rng_from
 
@@ -144,7 +139,7 @@ class KernelAE(Recommender):
         )
         self.item_shares_ = item_shares(x)
         counts = np.maximum(np.bincount(x.indices, minlength=n_items), 1)
-        self.item_weights_ = (counts**-self.popularity_power).astype(np.float32)
+        self.item_weights_ = (counts ** -float(self.popularity_power)).astype(np.float32)
         self.sharpness_ = float(self.suited_to(x).config()["sharpness"])
         rows = self._unit_rows(x)
         if exact:

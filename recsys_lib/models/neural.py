@@ -217,8 +217,12 @@ class NeuralRecommender(Recommender):
         raise NotImplementedError
 
     def _settings(self) -> Any:
-        """Return the settings for the network: without the network, which would hold itself."""
-        return replace(self)
+        """Return the settings for the network: without the network, which would hold itself.
+
+        In numbers of Python, since Keras takes no width of NumPy.
+        """
+        settings = self.config().items()
+        return replace(self, **{name: np.asarray(value).tolist() for name, value in settings})
 
     def _record(self, record: Mapping[str, float]) -> dict[str, float]:
         """Return the record of an epoch in the names and units of `history_`."""

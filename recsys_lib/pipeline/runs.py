@@ -347,10 +347,7 @@ def local_store(project: Project) -> str:
 
 
 def export_runs(
-    names: Sequence[str],
-    *,
-    to: str | None = None,
-    project: Project | None = None,
+    names: Sequence[str], *, to: str | None = None, project: Project | None = None
 ) -> dict[str, str]:
     """Write runs to an MLflow tracking store; one that is there already is brought up to date.
 

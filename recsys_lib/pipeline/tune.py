@@ -59,7 +59,9 @@ def run_search(
     project = Project.find()
     model = _set(_as_trained(project, model_class(name)()), dict(texts))
     metric = metric or ("rmse" if model.predicts == "rating" else "ndcg@10")
-    model, part, rules = _posed(project, run, model, metric, like_from)
+    dataset = Dataset.load(find_artifact(project, run, "dataset"))
+    typed = {name for name, _ in texts}
+    model, part, rules = _posed(dataset, run, model, metric, like_from, typed)
     split = Split.load(find_artifact(project, run, part))
     searched = Space.read(space) if space else Space.of(model)
     if output:  # before the search, not after it
@@ -110,10 +112,9 @@ def _closing(found: results.SearchResult) -> str:
 
 
 def _posed(
-    project: Project, run: str, model: Any, metric: str, like_from: float | None
+    dataset: Dataset, run: str, model: Any, metric: str, like_from: float | None, given: set[str]
 ) -> tuple[Any, str, dict[str, Any]]:
     """Return the model as it is to answer, the split that asks it, and the rules of the metric."""
-    dataset = Dataset.load(find_artifact(project, run, "dataset"))
     if parse_metric(metric).kind == "rating":
         if dataset.rating_scale is None:
             other = "Search a model of likes, such as MultDAE"
@@ -124,6 +125,9 @@ def _posed(
         if getattr(model, "feedback", "") == "implicit":  # the neighbors answer both questions
             model = with_settings(model, {"feedback": "explicit"})
         return model, "ratings_split", {"rating_scale": dataset.rating_scale}
+    if dataset.rating_scale is None and hasattr(model, "loss_on") and "loss_on" not in given:
+        # Of likes all stored cells are 1: only those where nothing is stored tell them apart.
+        model = with_settings(model, {"loss_on": "all"})
     like = dataset.like_threshold(like_from)
     shown = model if model.predicts == "rating" else OnLikes(model=model, min_value=like)
     return shown, "ranking_split", {"min_value": like}

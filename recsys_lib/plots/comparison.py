@@ -43,6 +43,11 @@ def plot_comparison(
         Lines at the floors and ceilings go through the figure; the share of the gap closed stands
         at the right.
     """
+    if absent := [name for name in ("value", "low", "high", "role") if name not in table]:
+        raise ValueError(
+            f"`table` must have value, low, high and role; {absent[0]!r} is missing. Give "
+            "`evaluation.leaderboard(reports, metric)`, or add the column."
+        )
     ax = style.new_axes(ax, height=1.3 + 0.36 * len(table))
     colors, marks = zip(*(_ROLES[str(role)] for role in table["role"]), strict=True)
     for value, role, color in zip(table["value"], table["role"], colors, strict=True):
@@ -172,11 +177,11 @@ def plot_reliability(
     """
     ax = style.new_axes(ax, width=6.8, height=4.8)
     ax.plot([0, 1], [0, 1], "--", color=MUTED, lw=1.2, label="means what it says")
+    color, size = COLORS["blue"], 10 + 90 * bins["n"] / bins["n"].max()
     if "observed_low" in bins:
-        low, high = bins["observed_low"], bins["observed_high"]
-        ax.vlines(bins["predicted"], low, high, color=COLORS["blue"], lw=1.5)
-    size = 10 + 90 * bins["n"] / bins["n"].max()
-    color = COLORS["blue"]
+        ax.vlines(
+            bins["predicted"], bins["observed_low"], bins["observed_high"], color=color, lw=1.5
+        )
     ax.scatter(bins["predicted"], bins["observed"], s=size, color=color, alpha=0.8, label=label)
     if "true" in bins:
         ax.plot(bins["predicted"], bins["true"], "D", label="true probability", **_RING)
@@ -217,8 +222,7 @@ def plot_recommendations(table: pd.DataFrame, *, title: str, ax: Axes | None = N
     Axes
     """
     ax = style.new_axes(ax, width=8.6, height=1.2 + 0.34 * len(table))
-    named = table.set_index(pd.Index([style.shorten(name, 56) for name in table["title"]]))
-    style.bars(ax, named["probability"], label="probability given")
+    style.bars(ax, table.set_index("title")["probability"], label="probability given")
     if "true" in table:
         ax.plot(table["true"], range(len(table)), "D", label="true probability", **_RING)
     ax.set_xlim(0, _end(table["probability"]))

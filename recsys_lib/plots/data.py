@@ -1,7 +1,7 @@
 """What is in the data: ratings, activity, the long tail, who used what, groups and their tastes."""
 
 import textwrap
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from recsys_lib.checks import CSR, Doubles, Ints, check_numbers
+from recsys_lib.checks import CSR, Doubles, Ints, check_numbers, check_user_items
 from recsys_lib.exploration import LEFT_OVER, group_lift
 from recsys_lib.plots import style
 from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, PAPER, styled
@@ -23,10 +23,12 @@ _MOST_DIRECTIONS = 24
 _EVENTS = ("view", "start", "complete")  # weakest first
 _STEPS = ("sky", "orange", "vermilion", "purple")
 _FAINT = "#bdb9ae"
+# Where a distribution is cut off: below and above.
+Bounds: TypeAlias = tuple[float, float] | None
 
 
 def rating_shares(
-    ratings: ArrayLike, *, mean: float, sd: float, bounds: tuple[float, float] | None = None
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = None
 ) -> pd.DataFrame:
     """Count ratings beside the share that a rounded normal gives each of them.
 
@@ -76,7 +78,7 @@ def _ladder(levels: Doubles) -> Doubles:
     return levels[0] + width / _BINS * (np.arange(_BINS) + 0.5)
 
 
-def _normal(mean: float, sd: float, bounds: tuple[float, float] | None) -> "stats.rv_frozen":
+def _normal(mean: float, sd: float, bounds: Bounds) -> "stats.rv_frozen":
     if bounds is None:
         return stats.norm(mean, sd)
     low, high = ((bound - mean) / sd for bound in bounds)
@@ -85,12 +87,7 @@ def _normal(mean: float, sd: float, bounds: tuple[float, float] | None) -> "stat
 
 @styled
 def plot_ratings(
-    ratings: ArrayLike,
-    *,
-    mean: float,
-    sd: float,
-    bounds: tuple[float, float] | None = None,
-    ax: Axes | None = None,
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = None, ax: Axes | None = None
 ) -> Axes:
     """Draw the histogram of ratings, a normal curve over it, and what rounding makes of the curve.
 
@@ -131,12 +128,7 @@ def plot_ratings(
 
 @styled
 def plot_quantiles(
-    ratings: ArrayLike,
-    *,
-    mean: float,
-    sd: float,
-    bounds: tuple[float, float] | None = None,
-    ax: Axes | None = None,
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = None, ax: Axes | None = None
 ) -> Axes:
     """Draw a Q-Q plot of ratings against a normal: on the diagonal, they agree.
 
@@ -294,6 +286,7 @@ def plot_user_items(user_items: CSR, *, ax: Axes | None = None) -> Axes:
         One filled cell for each stored pair of the rows and columns shown: at most 200 of each,
         evenly spaced along the order.
     """
+    user_items = check_user_items(user_items)
     ax = style.new_axes(ax, height=4.4)
     rows = _evenly(np.diff(user_items.indptr))
     cols = _evenly(np.bincount(user_items.indices, minlength=user_items.shape[1]))
@@ -599,7 +592,7 @@ def plot_spectrum(shares: ArrayLike, *, true: int | None = None, ax: Axes | None
     Axes
     """
     ax = style.new_axes(ax, height=3.2)
-    drawn = np.asarray(shares, dtype=float)[:_MOST_DIRECTIONS]
+    drawn = check_numbers("shares", shares)[:_MOST_DIRECTIONS]
     ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLORS["sky"])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if true is not None:

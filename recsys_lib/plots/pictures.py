@@ -12,12 +12,11 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.dates import AutoDateFormatter, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from PIL import Image
 
 from recsys_lib.checks import Doubles
-from recsys_lib.plots.style import TOLD
+from recsys_lib.plots.style import TOLD, as_written
 
 _DPI = 110
 #: Pixels for each one that a figure takes on the page.
@@ -42,9 +41,7 @@ def show_picture(figure: Figure | Axes, alt: str | None = None) -> bytes:
     """
     whole: Any = figure.figure if isinstance(figure, Axes) else figure
     drawn, png = io.BytesIO(), io.BytesIO()
-    for text in whole.findobj(Text):
-        # A name with two dollar signs is no formula; the ticks of a logarithmic axis are.
-        text.set_parse_math("$" not in text.get_text() or "\\math" in text.get_text())
+    as_written(whole)
     # Without `Software` the file does not depend on the version of Matplotlib.
     whole.savefig(drawn, dpi=_DENSITY * _DPI, bbox_inches="tight", metadata={"Software": None})
     image = Image.open(drawn).convert("RGB")

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 _STYLE = mpl.rc_params_from_file(
@@ -50,7 +51,10 @@ def styled(plot: Callable[P, R]) -> Callable[P, R]:
     @wraps(plot)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         with mpl.rc_context(_STYLE):
-            result = plot(*args, **kwargs)
+            result: Any = plot(*args, **kwargs)
+            for ax in result[:1] if isinstance(result, list) else [result]:
+                if isinstance(ax, Axes):
+                    as_written(ax.figure)
             interactive = mpl.is_interactive()
         # The first figure of a session starts its backend, and that of a notebook switches to
         # interactive: taken back with the style, no later figure would be shown.
@@ -58,6 +62,12 @@ def styled(plot: Callable[P, R]) -> Callable[P, R]:
         return result
 
     return drawn
+
+
+def as_written(figure: Any) -> None:
+    """Show names with two dollar signs as they are: no formulas, as ticks of logarithms may be."""
+    for text in figure.findobj(Text):
+        text.set_parse_math("$" not in text.get_text() or "\\math" in text.get_text())
 
 
 def new_figure(
@@ -116,7 +126,7 @@ def log_ticks(axis: Axis, span: float) -> None:
 
 def name_rows(ax: Axes, names: Iterable[object], n_rows: int | None = None) -> None:
     """Name the rows of a plot, first on top; leave room for `n_rows` where panels differ."""
-    words = [str(name) for name in names]
+    words = [shorten(name, 56) for name in names]
     ax.set_yticks(range(len(words)), words)
     ax.set_ylim((n_rows or max(1, len(words))) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
@@ -208,14 +218,16 @@ def write_legend(axes: Sequence[Axes], *, beside: bool = True) -> None:
             known.setdefault(label, handle)
     if not known:
         return
+    words = [shorten(label, 40) for label in known]
     if len(axes) == 1 and beside:
         place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-        axes[0].legend(known.values(), known, frameon=False, **place)
+        axes[0].legend(known.values(), words, frameon=False, **place)
         return
     figure: Any = axes[0].figure
-    n_rows = -(-len(known) // 5)
+    # Five in a row, fewer of names that are longer than usual.
+    n_rows = -(-len(known) // max(1, min(5, 110 // max(map(len, words)))))
     place = {"loc": "outside lower center", "ncols": -(-len(known) // n_rows)}
-    figure.legend(known.values(), known, frameon=False, borderaxespad=1.2, **place)
+    figure.legend(known.values(), words, frameon=False, borderaxespad=1.2, **place)
     # A legend outside keeps twice the usual distance.
     figure.get_layout_engine().set(h_pad=0.09)
 
@@ -224,10 +236,12 @@ def write_words(
     ax: Axes, title: str, xlabel: str = "", ylabel: str = "", *, legend: bool = False
 ) -> Axes:
     """Write the words of a plot, with a legend between axes and title, and return its axes."""
+    labels = ax.get_legend_handles_labels()[1]
+    n_cols = 2 if sum(map(len, labels)) > max(80, 20 * len(labels)) else 4
     if legend:  # marks may stand anywhere inside
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=n_cols, borderaxespad=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.set_title(title, pad=26 if legend else None)
+    ax.set_title(title, pad=10 + 16 * max(1, -(-len(labels) // n_cols)) if legend else None)
     return ax
 
 
@@ -259,4 +273,4 @@ def name_levels(ax: Axes, levels: Mapping[str, float], *, written: bool = True) 
         place = min(height, place - _LINE)
         words: dict[str, Any] = {"va": "center", "size": 9, "color": MUTED}
         at: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
-        ax.annotate(name, (1.02, level), (0, place - height), **at, **words)
+        ax.annotate(shorten(name, 30), (1.02, level), (0, place - height), **at, **words)

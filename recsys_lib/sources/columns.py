@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from recsys_lib.cleaning import check_roles
 from recsys_lib.errors import DataError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.sources.options import AUTO, ReadOptions
@@ -148,15 +149,9 @@ def find_roles(table: Table, options: ReadOptions) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, (role, given, required) in asked.items():
         column = find_column(role, table.columns, given, table.name, required=required)
-        if column is None:
-            continue
-        taken = [asked[other][0] for other, one in found.items() if one == column]
-        if taken:
-            raise DataError(
-                f"Each role must have a column of its own in {table.name}; {column!r} was named "
-                f"for `{taken[0]}` and `{role}`. Name another, or None where there is none."
-            )
-        found[name] = column
+        if column is not None:
+            found[name] = column
+    check_roles({asked[name][0]: column for name, column in found.items()}, table.name)
     return found
 
 

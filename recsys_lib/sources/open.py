@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
-import pyarrow as pa
 
 from recsys_lib.artifacts import read_manifest
+from recsys_lib.cleaning import as_frame
 from recsys_lib.errors import ConfigError, DataError
 from recsys_lib.sources.containers import binary_format, file_suffix, first_lines, unreadable
 from recsys_lib.sources.formats import (
@@ -57,34 +57,13 @@ def open_source(source: Any, options: ReadOptions) -> Table:
             f"`table` and `query` must go with a database; the source is {str(name)!r}. "
             "Leave them out, or give a URL such as duckdb:///events.duckdb."
         )
-    source = as_frame(source)
-    if isinstance(source, pd.DataFrame):
+    if not isinstance(source, (str, Path)):
+        source = as_frame("source", source, "a DataFrame or a path")
         named = [name for name in source.index.names if name not in (None, *source.columns)]
         return FrameTable(source.reset_index(named) if named else source)
     if not str(source).strip():
         raise DataError("`source` must name a file, folder or glob; it is empty. Give a path.")
     return _open_path(source, options)
-
-
-def as_frame(source: Any) -> Any:
-    """Return a table of polars, pyarrow or the like as a DataFrame; a path as it is.
-
-    Raises
-    ------
-    TypeError
-        Where it is neither.
-    """
-    if isinstance(source, (pd.DataFrame, str, Path)):
-        return source
-    if hasattr(source, "__arrow_c_stream__") and not isinstance(source, pd.Series):
-        with suppress(pa.ArrowException):  # one column exports a stream of no table
-            return pa.table(source).to_pandas(integer_object_nulls=True)
-    kind = type(source)
-    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-    methods = ("collect", "to_pandas", "toPandas", "compute", "to_frame")
-    remedies = [f"Give the result of its .{one}()" for one in methods if hasattr(source, one)]
-    remedy = [*remedies, "Wrap it with pandas.DataFrame(..., columns=[...])"][0]
-    raise TypeError(f"`source` must be a DataFrame or a path; got {name}. {remedy}.")
 
 
 def _open_path(source: str | Path, options: ReadOptions) -> Table:

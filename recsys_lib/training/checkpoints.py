@@ -164,7 +164,7 @@ class Keeper:
             names = ", ".join(folder.name for folder in damaged)
             warn(
                 f"In {self.folder}, {names} was damaged and is removed; training goes on after "
-                f"epoch {trainer.epoch}.",
+                f"epoch {trainer.epoch}."
             )
         if trainer.epoch:
             notice(f"Going on after epoch {trainer.epoch} of an earlier fit, kept in {self.folder}")

@@ -332,12 +332,7 @@ def bucket(n_slots: int) -> int:
 
 
 def expand(
-    arrays: dict[str, Tensor],
-    users: Tensor,
-    slots: Tensor,
-    *,
-    n_items: int,
-    gather: bool,
+    arrays: dict[str, Tensor], users: Tensor, slots: Tensor, *, n_items: int, gather: bool
 ) -> Batch:
     """Find the stored entries of `users`, inside a compiled function.
 

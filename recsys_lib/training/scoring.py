@@ -21,6 +21,8 @@ Tensor = Any
 # A product of fewer rows takes other kernels, whose rounding differs in the last bit; from 64 rows
 # on, TensorFlow and JAX gave equal bits for a row in every block measured.
 SMALL_BLOCK, MIDDLE_BLOCK, BLOCK = 64, 256, 512
+# Entries that a block has room for at least, by row: JAX compiles anew for each other number.
+_ENTRIES = 8
 # The name of an exported model, by which it is known for ours.
 _EXPORT = "scores"
 
@@ -43,7 +45,8 @@ class Scorer:
 
     Notes
     -----
-    Rows are padded to blocks of 64, 256 or 512, so one row costs as much as 64.
+    Rows are padded to blocks of 64, 256 or 512 with eight entries each or more, so one row costs as
+    much as 64.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Scorer:
         return scores
 
     def _score_block(self, block: CSR, size: int) -> NDArray[Any]:
-        n_slots = bucket(block.nnz)
+        n_slots = bucket(max(block.nnz, _ENTRIES * size))
         arrays = host_arrays(block, n_rows=size, n_slots=n_slots)
         users = np.arange(size, dtype=np.int32)[None]
         return self._function(size)(arrays, users, np.arange(n_slots, dtype=np.int32))

@@ -75,7 +75,7 @@ class SearchResult:
 #: epochs.
 NOTEBOOK_PARAMETERS: dict[str, dict[str, str]] = {
     # 03_train_autoencoder
-    "Autoencoder": {name: name.upper() for name in (*RANGES["Autoencoder"], "epochs")},
+    "Autoencoder": {name: name.upper() for name in (*RANGES["Autoencoder"], "epochs")}
 }
 
 

@@ -22,11 +22,7 @@ from recsys_lib.sources.sql import PASSWORD, find_password, plain_reason, shown_
 from recsys_lib.tuning.spaces import Space
 
 FACTS = "search"
-_STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
+_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 _DIED = "The process died of these settings, again and again."
 # Two trials make a difference; an importance takes some more.
 _ENOUGH = 5

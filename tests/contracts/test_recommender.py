@@ -282,6 +282,11 @@ def test_what_is_no_position_of_an_item_is_refused(fitted, rows, items):
             ask()
 
 
+def test_a_length_that_no_memory_holds_is_refused_before(fitted, rows):
+    with pytest.raises(MemoryError, match="Ask for at most 18, the number of items"):
+        fitted.recommend(rows, k=10**12)
+
+
 @pytest.mark.parametrize("k", [0, -1, 2.5, "3"])
 def test_a_length_that_is_none_is_refused_by_name(fitted, rows, k):
     for asked in (rows, rows[:0]):

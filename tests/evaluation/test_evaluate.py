@@ -165,6 +165,11 @@ def test_lists_longer_than_the_catalog_are_short_not_wrong(fold, noise):
     assert evaluate(noise, fold, ["recall@500"])["recall@500"] == 1.0
 
 
+def test_lists_that_no_memory_holds_are_refused_before(fold, noise):
+    with pytest.raises(MemoryError, match="Ranking .* lists of 1,000,000,000,000 items needs"):
+        evaluate(noise, fold, ["ndcg@1000000000000"])
+
+
 def test_novelty_is_counted_in_the_training_data_where_that_is_given(fold, noise):
     flat = evaluate(noise, fold, ["novelty@5"], item_counts=np.full(30, 9))
     assert flat["novelty@5"] == pytest.approx(np.log2(30))

@@ -169,6 +169,12 @@ def test_every_known_name_parses_to_itself_with_a_definition_and_a_source():
         assert metric.definition.endswith(")")
 
 
+@pytest.mark.parametrize(("name", "near"), [("ndgc@10", "ndcg"), ("Recall@5", "recall")])
+def test_a_near_name_is_proposed(name, near):
+    with pytest.raises(ConfigError, match=f"got '{name}'. Did you mean '{near}'"):
+        parse_metric(name)
+
+
 @pytest.mark.parametrize("name", ["ndgc@10", "NDCG@10", "", "accuracy", 10, None])
 def test_an_unknown_name_lists_the_known_ones(name):
     with pytest.raises(ConfigError, match=r"ndcg@k.*rmse|string such as 'ndcg@100'"):
@@ -189,6 +195,8 @@ def test_a_rating_error_has_no_list_length():
 def test_no_metric_at_all_is_an_error_and_a_lone_string_is_one_metric():
     with pytest.raises(ConfigError, match="must name at least one"):
         parse_metrics([])
+    with pytest.raises(ConfigError, match="must name at least one"):
+        parse_metrics(None)
     assert [metric.name for metric in parse_metrics("mae")] == ["mae"]
 
 

@@ -87,6 +87,12 @@ def test_wrong_settings_are_named_when_fitting(name):
         KernelAE(**{name: 0.0}).fit(LIKES)
 
 
+def test_a_power_may_be_a_whole_number():
+    rows = sparse.csr_array(np.eye(4, dtype=np.float32) + np.eye(4, k=1, dtype=np.float32))
+    whole, real = (KernelAE(popularity_power=power).fit(rows).score(rows) for power in (1, 1.0))
+    np.testing.assert_array_equal(whole, real)
+
+
 def test_a_vanishing_sharpness_is_the_linear_autoencoder_with_the_same_penalty():
     x = LIKES[np.diff(LIKES.indptr) > 0].toarray().astype(float)
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)

@@ -1,6 +1,8 @@
 """Data as small, empty or equal as on a first try: a score for each cell, or a sentence."""
 
 import time
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from recsys_lib.models import (
     MultDAE,
     PureSVD,
     knn,
+    load,
     model_class,
 )
 
@@ -58,6 +61,30 @@ def test_a_rank_beyond_the_data_takes_half_of_theirs() -> None:
     x = csr(SMALL["six items"])
     wanted = PureSVD(latent_dim=3).fit(x).score(x)
     np.testing.assert_allclose(PureSVD(latent_dim=32).fit(x).score(x), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Autoencoder", "BiasedSVD", "Bias"])
+def test_ratings_that_tell_nothing_apart_are_said(name: str) -> None:
+    likes = sparse.csr_array(np.eye(6, dtype=np.float32) + np.eye(6, k=1, dtype=np.float32))
+    model = model_class(name)(**({} if name == "Bias" else {"epochs": 1}))
+    with pytest.warns(
+        UserWarning, match=f"ratings that differ for {name}, .* 11 are 1. .* EASE or"
+    ):
+        model.fit(likes)
+    if name == "Autoencoder":
+        with warnings.catch_warnings(action="error"):
+            model_class(name)(loss_on="all", epochs=1).fit(likes)
+
+
+@pytest.mark.parametrize("name", ["Autoencoder", "ELSA", "MultDAE", "RecVAE"])
+def test_widths_may_be_numbers_of_numpy(name: str, tmp_path: Path) -> None:
+    x = csr(SMALL["six items"]) if name == "Autoencoder" else csr(SMALL["six items"] > 2)
+    wide: dict[str, Any] = {"latent_dim": np.int64(3)}
+    if name == "Autoencoder":
+        wide = {"hidden_dims": [np.int64(3)], "rating_scale": np.array([0, 5])}
+    model = model_class(name)(epochs=1, **wide).fit(x)
+    model.save(tmp_path / "model")
+    np.testing.assert_allclose(load(tmp_path / "model").score(x), model.score(x), atol=1e-5)
 
 
 def test_what_cannot_be_fitted_is_said() -> None:

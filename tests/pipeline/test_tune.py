@@ -86,6 +86,22 @@ def test_likes_have_no_rating_error(
     assert f"rmse must be asked of ratings; run 'default' holds likes. {remedy}" in said
 
 
+def test_of_likes_an_autoencoder_learns_who_uses_what(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    likes = Dataset.load(run / "artifacts" / "dataset").likes(7)
+    for name, part in {"dataset": likes, "ranking_split": strong_generalization(likes)}.items():
+        shutil.rmtree(run / "artifacts" / name)
+        part.save(run / "artifacts" / name)
+    words = ["tune", "Autoencoder", "--metric", "ndcg@10", "--trials", "1", "-p", "epochs"]
+    assert main([*words, "15"]) == 0
+    by_use = float(capsys.readouterr().out.split("ndcg@10 ")[1].split()[0])
+    assert main([*words, "15", "-p", "loss_on", "observed", "--study", "other"]) == 0
+    said = capsys.readouterr()
+    assert "must hold ratings that differ for Autoencoder, which predicts them" in said.err
+    assert by_use > float(said.out.split("ndcg@10 ")[1].split()[0]) + 0.1
+
+
 def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,7 +146,7 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["EAS"], "A model must be one of"),
+        (["EAS"], "got 'EAS'. Did you mean 'EASE' or 'ALS'?"),
         (["Popularity"], "there is none for Popularity"),
         (["EASE", "--run", "other"], "recsys run --name other"),
         (["EASE", "--run", "defalt"], "there is no such run. Did you mean 'default'? Make it"),

@@ -1,5 +1,7 @@
 """What the figures draw: values, order, words; never pixels."""
 
+import warnings
+
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -141,6 +143,54 @@ def test_the_heat_map_writes_its_numbers_and_leaves_missing_cells_blank() -> Non
     assert words(plots.plot_heatmap(small, title="t", label="l", center=0)) == ["+0.04", "+0.00"]
 
 
+LONG = "A name that goes on and on, and on, until nobody reads it any more, " * 2
+NAMES = [f"{LONG}{place}" for place in range(6)]
+SIX = pd.DataFrame(np.arange(24.0).reshape(4, 6), columns=NAMES)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.plot_funnel(pd.Series(range(6, 0, -1), NAMES), title="t", noun="rows"),
+        lambda: plots.plot_history(SIX, levels={LONG: 3.0}),
+        lambda: plots.plot_curves(SIX, title="t", xlabel="x", ylabel="y")[0],
+        lambda: plots.plot_curves({"a": SIX, "b": SIX}, title="t", xlabel="x", ylabel="y")[0],
+    ],
+    ids=["rows", "legend above", "legend beside", "legend below"],
+)
+def test_long_names_leave_room_for_what_they_name(draw) -> None:
+    ax = draw()
+    with warnings.catch_warnings(action="error"):
+        ax.figure.draw_without_rendering()
+    page = ax.figure.bbox
+    assert ax.bbox.width > 0.25 * page.width
+    legends = [*ax.figure.legends, *filter(None, [ax.get_legend()])]
+    boxes = [one.get_window_extent() for one in legends]
+    assert all(box.x0 >= 0 and box.x1 <= page.width + 1 for box in boxes)
+    titles = [one for one in ax.findobj(Text) if one.get_text().startswith("Does it")]
+    assert not any(box.overlaps(one.get_window_extent()) for box in boxes for one in titles)
+
+
+def test_dollar_signs_of_names_are_no_formulas_wherever_a_figure_is_shown() -> None:
+    ax = plots.plot_funnel(pd.Series({"From $5 to $9": 3}), title="$a$ or $b$", noun="rows")
+    ax.figure.draw_without_rendering()
+    named = [one for one in ax.findobj(Text) if "$" in one.get_text()]
+    assert {one.get_text() for one in named} == {"From $5 to $9", "$a$ or $b$"}
+    assert not any(one.get_parse_math() for one in named)
+
+
+def test_the_matrix_may_be_of_any_sparse_form() -> None:
+    rows = sparse.csr_array([[1.0, 0.0], [1.0, 1.0]])
+    wanted = plots.plot_user_items(rows).images[0].get_array()
+    assert (plots.plot_user_items(rows.tocoo()).images[0].get_array() == wanted).all()
+
+
+def test_a_table_without_roles_is_told_where_one_is_made() -> None:
+    table = pd.DataFrame({"metric": ["ndcg@10"], "difference": [0.1]})
+    with pytest.raises(ValueError, match="'value' is missing. Give `evaluation.leaderboard"):
+        plots.plot_comparison(table, title="t", xlabel="x")
+
+
 def test_a_long_name_leaves_room_for_the_cells() -> None:
     names = ["a house with a very long name " * 3, "b", "c"]
     table = pd.DataFrame(np.eye(3, 2), index=names, columns=[3, 4])
@@ -210,6 +260,7 @@ def test_the_funnel_gives_each_step_its_share_of_the_step_before() -> None:
         (lambda: plots.plot_quantiles([], mean=1, sd=1), "`ratings` .* got none"),
         (lambda: plots.plot_long_tail([]), "`counts` .* got none"),
         (lambda: plots.plot_activity([0, 0]), "`counts` .* got none"),
+        (lambda: plots.plot_spectrum([]), "`shares` .* got none"),
     ],
 )
 def test_what_has_no_numbers_to_draw_is_said(draw, said) -> None:

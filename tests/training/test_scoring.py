@@ -50,6 +50,22 @@ def test_new_weights_are_used_without_a_new_scorer(case) -> None:
     kernel.assign(host(kernel) / 2)
 
 
+def test_short_histories_of_any_length_have_one_shape(case, monkeypatch) -> None:
+    """JAX compiles a function anew for each shape: a second or two for each length."""
+    _, kernel, _ = case
+    scorer = Scorer(lambda b: b.project(kernel.value), n_items=40, state=[kernel])
+    function, lengths = scorer._function(64), set()
+    monkeypatch.setattr(
+        scorer,
+        "_function",
+        lambda size: lambda *given: lengths.add(len(given[2])) or function(*given),
+    )
+    for n_entries in range(1, 41):
+        history = np.arange(40) < n_entries
+        scorer(sparse.csr_array(history[None], dtype=np.float32))
+    assert len(lengths) == 1
+
+
 def test_a_code_has_as_many_columns_as_the_code(case) -> None:
     x, kernel, _ = case
     code = Scorer(lambda b: b.project(kernel.value)[:, :3], n_items=40, n_out=3, state=[kernel])

@@ -548,11 +548,7 @@ def linear_anneal(update: Any, *, n_updates: int, cap: float) -> Any:
     return ops.minimum(ops.convert_to_tensor(update, dtype="float32") / n_updates, cap)
 
 
-_LIKELIHOODS = {
-    "multinomial": multinomial_nll,
-    "logistic": logistic_nll,
-    "gaussian": gaussian_nll,
-}
+_LIKELIHOODS = {"multinomial": multinomial_nll, "logistic": logistic_nll, "gaussian": gaussian_nll}
 
 
 def reconstruction(
