@@ -91,6 +91,16 @@ def documented(package: str) -> list[str]:
     return [name for name in names if name not in elsewhere]
 
 
+def imports_of_examples(package: str) -> list[str]:
+    """Return the lines that make the names of a page's examples known."""
+    lines = ["import numpy as np", "import pandas as pd", "from scipy import sparse"]
+    lines += [f"from {name} import *" for name in dict.fromkeys(("recsys_lib", package))]
+    for name in BESIDE.get(package, []):
+        module, own = f"{package}.{name}".rsplit(".", 1)
+        lines.append(f"from {module} import {own}")
+    return lines
+
+
 def write_api(_app: Any = None) -> None:
     """Write the pages of the API, one for each package."""
     API.mkdir(exist_ok=True)
@@ -98,7 +108,7 @@ def write_api(_app: Any = None) -> None:
     entries = "".join(f"   {name.removesuffix('.rst')}\n" for name in pages)
     pages["index.rst"] = (
         "API reference\n=============\n\n"
-        "Every public name, by package. Whatever a page lists can be imported from its package.\n\n"
+        "Every public name, by package. Each stands with the module that it is imported from.\n\n"
         f".. toctree::\n   :maxdepth: 1\n\n{entries}"
     )
     for name, text in pages.items():
@@ -129,6 +139,8 @@ def _page(package: str) -> str:
         lines += ["Also importable from here:", ""]
         named = sorted(name for name in public_names(package) if name in homes)
         lines += [", ".join(f":py:obj:`~{homes[name]}.{name}`" for name in named) + ".", ""]
+    lines += ["The examples need these imports::", ""]
+    lines += [f"    {line}" for line in imports_of_examples(package)] + [""]
     names = documented(package)
     lines += [".. autosummary::", "", *(f"   ~{package}.{name}" for name in names), ""]
     for name in names:

@@ -279,6 +279,7 @@ def promises(
 
     Examples
     --------
+    >>> from recsys_lib.ranking import TopK
     >>> lists = TopK(np.array([[1, -1]], "int32"), np.array([[2.0, -np.inf]], "float32"))
     >>> even = Calibrator(method="platt", arrays={"slope": np.zeros(1), "intercept": np.zeros(1)})
     >>> promises(lists, even, [[False, True]])

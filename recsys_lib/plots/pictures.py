@@ -73,6 +73,7 @@ def describe(figure: Figure) -> str:
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> figure, ax = plt.subplots()
     >>> _ = ax.plot([1, 2, 3], [0.1, 0.3, 0.2], label="EASE")
     >>> _ = ax.set(title="Does more help?", xlabel="years", ylabel="ndcg@10")
