@@ -44,9 +44,9 @@ Arrays = dict[str, NDArray[Any]]
 Rules = Mapping[str, Callable[[str, Any], None]]
 Kind = TypeVar("Kind", bound="type[Recommender]")
 
-# Class name -> module, as the stub of the package names them. The contract tests, `load` and the
-# documentation go through this table.
 _STUB = Path(__file__).with_name("__init__.pyi").read_text(encoding="utf-8")
+#: The module of each model, by the name of its class, as the stub of the package names them: what
+#: `load`, a search and the contract tests know.
 MODELS: dict[str, str] = {
     name: f"recsys_lib.models.{module}"
     for module, name in re.findall(r"from \.(\w+) import (\w+)", _STUB)
