@@ -548,7 +548,7 @@ def assemble(
     duplicates: cleaning.Duplicates = "error",
     names: tuple[str, str] = ("user_id", "item_id"),
 ) -> Dataset:
-    """Return the data set of a clean table, and of catalog and profiles by clean ids.
+    """Return the dataset of a clean table, and of catalog and profiles by clean ids.
 
     Parameters
     ----------

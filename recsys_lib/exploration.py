@@ -47,7 +47,7 @@ def __dir__() -> list[str]:
 
 
 def overview(dataset: Dataset) -> pd.DataFrame:
-    """Return the counts that describe a data set, as a table to show.
+    """Return the counts that describe a dataset, as a table to show.
 
     Parameters
     ----------
@@ -552,7 +552,7 @@ def _named(groups: pd.Series) -> Mask:
 
 
 def without_taste(dataset: Dataset, *, seed: int = 0) -> Dataset:
-    """Return the data set with its taste taken out: the leak test for data of unknown truth.
+    """Return the dataset with its taste taken out: the leak test for data of unknown truth.
 
     A model that seems to learn something from it has seen the answers.
 

@@ -198,7 +198,7 @@ def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> Wor
     preset : {"default", "null", "mission"}
         "default": 5,235 users, 252 labs, about 20 ratings each, 60 % of their variance true
         signal. "null": the same with nothing to learn but popularity. "mission": the density of
-        the project's first data set, 29,843 events.
+        the project's first dataset, 29,843 events.
     seed : int
         Of every random stream.
     **changes

@@ -21,7 +21,7 @@ pytest.importorskip("ibis", reason="the extra [sql] is not installed")
 
 @pytest.fixture(params=["frame", "csv", "parquet", "hive", "duckdb", "sqlite"])
 def source(request: pytest.FixtureRequest, tmp_path: Path, events: pd.DataFrame) -> dict[str, Any]:
-    """The same events behind every embedded door."""
+    """The same events behind every embedded engine."""
     if request.param == "csv":
         events.to_csv(tmp_path / "events.csv", index=False)
         return {"source": tmp_path / "events.csv"}
