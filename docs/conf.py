@@ -63,10 +63,24 @@ html_theme_options = {
     "footer_end": [],
 }
 
-# Public names that notebooks import from a module rather than from its package.
+# Names that notebooks and guides import from a module rather than from its package.
 BESIDE = {
-    "recsys_lib": ["ranking.TopK", "ranking.top_k"],
-    "recsys_lib.models": ["base.Recommender"],
+    "recsys_lib": ["progress.track", "ranking.TopK", "ranking.top_k"],
+    "recsys_lib.bundle": [
+        "browse.browse",
+        "browse.contributions",
+        "browse.item_places",
+        "browse.unknowns",
+        "what_if.list_by_list",
+        "what_if.what_if",
+    ],
+    "recsys_lib.models": [
+        "base.Recommender",
+        "on_likes.OnLikes",
+        "on_likes.on_likes",
+        "variational.annealing_steps",
+    ],
+    "recsys_lib.pipeline": ["inputs.import_table"],
     "recsys_lib.synthesis": ["world.write_files"],
 }
 

@@ -106,6 +106,17 @@ def test_the_reference_describes_every_public_name_once(settings: ModuleType) ->
             assert told, f"{package}.{name} says nothing"
 
 
+def test_the_reference_has_every_name_that_notebooks_import(settings: ModuleType) -> None:
+    described = {f"{p}.{name}" for p in settings.packages() for name in settings.documented(p)}
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").count(".") == 2:
+                for one in node.names:
+                    assert f"{node.module}.{one.name}" in described, f"{path.name}: {one.name}"
+
+
 def unknown_names(code: str, known: set[str]) -> set[str]:
     """Return the names that code reads and neither makes itself nor is given."""
     nodes = list(ast.walk(ast.parse(code)))
