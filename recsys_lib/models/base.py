@@ -277,7 +277,7 @@ class Recommender(Shown):
             warn(
                 f"`user_items` must hold likes, each a 1, as those that {type(self).__name__} was "
                 f"fitted on; values are from {x.data.min():g} to {x.data.max():g}. Give rows of "
-                "`dataset.likes(...)`, or fit `OnLikes(model=...)` on the ratings.",
+                "`dataset.likes(...)`, or fit `models.on_likes.OnLikes` on the ratings.",
             )
         return x
 
