@@ -531,6 +531,17 @@ def item_lift(user_items: CSR) -> Doubles:
 def group_lift(lift: Doubles, groups: pd.Series) -> tuple[float, float]:
     """Return the mean lift of two items of one group, and of two groups; NaN without such pairs.
 
+    Parameters
+    ----------
+    lift : ndarray of shape (n_items, n_items), float64
+        As `item_lift` returns it; NaN on the diagonal.
+    groups : Series of length n_items
+        The group of each item, such as its track.
+
+    Returns
+    -------
+    within, between : float
+
     Examples
     --------
     >>> lift = np.array([[np.nan, 2.0, 0.5], [2.0, np.nan, 1.0], [0.5, 1.0, np.nan]])

@@ -240,6 +240,21 @@ def fit_calibrator(
     Where all outcomes are alike no score can tell them apart: every score has the chance of
     Laplace's rule, (likes + 1) / (outcomes + 2).
 
+    Parameters
+    ----------
+    model : object
+        Fitted; whatever `evaluate` takes.
+    validation : Fold
+        Not the test: a calibrator that has seen the test flatters it.
+    min_value : float, optional
+        Lowest held-out rating that is a like; None takes every target as one.
+    method : {"isotonic", "platt"}
+        Any rising curve, or a logistic one of two numbers.
+
+    Returns
+    -------
+    Calibrator
+
     Examples
     --------
     >>> from scipy import sparse
@@ -300,6 +315,11 @@ def brier_score(probability: ArrayLike, liked: ArrayLike) -> float:
         In [0, 1].
     liked : array of shape (n,), bool or float
         Outcomes, or true probabilities where a world knows them.
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     References
     ----------
@@ -378,6 +398,11 @@ def expected_calibration_error(
     probability, liked, n_bins
         As in `reliability_table`. The value depends on the bins, so state them beside it; with few
         cells per bin it is above 0 also for perfect forecasts.
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     References
     ----------

@@ -657,7 +657,22 @@ def unpacked(arrays: Arrays, names: Iterable[str], n_columns: int) -> dict[str, 
 
 
 def model_class(name: str) -> type[Recommender]:
-    """Return the class of the model called `name`; `ConfigError` lists the known names.
+    """Return the class of a model.
+
+    Parameters
+    ----------
+    name : str
+        One of `MODELS`.
+
+    Returns
+    -------
+    type
+        A subclass of `Recommender`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such model; it lists the known names.
 
     Examples
     --------

@@ -122,6 +122,10 @@ def annealing_steps(cap: float, *, n_users: int, batch_size: int, epochs: int) -
     n_users, batch_size, epochs : int
         Of the training.
 
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> annealing_steps(0.2, n_users=1000, batch_size=200, epochs=4)

@@ -71,6 +71,10 @@ def describe(figure: Figure) -> str:
         Of this package, whose functions keep what is seen, or any other: then words and numbers
         come from labels, lines, bars, points and cells.
 
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt

@@ -186,7 +186,22 @@ class World(Shown):
 
 
 def load_world(folder: Path | str | None) -> World | None:
-    """Return the world saved in a folder; None, as on one's own data, has none."""
+    """Return the world saved in a folder; None, as on one's own data, has none.
+
+    Parameters
+    ----------
+    folder : Path, str or None
+        As ``session.find("world")`` returns it.
+
+    Returns
+    -------
+    World or None
+
+    Raises
+    ------
+    ArtifactError
+        If the folder is missing, damaged, or holds something else.
+    """
     return None if folder is None else World.load(folder)
 
 

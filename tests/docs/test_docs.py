@@ -68,6 +68,12 @@ def test_every_page_and_notebook_is_in_the_navigation() -> None:
     assert pages | outside | {"api/index", "../notebooks/*"} <= named
 
 
+def test_the_readme_names_every_notebook() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [path.name for path in NOTEBOOKS if f"(notebooks/{path.name})" not in text]
+    assert not missing, "name it in the table of README.md"
+
+
 def test_the_glossary_tells_thirty_words_in_two_sentences_with_a_link_each() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     block = text.split("```{glossary}\n")[1].split("```")[0]
@@ -104,6 +110,21 @@ def test_the_reference_describes_every_public_name_once(settings: ModuleType) ->
             is_data = not inspect.isclass(found) and not callable(found)
             told = settings.words_on_data(package, name) if is_data else found.__doc__
             assert told, f"{package}.{name} says nothing"
+
+
+def test_functions_say_what_they_take_and_return(settings: ModuleType) -> None:
+    amiss = set()
+    for package in settings.packages():
+        for name in settings.documented(package):
+            found = settings._object(f"{package}.{name}")
+            if inspect.isroutine(found):
+                told, signature = inspect.getdoc(found) or "", inspect.signature(found)
+                wanted = ["Parameters"] if signature.parameters else []
+                wanted += [] if signature.return_annotation is None else ["Returns|Yields"]
+                for section in wanted:
+                    if not re.search(rf"^({section})\n---", told, re.M):
+                        amiss.add(f"{package}.{name}: {section}")
+    assert not amiss
 
 
 def test_the_reference_has_every_name_that_notebooks_import(settings: ModuleType) -> None:
