@@ -129,6 +129,17 @@ def leave_last_out(dataset: Dataset, *, min_interactions: int = 3) -> Split:
     ------
     DataError
         If the dataset has no timestamps, or nobody has enough interactions.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> days = pd.date_range("2024-01-01", periods=4)
+    >>> table = pd.DataFrame({"user_id": "ann", "item_id": list("abcd"), "timestamp": days})
+    >>> dataset = Dataset.from_frame(table, value=None, timestamp="timestamp")
+    >>> split = leave_last_out(dataset)
+    >>> parts = split.train, split.validation.targets, split.test.targets
+    >>> [dataset.item_ids[part.indices].tolist() for part in parts]
+    [['a', 'b'], ['c'], ['d']]
     """
     check_integer("min_interactions", min_interactions, minimum=3)
     times, x = timestamps_of(dataset), dataset.user_items
@@ -172,6 +183,17 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
     ------
     DataError
         If the dataset has no timestamps, or fewer than three different ones.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> days = pd.date_range("2024-01-01", periods=10)
+    >>> table = pd.DataFrame({"user_id": "ann", "item_id": list("abcdefghij"), "timestamp": days})
+    >>> dataset = Dataset.from_frame(table, value=None, timestamp="timestamp")
+    >>> split = split_by_time(dataset, validation=0.2, test=0.1)
+    >>> parts = split.train, split.validation.targets, split.test.targets
+    >>> ["".join(dataset.item_ids[part.indices]) for part in parts]
+    ['abcdefg', 'hi', 'j']
     """
     check_fraction("validation", validation)
     check_fraction("test", test)
