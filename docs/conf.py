@@ -5,6 +5,7 @@ So a link from one file to another works on the site as it does in JupyterLab an
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ numpydoc_class_members_toctree = False
 html_theme = "pydata_sphinx_theme"
 html_title = "recsys_lib"
 html_extra_path = ["_extra"]
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_sidebars = {"README": [], "docs/glossary": []}  # pages that stand alone have no section
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
@@ -59,10 +63,24 @@ html_theme_options = {
     "footer_end": [],
 }
 
-# Public names that notebooks import from a module rather than from its package.
+# Names that notebooks and guides import from a module rather than from its package.
 BESIDE = {
-    "recsys_lib": ["ranking.TopK", "ranking.top_k"],
-    "recsys_lib.models": ["base.Recommender"],
+    "recsys_lib": ["progress.track", "ranking.TopK", "ranking.top_k"],
+    "recsys_lib.bundle": [
+        "browse.browse",
+        "browse.contributions",
+        "browse.item_places",
+        "browse.unknowns",
+        "what_if.list_by_list",
+        "what_if.what_if",
+    ],
+    "recsys_lib.models": [
+        "base.Recommender",
+        "on_likes.OnLikes",
+        "on_likes.on_likes",
+        "variational.annealing_steps",
+    ],
+    "recsys_lib.pipeline": ["inputs.import_table"],
     "recsys_lib.synthesis": ["world.write_files"],
 }
 
@@ -91,6 +109,26 @@ def documented(package: str) -> list[str]:
     return [name for name in names if name not in elsewhere]
 
 
+def words_on_data(package: str, name: str) -> str:
+    """Return the comment above a constant (``#:``), in whichever module of the package has it."""
+    folder = Path(importlib.import_module(package).__file__ or "").parent
+    for file in folder.glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        if found := re.search(rf"((?:^#:.*\n)+){name}\b", text, re.M):
+            return " ".join(line.removeprefix("#:").strip() for line in found[1].splitlines())
+    return ""
+
+
+def imports_of_examples(package: str) -> list[str]:
+    """Return the lines that make the names of a page's examples known."""
+    lines = ["import numpy as np", "import pandas as pd", "from scipy import sparse"]
+    lines += [f"from {name} import *" for name in dict.fromkeys(("recsys_lib", package))]
+    for name in BESIDE.get(package, []):
+        module, own = f"{package}.{name}".rsplit(".", 1)
+        lines.append(f"from {module} import {own}")
+    return lines
+
+
 def write_api(_app: Any = None) -> None:
     """Write the pages of the API, one for each package."""
     API.mkdir(exist_ok=True)
@@ -98,7 +136,7 @@ def write_api(_app: Any = None) -> None:
     entries = "".join(f"   {name.removesuffix('.rst')}\n" for name in pages)
     pages["index.rst"] = (
         "API reference\n=============\n\n"
-        "Every public name, by package. Whatever a page lists can be imported from its package.\n\n"
+        "Every public name, by package. Each stands with the module that it is imported from.\n\n"
         f".. toctree::\n   :maxdepth: 1\n\n{entries}"
     )
     for name, text in pages.items():
@@ -129,22 +167,38 @@ def _page(package: str) -> str:
         lines += ["Also importable from here:", ""]
         named = sorted(name for name in public_names(package) if name in homes)
         lines += [", ".join(f":py:obj:`~{homes[name]}.{name}`" for name in named) + ".", ""]
+    lines += ["The examples need these imports::", ""]
+    lines += [f"    {line}" for line in imports_of_examples(package)] + [""]
     names = documented(package)
-    lines += [".. autosummary::", "", *(f"   ~{package}.{name}" for name in names), ""]
-    for name in names:
-        found = _object(f"{package}.{name}")
-        kind = "data"
-        if inspect.isclass(found):
-            kind = "class"
-        elif callable(found):
-            kind = "function"
-        lines += [f".. auto{kind}:: {package}.{name}"]
-        lines += ["   :members:"] if kind == "class" else []
-        lines += ["   :no-value:"] if kind == "data" else []
-        lines += [""]
+    constants = [name for name in names if not callable(_object(f"{package}.{name}"))]
+    others = [name for name in names if name not in constants]
+    lines += [".. autosummary::", "", *(f"   ~{package}.{name}" for name in others), ""]
+    for name in others:
+        if _is_class(package, name):
+            lines += [f".. autoclass:: {package}.{name}", "   :members:", ""]
+        else:
+            lines += [f".. autofunction:: {package}.{name}", ""]
+    for name in constants:
+        # The docstring that autodoc would show is that of the type: "Built-in immutable sequence".
+        lines += [f".. py:data:: {package}.{name}", "", f"   {words_on_data(package, name)}", ""]
     return "\n".join(lines)
+
+
+def link_by_last_name(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Link `Fold` or `Recommender.save` where the docstring of another package names it so."""
+    from docutils import nodes
+
+    target = node["reftarget"]
+    for name, found in env.get_domain("py").objects.items():
+        # A word alone may be a parameter that is called as some method or attribute is.
+        is_meant = "." in target or found.objtype in ("class", "exception", "function")
+        if is_meant and name.startswith("recsys_lib.") and name.endswith(f".{target}"):
+            there = app.builder.get_relative_uri(env.docname, found.docname)
+            return nodes.reference("", "", content, refuri=f"{there}#{found.node_id}")
+    return None
 
 
 def setup(app: Any) -> None:
     """Write the pages of the API before the sources are read."""
     app.connect("builder-inited", write_api)
+    app.connect("missing-reference", link_by_last_name)

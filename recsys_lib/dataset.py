@@ -440,11 +440,25 @@ class Dataset(Shown):
         )
 
     def user_positions(self, ids: Iterable[Any]) -> Ints:
-        """Return the row of each external user id; `DataError` names the first unknown one."""
+        """Return the row of each external user id.
+
+        Parameters
+        ----------
+        ids : iterable
+
+        Returns
+        -------
+        ndarray of shape (len(ids),), int64
+
+        Raises
+        ------
+        DataError
+            If one is unknown; it names the first.
+        """
         return cleaning.positions_of(self.user_ids, pd.Series(list(ids)), "user_id")
 
     def item_positions(self, ids: Iterable[Any]) -> Ints:
-        """Return the column of each external item id; `DataError` names the first unknown one."""
+        """Return the column of each external item id; see `user_positions`."""
         return cleaning.positions_of(self.item_ids, pd.Series(list(ids)), "item_id")
 
     def to_frame(self) -> pd.DataFrame:
@@ -540,7 +554,7 @@ def assemble(
     duplicates: cleaning.Duplicates = "error",
     names: tuple[str, str] = ("user_id", "item_id"),
 ) -> Dataset:
-    """Return the data set of a clean table, and of catalog and profiles by clean ids.
+    """Return the dataset of a clean table, and of catalog and profiles by clean ids.
 
     Parameters
     ----------

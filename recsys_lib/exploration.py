@@ -47,7 +47,7 @@ def __dir__() -> list[str]:
 
 
 def overview(dataset: Dataset) -> pd.DataFrame:
-    """Return the counts that describe a data set, as a table to show.
+    """Return the counts that describe a dataset, as a table to show.
 
     Parameters
     ----------
@@ -531,6 +531,17 @@ def item_lift(user_items: CSR) -> Doubles:
 def group_lift(lift: Doubles, groups: pd.Series) -> tuple[float, float]:
     """Return the mean lift of two items of one group, and of two groups; NaN without such pairs.
 
+    Parameters
+    ----------
+    lift : ndarray of shape (n_items, n_items), float64
+        As `item_lift` returns it; NaN on the diagonal.
+    groups : Series of length n_items
+        The group of each item, such as its track.
+
+    Returns
+    -------
+    within, between : float
+
     Examples
     --------
     >>> lift = np.array([[np.nan, 2.0, 0.5], [2.0, np.nan, 1.0], [0.5, 1.0, np.nan]])
@@ -552,7 +563,7 @@ def _named(groups: pd.Series) -> Mask:
 
 
 def without_taste(dataset: Dataset, *, seed: int = 0) -> Dataset:
-    """Return the data set with its taste taken out: the leak test for data of unknown truth.
+    """Return the dataset with its taste taken out: the leak test for data of unknown truth.
 
     A model that seems to learn something from it has seen the answers.
 

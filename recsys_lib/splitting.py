@@ -72,7 +72,7 @@ def split_ratings(
     Returns
     -------
     Split
-        Every part has the rows of the data set; both folds show the training ratings.
+        Every part has the rows of the dataset; both folds show the training ratings.
 
     Raises
     ------
@@ -122,13 +122,24 @@ def leave_last_out(dataset: Dataset, *, min_interactions: int = 3) -> Split:
     Returns
     -------
     Split
-        Every part has the rows of the data set. The test shows train and validation, since the
+        Every part has the rows of the dataset. The test shows train and validation, since the
         validation interaction lies in the past by then.
 
     Raises
     ------
     DataError
-        If the data set has no timestamps, or nobody has enough interactions.
+        If the dataset has no timestamps, or nobody has enough interactions.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> days = pd.date_range("2024-01-01", periods=4)
+    >>> table = pd.DataFrame({"user_id": "ann", "item_id": list("abcd"), "timestamp": days})
+    >>> dataset = Dataset.from_frame(table, value=None, timestamp="timestamp")
+    >>> split = leave_last_out(dataset)
+    >>> parts = split.train, split.validation.targets, split.test.targets
+    >>> [dataset.item_ids[part.indices].tolist() for part in parts]
+    [['a', 'b'], ['c'], ['d']]
     """
     check_integer("min_interactions", min_interactions, minimum=3)
     times, x = timestamps_of(dataset), dataset.user_items
@@ -166,12 +177,23 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
     Returns
     -------
     Split
-        Every part has the rows of the data set. The test shows train and validation.
+        Every part has the rows of the dataset. The test shows train and validation.
 
     Raises
     ------
     DataError
-        If the data set has no timestamps, or fewer than three different ones.
+        If the dataset has no timestamps, or fewer than three different ones.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> days = pd.date_range("2024-01-01", periods=10)
+    >>> table = pd.DataFrame({"user_id": "ann", "item_id": list("abcdefghij"), "timestamp": days})
+    >>> dataset = Dataset.from_frame(table, value=None, timestamp="timestamp")
+    >>> split = split_by_time(dataset, validation=0.2, test=0.1)
+    >>> parts = split.train, split.validation.targets, split.test.targets
+    >>> ["".join(dataset.item_ids[part.indices]) for part in parts]
+    ['abcdefg', 'hi', 'j']
     """
     check_fraction("validation", validation)
     check_fraction("test", test)
@@ -181,7 +203,7 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
     ordered, instants = np.sort(times), np.unique(times)
     if len(instants) < 3:
         raise DataError(
-            "Timestamps must tell three parts apart; the data set has "
+            "Timestamps must tell three parts apart; the dataset has "
             f"{len(instants)} different one{'s' * (len(instants) > 1)}. Use split_ratings."
         )
     last_cut = max(ordered[int((1 - test) * len(times))], instants[2])
@@ -193,11 +215,11 @@ def split_by_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.
 
 
 def timestamps_of(dataset: Dataset) -> Ints:
-    """Return the times of a data set; `DataError` if it has none."""
+    """Return the times of a dataset; `DataError` if it has none."""
     check_kind("dataset", dataset, Dataset)
     if dataset.timestamps is None:
         raise DataError(
-            "The data set must have timestamps; it has none. Build it with "
+            "The dataset must have timestamps; it has none. Build it with "
             'Dataset.from_frame(..., timestamp="column").'
         )
     return dataset.timestamps
@@ -441,7 +463,7 @@ def _hide(dataset: Dataset, users: Ints, fold_in: float, seed: int) -> Fold:
     rows = x[users]
     counts = np.diff(rows.indptr)
     hidden = np.clip(counts - np.round(fold_in * counts).astype(int), 1, counts - 1)
-    # One draw for each user and item of the data set, in stored order: the same pair is hidden or
+    # One draw for each user and item of the dataset, in stored order: the same pair is hidden or
     # shown whatever else is held out.
     draws = rng_from(seed, "split", "targets").random(x.nnz)
     order = sparse.csr_array((draws, x.indices, x.indptr), shape=x.shape)[users]
@@ -477,7 +499,7 @@ def liang_items(dataset: Dataset, train_users: Ints) -> Ints:
     Returns
     -------
     ndarray of shape (n_kept_items,), int64
-        Columns of the data set. Appearance is by user id, then by item id, as the rows of ML-20M's
+        Columns of the dataset. Appearance is by user id, then by item id, as the rows of ML-20M's
         file are ordered.
     """
     users = train_users[np.asarray(dataset.user_ids.take(train_users).argsort())]

@@ -38,7 +38,7 @@ class Table(ABC):
         if found.empty:
             raise DataError(
                 f"{self.name} must have at least one row; it has the columns {self.columns} and no "
-                "rows. Check the export."
+                "rows. Check the export, and what was selected of it."
             )
         return found
 

@@ -1,4 +1,4 @@
-"""Ids stop at the data set, and every bad cell is named."""
+"""Ids stop at the dataset, and every bad cell is named."""
 
 from pathlib import Path
 from typing import Any

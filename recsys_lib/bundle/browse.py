@@ -71,6 +71,11 @@ def unknowns(bundle: Bundle) -> list[str]:
     Parameters
     ----------
     bundle : Bundle
+
+    Returns
+    -------
+    list of str
+        Empty where nothing is missing.
     """
     dataset, said = bundle.dataset, []
     if dataset.items is None or "title" not in dataset.items:

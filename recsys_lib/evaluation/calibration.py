@@ -240,6 +240,21 @@ def fit_calibrator(
     Where all outcomes are alike no score can tell them apart: every score has the chance of
     Laplace's rule, (likes + 1) / (outcomes + 2).
 
+    Parameters
+    ----------
+    model : object
+        Fitted; whatever `evaluate` takes.
+    validation : Fold
+        Not the test: a calibrator that has seen the test flatters it.
+    min_value : float, optional
+        Lowest held-out rating that is a like; None takes every target as one.
+    method : {"isotonic", "platt"}
+        Any rising curve, or a logistic one of two numbers.
+
+    Returns
+    -------
+    Calibrator
+
     Examples
     --------
     >>> from scipy import sparse
@@ -279,6 +294,7 @@ def promises(
 
     Examples
     --------
+    >>> from recsys_lib.ranking import TopK
     >>> lists = TopK(np.array([[1, -1]], "int32"), np.array([[2.0, -np.inf]], "float32"))
     >>> even = Calibrator(method="platt", arrays={"slope": np.zeros(1), "intercept": np.zeros(1)})
     >>> promises(lists, even, [[False, True]])
@@ -299,6 +315,11 @@ def brier_score(probability: ArrayLike, liked: ArrayLike) -> float:
         In [0, 1].
     liked : array of shape (n,), bool or float
         Outcomes, or true probabilities where a world knows them.
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     References
     ----------
@@ -377,6 +398,11 @@ def expected_calibration_error(
     probability, liked, n_bins
         As in `reliability_table`. The value depends on the bins, so state them beside it; with few
         cells per bin it is above 0 also for perfect forecasts.
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     References
     ----------

@@ -116,7 +116,32 @@ def leaderboard(
 
 
 def metric_table(reports: Sequence[Report], metrics: Sequence[str]) -> pd.DataFrame:
-    """Return the values of several metrics, one row a report and one column a metric."""
+    """Return the values of several metrics, one row a report and one column a metric.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+    metrics : sequence of str
+        Such as ``["ndcg@10", "coverage@10"]``; every report has them.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``model``, the name of the report; float64.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from recsys_lib.dataset import Fold
+    >>> from recsys_lib.evaluation import evaluate
+    >>> from recsys_lib.models import Popularity
+    >>> used = sparse.csr_array([[1, 1, 0], [1, 0, 0]], dtype="float32")
+    >>> fold = Fold(fold_in=used[[1]], targets=sparse.csr_array([[0, 1, 0]], dtype="float32"))
+    >>> metric_table([evaluate(Popularity().fit(used), fold, ["mrr@2"])], ["mrr@2"])
+                mrr@2
+    model
+    Popularity    1.0
+    """
     metrics = [metrics] if isinstance(metrics, str) else metrics
     rows = {one.name: [one[metric] for metric in metrics] for one in listed(reports)}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(metrics))

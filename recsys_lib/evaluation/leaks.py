@@ -126,7 +126,7 @@ def assert_no_future(split: Split, dataset: Dataset) -> None:
         If a training interaction is later than the first target of a fold, or a user is shown
         something later than one of their own targets.
     DataError
-        If the data set has no timestamps.
+        If the dataset has no timestamps.
 
     Notes
     -----

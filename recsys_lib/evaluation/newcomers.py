@@ -179,6 +179,10 @@ def newcomer_verdict(table: pd.DataFrame, *, ladder: str, floor: str = "populari
     ladder, floor : str
         Names of models in the table.
 
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> table = pd.DataFrame({"n_history": [0, 0, 1, 1], "model": ["ladder", "popularity"] * 2,

@@ -46,9 +46,9 @@ Arrays = dict[str, NDArray[Any]]
 Rules = Mapping[str, Callable[[str, Any], None]]
 Kind = TypeVar("Kind", bound="type[Recommender]")
 
-# Class name -> module, as the stub of the package names them. The contract tests, `load` and the
-# documentation go through this table.
 _STUB = Path(__file__).with_name("__init__.pyi").read_text(encoding="utf-8")
+#: The module of each model, by the name of its class, as the stub of the package names them: what
+#: `load`, a search and the contract tests know.
 MODELS: dict[str, str] = {
     name: f"recsys_lib.models.{module}"
     for module, name in re.findall(r"from \.(\w+) import (\w+)", _STUB)
@@ -279,7 +279,7 @@ class Recommender(Shown):
             warn(
                 f"`user_items` must hold likes, each a 1, as those that {type(self).__name__} was "
                 f"fitted on; values are from {x.data.min():g} to {x.data.max():g}. Give rows of "
-                "`dataset.likes(...)`, or fit `OnLikes(model=...)` on the ratings."
+                "`dataset.likes(...)`, or fit `models.on_likes.OnLikes` on the ratings."
             )
         return x
 
@@ -669,7 +669,22 @@ def unpacked(arrays: Arrays, names: Iterable[str], n_columns: int) -> dict[str, 
 
 
 def model_class(name: str) -> type[Recommender]:
-    """Return the class of the model called `name`; `ConfigError` lists the known names.
+    """Return the class of a model.
+
+    Parameters
+    ----------
+    name : str
+        One of `MODELS`.
+
+    Returns
+    -------
+    type
+        A subclass of `Recommender`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such model; it lists the known names.
 
     Examples
     --------

@@ -288,7 +288,7 @@ class Popularity(Recommender):
     ----------
     damping : float
         Number of imagined users, >= 0, who use every item at the mean share. It does not change
-        the order, but keeps shares in small data sets away from 0 and 1.
+        the order, but keeps shares in small datasets away from 0 and 1.
 
     Attributes
     ----------

@@ -45,8 +45,9 @@ class ELSA(OutputRecommender):
         Users in one update, >= 1.
     epochs : int
         Upper limit with a validation fold, else the number of epochs, >= 1.
-    patience : int
-        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    patience : int, optional
+        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1; None
+        makes all epochs.
     average : float, optional
         Share of the past in a running average of the weights over epochs, in [0, 1); the average
         is what is measured, kept and scored with. None keeps the weights of one epoch.

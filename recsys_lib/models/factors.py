@@ -372,7 +372,7 @@ def cost_of_directions(x: CSR, width: int) -> Cost:
     return Cost(4.0 * _ROUNDS * width * (15 * x.nnz + sides * width), 12 * width * sides)
 
 
-# The default penalty, in roots of the users of an item. On the validation users of four data sets,
+# The default penalty, in roots of the users of an item. On the validation users of four datasets,
 # with 10 to 219 of them, the best were 1 to 5 roots, and dense tables suffer from more.
 _PENALTY = 4.5
 

@@ -18,7 +18,7 @@ from recsys_lib.seeding import rng_from
 _BLOCK = 2048
 
 # The penalty where none is given, in units of n_users / n_items. On the validation users of four
-# data sets, on which that is 0.3 to 17, two to eight ranked about as well.
+# datasets, on which that is 0.3 to 17, two to eight ranked about as well.
 _USERS_PER_ITEM = 4.0
 # The sharpness for one user an item, what each e-fold more adds, and the least.
 _SHARPNESS, _MORE, _LEAST_SHARPNESS = 2.0, 0.3, 0.5
@@ -53,7 +53,7 @@ class KernelAE(Recommender):
     `l2` means the same at every sharpness, namely the penalty of that linear autoencoder.
 
     Autoencoders of infinite width by neural tangent kernels [1]_ have this form too; the
-    exponential kernel has one number to say how far it looks, and ranks better on the data sets
+    exponential kernel has one number to say how far it looks, and ranks better on the datasets
     that this was developed on.
 
     Parameters

@@ -19,7 +19,25 @@ __getattr__ = old_names(__name__, {"likes_fold": "recsys_lib.dataset:Fold.likes"
 def on_likes(
     families: Mapping[str, Sequence[Recommender]], *, min_value: float
 ) -> dict[str, list["OnLikes"]]:
-    """Return the families of models with each of them shown the likes only; see `OnLikes`."""
+    """Return the families of models with each of them shown the likes only; see `OnLikes`.
+
+    Parameters
+    ----------
+    families : mapping of str to sequence of Recommender
+        As `tuning.choose` takes them.
+    min_value : float
+        Lowest rating that counts as a like, in rating units.
+
+    Returns
+    -------
+    dict of str to list of OnLikes
+
+    Examples
+    --------
+    >>> from recsys_lib.models import Popularity
+    >>> on_likes({"popularity": [Popularity()]}, min_value=4)["popularity"][0].min_value
+    4
+    """
     return {
         name: [OnLikes(model=model, min_value=min_value) for model in family]
         for name, family in families.items()

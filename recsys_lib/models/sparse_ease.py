@@ -279,7 +279,7 @@ class SparseEASE(Dropped):
         The probability with which an entry is dropped, 0 <= dropout < 1.
     activity_power, popularity_discount : float
         As in `EDLAE`, >= 0. By default a user counts as the root of the number of interactions:
-        better on all data sets that this was measured on, and no history is too long.
+        better on all datasets that this was measured on, and no history is too long.
     n_neighbors : int
         Weights kept for each item, >= 1: what a fitted model holds is 8 bytes for each.
     n_candidates : int

@@ -37,8 +37,9 @@ class MultDAE(neural.OutputRecommender, neural.LikelihoodRecommender):
         Users in one update, >= 1.
     epochs : int
         Upper limit with a validation fold, else the number of epochs, >= 1.
-    patience : int
-        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    patience : int, optional
+        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1; None
+        makes all epochs.
     targets : {"all", "hidden"}
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
@@ -121,6 +122,10 @@ def annealing_steps(cap: float, *, n_users: int, batch_size: int, epochs: int) -
     n_users, batch_size, epochs : int
         Of the training.
 
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> annealing_steps(0.2, n_users=1000, batch_size=200, epochs=4)
@@ -162,8 +167,9 @@ class MultVAE(neural.VariationalRecommender):
         Users in one update, >= 1.
     epochs : int
         Upper limit with a validation fold, else the number of epochs, >= 1.
-    patience : int
-        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    patience : int, optional
+        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1; None
+        makes all epochs.
     targets : {"all", "hidden"}
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
@@ -265,8 +271,9 @@ class RecVAE(neural.VariationalRecommender):
         Users in one update, >= 1.
     epochs : int
         Upper limit with a validation fold, else the number of epochs, >= 1.
-    patience : int
-        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    patience : int, optional
+        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1; None
+        makes all epochs.
     targets : {"all", "hidden"}
         What the encoder's noisy view of a row must predict: the whole row, as in [1]_, or only the
         items that the noise has hidden, in competition with the items that are not shown.
@@ -383,8 +390,9 @@ class VASP(neural.LikelihoodRecommender):
         Users in one update, >= 1.
     epochs : int
         Upper limit with a validation fold, else the number of epochs, >= 1.
-    patience : int
-        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1.
+    patience : int, optional
+        Epochs without a new best ndcg@100 of the validation users before training stops, >= 1; None
+        makes all epochs.
     targets : {"all", "hidden"}
         What the encoder's noisy view of a row must predict: the whole row, or only the items that
         the noise has hidden; items that are shown then don't count.

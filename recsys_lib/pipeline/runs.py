@@ -126,7 +126,7 @@ def list_runs(
     names : str or sequence of str
         Runs, sweeps or patterns such as ``"sweep/*"``; all by default.
     where : str or sequence of str
-        Conditions that all must hold, such as ``"EPOCHS>=10"`` or ``"status=done or rmse<1.2"``;
+        Conditions that all must hold, such as ``"EPOCHS>=10"`` or ``"status=done or EPOCHS<5"``;
         anything else is an expression of `DataFrame.query`. A run without the column does not
         meet it.
     sort : str, optional

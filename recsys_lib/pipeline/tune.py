@@ -54,7 +54,7 @@ def run_search(
     ConfigError
         If the run has not made the split, or a model, metric or setting is unknown.
     ArtifactError
-        If the split or the data set is damaged.
+        If the split or the dataset is damaged.
     """
     project = Project.find()
     model = _set(_as_trained(project, model_class(name)()), dict(texts))

@@ -68,8 +68,13 @@ def describe(figure: Figure) -> str:
         Of this package, whose functions keep what is seen, or any other: then words and numbers
         come from labels, lines, bars, points and cells.
 
+    Returns
+    -------
+    str
+
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> figure, ax = plt.subplots()
     >>> _ = ax.plot([1, 2, 3], [0.1, 0.3, 0.2], label="EASE")
     >>> _ = ax.set(title="Does more help?", xlabel="years", ylabel="ndcg@10")

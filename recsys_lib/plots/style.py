@@ -46,7 +46,18 @@ R = TypeVar("R")
 
 
 def styled(plot: Callable[P, R]) -> Callable[P, R]:
-    """Give a plot the house style while it draws, and leave matplotlib's settings as they were."""
+    """Give a plot the house style while it draws, and leave matplotlib's settings as they were.
+
+    Parameters
+    ----------
+    plot : callable
+        A function that draws.
+
+    Returns
+    -------
+    callable
+        The same function, to be called in the same way.
+    """
 
     @wraps(plot)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -75,8 +86,21 @@ def new_figure(
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with `n_cols` axes side by side, in two rows where they are more than three.
 
-    It has `width` x `height` inches a row, `PAGE` in width at most. Only called by functions that
-    are `styled`, so that it gets the paper and the resolution.
+    Only called by functions that are `styled`, so that it gets the paper and the resolution.
+
+    Parameters
+    ----------
+    n_cols : int
+        Number of axes.
+    width, height : float
+        Inches of a row; `PAGE` in width at most.
+    **options
+        Of `matplotlib.pyplot.subplots`.
+
+    Returns
+    -------
+    figure : Figure
+    axes : list of Axes
     """
     n_rows = 2 if n_cols > _MOST_SIDE_BY_SIDE else 1
     shape = (n_rows, -(-n_cols // n_rows))

@@ -117,7 +117,22 @@ def snapshot(source: Source, folder: Path | str, **options: Any) -> Snapshot:
 
 
 def read_facts(folder: Path | str) -> Snapshot:
-    """Return the facts about a snapshot, verified; `ArtifactError` if it is damaged."""
+    """Return the facts about a snapshot, verified.
+
+    Parameters
+    ----------
+    folder : Path or str
+        What `snapshot` wrote.
+
+    Returns
+    -------
+    Snapshot
+
+    Raises
+    ------
+    ArtifactError
+        If the folder is missing, damaged, or no snapshot.
+    """
     record = read_manifest(folder, kind="snapshot")
     try:
         return Snapshot(**{name: record[name] for name in Snapshot.__dataclass_fields__})

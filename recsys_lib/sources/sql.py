@@ -270,7 +270,7 @@ class EngineTable(Table):
     def holding(self, expression: Any) -> "EngineTable":
         """Return an expression of this engine as a table of its own."""
         other = copy.copy(self)
-        other.expression = expression
+        other.expression, other.name = expression, f"the reduction of {self.name}"
         other.columns = list(expression.columns)
         return other
 
@@ -572,8 +572,8 @@ def _database_file(parts: SplitResult) -> Path:
     found = [path for path in (Path(named), Path(named.lstrip("/"))) if path.is_file()]
     if not found:
         raise DataError(
-            f"The database file must exist; nothing is at '{named}'. Check the path; it is taken "
-            f"from the working folder '{Path.cwd()}' where it is not absolute."
+            f"The database file must exist; nothing is at '{named}', nor there in the working "
+            f"folder '{Path.cwd()}'. Check the path."
         )
     return found[0]
 

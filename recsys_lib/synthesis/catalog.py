@@ -11,6 +11,7 @@ from recsys_lib.checks import Doubles, Ints
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis.settings import WorldSettings
 
+#: What the codes of the tracks stand for.
 TRACK_NAMES = {
     "CMP": "cloud management",
     "SDC": "software-defined data center",
@@ -21,7 +22,6 @@ TRACK_NAMES = {
     "CNA": "cloud-native applications",
     "EUC": "end-user computing",
 }
-"""What the codes of the tracks stand for."""
 
 TRACKS = tuple(TRACK_NAMES)
 

@@ -790,6 +790,10 @@ def newcomer_oracle(
     min_value : float
         Lowest rating that counts as a like.
 
+    Returns
+    -------
+    ProfileOracle
+
     Examples
     --------
     >>> import numpy as np

@@ -143,11 +143,13 @@ class WorldSettings:
         return float((1.0 - self.rho2) ** 0.5)
 
 
+#: The settings in which a world of each name departs from `WorldSettings`: "default", "null" with
+#: nothing to learn, and "mission", as small and as sparsely used as the project's first dataset.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # Nothing to learn: ratings are noise, and what is taken depends on popularity alone.
     "null": {"rho2": 0.0, "selection": 0.0},
-    # The sparsity of the project's first data set: half of the people touched one or two labs.
+    # The density of the project's first dataset: half of the people touched one or two labs.
     "mission": {
         "ratings_per_user": 1.25,
         "activity_spread": 1.05,

@@ -186,7 +186,22 @@ class World(Shown):
 
 
 def load_world(folder: Path | str | None) -> World | None:
-    """Return the world saved in a folder; None, as on one's own data, has none."""
+    """Return the world saved in a folder; None, as on one's own data, has none.
+
+    Parameters
+    ----------
+    folder : Path, str or None
+        As ``session.find("world")`` returns it.
+
+    Returns
+    -------
+    World or None
+
+    Raises
+    ------
+    ArtifactError
+        If the folder is missing, damaged, or holds something else.
+    """
     return None if folder is None else World.load(folder)
 
 
@@ -197,8 +212,8 @@ def make_world(preset: str = "default", *, seed: int = 0, **changes: Any) -> Wor
     ----------
     preset : {"default", "null", "mission"}
         "default": 5,235 users, 252 labs, about 20 ratings each, 60 % of their variance true
-        signal. "null": the same with nothing to learn but popularity. "mission": the sparsity of
-        the project's first data set, 29,843 events.
+        signal. "null": the same with nothing to learn but popularity. "mission": the density of
+        the project's first dataset, 29,843 events.
     seed : int
         Of every random stream.
     **changes

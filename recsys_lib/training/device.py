@@ -67,8 +67,8 @@ def configure(
         "mixed_bfloat16" multiplies in bfloat16 and keeps weights and losses in float32. For GPUs,
         and on TensorFlow for CPUs with such products (AVX512-BF16, AMX); others become slower.
     devices : int
-        Share the users of each step among so many GPUs of this machine, >= 1; on JAX only. A CPU
-        is divided into so many, which is of use for trying it out only.
+        Divide the large weights by columns among so many GPUs of this machine, >= 1; on JAX only.
+        A CPU is divided into so many, which is of use for trying it out only.
     deterministic : bool
         Have a GPU give the same bits each time, at some cost in speed; on a CPU two runs are equal
         anyway. It lasts as long as the process.
@@ -88,8 +88,8 @@ def configure(
     Notes
     -----
     With several devices JAX divides the program: the result is that of one device but for rounding.
-    Small networks do not gain from a second device: what it costs to bring the gradients together
-    is more than what a part of a step saves.
+    Networks whose weights all have fewer than half a million numbers do not gain from a second
+    device, since such weights are not divided.
 
     Examples
     --------

@@ -164,6 +164,10 @@ def as_call(model: str, settings: Mapping[str, Any], *, digits: int | None = Non
     digits : int, optional
         Significant digits of the numbers, for reading; all by default.
 
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> as_call("EASE", {"l2": 120.512})

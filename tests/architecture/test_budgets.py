@@ -46,15 +46,16 @@ BUDGETS = {
     "serving": (979, 1_000),
     "sources": (1_774, 1_420),
     "splitting": (227, 215),
-    "synthesis": (1_286, 1_430),
+    "synthesis": (1_285, 1_430),
     "tables": (204, 0),
     "times": (177, 0),
     "training": (1_499, 1_170),
     "tuning": (1_028, 750),
 }
-ALL = (22_106, 14_000)
+ALL = (22_105, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
+REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
 
 
 def code_lines(source: str) -> int:
@@ -113,13 +114,14 @@ def test_no_package_has_outgrown_its_budget(counted: Counter[str]) -> None:
         for name, lines in counted.items()
         if lines > BUDGETS[name][0]
     }
-    assert counted.total() <= ALL[0]
-    assert not over, f"{over}. Merge, delete, or raise the budget with the reason in the commit."
+    assert not over, f"{over}. {REMEDY}"
+    assert counted.total() <= ALL[0], f"All has {counted.total():,} lines of {ALL[0]:,}. {REMEDY}"
 
 
 def test_neither_files_nor_public_names_have_outgrown_theirs() -> None:
-    assert len(MODULES) <= FILES[0]
-    assert len(public_names()) <= PUBLIC_NAMES[0]
+    files, names = len(MODULES), len(public_names())
+    assert files <= FILES[0], f"{files} files, budget {FILES[0]}. {REMEDY}"
+    assert names <= PUBLIC_NAMES[0], f"{names} public names, budget {PUBLIC_NAMES[0]}. {REMEDY}"
 
 
 def test_lines_are_counted_without_docstrings_comments_and_blanks() -> None:

@@ -1,4 +1,4 @@
-"""Doors at size: ten million rows to a data set, a hundred million events out of core.
+"""Sources at size: ten million rows to a dataset, a hundred million events out of core.
 
 Each runs in a process of its own, so that its peak memory is its own. The size of the second is
 taken from RECSYS_BENCH_EVENTS (default ten million; the issue's figure is a hundred million).

@@ -149,7 +149,7 @@ def test_an_empty_row_is_answered_by_popularity(name, fitted, rows):
         pytest.skip("the declared answer is another: a random order, or the expected rating")
     counts = np.bincount(rows.indices, minlength=rows.shape[1])
     top = fitted.recommend(sparse.csr_array((1, rows.shape[1])), k=1).items[0, 0]
-    assert top == counts.argmax()
+    assert top == counts.argmax(), "learn `item_shares_` and use `baselines.answer_empty_rows`"
 
 
 def test_rating_models_answer_in_rating_units(name, fitted, rows):
@@ -182,6 +182,7 @@ def test_items_are_as_alike_as_the_model_has_learned(name, fitted, rows, tmp_pat
     if name in FLOORS:
         assert found is None
         return
+    assert found is not None, "define `_item_vectors` or `_relate`; a floor goes into FLOORS"
     assert found.shape == (2, rows.shape[1])
     assert found.dtype == np.float32
     assert (np.abs(found) <= 1).all()
@@ -240,7 +241,8 @@ def test_relabeled_items_get_relabeled_scores(name, fitted, rows):
     order = np.random.default_rng(0).permutation(rows.shape[1])
     moved = sparse.csr_array(rows.toarray()[:, order])
     scores = make(name).fit(moved).score(moved)
-    assert_allclose(scores, fitted.score(rows)[:, order], rtol=1e-3, atol=1e-3)
+    hint = "a model that draws for each item position goes into POSITIONAL"
+    assert_allclose(scores, fitted.score(rows)[:, order], rtol=1e-3, atol=1e-3, err_msg=hint)
 
 
 def test_a_seen_item_is_never_recommended(name, fitted, rows):

@@ -3,13 +3,19 @@
 The site is not built here: `make docs` does that, and takes every warning for an error.
 """
 
+import ast
+import builtins
+import doctest
 import importlib.util
+import inspect
 import json
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pygments.lexers import get_lexer_by_name
 
 import recsys_lib
 
@@ -62,6 +68,12 @@ def test_every_page_and_notebook_is_in_the_navigation() -> None:
     assert pages | outside | {"api/index", "../notebooks/*"} <= named
 
 
+def test_the_readme_names_every_notebook() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [path.name for path in NOTEBOOKS if f"(notebooks/{path.name})" not in text]
+    assert not missing, "name it in the table of README.md"
+
+
 def test_the_glossary_tells_thirty_words_in_two_sentences_with_a_link_each() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     block = text.split("```{glossary}\n")[1].split("```")[0]
@@ -93,4 +105,76 @@ def test_the_reference_describes_every_public_name_once(settings: ModuleType) ->
     assert {name.split(".")[-1] for name in everything} == set(described)
     for package, names in pages.items():
         for name in names:
-            assert settings._object(f"{package}.{name}").__doc__, f"{package}.{name} says nothing"
+            found = settings._object(f"{package}.{name}")
+            # The type of a constant has a docstring, which says nothing about the constant.
+            is_data = not inspect.isclass(found) and not callable(found)
+            told = settings.words_on_data(package, name) if is_data else found.__doc__
+            assert told, f"{package}.{name} says nothing"
+
+
+def test_functions_say_what_they_take_and_return(settings: ModuleType) -> None:
+    amiss = set()
+    for package in settings.packages():
+        for name in settings.documented(package):
+            found = settings._object(f"{package}.{name}")
+            if inspect.isroutine(found):
+                told, signature = inspect.getdoc(found) or "", inspect.signature(found)
+                wanted = ["Parameters"] if signature.parameters else []
+                wanted += [] if signature.return_annotation is None else ["Returns|Yields"]
+                for section in wanted:
+                    if not re.search(rf"^({section})\n---", told, re.M):
+                        amiss.add(f"{package}.{name}: {section}")
+    assert not amiss
+
+
+def test_the_reference_has_every_name_that_notebooks_import(settings: ModuleType) -> None:
+    described = {f"{p}.{name}" for p in settings.packages() for name in settings.documented(p)}
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").count(".") == 2:
+                for one in node.names:
+                    assert f"{node.module}.{one.name}" in described, f"{path.name}: {one.name}"
+
+
+def unknown_names(code: str, known: set[str]) -> set[str]:
+    """Return the names that code reads and neither makes itself nor is given."""
+    nodes = list(ast.walk(ast.parse(code)))
+    made = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    for node in nodes:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            made |= {(one.asname or one.name).split(".")[0] for one in node.names}
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    made |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    return {node.id for node in names} - made - known - set(dir(builtins))
+
+
+def test_the_imports_on_a_page_are_all_that_its_examples_need(settings: ModuleType) -> None:
+    finder, amiss = doctest.DocTestFinder(), {}
+    for package in settings.packages():
+        known: dict[str, object] = {}
+        exec("\n".join(settings.imports_of_examples(package)), known)
+        for name in settings.documented(package):
+            found = settings._object(f"{package}.{name}")
+            if not inspect.isclass(found) and not inspect.isroutine(found):
+                continue
+            for test in finder.find(found, name, sys.modules[found.__module__]):
+                code = "".join(example.source for example in test.examples)
+                if unknown := unknown_names(code, set(known)):
+                    amiss[f"{package}: {test.name}"] = unknown
+    assert not amiss
+
+
+FENCED = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.M | re.S)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_code_block_can_be_highlighted(path: Path) -> None:
+    # Sphinx warns of a block that its language's lexer cannot read, and `make docs` then fails.
+    for language, code in FENCED.findall(path.read_text(encoding="utf-8")):
+        lexer = get_lexer_by_name(language)
+        lexer.add_filter("raiseonerror")
+        assert list(lexer.get_tokens(code)), f"{path.name} has an empty block of {language}"

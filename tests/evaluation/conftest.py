@@ -51,7 +51,7 @@ def make_fold() -> Callable[..., Fold]:
 
 @pytest.fixture(scope="session")
 def scorer() -> type[Table]:
-    """Make a scorer of a table of scores, one row per user of the data set."""
+    """Make a scorer of a table of scores, one row per user of the dataset."""
     return Table
 
 

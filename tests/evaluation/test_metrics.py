@@ -8,6 +8,7 @@ from scipy import sparse
 
 from recsys_lib.dataset import keep_entries
 from recsys_lib.errors import ConfigError
+from recsys_lib.evaluation import metrics
 from recsys_lib.evaluation.metrics import (
     coverage,
     exposure,
@@ -160,6 +161,13 @@ def test_random_lists_give_the_value_that_chance_gives():
         (ndcg_at_k(hits, k), expected_ndcg),
     ):
         assert values.mean() == pytest.approx(expected, abs=4 * values.std() / np.sqrt(n_rows))
+
+
+def test_every_metric_that_is_defined_has_a_function_of_its_own():
+    # What has a definition alone would be answered by the last branch of `Metric.measure`.
+    measured = {*metrics._ON_HITS, *metrics._ON_EXPOSURE, *metrics._ON_RATINGS}
+    amiss = metrics._DEFINITIONS.keys() ^ (measured | {"novelty", "tail_recall"})
+    assert not amiss, f"{sorted(amiss)} must be in `_DEFINITIONS` and in a table of functions"
 
 
 def test_every_known_name_parses_to_itself_with_a_definition_and_a_source():

@@ -1,4 +1,4 @@
-"""Whatever the table: a data set or a `DataError`, nothing else."""
+"""Whatever the table: a dataset or a `DataError`, nothing else."""
 
 import contextlib
 import json

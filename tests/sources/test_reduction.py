@@ -21,7 +21,7 @@ pytest.importorskip("ibis", reason="the extra [sql] is not installed")
 
 @pytest.fixture(params=["frame", "csv", "parquet", "hive", "duckdb", "sqlite"])
 def source(request: pytest.FixtureRequest, tmp_path: Path, events: pd.DataFrame) -> dict[str, Any]:
-    """The same events behind every embedded door."""
+    """The same events behind every embedded engine."""
     if request.param == "csv":
         events.to_csv(tmp_path / "events.csv", index=False)
         return {"source": tmp_path / "events.csv"}
@@ -45,7 +45,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, events: pd.DataFrame)
     return {"source": events}
 
 
-def test_every_embedded_door_reduces_as_the_definition_says(
+def test_every_embedded_engine_reduces_as_the_definition_says(
     source: dict[str, Any],
     events: pd.DataFrame,
     rule: Reduction,
@@ -134,7 +134,7 @@ def test_a_null_in_what_is_weighed_is_refused_not_passed_over(
     rule = Reduction(dwell_cap=120)
     with pytest.raises(DataError, match="'dwell' of the DataFrame .*; index 7 has none"):
         read_interactions(frame, reduce=rule)
-    with pytest.raises(DataError, match="'value' of events.parquet must hold finite numbers"):
+    with pytest.raises(DataError, match="'value' of the reduction of events.parquet must hold"):
         read_interactions(tmp_path / "events.parquet", reduce=rule)
 
 
@@ -242,3 +242,19 @@ def test_a_core_that_keeps_nothing_says_so() -> None:
     rule = Reduction(weights={"view": 1.0}, min_user_items=2)
     with pytest.raises(DataError, match="must keep a pair of user and item; none of 3 is left. Lo"):
         read_interactions(events, reduce=rule)
+
+
+@pytest.mark.parametrize("rule", [Reduction(where="day > 90"), Reduction(weights={"none": 1})])
+def test_a_reduction_that_leaves_nothing_says_that_it_was_the_reduction(
+    events: pd.DataFrame, rule: Reduction
+) -> None:
+    with pytest.raises(DataError, match=r"reduction of .* one row.*what was selected of it"):
+        read_interactions(events.assign(day=1), reduce=rule)
+
+
+def test_a_missing_database_is_told_from_both_places_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"nothing is at '/none.db', nor there in the working"):
+        read_interactions("sqlite:///none.db", table="events")

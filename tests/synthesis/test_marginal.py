@@ -14,7 +14,7 @@ def test_the_target_is_the_rounded_truncated_normal():
     normal = stats.truncnorm((1 - 6) / 2, (10 - 6) / 2, loc=6, scale=2)
     edges = [1, *np.arange(1.5, 10), 10]
     np.testing.assert_allclose(TARGET, np.diff(normal.cdf(edges)), atol=1e-12)
-    # The histogram of the project's first data set, to the rating.
+    # The histogram of the project's first dataset, to the rating.
     counts = [185, 855, 2016, 3718, 5368, 6067, 5368, 3718, 2016, 532]
     assert (29_843 * TARGET).round().tolist() == counts
 
