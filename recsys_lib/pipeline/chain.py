@@ -240,7 +240,7 @@ _RULES: dict[str, Callable[[str, Any], None]] = {
     **dict.fromkeys(("HISTORY", "SEED", "WARM_UP"), checks.check_integer),
     **dict.fromkeys(("DROPOUT", "INPUT_DROPOUT", "SIGNALS"), _SHARE),
     **dict.fromkeys(("HISTORIES", "LEARNING_RATE", "MINUTES", "PENALTY"), checks.check_positive),
-    **dict.fromkeys(("KL_WEIGHT", "L2"), checks.check_nonnegative),
+    **dict.fromkeys(("KL_WEIGHT", "L2", "SELECTIONS"), checks.check_nonnegative),
     "K": partial(_check_most, most=10_000),  # items of a list
     "TRIES": partial(_check_most, most=4),
     "POSTGRES": _check_variable,

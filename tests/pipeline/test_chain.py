@@ -125,6 +125,12 @@ def test_a_number_in_a_file_is_not_taken_for_text():
         ("TRAIN_USERS", None, "ten", r"TRAIN_USERS must be an integer; got 'ten'\. The notebook"),
         ("TRIES", 2, "5", r"TRIES must be at most 4; got 5\. The notebook has 2\."),
         ("HISTORIES", (10, 40), "[-5]", r"HISTORIES must be > 0; got -5\. The notebook has"),
+        (
+            "SELECTIONS",
+            (0.0, 3.0),
+            "[-1.0]",
+            r"SELECTIONS must be >= 0; got -1.0\. The notebook has",
+        ),
         ("SIGNALS", (0.3, 0.9), "[1.5]", r"SIGNALS must be a share, 0 <= share < 1; got 1.5\."),
         ("SIGNALS", (0.3, 0.9), "[]", r"SIGNALS must have an entry; got \(\)\. The notebook has"),
         (
