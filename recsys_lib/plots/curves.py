@@ -183,7 +183,7 @@ def plot_agreement(
         ax.margins(0.15)
         ranks = table.rank()
         agreement = ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
-        words = f"{heading}\nrank correlation {agreement:+.1f}"
+        words = f"{heading}\nrank correlation {agreement:+z.1f}"
         style.name_panel(ax, words, _wrapped(xlabel, len(panels)))
         style.tell(ax, "")  # the heading says it
     return style.finish(axes, title, ylabel)
