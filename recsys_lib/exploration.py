@@ -411,7 +411,7 @@ def _whole(values: pd.Series) -> pd.Series:
 def _words(values: pd.Series) -> pd.Series:
     """The first entries of lists, or the first words where the texts are too many to be groups."""
     text = _whole(values)
-    ends = r"\|" if text.nunique() <= _MOST_GROUPS else r"[|\s]+"
+    ends = r"\|" if text.nunique() <= _MOST_GROUPS else r"[|;,\s]+"
     return text.str.split(ends, regex=True, n=1).str[0]
 
 
