@@ -384,7 +384,7 @@ def _group_column(frame: pd.DataFrame | None, column: str) -> str | None:
     if column and column not in columns:
         raise DataError(
             f"The column {column!r} must exist; there are {', '.join(columns) or 'none'}. "
-            'Choose one of them, or "" for the first that makes groups.'
+            'Take "", which is the first that makes groups, or one that is there.'
         )
     if column or frame is None:
         return column or None

@@ -148,15 +148,15 @@ def find_roles(table: Table, options: ReadOptions) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, (role, given, required) in asked.items():
         column = find_column(role, table.columns, given, table.name, required=required)
-        if column is None:
-            continue
         taken = [asked[other][0] for other, one in found.items() if one == column]
         if taken:
+            left_out = "" if required else f", or leave it out with {role}=None"
             raise DataError(
-                f"Each role must have a column of its own in {table.name}; {column!r} was named "
-                f"for `{taken[0]}` and `{role}`. Name another, or None where there is none."
+                f"Each role must have a column of its own in {table.name}; {column!r} is taken "
+                f'for `{taken[0]}` and `{role}`. Name another with {role}="..."{left_out}.'
             )
-        found[name] = column
+        if column is not None:
+            found[name] = column
     return found
 
 

@@ -310,6 +310,13 @@ def test_an_inspected_table_says_what_was_recognized_and_what_is_wrong(begin, pr
     )
 
 
+def test_a_column_of_two_roles_is_told_how_to_leave_one_out(begin, project):
+    (project.root / "own.csv").write_text("user,item,date\nann,x,2024-05-01\nbob,x,2024-05-02\n")
+    remedy = "the parameter TIMESTAMP_COLUMN, or leave it out with TIMESTAMP_COLUMN none"
+    with pytest.raises(DataError, match=f"'date' is taken for .* Name another with {remedy}"):
+        import_table(begin(VALUE_COLUMN="date"))
+
+
 @pytest.mark.parametrize(
     ("mode", "stars", "said"),
     [
