@@ -555,6 +555,9 @@ def test_agreement_is_the_rank_correlation_of_the_points() -> None:
     clear, blind = plots.plot_agreement(panels, title="t", xlabel="x", ylabel="y")
     assert clear.get_title(loc="left") == "clear\nrank correlation +1.0"
     assert blind.get_title(loc="left") == "blind\nrank correlation -1.0"
+    (alone,) = plots.plot_agreement({"clear": same}, title="t", xlabel="x", ylabel="y")
+    assert alone.get_title(loc="left") == "clear\nrank correlation +1.0"
+    assert alone.figure.get_suptitle() == "t"
     assert clear.lines[2].get_xydata().tolist() == [[30.0, 0.9]]
     assert clear.lines[2].get_color() == blind.lines[2].get_color()
 
