@@ -369,11 +369,13 @@ def as_frame(name: str, source: Any, wanted: str = "a DataFrame") -> pd.DataFram
 def check_roles(roles: Mapping[str, str], table: str) -> None:
     """Raise `DataError` where one column is to play two roles."""
     for column in roles.values():
-        named = [f"`{role}`" for role, one in roles.items() if one == column]
+        named = [role for role, one in roles.items() if one == column]
         if len(named) > 1:
+            last = named[-1]
+            left_out = "" if last in ("user", "item") else f", or leave it out with {last}=None"
             raise DataError(
-                f"Each role must have a column of its own in {table}; {column!r} was named for "
-                f"{' and '.join(named)}. Name another, or None where there is none."
+                f"Each role must have a column of its own in {table}; {column!r} is taken for "
+                f'`{named[0]}` and `{last}`. Name another with {last}="..."{left_out}.'
             )
 
 

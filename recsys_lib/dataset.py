@@ -382,7 +382,7 @@ class Dataset(Shown):
         if not isinstance(wanted, int | float | np.number) or not low < wanted <= high:
             raise DataError(
                 f"A like must be a rating above {low:g} and up to {high:g}; got {wanted}. "
-                f"Try {low + 2 / 3 * (high - low):g}."
+                f"Try {self.like_threshold():g}."
             )
         return float(wanted)
 

@@ -384,7 +384,7 @@ def _group_column(frame: pd.DataFrame | None, column: str) -> str | None:
     if column and column not in columns:
         raise DataError(
             f"The column {column!r} must exist; there are {', '.join(columns) or 'none'}. "
-            'Choose one of them, or "" for the first that makes groups.'
+            'Take "", which is the first that makes groups, or one that is there.'
         )
     if column or frame is None:
         return column or None
@@ -411,7 +411,7 @@ def _whole(values: pd.Series) -> pd.Series:
 def _words(values: pd.Series) -> pd.Series:
     """The first entries of lists, or the first words where the texts are too many to be groups."""
     text = _whole(values)
-    ends = r"\|" if text.nunique() <= _MOST_GROUPS else r"[|\s]+"
+    ends = r"\|" if text.nunique() <= _MOST_GROUPS else r"[|;,\s]+"
     return text.str.split(ends, regex=True, n=1).str[0]
 
 

@@ -143,17 +143,18 @@ def recovery_table(
     Returns
     -------
     DataFrame
-        One row a code; columns are the true dimensions, from 1.
+        One row a code; columns are the true dimensions, from 1. No share is below 0: a map of few
+        people may be worse than their mean, which recovers nothing.
 
     Examples
     --------
     >>> truth = np.random.default_rng(0).normal(size=(500, 2))
     >>> recovery_table({"first": (truth[:, :1], np.zeros((500, 1)))}, truth).round(1)
     true dimension    1    2
-    first           1.0 -0.0
+    first           1.0  0.0
     """
     found = {name: linear_recovery(mean, truth, seed=seed) for name, (mean, _) in codes.items()}
-    table = pd.DataFrame(found).T
+    table = pd.DataFrame(found).T.clip(lower=0.0)
     return table.set_axis(pd.RangeIndex(1, table.shape[1] + 1, name="true dimension"), axis=1)
 
 

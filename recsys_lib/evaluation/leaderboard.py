@@ -221,8 +221,8 @@ def share_of_gap_closed(
 def _gap_closed(gain: Estimate, gap: Estimate) -> dict[str, float]:
     share, low, high = (np.nan,) * 3
     if gap.p_value < ALPHA:  # there is something to learn
-        share = gain.value / gap.value
-        low, high = percentile_interval(gain.draws / gap.draws)
+        share, some = gain.value / gap.value, gap.draws != 0  # a draw of no gap has no share
+        low, high = percentile_interval(gain.draws[some] / gap.draws[some])
     return {"share": share, "low": low, "high": high, "n_users": gap.n_users}
 
 

@@ -76,7 +76,7 @@ def reached_lengths(
     Returns
     -------
     tuple of int
-        In the order given.
+        Each once, shortest first.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def reached_lengths(
     check_numbers("lengths", lengths)
     histories = np.diff(user_items.indptr)
     needed = max(1, min(min_users, len(histories) // 4))
-    reached = tuple(n for n in lengths if (histories >= n).sum() >= needed)
+    reached = tuple(n for n in sorted(set(lengths)) if (histories >= n).sum() >= needed)
     if not reached:
         longest = int(np.sort(histories)[-needed]) if len(histories) else 0
         raise DataError(

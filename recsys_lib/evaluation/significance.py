@@ -297,7 +297,7 @@ def state_verdict(scores: pd.DataFrame, pairs: pd.DataFrame) -> str:
     if (pairs[["difference", "low", "high"]] == 0).all(axis=None):
         return (
             f"Every user has the same {metric.name} from {_list(scores['model'])}, as where a list "
-            "holds all that is left: nothing tells them apart. Shorter lists or more items may."
+            "holds all or nothing of what is left: nothing tells them apart. Another length may."
         )
     if led.empty:
         first = f"{leader} is not distinguishable from {tied.index[0]}{where}"

@@ -143,7 +143,7 @@ class Blend(Recommender):
     members_ : tuple of Recommender
         The fitted members with a positive weight, in order.
     item_shares_ : ndarray of shape (n_items,), float32
-        Popularity: the answer to an empty row.
+        The answer to an empty row: popularity, or what models that were fitted before say of it.
 
     Notes
     -----
@@ -209,8 +209,10 @@ class Blend(Recommender):
         blend = cls(members=tuple(fitted), rounds=rounds, k=k)
         blend._check()
         blend.n_items_ = fitted[0].n_items_
-        blend.item_shares_ = item_shares(check_user_items(validation.fold_in))
         blend._weigh(list(fitted), validation)
+        # The few validation users know little of popularity; the models do, and answer by it.
+        nobody = sparse.csr_array((1, blend.n_items_))
+        blend.item_shares_ = blend._votes(lambda member: member.score(nobody))[0]
         return blend
 
     def config(self) -> dict[str, Any]:
@@ -238,8 +240,7 @@ class Blend(Recommender):
     def _weigh(self, members: list[Recommender], validation: Fold | None) -> None:
         self.weights_ = np.full(len(members), 1 / len(members))
         if validation is not None:
-            fold_in = check_user_items(validation.fold_in)
-            targets = check_user_items(validation.targets)
+            fold_in, targets = map(check_user_items, (validation.fold_in, validation.targets))
             asked = np.flatnonzero(np.diff(targets.indptr))
             if not len(asked):
                 raise ValueError(

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from recsys_lib import checks
 from recsys_lib.artifacts import digest_of
-from recsys_lib.checks import check_fraction, check_integer, check_nonnegative, check_positive
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.project import Project
@@ -138,11 +138,9 @@ def parse_text(parameter: Parameter, text: str) -> Any:
     >>> parse_text(Parameter("HIDDEN_DIMS", (128, 64), ""), "[256, 32]")
     (256, 32)
     """
-    if isinstance(parameter.default, str):
-        return check_value(parameter, text)
     if parameter.default is None and text.strip().lower() in ("", "none", "null"):
         return None
-    return check_value(parameter, meaning(text))
+    return check_value(parameter, text if isinstance(parameter.default, str) else meaning(text))
 
 
 def parse_option(text: str) -> Any:
@@ -181,37 +179,37 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     """Return `value` in the type of the parameter's literal, or raise `ConfigError`.
 
     A whole number passes for a decimal one and a list for a tuple; nothing else is converted.
-    A parameter whose literal is None takes anything.
+    A parameter whose literal is None takes it back, and whatever else its rule allows.
     """
-    default = parameter.default
-    if default is None:
-        return value
-    converted = _converted(default, value)
+    default, rule = parameter.default, _RULES.get(parameter.name)
+    if default is value is None:
+        return None
+    converted = value if default is None else _converted(default, value)
     if converted is _WRONG:
         raise ConfigError(
             f"Parameter {parameter.name} must be {_kind(default)}, like {default!r}; got {value!r}"
             f" ({type(value).__name__}). {_remedy(default)}"
         )
-    rule = _RULES.get(parameter.name)
-    listed = isinstance(converted, tuple | list) and (converted or parameter.name == "OUTPUTS")
-    for one in converted if listed else (converted,):  # what is no entry is refused as one
-        try:
+    entries = converted if isinstance(converted, tuple | list) else (converted,)
+    try:
+        if not entries and default and parameter.name != "OUTPUTS":
+            raise ValueError(f"{parameter.name} must have an entry; got {converted!r}.")
+        for one in entries:
             if rule:
                 rule(parameter.name, one)
-        except (TypeError, ValueError) as error:
-            said = str(error).replace("`", "")
-            raise ConfigError(f"Parameter {said} The notebook has {default!r}.") from error
+    except (TypeError, ValueError) as error:
+        said = str(error).replace("`", "")
+        raise ConfigError(f"Parameter {said} The notebook has {default!r}.") from error
     return converted
 
 
 _WRONG = object()
-_LONGEST = 10_000  # a list, in items
 
 
-def _check_length(name: str, value: int) -> None:
-    check_integer(name, value, minimum=1)
-    if value > _LONGEST:
-        raise ValueError(f"`{name}` must be at most {_LONGEST:,}; got {value}.")
+def _check_most(name: str, value: int, *, most: int) -> None:
+    checks.check_integer(name, value, minimum=1)
+    if value > most:
+        raise ValueError(f"`{name}` must be at most {most:,}; got {value}.")
 
 
 def _check_variable(name: str, value: str) -> None:
@@ -226,15 +224,25 @@ def _check_variable(name: str, value: str) -> None:
 _COUNTS = (
     *("BATCH_SIZE", "CODE_DIM", "CROWDS", "DENSE_TO", "EPOCHS", "HIDDEN_DIM", "HIDDEN_DIMS"),
     *("JUDGES", "LATENT_DIM", "N_ITEMS", "NEIGHBORS", "OUTPUTS", "PASSES", "RANK_EPOCHS"),
-    *("REPEATS", "ROUNDS", "SIZES", "TRIALS"),
+    *("REPEATS", "ROUNDS", "SIZES", "TRAIN_USERS", "TRIALS"),
 )
+_CHOICES = {
+    "DEVICE": ("auto", "cpu", "gpu"),
+    "DUPLICATES": ("error", "last", "mean", "sum"),
+    "FEEDBACK": ("auto", "ratings", "counts", "likes"),
+    "PRESET": ("default", "null", "mission"),
+    "VIEW": ("ratings", "clicks"),
+}
+_SHARE = partial(checks.check_fraction, closed=True)
 _RULES: dict[str, Callable[[str, Any], None]] = {
-    **dict.fromkeys(_COUNTS, partial(check_integer, minimum=1)),
-    **dict.fromkeys(("HISTORY", "SEED", "WARM_UP"), check_integer),
-    **dict.fromkeys(("DROPOUT", "INPUT_DROPOUT"), partial(check_fraction, closed=True)),
-    **dict.fromkeys(("LEARNING_RATE", "MINUTES", "PENALTY"), check_positive),
-    **dict.fromkeys(("KL_WEIGHT", "L2"), check_nonnegative),
-    "K": _check_length,
+    **{name: partial(checks.check_choice, choices=choices) for name, choices in _CHOICES.items()},
+    **dict.fromkeys(_COUNTS, partial(checks.check_integer, minimum=1)),
+    **dict.fromkeys(("HISTORY", "SEED", "WARM_UP"), checks.check_integer),
+    **dict.fromkeys(("DROPOUT", "INPUT_DROPOUT", "SIGNALS"), _SHARE),
+    **dict.fromkeys(("HISTORIES", "LEARNING_RATE", "MINUTES", "PENALTY"), checks.check_positive),
+    **dict.fromkeys(("KL_WEIGHT", "L2", "SELECTIONS"), checks.check_nonnegative),
+    "K": partial(_check_most, most=10_000),  # items of a list
+    "TRIES": partial(_check_most, most=4),
     "POSTGRES": _check_variable,
 }
 
@@ -453,10 +461,8 @@ def resolve(
     for name, value in {**values, **texts}.items():
         _check_name(name, known)
         for step, parameter in known[name]:
-            if name in texts:
-                resolved[name] = parse_text(parameter, value)
-            else:
-                resolved[name] = check_value(parameter, value)
+            read = parse_text if name in texts else check_value
+            resolved[name] = read(parameter, value)
             if parameter.is_path:
                 resolved[name] = _existing(name, resolved[name], step)
             if "://" in str(resolved[name]):

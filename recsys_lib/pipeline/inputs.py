@@ -27,7 +27,6 @@ from recsys_lib.tables import Table
 
 Kind = Literal["ratings", "counts", "likes"]
 
-_KINDS = ("auto", "ratings", "counts", "likes")
 _DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("ITEMS", "USERS"), ""),
     **dict.fromkeys(("USER_COLUMN", "ITEM_COLUMN", "VALUE_COLUMN", "TIMESTAMP_COLUMN"), "auto"),
@@ -39,8 +38,7 @@ _DEFAULTS: dict[str, Any] = {
 # What READING may hold: every option of reading that is no parameter by itself.
 _OPTIONS = sorted(
     set(inspect.signature(load_dataset).parameters)
-    - {"source", "items", "users", "user", "item", "value", "timestamp", "duplicates"}
-    - {"reduce"}
+    - {"source", "items", "users", "user", "item", "value", "timestamp", "duplicates", "reduce"}
 )
 # No rating scale in use goes beyond the first; few go beyond the second, and none of these has most
 # of its ratings in its lowest tenth.
@@ -102,14 +100,8 @@ def import_table(session: Session, source: Path | str | None = None, **reading: 
     """
     given, source, reading = _asked(session, source, reading)
     duplicates = given["DUPLICATES"]
-    if given["FEEDBACK"] not in _KINDS:
-        names = ", ".join(map(repr, _KINDS))
-        raise ConfigError(
-            f"FEEDBACK must be one of {names}; got {given['FEEDBACK']!r}. Choose one."
-        )
-    catalogs = {
-        name.lower(): session.input(given[name]) for name in ("ITEMS", "USERS") if given[name]
-    }
+    files = {name: given[name.upper()] for name in ("items", "users")}
+    catalogs = {name: session.input(file) for name, file in files.items() if file}
     with _told_in_parameters():
         table = open_source(source, ReadOptions(**reading))
         roles = _roles(table, given)
@@ -133,24 +125,25 @@ def import_what_can_be_read(
     Returns
     -------
     Imported
-        Its sentence says what strict reading said, and what was dropped.
+        Its sentence says how it was read, what stopped strict reading, and what was dropped.
 
     Raises
     ------
     DataError
         If the table cannot be read in lenient mode either.
     """
-    try:
-        found = import_table(session, source, **reading)
-        return replace(found, sentence=f"**Strict** reading takes every row. {found.sentence}")
-    except DataError as error:
-        stopped = f"**Strict** reading stops: {error}"
-    with warnings.catch_warnings(record=True, action="always") as dropped:
-        lenient = {**reading, "mode": "lenient", "duplicates": "last"}
-        found = import_table(session, source, **lenient)
-    told = " ".join(str(warning.message) for warning in dropped)
-    sentence = f"{stopped}\n\n**Lenient** reading goes on. {told} {found.sentence}"
-    return replace(found, sentence=sentence)
+    asked = {**session.record.parameters.get("READING", {}), **reading}.get("mode", "strict")
+    with warnings.catch_warnings(record=True, action="always") as told:
+        try:
+            found = import_table(session, source, **reading)
+            does = "takes every row." if asked == "strict" else "takes what can be read."
+        except DataError as error:
+            told.clear()
+            does = f"stops: {error}\n\n**Lenient** reading goes on."
+            lenient = {**reading, "mode": "lenient", "duplicates": "last"}
+            found = import_table(session, source, **lenient)
+    words = [f"**{asked.title()}** reading {does}", *(str(one.message) for one in told)]
+    return replace(found, sentence=" ".join([*words, found.sentence]))
 
 
 @dataclass(frozen=True, kw_only=True)

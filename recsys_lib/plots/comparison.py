@@ -54,7 +54,7 @@ def plot_comparison(
         if role != "model":
             ax.axvline(value, color=color, lw=1, ls="--", zorder=0)
     style.interval_rows(ax, table, "value", colors, marks=marks)
-    if "gap" in table:
+    if "gap" in table and table["gap"].notna().any():
         gaps = ["" if np.isnan(gap) else f"{gap:z.0%}" for gap in table["gap"]]
         style.write_beside(ax, gaps, "gap closed")
     return style.write_words(ax, title, xlabel)

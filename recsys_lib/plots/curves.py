@@ -98,6 +98,7 @@ def plot_curves(
             look = _look(names.index(name)) if name in names else _DUE
             _draw(ax, table[name], ends, **look)
         if heading in log_x:
+            ax.update_datalim([(x, 0.0) for x in table.index], updatey=False)  # all may be unknown
             ax.set_xscale("log")
             told = _apart(table.index)
             ax.set_xticks(told, [f"{tick:,g}" for tick in told])
@@ -108,12 +109,11 @@ def plot_curves(
             ax.set_yscale("log")
         style.name_levels(ax, levels or {}, written=ax is axes[-1])
         style.name_panel(ax, heading, _wrapped(label, len(panels)))
-    first = next(iter(panels.values()))
-    named = first.columns.name if share_y else None  # else each has a unit of its own
     if percent:
         axes[0].yaxis.set_major_formatter(style.Percents())
-    words = str(named or "") if ylabel is None else ylabel
-    return style.finish(axes, title, words, beside=not levels)  # names of levels stand there
+    if ylabel is None:  # without `share_y` each has a unit of its own
+        ylabel = str(next(iter(panels.values())).columns.name or "") if share_y else ""
+    return style.finish(axes, title, ylabel, beside=not levels)  # names of levels stand there
 
 
 def plot_approach(
@@ -183,7 +183,7 @@ def plot_agreement(
         ax.margins(0.15)
         ranks = table.rank()
         agreement = ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
-        words = f"{heading}\nrank correlation {agreement:+.1f}"
+        words = f"{heading}\nrank correlation {agreement:+z.1f}"
         style.name_panel(ax, words, _wrapped(xlabel, len(panels)))
         style.tell(ax, "")  # the heading says it
     return style.finish(axes, title, ylabel)
@@ -221,6 +221,8 @@ def _draw(ax: Axes, curve: pd.Series, ends: Sequence[pd.Series] = (), **look: An
     known = curve.dropna()
     if len(known) > _MARKED:
         look["marker"] = None
+    if len(known) == 1:  # nothing is seen of a dash
+        look["marker"] = look.get("marker") or "_"
     ax.plot(known, **{"ms": 5, "label": str(curve.name), "zorder": 3, **look})
     if len(ends):
         low, high = (end[known.index] for end in ends)
@@ -428,7 +430,5 @@ def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str], *, ax: Axes | Non
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.grid(visible=False)
     ax.set_title("How does the list move, click by click?", pad=16)
-    style.tell(
-        ax, f"{len(first & final)} of the {len(first)} items of the first list are in the last."
-    )
+    style.tell(ax, f"Items of the first list in the last: {len(first & final)} of {len(first)}.")
     return ax

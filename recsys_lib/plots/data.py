@@ -218,9 +218,8 @@ def plot_long_tail(
     ax.annotate(words, xy=(head, ordered[head - 1]), arrowprops=arrow, **place)
     ax.grid(axis="x", visible=False)
     ax.set_xlim(0.5 if steep else 0, len(ordered) + 1)
-    style.tell(
-        ax, f"{words}; the most popular has {ordered[0]:,.0f}, the least {ordered[-1]:,.0f}."
-    )
+    ends = f"the most popular has {ordered[0]:,.0f}, the least {ordered[-1]:,.0f}"
+    style.tell(ax, f"{words}; {ends}.")
     logarithmic = " (log)" if steep else ""
     labels = f"{noun} by popularity{logarithmic}", f"interactions{logarithmic}"
     return style.write_words(ax, "How long is the tail?", *labels)
@@ -263,6 +262,8 @@ def plot_activity(
     ax.text(median, ax.get_ylim()[1], f" median {median:g}", color=COLORS["vermilion"], va="top")
     ax.set_xscale("log")
     style.log_ticks(ax.xaxis, active.max() / active.min())
+    ax.xaxis.set_major_formatter(lambda count, _: f"{count:g}" if count >= 1 else "")
+    ax.locator_params(axis="y", integer=True)
     if len(edges) == 2:  # all alike
         ax.set_xticks([median])
     style.tell(ax, f"The median is {median:,g}, the range {active.min():,g} to {active.max():,g}.")
@@ -443,6 +444,7 @@ def plot_two_views(
     titles = [style.shorten(title, 40) for title in ordered.get("title", ordered["item_id"])]
     said.set_yticks(row, titles)
     said.set_xlim(scale[0], scale[1] + 0.5)
+    said.locator_params(axis="x", integer=True)
     style.tell(said, ordered["value"].set_axis(pd.Index(titles)))
     style.write_words(said, f"What {user} said", "rating")
     known = events[events["item_id"].isin(row.index)]
@@ -517,10 +519,8 @@ def plot_selection(
     ends = np.array([np.min([x, y]), np.max([x, y])])
     ax.plot(ends, ends, "--", color=MUTED, lw=1.2, label="observed = true")
     ax.legend(loc="lower right")
-    above = f"{np.mean(y > x):.0%} of {len(x):,} items"
-    style.tell(
-        ax, f"{above} look better than they are; the mean difference is {np.mean(y - x):+.2f}."
-    )
+    above = f"{np.mean(y > x):.0%} of {len(x):,} items look better than they are"
+    style.tell(ax, f"{above}; the mean difference is {np.mean(y - x):+.2f}.")
     title, xlabel = "What do observed means hide?", "true mean over all users (rating units)"
     return style.write_words(ax, title, xlabel, "mean of the observed ratings")
 

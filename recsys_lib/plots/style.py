@@ -224,7 +224,7 @@ def finish(axes: list[Axes], title: str, ylabel: str = "", *, beside: bool = Tru
     """
     axes[0].set_ylabel(ylabel)
     write_legend(axes, beside=beside)
-    if len(axes) == 1:
+    if len(axes) == 1 and not axes[0].get_title(loc="left"):
         axes[0].set_title(title)
         return axes
     figure: Any = axes[0].figure

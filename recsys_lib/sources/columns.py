@@ -134,7 +134,7 @@ def find_roles(table: Table, options: ReadOptions) -> dict[str, str]:
     Raises
     ------
     DataError
-        As `find_column`, and where one column was named for two roles.
+        As `find_column`, and where one column is taken for two roles.
     """
     asked: dict[str, tuple[str, str | None, bool]] = {
         "user_id": ("user", options.user, True),

@@ -84,6 +84,13 @@ def test_spectra_are_sorted_each_for_itself_and_may_differ_in_width() -> None:
     assert np.isnan(table["b"][2])
 
 
+def test_a_map_that_is_worse_than_the_mean_recovers_nothing() -> None:
+    rng = np.random.default_rng(0)
+    codes = {"noise": (rng.normal(size=(63, 24)), None)}
+    table = recovery_table(codes, rng.normal(size=(63, 8)))
+    assert table.min(axis=None) == 0
+
+
 def test_each_column_of_a_recovery_table_is_one_true_dimension() -> None:
     truth = np.random.default_rng(3).normal(size=(400, 2))
     table = recovery_table({"second only": (truth[:, 1:], None)}, truth)

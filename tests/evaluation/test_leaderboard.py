@@ -15,7 +15,8 @@ from recsys_lib.evaluation import (
     reference_reports,
     share_of_gap_closed,
 )
-from recsys_lib.evaluation.leaderboard import leaderboard
+from recsys_lib.evaluation.leaderboard import _gap_closed, leaderboard
+from recsys_lib.evaluation.statistics import Estimate, Sample
 from recsys_lib.models import Bias, Popularity
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.ranking import entry_rows
@@ -153,6 +154,14 @@ def test_a_gap_that_is_none_is_not_divided_by(taste, scorer):
     table = share_of_gap_closed(flat[2:], floor=flat[0], ceiling=flat[1], n_resamples=50)
     assert table[["share", "low", "high"]].isna().all(axis=None)
     assert table["value"].notna().all()
+
+
+def test_a_resample_without_a_gap_is_left_out_of_the_interval():
+    influence = Sample.of([0.0, 1.0] * 10).influence
+    gap = Estimate(0.5, influence, 20, (), np.array([0.4, 0.0, 0.6]))
+    with np.errstate(all="raise"):
+        closed = _gap_closed(gap, gap)
+    assert (closed["share"], closed["low"], closed["high"]) == (1.0, 1.0, 1.0)
 
 
 def test_a_model_at_the_floor_closes_nothing_and_at_the_ceiling_everything(taste, scorer, same):

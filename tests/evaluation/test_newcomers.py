@@ -211,6 +211,7 @@ def test_of_nobody_no_list_stays() -> None:
         ([10] * 19 + [3] * 81, (0, 2, 10), (0, 2)),  # 19 of 100 are too few to draw a curve from
         ([10] * 20 + [3] * 80, (0, 2, 10), (0, 2, 10)),
         ([4, 3, 2, 1], (0, 1, 4, 5), (0, 1, 4)),  # of four people, one is a quarter
+        ([10] * 30, (5, 1, 1), (1, 5)),
     ],
 )
 def test_lengths_end_where_too_few_people_have_so_long_a_history(

@@ -254,3 +254,11 @@ def test_a_dataset_is_not_taken_for_its_matrix(dataset: Dataset) -> None:
     for measure in (observed_means, item_lift):
         with pytest.raises(TypeError, match="got Dataset. Use dataset.user_items"):
             measure(dataset)
+
+
+def test_the_first_of_many_interests_is_one_group_with_those_who_have_no_other():
+    tracks = [f"T{number}" for number in range(9)]
+    pairs = [f"{one}, {other}" for one in tracks for other in tracks if one != other]
+    people = pd.DataFrame({"interests": [*tracks, *pairs]})
+    found = group_labels(people, people.index, "interests", max_groups=9)
+    assert found.value_counts().to_dict() == dict.fromkeys(tracks, 9)

@@ -67,6 +67,15 @@ def test_selection_among_contenders_is_selection_among_all_items():
     assert np.count_nonzero(found) == 2
 
 
+def test_nobody_is_answered_by_what_all_training_users_like_and_not_the_few_who_vote():
+    trained = SHOWN[:200]
+    few = Fold(fold_in=SHOWN[200:203], targets=HIDDEN[200:203], users=np.arange(3))
+    blend = Blend.of([PureSVD(latent_dim=3).fit(trained), EASE(l2=20.0).fit(trained)], few, k=10)
+    nobody = sparse.csr_array((1, trained.shape[1]), dtype=np.float32)
+    popular = Popularity(damping=0.0).fit(trained).recommend(nobody, k=10).items
+    assert_array_equal(blend.recommend(nobody, k=10).items, popular)
+
+
 def test_without_validation_users_every_member_has_the_same_weight():
     blend = Blend(members=(EASE(), Popularity())).fit(SHOWN)
     assert_array_equal(blend.weights_, [0.5, 0.5])

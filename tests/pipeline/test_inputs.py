@@ -4,6 +4,7 @@ import ast
 import contextlib
 import re
 import sqlite3
+import warnings
 
 import numpy as np
 import pytest
@@ -307,6 +308,28 @@ def test_an_inspected_table_says_what_was_recognized_and_what_is_wrong(begin, pr
     assert inspect_table(begin(ITEM_COLUMN="film")).sentence.startswith(
         "Nothing is wrong with own.csv"
     )
+
+
+def test_a_column_of_two_roles_is_told_how_to_leave_one_out(begin, project):
+    (project.root / "own.csv").write_text("user,item,date\nann,x,2024-05-01\nbob,x,2024-05-02\n")
+    remedy = "the parameter TIMESTAMP_COLUMN, or leave it out with TIMESTAMP_COLUMN none"
+    with pytest.raises(DataError, match=f"'date' is taken for .* Name another with {remedy}"):
+        import_table(begin(VALUE_COLUMN="date"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "stars", "said"),
+    [
+        ("strict", "4", "**Strict** reading takes every row. The table"),
+        ("lenient", "4", "**Lenient** reading takes what can be read. The table"),
+        ("lenient", "good", "**Lenient** reading takes what can be read. own.csv: 1 of 3 rows"),
+    ],
+)
+def test_what_the_parameters_ask_for_is_not_called_strict(begin, project, mode, stars, said):
+    rows = f"user,item,stars\nann,x,5\nbob,x,{stars}\ncat,x,3\n"
+    (project.root / "own.csv").write_text(rows)
+    with warnings.catch_warnings(action="error"):  # it is said, and nothing is on stderr
+        assert import_what_can_be_read(begin(READING={"mode": mode})).sentence.startswith(said)
 
 
 def test_what_can_be_read_is_read_and_the_rest_is_told(begin, project):

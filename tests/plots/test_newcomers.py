@@ -42,6 +42,12 @@ def test_rungs_are_lines_at_equal_distances_named_in_the_order_of_their_ends() -
     assert lines["oracle"].get_linestyle() == "--"
 
 
+def test_a_ceiling_of_one_length_is_a_mark_for_a_dash_of_one_point_is_not_seen() -> None:
+    table = pd.DataFrame({"n_history": 0, "model": ["ladder", "oracle"], "value": [0.2, 0.3]})
+    ax = plots.plot_newcomers(table.assign(se=0.01), ladder="ladder", ceiling="oracle")
+    assert {str(line.get_label()): line.get_marker() for line in ax.lines}["oracle"] == "_"
+
+
 def test_a_line_breaks_where_an_item_was_off_the_list_and_who_stays_is_colored() -> None:
     rows = [(0, 1, "a"), (0, 2, "b"), (1, 1, "c"), (1, 2, "b"), (2, 1, "a"), (2, 2, "d")]
     lists = pd.DataFrame(rows, columns=["step", "rank", "item_id"])

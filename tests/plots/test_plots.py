@@ -241,6 +241,34 @@ def test_two_views_put_the_same_item_on_the_same_row() -> None:
     assert list(complete.get_ydata()) == [2]
 
 
+def test_ratings_and_people_have_whole_ticks_and_nobody_has_half_an_item() -> None:
+    few = pd.DataFrame({"item_id": list("abcdefgh"), "value": 5})
+    events = pd.DataFrame(
+        {"item_id": ["a"], "event": "view", "timestamp": [pd.Timestamp(2020, 1, 1)]}
+    )
+    said, _ = plots.plot_two_views(few, events, user="nle", scale=(1, 10))
+    active = plots.plot_activity([1] * 13 + [2] * 14 + [3] * 20 + [4] * 13)
+    active.figure.canvas.draw()
+    for ticks in (said.get_xticks(), active.get_yticks()):
+        assert np.array_equal(ticks, np.round(ticks))
+    assert {label.get_text() for label in active.get_xticklabels()} & {"0.5", "1"} == {"1"}
+
+
+def test_no_axis_is_told_as_what_is_left_over_a_number_in_its_corner() -> None:
+    curves = {"loss": pd.DataFrame({"a": [11.4965, 11.5035]}, index=pd.Index([1, 2], name="epoch"))}
+    (ax,) = plots.plot_curves(curves, title="t")
+    ax.figure.canvas.draw()
+    assert ax.yaxis.get_offset_text().get_text() == ""
+
+
+def test_a_logarithmic_panel_of_which_nothing_is_known_has_its_ticks_all_the_same() -> None:
+    table = pd.DataFrame({"x": [50, 200], "model": "EASE", "share": np.nan, "low": np.nan})
+    panels = {"more people": table.assign(high=np.nan)}
+    (ax,) = plots.plot_approach(panels, xlabel=["people"], logarithmic=["more people"])
+    ax.figure.canvas.draw()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["50", "200"]
+
+
 def test_the_funnel_gives_each_step_its_share_of_the_step_before() -> None:
     steps = pd.Series({"viewed": 1000, "started": 500, "completed": 100})
     ax = plots.plot_funnel(steps, title="t", noun="pairs")
@@ -324,6 +352,8 @@ def test_the_comparison_marks_floor_and_ceiling_through_the_figure() -> None:
     assert words(ax) == ["0%", "50%", "", "gap closed"]
     intervals = [tuple(line.get_xdata()) for line in ax.lines if len(set(line.get_xdata())) == 2]
     assert intervals == [(0.28, 0.32), (0.49, 0.51)]
+    nothing_to_learn = comparison_table().assign(gap=np.nan)
+    assert words(plots.plot_comparison(nothing_to_learn, title="t", xlabel="ndcg@10")) == []
 
 
 def test_reliability_puts_the_share_of_likes_over_the_probability() -> None:
@@ -576,6 +606,9 @@ def test_agreement_is_the_rank_correlation_of_the_points() -> None:
     clear, blind = plots.plot_agreement(panels, title="t", xlabel="x", ylabel="y")
     assert clear.get_title(loc="left") == "clear\nrank correlation +1.0"
     assert blind.get_title(loc="left") == "blind\nrank correlation -1.0"
+    (alone,) = plots.plot_agreement({"clear": same}, title="t", xlabel="x", ylabel="y")
+    assert alone.get_title(loc="left") == "clear\nrank correlation +1.0"
+    assert alone.figure.get_suptitle() == "t"
     assert clear.lines[2].get_xydata().tolist() == [[30.0, 0.9]]
     assert clear.lines[2].get_color() == blind.lines[2].get_color()
 

@@ -114,7 +114,7 @@ def test_a_member_is_the_user_where_nobody_else_can_be() -> None:
         (["who", "item"], {}, r"column for the user; none is recognized among \['who', 'item'\]"),
         (["user", "login", "item"], {}, r"several could be it: \['user', 'login'\]"),
         (["user_id", "item_id"], {"item": "item_di"}, r"'item_di' .* Did you mean 'item_id'\?"),
-        (["user_id", "item_id"], {"item": "user_id"}, "'user_id' was named for `user` and `item`"),
+        (["user_id", "item_id"], {"item": "user_id"}, "'user_id' is taken for `user` and `item`"),
         (["Report of May"], {}, "two columns or more: remove lines above it, or give `delimiter`"),
     ],
 )
