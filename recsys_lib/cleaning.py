@@ -372,7 +372,8 @@ def check_roles(roles: Mapping[str, str], table: str) -> None:
         named = [role for role, one in roles.items() if one == column]
         if len(named) > 1:
             last = named[-1]
-            left_out = "" if last in ("user", "item") else f", or leave it out with {last}=None"
+            may_miss = last in ("value", "timestamp")
+            left_out = f", or leave it out with {last}=None" if may_miss else ""
             raise DataError(
                 f"Each role must have a column of its own in {table}; {column!r} is taken for "
                 f'`{named[0]}` and `{last}`. Name another with {last}="..."{left_out}.'

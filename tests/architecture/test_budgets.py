@@ -35,7 +35,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
     "bundle": (1_753, 1_000),
-    "cleaning": (300, 0),
+    "cleaning": (301, 0),
     "coldstart": (603, 750),
     "evaluation": (1_768, 1_780),
     "exploration": (217, 215),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_499, 1_170),
     "tuning": (1_028, 750),
 }
-ALL = (22_106, 14_000)
+ALL = (22_107, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
