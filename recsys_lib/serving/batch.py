@@ -319,8 +319,8 @@ class _Table:
 
     def _replacing(self, connection: Any, filling: str) -> list[str]:
         """Return what puts the new rows into the place of the old ones."""
-        # A server's table stays itself, with who may read it, its indexes and views on it.
-        if connection.name == "postgres" and self._table in connection.list_tables():
+        # The table stays itself, with who may read it, its indexes and views on it.
+        if self._table in connection.list_tables():
             old, new = (connection.table(name).schema() for name in (self._table, filling))
             if old == new:
                 return [

@@ -239,6 +239,28 @@ def test_a_view_in_the_working_folder_stays(
         assert connection.execute("SELECT count(*) FROM lists").fetchone() == (N_USERS,)
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+def test_what_others_hang_on_a_table_stays(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    import ibis
+
+    monkeypatch.chdir(tmp_path)
+    write_lists(folder, f"{engine}:///mine.db", table="lists", k=2)
+    connection = getattr(ibis, engine).connect("mine.db")
+    for what in ("INDEX by_user ON lists(user_id)", "VIEW v AS SELECT * FROM lists WHERE rank = 1"):
+        connection.raw_sql(f"CREATE {what}")
+    connection.disconnect()
+    assert write_lists(folder, f"{engine}:///mine.db", table="lists", k=3) == 3 * N_USERS
+    connection = getattr(ibis, engine).connect("mine.db")
+    assert connection.table("v").count().execute() == N_USERS
+    indexes = {"sqlite": "sqlite_master WHERE name", "duckdb": "duckdb_indexes() WHERE index_name"}
+    found = connection.raw_sql(f"SELECT count(*) FROM {indexes[engine]} = 'by_user'").fetchone()
+    assert found == (1,)
+    assert sorted(connection.list_tables()) == ["lists", "v"]
+    connection.disconnect()
+
+
 def test_what_hangs_on_a_table_of_a_server_stays(
     folder: Path, tmp_path: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
