@@ -37,6 +37,7 @@ from recsys_lib.checks import (
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ArtifactError, ConfigError, warn
 from recsys_lib.formatting import Shown
+from recsys_lib.naming import did_you_mean
 from recsys_lib.progress import track
 from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices, top_k_of
 
@@ -389,8 +390,7 @@ class Recommender(Shown):
         -------
         ndarray of shape (n, n_items), float32
         """
-        kept = np.arange(row.nnz)[None, :] != left_out[:, None]
-        copies, entries = np.nonzero(kept)
+        copies, entries = np.nonzero(np.arange(row.nnz)[None, :] != left_out[:, None])
         parts = (row.data[entries], (copies, row.indices[entries]))
         return self.score(sparse.csr_array(parts, shape=(len(left_out), row.shape[1])), items=items)
 
@@ -555,8 +555,7 @@ class Recommender(Shown):
 
     def _facts(self) -> dict[str, Any]:
         n_items = getattr(self, "n_items_", None)
-        fitted = "no" if n_items is None else f"on {n_items:,} items"
-        return {"fitted": fitted, **self.config()}
+        return {"fitted": "no" if n_items is None else f"on {n_items:,} items", **self.config()}
 
     def _suited(self, x: CSR) -> dict[str, Any]:
         """Return what the settings that may be None are on checked rows."""
@@ -665,7 +664,8 @@ def model_class(name: str) -> type[Recommender]:
     'Popularity'
     """
     if name not in MODELS:
-        raise ConfigError(f"A model must be one of {', '.join(sorted(MODELS))}; got {name!r}.")
+        known, near = ", ".join(sorted(MODELS)), did_you_mean(name, MODELS)
+        raise ConfigError(f"A model must be one of {known}; got {name!r}.{near}")
     found: type[Recommender] = getattr(import_module(MODELS[name]), name)
     return found
 
