@@ -43,7 +43,7 @@ BUDGETS = {
     "pipeline": (3_987, 2_400),
     "plots": (1_131, 780),
     "root": (2_093, 990),
-    "serving": (979, 1_000),
+    "serving": (988, 1_000),
     "sources": (1_791, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_286, 1_430),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_485, 1_170),
     "tuning": (1_032, 750),
 }
-ALL = (22_084, 14_000)
+ALL = (22_093, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
 

@@ -198,6 +198,32 @@ def test_a_second_one_at_the_same_output_is_refused(
     assert sorted(one.name for one in tmp_path.iterdir()) == [".lists.csv.json", "lists.csv"]
 
 
+def test_a_second_one_at_the_same_table_is_refused_from_anywhere(
+    folder: Path,
+    tmp_path: Path,
+    postgres: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RECSYS_DB_PASSWORD", postgres.password)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    same_file = f"sqlite:///{tmp_path}/one.db"
+    for first, second in ((postgres.url, postgres.url), ("sqlite:///one.db", same_file)):
+        with monkeypatch.context() as patched:
+            # The first one is filling the table, from another folder or machine.
+            def again(*_: Any, second: str = second, patched: Any = patched) -> None:
+                patched.undo()
+                monkeypatch.chdir(tmp_path / "elsewhere")
+                write_lists(folder, second, table="both", k=3)
+
+            patched.setattr("recsys_lib.serving.batch._Table._replacing", again)
+            with pytest.raises(ArtifactError, match="Only one process may write .* both at a time"):
+                write_lists(folder, first, table="both", k=2)
+        monkeypatch.chdir(tmp_path)
+        assert write_lists(folder, first, table="both", k=2) == 2 * N_USERS
+        assert len(read(first, "both")) == 2 * N_USERS
+
+
 def test_files_and_tables_of_others_stay(folder: Path, tmp_path: Path) -> None:
     import ibis
 
