@@ -174,7 +174,7 @@ class Project:
             raise ConfigError(
                 "The name of a run must be letters, digits, '.', '_' and '-', and begin with a "
                 "letter or digit; one '/' may stand between a sweep and its setting; got "
-                f"{run!r}. Try 'default'."
+                f"{run!r}. Try {re.sub('[^A-Za-z0-9._-]+', '-', str(run)).strip('-._') or 'own'!r}."
             )
         if run.partition("/")[2] in _TAKEN:
             raise ConfigError(
