@@ -99,8 +99,7 @@ def _peak_of(process: psutil.Process) -> int:
 
 def this_process() -> dict[str, Any]:
     """Return what tells this process from all others, as plain data."""
-    born = psutil.Process().create_time()
-    return {"host": platform.node(), "pid": os.getpid(), "born": born}
+    return {"host": platform.node(), "pid": os.getpid(), "born": psutil.Process().create_time()}
 
 
 def has_ended(process: Mapping[str, Any]) -> bool:

@@ -156,8 +156,7 @@ def alone_in(folder: Path, *, writable: str, alone: str, remedy: str) -> Iterato
         holder = f"process {os.getpid()}, since {time.strftime('%H:%M:%S')},"
         with contextlib.suppress(OSError):
             handle.truncate(0)
-            handle.write(f" {holder}")
-            handle.flush()
+            os.write(handle.fileno(), f" {holder}".encode())  # closing must not try a full disk
         yield
 
 
@@ -230,9 +229,10 @@ def _stranger(folder: Path) -> str | None:
 
 
 def _write_error(path: Path, error: OSError) -> ArtifactError:
+    way = "Change permissions" if isinstance(error, PermissionError) else "Free disk space"
     return ArtifactError(
-        f"{path} must be writable; {error.strerror or error}. Free disk space or choose another "
-        "folder; nothing half-written was left behind."
+        f"{path} must be writable; {error.strerror or error}. {way} or choose another folder; "
+        "nothing half-written was left behind."
     )
 
 
@@ -454,8 +454,12 @@ def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:
         If the folder has no manifest, is of another kind, or a file is missing or changed.
     """
     folder = Path(folder)
-    if folder.is_file():
-        raise ArtifactError(f"{folder} must be a folder; it is a file. Check the path.")
+    if not (folder / MANIFEST).exists():
+        there = "it is a file" if folder.is_file() else f"no {MANIFEST} is there"
+        raise ArtifactError(
+            f"{folder} must be the folder of a {kind}; {there}. Check the path: runs keep what "
+            "they make in runs/NAME/artifacts."
+        )
     record = read_json(folder / MANIFEST)
     if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
         raise ArtifactError(f"{folder / MANIFEST} must be a manifest; it lists no files.")

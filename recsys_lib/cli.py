@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
-_SHOWN_USER = "nle"
+_SHOWN_USER, _LIBRARY = "nle", Path(__file__).parent
 _COMPARISON = "comparison_table"
 _COMPLETE = "_RECSYS_COMPLETE"
 
@@ -107,7 +107,9 @@ def _tell(text: str) -> None:
 def _text(error: BaseException) -> str:
     """Return the message; an error that the library did not foresee also says its type."""
     text = re.sub(r"\s*[\r\n]\s*", " ", str(error).strip())  # blanks inside an id stay
-    return text if isinstance(error, RecsysError) else f"{type(error).__name__}: {text}"
+    files = [Path(one.filename) for one in traceback.extract_tb(error.__traceback__)]
+    refused = " must " in text and files[-1].is_relative_to(_LIBRARY)
+    return text if isinstance(error, RecsysError) or refused else f"{type(error).__name__}: {text}"
 
 
 class _Command(click.Command):
@@ -242,8 +244,7 @@ def run(name: str, file: Path | None, **options: Any) -> int:
     result = _run_steps(project, steps, parameters, name=name, **how)
     folder = result.folder.relative_to(project.root)
     figures = project.figures(name).relative_to(project.root)
-    places = f"artifacts: {folder}/artifacts   figures: {figures}"
-    print(f"\nExecuted notebooks: {folder}   {places}")
+    print(f"\nExecuted notebooks: {folder}   artifacts: {folder}/artifacts   figures: {figures}")
     if result.failed:
         return _tell_failures(result)
     users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
@@ -291,7 +292,7 @@ def _tell_failures(result: "RunResult") -> int:
 def _is_argument_error(failure: "Failure") -> bool:
     """Whether the library refused an argument, such as a parameter of the notebook."""
     files = re.findall(r"^File (.+?):\d+", failure.traceback, re.M)
-    inside = bool(files) and Path(files[-1]).expanduser().is_relative_to(Path(__file__).parent)
+    inside = bool(files) and Path(files[-1]).expanduser().is_relative_to(_LIBRARY)
     return failure.kind == "ValueError" and " must " in failure.message and inside
 
 
@@ -410,8 +411,8 @@ def _select(
     """
     from recsys_lib.pipeline.runs import filtered, find_runs, table_of
 
-    found = find_runs(pipeline.Project.find(), names)
-    if not found:
+    found = find_runs(project := pipeline.Project.find(), names)
+    if not found and not project.run_names():
         _tell("No run has left a manifest yet; `recsys run` leaves one.")
     outer = {one.run: one.run.rpartition("/")[0] for one in found}
     if not names:
@@ -689,8 +690,7 @@ def notebooks() -> int:
     project = pipeline.Project.find()
     # All of them, always: the committed outputs must come from one and the same state. One after
     # the other: seconds are those of a quiet machine.
-    steps = load_steps(project)
-    result = _run_steps(project, steps, {}, name=LAB_RUN, force=True, workers=1)
+    result = _run_steps(project, load_steps(project), {}, name=LAB_RUN, force=True, workers=1)
     if result.failed:
         return _tell_failures(result)
     changed = rewrite(project, result)

@@ -190,8 +190,7 @@ def csr_arrays(name: str, matrix: CSR) -> dict[str, NDArray[Any]]:
 def csr_from(arrays: dict[str, NDArray[Any]], name: str) -> CSR:
     """Return the matrix that `csr_arrays` took apart."""
     parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
-    shape = tuple(int(size) for size in arrays[f"{name}_shape"])
-    return sparse.csr_array(parts, shape=shape)
+    return sparse.csr_array(parts, shape=tuple(int(size) for size in arrays[f"{name}_shape"]))
 
 
 def keep_entries(matrix: CSR, keep: Mask) -> CSR:

@@ -39,8 +39,7 @@ class Terminal:
 
     def show(self, text: str) -> None:
         """Draw the line anew."""
-        width = shutil.get_terminal_size().columns - 1
-        self._write(f"\r\x1b[K{text[:width]}")
+        self._write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}")
 
     def clear(self) -> None:
         """Remove the line."""
@@ -160,8 +159,7 @@ class _Line:
         wait = PATIENCE
         while not self._over.wait(wait):
             tasks = [text for text in map(str, tuple(self.tasks)) if text] or ["running"]
-            passed = _duration(time.monotonic() - self._begun)
-            self.screen.show(" · ".join([*tasks, passed]))
+            self.screen.show(" · ".join([*tasks, _duration(time.monotonic() - self._begun)]))
             wait = EVERY
 
 

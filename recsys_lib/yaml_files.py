@@ -57,7 +57,7 @@ def read_mapping(path: Path | str, what: str) -> dict[str, Any]:
         content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"The {what} {path} must be readable; {error}. Check the path."
+            f"The {what} {path} must be readable as UTF-8; {error}. Check the path."
         ) from error
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())

@@ -43,6 +43,23 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path) -> No
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("code", "way"), [(errno.ENOSPC, "Free disk space or"), (errno.EACCES, "Change permissions or")]
+)
+def test_what_cannot_be_written_comes_with_its_own_remedy(
+    tmp_path: Path, code: int, way: str
+) -> None:
+    with pytest.raises(ArtifactError, match=way), artifacts.write_atomic(tmp_path / "b.json"):
+        raise OSError(code, os.strerror(code))
+
+
+def test_a_folder_that_is_none_of_ours_is_told_where_ours_are(tmp_path: Path) -> None:
+    said = r"must be the folder of a bundle; no manifest\.json is there\. Check the path: runs keep"
+    for place in (tmp_path, tmp_path / "none"):
+        with pytest.raises(ArtifactError, match=said):
+            artifacts.read_manifest(place, kind="bundle")
+
+
 def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
     with artifacts.atomic_folder(tmp_path / "model") as part:
         (part / "weights").write_text("old")
@@ -190,7 +207,7 @@ def test_a_manifest_verifies_every_file(tmp_path: Path) -> None:
     (tmp_path / "m" / "facts.json").write_text('{"a": 2}')
     with pytest.raises(ArtifactError, match=r"facts\.json must be the file that was written"):
         artifacts.read_manifest(tmp_path / "m", kind="model")
-    with pytest.raises(ArtifactError, match=r"facts\.json must be a folder; it is a file"):
+    with pytest.raises(ArtifactError, match=r"facts\.json must be the folder of .*; it is a file"):
         artifacts.read_manifest(tmp_path / "m" / "facts.json", kind="model")
     (tmp_path / "m" / "facts.json").unlink()
     with pytest.raises(ArtifactError, match=r"facts\.json must exist"):

@@ -390,7 +390,7 @@ def test_other_artifacts_and_later_formats_are_refused(
     monkeypatch.undo()
     with pytest.raises(ArtifactError, match="must be a bundle of format 1 or 2; it has 99"):
         Bundle.load(tmp_path / "bundle")
-    with pytest.raises(ArtifactError, match="nothing is there"):
+    with pytest.raises(ArtifactError, match="no manifest.json is there"):
         Bundle.load(tmp_path / "none")
 
 

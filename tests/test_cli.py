@@ -427,6 +427,11 @@ def test_no_name_at_all_is_an_answer_too(bundle, capsys, monkeypatch):
     assert "A user name must be given" in capsys.readouterr().err
 
 
+def test_an_argument_that_the_library_refuses_is_told_without_its_type(bundle, capsys):
+    assert main(["serve", "--limit", "body", "0"]) == 2
+    assert capsys.readouterr().err == "recsys: `body` must be > 0; got 0.0.\n"
+
+
 def test_a_damaged_bundle_is_named(bundle, project, capsys):
     (project / "runs/default/artifacts/bundle/manifest.json").write_text("{")
     assert main(["recommend", "nle"]) == 2

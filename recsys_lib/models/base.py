@@ -391,8 +391,7 @@ class Recommender(Shown):
         -------
         ndarray of shape (n, n_items), float32
         """
-        kept = np.arange(row.nnz)[None, :] != left_out[:, None]
-        copies, entries = np.nonzero(kept)
+        copies, entries = np.nonzero(np.arange(row.nnz)[None, :] != left_out[:, None])
         parts = (row.data[entries], (copies, row.indices[entries]))
         return self.score(sparse.csr_array(parts, shape=(len(left_out), row.shape[1])), items=items)
 
@@ -567,8 +566,7 @@ class Recommender(Shown):
 
     def _facts(self) -> dict[str, Any]:
         n_items = getattr(self, "n_items_", None)
-        fitted = "no" if n_items is None else f"on {n_items:,} items"
-        return {"fitted": fitted, **self.config()}
+        return {"fitted": "no" if n_items is None else f"on {n_items:,} items", **self.config()}
 
     def _suited(self, x: CSR) -> dict[str, Any]:
         """Return what the settings that may be None are on checked rows."""

@@ -401,8 +401,7 @@ def select(
     numbers = [step.number for step in steps]
     wanted = set(numbers)
     if only is not None:
-        parts = [_span(part.strip(), numbers, "--only") for part in only.split(",")]
-        wanted &= set().union(*parts)
+        wanted &= set().union(*(_span(part.strip(), numbers, "--only") for part in only.split(",")))
     if first is not None:
         wanted &= _span(f"{first}-{numbers[-1]}", numbers, "--from")
     if not wanted:
@@ -509,7 +508,7 @@ def _check_name(name: str, known: Mapping[str, Any]) -> None:
         names = sorted(known.keys() - {"RUN"})
         near = did_you_mean(name, names) or f" There are: {', '.join(names) or 'none'}."
         raise ConfigError(
-            f"Parameter {name!r} must be declared by a notebook; none declares it.{near}"
+            f"Parameter {name!r} must be declared by a notebook that runs; none declares it.{near}"
         )
 
 

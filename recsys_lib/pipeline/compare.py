@@ -113,8 +113,9 @@ class RunComparison:
     a, b : str
         The runs.
     differences : DataFrame
-        What went in: one row for each difference, ``kind, name, a, b``. Kinds are "parameter",
-        "data", "code", "version", "machine" and "status".
+        What went in: one row for each difference, ``kind, name, a, b``. Kinds are "status",
+        "notebook" (which only one has run, with parameters that only it declares), "parameter",
+        "data", "code", "version" and "machine".
     metrics : DataFrame
         What came out, indexed by metric: ``a``, ``b``, ``change`` = b - a, its interval ``low,
         high``, ``p_value`` corrected for the number of metrics (Holm), ``noise`` (what the change
@@ -210,12 +211,16 @@ def compare_runs(a: str, b: str, *, project: Project | None = None) -> RunCompar
 
 
 def _differences(a: Manifest, b: Manifest) -> list[tuple[str, str, Any, Any]]:
-    rows, after = [], _parts(b)
-    for kind, one in _parts(a).items():
-        other = after[kind]
-        for name in sorted({*one, *other}):
-            if one.get(name) != other.get(name):
-                rows.append((kind, name, one.get(name), other.get(name)))
+    rows, before, after = [], _parts(a), _parts(b)
+    books = set(before["notebook"]), set(after["notebook"])
+    alone = books[0] ^ books[1] if all(books) else set()
+    for kind, one in before.items():
+        for name in sorted({*one, *after[kind]}):
+            pair = one.get(name), after[kind].get(name)
+            # A notebook that only one has run stands for its cells and its parameters.
+            told = name in alone if kind == "code" else kind == "parameter" and None in pair
+            if pair[0] != pair[1] and not (alone and told):
+                rows.append((kind, name, *pair))
     return rows
 
 
@@ -224,6 +229,7 @@ def _parts(run: Manifest) -> dict[str, dict[str, Any]]:
     sources = {name: one["source"] for name, one in run.notebooks.items() if one["source"]}
     return {
         "status": {"status": run.status},
+        "notebook": dict.fromkeys(sources, "made"),
         "parameter": run.all_parameters,
         "data": {**run.data, **run.data.get("inputs", {}), "inputs": None},
         "code": {**run.code, **sources},
@@ -242,8 +248,7 @@ def _moved(project: Project, a: Manifest, b: Manifest) -> pd.DataFrame:
         same = abs(found.value) <= max(_TRIFLE * abs(before), pin.tolerance if pin else 0.0)
         # What did not move is not a test, and others need not be corrected for it.
         p_value = math.nan if same else found.p_value
-        interval = found.student_interval()
-        rows[name] = (before, after, found.value, *interval, p_value, noise, same)
+        rows[name] = (before, after, found.value, *found.student_interval(), p_value, noise, same)
     columns = ["a", "b", "change", "low", "high", "p_value", "noise", "verdict"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("metric")
     table["p_value"] = holm(table["p_value"])
@@ -334,9 +339,7 @@ class Batch:
             lowest=("value", "min"),
             highest=("value", "max"),
             seed_sd=("value", "std"),
-            se=("se", "mean"),
-            seconds=("seconds", "mean"),
-            memory_mb=("memory_mb", "mean"),
+            **{name: (name, "mean") for name in ("se", "seconds", "memory_mb")},
         )
         return table.sort_values("value", ascending=not self.higher_is_better, kind="stable")
 
@@ -362,8 +365,7 @@ class Batch:
             certain = bool(seen and p_value < _ALPHA)
             rows[setting] = (sign * change.value, low, high, p_value, noise, certain)
         columns = ["behind", "low", "high", "p_value", "noise", "distinguishable"]
-        table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-        return table.rename_axis("setting")
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("setting")
 
     @property
     def verdict(self) -> str:

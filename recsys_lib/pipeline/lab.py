@@ -208,8 +208,7 @@ def overview(run: str = LAB_RUN, project: Project | None = None) -> Any:
         question = " ".join(line[1:].strip() for line in head if line.startswith(">"))
         question = question.replace("|", "\\|")
         link = f"[{title}](../notebooks/{step.path.name})"
-        state = _state(project, run, step, records)
-        lines.append(f"| {link} | {question} | {state} |")
+        lines.append(f"| {link} | {question} | {_state(project, run, step, records)} |")
     return Markdown("\n".join(lines))
 
 

@@ -155,8 +155,8 @@ class Manifest:
             If it is missing, damaged or of another format.
         """
         path = folder / MANIFEST
-        content = read_json(path)
         try:
+            content = read_json(path)
             if (version := content.pop("format")) != _FORMAT:
                 raise ValueError(f"it is of format {version!r}, not {_FORMAT}")
             metrics = {name: Metric(**one) for name, one in content.pop("metrics").items()}
@@ -164,9 +164,11 @@ class Manifest:
             found._check_kinds()
             killed = found.status == "running" and has_ended(found.process)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error.__cause__, OSError):
+                raise  # it is missing, or may not be read
             raise ArtifactError(
-                f"{path} must be the manifest of a run; {error}. Delete it and run again: "
-                "finished notebooks are kept."
+                f"{path} must be the manifest of a run; {error.__cause__ or error}. Delete it and "
+                "run again: finished notebooks are kept."
             ) from error
         return replace(found, status="killed") if killed else found
 

@@ -174,7 +174,7 @@ class Project:
             raise ConfigError(
                 "The name of a run must be letters, digits, '.', '_' and '-', and begin with a "
                 "letter or digit; one '/' may stand between a sweep and its setting; got "
-                f"{run!r}. Try 'default'."
+                f"{run!r}. Try {re.sub('[^A-Za-z0-9._-]+', '-', str(run)).strip('-._') or 'own'!r}."
             )
         if run.partition("/")[2] in _TAKEN:
             raise ConfigError(
@@ -212,7 +212,7 @@ class Project:
         return self.run_folder(run) / "state" / f"{notebook}.json"
 
     @contextlib.contextmanager
-    def locked(self, run: str) -> Iterator[None]:
+    def locked(self, run: str, remedy: str = "choose another name with --name") -> Iterator[None]:
         """Lock the folder of a run, or of a sweep.
 
         The operating system releases the lock when the process ends, however it ends, so no stale
@@ -222,6 +222,8 @@ class Project:
         ----------
         run : str
             Its folder is created if it is missing.
+        remedy : str
+            What else than to wait whoever asks can do while another process holds it.
 
         Raises
         ------
@@ -236,6 +238,6 @@ class Project:
             self.run_folder(run),
             writable="The folder of the run must be writable",
             alone=f"Only one run named {run!r} may be active",
-            remedy="choose another name with --name",
+            remedy=remedy,
         ):
             yield

@@ -20,6 +20,7 @@ from recsys_lib.pipeline.runner import RunResult
 from recsys_lib.pipeline.store import changes_of
 
 _SPLITS = ("ratings_split", "ranking_split")
+_REMEDY = "stop it"  # another retraining of the same run
 
 
 class Retrained(NamedTuple):
@@ -78,16 +79,19 @@ def retrain(
     steps = [step for step in chain if step.name in wanted]
     parameters = resolve(chain, texts=texts, values=changes_of(project, run))
     name = f"{run.replace('/', '-')}.next"
+    with project.locked(name, remedy=_REMEDY):
+        pass  # told with what can be done about it
     result = run_steps(project, steps, parameters, name=name, timeout=timeout)
     if result.failed:
         return Retrained(result, False, "")
     made = project.artifacts(name)
-    old = Bundle.load(project.artifacts(run) / "bundle")
-    new = Bundle.load(made / "bundle")
-    split = next(made / one for one in _SPLITS if (made / one).exists())
-    better, verdict = is_better(old, new, Split.load(split).test, metric)
-    if better:
-        new.save(project.artifacts(run) / "bundle", retrained=verdict)
+    with project.locked(name, remedy=_REMEDY):  # its bundle and its split must be of one time
+        old = Bundle.load(project.artifacts(run) / "bundle")
+        new = Bundle.load(made / "bundle")
+        split = next(made / one for one in _SPLITS if (made / one).exists())
+        better, verdict = is_better(old, new, Split.load(split).test, metric)
+        if better:
+            new.save(project.artifacts(run) / "bundle", retrained=verdict)
     return Retrained(result, better, verdict)
 
 
@@ -99,8 +103,7 @@ def is_better(old: Bundle, new: Bundle, fold: Fold, metric: str) -> tuple[bool, 
     paired bootstrap over people tells the old one's lead from luck.
     """
     liked = likes_of(fold.targets, new.like) if new.like is not None else fold.targets
-    seen = _translated(old.dataset, new.dataset)[fold.users]
-    unseen = liked - liked.multiply(seen != 0)
+    unseen = liked - liked.multiply(_translated(old.dataset, new.dataset)[fold.users] != 0)
     unseen.eliminate_zeros()
     held_out = dataclasses.replace(fold, targets=sparse.csr_array(unseen, dtype=np.float32))
     asked = int(np.count_nonzero(np.diff(held_out.targets.indptr)))

@@ -202,8 +202,7 @@ class _Run:
     def has_room(self, *, beside: int) -> bool:
         """Whether there is memory for another step beside those at work, which may still grow."""
         peaks = [one.record.peak_memory for one in tuple(self.log.outcomes.values())]
-        need = (beside + 1) * max(peaks, default=KERNEL)
-        return not beside or available_memory() > need
+        return not beside or available_memory() > (beside + 1) * max(peaks, default=KERNEL)
 
     def outcome(self, step: Step, sources: Mapping[str, Step]) -> store.Outcome | None:
         """Bring a step to its end; None where a neighbor is making it just now."""

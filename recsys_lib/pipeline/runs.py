@@ -195,8 +195,7 @@ def find_column(table: pd.DataFrame, name: str) -> str:
     """
     if name in table.columns:
         return name
-    folded = name.casefold()
-    near = [one for one in table.columns if f".{one}".casefold().endswith(f".{folded}")]
+    near = [one for one in table.columns if f".{one}".casefold().endswith(f".{name}".casefold())]
     if len(near) == 1:
         return near[0]
     if near:
@@ -503,9 +502,10 @@ def remove_runs(project: Project, runs: Sequence[Manifest]) -> list[Path]:
     kept: list[Path] = []
     for one in sorted(runs, key=lambda run: run.run, reverse=True):  # inner runs first
         folder = project.run_folder(one.run)
-        with project.locked(one.run):
-            remove(*_written(project, one) - {folder / MANIFEST})
-            remove(folder / MANIFEST)
+        # What says which files are its own goes last: a removal that stops can be begun again.
+        order = {folder / MANIFEST: 2, **dict.fromkeys(folder.glob("state/*.json"), 1)}
+        with project.locked(one.run, remedy="leave it out"):
+            remove(*sorted(_written(project, one), key=lambda path: order.get(path, 0)))
         kept += _tidied(folder)
         sweep = folder.parent
         if "/" in one.run and not any(path.is_dir() for path in sweep.glob("[!.]*")):

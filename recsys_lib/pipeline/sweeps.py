@@ -319,8 +319,7 @@ class _Driver:
         self._sweep, self._engine, self._told = sweep, engine, watch
         options = sweep.options
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
-        given = options.workers or options.scheduler
-        self._free = math.inf if given else available_memory()
+        self._free = math.inf if options.workers or options.scheduler else available_memory()
         self._queue, self._running = list(sweep.queue), dict[Future[Result], Setting]()
         # Alone it has all threads, as `recsys run`, but Dask gives each worker one.
         share = options.backend == "dask" or self._at_once() > 1

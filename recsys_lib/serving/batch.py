@@ -164,9 +164,8 @@ def write_lists(
     if users is not None:
         ids = ids.take(pd.unique(find_ids(ids, users, "user")))
     made_of = artifacts.fingerprint(Path(bundle) / "manifest.json")
-    people = artifacts.digest_of(ids.tolist())
-    record = {"bundle": made_of, "users": people, "k": k, "part": part, "output": target.name}
-    record["rules"] = repr(sorted(rules.items()))
+    record = {"bundle": made_of, "k": k, "part": part, "output": target.name}
+    record |= {"users": artifacts.digest_of(ids.tolist()), "rules": repr(sorted(rules.items()))}
     loaded.recommend_many(ids[:1], k=k, **rules)  # wrong rules leave nothing behind
     target.check()
     writable = f"The folder of {target.name} must be one that can be written"
@@ -275,8 +274,11 @@ class _Table:
             )
         parts = sql.split_url(url)
         self.name, self._url, self._table = f"{sql.shown_url(parts)} {table}", url, table
-        place = sql.file_to_write(parts) if parts.scheme in ("duckdb", "sqlite") else Path()
-        self.folder = place.parent / f".{table}-{artifacts.digest_of(self.name, 12)}.parts"
+        is_file = parts.scheme in ("duckdb", "sqlite")
+        place = sql.file_to_write(parts).resolve() if is_file else Path()
+        # One folder, however the file is called.
+        known = artifacts.digest_of([place.as_posix(), table] if is_file else self.name, 12)
+        self.folder = place.parent / f".{table}-{known}.parts"
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -292,8 +294,8 @@ class _Table:
         with self._connected() as connection:
             if self._table in connection.list_tables():
                 columns = list(connection.table(self._table).columns)
-            kinds = _KINDS.get(connection.name, _KIND)
-            said = connection.raw_sql(kinds.format(self._table)).fetchone()
+            kind = _KINDS.get(connection.name, _KIND).format(self._table)
+            said = connection.raw_sql(kind).fetchone()
         is_view = "view" in str(said).lower()
         if is_view or columns != _COLUMNS:
             found = "is a view" if is_view else f"has the columns {columns}"
@@ -305,6 +307,7 @@ class _Table:
     def write(self, parts: _Parts) -> int:
         rows, filling = 0, f"{self._table}_recsys_filling"
         with self._connected() as connection:
+            self._claim(connection, filling)
             connection.drop_table(filling, force=True)
             for number, frame in enumerate(parts):
                 if number == 0:
@@ -317,10 +320,19 @@ class _Table:
                 connection.raw_sql(statement)
         return rows
 
+    def _claim(self, connection: Any, filling: str) -> None:
+        """Fill a table alone, also among those of other folders and machines."""
+        if connection.name == "postgres":  # which lets go of it with the connection
+            key = f"hashtext(current_schema() || '.{filling}')"
+            if not connection.raw_sql(f"SELECT pg_try_advisory_lock({key})").fetchone()[0]:
+                raise artifacts.BusyError(
+                    f"Only one process may write {self.name} at a time; another is. Wait for it."
+                )
+
     def _replacing(self, connection: Any, filling: str) -> list[str]:
         """Return what puts the new rows into the place of the old ones."""
-        # A server's table stays itself, with who may read it, its indexes and views on it.
-        if connection.name == "postgres" and self._table in connection.list_tables():
+        # The table stays itself, with who may read it, its indexes and views on it.
+        if self._table in connection.list_tables():
             old, new = (connection.table(name).schema() for name in (self._table, filling))
             if old == new:
                 return [

@@ -39,11 +39,11 @@ BUDGETS = {
     "coldstart": (603, 750),
     "evaluation": (1_768, 1_780),
     "exploration": (217, 215),
-    "models": (3_077, 2_600),
+    "models": (3_075, 2_600),
     "pipeline": (3_986, 2_400),
     "plots": (1_137, 780),
     "root": (2_092, 990),
-    "serving": (979, 1_000),
+    "serving": (988, 1_000),
     "sources": (1_774, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_285, 1_430),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_499, 1_170),
     "tuning": (1_028, 750),
 }
-ALL = (22_107, 14_000)
+ALL = (22_114, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."

@@ -272,3 +272,12 @@ def test_where_a_table_was_looked_for_is_told_and_two_are_not_one(steps, project
         (project.root / place / "own.csv").touch()
     with pytest.raises(ConfigError, match=r"the project has 2: a/own.csv, b/own.csv"):
         project.find_input("own.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("my grid (1)", "my-grid-1"), ("a/b/c", "a-b-c"), ("..", "own")]
+)
+def test_a_name_that_no_run_may_have_is_answered_with_one_that_it_may(project, name, near):
+    with pytest.raises(ConfigError, match=f"Try '{near}'"):
+        project.run_folder(name)
+    assert project.run_folder(near).name == near

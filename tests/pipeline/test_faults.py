@@ -59,6 +59,16 @@ def test_a_disk_full_before_the_first_cell_is_told_by_the_runner(write, runs, ca
     assert not [path for path in runs.rglob("*") if ".part" in path.name]
 
 
+def test_a_disk_without_a_byte_is_told_with_the_file(write, runs, capsys):
+    write("01_small", 'session.save("small", [1]);')
+    (runs / "default").mkdir()
+    with pytest.raises(OSError, match="No space"), (runs / "others").open("wb") as file:
+        while True:
+            os.write(file.fileno(), bytes(4096))
+    assert main(["run"]) == 2
+    assert "manifest.json must be writable; No space left on device" in capsys.readouterr().err
+
+
 def test_a_read_only_disk_is_told(write, runs, capsys):
     write("01_small")
     remount(runs, "ro")

@@ -81,7 +81,38 @@ def test_a_run_of_ones_own_goes_and_an_active_one_is_refused(here):
     found = find_runs(here, ["sweep/a"])
     with (
         here.locked("sweep/a"),
-        pytest.raises(ArtifactError, match="at a time"),
+        pytest.raises(ArtifactError, match=r"at a time.*Wait for it to end, or leave it out\.$"),
     ):
         remove_runs(here, found)
     assert find_runs(here, ["sweep/a"]) == found
+
+
+def test_a_removal_that_stops_halfway_can_be_begun_again(here, monkeypatch):
+    """What says which files are a run's own goes last."""
+    folder, removed = here.run_folder("sweep/a"), []
+    for number in range(10):
+        (folder / f"2{number}_left.ipynb").write_text("{}")
+
+    def stopping(*paths):
+        for path in paths:
+            if path.name == "manifest.json" or path.parent.name == "state":
+                raise ArtifactError("killed")
+            removed.append(path.name)
+            path.unlink()
+
+    with monkeypatch.context() as patched, pytest.raises(ArtifactError, match="killed"):
+        patched.setattr("recsys_lib.pipeline.runs.remove", stopping)
+        remove_runs(here, find_runs(here, ["sweep/a"]))
+    assert len(removed) == 10 + len(["01_make.ipynb", "table.json"])
+    assert main(["runs", "prune", "sweep/a", "--yes"]) == 0
+    assert not folder.exists()
+
+
+def test_damaged_manifests_are_not_told_as_no_runs(here, capsys):
+    for name in "ab":
+        (here.run_folder(f"sweep/{name}") / "manifest.json").write_text("{")
+    assert main(["runs", "prune", "sweep"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("must be the manifest of a run; Expecting property name") == 2
+    assert said.count("Delete it and run again: finished notebooks are kept.") == 2
+    assert "No run has left a manifest yet" not in said

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib import Bundle, Dataset, Popularity, Split, strong_generalization
+from recsys_lib.artifacts import BusyError, read_manifest
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import EASE, Random
@@ -96,3 +98,27 @@ def test_a_metric_that_cannot_decide_is_refused_before_a_notebook_runs(
 ) -> None:
     with pytest.raises(ConfigError, match=said):  # there are no notebooks to run
         retrain(Project(tmp_path), "default", {}, Mock(), metric=metric, timeout=1)
+
+
+def test_one_retraining_at_a_time_of_its_first_look_to_the_new_bundle(
+    project: Project, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("01_fit", 'session.save("bundle", [1])')
+    dataset, parts = split_of(ITEMS)
+    for run in ("default", "default.next"):
+        bundle_of(Popularity(), dataset).save(project.artifacts(run) / "bundle")
+    parts.save(project.artifacts("default.next") / "ranking_split")
+    how: Any = {"run_steps": lambda *_, **__: Mock(failed=None), "timeout": 1}
+    only = r"'default\.next' may be active .*Wait for it to end, or stop it\.$"
+
+    with project.locked("default.next"), pytest.raises(BusyError, match=only):
+        retrain(project, "default", {}, **how)
+
+    def judged(*_: Any) -> tuple[bool, str]:
+        with pytest.raises(BusyError), project.locked("default.next"):
+            pass  # another one would put its own candidate there
+        return True, "new leads."
+
+    monkeypatch.setattr("recsys_lib.pipeline.retrain.is_better", judged)
+    assert retrain(project, "default", {}, **how).taken
+    assert read_manifest(project.artifacts("default") / "bundle", kind="bundle")["retrained"]

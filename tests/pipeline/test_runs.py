@@ -155,7 +155,7 @@ def test_a_name_of_several_columns_asks_which(keep, project):
 
 def test_a_damaged_manifest_is_left_out_with_a_word(sweep, monkeypatch, capsys):
     (sweep.run_folder("alone") / "manifest.json").write_text("{")
-    with pytest.warns(UserWarning, match=r"alone/manifest\.json must be a readable artifact"):
+    with pytest.warns(UserWarning, match=r"alone/manifest\.json must be the manifest of a run"):
         assert len(list_runs(project=sweep)) == 2
     monkeypatch.chdir(sweep.root)
     assert main(["runs"]) == 0
@@ -257,6 +257,20 @@ def test_what_went_in_is_compared_part_by_part(project):
         ["version", "numpy"],
         ["machine", "device"],
     ]
+
+
+def test_a_notebook_that_one_run_lacks_stands_for_its_parameters(project):
+    def manifest(run, **books):
+        notebooks = {name: {"source": f"sha256:{run}", "parameters": {}} for name in books}
+        parameters = {name: value for one in books.values() for name, value in one.items()}
+        whole = Manifest(run=run, status="done", notebooks=notebooks, parameters=parameters)
+        whole.save(project.run_folder(run))
+
+    manifest("whole", **{"01_make": {"SEED": 0}, "02_fit": {"EPOCHS": 5, "L2": 1.0}})
+    manifest("part", **{"01_make": {"SEED": 1}})
+    found = compare_runs("whole", "part", project=project)
+    rows = found.differences[["kind", "name"]].agg(" ".join, axis=1).tolist()
+    assert rows == ["notebook 02_fit", "parameter SEED", "code 01_make"]
 
 
 def test_the_command_line_lists_compares_and_speaks_csv_and_json(sweep, monkeypatch, capsys):

@@ -147,6 +147,7 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
     ("words", "said"),
     [
         (["EAS"], "got 'EAS'. Did you mean 'EASE' or 'ALS'?"),
+        (["autoencoder"], "got 'autoencoder'. Did you mean 'Autoencoder'?"),
         (["Popularity"], "there is none for Popularity"),
         (["EASE", "--run", "other"], "recsys run --name other"),
         (["EASE", "--run", "defalt"], "there is no such run. Did you mean 'default'? Make it"),

@@ -198,6 +198,32 @@ def test_a_second_one_at_the_same_output_is_refused(
     assert sorted(one.name for one in tmp_path.iterdir()) == [".lists.csv.json", "lists.csv"]
 
 
+def test_a_second_one_at_the_same_table_is_refused_from_anywhere(
+    folder: Path,
+    tmp_path: Path,
+    postgres: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RECSYS_DB_PASSWORD", postgres.password)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    same_file = f"sqlite:///{tmp_path}/one.db"
+    for first, second in ((postgres.url, postgres.url), ("sqlite:///one.db", same_file)):
+        with monkeypatch.context() as patched:
+            # The first one is filling the table, from another folder or machine.
+            def again(*_: Any, second: str = second, patched: Any = patched) -> None:
+                patched.undo()
+                monkeypatch.chdir(tmp_path / "elsewhere")
+                write_lists(folder, second, table="both", k=3)
+
+            patched.setattr("recsys_lib.serving.batch._Table._replacing", again)
+            with pytest.raises(ArtifactError, match="Only one process may write .* both at a time"):
+                write_lists(folder, first, table="both", k=2)
+        monkeypatch.chdir(tmp_path)
+        assert write_lists(folder, first, table="both", k=2) == 2 * N_USERS
+        assert len(read(first, "both")) == 2 * N_USERS
+
+
 def test_files_and_tables_of_others_stay(folder: Path, tmp_path: Path) -> None:
     import ibis
 
@@ -237,6 +263,28 @@ def test_a_view_in_the_working_folder_stays(
             write_lists(folder, "sqlite:///mine.db", table="v")
         write_lists(folder, "sqlite:///mine.db", table="lists", k=1)
         assert connection.execute("SELECT count(*) FROM lists").fetchone() == (N_USERS,)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+def test_what_others_hang_on_a_table_stays(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    import ibis
+
+    monkeypatch.chdir(tmp_path)
+    write_lists(folder, f"{engine}:///mine.db", table="lists", k=2)
+    connection = getattr(ibis, engine).connect("mine.db")
+    for what in ("INDEX by_user ON lists(user_id)", "VIEW v AS SELECT * FROM lists WHERE rank = 1"):
+        connection.raw_sql(f"CREATE {what}")
+    connection.disconnect()
+    assert write_lists(folder, f"{engine}:///mine.db", table="lists", k=3) == 3 * N_USERS
+    connection = getattr(ibis, engine).connect("mine.db")
+    assert connection.table("v").count().execute() == N_USERS
+    indexes = {"sqlite": "sqlite_master WHERE name", "duckdb": "duckdb_indexes() WHERE index_name"}
+    found = connection.raw_sql(f"SELECT count(*) FROM {indexes[engine]} = 'by_user'").fetchone()
+    assert found == (1,)
+    assert sorted(connection.list_tables()) == ["lists", "v"]
+    connection.disconnect()
 
 
 def test_what_hangs_on_a_table_of_a_server_stays(

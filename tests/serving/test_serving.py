@@ -464,7 +464,8 @@ def test_a_missing_or_damaged_bundle_is_said_before_anything_starts(
     next(damaged.glob("model/*.npz")).write_bytes(b"broken")
     with pytest.raises(ArtifactError, match="fingerprint differs"):
         serve(damaged)
-    assert "must exist" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "none must be the folder of a bundle; no manifest.json is there" in said
 
 
 def test_limits_must_be_positive():

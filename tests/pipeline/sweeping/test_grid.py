@@ -87,7 +87,7 @@ def test_a_grid_without_axes_is_one_setting(steps):
     ("text", "message"),
     [
         ("EPOCHS: [10, ten]", "EPOCHS must be a whole number, like 20; got 'ten' (str)"),
-        ("EPOCS: [10]", "'EPOCS' must be declared by a notebook; none declares it. Did"),
+        ("EPOCS: [10]", "'EPOCS' must be declared by a notebook that runs; none declares it. Did"),
         ("epochs: [10]", "'epochs' must be a parameter in capitals, or one of only, sources, zip"),
         ("READING.decimal: ','", "zip. Write READING: {decimal: VALUE}."),
         ("HIDDEN_DIMS: [128, 64]", "stand in a list of lists: [[128, 64]]"),
