@@ -67,10 +67,10 @@ def row_sum(values: Tensor, rows: Tensor, n_rows: int) -> Tensor:
 
 def dense(rows: Tensor, items: Tensor, values: Tensor, n_rows: int, n_items: Any) -> Tensor:
     """Return a dense (n_rows, n_items) matrix, of fewer than 2**31 cells; as `row_sum`."""
-    # A quarter of the time of tf.scatter_nd.
-    n_cells = (n_rows + 1) * n_items
-    filled = tf.math.unsorted_segment_sum(values, rows * n_items + items, n_cells)
-    return tf.reshape(filled, (n_rows + 1, n_items))[:n_rows]
+    # A quarter of the time of tf.scatter_nd; what has no place is dropped.
+    places = tf.where(rows < n_rows, rows * n_items + items, -1)
+    filled = tf.math.unsorted_segment_sum(values, places, n_rows * n_items)
+    return tf.reshape(filled, (n_rows, n_items))
 
 
 def sparse_matmul(

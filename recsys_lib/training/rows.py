@@ -245,7 +245,8 @@ class Rows:
     Attributes
     ----------
     arrays : dict of str to tensor
-        ``starts`` of shape (n_rows + 2,), ``items`` and ``values`` of shape (nnz or more,).
+        ``starts`` of shape (n_rows + 2,), ``items`` and ``values`` of shape (nnz or more,); without
+        ``values`` where each is 1.
     lengths : ndarray of shape (n_rows + 1,), int64
         Stored entries of each row, on the host; the last belongs to the padding user and is 0.
 
@@ -267,6 +268,8 @@ class Rows:
         self.lengths = np.append(np.diff(matrix.indptr), 0).astype(np.int64)
         self.gather = gather
         host = host_arrays(matrix, n_rows=self.n_rows, n_slots=max(matrix.nnz, 1))
+        if (matrix.data == 1).all():  # as of likes: each step saves the look at them
+            del host["values"]
         self.arrays = {name: ops.convert_to_tensor(array) for name, array in host.items()}
 
     def slots_for(self, orders: NDArray[np.int32]) -> int:
@@ -364,7 +367,7 @@ def expand(
     return Batch(
         rows=row,
         items=ops.take(arrays["items"], at, axis=0),
-        values=ops.take(arrays["values"], at, axis=0) * used,
+        values=ops.take(arrays["values"], at, axis=0) * used if "values" in arrays else used,
         used=used,
         present=ops.cast(users < ops.shape(arrays["starts"])[0] - 2, "float32"),
         users=users,

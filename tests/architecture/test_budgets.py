@@ -49,10 +49,10 @@ BUDGETS = {
     "synthesis": (1_285, 1_430),
     "tables": (204, 0),
     "times": (177, 0),
-    "training": (1_499, 1_170),
+    "training": (1_501, 1_170),
     "tuning": (1_028, 750),
 }
-ALL = (22_114, 14_000)
+ALL = (22_116, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."

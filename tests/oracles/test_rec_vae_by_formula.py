@@ -1,6 +1,7 @@
 """RecVAE against the formulas of its paper."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -149,7 +150,7 @@ def test_no_gradient_reaches_the_old_encoder(batch_of, gradient_of):
     batch = batch_of(X)
 
     def objective(old):
-        built.old = old
+        built.old = SimpleNamespace(value=old)  # a tensor in the place of the variable
         return built.encoder_loss(batch, 0.0)[0]
 
     start = np.asarray(built.old.numpy())

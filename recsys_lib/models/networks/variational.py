@@ -194,7 +194,7 @@ class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
 
     def remembered(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the old encoder, a constant of the objective."""
-        both = ops.stop_gradient(ops.take(self.old, batch.users, axis=0))
+        both = ops.stop_gradient(backend.take_rows(self.old, batch.users))
         latent_dim = self.settings.latent_dim
         return both[:, :latent_dim], both[:, latent_dim:]
 
