@@ -192,7 +192,7 @@ def check_value(parameter: Parameter, value: Any) -> Any:
         )
     entries = converted if isinstance(converted, tuple | list) else (converted,)
     try:
-        if not entries and default and parameter.name != "OUTPUTS":
+        if rule and not entries and parameter.name != "OUTPUTS":
             raise ValueError(f"{parameter.name} must have an entry; got {converted!r}.")
         for one in entries:
             if rule:
