@@ -36,10 +36,13 @@ from recsys_lib.dataset import Split
 from recsys_lib.models import EDLAE
 from recsys_lib.tuning import Space, search, trials as one_trial
 
-def work(pipe, folder, storage, trials, pause, environment):
+def work(pipe, folder, storage, trials, pause, count, environment):
     os.environ.update(environment)
     measured = one_trial.evaluate
     def slowly(*arguments, **options):
+        (folder / f"begun-{os.getpid()}").touch()
+        while len(list(folder.glob("begun-*"))) < count:  # nobody does it all alone
+            time.sleep(0.01)
         time.sleep(pause)
         return measured(*arguments, **options)
     one_trial.evaluate = slowly
@@ -109,7 +112,7 @@ def start(
         workers = []
         for _ in range(count):
             says, pipe = context.Pipe(duplex=False)
-            told = (pipe, tmp_path, storage, BUDGET, PAUSE, dict(os.environ))
+            told = (pipe, tmp_path, storage, BUDGET, PAUSE, count, dict(os.environ))
             process = context.Process(target=work, args=told)
             process.start()
             pipe.close()
