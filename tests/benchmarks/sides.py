@@ -43,14 +43,22 @@ class Side:
         self.process.wait()
 
 
-def compare(label: str, commands: dict[str, tuple[object, ...]], *, epochs: int) -> dict:
-    """Print the median seconds of an epoch of each side, and ours as a ratio; return them."""
+def compare(
+    label: str, commands: dict[str, tuple[object, ...]], *, epochs: int, in_a_row: int = 1
+) -> dict:
+    """Print the median seconds of an epoch of each side, and ours as a ratio; return them.
+
+    Short epochs are made several in a row: threads of the side before spin on for a while.
+    """
     if os.environ.get("RECSYS_TORCH") is None:
         commands = {name: one for name, one in commands.items() if "PyTorch" not in name}
         print(f"\n{TORCH}.", end="")
     sides = {name: Side(*command) for name, command in commands.items()}
     try:
-        rounds = [[side.epoch() for side in sides.values()] for _ in range(epochs + 1)][1:]
+        rounds = [
+            [np.median([side.epoch() for _ in range(in_a_row)]) for side in sides.values()]
+            for _ in range(epochs + 1)
+        ][1:]
     finally:
         for side in sides.values():
             side.close()
