@@ -218,7 +218,8 @@ def _differences(a: Manifest, b: Manifest) -> list[tuple[str, str, Any, Any]]:
         for name in sorted({*one, *after[kind]}):
             pair = one.get(name), after[kind].get(name)
             # A notebook that only one has run stands for its cells and its parameters.
-            told = name in alone if kind == "code" else kind == "parameter" and None in pair
+            missing = (name in one) != (name in after[kind])
+            told = name in alone if kind == "code" else kind == "parameter" and missing
             if pair[0] != pair[1] and not (alone and told):
                 rows.append((kind, name, *pair))
     return rows

@@ -266,11 +266,12 @@ def test_a_notebook_that_one_run_lacks_stands_for_its_parameters(project):
         whole = Manifest(run=run, status="done", notebooks=notebooks, parameters=parameters)
         whole.save(project.run_folder(run))
 
-    manifest("whole", **{"01_make": {"SEED": 0}, "02_fit": {"EPOCHS": 5, "L2": 1.0}})
-    manifest("part", **{"01_make": {"SEED": 1}})
+    shared = {"SEED": 0, "LIKE_FROM": None}  # None is a value, too
+    manifest("whole", **{"01_make": shared, "02_fit": {"EPOCHS": 5, "L2": 1.0}})
+    manifest("part", **{"01_make": {"SEED": 1, "LIKE_FROM": 5}})
     found = compare_runs("whole", "part", project=project)
     rows = found.differences[["kind", "name"]].agg(" ".join, axis=1).tolist()
-    assert rows == ["notebook 02_fit", "parameter SEED", "code 01_make"]
+    assert rows == ["notebook 02_fit", "parameter LIKE_FROM", "parameter SEED", "code 01_make"]
 
 
 def test_the_command_line_lists_compares_and_speaks_csv_and_json(sweep, monkeypatch, capsys):
