@@ -66,10 +66,11 @@ def row_sum(values: Tensor, rows: Tensor, n_rows: int) -> Tensor:
 
 
 def dense(rows: Tensor, items: Tensor, values: Tensor, n_rows: int, n_items: Any) -> Tensor:
-    """Return a dense (n_rows, n_items) matrix, of fewer than 2**31 cells; as `row_sum`."""
+    """Return a dense (n_rows, n_items) matrix; as `row_sum`."""
     # A quarter of the time of tf.scatter_nd; what has no place is dropped.
-    places = tf.where(rows < n_rows, rows * n_items + items, -1)
-    filled = tf.math.unsorted_segment_sum(values, places, n_rows * n_items)
+    rows, items, width = (tf.cast(one, tf.int64) for one in (rows, items, n_items))
+    places = tf.where(rows < n_rows, rows * width + items, -1)
+    filled = tf.math.unsorted_segment_sum(values, places, n_rows * width)
     return tf.reshape(filled, (n_rows, n_items))
 
 
