@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import yaml
 
@@ -181,7 +181,7 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     A whole number passes for a decimal one and a list for a tuple; nothing else is converted.
     A parameter whose literal is None takes it back, and whatever else its rule allows.
     """
-    default, rule = parameter.default, _RULES.get(parameter.name)
+    default, rule = parameter.default, _rule_of(parameter)
     if default is value is None:
         return None
     converted = value if default is None else _converted(default, value)
@@ -190,13 +190,9 @@ def check_value(parameter: Parameter, value: Any) -> Any:
             f"Parameter {parameter.name} must be {_kind(default)}, like {default!r}; got {value!r}"
             f" ({type(value).__name__}). {_remedy(default)}"
         )
-    entries = converted if isinstance(converted, tuple | list) else (converted,)
     try:
-        if rule and not entries and parameter.name != "OUTPUTS":
-            raise ValueError(f"{parameter.name} must have an entry; got {converted!r}.")
-        for one in entries:
-            if rule:
-                rule(parameter.name, one)
+        if rule:
+            _apply(rule, parameter.name, converted)
     except (TypeError, ValueError) as error:
         said = str(error).replace("`", "")
         raise ConfigError(f"Parameter {said} The notebook has {default!r}.") from error
@@ -204,6 +200,26 @@ def check_value(parameter: Parameter, value: Any) -> Any:
 
 
 _WRONG = object()
+Rule: TypeAlias = Callable[[str, Any], None]
+
+
+def _rule_of(parameter: Parameter) -> Rule | None:
+    """Return the rule of its name, unless its own value breaks it: then something else is meant."""
+    rule = _RULES.get(parameter.name)
+    try:
+        if rule and parameter.default is not None:
+            _apply(rule, parameter.name, parameter.default)
+    except (TypeError, ValueError):
+        return None
+    return rule
+
+
+def _apply(rule: Rule, name: str, value: Any) -> None:
+    entries = value if isinstance(value, tuple | list) else (value,)
+    if not entries and name != "OUTPUTS":
+        raise ValueError(f"{name} must have an entry; got {value!r}.")
+    for one in entries:
+        rule(name, one)
 
 
 def _check_most(name: str, value: int, *, most: int) -> None:
@@ -234,7 +250,7 @@ _CHOICES = {
     "VIEW": ("ratings", "clicks"),
 }
 _SHARE = partial(checks.check_fraction, closed=True)
-_RULES: dict[str, Callable[[str, Any], None]] = {
+_RULES: dict[str, Rule] = {
     **{name: partial(checks.check_choice, choices=choices) for name, choices in _CHOICES.items()},
     **dict.fromkeys(_COUNTS, partial(checks.check_integer, minimum=1)),
     **dict.fromkeys(("HISTORY", "SEED", "WARM_UP"), checks.check_integer),

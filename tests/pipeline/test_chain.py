@@ -174,6 +174,11 @@ def test_a_choice_may_be_what_the_library_takes_and_the_comment_says(name, known
             check_value(parameter, "other")
 
 
+def test_a_notebook_of_ones_own_may_mean_something_else_by_a_name():
+    assert check_value(Parameter("VIEW", "wide", ""), "narrow") == "narrow"
+    assert check_value(Parameter("SIZES", (), ""), [0]) == (0,)
+
+
 def test_no_sample_of_outputs_and_no_server_are_values_too():
     assert check_value(Parameter("OUTPUTS", (250,), ""), []) == ()
     assert check_value(Parameter("POSTGRES", "", ""), "") == ""
