@@ -40,6 +40,24 @@ def test_a_stored_zero_is_an_observation() -> None:
     np.testing.assert_array_equal(seen, [[0, 1, 0], [1, 0, 0]])
 
 
+@pytest.mark.parametrize("high", [1.0, 5.0])
+def test_values_that_are_all_1_are_not_looked_up_and_others_are(high: float) -> None:
+    x = sparse.csr_array(np.float32([[1, 0, high], [0, 1, 0]]))
+    assert ("values" in Rows(x).arrays) == (high != 1)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(batch_of(x, [1, 0]).dense()), x[[1, 0]].toarray()
+    )
+
+
+def test_what_stands_in_no_row_counts_for_nothing() -> None:
+    rows, items = np.int32([0, 2, 2, 3]), np.int32([1, 0, 1, 1])
+    slots = [ops.convert_to_tensor(one) for one in (rows, items)]
+    values = ops.convert_to_tensor(np.float32([1, 2, 3, 4]))  # the last one has no row
+    dense = ops.convert_to_numpy(backend.dense(*slots, values, 3, 2))
+    np.testing.assert_array_equal(dense, [[0, 1], [0, 0], [2, 3]])
+    np.testing.assert_array_equal(backend.row_sum(values, slots[0], 3), [1, 0, 5])
+
+
 def test_a_batch_that_fills_its_slots_exactly_loses_nothing() -> None:
     x = matrix()
     batch = batch_of(x, list(range(7)), n_slots=x.nnz)
