@@ -133,6 +133,8 @@ def run_chain(
         if workers > 1 and (workers := min(workers, _widest(run, steps))) > 1:
             run = replace(run, environment={**limited_threads(workers), **run.environment})
         _work_off(run, steps, workers)
+        # Kernels of a run that was killed may have written on until they noticed.
+        _remove_half_written(project, name)
     ended = (log.outcomes[step.name] for step in steps)
     return RunResult(name, project.run_folder(name), tuple(ended))
 

@@ -40,7 +40,7 @@ BUDGETS = {
     "evaluation": (1_768, 1_780),
     "exploration": (217, 215),
     "models": (3_075, 2_600),
-    "pipeline": (3_998, 2_400),
+    "pipeline": (3_999, 2_400),
     "plots": (1_137, 780),
     "root": (2_092, 990),
     "serving": (988, 1_000),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_502, 1_170),
     "tuning": (1_028, 750),
 }
-ALL = (22_129, 14_000)
+ALL = (22_130, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."

@@ -329,6 +329,13 @@ def test_a_failure_leaves_what_runs_beside_it_to_its_end(project, meet, write, r
     assert [*Path(tempfile.gettempdir()).glob(f"{begin}*")] == []
 
 
+def test_what_kernels_of_a_killed_run_still_write_is_swept_away(project, write, run):
+    late = Path(tempfile.gettempdir()) / f"{sockets_of(project.run_folder('default'))}late"
+    write("01_make", "from pathlib import Path", f"Path({str(late)!r}).mkdir()")
+    assert statuses(run()) == ["01 ran"]
+    assert not late.exists()
+
+
 def test_ctrl_c_stops_all_that_is_at_work(project, meet, write, run):
     meet(seconds=600)
     cell = f"os.kill({os.getpid()}, signal.SIGINT)"
