@@ -21,7 +21,6 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 import orjson
-import pandas as pd
 import prometheus_client as prometheus
 from fastapi import Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -204,6 +203,7 @@ def create_app(
     service = _Service(live, limits.seconds, shared)
     app: FastAPI = FastAPIOffline(
         redoc_url=None,
+        redirect_slashes=False,
         title="recsys_lib",
         version=__version__,
         description=_ABOUT,
@@ -426,7 +426,7 @@ class _Service:
         now = self._now
 
         def ask() -> bytes:
-            items = _records(now.bundle.similar(item_id, k=told.k))
+            items = now.bundle.similar(item_id, k=told.k).to_dict("records")
             return _dumped({"items": items, "bundle": now.fingerprint})
 
         return await self._answer(_beside(self._one, ask), 404)
@@ -480,12 +480,6 @@ class _Service:
 def _beside(line: ThreadPoolExecutor, work: Callable[[], Said]) -> Awaitable[Said]:
     """Work beside the event loop, after what waits in the same line."""
     return asyncio.get_running_loop().run_in_executor(line, work)
-
-
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows as mappings, in a tenth of the time of `to_dict`."""
-    lines = zip(*(rows[name].tolist() for name in rows), strict=True)
-    return [dict(zip(rows, line, strict=True)) for line in lines]
 
 
 def _dumped(value: Any) -> bytes:
