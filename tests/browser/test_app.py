@@ -277,6 +277,23 @@ def test_nothing_comes_from_elsewhere_and_the_console_has_no_error(app: App) -> 
     assert [one["message"] for one in logged if one["level"] == "SEVERE"] == []
 
 
+def test_a_page_says_that_its_kernel_is_gone(app: App) -> None:
+    app.driver.refresh()
+    app.until(app.titles)
+    assert [one.text for one in app.find("[role=alert]")] == [""]
+    end = """
+    const told = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+    const token = document.cookie.match(/_xsrf=([^;]*)/)[1];
+    const how = {method: "POST", headers: {"X-XSRFToken": token}};
+    fetch(`${told.baseUrl}voila/api/shutdown/${told.kernelId}`, how).then(arguments[0]);
+    """
+    app.driver.execute_async_script(end)
+    app.until(lambda: "Reload it" in app.find("[role=alert]")[0].text)
+    app.driver.refresh()
+    app.until(app.titles)
+    assert [one.text for one in app.find("[role=alert]")] == [""]
+
+
 def test_a_page_that_is_left_ends_its_kernel(app: App, project: Path) -> None:
     log = project.parent / "app.log"
     ended = log.read_text().count("Kernel shutdown")
