@@ -205,7 +205,7 @@ def _words(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, pd.Timestamp):
         return str(value.tz_localize(None)).removesuffix(" 00:00:00")
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 class Browse:
@@ -365,7 +365,7 @@ class Page:
         if edit.user is not None and users is not None:
             profile = users.loc[edit.user].dropna().to_dict()
         name = _VISITOR if edit.user is None else edit.user
-        who = " · ".join(map(str, [name, *profile.values()]))
+        who = " · ".join([str(name), *map(_words, profile.values())])
         known = [{"known": one} for one in self.listed["probability"].notna()]
         self._fill()
         self.status.value = _views().status(who, len(edit.edited), edit.summary, edit.k, known)

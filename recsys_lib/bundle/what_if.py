@@ -12,7 +12,7 @@ from recsys_lib.bundle.bundle import Bundle
 from recsys_lib.checks import check_integer
 from recsys_lib.errors import DataError
 from recsys_lib.formatting import table as formatted
-from recsys_lib.naming import find_id, find_ids
+from recsys_lib.naming import find_id, find_ids, folded
 from recsys_lib.progress import has_front_end, in_voila
 
 #: Matches of a search that are shown.
@@ -303,7 +303,7 @@ class Search:
         import ipywidgets as widgets
 
         self.names = names
-        self._folded = [(name.casefold(), one) for one, name in names.items()]
+        self._folded = [(folded(name), one) for one, name in names.items()]
         look = {"style": {"description_width": "4em"}}
         self.search = widgets.Text(
             placeholder=f"Search {what}", description="search", layout={"width": "auto"}, **look
@@ -314,15 +314,12 @@ class Search:
         self.found = widgets.HTML()
         self.search.observe(lambda _: self.find(), names="value")
         self.matches.observe(lambda _: self._choose(), names="value")
-        self.parts = [
-            self.search,
-            widgets.Box([self.matches], layout={"overflow": "auto"}),
-            self.found,
-        ]
+        box = widgets.Box([self.matches], layout={"overflow": "auto"})
+        self.parts = [self.search, box, self.found]
 
     def find(self) -> None:
         """List what matches all words of the search, or what stands there unasked."""
-        if words := self.search.value.casefold().split():
+        if words := folded(self.search.value).split():
             every = [one for name, one in self._folded if all(word in name for word in words)]
             found, n = every[:_MATCHES], len(every)
             shown = f"; the first {_MATCHES} are shown" if n > _MATCHES else ""

@@ -34,6 +34,7 @@ from recsys_lib import __version__
 from recsys_lib.artifacts import MANIFEST, read_json
 from recsys_lib.bundle import Bundle
 from recsys_lib.errors import ArtifactError, RecsysError
+from recsys_lib.naming import folded
 from recsys_lib.serving import shapes
 from recsys_lib.serving.guard import Guard, Limits, Refusal, problem
 
@@ -73,7 +74,7 @@ class Loaded:
         self.answers, self._most = dict[Any, tuple[Any, bytes]](), kept
         dataset = self.bundle.dataset
         everything = self.bundle.recommend(k=dataset.n_items)
-        texts = (everything["item_id"].astype(str) + " " + everything["title"]).str.casefold()
+        texts = (everything["item_id"].astype(str) + " " + everything["title"]).map(folded)
         #: Id, title and the text that a search looks through, of each item, popular ones first.
         self.names = list(zip(everything["item_id"], everything["title"], texts, strict=True))
         # Whatever is made once is made now; short and long histories are scored in other blocks.
@@ -433,7 +434,7 @@ class _Service:
 
     async def items(self, told: Annotated[shapes.Search, Query()]) -> Response:
         """Find items of which the id or the title has the text."""
-        now, wanted = self._now, told.search.casefold()
+        now, wanted = self._now, folded(told.search)
 
         def ask() -> bytes:
             found = [(one, title) for one, title, text in now.names if wanted in text]

@@ -146,8 +146,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given_back = MutableHeaders(scope=message)
-                given_back["x-request-id"] = name
-                given_back["cache-control"] = "no-store"
+                given_back.update({"x-request-id": name, "cache-control": "no-store"})
                 if self._shared and self._in_flight > 1 and random.random() < _MOVED:
                     given_back["connection"] = "close"
             await send(message)
