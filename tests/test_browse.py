@@ -120,6 +120,9 @@ def test_a_visitor_has_a_profile_and_picks_what_they_know(page, bundle):
     page.profile["role"].value = "ops"
     assert shown(page) == bundle.recommend(profile={"role": "ops"}, k=4)["item_id"].tolist()
     assert "A visitor · ops" in page.status.value
+    page.profile["role"].index = 0  # which says that it is not known, and goes on saying so
+    assert (page.profile["role"].index, page.browse.edit.profile) == (0, None)
+    page.profile["role"].value = "ops"
     page.controls.rate("d")
     wanted = bundle.recommend(profile={"role": "ops"}, history={"d": 10}, k=4)
     assert shown(page) == wanted["item_id"].tolist()

@@ -216,3 +216,9 @@ def test_a_search_finds_accents_written_in_either_way(bundle):
     controls = Controls(what_if(dataclasses.replace(bundle, dataset=dataset), "nle"))
     controls.search.value = "CAF\u00c9"
     assert [item for _, item in controls.matches.options] == ["f"]
+
+
+def test_of_many_changes_a_few_are_told(bundle):
+    edit = what_if(bundle, "nle", add=dict.fromkeys("abcdef", 5))
+    assert edit.summary.count("with Lab") == 5
+    assert edit.summary.endswith("; and 1 more")

@@ -330,8 +330,7 @@ class Page:
         asked = column("What may be listed?", *self.where.values(), self.diversity, about)
         asked = widgets.VBox([used, asked], layout={"flex": "1 1 300px", "min_width": "0"})
         asked.add_class("rs-asked")
-        cards = [card.box for card in self.cards]
-        listed = column("The list", self.status, *cards, flex="2 1 360px")
+        listed = column("The list", self.status, *(one.box for one in self.cards), flex="2 1 360px")
         wrap = {"flex_flow": "row wrap", "grid_gap": "8px 28px"}
         columns = widgets.HBox([asked, listed], layout=wrap)
         style = widgets.HTML(f"<style>{(_FOLDER / 'page.css').read_text(encoding='utf-8')}</style>")
@@ -470,7 +469,8 @@ def _questions(table: pd.DataFrame | None, widget: Callable[..., Any]) -> dict[s
 def _choice(values: list[tuple[str, Any]], **look: Any) -> Any:
     import ipywidgets as widgets
 
-    return widgets.Dropdown(options=[("not known", None), *values], **look)
+    # Of None nothing would be shown as chosen.
+    return widgets.Dropdown(options=[("not known", ""), *values], **look)
 
 
 def _filter(values: list[tuple[str, Any]], **look: Any) -> Any:
@@ -492,4 +492,4 @@ def _answers(questions: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = None if [low, high] == ends else {"min": low, "max": high}
         else:
             found[name] = list(one.value) or None if isinstance(one.value, tuple) else one.value
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value not in (None, "")}

@@ -15,8 +15,8 @@ from recsys_lib.formatting import table as formatted
 from recsys_lib.naming import find_id, find_ids, folded
 from recsys_lib.progress import has_front_end, in_voila
 
-#: Matches of a search that are shown.
-_MATCHES = 20
+#: Matches of a search that are shown, and changes that are told.
+_MATCHES, _TOLD = 20, 5
 
 
 def list_by_list(
@@ -210,13 +210,14 @@ class WhatIf:
     @property
     def summary(self) -> str:
         """What was edited, in words."""
-        names = dict(zip(self.edited, _titles(self.bundle, self.edited), strict=True))
         scale = self.bundle.dataset.rating_scale
         parts = [f"without {title}" for title in _titles(self.bundle, self.drop)]
-        for item, value in self.add.items():
+        titles = _titles(self.bundle, self.add)
+        for (item, value), title in zip(self.add.items(), titles, strict=True):
             was = f" instead of {self.history[item]:g}" if item in self.history else ""
             rated = f" ({value:g}{was})" if scale else ""
-            parts.append(f"with {names[item]}{rated}")
+            parts.append(f"with {title}{rated}")
+        parts[_TOLD:] = [f"and {len(parts) - _TOLD} more"] * (len(parts) > _TOLD)
         return "What if: " + "; ".join(parts) if parts else "The history as it is"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

@@ -115,10 +115,10 @@ class App:
     def status(self) -> str:
         return " ".join(self.texts("[role=status]"))
 
-    def prefer(self, scheme: str) -> None:
-        """Let the system prefer a color scheme."""
-        dark = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    def prefer(self, value: str, name: str = "prefers-color-scheme") -> None:
+        """Let the system prefer a color scheme, or something else."""
+        media = {"features": [{"name": name, "value": value}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
     def button(self, label: str) -> Any:
         return next(one for one in self.find("button") if one.text == label)
@@ -203,6 +203,9 @@ def test_a_card_opens_by_the_keyboard_and_says_why(app: App) -> None:
         app.prefer(scheme)
         for mark in (".rs-bar > div", ".rs-map .rs-listed", ".rs-map .rs-used", ".rs-map .rs-this"):
             assert app.driver.execute_script(CONTRAST, mark) >= 3, (scheme, mark)
+    app.prefer("active", "forced-colors")
+    assert app.driver.execute_script(CONTRAST, ".rs-bar > div") >= 3
+    app.prefer("light")
     app.button("Close").click()
     app.until(lambda: not app.find("svg.rs-map[role=img]"))
 
