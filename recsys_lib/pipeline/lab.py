@@ -166,6 +166,8 @@ def launch_page(
         str(write_page(project, run)),
         "--Voila.ip=127.0.0.1",
         "--preheat_kernel=True",
+        # A page elsewhere that has pointed its own name here is turned away.
+        "--Voila.tornado_settings={'allow_remote_access': False}",
         f"--MappingKernelManager.cull_idle_timeout={_IDLE_S}",
     ]
     _serve(Server, "Voila", options, port, browser)
@@ -234,12 +236,11 @@ def _before_save(model: dict[str, Any], **_: Any) -> None:
     """Keep the committed metadata, and drop controls, which are dead once saved."""
     if model["type"] != "notebook":
         return
-    content = model["content"]
-    metadata = content["metadata"]
+    metadata = model["content"]["metadata"]
     if metadata.get("kernelspec", {}).get("name") == METADATA["kernelspec"]["name"]:
         metadata.update(deepcopy(METADATA))
     metadata.pop("widgets", None)
-    for cell in content["cells"]:
+    for cell in model["content"]["cells"]:
         if "outputs" in cell:
             cell["outputs"] = [one for one in cell["outputs"] if WIDGET not in one.get("data", {})]
 

@@ -3,6 +3,8 @@
 import json
 import re
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -278,6 +280,12 @@ def test_nothing_comes_from_elsewhere_and_the_console_has_no_error(app: App) -> 
     ] == []
     logged = app.driver.get_log("browser")
     assert [one["message"] for one in logged if one["level"] == "SEVERE"] == []
+
+
+def test_a_page_that_points_its_own_name_here_is_turned_away(served: str) -> None:
+    asked = urllib.request.Request(served, headers={"Host": "evil.example:8866"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(asked, timeout=60)
 
 
 def test_a_page_says_that_its_kernel_is_gone(app: App) -> None:
