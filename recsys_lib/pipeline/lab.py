@@ -168,6 +168,7 @@ def launch_page(
         "--preheat_kernel=True",
         # A page elsewhere that has pointed its own name here is turned away.
         "--Voila.tornado_settings={'allow_remote_access': False}",
+        "--VoilaExecutor.cell_error_instruction=The terminal of recsys app says why; see there.",
         f"--MappingKernelManager.cull_idle_timeout={_IDLE_S}",
     ]
     _serve(Server, "Voila", options, port, browser)
@@ -271,8 +272,7 @@ def rewrite(project: Project, result: "RunResult") -> list[Path]:
         node = clean(nbformat.read(outcome.copy, as_version=4), path.name[:2])
         _keep_times(node, nbformat.read(path, as_version=4))
         texts[path] = nbformat.writes(node) + "\n"
-        size = len(texts[path].encode())
-        if size > _LARGEST:
+        if (size := len(texts[path].encode())) > _LARGEST:
             raise ConfigError(
                 f"{path} must be at most 1 MB; it would be {size / 1e6:.1f} MB. "
                 "Draw smaller figures or fewer points."

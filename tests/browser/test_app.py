@@ -310,3 +310,16 @@ def test_a_page_that_is_left_ends_its_kernel(app: App, project: Path) -> None:
     ended = log.read_text().count("Kernel shutdown")
     app.driver.get("about:blank")
     app.until(lambda: log.read_text().count("Kernel shutdown") > ended)
+
+
+def test_a_page_that_cannot_be_made_says_where_the_reason_stands(
+    served: str, project: Path
+) -> None:
+    file = project / "runs" / RUN / "artifacts" / "bundle" / "manifest.json"
+    file.rename(aside := project / "aside.json")
+    try:  # the kernel that is ready has the bundle; the next one has not
+        pages = [urllib.request.urlopen(served, timeout=WAIT_S).read() for _ in range(3)]
+    finally:
+        aside.rename(file)
+    assert b"The terminal of recsys app says why" in pages[-1]
+    assert "ArtifactError" in (project.parent / "app.log").read_text()
