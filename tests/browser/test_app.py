@@ -225,6 +225,20 @@ def test_filters_and_used_items_move_the_list(app: App) -> None:
     app.until(lambda: f"with {used.rsplit(' ', 1)[0]}" in app.status())
 
 
+def test_a_double_click_uses_one_item(app: App) -> None:
+    from selenium.webdriver import ActionChains
+
+    def used() -> int:
+        found = re.search(r"(\d+) items? used", app.status())
+        return int(found[1]) if found else -1
+
+    before = used()
+    ActionChains(app.driver).double_click(app.button("Used it")).perform()
+    app.until(lambda: used() > before)
+    time.sleep(1)  # the list has moved: another item is under the pointer
+    assert used() == before + 1
+
+
 def test_a_visitor_may_tell_a_profile(app: App) -> None:
     next(one for one in app.find("label") if one.text == "A visitor").click()
     app.until(lambda: "A visitor. 0 items used" in app.status())
