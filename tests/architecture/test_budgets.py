@@ -44,7 +44,7 @@ BUDGETS = {
     "plots": (1_137, 780),
     "root": (2_092, 990),
     "serving": (988, 1_000),
-    "sources": (1_774, 1_420),
+    "sources": (1_780, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_285, 1_430),
     "tables": (204, 0),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_502, 1_170),
     "tuning": (1_028, 750),
 }
-ALL = (22_131, 14_000)
+ALL = (22_137, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
