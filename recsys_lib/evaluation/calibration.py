@@ -68,8 +68,10 @@ class Calibrator:
 
         Notes
         -----
-        A thousand likes without exception don't prove certainty: no probability leaves
-        [1 / (n_not + 2), (n_liked + 1) / (n_liked + 2)], which are Platt's targets. O(n log n).
+        A thousand likes without exception don't prove certainty: Platt's targets are
+        1 / (n_not + 2) and (n_liked + 1) / (n_liked + 2) instead of 0 and 1. "isotonic" never
+        leaves them; "platt" is fitted to them, and its curve passes them at extreme scores.
+        O(n log n).
 
         References
         ----------
@@ -93,7 +95,7 @@ class Calibrator:
         Returns
         -------
         ndarray of that shape, float64
-            In (0, 1), not decreasing in the score.
+            In [0, 1], not decreasing in the score; "platt" rounds to an end only far out.
         """
         x = np.asarray(scores, dtype=np.float64)
         listed = np.where(np.isneginf(x), np.nan, x)
@@ -356,7 +358,8 @@ def reliability_table(
     DataFrame
         Columns ``low, high`` (the bin's range of forecasts), ``n, predicted, observed``,
         ``observed_low, observed_high``, the 95 % Wilson interval of the observed share, and with
-        `true` its mean, ``true``.
+        `true` its mean, ``true``. The interval takes cells for independent: where few people have
+        many cells each, it is too narrow.
 
     References
     ----------
