@@ -257,6 +257,15 @@ def fit_calibrator(
     -------
     Calibrator
 
+    Notes
+    -----
+    One curve serves everybody, so it means the same for each only where scores do, as expected
+    ratings do. Scores of models of likes lie on another scale for each person, and who has used
+    more has more that is hidden: without `min_value` the chances hold on average over people. On
+    the likes of MovieLens 100K the lists of the third with the shortest histories promise 17 % and
+    keep 8 % (`MultDAE`, "platt"), those of the third with the longest 7 % and 31 %; of `EASE` with
+    "isotonic" it is 6 % and 7 %, 34 % and 33 %.
+
     Examples
     --------
     >>> from scipy import sparse
