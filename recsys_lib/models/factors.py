@@ -419,7 +419,7 @@ class ALS(Recommender):
     References
     ----------
     .. [1] Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets",
-       ICDM 2008, eq. 3.
+       ICDM 2008, eq. 3. Differs: confidence is :math:`\alpha x`, not :math:`1 + \alpha x`.
 
     Examples
     --------
