@@ -5,6 +5,7 @@ import functools
 import itertools
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -288,6 +289,7 @@ def run_sweep(sweep: Sweep, watch: Callable[[Sweep], None] | None = None) -> Swe
         After all kernels are stopped and everything finished is kept.
     """
     with sweep.project.locked(sweep.name):
+        shutil.rmtree(sweep.folder / ".sweep", ignore_errors=True)  # of one that was killed
         with engine(sweep.options) as workers, alive(sweep.folder, sweep.token) as give_up:
             sweep.save()
             _check_output(sweep)
