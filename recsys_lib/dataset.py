@@ -23,7 +23,7 @@ from recsys_lib.checks import (
     check_user_items,
 )
 from recsys_lib.errors import DataError, warn
-from recsys_lib.formatting import Shown
+from recsys_lib.formatting import Shown, percent
 from recsys_lib.naming import did_you_mean, listed
 from recsys_lib.ranking import entries_of
 
@@ -519,8 +519,7 @@ class Dataset(Shown):
         )
 
     def _facts(self) -> dict[str, Any]:
-        lo, hi = self.rating_scale or (1, 1)
-        times = None
+        scale, times = self.rating_scale, None
         if self.timestamps is not None and len(self.timestamps):
             first, last = pd.to_datetime([self.timestamps.min(), self.timestamps.max()])
             times = f"{first.date()} to {last.date()}"
@@ -528,20 +527,18 @@ class Dataset(Shown):
             "users": self.n_users,
             "items": self.n_items,
             "interactions": self.n_interactions,
-            "density": f"{100 * self.density:.2f} %",
-            "values": "likes" if self.rating_scale is None else f"ratings, {lo:g} to {hi:g}",
+            "density": percent(self.density, 2).replace("%", " %"),
+            "values": "ratings, {:g} to {:g}".format(*scale) if scale else "likes",
             "times": times,
             "profile columns": None if self.users is None else list(self.users),
             "catalog columns": None if self.items is None else list(self.items),
         }
 
     def __repr__(self) -> str:
-        scale = ""
-        if self.rating_scale is not None:
-            scale = f", ratings {self.rating_scale[0]:g} to {self.rating_scale[1]:g}"
+        scale = ", ratings {:g} to {:g}".format(*self.rating_scale) if self.rating_scale else ""
         return (
             f"Dataset({self.n_users:,} users x {self.n_items:,} items, {self.n_interactions:,} "
-            f"interactions, density {100 * self.density:.2f} %{scale})"
+            f"interactions, density {self._facts()['density']}{scale})"
         )
 
 

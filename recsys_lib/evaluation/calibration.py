@@ -312,8 +312,9 @@ def promises(
     (array([0.5]), array([1.]))
     """
     filled = lists.items >= 0
-    dense = outcomes.toarray() if isinstance(outcomes, sparse.csr_array) else outcomes
-    kept = np.take_along_axis(np.asarray(dense, dtype=np.float64), lists.items, axis=1)
+    table = outcomes if sparse.issparse(outcomes) else np.asarray(outcomes)
+    found = table[np.arange(len(filled))[:, None], lists.items]  # never dense as a whole
+    kept = np.asarray(found.toarray() if sparse.issparse(found) else found, dtype=np.float64)
     return calibrator.probability(lists.scores)[filled], kept[filled]
 
 

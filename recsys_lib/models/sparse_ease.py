@@ -421,7 +421,7 @@ class SparseEASE(Dropped):
         return work, n_items if wide == n_items else -(-wide // _CANDIDATES_PER_ITEM)
 
     def _relate(self, items: Ints) -> Floats:
-        there, back = self.weights_[items], self.weights_.T.tocsr()[items]
+        there, back = self.weights_[items], self.weights_[:, items].T.tocsr()
         both = (there * back).sqrt()
         return np.asarray((both * there.sign()).toarray())
 
