@@ -331,7 +331,7 @@ def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
 
     if rows.empty:
         return f"User {user!r} has used every item already."
-    shown = rows[["rank", "item_id", "title", "probability", "rung"]]
+    shown = rows[["rank", "item_id", "probability", "rung", "title"]]  # which may be long
     shown = shown.assign(probability=shown["probability"].map("{:.3f}".format, "ignore"))
     shown = shown.astype(object).fillna("unknown").astype(str)
     return text_table(shown, right=["rank", "probability"])

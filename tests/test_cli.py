@@ -283,10 +283,10 @@ def test_an_interrupted_run_takes_its_kernel_along(project, sent):
 def test_a_list_has_titles_and_leaves_out_what_was_used(bundle, capsys):
     assert main(["recommend", "kro", "-k", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["rank", "item_id", "title", "probability", "rung"]
+    assert lines[0].split() == ["rank", "item_id", "probability", "rung", "title"]
     assert len(lines) == 3
-    assert {line.split()[2] for line in lines[1:]} == {"Alpha", "Delta"}
-    for column, text in (("title", lines[1].split()[2]), ("rung", "history")):
+    assert {line.split()[-1] for line in lines[1:]} == {"Alpha", "Delta"}
+    for column, text in (("title", lines[1].split()[-1]), ("rung", "history")):
         assert lines[0].index(column) == lines[1].index(text)
 
 
