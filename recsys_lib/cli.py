@@ -709,7 +709,7 @@ def pins(seeds: int, only: str | None) -> None:
     project = pipeline.Project.find()
     steps = select(load_steps(project), only=only)
     run = functools.partial(_run_steps, project, steps)
-    found = pinned.measure(project, steps, run, n_seeds=seeds)
+    found = pinned.measure(steps, run, n_seeds=seeds)
     pinned.write_pins(project.expected, found, pinned.parameters_of(steps))
     for book, its in found.items():
         for name, pin in its.items():
