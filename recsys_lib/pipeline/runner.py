@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any, Protocol
+from typing import Any
 
 from recsys_lib._system import available_memory, cores, limited_threads
 from recsys_lib.errors import ConfigError
@@ -19,6 +19,7 @@ from recsys_lib.pipeline import store
 from recsys_lib.pipeline.chain import Step, load_steps, rests_on, sources_of
 from recsys_lib.pipeline.execution import Execution, sockets_of
 from recsys_lib.pipeline.manifest import RunLog
+from recsys_lib.pipeline.progress import Progress
 from recsys_lib.pipeline.project import LAB_RUN, Project
 
 # Exceptions which mean that the input is wrong, not the notebook.
@@ -55,19 +56,6 @@ class RunResult:
     def ended(self, status: store.HowItEnded) -> list[store.Outcome]:
         """Return the notebooks with a status."""
         return [one for one in self.outcomes if one.status == status]
-
-
-class Progress(Protocol):
-    """Callbacks for a run at work."""
-
-    def begin(self, name: str, cells: int) -> None:
-        """Called when a notebook of so many cells starts."""
-
-    def cell(self, name: str, done: int) -> None:
-        """Called with the number of its finished cells."""
-
-    def end(self, outcome: store.Outcome) -> None:
-        """Called when it has ended."""
 
 
 def run_chain(
@@ -175,7 +163,6 @@ def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
                             elsewhere.add(step.name)
                 else:
                     elsewhere.clear()
-                    conditions.on_wait(ready[0].name)
                     if conditions.stop.wait(_PAUSE):
                         raise KeyboardInterrupt
         except BaseException:

@@ -173,23 +173,11 @@ class Record:
         artifacts.write_json(path, asdict(self))
 
     @classmethod
-    def load(cls, path: Path) -> "Record":
-        """Read a record; `ArtifactError` if it is missing, damaged or of another version."""
-        content = artifacts.read_json(path)
-        try:
-            return cls(**content)
-        except TypeError as error:
-            raise ArtifactError(
-                f"{path} must be the record of a notebook; {error}. Delete it and run again."
-            ) from error
-
-    @classmethod
     def find(cls, path: Path) -> "Record | None":
-        """Read a record, or return None if that fails: then the notebook runs again."""
-        try:
-            return cls.load(path)
-        except ArtifactError:
-            return None
+        """Read a record; None where it is missing, damaged or of another version."""
+        with contextlib.suppress(ArtifactError, TypeError):
+            return cls(**artifacts.read_json(path))
+        return None
 
 
 @dataclass(frozen=True)
@@ -420,14 +408,11 @@ class Conditions:
         run without neighbors: then nobody is waited for.
     stop : threading.Event
         Ends waiting, and the notebook at work, as Ctrl-C does, which reaches only the main thread.
-    on_wait : callable
-        Called with the name of a step that is waited for.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     token: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
-    on_wait: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import KERNEL
 from recsys_lib.pipeline.runs import cells
-from recsys_lib.pipeline.workers import Engine, Options, Result, alive, engine, news_of, work
+from recsys_lib.pipeline.workers import Engine, Options, Result, alive, engine, work
 
 SWEEP_FILE = "sweep.json"
 
@@ -98,28 +98,23 @@ class Sweep:
         """The settings that failed."""
         return [one for one in self.settings if one.status == "failed"]
 
+    def at_work(self, setting: Setting) -> str:
+        """Return the notebook that a setting is at, as its manifest says."""
+        with contextlib.suppress(ArtifactError):
+            books = Manifest.load(self.folder / setting.name).notebooks
+            return next((name for name in books if books[name]["status"] == "unfinished"), "")
+        return ""
+
     def count(self, status: str) -> int:
         """Return how many settings have a status."""
         return sum(one.status == status for one in self.settings)
 
     def save(self) -> None:
         """Write ``sweep.json``, atomically."""
-        write_json(self.folder / SWEEP_FILE, self.content())
-
-    def copy_out(self, *paths: Path) -> None:
-        """Copy files of its folder to the output, if there is one, by papermill's writers."""
-        for path in paths if self.options.output else ():
-            target = f"{self.output}/{path.relative_to(self.folder).as_posix()}"
-            if "://" not in target:
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-            papermill_io.write(path.read_text(encoding="utf-8"), target)
-
-    def content(self) -> dict[str, Any]:
-        """Return what ``sweep.json`` holds."""
         settings = {one.name: asdict(one) for one in self.settings}
         for one in settings.values():
-            del one["name"], one["begun"], one["news"]
-        return {
+            del one["name"], one["begun"]
+        content = {
             "sweep": self.name,
             "status": self.status,
             "begun": self.begun,
@@ -128,6 +123,15 @@ class Sweep:
             "grid": self.grid,
             "settings": settings,
         }
+        write_json(self.folder / SWEEP_FILE, content)
+
+    def copy_out(self, *paths: Path) -> None:
+        """Copy files of its folder to the output, if there is one, by papermill's writers."""
+        for path in paths if self.options.output else ():
+            target = f"{self.output}/{path.relative_to(self.folder).as_posix()}"
+            if "://" not in target:
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+            papermill_io.write(path.read_text(encoding="utf-8"), target)
 
     def table(self) -> pd.DataFrame:
         """Return one row for each setting.
@@ -316,7 +320,7 @@ class _Driver:
     """The loop of a sweep."""
 
     def __init__(self, sweep: Sweep, engine: Engine, watch: Callable[[Sweep], None] | None) -> None:
-        self._sweep, self._engine, self._told = sweep, engine, watch
+        self._sweep, self._engine, self._told = sweep, engine, watch or (lambda _: None)
         options = sweep.options
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
         self._free = math.inf if options.workers or options.scheduler else available_memory()
@@ -336,7 +340,7 @@ class _Driver:
         try:
             while self._queue or self._running:
                 self._send()
-                self._tell()
+                self._told(self._sweep)
                 done, _ = wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
                 for future in done:
                     self._settle(future)
@@ -345,12 +349,6 @@ class _Driver:
             self._interrupt()
             raise
         finally:
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._told:
-            for one in self._running.values():
-                one.news = news_of(self._sweep.folder, one.name, self._sweep.token)
             self._told(self._sweep)
 
     def _at_once(self) -> int:

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from recsys_lib._system import cores, lock_file, this_process
-from recsys_lib.artifacts import BusyError, write_json
+from recsys_lib._system import cores, lock_file
+from recsys_lib.artifacts import BusyError
 from recsys_lib.checks import needing
-from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
+from recsys_lib.errors import ConfigError, RecsysError
 from recsys_lib.pipeline.chain import load_steps, steps_for
+from recsys_lib.pipeline.progress import Progress
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import RunResult, run_chain
-from recsys_lib.pipeline.store import Conditions, Outcome, read_note
+from recsys_lib.pipeline.store import Conditions
 
 _CONNECT_SECONDS = 20
 # A setting that was just lost may still be held by a kernel or worker on its way out.
@@ -82,9 +83,8 @@ def work(
     with stopped_with(folder.parent, token, stop):
         try:
             steps, _ = steps_for(load_steps(project), parameters, only=only)
-            news = _News(_place(folder.parent, f"{folder.name}.json"), token)
-            beside = Conditions(environment, token, stop, news.wait)
-            begin = functools.partial(run_chain, project, steps, parameters, news, name=run)
+            beside = Conditions(environment, token, stop)
+            begin = functools.partial(run_chain, project, steps, parameters, Progress(), name=run)
             return _result(_patiently(lambda: begin(timeout=timeout, conditions=beside), stop))
         except KeyboardInterrupt:
             return Result("interrupted")
@@ -117,8 +117,8 @@ def _result(result: RunResult) -> Result:
     return Result("failed", f"{where}: {failure.kind}: {failure.message}{others}", ran)
 
 
-def _place(sweep: Path, name: str) -> Path:
-    return sweep / ".sweep" / name
+def _place(sweep: Path, token: str) -> Path:
+    return sweep / ".sweep" / f"{token}.lock"
 
 
 @contextlib.contextmanager
@@ -137,7 +137,7 @@ def alive(sweep: Path, token: str) -> Iterator[Callable[[], None]]:
     callable
         Gives it up, which tells all workers to stop their kernels and come to an end.
     """
-    path = _place(sweep, f"{token}.lock")
+    path = _place(sweep, token)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("w", encoding="utf-8") as handle:
@@ -151,7 +151,7 @@ def alive(sweep: Path, token: str) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def stopped_with(sweep: Path, token: str, stop: threading.Event) -> Iterator[None]:
     """Set `stop` when the sweep gives up its sign of life or is gone, on whatever machine."""
-    path = _place(sweep, f"{token}.lock")
+    path = _place(sweep, token)
     ended = threading.Event()
 
     def look() -> None:
@@ -175,47 +175,6 @@ def stopped_with(sweep: Path, token: str, stop: threading.Event) -> Iterator[Non
     finally:
         ended.set()
         thread.join()
-
-
-def news_of(sweep: Path, setting: str, token: str) -> dict[str, Any]:
-    """Return what a setting is at: ``what, notebook, cells, host, pid``; empty if it is unknown.
-
-    Parameters
-    ----------
-    sweep : Path
-        ``runs/<sweep>``.
-    setting : str
-    token : str
-        Of this start of the sweep.
-    """
-    found = read_note(_place(sweep, f"{setting}.json"))
-    return found if found.get("token") == token else {}
-
-
-class _News:
-    """Progress of a setting, told to whoever shows the table."""
-
-    def __init__(self, path: Path, token: str) -> None:
-        self._path = path
-        self._told: dict[str, Any] = {"token": token, "notebook": "", **this_process()}
-
-    def begin(self, name: str, cells: int) -> None:
-        self._tell(what="works", notebook=name, cells=(0, cells))
-
-    def cell(self, name: str, done: int) -> None:
-        self._tell(cells=(done, self._told["cells"][1]))
-
-    def wait(self, name: str) -> None:
-        if self._told["notebook"] != name:
-            self._tell(what="waits", notebook=name, cells=(0, 0))
-
-    def end(self, outcome: Outcome) -> None:
-        pass
-
-    def _tell(self, **news: Any) -> None:
-        self._told |= news
-        with contextlib.suppress(ArtifactError):  # on a full disk nothing is told
-            write_json(self._path, self._told)
 
 
 @dataclass(frozen=True, kw_only=True)

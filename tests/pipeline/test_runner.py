@@ -101,7 +101,7 @@ def test_a_folder_from_before_folders_had_manifests_is_replaced_if_it_is_unchang
     parts = project.artifacts("lab") / "parts"
     (parts / "manifest.json").unlink()
     place = project.record("lab", "01_make")
-    record = Record.load(place)
+    record = Record.find(place)
     record.writes["parts"]["fingerprint"] = fingerprint(parts)
     record.save(place)
     if by_hand:

@@ -6,8 +6,9 @@ import time
 import pytest
 
 from recsys_lib.pipeline.grid import parse_grid
+from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.sweeps import plan, run_sweep
-from recsys_lib.pipeline.workers import Options, news_of
+from recsys_lib.pipeline.workers import Options
 
 SEED = 'RUN = "lab"  # name of the run\nSEED = 0  # seed of every random stream'
 EPOCHS = f"{SEED}\nEPOCHS = 99  # passes; no setting takes the default, which would ask for pins"
@@ -67,9 +68,9 @@ def statuses(state):
     return {one.name: one.status for one in state.settings}
 
 
-def news(state, setting):
-    """What the worker of a setting told last."""
-    return news_of(state.folder, setting, state.token)
+def worker_of(state, setting):
+    """The process that works on a setting, or has last."""
+    return Manifest.load(state.folder / setting).process["pid"]
 
 
 def gone(pid, seconds=10):

@@ -1,10 +1,12 @@
 """What is seen of a sweep: lines in a log, a moving table on a terminal."""
 
 import io
+import re
 
 import pytest
 
 from recsys_lib.pipeline.grid import Setting
+from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import SweepLines
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.sweeps import Sweep
@@ -43,12 +45,15 @@ def test_in_a_log_each_setting_is_one_line_when_it_has_ended(state):
 
 def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
     terminal = Terminal()
-    state.settings[2].news = {"what": "works", "notebook": "03_train", "cells": [7, 19]}
+    books = {"02_make": {"status": "ran"}, "03_train": {"status": "unfinished"}}
+    Manifest(run="grid/epochs-20", status="running", notebooks=books).save(
+        state.folder / "epochs-20"
+    )
     lines = SweepLines(terminal, state)
     lines.start()
     lines(state)
     shown = terminal.getvalue()
-    assert "epochs-20  03_train  7/19 cells" in shown
+    assert re.search(r"epochs-20 +\d+ s  03_train", shown)
     assert "1 of 4 done, 1 failed, 1 waiting; 2 at once, 1.5 GB each" in shown
     lines(state)
     # The table of two lines is drawn over the one before: up one line, both cleared.
