@@ -351,8 +351,7 @@ def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
     from recsys_lib.pipeline.grid import read_grid
     from recsys_lib.pipeline.progress import SweepLines
-    from recsys_lib.pipeline.sweeps import plan, run_sweep
-    from recsys_lib.pipeline.workers import Options
+    from recsys_lib.pipeline.sweeps import Options, plan, run_sweep
 
     planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, only=only)
     print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)

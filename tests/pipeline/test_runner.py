@@ -18,8 +18,7 @@ from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline import Manifest, notebook, runner
 from recsys_lib.pipeline.chain import load_steps
-from recsys_lib.pipeline.execution import sockets_of
-from recsys_lib.pipeline.runner import run_chain
+from recsys_lib.pipeline.runner import run_chain, sockets_of
 from recsys_lib.pipeline.store import Conditions, Record
 
 from .conftest import Quiet

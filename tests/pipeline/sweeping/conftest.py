@@ -7,8 +7,7 @@ import pytest
 
 from recsys_lib.pipeline.grid import parse_grid
 from recsys_lib.pipeline.manifest import Manifest
-from recsys_lib.pipeline.sweeps import plan, run_sweep
-from recsys_lib.pipeline.workers import Options
+from recsys_lib.pipeline.sweeps import Options, plan, run_sweep
 
 SEED = 'RUN = "lab"  # name of the run\nSEED = 0  # seed of every random stream'
 EPOCHS = f"{SEED}\nEPOCHS = 99  # passes; no setting takes the default, which would ask for pins"

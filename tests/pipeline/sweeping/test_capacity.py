@@ -4,8 +4,7 @@ import pytest
 
 from recsys_lib.pipeline.grid import Setting
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.sweeps import Sweep, _Driver
-from recsys_lib.pipeline.workers import Engine, Options
+from recsys_lib.pipeline.sweeps import Engine, Options, Sweep, _Driver
 
 
 @pytest.fixture

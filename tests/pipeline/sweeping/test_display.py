@@ -9,8 +9,7 @@ from recsys_lib.pipeline.grid import Setting
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import SweepLines
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.sweeps import Sweep
-from recsys_lib.pipeline.workers import Options
+from recsys_lib.pipeline.sweeps import Options, Sweep
 
 
 @pytest.fixture

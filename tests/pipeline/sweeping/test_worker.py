@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from recsys_lib.pipeline import workers
-from recsys_lib.pipeline.workers import alive, stopped_with
+from recsys_lib.pipeline import sweeps
+from recsys_lib.pipeline.sweeps import alive, stopped_with
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from recsys_lib.pipeline.workers import alive
+from recsys_lib.pipeline.sweeps import alive
 with alive(Path(sys.argv[1]), "now"):
     print("held", flush=True)
     time.sleep(60)
@@ -22,7 +22,7 @@ with alive(Path(sys.argv[1]), "now"):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(workers, "_LOOK", 0.01)
+    monkeypatch.setattr(sweeps, "_LOOK", 0.01)
 
 
 def test_a_worker_works_while_its_sweep_lives_and_stops_when_it_says_so(tmp_path):
@@ -59,7 +59,7 @@ def test_a_sweep_that_was_killed_is_not_waited_for(tmp_path):
 def test_a_lock_that_is_never_seen_is_waited_for_on_a_network_drive_and_not_for_ever(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(workers, "_UNSEEN", 0.5)
+    monkeypatch.setattr(sweeps, "_UNSEEN", 0.5)
     stop = threading.Event()
     with stopped_with(tmp_path, "now", stop):
         assert not stop.wait(0.2)
