@@ -36,15 +36,13 @@ from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.pipeline.chain import Step, load_steps, select, steps_for, unwritten
 from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
 from recsys_lib.pipeline.manifest import Manifest
-from recsys_lib.pipeline.progress import Progress, text_table
+from recsys_lib.pipeline.progress import Progress
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import KERNEL, RunResult, run_chain
-from recsys_lib.pipeline.runs import cells
 from recsys_lib.pipeline.store import Conditions
 
 SWEEP_FILE = "sweep.json"
 
-_SHOWN_METRICS = 4
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
 _FAREWELL = 20.0  # seconds for workers to stop their kernels
@@ -442,16 +440,6 @@ class Sweep:
             facts = {"status": one.status, "seconds": one.seconds, "peak_gb": one.peak_memory / 1e9}
             rows.append({**one.varied, **facts, **one.metrics})
         return pd.DataFrame(rows, index=[one.name for one in self.settings]).rename_axis("setting")
-
-    def text(self) -> str:
-        """Return the table as text, of metrics the first few that differ between settings."""
-        table, known = self.table(), {name for one in self.settings for name in one.metrics}
-        shown = cells(table.reset_index())
-        # As they are shown: a difference in the ninth digit is none.
-        metrics = [name for name in table.columns if name in known]
-        moved = [name for name in metrics if len({*shown[name]} - {"-"}) > 1]
-        left_out = {*metrics} - {*(moved or metrics)[:_SHOWN_METRICS]}
-        return text_table(shown.drop(columns=[*left_out]), right=table.select_dtypes("number"))
 
 
 def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) -> Sweep:

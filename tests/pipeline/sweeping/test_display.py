@@ -59,10 +59,3 @@ def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
     assert "\r\x1b[2K\x1b[1A\x1b[2Kepochs-20" in terminal.getvalue()[len(shown) :]
     assert "epochs-5 " not in terminal.getvalue()[len(shown) :]
     lines.stop()
-
-
-def test_the_closing_table_shows_what_varied_and_the_metrics_that_moved(state):
-    rows = [line.split() for line in state.text().splitlines()]
-    assert rows[0] == ["setting", "EPOCHS", "status", "seconds", "peak_gb", "03.rmse"]
-    assert rows[1] == ["epochs-5", "5", "done", "61.23", "1.21", "1.4712"]
-    assert rows[2][:3] == ["epochs-10", "10", "failed"]

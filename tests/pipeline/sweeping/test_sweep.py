@@ -64,8 +64,13 @@ def test_a_failure_is_told_and_stops_its_own_setting_only(chain, write, sweep, d
     assert "epochs-7  FAILED      02_train stopped in cell 4 of 5: ValueError: unlucky" in said.out
     assert said.err.count("\n") == 1
     assert "1 of 2 settings failed: epochs-7" in said.err
-    rows = [line.split() for line in said.out.splitlines() if line.startswith("epochs-")]
-    assert [row[1:3] for row in rows] == [["7", "failed"], ["8", "done"]]
+    # The table is that of the runs, in which varied parameters come first.
+    head, *rows = said.out.partition("recsys runs grid\n")[2].splitlines()[:3]
+    assert head.split()[:6] == ["run", "status", "begun", "seconds", "memory_mb", "EPOCHS"]
+    assert [row.split()[:2] for row in rows] == [
+        ["grid/epochs-7", "failed"],
+        ["grid/epochs-8", "done"],
+    ]
 
     write("02_train", "import json", TRAIN, parameters=EPOCHS)
     assert main(["sweep", "-f", "grid.yaml", "--workers", "2"]) == 0
