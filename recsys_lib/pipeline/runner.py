@@ -4,7 +4,6 @@ Each notebook has a kernel of its own, with progress by cell, a time limit and a
 """
 
 import contextlib
-import functools
 import json
 import logging
 import math
@@ -12,10 +11,9 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -241,29 +239,21 @@ class _Run:
         before = store.retire(self.results.project, self.results.run, step)
         self.progress.begin(step.name, len(step.sources))
         begun = time.monotonic()
-        execution = Execution(
-            source=step.path,
-            copy=self.results.copy_of(step),
-            parameters=self._overrides(step),
-            timeout=self.timeout,
-            on_cell=functools.partial(self.progress.cell, step.name),
-            environment=self.environment,
-            stop=self.results.conditions.stop,
-        )
-        failure = execution.run()
+        execution = Execution(self, step)
+        failure = execution.work()
         record = self._record(step)
         record.parameters = record.parameters or self.results.values(step)
         record.seconds = round(time.monotonic() - begun, 3)
         record.peak_memory = execution.peak_memory
         if failure:
-            return store.Outcome(record, "failed", self.results.copy_of(step), failure)
+            return store.Outcome(record, "failed", execution.copy, failure)
         record.source = step.fingerprint
         record.library = self.results.library.fingerprint(record.modules)
         record.done = True
         store.settle(self.results.project, record, before)
-        return store.Outcome(record, "ran", self.results.copy_of(step))
+        return store.Outcome(record, "ran", execution.copy)
 
-    def _overrides(self, step: Step) -> dict[str, Any]:
+    def overrides(self, step: Step) -> dict[str, Any]:
         """Return the parameters to inject into a step.
 
         RUN comes first. It is left out where it is the committed one: then the executed copy has
@@ -353,44 +343,33 @@ def sockets_of(run: Path) -> str:
     return f"recsys-{digest_of(run.resolve().as_posix(), 12)}-"
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Execution:
-    """A notebook at work in a fresh kernel, seen by the thread that runs it and by the caller's.
+    """A step at work in a fresh kernel, seen by the thread that runs it and by the caller's.
 
     Attributes
     ----------
-    source : Path
-        The committed notebook; its folder is the kernel's working directory.
-    copy : Path
-        Where the executed copy goes.
-    parameters : dict
-        What to inject; all declared by the notebook.
-    timeout : float
-        Seconds that the whole notebook may take; infinite for no limit.
-    on_cell : callable
-        Called with the number of finished cells.
-    environment : mapping of str to str
-        Variables for its kernel, in addition to those of this process.
-    stop : threading.Event
-        Ends the notebook as Ctrl-C does.
+    run : _Run
+        What it has in common with the other steps.
+    step : Step
+        Its folder is the kernel's working directory.
     peak_memory : int
         The most bytes that the kernel and its child processes took, as far as was seen.
     """
 
-    source: Path
-    copy: Path
-    parameters: dict[str, Any]
-    timeout: float
-    on_cell: Callable[[int], None]
-    environment: Mapping[str, str]
-    stop: threading.Event
+    run: _Run
+    step: Step
     peak_memory: int = 0
     _deadline: float = 0.0
     _injected: bool = False
     _cell: int = 0
     _client: PapermillNotebookClient | None = None
 
-    def run(self) -> Failure | None:
+    def __post_init__(self) -> None:
+        self.copy = self.run.results.copy_of(self.step)
+        self._stop = self.run.results.conditions.stop
+
+    def work(self) -> Failure | None:
         """Run it and leave the executed copy, whole or up to the failure, which is returned.
 
         Raises
@@ -399,7 +378,7 @@ class Execution:
             If the copy cannot be written.
         """
         part = self.copy.with_name(f".{self.copy.stem}.part.ipynb")
-        self._deadline = time.monotonic() + self.timeout
+        self._deadline = time.monotonic() + self.run.timeout
         try:
             # In a thread of its own, because nbclient would take the signals from the main one.
             with ThreadPoolExecutor(1) as pool:
@@ -408,7 +387,7 @@ class Execution:
                     # Never without a limit: on Windows nothing else ends a wait.
                     wait([future], timeout=_LOOK_SECONDS)
                     self._look()
-                    if self.stop.is_set():
+                    if self._stop.is_set():
                         self._kill()
                         raise KeyboardInterrupt
                 failure = future.result()
@@ -444,19 +423,20 @@ class Execution:
         Windows has ports where others have sockets, and somebody may take one before the kernel
         does.
         """
-        node = nbformat.read(self.source, as_version=4)
+        node = nbformat.read(self.step.path, as_version=4)
         # Papermill fills {fields} in paths.
         to = str(part).replace("{", "{{").replace("}", "}}")
         how = {"engine_name": _ENGINE, "kernel_name": "python3", "progress_bar": False}
         for last in (False, False, True):
             try:
-                papermill.execute_notebook(node, to, self.parameters, **how, execution=self)
+                values = self.run.overrides(self.step)
+                papermill.execute_notebook(node, to, values, **how, execution=self)
                 return
             except RuntimeError as error:
-                if last or self.stop.is_set() or "before replying" not in str(error):
+                if last or self._stop.is_set() or "before replying" not in str(error):
                     raise
 
-    def work(self, notebook: Any, kernel_name: str) -> None:
+    def execute(self, notebook: Any, kernel_name: str) -> None:
         """Execute what papermill manages; called by its engine."""
         prefix = sockets_of(self.copy.parent)
         with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as sockets:
@@ -476,16 +456,16 @@ class Execution:
                 # Results are on disk by then, and TensorFlow takes a second to shut down.
                 shutdown_kernel="immediate",
             )
-            environment = {**os.environ, **self.environment, RUNNER: str(os.getpid())}
-            self._client.execute(cwd=str(self.source.parent), env=environment)
+            environment = {**os.environ, **self.run.environment, RUNNER: str(os.getpid())}
+            self._client.execute(cwd=str(self.step.path.parent), env=environment)
 
     def _start_cell(self, cell: Any, cell_index: int) -> None:
         # Papermill's cell with the parameters is not in the committed notebook.
         self._injected |= "injected-parameters" in cell.metadata.get("tags", ())
         self._cell = max(cell_index - self._injected, 0)
-        if self.stop.is_set():
+        if self._stop.is_set():
             self._kill()  # it was stopped before it had a kernel
-        self.on_cell(self._cell)
+        self.run.progress.cell(self.step.name, self._cell)
 
     def _look(self, **_: Any) -> None:
         """Measure the memory: now and then, and at the end of each cell."""
@@ -515,7 +495,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
     def execute_managed_notebook(
         cls, nb_man: Any, kernel_name: str, *, execution: Execution, **_: Any
     ) -> None:
-        execution.work(nb_man, kernel_name)
+        execution.execute(nb_man, kernel_name)
 
 
 papermill_engines.register(_ENGINE, _Engine)
