@@ -347,16 +347,15 @@ def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
 @option("--backend", type=click.Choice(["local", "loky", "dask"]), default="local")
 @option("--scheduler", metavar="ADDRESS", help="of a running Dask cluster")
 @option("--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix")
-def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
+def sweep(file: Path, name: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
     from recsys_lib.pipeline.grid import read_grid
     from recsys_lib.pipeline.progress import SweepLines
-    from recsys_lib.pipeline.sweeps import Options, plan, run_sweep
+    from recsys_lib.pipeline.sweeps import plan, run_sweep
 
-    planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, only=only)
-    print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     how["memory"] = how["memory"] and how["memory"] * 1e9
-    planned.options = Options(**how)
+    planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, **how)
+    print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     with SweepLines(sys.stdout, planned) as lines:
         run_sweep(planned, lines)
     return _close_sweep(planned)

@@ -147,7 +147,7 @@ class SweepLines(_Lines):
             seconds = int(time.monotonic() - sweep.clock)
             lines.append(
                 f"{sweep.count('done')} of {len(sweep.settings)} done, {len(sweep.failed)} failed, "
-                f"{sweep.count('waiting')} waiting; {sweep.workers} at once, "
+                f"{sweep.count('waiting')} waiting; {sweep.at_once} at once, "
                 f"{sweep.need / 1e9:.1f} GB each; {seconds // 60}:{seconds % 60:02d} min"
             )
         return lines

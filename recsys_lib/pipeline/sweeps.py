@@ -197,38 +197,6 @@ def stopped_with(sweep: Path, token: str, stop: threading.Event) -> Iterator[Non
         thread.join()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a sweep is worked off.
-
-    Attributes
-    ----------
-    workers : int, optional
-        Settings at once; by cores and memory where it is not given.
-    backend : {"local", "dask"}
-        Kernels of this machine, or a cluster; ``"loky"``, as in version 0.2, is ``"local"``.
-    scheduler : str, optional
-        Address of a cluster that runs already.
-    executor : Executor, optional
-        In the place of a backend: any of `concurrent.futures`. It stays open.
-    memory : float, optional
-        Bytes that one setting takes at least.
-    timeout : float
-        Seconds for each notebook.
-    output : str, optional
-        Where copies go: a folder, or an address that papermill can write to, such as
-        ``s3://bucket/prefix``.
-    """
-
-    workers: int | None = None
-    backend: Literal["local", "loky", "dask"] = "local"
-    scheduler: str | None = None
-    executor: Executor | None = None
-    memory: float | None = None
-    timeout: float = math.inf
-    output: str | None = None
-
-
 @dataclass(frozen=True)
 class Engine:
     """What a sweep needs to know of those who work for it.
@@ -252,12 +220,12 @@ class Engine:
 
 
 @contextlib.contextmanager
-def engine(options: Options) -> Iterator[Engine]:
+def engine(sweep: "Sweep") -> Iterator[Engine]:
     """Start or join an engine; all workers that it has started end with the context.
 
     Parameters
     ----------
-    options : Options
+    sweep : Sweep
         A cluster that runs already takes as many settings at once as it has workers by default.
 
     Raises
@@ -265,15 +233,15 @@ def engine(options: Options) -> Iterator[Engine]:
     ConfigError
         If the engine is not installed, takes no scheduler, or does not answer.
     """
-    address, workers = options.scheduler, options.workers or cores()
-    if options.executor:
-        yield Engine(options.executor, workers)
-    elif options.backend == "dask":
-        with _dask(options.workers, address) as joined:
+    address, workers = sweep.scheduler, sweep.workers or cores()
+    if sweep.executor:
+        yield Engine(sweep.executor, workers)
+    elif sweep.backend == "dask":
+        with _dask(sweep.workers, address) as joined:
             yield joined
     elif address:
         raise ConfigError(
-            f"--scheduler must go with --backend dask; got {address!r} with {options.backend}. "
+            f"--scheduler must go with --backend dask; got {address!r} with {sweep.backend}. "
             "Leave it out, or name the backend."
         )
     else:
@@ -343,14 +311,27 @@ class Sweep:
         Which notebooks run.
     settings, queue : sequence of Setting
         As the grid has them, and in the order in which they are to be worked on.
-    options : Options
-        How it is worked off.
+    workers : int, optional
+        Settings at once; by cores and memory where it is not given.
+    backend : {"local", "dask"}
+        Kernels of this machine, or a cluster; ``"loky"``, as in version 0.2, is ``"local"``.
+    scheduler : str, optional
+        Address of a cluster that runs already.
+    executor : Executor, optional
+        In the place of a backend: any of `concurrent.futures`. It stays open.
+    memory : float, optional
+        Bytes that one setting takes at least.
+    timeout : float
+        Seconds for each notebook.
+    output : str, optional
+        Where copies go: a folder, or an address that papermill can write to, such as
+        ``s3://bucket/prefix``.
     token : str
         Of this start.
     status : str
         "running", "done", "failed" (a setting did) or "interrupted".
-    workers : int
-        Settings at once.
+    at_once : int
+        Settings that are worked on at the same time.
     """
 
     project: Project
@@ -359,10 +340,16 @@ class Sweep:
     only: str | None
     settings: tuple[Setting, ...]
     queue: list[Setting]
-    options: Options = field(default_factory=Options)
+    workers: int | None = None
+    backend: Literal["local", "loky", "dask"] = "local"
+    scheduler: str | None = None
+    executor: Executor | None = None
+    memory: float | None = None
+    timeout: float = math.inf
+    output: str | None = None
     token: str = field(default_factory=lambda: f"{time.time_ns():x}-{os.getpid()}")
     status: str = "running"
-    workers: int = 0
+    at_once: int = 0
     clock: float = field(default_factory=time.monotonic)
     begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -372,15 +359,15 @@ class Sweep:
         return self.project.run_folder(self.name)
 
     @property
-    def output(self) -> str:
+    def copies(self) -> str:
         """Where copies of its folder go, if they are asked for."""
-        return f"{(self.options.output or '').rstrip('/')}/{self.name}"
+        return f"{(self.output or '').rstrip('/')}/{self.name}"
 
     @property
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
         measured = [one.peak_memory for one in self.settings]
-        return max([self.options.memory or 0.0, *measured]) or KERNEL
+        return max([self.memory or 0.0, *measured]) or KERNEL
 
     def fitting(self, free: float, most: int) -> int:
         """Return how many settings there is memory for: at least one, and no more than `most`."""
@@ -412,7 +399,7 @@ class Sweep:
             "status": self.status,
             "begun": self.begun,
             "seconds": round(time.monotonic() - self.clock, 3),
-            "workers": self.workers,
+            "workers": self.at_once,
             "grid": self.grid,
             "settings": settings,
         }
@@ -420,8 +407,8 @@ class Sweep:
 
     def copy_out(self, *paths: Path) -> None:
         """Copy files of its folder to the output, if there is one, by papermill's writers."""
-        for path in paths if self.options.output else ():
-            target = f"{self.output}/{path.relative_to(self.folder).as_posix()}"
+        for path in paths if self.output else ():
+            target = f"{self.copies}/{path.relative_to(self.folder).as_posix()}"
             if "://" not in target:
                 Path(target).parent.mkdir(parents=True, exist_ok=True)
             papermill_io.write(path.read_text(encoding="utf-8"), target)
@@ -442,7 +429,7 @@ class Sweep:
         return pd.DataFrame(rows, index=[one.name for one in self.settings]).rename_axis("setting")
 
 
-def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) -> Sweep:
+def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **how: Any) -> Sweep:
     """Return the plan of a sweep, or say what is wrong.
 
     Parameters
@@ -453,6 +440,8 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) ->
         Of the sweep.
     only : str, optional
         Which notebooks; those of the grid by default.
+    **how
+        How it is worked off: the other attributes of `Sweep`.
 
     Raises
     ------
@@ -481,7 +470,8 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) ->
                 f"--only must name what the chosen notebooks rest on; {reader.name} reads "
                 f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
             )
-    return Sweep(project, name, grid.content, only, settings, _interleaved(settings, steps[0]))
+    queue = _interleaved(settings, steps[0])
+    return Sweep(project, name, grid.content, only, settings, queue, **how)
 
 
 def _interleaved(settings: Iterable[Setting], first: Step) -> list[Setting]:
@@ -543,8 +533,8 @@ def sweep(
     --------
     ``sweep({"EPOCHS": [10, 20]}, name="epochs", only="01-03")[["EPOCHS", "03.test_rmse"]]``
     """
-    planned = plan(project or Project.find(), parse_grid(grid), name, only=only)
-    planned.options = Options(workers=workers, executor=executor)
+    how: dict[str, Any] = {"only": only, "workers": workers, "executor": executor}
+    planned = plan(project or Project.find(), parse_grid(grid), name, **how)
     return run_sweep(planned, progress).table()
 
 
@@ -575,7 +565,7 @@ def run_sweep(sweep: Sweep, watch: Callable[[Sweep], None] | None = None) -> Swe
         After all kernels are stopped and everything finished is kept.
     """
     with sweep.project.locked(sweep.name):
-        with engine(sweep.options) as workers, alive(sweep.folder, sweep.token) as give_up:
+        with engine(sweep) as workers, alive(sweep.folder, sweep.token) as give_up:
             sweep.save()
             _check_output(sweep)
             try:
@@ -595,7 +585,7 @@ def _check_output(sweep: Sweep) -> None:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
             "--output must be a place that papermill can write to; "
-            f"{sweep.output}: {said}. Check the address and the credentials."
+            f"{sweep.copies}: {said}. Check the address and the credentials."
         ) from error
 
 
@@ -604,16 +594,15 @@ class _Driver:
 
     def __init__(self, sweep: Sweep, engine: Engine, watch: Callable[[Sweep], None] | None) -> None:
         self._sweep, self._engine, self._told = sweep, engine, watch or (lambda _: None)
-        options = sweep.options
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
-        self._free = math.inf if options.workers or options.scheduler else available_memory()
+        self._free = math.inf if sweep.workers or sweep.scheduler else available_memory()
         self._queue, self._running = list(sweep.queue), dict[Future[Result], Setting]()
         # Alone it has all threads, as `recsys run`, but Dask gives each worker one.
-        share = options.backend == "dask" or self._at_once() > 1
+        share = sweep.backend == "dask" or self._at_once() > 1
         self._work = functools.partial(
             work,
             only=sweep.only,
-            timeout=options.timeout,
+            timeout=sweep.timeout,
             environment=limited_threads(self._at_once(), engine.threads) if share else {},
             token=sweep.token,
         )
@@ -639,8 +628,8 @@ class _Driver:
 
     def _send(self) -> None:
         sweep = self._sweep
-        sweep.workers = self._at_once()
-        while self._queue and len(self._running) < sweep.workers:
+        sweep.at_once = self._at_once()
+        while self._queue and len(self._running) < sweep.at_once:
             one = self._queue.pop(0)
             one.status, one.begun = "running", time.monotonic()
             one.attempts += 1

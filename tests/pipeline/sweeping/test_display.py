@@ -9,7 +9,7 @@ from recsys_lib.pipeline.grid import Setting
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import SweepLines
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.sweeps import Options, Sweep
+from recsys_lib.pipeline.sweeps import Sweep
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def state(tmp_path):
     settings[0].metrics = {"03.rmse": 1.4712, "03.floor": 1.9}
     settings[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
     settings[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
-    options = Options(memory=1.5e9)
-    return Sweep(Project(tmp_path), "grid", {}, None, settings, [], options, workers=2)
+    how = {"memory": 1.5e9, "at_once": 2}
+    return Sweep(Project(tmp_path), "grid", {}, None, settings, [], **how)
 
 
 class Terminal(io.StringIO):
