@@ -34,7 +34,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
-    "bundle": (1_753, 1_000),
+    "bundle": (1_754, 1_000),
     "cleaning": (301, 0),
     "coldstart": (603, 750),
     "evaluation": (1_768, 1_780),
@@ -44,7 +44,7 @@ BUDGETS = {
     "plots": (1_137, 780),
     "root": (2_092, 990),
     "serving": (988, 1_000),
-    "sources": (1_774, 1_420),
+    "sources": (1_780, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_285, 1_430),
     "tables": (204, 0),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_502, 1_170),
     "tuning": (1_028, 750),
 }
-ALL = (22_130, 14_000)
+ALL = (22_137, 14_000)
 FILES = (139, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
