@@ -4,7 +4,6 @@ The sweep holds a lock as long as it lives and wants to go on; its workers try i
 """
 
 import contextlib
-import functools
 import itertools
 import logging
 import math
@@ -70,26 +69,14 @@ class Result(NamedTuple):
     ran: int = 0
 
 
-def work(
-    project: Project,
-    run: str,
-    parameters: Mapping[str, Any],
-    *,
-    only: str | None,
-    timeout: float,
-    environment: Mapping[str, str],
-    token: str,
-) -> Result:
-    """Run the chain of one setting; what goes wrong in it is a result and not an exception.
+@dataclass(frozen=True)
+class Worker:
+    """Works on settings, one by one; what goes wrong in one is a result and not an exception.
 
-    Parameters
+    Attributes
     ----------
     project : Project
         In the same folder on all machines.
-    run : str
-        ``"<sweep>/<setting>"``.
-    parameters : mapping
-        Overrides.
     only : str, optional
         Which notebooks.
     timeout : float
@@ -99,30 +86,40 @@ def work(
     token : str
         Of this start of the sweep.
     """
-    stop, folder = threading.Event(), project.run_folder(run)
-    with stopped_with(folder.parent, token, stop):
-        try:
-            steps, _ = steps_for(load_steps(project), parameters, only=only)
-            beside = Conditions(environment, token, stop)
-            begin = functools.partial(run_chain, project, steps, parameters, Progress(), name=run)
-            return _result(_patiently(lambda: begin(timeout=timeout, conditions=beside), stop))
-        except KeyboardInterrupt:
-            return Result("interrupted")
-        except (RecsysError, OSError, MemoryError) as error:
-            kind = "" if isinstance(error, RecsysError) else f"{type(error).__name__}: "
-            return Result("failed", " ".join(f"{kind}{error}".split()))
 
+    project: Project
+    only: str | None
+    timeout: float
+    environment: Mapping[str, str]
+    token: str
 
-def _patiently(begin: Callable[[], RunResult], stop: threading.Event) -> RunResult:
-    limit = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            return begin()
-        except BusyError:
-            if time.monotonic() > limit:
-                raise
-            if stop.wait(1.0):
-                raise KeyboardInterrupt from None
+    def __call__(self, run: str, parameters: Mapping[str, Any]) -> Result:
+        """Run the chain of one setting, ``"<sweep>/<setting>"``, with its overrides."""
+        stop = threading.Event()
+        with stopped_with(self.project.run_folder(run).parent, self.token, stop):
+            try:
+                return _result(self._patiently(run, parameters, stop))
+            except KeyboardInterrupt:
+                return Result("interrupted")
+            except (RecsysError, OSError, MemoryError) as error:
+                kind = "" if isinstance(error, RecsysError) else f"{type(error).__name__}: "
+                return Result("failed", " ".join(f"{kind}{error}".split()))
+
+    def _patiently(
+        self, run: str, parameters: Mapping[str, Any], stop: threading.Event
+    ) -> RunResult:
+        steps, _ = steps_for(load_steps(self.project), parameters, only=self.only)
+        beside = Conditions(self.environment, self.token, stop)
+        how: dict[str, Any] = {"name": run, "timeout": self.timeout, "conditions": beside}
+        limit = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                return run_chain(self.project, steps, parameters, Progress(), **how)
+            except BusyError:
+                if time.monotonic() > limit:
+                    raise
+                if stop.wait(1.0):
+                    raise KeyboardInterrupt from None
 
 
 def _result(result: RunResult) -> Result:
@@ -599,13 +596,8 @@ class _Driver:
         self._queue, self._running = list(sweep.queue), dict[Future[Result], Setting]()
         # Alone it has all threads, as `recsys run`, but Dask gives each worker one.
         share = sweep.backend == "dask" or self._at_once() > 1
-        self._work = functools.partial(
-            work,
-            only=sweep.only,
-            timeout=sweep.timeout,
-            environment=limited_threads(self._at_once(), engine.threads) if share else {},
-            token=sweep.token,
-        )
+        environment = limited_threads(self._at_once(), engine.threads) if share else {}
+        self._worker = Worker(sweep.project, sweep.only, sweep.timeout, environment, sweep.token)
 
     def run(self, give_up: Callable[[], None]) -> None:
         """Work until nothing is left; `give_up` tells the workers that somebody stopped it."""
@@ -634,8 +626,7 @@ class _Driver:
             one.status, one.begun = "running", time.monotonic()
             one.attempts += 1
             run = f"{sweep.name}/{one.name}"
-            future = self._engine.executor.submit(self._work, sweep.project, run, one.parameters)
-            self._running[future] = one
+            self._running[self._engine.executor.submit(self._worker, run, one.parameters)] = one
 
     def _settle(self, future: "Future[Result]") -> None:
         one = self._running.pop(future)
