@@ -26,7 +26,7 @@ from recsys_lib import artifacts
 from recsys_lib._system import lock_file
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.chain import Step, writer_of
+from recsys_lib.pipeline.chain import Step, parsed, writer_of
 from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, MEASURING, Project
 
 #: Environment variable of a kernel: the process that runs its notebook.
@@ -371,14 +371,9 @@ class Library:
         return f"sha256:{artifacts.digest_of({'versions': artifacts.versions(), 'code': code})}"
 
 
-# Python 3.11 counts the depth of a tree for all threads together, and gives up where they mix.
-_PARSING = threading.Lock()
-
-
 @cache
 def _code(text: bytes) -> str:
-    with _PARSING:
-        tree = ast.parse(text)
+    tree = parsed(text)
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recsys_lib.pipeline import Manifest, store
-from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.chain import declared, load_steps
 from recsys_lib.pipeline.pins import Pin, write_pins
 from recsys_lib.pipeline.progress import ProgressLines
 from recsys_lib.pipeline.runner import run_chain
@@ -222,15 +222,22 @@ def test_a_kernel_says_which_code_it_has_loaded(project, write, monkeypatch):
     assert Store(project, "default", Library()).is_fresh(steps[0])
 
 
-def test_modules_are_read_by_several_threads_at_once():
+def test_modules_and_parameters_are_read_by_several_threads_at_once():
     """Notebooks at once: the parser of Python 3.11 fails where trees of threads mix."""
-    text = f"x = [{'(1, f(a)), ' * 300}]".encode()
+    text = f"x = [{'(1, [2, 3]), ' * 300}]"
+    cell = {"metadata": {"tags": ["parameters"]}, "source": text}
+
+    def read(number):
+        if number % 2:
+            return store._code.__wrapped__(text.encode())
+        return repr(declared({"cells": [cell]}, "01_make"))
+
     before = gc.get_threshold()
     gc.callbacks.append(pause := lambda *_: time.sleep(0))
     gc.set_threshold(20)
     try:
         with ThreadPoolExecutor(4) as pool:
-            assert len(set(pool.map(store._code.__wrapped__, [text] * 40))) == 1
+            assert len(set(pool.map(read, range(40)))) == 2
     finally:
         gc.set_threshold(*before)
         gc.callbacks.remove(pause)
