@@ -312,7 +312,7 @@ def promises(
     (array([0.5]), array([1.]))
     """
     filled = lists.items >= 0
-    table = outcomes if sparse.issparse(outcomes) else np.asarray(outcomes)
+    table: Any = outcomes if sparse.issparse(outcomes) else np.asarray(outcomes)
     found = table[np.arange(len(filled))[:, None], lists.items]  # never dense as a whole
     kept = np.asarray(found.toarray() if sparse.issparse(found) else found, dtype=np.float64)
     return calibrator.probability(lists.scores)[filled], kept[filled]

@@ -41,7 +41,7 @@ class Report(Shown):
     protocol : dict
         How it was measured: counts, seed, thresholds, tie shares, the fold's fingerprint.
     definitions : dict of str to str
-        Of each metric: its formula and source.
+        Of each metric: what it is, in a line.
 
     Examples
     --------
