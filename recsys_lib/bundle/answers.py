@@ -81,6 +81,7 @@ class _Chances:
     scores: Floats
     rates: NDArray[np.floating[Any]]
     weights: Doubles
+    lengths: Ints
     calibrator: Calibrator | None
     unknown: Mask
 
@@ -89,7 +90,7 @@ class _Chances:
         weights = self.weights[rows]
         said = np.full(np.broadcast_shapes(np.shape(rows), np.shape(items)), np.nan)
         if self.calibrator is not None:
-            said = self.calibrator.probability(self.scores[rows, items])
+            said = self.calibrator.probability(self.scores[rows, items], self.lengths[rows])
         rates = self.rates[items] if self.rates.ndim == 1 else self.rates[rows, items]
         chances = np.where(weights > 0, weights * said, 0.0) + (1 - weights) * rates
         return np.where(self.unknown[rows], np.nan, chances)
@@ -182,7 +183,7 @@ class Answerer:
         for row, said in alike.items():
             scores[row] = said
         unknown = np.isin(np.arange(n_rows), list(alike))
-        chances = _Chances(scores, rates, weights, self.calibrator, unknown)
+        chances = _Chances(scores, rates, weights, counts, self.calibrator, unknown)
         order, score = self._order(chances, people.used)
         rungs = [_rung(weights[row], answer, row in alike) for row, answer in enumerate(below)]
         because = [

@@ -34,10 +34,10 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
-    "bundle": (1_753, 1_000),
+    "bundle": (1_754, 1_000),
     "cleaning": (301, 0),
     "coldstart": (603, 750),
-    "evaluation": (1_753, 1_780),
+    "evaluation": (1_792, 1_780),
     "exploration": (217, 215),
     "models": (3_074, 2_600),
     "pipeline": (3_919, 2_400),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_467, 1_170),
     "tuning": (1_017, 750),
 }
-ALL = (21_992, 14_000)
+ALL = (22_032, 14_000)
 FILES = (136, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
