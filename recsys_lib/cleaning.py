@@ -138,8 +138,7 @@ def merge_duplicates(table: pd.DataFrame, duplicates: Duplicates) -> pd.DataFram
     if duplicates in ("keep", "error") or not table.duplicated(_PAIR).any():
         return table
     groups = table.groupby(_PAIR, sort=False)
-    timed = "timestamp" in table
-    ordered = table.sort_values("timestamp", kind="stable") if timed else table
+    ordered = table.sort_values("timestamp", kind="stable") if "timestamp" in table else table
     last = ordered.drop_duplicates(_PAIR, keep="last")
     merged = last.loc[groups.ngroup()[last.index].sort_values().index].reset_index(drop=True)
     if duplicates != "last" and "value" in table:
@@ -279,11 +278,16 @@ def repeated_headers(raw: pd.DataFrame, roles: Mapping[str, str], table: str) ->
     )
 
 
-def numeric_if_plain(values: pd.Series, decimal: str = ".") -> pd.Series:
-    """Return a text column as numbers where every field is one and no zero leads."""
+def typed_if_plain(values: pd.Series, decimal: str = ".") -> pd.Series:
+    """Return a text column as numbers where every field is one and no zero leads.
+
+    So it is with fields that are all true or false, which `available` takes of a catalog.
+    """
     if not isinstance(values.dtype, pd.StringDtype):
         return values
     present = values.dropna()
+    if not present.empty and present.str.fullmatch("(?i)true|false").all():
+        return values.str.lower().map({"true": True, "false": False})
     number = rf"-?(0|[1-9]\d{{0,14}})({re.escape(decimal)}\d+)?"
     if present.empty or not present.str.fullmatch(number).all():
         return values
@@ -372,8 +376,7 @@ def check_roles(roles: Mapping[str, str], table: str) -> None:
         named = [role for role, one in roles.items() if one == column]
         if len(named) > 1:
             last = named[-1]
-            may_miss = last in ("value", "timestamp")
-            left_out = f", or leave it out with {last}=None" if may_miss else ""
+            left_out = f", or leave it out with {last}=None" * (last in ("value", "timestamp"))
             raise DataError(
                 f"Each role must have a column of its own in {table}; {column!r} is taken for "
                 f'`{named[0]}` and `{last}`. Name another with {last}="..."{left_out}.'

@@ -331,7 +331,7 @@ def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
 
     if rows.empty:
         return f"User {user!r} has used every item already."
-    shown = rows[["rank", "item_id", "title", "probability", "rung"]]
+    shown = rows[["rank", "item_id", "probability", "rung", "title"]]  # which may be long
     shown = shown.assign(probability=shown["probability"].map("{:.3f}".format, "ignore"))
     shown = shown.astype(object).fillna("unknown").astype(str)
     return text_table(shown, right=["rank", "probability"])
@@ -391,18 +391,17 @@ def runs() -> None:
 @_where
 @option("--sort", metavar="COLUMN", help="metrics from the best down, others upwards")
 @option("--columns", default="", metavar="A,B", help="show these beside the name")
-def list_(
-    names: tuple[str, ...], form: str, where: tuple[str, ...], sort: str, columns: str
-) -> None:
+def list_(names: tuple[str, ...], where: tuple[str, ...], form: str, **how: str) -> None:
     """List runs: filter, sort, export. A NAME is a run, a sweep or a pattern: 'lr/*'."""
     from recsys_lib.pipeline.runs import listing, ordered
 
     found, table = _select(names, where)
     if not found and not where:
         return
-    chosen = [name.strip() for name in columns.split(",") if name.strip()]
+    table = ordered(table, how["sort"]) if how["sort"] else table
+    chosen = [name.strip() for name in how["columns"].split(",") if name.strip()]
     width = shutil.get_terminal_size().columns
-    print(listing(ordered(table, sort) if sort else table, columns=chosen, form=form, width=width))
+    print(listing(table, columns=chosen, form=form, width=width))
 
 
 def _select(
@@ -524,19 +523,12 @@ def _rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @option("--table", metavar="NAME", help="of the database")
 @_rule_options
 def recommend(
-    user: str | None,
-    *,
-    k: int,
-    run: str,
-    everybody: bool,
-    users: Path | None,
-    output: str | None,
-    table: str | None,
-    **rules: Any,
+    user: str | None, run: str, everybody: bool, users: Path | None, **rules: Any
 ) -> None:
     """Recommend for a user or everybody. A user who is not given is asked for."""
     from recsys_lib.yaml_files import parse_mapping
 
+    k, output, table = (rules.pop(name) for name in ("k", "output", "table"))
     for name in ("where", "limit_per"):
         if rules[name] is not None:
             rules[name] = parse_mapping(rules[name], f"--{name.replace('_', '-')}")

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     near = _nearest(word, list(known), cutoff=0.6)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def folded(text: str) -> str:
+    r"""Return a text as it is searched, however it is capitalized and its accents are written.
+
+    Examples
+    --------
+    >>> folded("Caf\u00e9") == folded("CAFE\u0301")
+    True
+    """
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _nearest(word: str, known: Sequence[str], cutoff: float) -> list[str]:
@@ -57,7 +69,7 @@ def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
         All ids, unique.
     wanted : object
         The id. A number also finds its digits as text and the other way round, since ids are text
-        in one file and numbers in the next.
+        in one file and numbers in the next; so do letters with accents, of one character or two.
     what : str
         What the id stands for, such as ``"user"``, for the message.
 
@@ -86,7 +98,10 @@ def find_id(ids: pd.Index, wanted: Any, what: str) -> int:
             hint = "Give one at a time."
             break
     else:
-        near = _near(ids, str(wanted))
+        names = ids.astype(str)
+        if len(names) > _COMPARED:  # among very many only those that begin alike
+            names = names[names.str.startswith(str(wanted)[:2])][:_COMPARED]
+        near = _nearest(str(wanted), names.tolist(), cutoff=0.5)
         hint = f"Near: {', '.join(repr(one) for one in near)}." if near else "Check its spelling."
     raise DataError(f"The {what} must be one of the {len(ids):,} known; got {wanted!r:.80}. {hint}")
 
@@ -121,17 +136,8 @@ def find_ids(ids: pd.Index, wanted: Iterable[Any], what: str) -> NDArray[np.int6
 
 
 def _readings(wanted: Any) -> list[Any]:
-    readings = [wanted]
-    if isinstance(wanted, str) and _WHOLE.fullmatch(wanted):
-        readings.append(int(wanted))
-    elif isinstance(wanted, int | np.integer) and not isinstance(wanted, bool):
-        readings.append(str(wanted))
-    return readings
-
-
-def _near(ids: pd.Index, wanted: str) -> list[str]:
-    """Return up to three similar ids; among very many only those that begin alike."""
-    names = ids.astype(str)
-    if len(names) > _COMPARED:
-        names = names[names.str.startswith(wanted[:2])][:_COMPARED]
-    return _nearest(wanted, names.tolist(), cutoff=0.5)
+    if isinstance(wanted, str):
+        whole = [int(wanted)] if _WHOLE.fullmatch(wanted) else []
+        return [wanted, *whole, *(unicodedata.normalize(form, wanted) for form in ("NFC", "NFD"))]
+    number = isinstance(wanted, int | np.integer) and not isinstance(wanted, bool)
+    return [wanted, str(wanted)] if number else [wanted]

@@ -120,6 +120,9 @@ def test_a_visitor_has_a_profile_and_picks_what_they_know(page, bundle):
     page.profile["role"].value = "ops"
     assert shown(page) == bundle.recommend(profile={"role": "ops"}, k=4)["item_id"].tolist()
     assert "A visitor · ops" in page.status.value
+    page.profile["role"].index = 0  # which says that it is not known, and goes on saying so
+    assert (page.profile["role"].index, page.browse.edit.profile) == (0, None)
+    page.profile["role"].value = "ops"
     page.controls.rate("d")
     wanted = bundle.recommend(profile={"role": "ops"}, history={"d": 10}, k=4)
     assert shown(page) == wanted["item_id"].tolist()
@@ -127,6 +130,13 @@ def test_a_visitor_has_a_profile_and_picks_what_they_know(page, bundle):
     page.people.matches.value = "u4"
     assert shown(page) == bundle.recommend("u4", k=4)["item_id"].tolist()
     assert "u4 · ops" in page.status.value
+
+
+def test_a_profile_is_told_in_words(bundle):
+    users = USERS.assign(age=[18.0, None, 30, 41, 52], joined=pd.Timestamp("2020-01-01"), paid=True)
+    dataset = dataclasses.replace(bundle.dataset, users=users)
+    page = Page(Browse(dataclasses.replace(bundle, dataset=dataset), "u1", k=4))
+    assert "u1 · dev · 18 · 2020-01-01 · yes</bdi>" in page.status.value
 
 
 def test_an_open_card_tells_why_what_is_like_it_and_where_it_is(page, bundle):
@@ -205,6 +215,10 @@ def test_columns_to_choose_in_are_short_and_of_numbers_a_ladder():
     noon = pd.to_datetime(["2024-01-01 12:00", "2024-01-02 00:00"], utc=True)
     labels = [label for label, _ in choices(pd.DataFrame({"at": noon}))["at"]]
     assert labels == ["2024-01-01 12:00:00", "2024-01-02"]
+    views = pd.DataFrame({"views": [1_087_400, 9_829_410], "price": [1_087_400.5, np.nan]})
+    assert [label for label, _ in choices(views)["views"]] == ["1087400", "9829410"]
+    views.loc[1, "price"] = 9_829_410
+    assert [label for label, _ in choices(views)["price"]] == ["1087400.5", "9829410"]
     assert choices(None) == {}
 
 

@@ -144,3 +144,12 @@ def test_variety_is_asked_of_a_fold_a_length_and_shares(bundle: Bundle) -> None:
     ):
         with pytest.raises((TypeError, ValueError, DataError), match=message):
             bundle.variety(**{"fold": fold} | asked)
+
+
+def test_an_accent_may_be_written_in_either_way() -> None:
+    frame = pd.DataFrame({"user_id": ["Jose\u0301", "Zo\u00eb"], "item_id": ["x", "y"]})
+    ids = Dataset.from_frame(frame, value=None).user_ids
+    assert ids[find_id(ids, "Jos\u00e9", "user")] == "Jose\u0301"
+    assert ids[find_id(ids, "Zoe\u0308", "user")] == "Zo\u00eb"
+    both = pd.Index(["\u00e9", "e\u0301"])  # whoever is meant is found first
+    assert [find_id(both, one, "item") for one in both] == [0, 1]

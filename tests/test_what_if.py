@@ -1,5 +1,6 @@
 """What if: the table in batch, the controls where there is somebody to use them."""
 
+import dataclasses
 import time
 from types import SimpleNamespace
 
@@ -207,3 +208,17 @@ def test_ids_are_found_as_recommend_finds_them_and_unknown_ones_refused():
             what_if(numbers, 0, **edit)
     with pytest.raises(DataError, match="The item must be one of the 3 known; got 9"):
         list_by_list(numbers, [9])
+
+
+def test_a_search_finds_accents_written_in_either_way(bundle):
+    titles = TITLES.replace("Lab F", "Cafe\u0301")
+    dataset = dataclasses.replace(bundle.dataset, items=titles)
+    controls = Controls(what_if(dataclasses.replace(bundle, dataset=dataset), "nle"))
+    controls.search.value = "CAF\u00c9"
+    assert [item for _, item in controls.matches.options] == ["f"]
+
+
+def test_of_many_changes_a_few_are_told(bundle):
+    edit = what_if(bundle, "nle", add=dict.fromkeys("abcdef", 5))
+    assert edit.summary.count("with Lab") == 5
+    assert edit.summary.endswith("; and 1 more")

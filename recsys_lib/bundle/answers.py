@@ -1,8 +1,7 @@
 """What the rungs of the ladder say of people: an order of the items, probabilities, reasons."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -259,7 +258,7 @@ class Answerer:
 
     @cached_property
     def _fitted(self) -> Ladder:
-        ladder = dataclasses.replace(self.ladder, like=self.like)
+        ladder = replace(self.ladder, like=self.like)
         return ladder.fit(self.likes, self.dataset.users)
 
     def _below(self, people: People, row: int, *, because: bool) -> RungAnswer:

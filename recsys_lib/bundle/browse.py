@@ -205,7 +205,7 @@ def _words(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, pd.Timestamp):
         return str(value.tz_localize(None)).removesuffix(" 00:00:00")
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 class Browse:
@@ -330,8 +330,7 @@ class Page:
         asked = column("What may be listed?", *self.where.values(), self.diversity, about)
         asked = widgets.VBox([used, asked], layout={"flex": "1 1 300px", "min_width": "0"})
         asked.add_class("rs-asked")
-        cards = [card.box for card in self.cards]
-        listed = column("The list", self.status, *cards, flex="2 1 360px")
+        listed = column("The list", self.status, *(one.box for one in self.cards), flex="2 1 360px")
         wrap = {"flex_flow": "row wrap", "grid_gap": "8px 28px"}
         columns = widgets.HBox([asked, listed], layout=wrap)
         style = widgets.HTML(f"<style>{(_FOLDER / 'page.css').read_text(encoding='utf-8')}</style>")
@@ -365,7 +364,7 @@ class Page:
         if edit.user is not None and users is not None:
             profile = users.loc[edit.user].dropna().to_dict()
         name = _VISITOR if edit.user is None else edit.user
-        who = " · ".join(map(str, [name, *profile.values()]))
+        who = " · ".join([str(name), *map(_words, profile.values())])
         known = [{"known": one} for one in self.listed["probability"].notna()]
         self._fill()
         self.status.value = _views().status(who, len(edit.edited), edit.summary, edit.k, known)
@@ -470,7 +469,8 @@ def _questions(table: pd.DataFrame | None, widget: Callable[..., Any]) -> dict[s
 def _choice(values: list[tuple[str, Any]], **look: Any) -> Any:
     import ipywidgets as widgets
 
-    return widgets.Dropdown(options=[("not known", None), *values], **look)
+    # Of None nothing would be shown as chosen.
+    return widgets.Dropdown(options=[("not known", ""), *values], **look)
 
 
 def _filter(values: list[tuple[str, Any]], **look: Any) -> Any:
@@ -492,4 +492,4 @@ def _answers(questions: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = None if [low, high] == ends else {"min": low, "max": high}
         else:
             found[name] = list(one.value) or None if isinstance(one.value, tuple) else one.value
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value not in (None, "")}

@@ -272,6 +272,9 @@ class _Labels:
 
     def having(self, wanted: Iterable[Any]) -> Mask:
         matrix, levels = self.labels
+        if levels.inferred_type == "boolean":  # which a file may have had as text
+            flags = {"true": True, "false": False}
+            wanted = [flags.get(str(one).lower(), one) for one in wanted]
         asked = np.zeros(len(levels))
         asked[find_ids(levels, wanted, f"value of `where[{self.name!r}]`")] = 1
         return np.asarray(matrix @ asked > 0)

@@ -12,11 +12,11 @@ from recsys_lib.bundle.bundle import Bundle
 from recsys_lib.checks import check_integer
 from recsys_lib.errors import DataError
 from recsys_lib.formatting import table as formatted
-from recsys_lib.naming import find_id, find_ids
+from recsys_lib.naming import find_id, find_ids, folded
 from recsys_lib.progress import has_front_end, in_voila
 
-#: Matches of a search that are shown.
-_MATCHES = 20
+#: Matches of a search that are shown, and changes that are told.
+_MATCHES, _TOLD = 20, 5
 
 
 def list_by_list(
@@ -210,13 +210,14 @@ class WhatIf:
     @property
     def summary(self) -> str:
         """What was edited, in words."""
-        names = dict(zip(self.edited, _titles(self.bundle, self.edited), strict=True))
         scale = self.bundle.dataset.rating_scale
         parts = [f"without {title}" for title in _titles(self.bundle, self.drop)]
-        for item, value in self.add.items():
+        titles = _titles(self.bundle, self.add)
+        for (item, value), title in zip(self.add.items(), titles, strict=True):
             was = f" instead of {self.history[item]:g}" if item in self.history else ""
             rated = f" ({value:g}{was})" if scale else ""
-            parts.append(f"with {names[item]}{rated}")
+            parts.append(f"with {title}{rated}")
+        parts[_TOLD:] = [f"and {len(parts) - _TOLD} more"] * (len(parts) > _TOLD)
         return "What if: " + "; ".join(parts) if parts else "The history as it is"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -303,7 +304,7 @@ class Search:
         import ipywidgets as widgets
 
         self.names = names
-        self._folded = [(name.casefold(), one) for one, name in names.items()]
+        self._folded = [(folded(name), one) for one, name in names.items()]
         look = {"style": {"description_width": "4em"}}
         self.search = widgets.Text(
             placeholder=f"Search {what}", description="search", layout={"width": "auto"}, **look
@@ -314,15 +315,12 @@ class Search:
         self.found = widgets.HTML()
         self.search.observe(lambda _: self.find(), names="value")
         self.matches.observe(lambda _: self._choose(), names="value")
-        self.parts = [
-            self.search,
-            widgets.Box([self.matches], layout={"overflow": "auto"}),
-            self.found,
-        ]
+        box = widgets.Box([self.matches], layout={"overflow": "auto"})
+        self.parts = [self.search, box, self.found]
 
     def find(self) -> None:
         """List what matches all words of the search, or what stands there unasked."""
-        if words := self.search.value.casefold().split():
+        if words := folded(self.search.value).split():
             every = [one for name, one in self._folded if all(word in name for word in words)]
             found, n = every[:_MATCHES], len(every)
             shown = f"; the first {_MATCHES} are shown" if n > _MATCHES else ""

@@ -68,8 +68,10 @@ class Calibrator:
 
         Notes
         -----
-        A thousand likes without exception don't prove certainty: no probability leaves
-        [1 / (n_not + 2), (n_liked + 1) / (n_liked + 2)], which are Platt's targets. O(n log n).
+        A thousand likes without exception don't prove certainty: Platt's targets are
+        1 / (n_not + 2) and (n_liked + 1) / (n_liked + 2) instead of 0 and 1. "isotonic" never
+        leaves them; "platt" is fitted to them, and its curve passes them at extreme scores.
+        O(n log n).
 
         References
         ----------
@@ -93,7 +95,7 @@ class Calibrator:
         Returns
         -------
         ndarray of that shape, float64
-            In (0, 1), not decreasing in the score.
+            In [0, 1], not decreasing in the score; "platt" rounds to an end only far out.
         """
         x = np.asarray(scores, dtype=np.float64)
         listed = np.where(np.isneginf(x), np.nan, x)
@@ -255,6 +257,15 @@ def fit_calibrator(
     -------
     Calibrator
 
+    Notes
+    -----
+    One curve serves everybody, so it means the same for each only where scores do, as expected
+    ratings do. Scores of models of likes lie on another scale for each person, and who has used
+    more has more that is hidden: without `min_value` the chances hold on average over people. On
+    the likes of MovieLens 100K the lists of the third with the shortest histories promise 17 % and
+    keep 8 % (`MultDAE`, "platt"), those of the third with the longest 7 % and 31 %; of `EASE` with
+    "isotonic" it is 6 % and 7 %, 34 % and 33 %.
+
     Examples
     --------
     >>> from scipy import sparse
@@ -301,8 +312,9 @@ def promises(
     (array([0.5]), array([1.]))
     """
     filled = lists.items >= 0
-    dense = outcomes.toarray() if isinstance(outcomes, sparse.csr_array) else outcomes
-    kept = np.take_along_axis(np.asarray(dense, dtype=np.float64), lists.items, axis=1)
+    table: Any = outcomes if sparse.issparse(outcomes) else np.asarray(outcomes)
+    found = table[np.arange(len(filled))[:, None], lists.items]  # never dense as a whole
+    kept = np.asarray(found.toarray() if sparse.issparse(found) else found, dtype=np.float64)
     return calibrator.probability(lists.scores)[filled], kept[filled]
 
 
@@ -356,7 +368,8 @@ def reliability_table(
     DataFrame
         Columns ``low, high`` (the bin's range of forecasts), ``n, predicted, observed``,
         ``observed_low, observed_high``, the 95 % Wilson interval of the observed share, and with
-        `true` its mean, ``true``.
+        `true` its mean, ``true``. The interval takes cells for independent: where few people have
+        many cells each, it is too narrow.
 
     References
     ----------

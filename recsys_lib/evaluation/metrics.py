@@ -378,9 +378,11 @@ def novelty_at_k(items: Integers, item_counts: Integers, k: int) -> Doubles:
 
     References
     ----------
-    .. [1] T. Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems",
-       PNAS 107(10), 2010 (surprisal). S. Vargas, P. Castells, RecSys 2011, section 4.1 (free
-       discovery).
+    .. [1] S. Vargas, P. Castells, "Rank and Relevance in Novelty and Diversity Metrics for
+       Recommender Systems", RecSys 2011 (free discovery).
+    .. [2] T. Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems",
+       PNAS 107(10), 2010. Differs: their surprisal is of the share of *users*, which is less by the
+       logarithm of the interactions of a user.
 
     Examples
     --------
@@ -413,7 +415,7 @@ def tail_items(item_counts: ArrayLike, *, head_share: float = 1 / 3) -> Mask:
     References
     ----------
     .. [1] P. Cremonesi, Y. Koren, R. Turrin, "Performance of recommender algorithms on top-N
-       recommendation tasks", RecSys 2010, section 3.2: the short head holds 33 % of the ratings.
+       recommendation tasks", RecSys 2010: the short head holds 33 % of the ratings.
 
     Examples
     --------
@@ -447,7 +449,7 @@ def tail_recall_at_k(items: Integers, targets: CSR, tail: Mask, k: int) -> Doubl
 
     References
     ----------
-    .. [1] P. Cremonesi, Y. Koren, R. Turrin, RecSys 2010, section 5 (long-tail recall), with the
+    .. [1] P. Cremonesi, Y. Koren, R. Turrin, RecSys 2010 (recall on the long tail), with the
        denominator of `recall_at_k`.
 
     Examples

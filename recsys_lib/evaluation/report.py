@@ -128,7 +128,8 @@ class Report(Shown):
         Notes
         -----
         The interval says how much the value would move with other *users*. How much it moves with
-        another training seed is a matter of several reports, see `compare`.
+        another training seed is a matter of several reports, see `compare`. Where all users have
+        one value it has no width: nobody was seen to differ, which is not that nobody would.
         """
         per_user = self.per_user_metrics
         samples = [self.sample(metric) for metric in per_user]

@@ -150,7 +150,7 @@ def launch_page(
     Notes
     -----
     A kernel is ready before anybody comes, and each visitor gets one, with the bundle in its
-    memory, until the page is closed or was idle for half an hour.
+    memory, until the page is closed or has had no connection for half an hour.
     """
     with needing("app", "Voila"):
         from voila.app import Voila

@@ -8,6 +8,7 @@ import itertools
 import logging
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -562,6 +563,7 @@ def run_sweep(sweep: Sweep, watch: Callable[[Sweep], None] | None = None) -> Swe
         After all kernels are stopped and everything finished is kept.
     """
     with sweep.project.locked(sweep.name):
+        shutil.rmtree(sweep.folder / ".sweep", ignore_errors=True)  # of one that was killed
         with engine(sweep) as workers, alive(sweep.folder, sweep.token) as give_up:
             sweep.save()
             _check_output(sweep)

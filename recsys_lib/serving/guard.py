@@ -133,7 +133,9 @@ class Guard:
             await self.app(scope, receive, send)
             return
         # HEAD is answered as GET; the server, which has a scope of its own, leaves out the body.
-        scope = {**scope, "method": scope["method"].replace("HEAD", "GET")}
+        # A slash at the end is passed over: to redirect would spoil ids with %, ? or # in them.
+        method, path = scope["method"].replace("HEAD", "GET"), scope["path"].rstrip("/")
+        scope = {**scope, "method": method, "path": path or "/"}
         begun, headers, status = time.perf_counter(), Headers(scope=scope), 0
         given = headers.get("x-request-id", "")
         name = given if _ID.fullmatch(given) else uuid.uuid4().hex
@@ -144,7 +146,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given_back = MutableHeaders(scope=message)
-                given_back["x-request-id"] = name
+                given_back.update({"x-request-id": name, "cache-control": "no-store"})
                 if self._shared and self._in_flight > 1 and random.random() < _MOVED:
                     given_back["connection"] = "close"
             await send(message)
@@ -176,7 +178,7 @@ class Guard:
             raise Refusal(414, f"The URL must be shorter than {_LONGEST_URL:,} bytes. Use POST.")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEAD:
             raise Refusal(431, f"The headers must take less than {_LONGEST_HEAD:,} bytes.")
-        host = re.sub(r":\d*$", "", headers.get("host", ""))
+        host = re.sub(r":\d*$", "", headers.get("host", "")).lower()
         if self._hosts is not None and host not in self._hosts:
             said = f"The service must be called by a name of the loopback; got {host!r:.80}. "
             raise Refusal(421, f"{said}Call 127.0.0.1, or set keys in RECSYS_API_KEY.")

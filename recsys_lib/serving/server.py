@@ -101,6 +101,7 @@ def serve(
             workers=workers,
             log_config=_LOG,
             access_log=False,
+            ws="none",  # it would log the address of whoever asks for one
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=int(settings["limits"]["seconds"]) + 1,

@@ -52,7 +52,7 @@ class Question(Asked):
     )
     profile: Few | None = Field(None, description="What is known about a newcomer, by column.")
     k: Count = 10
-    exclude: Ids = Field([], description="Items not to list; nor are items already used.")
+    exclude: Ids | None = Field(None, description="Items not to list; nor are items already used.")
     only: Ids | None = Field(None, description="List nothing else.")
     where: Annotated[dict[Text, Value | Values | Bounds], Field(max_length=100)] | None = Field(
         None,
@@ -64,9 +64,9 @@ class Question(Asked):
     limit_per: Annotated[dict[Text, Count], Field(max_length=100)] | None = Field(
         None, description="At most so many items with the same value of a column."
     )
-    promote: Ids = Field([], description="Listed first, in this order, where the rules let them.")
-    never: Ids = Field([], description="Items never to show.")
-    diversity: Share = _VARIETY
+    promote: Ids | None = Field(None, description="Listed first, in this order, if rules let them.")
+    never: Ids | None = Field(None, description="Items never to show.")
+    diversity: Share | None = _VARIETY
 
 
 def _form(body: Any) -> str:
@@ -104,15 +104,15 @@ class Recommendation(BaseModel):
     """An item on a list."""
 
     rank: int = Field(examples=[1])
-    item_id: str | int = Field(examples=["HOL-1901-01-SEC-HOL"])
-    title: str = Field(description="The id where there is none.", examples=["Zero Trust at Scale"])
+    item_id: str | int = Field(examples=["HOL-2033-01-HBD-HOL"])
+    title: str = Field(description="Or the id.", examples=["A First Look at Workload Mobility"])
     probability: float | None = Field(
-        description="That they like it; null where unknown.", examples=[0.62]
+        description="That they like it; null where unknown.", examples=[0.9]
     )
     rung: str = Field(description="Of the ladder: who answered.", examples=["history"])
     because: str = Field(
         description="What of the history, or of the profile, speaks for it.",
-        examples=["Introduction to Identity Federation"],
+        examples=["Self-Service Portals Fundamentals"],
     )
 
 

@@ -11,8 +11,8 @@ from recsys_lib.cleaning import (
     find_duplicates,
     look_alikes,
     merge_duplicates,
-    numeric_if_plain,
     rows_by_id,
+    typed_if_plain,
 )
 from recsys_lib.dataset import Dataset, assemble
 from recsys_lib.errors import DataError, warn
@@ -190,7 +190,8 @@ def read_catalog(source: Source, **options: Any) -> pd.DataFrame:
     DataFrame
         Indexed by ``item_id``, one row an item, in the order of the source; the title is in the
         column ``title``, other columns keep their names. A text column is made numeric where all
-        of its fields are numbers and none has a leading zero, as postal codes have.
+        of its fields are numbers and none has a leading zero, as postal codes have, and a column of
+        true and false where all are one of these.
 
     Raises
     ------
@@ -273,7 +274,7 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
         how: dict[str, Any] = {"decimal": options.decimal, "date_format": options.date_format}
         clean, problems = clean_columns(raw, roles, table, **how)
         others = raw[[column for column in table.columns if column not in clean]]
-        numeric = others.apply(numeric_if_plain, decimal=options.decimal)
+        numeric = others.apply(typed_if_plain, decimal=options.decimal)
         frame = settle(clean.join(numeric), problems, table, options.mode)
         engine = over_frame(frame, table.name)
         roles = {name: name for name in roles}
@@ -310,7 +311,7 @@ def _rows_of(
     name = str(find_column(role, table.columns, given, table.name, required=True))
     frame = rows_by_id(table, name, options.mode).rename_axis(f"{role}_id")
     if not (isinstance(table, FrameTable) and table.row == "index"):
-        frame = frame.apply(numeric_if_plain, decimal=options.decimal)
+        frame = frame.apply(typed_if_plain, decimal=options.decimal)
     return frame, table
 
 

@@ -34,16 +34,16 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
-    "bundle": (1_754, 1_000),
+    "bundle": (1_753, 1_000),
     "cleaning": (301, 0),
     "coldstart": (603, 750),
     "evaluation": (1_753, 1_780),
     "exploration": (217, 215),
-    "models": (3_075, 2_600),
-    "pipeline": (3_917, 2_400),
+    "models": (3_074, 2_600),
+    "pipeline": (3_919, 2_400),
     "plots": (1_132, 780),
-    "root": (2_095, 990),
-    "serving": (988, 1_000),
+    "root": (2_094, 990),
+    "serving": (989, 1_000),
     "sources": (1_780, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_285, 1_430),

@@ -115,10 +115,10 @@ class App:
     def status(self) -> str:
         return " ".join(self.texts("[role=status]"))
 
-    def prefer(self, scheme: str) -> None:
-        """Let the system prefer a color scheme."""
-        dark = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    def prefer(self, value: str, name: str = "prefers-color-scheme") -> None:
+        """Let the system prefer a color scheme, or something else."""
+        media = {"features": [{"name": name, "value": value}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
     def button(self, label: str) -> Any:
         return next(one for one in self.find("button") if one.text == label)
@@ -203,6 +203,9 @@ def test_a_card_opens_by_the_keyboard_and_says_why(app: App) -> None:
         app.prefer(scheme)
         for mark in (".rs-bar > div", ".rs-map .rs-listed", ".rs-map .rs-used", ".rs-map .rs-this"):
             assert app.driver.execute_script(CONTRAST, mark) >= 3, (scheme, mark)
+    app.prefer("active", "forced-colors")
+    assert app.driver.execute_script(CONTRAST, ".rs-bar > div") >= 3
+    app.prefer("light")
     app.button("Close").click()
     app.until(lambda: not app.find("svg.rs-map[role=img]"))
 
@@ -275,6 +278,23 @@ def test_nothing_comes_from_elsewhere_and_the_console_has_no_error(app: App) -> 
     ] == []
     logged = app.driver.get_log("browser")
     assert [one["message"] for one in logged if one["level"] == "SEVERE"] == []
+
+
+def test_a_page_says_that_its_kernel_is_gone(app: App) -> None:
+    app.driver.refresh()
+    app.until(app.titles)
+    assert [one.text for one in app.find("[role=alert]")] == [""]
+    end = """
+    const told = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+    const token = document.cookie.match(/_xsrf=([^;]*)/)[1];
+    const how = {method: "POST", headers: {"X-XSRFToken": token}};
+    fetch(`${told.baseUrl}voila/api/shutdown/${told.kernelId}`, how).then(arguments[0]);
+    """
+    app.driver.execute_async_script(end)
+    app.until(lambda: "Reload it" in app.find("[role=alert]")[0].text)
+    app.driver.refresh()
+    app.until(app.titles)
+    assert [one.text for one in app.find("[role=alert]")] == [""]
 
 
 def test_a_page_that_is_left_ends_its_kernel(app: App, project: Path) -> None:

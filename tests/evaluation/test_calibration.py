@@ -201,3 +201,10 @@ def test_outcomes_of_lists_may_be_the_targets_of_a_fold():
     came = np.array([[0.0, 1, 0], [0, 0, 1]])
     for outcomes in (came, sparse.csr_array(came)):
         assert promises(lists, even, outcomes)[1].tolist() == [1, 0, 1]
+
+
+def test_outcomes_of_a_large_table_are_looked_up_without_a_dense_one():
+    wide = sparse.csr_array(([1.0], ([0], [7])), shape=(10**6, 10**6))  # 8 TB as a dense table
+    lists = TopK(np.full((10**6, 1), 7, "int32"), np.zeros((10**6, 1), "float32"))
+    even = Calibrator(method="platt", arrays={"slope": np.zeros(1), "intercept": np.zeros(1)})
+    assert promises(lists, even, wide)[1].sum() == 1

@@ -134,6 +134,7 @@ def test_busy_workers_let_connections_go_where_there_are_others(service, bundle_
         {"profile": {"role": "ROLE"}, "limit_per": {"track": 1}},
         {"where": {"track": ["TRACK"], "duration_minutes": {"max": 90}}, "promote": ["OTHER"]},
         {"user": "USER", "never": ["ITEM"], "only": ["ITEM", "OTHER"]},
+        {"user": "USER", "exclude": None, "never": None, "promote": None, "diversity": None},
     ],
 )
 def test_every_rule_reaches_the_bundle(service, world_bundle, question):
@@ -274,6 +275,21 @@ def test_a_head_is_that_of_get_without_the_body(service, world_bundle):
             for name in ("content-length", "content-type"):
                 assert head.headers[name] == answer.headers[name]
     assert service.client.head("/recommendations").status_code == 405
+
+
+def test_a_slash_at_the_end_is_passed_over(service, world_bundle):
+    user = world_bundle.dataset.user_ids[8]
+    for address in (f"/users/{user}/recommendations", "/users/50%25%3F%23/recommendations"):
+        answer, other = service.client.get(address), service.client.get(f"{address}/")
+        assert other.status_code == answer.status_code
+        assert other.json() | {"instance": ""} == answer.json() | {"instance": ""}
+    assert service.client.post("/recommendations/", json={"k": 1}).status_code == 200
+
+
+def test_no_answer_is_to_be_kept_on_the_way(service, world_bundle):
+    for address in (f"/users/{world_bundle.dataset.user_ids[9]}/recommendations", "/nothing"):
+        for _ in range(2):
+            assert service.client.get(address).headers["cache-control"] == "no-store"
 
 
 def test_a_body_that_is_not_declared_as_json_is_told(service):
@@ -506,6 +522,10 @@ def test_the_examples_of_the_manual_are_answered_by_the_default_world():
     )
     assert len(bundle.recommend(user))
     assert len(bundle.similar(item))
+    fields = shapes.Recommendation.model_fields
+    listed, title = (fields[name].examples[0] for name in ("item_id", "title"))
+    assert dataset.items.loc[listed, "title"] == title
+    assert fields["because"].examples[0] in set(dataset.items["title"])
 
 
 def test_the_manual_takes_a_key_where_keys_are_set(service, strict):
@@ -521,11 +541,14 @@ def test_the_log_is_json_and_says_nothing_of_people(service, world_bundle):
     service.client.get(f"/users/{user}/recommendations", headers={"x-request-id": "my-own.id"})
     listed(service, {"history": [item]})
     service.client.get(f"/users/{user}~/recommendations", headers={"x-request-id": "bad id!"})
+    upgrade = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    upgrade |= {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==", "x-request-id": "no-socket"}
+    service.client.get(f"/users/{user}/recommendations", headers=upgrade)
     service.client.get("/health/live", headers={"x-request-id": "the-last-one"})
     service.wait_for("the-last-one")
     lines = [json.loads(line) for line in service.lines[before:]]
     # A busy machine reads the lines of earlier questions late.
-    lines = lines[[line["id"] for line in lines].index("my-own.id") :]
+    lines = lines[[line.get("id") for line in lines].index("my-own.id") :]
     assert [line["route"] for line in lines[:2]] == [
         "/users/{user_id}/recommendations",
         "/recommendations",

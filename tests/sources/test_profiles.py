@@ -5,7 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recsys_lib.bundle import Bundle
 from recsys_lib.errors import DataError
+from recsys_lib.models import Popularity
 from recsys_lib.sources import load_dataset, read_catalog, read_users
 
 LIKES = pd.DataFrame({"user_id": [1, 2], "item_id": [10, 20], "rating": [4, 5]})
@@ -34,6 +36,20 @@ def test_plain_numbers_become_numbers_and_postal_codes_stay_text(tmp_path: Path)
     assert users.index.tolist() == ["nle", "kro"]
     assert users["age"].tolist()[0] == 24.0
     assert users["zip"].tolist() == ["02139", "85711"]
+
+
+def test_true_and_false_of_a_file_are_flags(tmp_path: Path) -> None:
+    path = tmp_path / "labs.csv"
+    path.write_text("item,free,open,paid,level\na,True,true,yes,true\nb,FALSE,,no,basic\n")
+    items = read_catalog(path)
+    assert items["free"].tolist() == [True, False]
+    assert items["open"].isna().tolist() == [False, True]
+    assert items["level"].tolist() == ["true", "basic"]
+    likes = pd.DataFrame({"user_id": ["nle", "kro"], "item_id": ["a", "b"]})
+    dataset = load_dataset(likes, items)
+    bundle = Bundle(model=Popularity().fit(dataset.user_items), dataset=dataset)
+    for rules in ({"available": "open"}, {"where": {"free": True}}, {"where": {"free": "True"}}):
+        assert bundle.recommend(**rules)["item_id"].tolist() == ["a"]
 
 
 def test_ids_may_stand_in_a_named_index() -> None:

@@ -148,6 +148,7 @@ def test_a_sweep_that_is_stopped_keeps_what_is_finished_and_goes_on(chain, write
     assert main(["sweep", "-f", "grid.yaml", "--workers", "2"]) == 0
     assert json.loads(file.read_text())["status"] == "done"
     assert {number: len(runs) for number, runs in diary().items()} == {"01": 1, "02": 2}
+    assert not [path.name for path in file.parent.rglob(".sweep/*") if path.suffix != ".json"]
 
 
 class Shelf:
