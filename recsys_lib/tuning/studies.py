@@ -118,26 +118,13 @@ def check_same(stored: Mapping[str, Any], now: Mapping[str, Any], study: str, pl
     it differs in metric ('rmse' there, 'ndcg@10' here). Choose another study name, or repeat the
     settings of the first search.
     """
-    different = list(_differences(stored, now))
+    different = list(checkpoints.differences(stored, now))
     if different:
         raise ConfigError(
             f"The study {study!r} in {place} must belong to this search; it differs in "
             f"{', '.join(different)}. Choose another study name, or repeat the settings "
             "of the first search."
         )
-
-
-def _differences(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Any:
-    for name in [*now, *(key for key in stored if key not in now)]:
-        there, here = stored.get(name), now.get(name)
-        if there == here:
-            continue
-        if str(here).startswith("sha256:"):
-            yield f"{prefix}{name}"
-        elif isinstance(there, dict) and isinstance(here, dict) and "low" not in here:
-            yield from _differences(there, here, f"{prefix}{name}: ")
-        else:
-            yield f"{prefix}{name} ({there!r} there, {here!r} here)"
 
 
 @contextlib.contextmanager

@@ -49,10 +49,10 @@ BUDGETS = {
     "synthesis": (1_285, 1_430),
     "tables": (204, 0),
     "times": (177, 0),
-    "training": (1_467, 1_170),
-    "tuning": (1_017, 750),
+    "training": (1_468, 1_170),
+    "tuning": (1_006, 750),
 }
-ALL = (22_032, 14_000)
+ALL = (22_022, 14_000)
 FILES = (136, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
