@@ -1,6 +1,7 @@
 """Atomic writes, fingerprints and manifests; never pickle, never over the user's own files."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -26,6 +27,9 @@ from recsys_lib.errors import ArtifactError
 MANIFEST, LOCK = "manifest.json", ".lock"
 # Files that file managers leave in every folder they open.
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
+# What else than a full disk keeps a file from being written.
+_WAYS = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Change permissions")
+_WAYS[errno.EFBIG] = "Lift the limit on file sizes"
 
 
 @contextlib.contextmanager
@@ -229,7 +233,7 @@ def _stranger(folder: Path) -> str | None:
 
 
 def _write_error(path: Path, error: OSError) -> ArtifactError:
-    way = "Change permissions" if isinstance(error, PermissionError) else "Free disk space"
+    way = _WAYS.get(error.errno or 0, "Free disk space")
     return ArtifactError(
         f"{path} must be writable; {error.strerror or error}. {way} or choose another folder; "
         "nothing half-written was left behind."

@@ -347,26 +347,29 @@ def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
 @option("--backend", type=click.Choice(["local", "loky", "dask"]), default="local")
 @option("--scheduler", metavar="ADDRESS", help="of a running Dask cluster")
 @option("--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix")
-def sweep(file: Path, name: str | None, only: str | None, **how: Any) -> int:
+def sweep(file: Path, name: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
     from recsys_lib.pipeline.grid import read_grid
     from recsys_lib.pipeline.progress import SweepLines
     from recsys_lib.pipeline.sweeps import plan, run_sweep
-    from recsys_lib.pipeline.workers import Options
 
-    planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, only=only)
-    print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     how["memory"] = how["memory"] and how["memory"] * 1e9
-    planned.options = Options(**how)
+    planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, **how)
+    print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     with SweepLines(sys.stdout, planned) as lines:
         run_sweep(planned, lines)
     return _close_sweep(planned)
 
 
 def _close_sweep(sweep: "Sweep") -> int:
+    from recsys_lib.pipeline.runs import find_runs, listing, table_of
     from recsys_lib.pipeline.sweeps import SWEEP_FILE
 
-    print(f"\n{sweep.text()}\n\nAll of it: {sweep.folder / SWEEP_FILE}")
+    with contextlib.suppress(ConfigError):  # none has come so far as to leave a manifest
+        table = table_of(find_runs(sweep.project, [sweep.name]))
+        width = shutil.get_terminal_size().columns
+        print(f"\nrecsys runs {sweep.name}\n{listing(table, width=width)}")
+    print(f"\nAll of it: {sweep.folder / SWEEP_FILE}")
     if not sweep.failed:
         return 0
     names = ", ".join(one.name for one in sweep.failed)
@@ -388,18 +391,17 @@ def runs() -> None:
 @_where
 @option("--sort", metavar="COLUMN", help="metrics from the best down, others upwards")
 @option("--columns", default="", metavar="A,B", help="show these beside the name")
-def list_(
-    names: tuple[str, ...], form: str, where: tuple[str, ...], sort: str, columns: str
-) -> None:
+def list_(names: tuple[str, ...], where: tuple[str, ...], form: str, **how: str) -> None:
     """List runs: filter, sort, export. A NAME is a run, a sweep or a pattern: 'lr/*'."""
     from recsys_lib.pipeline.runs import listing, ordered
 
     found, table = _select(names, where)
     if not found and not where:
         return
-    chosen = [name.strip() for name in columns.split(",") if name.strip()]
+    table = ordered(table, how["sort"]) if how["sort"] else table
+    chosen = [name.strip() for name in how["columns"].split(",") if name.strip()]
     width = shutil.get_terminal_size().columns
-    print(listing(ordered(table, sort) if sort else table, columns=chosen, form=form, width=width))
+    print(listing(table, columns=chosen, form=form, width=width))
 
 
 def _select(
@@ -521,19 +523,12 @@ def _rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @option("--table", metavar="NAME", help="of the database")
 @_rule_options
 def recommend(
-    user: str | None,
-    *,
-    k: int,
-    run: str,
-    everybody: bool,
-    users: Path | None,
-    output: str | None,
-    table: str | None,
-    **rules: Any,
+    user: str | None, run: str, everybody: bool, users: Path | None, **rules: Any
 ) -> None:
     """Recommend for a user or everybody. A user who is not given is asked for."""
     from recsys_lib.yaml_files import parse_mapping
 
+    k, output, table = (rules.pop(name) for name in ("k", "output", "table"))
     for name in ("where", "limit_per"):
         if rules[name] is not None:
             rules[name] = parse_mapping(rules[name], f"--{name.replace('_', '-')}")
@@ -709,7 +704,7 @@ def pins(seeds: int, only: str | None) -> None:
     project = pipeline.Project.find()
     steps = select(load_steps(project), only=only)
     run = functools.partial(_run_steps, project, steps)
-    found = pinned.measure(project, steps, run, n_seeds=seeds)
+    found = pinned.measure(steps, run, n_seeds=seeds)
     pinned.write_pins(project.expected, found, pinned.parameters_of(steps))
     for book, its in found.items():
         for name, pin in its.items():

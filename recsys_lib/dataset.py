@@ -1,8 +1,7 @@
 """Datasets and splits: outside are ids, inside only positions."""
 
-import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,8 +22,9 @@ from recsys_lib.checks import (
     check_rating_scale,
     check_user_items,
 )
-from recsys_lib.errors import DataError
-from recsys_lib.formatting import Shown
+from recsys_lib.errors import DataError, warn
+from recsys_lib.formatting import Shown, percent
+from recsys_lib.naming import did_you_mean, listed
 from recsys_lib.ranking import entries_of
 
 
@@ -413,7 +413,7 @@ class Dataset(Shown):
                 "`min_value` must leave a like; the highest value is "
                 f"{self.user_items.data.max():g}; got {min_value:g}. Lower it."
             )
-        return dataclasses.replace(
+        return replace(
             self,
             user_items=liked,
             timestamps=None if times is None else times[self.user_items.data >= min_value],
@@ -430,7 +430,7 @@ class Dataset(Shown):
         times = self.timestamps
         if times is not None:
             times = times[entries_of(self.user_items, rows)]
-        return dataclasses.replace(
+        return replace(
             self,
             user_items=self.user_items[rows],
             user_ids=self.user_ids.take(rows),
@@ -444,6 +444,7 @@ class Dataset(Shown):
         Parameters
         ----------
         ids : iterable
+            A single id needs no list.
 
         Returns
         -------
@@ -454,11 +455,11 @@ class Dataset(Shown):
         DataError
             If one is unknown; it names the first.
         """
-        return cleaning.positions_of(self.user_ids, pd.Series(list(ids)), "user_id")
+        return cleaning.positions_of(self.user_ids, pd.Series(listed(ids)), "user_id")
 
     def item_positions(self, ids: Iterable[Any]) -> Ints:
         """Return the column of each external item id; see `user_positions`."""
-        return cleaning.positions_of(self.item_ids, pd.Series(list(ids)), "item_id")
+        return cleaning.positions_of(self.item_ids, pd.Series(listed(ids)), "item_id")
 
     def to_frame(self) -> pd.DataFrame:
         """Return the interactions as a table: user_id, item_id, value and, if known, timestamp."""
@@ -518,8 +519,7 @@ class Dataset(Shown):
         )
 
     def _facts(self) -> dict[str, Any]:
-        lo, hi = self.rating_scale or (1, 1)
-        times = None
+        scale, times = self.rating_scale, None
         if self.timestamps is not None and len(self.timestamps):
             first, last = pd.to_datetime([self.timestamps.min(), self.timestamps.max()])
             times = f"{first.date()} to {last.date()}"
@@ -527,20 +527,18 @@ class Dataset(Shown):
             "users": self.n_users,
             "items": self.n_items,
             "interactions": self.n_interactions,
-            "density": f"{100 * self.density:.2f} %",
-            "values": "likes" if self.rating_scale is None else f"ratings, {lo:g} to {hi:g}",
+            "density": percent(self.density, 2).replace("%", " %"),
+            "values": "ratings, {:g} to {:g}".format(*scale) if scale else "likes",
             "times": times,
             "profile columns": None if self.users is None else list(self.users),
             "catalog columns": None if self.items is None else list(self.items),
         }
 
     def __repr__(self) -> str:
-        scale = ""
-        if self.rating_scale is not None:
-            scale = f", ratings {self.rating_scale[0]:g} to {self.rating_scale[1]:g}"
+        scale = ", ratings {:g} to {:g}".format(*self.rating_scale) if self.rating_scale else ""
         return (
             f"Dataset({self.n_users:,} users x {self.n_items:,} items, {self.n_interactions:,} "
-            f"interactions, density {100 * self.density:.2f} %{scale})"
+            f"interactions, density {self._facts()['density']}{scale})"
         )
 
 
@@ -633,10 +631,9 @@ def appended(
         timestamp="timestamp" if timed else None,
         items=catalog,
         users=profiles,
-        rating_scale=dataset.rating_scale,
         duplicates="last",
     )
-    return dataclasses.replace(
+    return replace(
         grown,
         items=catalog if dataset.items is not None or items is not None else None,
         users=profiles if dataset.users is not None or users is not None else None,
@@ -663,7 +660,12 @@ def _extended(
                 f"`{name}` must list new ids only; {there.tolist()[0]!r} is in the dataset. "
                 "Leave it out."
             )
-        table = pd.concat([table, told if known is None else told.reindex(columns=known.columns)])
+        if known is not None:
+            for lost in told.columns.difference(known.columns).astype(str):
+                near = did_you_mean(lost, known.columns.astype(str))
+                warn(f"`{name}` must have the dataset's columns; {lost!r} is left out.{near}")
+            told = told.reindex(columns=known.columns)
+        table = pd.concat([table, told])
     if known is None or column == "user_id":
         more = pd.Index(named.unique()).difference(table.index, sort=False)
         table = pd.concat([table, pd.DataFrame(index=more)]) if len(more) else table

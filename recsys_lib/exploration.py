@@ -16,6 +16,7 @@ from scipy import sparse
 from recsys_lib.checks import CSR, Doubles, Ints, Mask, check_integer, check_kind, check_user_items
 from recsys_lib.dataset import Dataset, Split
 from recsys_lib.errors import DataError
+from recsys_lib.formatting import percent
 from recsys_lib.renamed import old_names
 from recsys_lib.seeding import rng_from, seed_from
 
@@ -73,7 +74,7 @@ def overview(dataset: Dataset) -> pd.DataFrame:
         "users": f"{dataset.n_users:,}",
         "items": f"{dataset.n_items:,}",
         "interactions": f"{dataset.n_interactions:,}",
-        "density": f"{dataset.density:.2%}",
+        "density": percent(dataset.density, 2),
         "interactions of a user: median, highest": f"{np.median(per_user):g}, {per_user.max():,}",
         "interactions of an item: median, highest": f"{np.median(per_item):g}, {per_item.max():,}",
         "users without any": f"{int((per_user == 0).sum()):,}",
@@ -149,8 +150,7 @@ def history(dataset: Dataset, user: Any) -> pd.DataFrame:
     if dataset.rating_scale is None:
         frame = frame.drop(columns="value")
     order = next(name for name in ("value", "timestamp", "item_id") if name in frame)
-    down = order != "item_id"
-    return frame.sort_values(order, ascending=not down, kind="stable", ignore_index=True)
+    return frame.sort_values(order, ascending=order == "item_id", kind="stable", ignore_index=True)
 
 
 def split_overview(split: Split) -> pd.DataFrame:

@@ -131,6 +131,16 @@ def table(
     return result
 
 
+def percent(share: float, digits: int) -> str:
+    """Return a share in percent; of one that would read as 0, the first two digits.
+
+    >>> percent(0.2222, 1), percent(0.00047, 1)
+    ('22.2%', '0.047%')
+    """
+    small = 0 < 1000 * share < 10 ** (2 - digits)
+    return f"{100 * share:.2g}%" if small else f"{share:.{digits}%}"
+
+
 def _decimals(numbers: list[float], digits: int) -> int:
     """Return how many decimals a column shows: up to `digits`, and none that say nothing."""
     finite = [number for number in numbers if math.isfinite(number)]

@@ -44,7 +44,13 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("code", "way"), [(errno.ENOSPC, "Free disk space or"), (errno.EACCES, "Change permissions or")]
+    ("code", "way"),
+    [
+        (errno.ENOSPC, "Free disk space or"),
+        (errno.EACCES, "Change permissions or"),
+        (errno.EROFS, "Change permissions or"),
+        (errno.EFBIG, "Lift the limit on file sizes or"),
+    ],
 )
 def test_what_cannot_be_written_comes_with_its_own_remedy(
     tmp_path: Path, code: int, way: str

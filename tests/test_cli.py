@@ -314,6 +314,8 @@ def test_a_bundle_is_trained_anew_and_the_better_one_stays(project, capsys):
     parameters = f'{PARAMETERS}\nSOURCE = ""  # path of a table'
     write(project, "01_make", TRAIN, parameters=parameters)
     write(project, "02_other", "raise ValueError('not to be run')", parameters=parameters)
+    read = 'assert recsys_lib.Bundle.load(session.read("bundle")).dataset.n_users == 200'
+    write(project, "03_page", "import recsys_lib", read)
     noise, taste = table("noise.csv", 100, False), table("taste.csv", 200, True)
     assert main(["run", "--only", "01", "-p", "SOURCE", noise]) == 0
     folder = project / "runs/default/artifacts/bundle"
@@ -327,6 +329,8 @@ def test_a_bundle_is_trained_anew_and_the_better_one_stays(project, capsys):
     taken = (folder / "manifest.json").read_text()
     assert taken != before
     assert Bundle.load(folder).dataset.n_users == 200
+    # So does the page, a notebook of the run.
+    assert main(["run", "--only", "03"]) == 0
     # Once more on the same data there is nothing that the bundle has not seen.
     assert main(["retrain", "-p", "SOURCE", taste]) == 0
     said = capsys.readouterr().out
@@ -337,6 +341,9 @@ def test_a_bundle_is_trained_anew_and_the_better_one_stays(project, capsys):
     assert "Run 'other' must have made `bundle`" in capsys.readouterr().err
     assert main(["retrain", "-p", "SUORCE", taste]) == 2
     assert "SOURCE" in capsys.readouterr().err
+    # The run makes the bundle of its own data again.
+    assert main(["run", "--only", "01", "-p", "SOURCE", noise]) == 0
+    assert Bundle.load(folder).dataset.n_users == 100
 
 
 def test_a_user_is_asked_for_where_none_is_given(bundle, capsys, monkeypatch):

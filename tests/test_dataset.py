@@ -135,6 +135,7 @@ def test_datetimes_and_zones_become_utc() -> None:
 def test_unknown_ids_are_named() -> None:
     dataset = Dataset.from_frame(FRAME)
     assert dataset.user_positions(["cyd", "ann"]).tolist() == [2, 0]
+    assert dataset.user_positions("ann").tolist() == [0]
     with pytest.raises(DataError, match="'dan' is not"):
         dataset.user_positions(["ann", "dan"])
 

@@ -30,6 +30,10 @@ def frame(seed: int, first: int, n_users: int, n_items: int = N_ITEMS) -> pd.Dat
     return pd.DataFrame({"user_id": ids, "item_id": CATALOG.index[items]})
 
 
+def pairs(events: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(events.itertuples(index=False, name=None))
+
+
 def bundle_of(model: Recommender, **parts: Any) -> Bundle:
     dataset = Dataset.from_frame(frame(0, 0, 200), value=None, items=CATALOG, **parts)
     return Bundle(model=model.fit(dataset.user_items), dataset=dataset)
@@ -61,7 +65,8 @@ def test_a_regression_is_updated_to_what_a_fit_gives(model: EASE, n_events: int)
     x = last.dataset.user_items
     assert_allclose(last.model.score(x), used.fit(x).score(x), atol=1e-4)
     assert last.since_fit == {
-        "interactions": n_events + len(frame(5, 300, 3)),
+        "interactions": len(pairs(EVENTS[:n_events]) - pairs(frame(0, 0, 200)))
+        + len(frame(5, 300, 3)),
         "users": (4 if n_events else 0) + 3,
         "items": 2,
         "model": "updated",
@@ -171,6 +176,17 @@ def test_ratings_times_and_profiles_are_appended() -> None:
     assert later.user_ids[:50].equals(dataset.user_ids)
     only = bundle.update(users=told.assign(user_id="new"))
     assert "history" not in only.recommend("new")["rung"].iloc[0]
+
+
+def test_events_that_come_twice_are_counted_once() -> None:
+    later = bundle_of(PureSVD(latent_dim=2)).update(EVENTS, items=NEW_ITEMS)
+    assert later.update(EVENTS).since_fit == later.since_fit
+
+
+def test_a_column_that_the_catalog_lacks_is_named() -> None:
+    said = "`items` must have the dataset's columns; 'tracks' is left out. Did you mean 'track'"
+    with pytest.warns(UserWarning, match=said):
+        bundle_of(PureSVD(latent_dim=2)).update(items=NEW_ITEMS.rename(columns={"track": "tracks"}))
 
 
 @pytest.mark.parametrize(

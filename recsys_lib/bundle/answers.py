@@ -1,8 +1,7 @@
 """What the rungs of the ladder say of people: an order of the items, probabilities, reasons."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,13 +28,12 @@ _REASONS = 2
 _QUARTER = 0.25
 # Without a history, similarity and popularity get equal weight.
 _EVEN = 0.5
-# Networks score up to so many rows in the time of one; with so many numbers the scores of the
-# listed items alone are cheaper.
-_ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
-# Of several people, with so many numbers for one of them.
-_EACH_NUMBERS = 2**17
 # Items of a history that are left out in turn, where no formula says what each of them adds.
 _LEFT_OUT = 255
+# With so many numbers for one person the scores of the listed items alone are cheaper.
+_EACH_NUMBERS = 2**17
+# Networks score so many rows in the time of one, up to so many numbers.
+_ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +81,7 @@ class _Chances:
     scores: Floats
     rates: NDArray[np.floating[Any]]
     weights: Doubles
+    lengths: Ints
     calibrator: Calibrator | None
     unknown: Mask
 
@@ -91,7 +90,7 @@ class _Chances:
         weights = self.weights[rows]
         said = np.full(np.broadcast_shapes(np.shape(rows), np.shape(items)), np.nan)
         if self.calibrator is not None:
-            said = self.calibrator.probability(self.scores[rows, items])
+            said = self.calibrator.probability(self.scores[rows, items], self.lengths[rows])
         rates = self.rates[items] if self.rates.ndim == 1 else self.rates[rows, items]
         chances = np.where(weights > 0, weights * said, 0.0) + (1 - weights) * rates
         return np.where(self.unknown[rows], np.nan, chances)
@@ -184,7 +183,7 @@ class Answerer:
         for row, said in alike.items():
             scores[row] = said
         unknown = np.isin(np.arange(n_rows), list(alike))
-        chances = _Chances(scores, rates, weights, self.calibrator, unknown)
+        chances = _Chances(scores, rates, weights, counts, self.calibrator, unknown)
         order, score = self._order(chances, people.used)
         rungs = [_rung(weights[row], answer, row in alike) for row, answer in enumerate(below)]
         because = [
@@ -203,9 +202,13 @@ class Answerer:
         if self._has_formula or not weights.any():
             return False
         lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
-        most = _ONE_BLOCK_NUMBERS if len(weights) == 1 else _EACH_NUMBERS
         fits = (lengths.sum() + len(weights) - 1) * n_items < _ONE_BLOCK_NUMBERS
-        return bool(fits and lengths.max() < min(_ONE_BLOCK, most / n_items))
+        small = len(weights) == 1 and lengths.max() < _ONE_BLOCK
+        return bool(fits and (small or self._are_short(lengths).all()))
+
+    def _are_short(self, lengths: Ints) -> Mask:
+        """Say which histories are best left out an item at a time with all scores, and at once."""
+        return lengths <= min(_LEFT_OUT, _EACH_NUMBERS / self.dataset.n_items)
 
     def _scores_and_gains(self, rows: CSR) -> tuple[Floats, list[Floats]]:
         """Return the scores of rows, and for each of them what its entries add."""
@@ -256,7 +259,7 @@ class Answerer:
 
     @cached_property
     def _fitted(self) -> Ladder:
-        ladder = dataclasses.replace(self.ladder, like=self.like)
+        ladder = replace(self.ladder, like=self.like)
         return ladder.fit(self.likes, self.dataset.users)
 
     def _below(self, people: People, row: int, *, because: bool) -> RungAnswer:
@@ -368,15 +371,14 @@ class Answerer:
         if answers.gains is not None:
             return {row: answers.gains[row][:, items] for row, items in enumerate(lists)}
         asked = np.array([because is None for because in answers.because], dtype=bool)
-        lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
-        short = asked & (lengths < min(_ONE_BLOCK, _EACH_NUMBERS / n_items))
-        short &= not self._has_formula
+        lengths = np.diff(people.seen.indptr)
+        short = asked & self._are_short(lengths) & (not self._has_formula)
         gains = {
             row: self.gains_of(people.seen[row : row + 1], lists[row])
             for row in np.flatnonzero(asked & ~short).tolist()
         }
         rows = np.flatnonzero(short)
-        blocks = np.cumsum(lengths[rows] + 1) * n_items // _ONE_BLOCK_NUMBERS
+        blocks = np.cumsum(lengths[rows] + 1) * self.dataset.n_items // _ONE_BLOCK_NUMBERS
         for block in np.split(rows, np.flatnonzero(np.diff(blocks)) + 1) if len(rows) else ():
             known = self._scores_and_gains(people.seen[block])[1]
             gains |= {

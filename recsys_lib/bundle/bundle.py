@@ -644,7 +644,7 @@ class Bundle(Shown):
             rows = [self._requests.seen(x.user_items) for x in (before, after)]
             model = self.model.updated(*rows)
         new = {
-            "interactions": 0 if interactions is None else len(interactions),
+            "interactions": after.n_interactions - before.n_interactions,
             "users": after.n_users - before.n_users,
             "items": after.n_items - before.n_items,
         }

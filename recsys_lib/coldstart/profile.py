@@ -152,7 +152,7 @@ class ProfileSpace:
     References
     ----------
     .. [1] J. C. Gower, "A general coefficient of similarity and some of its properties",
-       Biometrics 27(4), 1971, section 3.
+       Biometrics 27(4), 1971. Differs: there the mean is over the columns known on both sides.
 
     Examples
     --------

@@ -6,6 +6,7 @@ over ratings, as in Surprise, LensKit and the Netflix Prize; a mean of per-user 
 *user* counts the same, is another number and usually lower.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -377,9 +378,11 @@ def novelty_at_k(items: Integers, item_counts: Integers, k: int) -> Doubles:
 
     References
     ----------
-    .. [1] T. Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems",
-       PNAS 107(10), 2010 (surprisal). S. Vargas, P. Castells, RecSys 2011, section 4.1 (free
-       discovery).
+    .. [1] S. Vargas, P. Castells, "Rank and Relevance in Novelty and Diversity Metrics for
+       Recommender Systems", RecSys 2011 (free discovery).
+    .. [2] T. Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems",
+       PNAS 107(10), 2010. Differs: their surprisal is of the share of *users*, which is less by the
+       logarithm of the interactions of a user.
 
     Examples
     --------
@@ -412,7 +415,7 @@ def tail_items(item_counts: ArrayLike, *, head_share: float = 1 / 3) -> Mask:
     References
     ----------
     .. [1] P. Cremonesi, Y. Koren, R. Turrin, "Performance of recommender algorithms on top-N
-       recommendation tasks", RecSys 2010, section 3.2: the short head holds 33 % of the ratings.
+       recommendation tasks", RecSys 2010: the short head holds 33 % of the ratings.
 
     Examples
     --------
@@ -446,7 +449,7 @@ def tail_recall_at_k(items: Integers, targets: CSR, tail: Mask, k: int) -> Doubl
 
     References
     ----------
-    .. [1] P. Cremonesi, Y. Koren, R. Turrin, RecSys 2010, section 5 (long-tail recall), with the
+    .. [1] P. Cremonesi, Y. Koren, R. Turrin, RecSys 2010 (recall on the long tail), with the
        denominator of `recall_at_k`.
 
     Examples
@@ -460,7 +463,7 @@ def tail_recall_at_k(items: Integers, targets: CSR, tail: Mask, k: int) -> Doubl
 
 
 def root_squared_error(predicted: Doubles, targets: CSR) -> Doubles:
-    """Return each user's own RMSE, in rating units.
+    """Root of the mean squared error of a user's ratings, in rating units.
 
     Parameters
     ----------
@@ -490,7 +493,7 @@ def root_squared_error(predicted: Doubles, targets: CSR) -> Doubles:
 
 
 def absolute_error(predicted: Doubles, targets: CSR) -> Doubles:
-    """Return each user's own mean absolute error, in rating units.
+    """Mean absolute error of a user's ratings, in rating units.
 
     Parameters
     ----------
@@ -553,38 +556,23 @@ class View:
         return find_hits(self.items, self.targets)
 
 
-_DEFINITIONS = {
-    "ndcg": "binary gains, discount 1/log2(place + 1), over the ideal list of min(k, targets) hits "
-    "(Liang et al. 2018)",
-    "recall": "hits / min(k, targets) (Liang et al. 2018)",
-    "precision": "hits / k (Manning et al. 2008)",
-    "map": "sum of the precision at each hit / min(k, targets) (Manning et al. 2008)",
-    "mrr": "1 / place of the first hit, 0 without one (Voorhees 1999)",
-    "hit_rate": "1 if the list holds a target (Deshpande & Karypis 2004)",
-    "tail_recall": "recall of targets outside the most popular items that hold a third of the "
-    "interactions (Cremonesi et al. 2010)",
-    "novelty": "mean of -log2(share of interactions) of the listed items, in bits "
-    "(Zhou et al. 2010)",
-    "coverage": "share of the catalog that is listed to anyone (Ge et al. 2010)",
-    "gini": "Gini coefficient of how often items are listed, 0 = evenly (Fleder & Hosanagar 2009)",
-    "rmse": "root of the mean squared error, pooled over held-out ratings, predictions clipped to "
-    "the scale (Herlocker et al. 2004)",
-    "mae": "mean absolute error, pooled over held-out ratings, predictions clipped to the scale "
-    "(Herlocker et al. 2004)",
-}
-_ON_HITS: dict[str, Callable[[Hits, int], Doubles]] = {
+#: Metric -> the function that computes it, whose first line says what it is.
+_COMPUTED_BY: dict[str, Callable[..., Any]] = {
     "ndcg": ndcg_at_k,
     "recall": recall_at_k,
     "precision": precision_at_k,
     "map": map_at_k,
     "mrr": mrr_at_k,
     "hit_rate": hit_rate_at_k,
-}
-_ON_EXPOSURE: dict[str, Callable[[Ints], float]] = {"coverage": coverage, "gini": gini}
-_ON_RATINGS: dict[str, Callable[[Doubles, CSR], Doubles]] = {
+    "tail_recall": tail_recall_at_k,
+    "novelty": novelty_at_k,
+    "coverage": coverage,
+    "gini": gini,
     "rmse": root_squared_error,
     "mae": absolute_error,
 }
+# Those of all lists together, and those of predicted ratings; the others are of each list.
+_OF_ALL, _OF_RATINGS = ("coverage", "gini"), ("rmse", "mae")
 
 
 class Metric(NamedTuple):
@@ -611,9 +599,9 @@ class Metric(NamedTuple):
         "list" has one value per user, averaged over users; "system" has one value for all lists
         together; "rating" has one value per user, pooled over rated cells.
         """
-        if self.family in _ON_RATINGS:
+        if self.family in _OF_RATINGS:
             return "rating"
-        return "system" if self.family in _ON_EXPOSURE else "list"
+        return "system" if self.family in _OF_ALL else "list"
 
     @property
     def higher_is_better(self) -> bool | None:
@@ -624,8 +612,9 @@ class Metric(NamedTuple):
 
     @property
     def definition(self) -> str:
-        """One line with the denominator and the source."""
-        return _DEFINITIONS[self.family]
+        """One line with the denominator; the function has the source, too."""
+        text = inspect.getdoc(_COMPUTED_BY[self.family]) or ""
+        return text.partition("\n")[0].replace("\\|", "|")
 
     @property
     def per_user(self) -> bool:
@@ -639,17 +628,17 @@ class Metric(NamedTuple):
 
     def measure(self, view: View) -> Any:
         """Return the value of each user, or the one number where there is no value per user."""
-        if self.family in _ON_RATINGS:
-            return _ON_RATINGS[self.family](view.predicted, view.rated)
-        assert self.k is not None
-        if self.family in _ON_HITS:
-            return _ON_HITS[self.family](view.hits, self.k)
-        if self.family in _ON_EXPOSURE:
-            shown = exposure(view.items[:, : self.k], view.targets.shape[1])
-            return _ON_EXPOSURE[self.family](shown)
-        if self.family == "novelty":
-            return novelty_at_k(view.items, view.item_counts, self.k)
-        return tail_recall_at_k(view.items, view.targets, tail_items(view.item_counts), self.k)
+        compute, k = _COMPUTED_BY[self.family], self.k
+        match self.kind, self.family:
+            case "rating", _:
+                return compute(view.predicted, view.rated)
+            case "system", _:
+                return compute(exposure(view.items[:, :k], view.targets.shape[1]))
+            case _, "novelty":
+                return compute(view.items, view.item_counts, k)
+            case _, "tail_recall":
+                return compute(view.items, view.targets, tail_items(view.item_counts), k)
+        return compute(view.hits, k)
 
 
 def known_metrics() -> tuple[str, ...]:
@@ -660,7 +649,7 @@ def known_metrics() -> tuple[str, ...]:
     >>> known_metrics()[:2], known_metrics()[-1]
     (('ndcg@k', 'recall@k'), 'mae')
     """
-    return tuple(name if name in _ON_RATINGS else f"{name}@k" for name in _DEFINITIONS)
+    return tuple(name if name in _OF_RATINGS else f"{name}@k" for name in _COMPUTED_BY)
 
 
 def parse_metric(name: str) -> Metric:
@@ -684,15 +673,15 @@ def parse_metric(name: str) -> Metric:
     --------
     >>> metric = parse_metric("recall@20")
     >>> metric.family, metric.k, metric.definition
-    ('recall', 20, 'hits / min(k, targets) (Liang et al. 2018)')
+    ('recall', 20, 'Share of the findable targets that the list holds: hits / min(k, |targets|).')
     """
     if not isinstance(name, str):
         raise ConfigError(f"A metric must be named by a string such as 'ndcg@100'; got {name!r}.")
     family, at, length = name.partition("@")
-    if family not in _DEFINITIONS:
-        known, near = ", ".join(known_metrics()), did_you_mean(family, _DEFINITIONS)
+    if family not in _COMPUTED_BY:
+        known, near = ", ".join(known_metrics()), did_you_mean(family, _COMPUTED_BY)
         raise ConfigError(f"A metric must be one of {known}; got {name!r}.{near}")
-    if family in _ON_RATINGS:
+    if family in _OF_RATINGS:
         if at:
             raise ConfigError(f"{family!r} has no list length; got {name!r}. Write {family!r}.")
         return Metric(name, family, None)

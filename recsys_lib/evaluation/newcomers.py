@@ -189,7 +189,8 @@ def newcomer_verdict(table: pd.DataFrame, *, ladder: str, floor: str = "populari
     ...     "value": [0.3, 0.2, 0.19, 0.21], "se": 0.03, "n_users": 35})
     >>> newcomer_verdict(table, ladder="ladder")
     'The ladder is ahead of popularity at 1 of 2 lengths of history. It is furthest behind with 1
-    known: 0.190 against 0.210, over 35 people, with a standard error of 0.030.'
+    known: 0.190 against 0.210, over 35 people, with a standard error of 0.030 each; their
+    difference, over the same people, is known better.'
     """
     values = table.pivot_table(index="n_history", columns="model", values="value")
     lead = values[ladder] - values[floor]
@@ -202,7 +203,7 @@ def newcomer_verdict(table: pd.DataFrame, *, ladder: str, floor: str = "populari
     return (
         f"{start} It is furthest behind with {worst} known: {row['value']:.3f} against "
         f"{values.loc[worst, floor]:.3f}, over {row['n_users']:,} people, with a standard error of "
-        f"{row['se']:.3f}."
+        f"{row['se']:.3f} each; their difference, over the same people, is known better."
     )
 
 

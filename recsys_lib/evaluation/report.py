@@ -41,7 +41,7 @@ class Report(Shown):
     protocol : dict
         How it was measured: counts, seed, thresholds, tie shares, the fold's fingerprint.
     definitions : dict of str to str
-        Of each metric: its formula and source.
+        Of each metric: what it is, in a line.
 
     Examples
     --------
@@ -128,7 +128,8 @@ class Report(Shown):
         Notes
         -----
         The interval says how much the value would move with other *users*. How much it moves with
-        another training seed is a matter of several reports, see `compare`.
+        another training seed is a matter of several reports, see `compare`. Where all users have
+        one value it has no width: nobody was seen to differ, which is not that nobody would.
         """
         per_user = self.per_user_metrics
         samples = [self.sample(metric) for metric in per_user]

@@ -138,7 +138,7 @@ def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
     DataFrame
         Indexed by ``model``, most wins first: ``alone``, the share of users for whom it is strictly
         best; ``shared``, for whom it is best together with others. Users for whom every model has
-        the same value count for none.
+        the same value count for none, and those without a value are no part of the whole.
 
     Raises
     ------
@@ -167,14 +167,13 @@ def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
             f"`reports` must be of at least two models on the same users; got {len(reports)} on "
             f"{len(users)} sets of users. Evaluate them on one fold."
         )
-    values = np.column_stack([report.sample(metric).per_user for report in reports])
-    best = values.max(axis=1, keepdims=True)
-    first = (values == best) & (values.min(axis=1, keepdims=True) < best)
-    alone = first & (first.sum(axis=1, keepdims=True) == 1)
-    table = pd.DataFrame(
-        {"alone": alone.mean(axis=0), "shared": (first & ~alone).mean(axis=0)},
-        index=pd.Index([report.name for report in reports], name="model"),
-    )
+    # A row a model, a column a user.
+    values = pd.DataFrame([report.sample(metric).per_user for report in reports]).dropna(axis=1)
+    first = (values == values.max()) & (values.min() < values.max())
+    alone = first & (first.sum() == 1)
+    shares = {"alone": alone.mean(axis=1), "shared": (first & ~alone).mean(axis=1)}
+    names = pd.Index([report.name for report in reports], name="model")
+    table = pd.DataFrame(shares).set_axis(names)
     return table.sort_values(["alone", "shared"], ascending=False, kind="stable")
 
 

@@ -140,10 +140,10 @@ def compare(
     s_user^2 / n, from the users' paired differences. *Seeds*: another initialization would give
     another model; their part is s_seed^2 / m for each model with m > 1 runs. The squared standard
     error is the sum. With one run of each model the interval is the paired percentile bootstrap
-    over users, or Student's t where the two disagree about 0, and speaks of these two *trained
-    models*, not of the methods; with several it is Student's t on the sum, with Welch and
-    Satterthwaite's degrees of freedom. (The spread of runs on the same users holds a little of the
-    users' part as well; the sum errs on the wide side.)
+    over users (`percentile_interval`), or Student's t where the two disagree about 0, and speaks of
+    these two *trained models*, not of the methods; with several it is Student's t on the sum, with
+    Welch and Satterthwaite's degrees of freedom. (The spread of runs on the same users holds a
+    little of the users' part as well; the sum errs on the wide side.)
     p-values are of Student's t on the same standard error, exact for means of many users, because
     a bootstrap p-value cannot be smaller than 1 / `n_resamples` and would not survive the
     correction for many pairs. None is below 2 ** (1 - n), that of all n users having one sign, so
@@ -400,5 +400,4 @@ def gains_of_steps(
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["gain", "low", "high", "p_holm"])
     table.index = pd.MultiIndex.from_tuples(rows, names=["step", "instead_of"])
     table["p_holm"] = holm(table["p_holm"])
-    table["certain"] = table["p_holm"] < ALPHA
-    return table
+    return table.assign(certain=table["p_holm"] < ALPHA)

@@ -34,7 +34,7 @@ def list_distance(items: Integers, features: CSR | NDArray[np.floating]) -> Doub
     References
     ----------
     .. [1] C.-N. Ziegler, S. McNee, J. Konstan, G. Lausen, "Improving Recommendation Lists Through
-       Topic Diversification", WWW 2005, eq. 5.
+       Topic Diversification", WWW 2005. Differs: theirs is a sum of similarities.
 
     Examples
     --------

@@ -117,7 +117,7 @@ class Cost(NamedTuple):
     def excess(self, minutes: float) -> str:
         """Return in words what is too much, be it time or a quarter of the free memory, or ""."""
         if self.minutes > minutes:
-            return f"about {self.minutes:,.{int(self.minutes < 1)}f} minutes a fit"
+            return f"about {self.minutes:{',.0f' if self.minutes >= 1 else '.1g'}} minutes a fit"
         if self.n_bytes > _SHARE_OF_MEMORY * available_memory():
             return f"about {self.n_bytes / 1e9:,.1f} GB a model"
         return ""

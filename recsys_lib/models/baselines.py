@@ -12,7 +12,8 @@ from recsys_lib.models.base import Arrays, Recommender, packed, unpacked
 from recsys_lib.ranking import Block, Items, entry_rows, slices
 from recsys_lib.seeding import rng_from
 
-# The sweeps contract by about n / (n + damping) of the smaller side; 20 leave less than 1e-4.
+# What 20 leave is mostly a shift of all users against all items, which cancels in predictions: it
+# was .001 on the default world and .026 on MovieLens 100K, where .0001 of the rmse is left to gain.
 _SWEEPS = 20
 #: As many rows as a vector of any processor has lanes. Products round all lanes alike; with more
 #: rows, how one is rounded depends on where it stands, with fewer on how many there are.
@@ -66,7 +67,7 @@ class Biases(NamedTuple):
 
 
 def fit_biases(x: CSR, *, user_damping: float = 5.0, item_damping: float = 2.0) -> Biases:
-    """Fit damped biases by alternating means, to convergence.
+    """Fit damped biases by alternating means, until what is left hardly moves a prediction.
 
     Parameters
     ----------
@@ -124,8 +125,8 @@ class Bias(Recommender):
        b_u = \frac{\sum_{i \in u} (r_{ui} - \mu - b_i)}{n_u + d_U},\quad
        b_i = \frac{\sum_{u \in i} (r_{ui} - \mu - b_u)}{n_i + d_I}
 
-    Both hold at once after the sweeps. The user bias comes from the row, so an unseen user has one
-    too, and an empty row gets the item's expected rating.
+    Both hold at once, nearly, after 20 sweeps. The user bias comes from the row, so an unseen user
+    has one too, and an empty row gets the item's expected rating.
 
     Parameters
     ----------

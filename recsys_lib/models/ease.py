@@ -397,7 +397,7 @@ class EASE(Penalized):
     ----------
     l2 : float, optional
         The penalty :math:`\lambda`, in numbers of interactions; positive. By default four times the
-        mean number of users of an item, which is within 1 % of the best ndcg@100 on the validation
+        mean number of users of an item, which is within 2 % of the best ndcg@100 on the validation
         users of MovieLens 100K and 1M and CiteULike-a.
     solver : {"auto", "items", "users"}
         Which side to invert: by default the smaller one. The scores are the same.
@@ -530,7 +530,7 @@ class EDLAE(Dropped, EASE):
 
     References
     ----------
-    .. [1] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020, eq. 10.
+    .. [1] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020, eq. 10.
 
     Examples
     --------

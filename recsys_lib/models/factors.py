@@ -214,7 +214,7 @@ def _without(x: CSR, mean: float, column_bias: Doubles) -> CSR:
 
 
 # Directions by default: at least, at most, and the numbers that all items' vectors may hold.
-_LEAST, _MOST, _NUMBERS = 8, 800, 2**26
+_LEAST, _MOST, _NUMBERS = 10, 800, 2**26
 # Rounds of the power iteration that finds them.
 _ROUNDS = 4
 
@@ -277,8 +277,8 @@ class PureSVD(Recommender):
     latent_dim : int, optional
         Number of singular vectors, >= 1. If there are fewer, min(n_users, n_items), half of those
         are used, since all of them would only reproduce the row. By default ``(min(n_users,
-        n_items) / density) ** (2 / 3) / 22``: the rarer an interaction, the more directions it
-        takes to tell people apart; at most 800, and 256 MB of them.
+        n_items) / density) ** (2 / 3) / 21.8 - 8``: the rarer an interaction, the more directions
+        it takes to tell people apart; from 10 to 800, and at most 256 MB of them.
     activity_power, popularity_power : float
         How far users and items count less the more entries they have, >= 0.
     seed : int
@@ -331,7 +331,7 @@ class PureSVD(Recommender):
 
     def _suited(self, x: CSR) -> dict[str, Any]:
         smaller = min(x.shape)
-        wide = round((smaller / density(x)) ** (2 / 3) / 22)
+        wide = round((smaller / density(x)) ** (2 / 3) / 21.8) - 8
         most = min(_MOST, smaller // 2, _NUMBERS // x.shape[1])
         return {"latent_dim": max(1, min(max(wide, _LEAST), most))}
 
@@ -419,7 +419,7 @@ class ALS(Recommender):
     References
     ----------
     .. [1] Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets",
-       ICDM 2008, eq. 3.
+       ICDM 2008, eq. 3. Differs: confidence is :math:`\alpha x`, not :math:`1 + \alpha x`.
 
     Examples
     --------

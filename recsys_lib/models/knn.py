@@ -180,7 +180,7 @@ class ItemKNN(_NeighborRecommender):
         return self.biases_ is None
 
     def _relate(self, items: Ints) -> Floats:
-        return np.asarray(self.similarities_.T.tocsr()[items].toarray())
+        return np.asarray(self.similarities_[:, items].T.toarray(order="C"))
 
     def _blocks(self, x: CSR) -> Block:
         near = self.similarities_

@@ -1,8 +1,7 @@
 """Ranking models on ratings: they see the likes, each as a 1."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 from recsys_lib.checks import Floats
@@ -76,7 +75,7 @@ class OnLikes:
     def suited_to(self, user_items: Any) -> Self:
         """Return a copy whose model suits the likes of these rows; see `Recommender.suited_to`."""
         inner = self.model.suited_to(likes_of(user_items, self.min_value))
-        return dataclasses.replace(self, model=inner)
+        return replace(self, model=inner)
 
     def fit(self, user_items: Any, *, validation: Fold | None = None, **options: Any) -> Self:
         """Fit the model to the likes of `user_items`, and stop by those of `validation`.

@@ -83,7 +83,7 @@ class MultDAE(neural.OutputRecommender, neural.LikelihoodRecommender):
     ----------
     .. [1] D. Liang, R. Krishnan, M. Hoffman, T. Jebara, "Variational Autoencoders for Collaborative
        Filtering", WWW 2018, section 2.3 and eq. 2. https://arxiv.org/abs/1802.05814
-    .. [2] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020.
+    .. [2] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
 
     Examples
     --------
@@ -212,7 +212,7 @@ class MultVAE(neural.VariationalRecommender):
     ----------
     .. [1] D. Liang, R. Krishnan, M. Hoffman, T. Jebara, "Variational Autoencoders for Collaborative
        Filtering", WWW 2018, eq. 2, 5 and section 2.2.2. https://arxiv.org/abs/1802.05814
-    .. [2] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020.
+    .. [2] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
 
     Examples
     --------
@@ -315,7 +315,7 @@ class RecVAE(neural.VariationalRecommender):
     .. [1] I. Shenbin, A. Alekseev, E. Tutubalina, V. Malykh, S. Nikolenko, "RecVAE: A New
        Variational Autoencoder for Top-N Recommendations with Implicit Feedback", WSDM 2020,
        sections 3.2 to 3.5. https://arxiv.org/abs/1912.11160
-    .. [2] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020.
+    .. [2] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
 
     Examples
     --------

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import threading
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,16 @@ _READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
 _WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
 # Passed to a function, which may read whatever it likes; those that import read no artifacts.
 _PASSED = re.compile(r"(?<!import_table)[(,=]\s*session\s*[,)\n]")
+_PARSING = threading.Lock()
+
+
+def parsed(text: str | bytes) -> ast.Module:
+    """Return the tree of Python code; for one thread after the other.
+
+    Python 3.11 counts the depth of a tree for all threads together, and gives up where they mix.
+    """
+    with _PARSING:
+        return ast.parse(text)
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ def _parse(source: str, name: str) -> dict[str, Parameter]:
         if token.type == tokenize.COMMENT
     }
     found = {}
-    for statement in ast.parse(source).body:
+    for statement in parsed(source).body:
         try:
             target, default = _literal(statement)
         except ValueError as error:

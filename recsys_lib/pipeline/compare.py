@@ -28,9 +28,7 @@ _ALPHA = 0.05
 _TRIFLE = 1e-5
 _MANY = 10**9  # degrees of freedom with which Student's t is normal
 _VERDICTS = {
-    "better": "moved by more than noise",
-    "worse": "moved by more than noise",
-    "moved": "moved by more than noise",
+    **dict.fromkeys(("better", "worse", "moved"), "moved by more than noise"),
     "within noise": "within noise",
     "same": "the same",
     "unknown": "without a known error",
@@ -455,7 +453,7 @@ def read_batch(
     if higher_is_better is None:
         raise ConfigError(
             f"For `metric` it must be known which way is better; {name!r} does not say. "
-            "Give higher_is_better=True or False."
+            "Judge by another, or give read_batch higher_is_better=True or False."
         )
     reports = {one.run: _reports_of(project, one) for one in done}
     varied = _varied(done)

@@ -54,8 +54,6 @@ class Setting:
     metrics : dict of str to float
     begun : float
         When it was given to a worker, by the monotonic clock.
-    news : dict
-        What it is at, as its worker tells.
     """
 
     name: str
@@ -69,7 +67,6 @@ class Setting:
     peak_memory: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     begun: float = 0.0
-    news: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

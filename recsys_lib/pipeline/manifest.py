@@ -299,8 +299,10 @@ class RunLog:
     def ended(self, outcome: Outcome) -> None:
         """Record how a notebook ended."""
         with self._lock:
-            self._running = [name for name in self._running if name != outcome.name]
             self.outcomes[outcome.name] = outcome
+            if outcome.name in self._running:
+                self._running.remove(outcome.name)
+                self.save()
 
     def end(self, status: Status, failure: dict[str, Any] | None = None) -> None:
         """Write how the run ended; if there was nothing to do, the manifest stays as it was."""
@@ -370,7 +372,8 @@ class RunLog:
         self, record: Record, records: list[Record], shared: dict[str, Any]
     ) -> dict[str, Any]:
         outcome = self.outcomes.get(record.notebook)
-        status: str = outcome.status if outcome else "kept" if record.done else "unfinished"
+        done = record.done and record.notebook not in self._running
+        status: str = outcome.status if outcome else "kept" if done else "unfinished"
         if status == "kept" and not self._running and outdated(records, record):
             status = "stale"
         kept = {name: getattr(record, name) for name in _KEPT}

@@ -92,8 +92,8 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     rows |= _upstream_rows(store.records_of(project, record.run), record, steps[name])
     rows = {key: (_literal(value, project.root), meaning) for key, (value, meaning) in rows.items()}
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
-    resolved = table(resolved.rename_axis("parameter"))
-    session = Session(project=project, record=record, parameters=resolved)
+    resolved = resolved.rename_axis("parameter")
+    session = Session(project=project, record=record, parameters=table(resolved))
     if in_voila():
         return session
     if before := store.Record.find(project.record(record.run, name)):

@@ -14,8 +14,7 @@ import pandas as pd
 from recsys_lib.artifacts import read_json, write_json
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline.chain import Step
-from recsys_lib.pipeline.project import MEASURING, Project
-from recsys_lib.pipeline.store import Record
+from recsys_lib.pipeline.project import MEASURING
 
 if TYPE_CHECKING:
     from recsys_lib.pipeline.runner import RunResult
@@ -162,14 +161,12 @@ def _verdict(name: str, value: float, pin: Pin | None) -> str:
 
 
 def measure(
-    project: Project, steps: Sequence[Step], run: "Callable[..., RunResult]", *, n_seeds: int
+    steps: Sequence[Step], run: "Callable[..., RunResult]", *, n_seeds: int
 ) -> dict[str, dict[str, Pin]]:
     """Run the chain under the seeds 0 to `n_seeds` - 1 and return the pins of each notebook.
 
     Parameters
     ----------
-    project : Project
-        Where the notebooks are.
     steps : sequence of Step
         The whole chain, or a part of it whose inputs an earlier measurement has made.
     run : callable
@@ -197,9 +194,9 @@ def measure(
                 f"Every notebook must run under seed {seed}; {result.failed.name} failed. "
                 f"See {result.failed.copy}."
             )
-        for step in steps:
-            for number, value in Record.load(project.record(name, step.name)).checks.items():
-                found.setdefault((step.name, number), []).append(value)
+        for outcome in result.outcomes:
+            for number, value in outcome.record.checks.items():
+                found.setdefault((outcome.name, number), []).append(value)
     home, pins = committed.pop(), dict[str, dict[str, Pin]]()
     for (book, number), values in found.items():
         if len(values) != n_seeds:

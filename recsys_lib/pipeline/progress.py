@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 _UNLIMITED = 100_000
 
 
+class Progress:
+    """Callbacks for a run at work, which show nothing."""
+
+    def begin(self, name: str, cells: int) -> None:
+        """Called when a notebook of so many cells starts."""
+
+    def cell(self, name: str, done: int) -> None:
+        """Called with the number of its finished cells."""
+
+    def end(self, outcome: "Outcome") -> None:
+        """Called when it has ended."""
+
+
 class _Lines(Live):
     """Lines that stay, with lines below them that move: those only on a terminal.
 
@@ -50,7 +63,7 @@ class _Lines(Live):
         self.console.print(Text(line), soft_wrap=True)
 
 
-class ProgressLines(_Lines):
+class ProgressLines(_Lines, Progress):
     """One line per notebook: kept up to date on a terminal, written once elsewhere.
 
     Parameters
@@ -129,15 +142,19 @@ class SweepLines(_Lines):
     def _moving(self) -> list[str]:
         sweep = self._sweep
         running = [one for one in sweep.settings if one.status == "running"]
-        lines = [f"{one.name:<{self._width}}  {_now(one)}" for one in running]
+        lines = [self._at_work(one) for one in running]
         if sweep.status == "running" and (running or sweep.count("waiting")):
             seconds = int(time.monotonic() - sweep.clock)
             lines.append(
                 f"{sweep.count('done')} of {len(sweep.settings)} done, {len(sweep.failed)} failed, "
-                f"{sweep.count('waiting')} waiting; {sweep.workers} at once, "
+                f"{sweep.count('waiting')} waiting; {sweep.at_once} at once, "
                 f"{sweep.need / 1e9:.1f} GB each; {seconds // 60}:{seconds % 60:02d} min"
             )
         return lines
+
+    def _at_work(self, one: "Setting") -> str:
+        seconds = f"{time.monotonic() - one.begun:4.0f} s"
+        return f"{one.name:<{self._width}}  {seconds}  {self._sweep.at_work(one)}"
 
 
 def _ended(one: "Setting") -> str:
@@ -146,16 +163,6 @@ def _ended(one: "Setting") -> str:
         return f"{one.status.upper():<11} {one.message}{again}".rstrip()
     how = "done" if one.ran else "unchanged"
     return f"{how:<11} {one.seconds:7.1f} s  {one.peak_memory / 1e9:4.2f} GB{again}"
-
-
-def _now(one: "Setting") -> str:
-    seconds = f"{time.monotonic() - one.begun:4.0f} s"
-    if not one.news:
-        return f"starts      {seconds}"
-    notebook, (done, cells) = one.news["notebook"], one.news["cells"]
-    if one.news["what"] == "waits":
-        return f"waits for {notebook} of another setting  {seconds}"
-    return f"{notebook}  {done}/{cells} cells  {seconds}"
 
 
 def text_table(frame: pd.DataFrame, *, right: Collection[str] = ()) -> str:

@@ -56,8 +56,7 @@ class Project:
         ConfigError
             If no folder from `start` upwards has notebooks in ``notebooks/``.
         """
-        begin = Path(start) if start is not None else Path.cwd()
-        begin = begin.resolve()
+        begin = Path(start or ".").resolve()
         for folder in (begin, *begin.parents):
             if _notebooks_in(folder / "notebooks"):
                 return cls(folder)

@@ -1,15 +1,16 @@
 """Train a run's bundle anew on other data, and keep the better of the two."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from recsys_lib.artifacts import fingerprint
 from recsys_lib.bundle import Bundle
-from recsys_lib.checks import CSR, Floats
+from recsys_lib.checks import CSR, Floats, Ints
 from recsys_lib.dataset import Dataset, Fold, Split, likes_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import compare, evaluate, parse_metric
@@ -17,10 +18,10 @@ from recsys_lib.evaluation.statistics import FEWEST
 from recsys_lib.pipeline.chain import load_steps, resolve, rests_on
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import RunResult
-from recsys_lib.pipeline.store import changes_of
+from recsys_lib.pipeline.store import changes_of, records_of
 
 _SPLITS = ("ratings_split", "ranking_split")
-_REMEDY = "stop it"  # another retraining of the same run
+_REMEDY = "stop it"  # another retraining of the same run, or the run itself
 
 
 class Retrained(NamedTuple):
@@ -79,20 +80,30 @@ def retrain(
     steps = [step for step in chain if step.name in wanted]
     parameters = resolve(chain, texts=texts, values=changes_of(project, run))
     name = f"{run.replace('/', '-')}.next"
-    with project.locked(name, remedy=_REMEDY):
+    with project.locked(name, remedy=_REMEDY), project.locked(run, remedy=_REMEDY):
         pass  # told with what can be done about it
     result = run_steps(project, steps, parameters, name=name, timeout=timeout)
     if result.failed:
         return Retrained(result, False, "")
-    made = project.artifacts(name)
-    with project.locked(name, remedy=_REMEDY):  # its bundle and its split must be of one time
-        old = Bundle.load(project.artifacts(run) / "bundle")
-        new = Bundle.load(made / "bundle")
+    made, place = project.artifacts(name), project.artifacts(run) / "bundle"
+    # The candidate's bundle and its split must be of one time, and no run may put its own there.
+    with project.locked(name, remedy=_REMEDY), project.locked(run, remedy=_REMEDY):
+        old, new = Bundle.load(place), Bundle.load(made / "bundle")
         split = next(made / one for one in _SPLITS if (made / one).exists())
         better, verdict = is_better(old, new, Split.load(split).test, metric)
         if better:
-            new.save(project.artifacts(run) / "bundle", retrained=verdict)
+            new.save(place, retrained=verdict)
+            _record(project, run, place)
     return Retrained(result, better, verdict)
+
+
+def _record(project: Project, run: str, bundle: Path) -> None:
+    """Let the notebooks of a run read the bundle that took the place of their own."""
+    for record in records_of(project, run):
+        if "bundle" in record.writes:
+            record.writes["bundle"]["fingerprint"] = fingerprint(bundle)
+            record.done = False  # it wrote another one, and does so again when the run goes on
+            record.save(project.record(run, record.notebook))
 
 
 def is_better(old: Bundle, new: Bundle, fold: Fold, metric: str) -> tuple[bool, str]:
@@ -103,9 +114,13 @@ def is_better(old: Bundle, new: Bundle, fold: Fold, metric: str) -> tuple[bool, 
     paired bootstrap over people tells the old one's lead from luck.
     """
     liked = likes_of(fold.targets, new.like) if new.like is not None else fold.targets
-    unseen = liked - liked.multiply(_translated(old.dataset, new.dataset)[fold.users] != 0)
+    was, now = old.dataset, new.dataset
+    people = was.user_ids.get_indexer(now.user_ids[fold.users])
+    seen = _taken(was.user_items, people, was.item_ids.get_indexer(now.item_ids))
+    seen.data[:] = 1  # also where a rating is 0
+    unseen = liked - liked.multiply(seen)
     unseen.eliminate_zeros()
-    held_out = dataclasses.replace(fold, targets=sparse.csr_array(unseen, dtype=np.float32))
+    held_out = replace(fold, targets=sparse.csr_array(unseen, dtype=np.float32))
     asked = int(np.count_nonzero(np.diff(held_out.targets.indptr)))
     if asked < FEWEST:  # of fewer, no lead of the old one could be told from luck
         must = f"At least {FEWEST} held-out people must have something that the old bundle has not"
@@ -125,26 +140,18 @@ class _InItemsOf:
     dataset: Dataset
 
     def score(self, user_items: CSR) -> Floats:
-        own = self.bundle.dataset.item_ids.get_indexer(self.dataset.item_ids)
-        known = own >= 0
-        rows = user_items.tocoo()
-        kept = known[rows.col]
-        parts = (rows.data[kept], (rows.row[kept], own[rows.col[kept]]))
-        shape = (user_items.shape[0], self.bundle.dataset.n_items)
-        said = self.bundle.score(sparse.csr_array(parts, shape=shape))
-        scores = np.repeat(said.min(axis=1, keepdims=True) - 1, len(own), axis=1)
-        scores[:, known] = said[:, own[known]]
+        there = self.dataset.item_ids.get_indexer(self.bundle.dataset.item_ids)
+        said = self.bundle.score(_taken(user_items, np.arange(user_items.shape[0]), there))
+        scores = np.repeat(said.min(axis=1, keepdims=True) - 1, self.dataset.n_items, axis=1)
+        scores[:, there[there >= 0]] = said[:, there >= 0]
         return scores
 
 
-def _translated(old: Dataset, new: Dataset) -> CSR:
-    """Return the interactions of the old dataset in the positions of the new one."""
-    rows = old.user_items.tocoo()
-    users = new.user_ids.get_indexer(old.user_ids)[rows.row]
-    items = new.item_ids.get_indexer(old.item_ids)[rows.col]
-    kept = (users >= 0) & (items >= 0)
-    ones = np.ones(int(kept.sum()), dtype=np.float32)
-    return sparse.csr_array((ones, (users[kept], items[kept])), shape=new.user_items.shape)
+def _taken(x: CSR, rows: Ints, cols: Ints) -> CSR:
+    """Return rows and columns of a matrix by position; -1 stands for an empty one."""
+    x = x.copy()
+    x.resize((x.shape[0] + 1, x.shape[1] + 1))
+    return x[rows][:, cols]
 
 
 def sentence(done: Retrained, run: str) -> str:

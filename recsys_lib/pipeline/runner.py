@@ -1,9 +1,16 @@
-"""Runs the chain through papermill: in order, without what is unchanged or rests on a failure."""
+"""Runs the chain through papermill: in order, without what is unchanged or rests on a failure.
 
-import functools
+Each notebook has a kernel of its own, with progress by cell, a time limit and a clear failure.
+"""
+
+import contextlib
 import json
+import logging
 import math
+import os
 import shutil
+import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,15 +18,27 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any, Protocol
+from typing import Any
 
-from recsys_lib._system import available_memory, cores, limited_threads
-from recsys_lib.errors import ConfigError
+import click
+import nbformat
+import papermill
+import psutil
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.translators import PythonTranslator, papermill_translators
+from traitlets.config import Config
+
+from recsys_lib._system import available_memory, cores, limited_threads, move, peak_memory
+from recsys_lib.artifacts import digest_of
+from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline import store
 from recsys_lib.pipeline.chain import Step, load_steps, rests_on, sources_of
-from recsys_lib.pipeline.execution import Execution, sockets_of
 from recsys_lib.pipeline.manifest import RunLog
+from recsys_lib.pipeline.progress import Progress
 from recsys_lib.pipeline.project import LAB_RUN, Project
+from recsys_lib.pipeline.store import RUNNER, Failure
 
 # Exceptions which mean that the input is wrong, not the notebook.
 BAD_INPUT = frozenset({"DataError", "ConfigError", "ArtifactError", "DeviceError"})
@@ -55,19 +74,6 @@ class RunResult:
     def ended(self, status: store.HowItEnded) -> list[store.Outcome]:
         """Return the notebooks with a status."""
         return [one for one in self.outcomes if one.status == status]
-
-
-class Progress(Protocol):
-    """Callbacks for a run at work."""
-
-    def begin(self, name: str, cells: int) -> None:
-        """Called when a notebook of so many cells starts."""
-
-    def cell(self, name: str, done: int) -> None:
-        """Called with the number of its finished cells."""
-
-    def end(self, outcome: store.Outcome) -> None:
-        """Called when it has ended."""
 
 
 def run_chain(
@@ -175,7 +181,6 @@ def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
                             elsewhere.add(step.name)
                 else:
                     elsewhere.clear()
-                    conditions.on_wait(ready[0].name)
                     if conditions.stop.wait(_PAUSE):
                         raise KeyboardInterrupt
         except BaseException:
@@ -234,29 +239,21 @@ class _Run:
         before = store.retire(self.results.project, self.results.run, step)
         self.progress.begin(step.name, len(step.sources))
         begun = time.monotonic()
-        execution = Execution(
-            source=step.path,
-            copy=self.results.copy_of(step),
-            parameters=self._overrides(step),
-            timeout=self.timeout,
-            on_cell=functools.partial(self.progress.cell, step.name),
-            environment=self.environment,
-            stop=self.results.conditions.stop,
-        )
-        failure = execution.run()
+        execution = Execution(self, step)
+        failure = execution.work()
         record = self._record(step)
         record.parameters = record.parameters or self.results.values(step)
         record.seconds = round(time.monotonic() - begun, 3)
         record.peak_memory = execution.peak_memory
         if failure:
-            return store.Outcome(record, "failed", self.results.copy_of(step), failure)
+            return store.Outcome(record, "failed", execution.copy, failure)
         record.source = step.fingerprint
         record.library = self.results.library.fingerprint(record.modules)
         record.done = True
         store.settle(self.results.project, record, before)
-        return store.Outcome(record, "ran", self.results.copy_of(step))
+        return store.Outcome(record, "ran", execution.copy)
 
-    def _overrides(self, step: Step) -> dict[str, Any]:
+    def overrides(self, step: Step) -> dict[str, Any]:
         """Return the parameters to inject into a step.
 
         RUN comes first. It is left out where it is the committed one: then the executed copy has
@@ -333,3 +330,183 @@ def check_run(
                     f"{name} must be set where it is read; {step.name} is not to run, and ran with "
                     f"{made.get(name)!r}. Begin there: --from {step.number}."
                 )
+
+
+_ENGINE = "recsys"
+_LONGEST_FOLDER = 88  # letters of a folder with sockets: macOS allows 103 for a whole path
+_FOREVER = 1e6  # seconds
+_LOOK_SECONDS = 0.5  # between two looks at the memory, and at whether to stop
+
+
+def sockets_of(run: Path) -> str:
+    """Return how the names of the folders with sockets of a run's kernels begin."""
+    return f"recsys-{digest_of(run.resolve().as_posix(), 12)}-"
+
+
+@dataclass
+class Execution:
+    """A step at work in a fresh kernel, seen by the thread that runs it and by the caller's.
+
+    Attributes
+    ----------
+    run : _Run
+        What it has in common with the other steps.
+    step : Step
+        Its folder is the kernel's working directory.
+    peak_memory : int
+        The most bytes that the kernel and its child processes took, as far as was seen.
+    """
+
+    run: _Run
+    step: Step
+    peak_memory: int = 0
+    _deadline: float = 0.0
+    _injected: bool = False
+    _cell: int = 0
+    _client: PapermillNotebookClient | None = None
+
+    def __post_init__(self) -> None:
+        self.copy = self.run.results.copy_of(self.step)
+        self._stop = self.run.results.conditions.stop
+
+    def work(self) -> Failure | None:
+        """Run it and leave the executed copy, whole or up to the failure, which is returned.
+
+        Raises
+        ------
+        ArtifactError
+            If the copy cannot be written.
+        """
+        part = self.copy.with_name(f".{self.copy.stem}.part.ipynb")
+        self._deadline = time.monotonic() + self.run.timeout
+        try:
+            # In a thread of its own, because nbclient would take the signals from the main one.
+            with ThreadPoolExecutor(1) as pool:
+                future = pool.submit(self._papermill, part)
+                while not future.done():
+                    # Never without a limit: on Windows nothing else ends a wait.
+                    wait([future], timeout=_LOOK_SECONDS)
+                    self._look()
+                    if self._stop.is_set():
+                        self._kill()
+                        raise KeyboardInterrupt
+                failure = future.result()
+            move(part, self.copy)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise ArtifactError(
+                f"{self.copy} must be writable; {error.strerror or error}. Free disk space or "
+                "change its permissions, then run again: finished notebooks are kept."
+            ) from error
+        return failure
+
+    def _papermill(self, part: Path) -> Failure | None:
+        logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the caller reports a failure
+        try:
+            self._in_a_kernel(part)
+        except papermill.PapermillExecutionError as error:
+            text = click.unstyle("\n".join(error.traceback))
+            return Failure(self._cell + 1, error.ename, click.unstyle(error.evalue), text)
+        except CellTimeoutError:
+            text = "the notebook took longer than its limit. Raise it with --timeout SECONDS"
+            return Failure(self._cell + 1, "Timeout", text)
+        except (DeadKernelError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "Kernel" not in str(error):
+                raise
+            text = "the kernel died; most often because memory ran out. Use fewer users or items"
+            return Failure(self._cell + 1, "DeadKernel", text)
+        return None
+
+    def _in_a_kernel(self, part: Path) -> None:
+        """Run it, in another kernel where the first ones end before they answer.
+
+        Windows has ports where others have sockets, and somebody may take one before the kernel
+        does.
+        """
+        node = nbformat.read(self.step.path, as_version=4)
+        # Papermill fills {fields} in paths.
+        to = str(part).replace("{", "{{").replace("}", "}}")
+        how = {"engine_name": _ENGINE, "kernel_name": "python3", "progress_bar": False}
+        for last in (False, False, True):
+            try:
+                values = self.run.overrides(self.step)
+                papermill.execute_notebook(node, to, values, **how, execution=self)
+                return
+            except RuntimeError as error:
+                if last or self._stop.is_set() or "before replying" not in str(error):
+                    raise
+
+    def execute(self, notebook: Any, kernel_name: str) -> None:
+        """Execute what papermill manages; called by its engine."""
+        prefix = sockets_of(self.copy.parent)
+        with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as sockets:
+            kernel = {"connection_file": f"{sockets}/kernel.json"}
+            if sys.platform != "win32" and len(sockets) <= _LONGEST_FOLDER:
+                # Sockets in a private folder: no ports to collide on or to eavesdrop on.
+                kernel["transport"] = "ipc"
+            self._client = PapermillNotebookClient(
+                notebook,
+                kernel_name=kernel_name,
+                config=Config({"KernelManager": kernel}),
+                log=logging.getLogger("papermill"),
+                timeout_func=self._remaining,
+                startup_timeout=120,
+                on_cell_start=self._start_cell,
+                on_cell_executed=self._look,
+                # Results are on disk by then, and TensorFlow takes a second to shut down.
+                shutdown_kernel="immediate",
+            )
+            environment = {**os.environ, **self.run.environment, RUNNER: str(os.getpid())}
+            self._client.execute(cwd=str(self.step.path.parent), env=environment)
+
+    def _start_cell(self, cell: Any, cell_index: int) -> None:
+        # Papermill's cell with the parameters is not in the committed notebook.
+        self._injected |= "injected-parameters" in cell.metadata.get("tags", ())
+        self._cell = max(cell_index - self._injected, 0)
+        if self._stop.is_set():
+            self._kill()  # it was stopped before it had a kernel
+        self.run.progress.cell(self.step.name, self._cell)
+
+    def _look(self, **_: Any) -> None:
+        """Measure the memory: now and then, and at the end of each cell."""
+        if self._pid:
+            self.peak_memory = max(self.peak_memory, peak_memory(self._pid))
+
+    @property
+    def _pid(self) -> int | None:
+        kernel = self._client and self._client.km
+        return getattr(getattr(kernel, "provisioner", None), "pid", None)
+
+    def _remaining(self, _cell: Any) -> float:
+        left = self._deadline - time.monotonic()
+        # nbclient takes 0 for "no limit", and cannot count to infinity.
+        return 0.0 if left > _FOREVER else max(left, 0.001)
+
+    def _kill(self) -> None:
+        if self._pid:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(self._pid).kill()
+
+
+class _Engine(NBClientEngine):  # type: ignore[misc]
+    """Papermill's engine with hooks for cells and a limit for the whole notebook."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, execution: Execution, **_: Any
+    ) -> None:
+        execution.execute(nb_man, kernel_name)
+
+
+papermill_engines.register(_ENGINE, _Engine)
+
+
+class _Translator(PythonTranslator):  # type: ignore[misc]
+    """Papermill's translator, which by itself writes a tuple as text: parameters are literals."""
+
+    @classmethod
+    def translate(cls, val: Any) -> str:
+        return repr(val)
+
+
+papermill_translators.register("python", _Translator)

@@ -198,14 +198,10 @@ def find_column(table: pd.DataFrame, name: str) -> str:
     near = [one for one in table.columns if f".{one}".casefold().endswith(f".{name}".casefold())]
     if len(near) == 1:
         return near[0]
+    found = f"none is called so.{_columns(table, name)}"
     if near:
-        raise ConfigError(
-            f"The column {name!r} must be one of the table; {len(near)} are called so: "
-            f"{', '.join(near)}. Say which."
-        )
-    raise ConfigError(
-        f"The column {name!r} must be one of the table; none is called so.{_columns(table, name)}"
-    )
+        found = f"{len(near)} are called so: {', '.join(near)}. Say which."
+    raise ConfigError(f"The column {name!r} must be one of the table; {found}")
 
 
 def _columns(table: pd.DataFrame, name: str) -> str:

@@ -26,7 +26,7 @@ from recsys_lib import artifacts
 from recsys_lib._system import lock_file
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.chain import Step, writer_of
+from recsys_lib.pipeline.chain import Step, parsed, writer_of
 from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, MEASURING, Project
 
 #: Environment variable of a kernel: the process that runs its notebook.
@@ -173,23 +173,11 @@ class Record:
         artifacts.write_json(path, asdict(self))
 
     @classmethod
-    def load(cls, path: Path) -> "Record":
-        """Read a record; `ArtifactError` if it is missing, damaged or of another version."""
-        content = artifacts.read_json(path)
-        try:
-            return cls(**content)
-        except TypeError as error:
-            raise ArtifactError(
-                f"{path} must be the record of a notebook; {error}. Delete it and run again."
-            ) from error
-
-    @classmethod
     def find(cls, path: Path) -> "Record | None":
-        """Read a record, or return None if that fails: then the notebook runs again."""
-        try:
-            return cls.load(path)
-        except ArtifactError:
-            return None
+        """Read a record; None where it is missing, damaged or of another version."""
+        with contextlib.suppress(ArtifactError, TypeError):
+            return cls(**artifacts.read_json(path))
+        return None
 
 
 @dataclass(frozen=True)
@@ -383,14 +371,9 @@ class Library:
         return f"sha256:{artifacts.digest_of({'versions': artifacts.versions(), 'code': code})}"
 
 
-# Python 3.11 counts the depth of a tree for all threads together, and gives up where they mix.
-_PARSING = threading.Lock()
-
-
 @cache
 def _code(text: bytes) -> str:
-    with _PARSING:
-        tree = ast.parse(text)
+    tree = parsed(text)
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
@@ -420,14 +403,11 @@ class Conditions:
         run without neighbors: then nobody is waited for.
     stop : threading.Event
         Ends waiting, and the notebook at work, as Ctrl-C does, which reaches only the main thread.
-    on_wait : callable
-        Called with the name of a step that is waited for.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     token: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
-    on_wait: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)

@@ -1,39 +1,298 @@
-"""A sweep: its plan, and the loop that hands settings out to workers until all have ended."""
+"""A sweep: its plan, the loop that hands settings out to workers, and what a worker does for one.
+
+The sweep holds a lock as long as it lives and wants to go on; its workers try it now and then.
+"""
 
 import contextlib
-import functools
 import itertools
+import logging
 import math
 import os
+import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from papermill.iorw import papermill_io
 
-from recsys_lib._system import available_memory, limited_threads
-from recsys_lib.artifacts import MANIFEST, write_json
-from recsys_lib.errors import ArtifactError, ConfigError
-from recsys_lib.pipeline.chain import Step, load_steps, select, unwritten
+from recsys_lib._system import available_memory, cores, limited_threads, lock_file
+from recsys_lib.artifacts import MANIFEST, BusyError, write_json
+from recsys_lib.checks import needing
+from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
+from recsys_lib.pipeline.chain import Step, load_steps, select, steps_for, unwritten
 from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
 from recsys_lib.pipeline.manifest import Manifest
-from recsys_lib.pipeline.progress import text_table
+from recsys_lib.pipeline.progress import Progress
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.runner import KERNEL
-from recsys_lib.pipeline.runs import cells
-from recsys_lib.pipeline.workers import Engine, Options, Result, alive, engine, news_of, work
+from recsys_lib.pipeline.runner import KERNEL, RunResult, run_chain
+from recsys_lib.pipeline.store import Conditions
 
 SWEEP_FILE = "sweep.json"
 
-_SHOWN_METRICS = 4
 _ATTEMPTS = 3  # times that a setting may lose its worker
 _TICK = 0.5  # seconds
 _FAREWELL = 20.0  # seconds for workers to stop their kernels
+_CONNECT_SECONDS = 20
+# A setting that was just lost may still be held by a kernel or worker on its way out.
+_BUSY_SECONDS = 150.0
+_LOOK = 0.3  # seconds between two looks at whether the sweep is alive
+_UNSEEN = 120.0  # seconds after which a lock that was never seen is none; NFS may hide it for 60
+
+
+class Result(NamedTuple):
+    """What became of a setting.
+
+    Attributes
+    ----------
+    status : {"done", "failed", "interrupted"}
+    message : str
+        Why it failed.
+    ran : int
+        How many notebooks were run, and not skipped or taken over.
+    """
+
+    status: Literal["done", "failed", "interrupted"]
+    message: str = ""
+    ran: int = 0
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Works on settings, one by one; what goes wrong in one is a result and not an exception.
+
+    Attributes
+    ----------
+    project : Project
+        In the same folder on all machines.
+    only : str, optional
+        Which notebooks.
+    timeout : float
+        Seconds for each notebook.
+    environment : mapping of str to str
+        Variables for its kernels.
+    token : str
+        Of this start of the sweep.
+    """
+
+    project: Project
+    only: str | None
+    timeout: float
+    environment: Mapping[str, str]
+    token: str
+
+    def __call__(self, run: str, parameters: Mapping[str, Any]) -> Result:
+        """Run the chain of one setting, ``"<sweep>/<setting>"``, with its overrides."""
+        stop = threading.Event()
+        with stopped_with(self.project.run_folder(run).parent, self.token, stop):
+            try:
+                return _result(self._patiently(run, parameters, stop))
+            except KeyboardInterrupt:
+                return Result("interrupted")
+            except (RecsysError, OSError, MemoryError) as error:
+                kind = "" if isinstance(error, RecsysError) else f"{type(error).__name__}: "
+                return Result("failed", " ".join(f"{kind}{error}".split()))
+
+    def _patiently(
+        self, run: str, parameters: Mapping[str, Any], stop: threading.Event
+    ) -> RunResult:
+        steps, _ = steps_for(load_steps(self.project), parameters, only=self.only)
+        beside = Conditions(self.environment, self.token, stop)
+        how: dict[str, Any] = {"name": run, "timeout": self.timeout, "conditions": beside}
+        limit = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                return run_chain(self.project, steps, parameters, Progress(), **how)
+            except BusyError:
+                if time.monotonic() > limit:
+                    raise
+                if stop.wait(1.0):
+                    raise KeyboardInterrupt from None
+
+
+def _result(result: RunResult) -> Result:
+    ran = sum(one.status == "ran" for one in result.outcomes)
+    if result.failed is None or result.failed.failure is None:
+        return Result("done", ran=ran)
+    failure = result.failed.failure
+    where = f"{result.failed.name} stopped in cell {failure.cell} of {result.failed.record.cells}"
+    more = [one.name for one in result.ended("failed")[1:]]
+    rest = {"also failed": more, "not run": [one.name for one in result.ended("not run")]}
+    others = "".join(f"; {how}: {', '.join(names)}" for how, names in rest.items() if names)
+    return Result("failed", f"{where}: {failure.kind}: {failure.message}{others}", ran)
+
+
+def _place(sweep: Path, token: str) -> Path:
+    return sweep / ".sweep" / f"{token}.lock"
+
+
+@contextlib.contextmanager
+def alive(sweep: Path, token: str) -> Iterator[Callable[[], None]]:
+    """Hold the sign of life of a sweep: a lock that ends with this process, however that ends.
+
+    Parameters
+    ----------
+    sweep : Path
+        ``runs/<sweep>``.
+    token : str
+        Of this start of the sweep.
+
+    Yields
+    ------
+    callable
+        Gives it up, which tells all workers to stop their kernels and come to an end.
+    """
+    path = _place(sweep, token)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("w", encoding="utf-8") as handle:
+            lock_file(handle)
+            yield handle.close
+    finally:
+        with contextlib.suppress(OSError):  # a worker may be looking at it
+            path.unlink()
+
+
+@contextlib.contextmanager
+def stopped_with(sweep: Path, token: str, stop: threading.Event) -> Iterator[None]:
+    """Set `stop` when the sweep gives up its sign of life or is gone, on whatever machine."""
+    path = _place(sweep, token)
+    ended = threading.Event()
+
+    def look() -> None:
+        seen, limit = False, time.monotonic() + _UNSEEN
+        while not ended.wait(_LOOK):
+            try:
+                with path.open("r+", encoding="utf-8") as handle:
+                    seen, over = True, lock_file(handle)
+            except FileNotFoundError:
+                over = seen or time.monotonic() > limit
+            except OSError:
+                continue  # a network drive that is away for a moment
+            if over:
+                stop.set()
+                return
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a sweep needs to know of those who work for it.
+
+    Attributes
+    ----------
+    executor : Executor
+        Any of `concurrent.futures`.
+    workers : int
+        How many settings are worked on at once.
+    threads : int
+        Threads for each, where that is known; otherwise 0.
+    lost : tuple of exception types
+        What a future raises whose worker is gone.
+    """
+
+    executor: Executor
+    workers: int
+    threads: int = 0
+    lost: tuple[type[BaseException], ...] = (BrokenExecutor,)
+
+
+@contextlib.contextmanager
+def engine(sweep: "Sweep") -> Iterator[Engine]:
+    """Start or join an engine; all workers that it has started end with the context.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        A cluster that runs already takes as many settings at once as it has workers by default.
+
+    Raises
+    ------
+    ConfigError
+        If the engine is not installed, takes no scheduler, or does not answer.
+    """
+    address, workers = sweep.scheduler, sweep.workers or cores()
+    if sweep.executor:
+        yield Engine(sweep.executor, workers)
+    elif sweep.backend == "dask":
+        with _dask(sweep.workers, address) as joined:
+            yield joined
+    elif address:
+        raise ConfigError(
+            f"--scheduler must go with --backend dask; got {address!r} with {sweep.backend}. "
+            "Leave it out, or name the backend."
+        )
+    else:
+        # Threads suffice: what takes cores and memory are the kernels, which are processes.
+        with ThreadPoolExecutor(workers) as executor:
+            yield Engine(executor, workers)
+
+
+@contextlib.contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C meanwhile; processes that are begun by then go on doing so."""
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
+    try:
+        yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _dask(workers: int | None, address: str | None) -> Iterator[Engine]:
+    """Join the Dask cluster at `address`, or make one of processes of this machine."""
+    with needing("dask", "--backend dask"):
+        from distributed import Client, KilledWorker, LocalCluster
+    with contextlib.ExitStack() as opened:
+        cluster: Any = address
+        if address is None:
+            # Kernels are processes of their own, so Dask's own count of memory means nothing.
+            with _ctrl_c_ignored():
+                cluster = LocalCluster(
+                    n_workers=workers or cores(),
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
+            opened.callback(cluster.close)
+        try:
+            client = Client(cluster, timeout=_CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"--scheduler must be the address of a Dask scheduler; {address} does not answer "
+                f"({error}). Try tcp://host:8786."
+            ) from error
+        opened.callback(client.close)
+        threads = client.nthreads().values()
+        at_once = workers or max(len(threads), 1)
+        each = max(sum(threads) // at_once, 1) if address else 0
+        # Not pure: a setting that is tried again is to be worked on again.
+        executor = client.get_executor(pure=False)
+        opened.callback(executor.shutdown, wait=False)
+        yield Engine(executor, at_once, each, (KilledWorker,))
 
 
 @dataclass
@@ -50,14 +309,27 @@ class Sweep:
         Which notebooks run.
     settings, queue : sequence of Setting
         As the grid has them, and in the order in which they are to be worked on.
-    options : Options
-        How it is worked off.
+    workers : int, optional
+        Settings at once; by cores and memory where it is not given.
+    backend : {"local", "dask"}
+        Kernels of this machine, or a cluster; ``"loky"``, as in version 0.2, is ``"local"``.
+    scheduler : str, optional
+        Address of a cluster that runs already.
+    executor : Executor, optional
+        In the place of a backend: any of `concurrent.futures`. It stays open.
+    memory : float, optional
+        Bytes that one setting takes at least.
+    timeout : float
+        Seconds for each notebook.
+    output : str, optional
+        Where copies go: a folder, or an address that papermill can write to, such as
+        ``s3://bucket/prefix``.
     token : str
         Of this start.
     status : str
         "running", "done", "failed" (a setting did) or "interrupted".
-    workers : int
-        Settings at once.
+    at_once : int
+        Settings that are worked on at the same time.
     """
 
     project: Project
@@ -66,10 +338,16 @@ class Sweep:
     only: str | None
     settings: tuple[Setting, ...]
     queue: list[Setting]
-    options: Options = field(default_factory=Options)
+    workers: int | None = None
+    backend: Literal["local", "loky", "dask"] = "local"
+    scheduler: str | None = None
+    executor: Executor | None = None
+    memory: float | None = None
+    timeout: float = math.inf
+    output: str | None = None
     token: str = field(default_factory=lambda: f"{time.time_ns():x}-{os.getpid()}")
     status: str = "running"
-    workers: int = 0
+    at_once: int = 0
     clock: float = field(default_factory=time.monotonic)
     begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -79,15 +357,15 @@ class Sweep:
         return self.project.run_folder(self.name)
 
     @property
-    def output(self) -> str:
+    def copies(self) -> str:
         """Where copies of its folder go, if they are asked for."""
-        return f"{(self.options.output or '').rstrip('/')}/{self.name}"
+        return f"{(self.output or '').rstrip('/')}/{self.name}"
 
     @property
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
         measured = [one.peak_memory for one in self.settings]
-        return max([self.options.memory or 0.0, *measured]) or KERNEL
+        return max([self.memory or 0.0, *measured]) or KERNEL
 
     def fitting(self, free: float, most: int) -> int:
         """Return how many settings there is memory for: at least one, and no more than `most`."""
@@ -98,36 +376,40 @@ class Sweep:
         """The settings that failed."""
         return [one for one in self.settings if one.status == "failed"]
 
+    def at_work(self, setting: Setting) -> str:
+        """Return the notebook that a setting is at, as its manifest says."""
+        with contextlib.suppress(ArtifactError):
+            books = Manifest.load(self.folder / setting.name).notebooks
+            return next((name for name in books if books[name]["status"] == "unfinished"), "")
+        return ""
+
     def count(self, status: str) -> int:
         """Return how many settings have a status."""
         return sum(one.status == status for one in self.settings)
 
     def save(self) -> None:
         """Write ``sweep.json``, atomically."""
-        write_json(self.folder / SWEEP_FILE, self.content())
-
-    def copy_out(self, *paths: Path) -> None:
-        """Copy files of its folder to the output, if there is one, by papermill's writers."""
-        for path in paths if self.options.output else ():
-            target = f"{self.output}/{path.relative_to(self.folder).as_posix()}"
-            if "://" not in target:
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-            papermill_io.write(path.read_text(encoding="utf-8"), target)
-
-    def content(self) -> dict[str, Any]:
-        """Return what ``sweep.json`` holds."""
         settings = {one.name: asdict(one) for one in self.settings}
         for one in settings.values():
-            del one["name"], one["begun"], one["news"]
-        return {
+            del one["name"], one["begun"]
+        content = {
             "sweep": self.name,
             "status": self.status,
             "begun": self.begun,
             "seconds": round(time.monotonic() - self.clock, 3),
-            "workers": self.workers,
+            "workers": self.at_once,
             "grid": self.grid,
             "settings": settings,
         }
+        write_json(self.folder / SWEEP_FILE, content)
+
+    def copy_out(self, *paths: Path) -> None:
+        """Copy files of its folder to the output, if there is one, by papermill's writers."""
+        for path in paths if self.output else ():
+            target = f"{self.copies}/{path.relative_to(self.folder).as_posix()}"
+            if "://" not in target:
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+            papermill_io.write(path.read_text(encoding="utf-8"), target)
 
     def table(self) -> pd.DataFrame:
         """Return one row for each setting.
@@ -144,18 +426,8 @@ class Sweep:
             rows.append({**one.varied, **facts, **one.metrics})
         return pd.DataFrame(rows, index=[one.name for one in self.settings]).rename_axis("setting")
 
-    def text(self) -> str:
-        """Return the table as text, of metrics the first few that differ between settings."""
-        table, known = self.table(), {name for one in self.settings for name in one.metrics}
-        shown = cells(table.reset_index())
-        # As they are shown: a difference in the ninth digit is none.
-        metrics = [name for name in table.columns if name in known]
-        moved = [name for name in metrics if len({*shown[name]} - {"-"}) > 1]
-        left_out = {*metrics} - {*(moved or metrics)[:_SHOWN_METRICS]}
-        return text_table(shown.drop(columns=[*left_out]), right=table.select_dtypes("number"))
 
-
-def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) -> Sweep:
+def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **how: Any) -> Sweep:
     """Return the plan of a sweep, or say what is wrong.
 
     Parameters
@@ -166,6 +438,8 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) ->
         Of the sweep.
     only : str, optional
         Which notebooks; those of the grid by default.
+    **how
+        How it is worked off: the other attributes of `Sweep`.
 
     Raises
     ------
@@ -194,7 +468,8 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None) ->
                 f"--only must name what the chosen notebooks rest on; {reader.name} reads "
                 f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
             )
-    return Sweep(project, name, grid.content, only, settings, _interleaved(settings, steps[0]))
+    queue = _interleaved(settings, steps[0])
+    return Sweep(project, name, grid.content, only, settings, queue, **how)
 
 
 def _interleaved(settings: Iterable[Setting], first: Step) -> list[Setting]:
@@ -256,8 +531,8 @@ def sweep(
     --------
     ``sweep({"EPOCHS": [10, 20]}, name="epochs", only="01-03")[["EPOCHS", "03.test_rmse"]]``
     """
-    planned = plan(project or Project.find(), parse_grid(grid), name, only=only)
-    planned.options = Options(workers=workers, executor=executor)
+    how: dict[str, Any] = {"only": only, "workers": workers, "executor": executor}
+    planned = plan(project or Project.find(), parse_grid(grid), name, **how)
     return run_sweep(planned, progress).table()
 
 
@@ -288,7 +563,8 @@ def run_sweep(sweep: Sweep, watch: Callable[[Sweep], None] | None = None) -> Swe
         After all kernels are stopped and everything finished is kept.
     """
     with sweep.project.locked(sweep.name):
-        with engine(sweep.options) as workers, alive(sweep.folder, sweep.token) as give_up:
+        shutil.rmtree(sweep.folder / ".sweep", ignore_errors=True)  # of one that was killed
+        with engine(sweep) as workers, alive(sweep.folder, sweep.token) as give_up:
             sweep.save()
             _check_output(sweep)
             try:
@@ -308,7 +584,7 @@ def _check_output(sweep: Sweep) -> None:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
             "--output must be a place that papermill can write to; "
-            f"{sweep.output}: {said}. Check the address and the credentials."
+            f"{sweep.copies}: {said}. Check the address and the credentials."
         ) from error
 
 
@@ -316,27 +592,21 @@ class _Driver:
     """The loop of a sweep."""
 
     def __init__(self, sweep: Sweep, engine: Engine, watch: Callable[[Sweep], None] | None) -> None:
-        self._sweep, self._engine, self._told = sweep, engine, watch
-        options = sweep.options
+        self._sweep, self._engine, self._told = sweep, engine, watch or (lambda _: None)
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
-        self._free = math.inf if options.workers or options.scheduler else available_memory()
+        self._free = math.inf if sweep.workers or sweep.scheduler else available_memory()
         self._queue, self._running = list(sweep.queue), dict[Future[Result], Setting]()
         # Alone it has all threads, as `recsys run`, but Dask gives each worker one.
-        share = options.backend == "dask" or self._at_once() > 1
-        self._work = functools.partial(
-            work,
-            only=sweep.only,
-            timeout=options.timeout,
-            environment=limited_threads(self._at_once(), engine.threads) if share else {},
-            token=sweep.token,
-        )
+        share = sweep.backend == "dask" or self._at_once() > 1
+        environment = limited_threads(self._at_once(), engine.threads) if share else {}
+        self._worker = Worker(sweep.project, sweep.only, sweep.timeout, environment, sweep.token)
 
     def run(self, give_up: Callable[[], None]) -> None:
         """Work until nothing is left; `give_up` tells the workers that somebody stopped it."""
         try:
             while self._queue or self._running:
                 self._send()
-                self._tell()
+                self._told(self._sweep)
                 done, _ = wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
                 for future in done:
                     self._settle(future)
@@ -345,12 +615,6 @@ class _Driver:
             self._interrupt()
             raise
         finally:
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._told:
-            for one in self._running.values():
-                one.news = news_of(self._sweep.folder, one.name, self._sweep.token)
             self._told(self._sweep)
 
     def _at_once(self) -> int:
@@ -358,14 +622,13 @@ class _Driver:
 
     def _send(self) -> None:
         sweep = self._sweep
-        sweep.workers = self._at_once()
-        while self._queue and len(self._running) < sweep.workers:
+        sweep.at_once = self._at_once()
+        while self._queue and len(self._running) < sweep.at_once:
             one = self._queue.pop(0)
             one.status, one.begun = "running", time.monotonic()
             one.attempts += 1
             run = f"{sweep.name}/{one.name}"
-            future = self._engine.executor.submit(self._work, sweep.project, run, one.parameters)
-            self._running[future] = one
+            self._running[self._engine.executor.submit(self._worker, run, one.parameters)] = one
 
     def _settle(self, future: "Future[Result]") -> None:
         one = self._running.pop(future)

@@ -66,6 +66,11 @@ def run_search(
     searched = Space.read(space) if space else Space.of(model)
     if output:  # before the search, not after it
         results.notebook_parameters(name, dict.fromkeys(searched.ranges))
+        if dataset.rating_scale is None:
+            raise ConfigError(
+                f"A parameter file of {name} must be for a run of ratings; run {run!r} holds "
+                "likes, on which the notebook trains MultDAE. Search without -o."
+            )
         check_replaceable(output, ours=results.is_best)
     say(f"{name} on {part} of run {run}: {metric}")
     found = search(
@@ -94,8 +99,7 @@ def _line(row: dict[str, Any], metric: str, names: list[str]) -> str:
         how = f"given up after epoch {row['epochs_run']:.0f}"
     else:
         how = f"failed: {row['error']}"
-    values = {name: row[name] for name in names}
-    shown = {key: f"{one:.3g}" if isinstance(one, float) else one for key, one in values.items()}
+    shown = {key: f"{row[key]:.3g}" if isinstance(row[key], float) else row[key] for key in names}
     settings = ", ".join(f"{name}={value}" for name, value in shown.items())
     return f"{row['trial']:>4}  {how}  {row['seconds']:.1f} s  {settings}"
 

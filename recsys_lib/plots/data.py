@@ -15,6 +15,7 @@ from scipy import stats
 
 from recsys_lib.checks import CSR, Doubles, Ints, check_numbers, check_user_items
 from recsys_lib.exploration import LEFT_OVER, group_lift
+from recsys_lib.formatting import percent
 from recsys_lib.plots import style
 from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, PAPER, styled
 
@@ -301,7 +302,7 @@ def plot_user_items(user_items: CSR, *, ax: Axes | None = None) -> Axes:
     share = user_items.nnz / max(1, user_items.shape[0] * user_items.shape[1])
     return style.write_words(
         ax,
-        f"Who used what? {share:.1%} of all pairs are known",
+        f"Who used what? {percent(share, 1)} of all pairs are known",
         f"{len(cols)} of {user_items.shape[1]:,} items, popular first",
         f"{len(rows)} of {user_items.shape[0]:,} users, active first",
     )
@@ -310,8 +311,7 @@ def plot_user_items(user_items: CSR, *, ax: Axes | None = None) -> Axes:
 def _evenly(counts: Ints) -> Ints:
     """Some positions, largest count first, evenly spaced along that order."""
     order = np.argsort(-counts, kind="stable")
-    n_shown = min(_MOST_SHOWN, len(order))
-    return order[np.unique(np.linspace(0, len(order) - 1, n_shown).astype(int))]
+    return order[np.linspace(0, len(order) - 1, min(_MOST_SHOWN, len(order))).astype(int)]
 
 
 @styled

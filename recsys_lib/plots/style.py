@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -184,14 +183,10 @@ def interval_rows(
     label : str, optional
         Of the intervals, in a legend.
     """
-    for row, entry in enumerate(table.to_dict("records")):
-        color, place = colors[row], entry[value]
-        if np.isfinite(entry["low"]) and np.isfinite(entry["high"]):
-            ends = [entry["low"], entry["high"]]
-            ax.plot(ends, [row, row], color=color, lw=width, alpha=0.55, label=label)
-            label = None
-        filled = not hollow or not hollow[row]
-        face: dict[str, Any] = {} if filled else {"mfc": "none", "mew": 1.8}
+    look: dict[str, Any] = {"lw": width, "alpha": 0.55, "capstyle": "projecting", "label": label}
+    ax.hlines(range(len(table)), table["low"], table["high"], colors, zorder=2, **look)
+    for row, (place, color) in enumerate(zip(table[value], colors, strict=True)):
+        face: dict[str, Any] = {"mfc": "none", "mew": 1.8} if any(hollow[row : row + 1]) else {}
         mark = marks if isinstance(marks, str) else marks[row]
         ax.plot(place, row, marker=mark, ls="none", color=color, ms=7, **face)
     name_rows(ax, table.index)

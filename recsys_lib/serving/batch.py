@@ -6,7 +6,7 @@ them at the end and appears at once; a run that was killed goes on after the las
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -178,25 +178,28 @@ def write_lists(
                 some = pd.DataFrame({"user_id": ids[start : start + part]})
                 parts.make(number, lambda some=some: score_partition(some, loaded, k=k, **rules))
                 task.step(done=start + len(some))
-        rows = target.write(parts)
+        target.write(parts)
         parts.remove()
     (target.folder / artifacts.LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something of others is in it
         target.folder.rmdir()
-    return rows
+    return parts.rows
 
 
 class _Parts:
-    """The parts of an output, as many as are written."""
+    """The parts of an output, as many as are written, and their rows, as many as are read."""
 
     def __init__(self, folder: Path, record: dict[str, Any]) -> None:
-        self.folder, facts = folder, folder / "lists.json"
+        self.folder, self.rows, facts = folder, 0, folder / "lists.json"
         if not (facts.exists() and artifacts.read_json(facts) == record):
             self.remove()
             artifacts.write_json(facts, record)
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        return (artifacts.read_table(file) for file in sorted(self.folder.glob("[0-9]*.parquet")))
+        for file in sorted(self.folder.glob("[0-9]*.parquet")):
+            frame = artifacts.read_table(file)
+            self.rows += len(frame)
+            yield frame
 
     def make(self, number: int, work: Any) -> None:
         """Write a part unless it is there."""
@@ -226,22 +229,21 @@ class _File:
         # The name of a new file is noted before it takes its place, beside that of the old one.
         return artifacts.fingerprint(path) in artifacts.read_json(self._note)["lists"]
 
-    def write(self, parts: _Parts) -> int:
+    def write(self, parts: _Parts) -> None:
         file = parts.folder / f"joined{self.path.suffix}"
         with artifacts.write_atomic(file) as part:
-            rows = _joined_parquet(parts, part) if file.suffix == ".parquet" else _csv(parts, part)
+            (_joined_parquet if file.suffix == ".parquet" else _csv)(parts, part)
         self.check()
         before = [artifacts.fingerprint(self.path)] if self.path.exists() else []
         artifacts.write_json(self._note, {"lists": [artifacts.fingerprint(file), *before]})
         move(file, self.path)
-        return rows
 
 
-def _joined_parquet(parts: Iterable[pd.DataFrame], file: Path) -> int:
+def _joined_parquet(parts: Iterable[pd.DataFrame], file: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    rows, schema = 0, None
+    schema = None
     with file.open("wb") as handle:
         for frame in parts:
             batch = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
@@ -249,18 +251,13 @@ def _joined_parquet(parts: Iterable[pd.DataFrame], file: Path) -> int:
                 schema = batch.schema.remove_metadata()
                 writer = parquet.ParquetWriter(handle, schema)
             writer.write_table(batch.cast(schema))
-            rows += len(frame)
         writer.close()
-    return rows
 
 
-def _csv(parts: Iterable[pd.DataFrame], file: Path) -> int:
-    rows = 0
+def _csv(parts: Iterable[pd.DataFrame], file: Path) -> None:
     with file.open("w", encoding="utf-8", newline="") as handle:
         for number, frame in enumerate(parts):
             frame.to_csv(handle, index=False, header=number == 0)
-            rows += len(frame)
-    return rows
 
 
 class _Table:
@@ -269,8 +266,8 @@ class _Table:
     def __init__(self, url: str, table: str | None) -> None:
         if not table or not table.replace("_", "").isalnum():
             raise ConfigError(
-                f"A database needs the name of a table, of letters and digits; got {table!r}. "
-                "Give --table lists."
+                f"A database needs the name of a table, of letters and digits; got {table!r}. Give "
+                "--table lists; a schema of PostgreSQL ends the URL: postgresql://host/db/schema."
             )
         parts = sql.split_url(url)
         self.name, self._url, self._table = f"{sql.shown_url(parts)} {table}", url, table
@@ -295,8 +292,7 @@ class _Table:
             if self._table in connection.list_tables():
                 columns = list(connection.table(self._table).columns)
             kind = _KINDS.get(connection.name, _KIND).format(self._table)
-            said = connection.raw_sql(kind).fetchone()
-        is_view = "view" in str(said).lower()
+            is_view = "view" in str(connection.raw_sql(kind).fetchone()).lower()
         if is_view or columns != _COLUMNS:
             found = "is a view" if is_view else f"has the columns {columns}"
             raise ArtifactError(
@@ -304,21 +300,22 @@ class _Table:
                 "Choose another name with --table."
             )
 
-    def write(self, parts: _Parts) -> int:
-        rows, filling = 0, f"{self._table}_recsys_filling"
+    def write(self, parts: _Parts) -> None:
+        from ibis import memtable
+
+        filling = f"{self._table}_recsys_filling"
         with self._connected() as connection:
+            appending = {"postgres": partial(_copy, connection)}
+            append = appending.get(connection.name, connection.insert)
             self._claim(connection, filling)
             connection.drop_table(filling, force=True)
             for number, frame in enumerate(parts):
                 if number == 0:
-                    connection.create_table(filling, frame)
-                else:
-                    connection.insert(filling, frame)
-                rows += len(frame)
+                    connection.create_table(filling, schema=memtable(frame).schema())
+                append(filling, frame)
             self.check()
             for statement in ("BEGIN", *self._replacing(connection, filling), "COMMIT"):
                 connection.raw_sql(statement)
-        return rows
 
     def _claim(self, connection: Any, filling: str) -> None:
         """Fill a table alone, also among those of other folders and machines."""
@@ -344,6 +341,14 @@ class _Table:
             f'DROP TABLE IF EXISTS "{self._table}"',
             f'ALTER TABLE "{filling}" RENAME TO "{self._table}"',
         ]
+
+
+def _copy(connection: Any, table: str, frame: pd.DataFrame) -> None:
+    """Append to a table of PostgreSQL in one stream; Ibis would send a statement for each row."""
+    rows = frame.astype(object).where(frame.notna(), None)
+    with connection.con.cursor() as cursor, cursor.copy(f'COPY "{table}" FROM STDIN') as copy:
+        for row in rows.itertuples(index=False, name=None):
+            copy.write_row(row)
 
 
 _KIND = (

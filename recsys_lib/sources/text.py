@@ -17,7 +17,7 @@ import pandas as pd
 from recsys_lib.checks import Ints
 from recsys_lib.errors import DataError
 from recsys_lib.naming import first_line
-from recsys_lib.sources.columns import looks_like_header, plain_name
+from recsys_lib.sources.columns import looks_like_header, matches, plain_name
 from recsys_lib.sources.containers import reading, told_encoding, unpacked
 from recsys_lib.sources.options import ReadOptions
 from recsys_lib.tables import Table
@@ -38,6 +38,7 @@ class TextFile(Table):
 
     A header in the form of RecBole (``user_id:token``) or MovieLens gives the names without the
     type. Such files quote nothing, so a quotation mark in a title is a character like any other.
+    What RecBole calls ``token_seq`` is a list with blanks, which gets the bars of tags.
     Comments (``#``) and Excel's ``sep=;`` before the header are skipped.
     """
 
@@ -56,7 +57,10 @@ class TextFile(Table):
         self._blanks = any(f'{self._delimiter} "' in line for line in sample)
         header = _split(sample[0], self._delimiter)
         self._typed = all(cell.rpartition(":")[2] in _RECBOLE_TYPES for cell in header)
-        header = [cell.rpartition(":")[0] if self._typed else cell for cell in header]
+        names = [cell.rpartition(":")[0] if self._typed else cell for cell in header]
+        sequences = {name for name in names if f"{name}:token_seq" in header}
+        self._lists = {name for name in sequences if not matches("title", [name])}
+        header = names
         if self.options.columns is not None:
             self.columns = [str(column) for column in self.options.columns]
             self._check_headless(header)
@@ -87,6 +91,9 @@ class TextFile(Table):
                 f"recognized is {self._delimiter!r}."
             ) from error
         self._check_quotes()
+        for name in self._lists & set(columns):
+            if not frame[name].str.contains(r"[|;]|, ", na=False).any():
+                frame[name] = frame[name].str.replace(" ", "|")
         return frame
 
     def where(self, positions: Ints) -> list[str]:

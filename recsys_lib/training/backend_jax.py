@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,9 @@ from recsys_lib.checks import Floats
 from recsys_lib.errors import DeviceError
 from recsys_lib.training import processes
 from recsys_lib.training._keras import keras
+
+if TYPE_CHECKING:
+    from recsys_lib.training.passes import Pass
 
 Tensor = Any
 Arrays = tuple[Mapping[str, Tensor], ...]
@@ -100,15 +103,11 @@ def scan(
 class _Step:
     """One update, as a function of the values that it reads to those that it leaves."""
 
-    step: Callable[[Any], tuple[Tensor, Tensor]]
-    batch_of: Callable[..., Any]
-    variables: Sequence[Any]
+    walk: "Pass"
     others: Sequence[Any]
-    optimizer: Any
-    row_optimizer: Any
 
     def scope(self, kept: list[Tensor], values: Sequence[Tensor] = ()) -> keras.StatelessScope:
-        moving = zip(self.variables, values, strict=True) if values else ()
+        moving = zip(self.walk.variables, values, strict=True) if values else ()
         return keras.StatelessScope([*moving, *zip(self.others, kept, strict=True)])
 
     def current(self, scope: keras.StatelessScope) -> list[Tensor]:
@@ -118,22 +117,22 @@ class _Step:
         self, values: list[Tensor], tables: dict[int, Tensor], kept: list[Tensor], batch: Any
     ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
         with self.scope(kept, values) as scope:
-            loss, totals = self.step(batch.with_tables(tables))
+            loss, totals = self.walk.step(batch.with_tables(tables))
         return loss, (totals, self.current(scope))
 
     def __call__(self, carry: tuple[Any, ...], *positions: Any) -> tuple[Any, ...]:
         values, kept, memory, totals = carry
-        by_row = self.row_optimizer
+        optimizer, by_row = self.walk.optimizer, self.walk.row_optimizer
         with self.scope(kept):
-            batch = self.batch_of(*positions)
+            batch = self.walk.batch_of(*positions)
             tables = {} if by_row is None else by_row.take(batch)
-        if self.optimizer is None:
+        if optimizer is None:
             _, (new, kept) = self.objective(values, tables, kept, batch)
             return values, kept, memory, totals + new
         differentiate = jax.value_and_grad(self.objective, argnums=(0, 1), has_aux=True)
         (_, (new, kept)), (gradients, of_rows) = differentiate(values, tables, kept, batch)
         if values:
-            values, memory = self.optimizer.stateless_apply(memory, gradients, values)
+            values, memory = optimizer.stateless_apply(memory, gradients, values)
         if by_row is not None:
             with self.scope(kept) as scope:
                 by_row.apply(batch, tables, of_rows)
@@ -141,27 +140,16 @@ class _Step:
         return list(values), kept, list(memory), totals + new
 
 
-def compile_pass(
-    step: Callable[[Any], tuple[Tensor, Tensor]],
-    *,
-    batch_of: Callable[[Arrays, Tensor, Slots], Any],
-    n_terms: int,
-    state: Sequence[Any] = (),
-    variables: Sequence[Any] = (),
-    optimizer: Any = None,
-    row_optimizer: Any = None,
-    jit: bool = False,
-) -> Callable[..., Floats]:
-    """Compile a loop over steps; as in `backend_tensorflow`, but `state` must be complete.
+def compile_pass(walk: "Pass") -> Callable[..., Floats]:
+    """Compile a loop over steps; as in `backend_tensorflow`, but its state must be complete.
 
     On several devices each keeps a part of the columns of every large array, and XLA divides the
     program: it is the same step, draws included.
     """
-    del jit, n_terms  # JAX always compiles with XLA, and knows shapes
-    moving = {id(variable) for variable in variables}
-    others = [variable for variable in state if id(variable) not in moving]
-    slots_of = [] if optimizer is None else optimizer.variables
-    take_step = _Step(step, batch_of, variables, others, optimizer, row_optimizer)
+    moving = {id(variable) for variable in walk.variables}
+    others = [variable for variable in walk.state if id(variable) not in moving]
+    slots_of = [] if walk.optimizer is None else walk.optimizer.variables
+    take_step = _Step(walk, others)
 
     @partial(jax.jit, out_shardings=_alike())  # type: ignore[untyped-decorator,unused-ignore]
     def run(
@@ -177,7 +165,7 @@ def compile_pass(
 
         return jax.lax.fori_loop(*steps, body, _divided((*held, totals)))
 
-    groups = (list(variables), others, slots_of)
+    groups = (list(walk.variables), others, slots_of)
 
     def call(
         arrays: Arrays,
@@ -188,7 +176,7 @@ def compile_pass(
     ) -> Floats:
         held = tuple([variable.value for variable in group] for group in groups)
         *values, totals = _together(run, (held, arrays), orders, slots, steps, totals)
-        moved = [] if optimizer is None else zip(groups, values, strict=True)
+        moved = [] if walk.optimizer is None else zip(groups, values, strict=True)
         for group, new in moved:
             for variable, value in zip(group, new, strict=True):
                 variable.assign(value)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,9 @@ from recsys_lib.checks import Floats
 from recsys_lib.errors import DeviceError
 from recsys_lib.training import processes
 from recsys_lib.training._keras import keras
+
+if TYPE_CHECKING:
+    from recsys_lib.training.passes import Pass
 
 Tensor = Any
 Arrays = tuple[Mapping[str, Tensor], ...]
@@ -154,38 +157,13 @@ def scan(
     return carry, [store.stack() for store in stores]
 
 
-def compile_pass(
-    step: Callable[[Any], tuple[Tensor, Tensor]],
-    *,
-    batch_of: Callable[[Arrays, Tensor, Slots], Any],
-    n_terms: int,
-    state: Sequence[Any] = (),
-    variables: Sequence[Any] = (),
-    optimizer: Any = None,
-    row_optimizer: Any = None,
-    jit: bool = False,
-) -> Callable[..., Floats]:
-    """Compile a loop over steps into one graph.
+def compile_pass(walk: "Pass") -> Callable[..., Floats]:
+    """Compile a loop over the steps of a pass into one graph.
 
     Parameters
     ----------
-    step : callable
-        ``step(batch) -> (objective, totals)``; `totals` has shape (n_terms, 2).
-    batch_of : callable
-        ``batch_of(arrays, users, slots) -> batch``; `arrays` and `slots` have one entry for each
-        matrix.
-    n_terms : int
-        Rows of `totals`, which are summed over the steps.
-    state : sequence of keras.Variable
-        Everything that a step reads or writes; TensorFlow tracks it by itself.
-    variables : sequence of keras.Variable
-        What the optimizer moves.
-    optimizer : keras.optimizers.Optimizer, optional
-        Built for `variables`. Without one nothing is updated.
-    row_optimizer : RowAdam, optional
-        Moves the rows that a batch touches of what is in no `variables`.
-    jit : bool
-        Compile with XLA: faster steps for small networks, a slower start.
+    walk : Pass
+        TensorFlow tracks its state by itself.
 
     Returns
     -------
@@ -193,24 +171,24 @@ def compile_pass(
         ``run(arrays, orders, slots, (start, stop), totals) -> totals``: the steps from `start` to
         before `stop`, their terms added to `totals`.
     """
-    del state
+    optimizer, by_row, variables = walk.optimizer, walk.row_optimizer, walk.variables
     watched = [variable.value for variable in variables]
     # Told here, since a graph cannot read the settings of an optimizer.
     descend = _descend_plainly if _is_plain_adam(optimizer) else _descend
 
     def take_step(arrays: Arrays, users: Tensor, slots: Slots) -> Tensor:
-        batch = batch_of(arrays, users, slots)
+        batch = walk.batch_of(arrays, users, slots)
         if optimizer is None:
-            return step(batch)[1]
-        tables = {} if row_optimizer is None else row_optimizer.take(batch)
+            return walk.step(batch)[1]
+        tables = {} if by_row is None else by_row.take(batch)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([watched, tables])
-            objective, totals = step(batch.with_tables(tables))
+            objective, totals = walk.step(batch.with_tables(tables))
         gradients, of_rows = tape.gradient(objective, [watched, tables])
         descend(optimizer, _checked(gradients, variables), variables)
-        if row_optimizer is not None:
+        if by_row is not None:
             dense = {table: tf.convert_to_tensor(one) for table, one in of_rows.items()}
-            row_optimizer.apply(batch, tables, dense)
+            by_row.apply(batch, tables, dense)
         return totals
 
     def run(
@@ -219,11 +197,11 @@ def compile_pass(
         def body(index: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
             return index + 1, totals + take_step(arrays, orders[index], slots)
 
-        with _tracing(jit):
-            begin = (steps[0], tf.ensure_shape(totals, (n_terms, 2)))
+        with _tracing(walk.jit):
+            begin = (steps[0], tf.ensure_shape(totals, (len(walk.terms), 2)))
             return tf.while_loop(lambda i, _: i < steps[1], body, begin, parallel_iterations=1)[1]
 
-    return _Traced(run, jit=jit)
+    return _Traced(run, jit=walk.jit)
 
 
 def compile_function(

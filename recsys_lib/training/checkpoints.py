@@ -226,18 +226,13 @@ class Keeper:
 
     def _check_same_fit(self, record: Mapping[str, Any]) -> None:
         """Raise `ArtifactError` that names what differs between two fits."""
-        then, now = record["fit"], self._identity
-        differing = [
-            _difference(name, then, now)
-            for name in {**now, **then}
-            if name not in then or name not in now or then[name] != now[name]
-        ]
-        if differing:
-            more = f" and {len(differing) - 4} more" if len(differing) > 4 else ""
+        different = list(differences(record["fit"], self._identity))
+        if different:
+            more = f" and {len(different) - 4} more" if len(different) > 4 else ""
             raise ArtifactError(
-                f"`checkpoint` must be a folder of this fit; the one in {self.folder} was made "
-                f"with {', '.join(differing[:4])}{more}. Give another folder, or delete it to "
-                "start anew."
+                f"`checkpoint` must be a folder of this fit; the one in {self.folder} differs in "
+                f"{', '.join(different[:4])}{more}. Give another folder, or delete it to start "
+                "anew."
             )
 
 
@@ -246,11 +241,24 @@ def _is_checkpoint(folder: Path) -> bool:
     return folder.is_dir() and {file.name for file in folder.iterdir()} <= _FILES
 
 
-def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    was, is_now = (repr(fit.get(name, "unknown")) for fit in (then, now))
-    if "sha256:" in was + is_now:
-        return f"other `{name}`"
-    return f"{name}={was} (now {is_now})"
+def differences(stored: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Any:
+    """Yield in words what differs between two records; of a fingerprint its name is enough.
+
+    Examples
+    --------
+    >>> list(differences({"data": "sha256:1", "l2": 1.0}, {"data": "sha256:2", "l2": 2.0}))
+    ['data', 'l2 (1.0 there, 2.0 here)']
+    """
+    for name in [*now, *(key for key in stored if key not in now)]:
+        there, here = stored.get(name), now.get(name)
+        if there == here:
+            continue
+        if any(str(one).startswith("sha256:") for one in (there, here)):
+            yield f"{within}{name}"
+        elif isinstance(there, dict) and isinstance(here, dict) and "low" not in here:  # a range
+            yield from differences(there, here, f"{within}{name}: ")
+        else:
+            yield f"{within}{name} ({there!r} there, {here!r} here)"
 
 
 _home: Path | None = None

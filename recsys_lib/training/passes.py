@@ -58,6 +58,8 @@ class Pass:
     ----------
     slots : list of int
         Capacity of a batch of each matrix; grows where a batch needs more.
+    terms, state, variables, optimizer, row_optimizer, jit
+        As given, and `state` flattened to variables: what the backend compiles it by.
     """
 
     def __init__(
@@ -77,24 +79,17 @@ class Pass:
         jit: bool = False,
     ) -> None:
         self._matrices = [rows] if targets is None else [rows, targets]
-        self._loss, self._terms, self._narrow = loss, tuple(terms), narrow
+        self._loss, self.terms, self._narrow = loss, tuple(terms), narrow
+        self.variables, self.optimizer, self.row_optimizer = variables, optimizer, row_optimizer
+        counters = [] if updates is None else [updates]
+        self.state, self.jit = variables_of([*state, *counters]), jit
         self._batch_size = min(batch_size, rows.n_rows)
         self._updates = updates if optimizer is not None else None
         self.slots = [bucket(matrix.usual_slots(self._batch_size)) for matrix in self._matrices]
         # Steps in the next call. The first one is compiled, which tells nothing of its length.
         # Processes must make the same calls, whatever their seconds.
         self._pace = 1 if n_processes() == 1 else STEPS_PER_CALL
-        counters = [] if updates is None else [updates]
-        self._run = backend.compile_pass(
-            self._step,
-            batch_of=self._batch_of,
-            n_terms=len(self._terms),
-            state=variables_of([*state, *counters]),
-            variables=variables,
-            optimizer=optimizer,
-            row_optimizer=row_optimizer,
-            jit=jit,
-        )
+        self._run = backend.compile_pass(self)
 
     def run(self, order: Ints | None = None) -> dict[str, float]:
         """Walk once over the users in `order` (all, as they stand, by default).
@@ -111,18 +106,18 @@ class Pass:
             self.slots[index] = max(self.slots[index], bucket(matrix.slots_for(orders)))
         slots = tuple(np.arange(size, dtype=np.int32) for size in self.slots)
         arrays = tuple(matrix.arrays for matrix in self._matrices)
-        totals = np.zeros((len(self._terms), 2), dtype=np.float64)
+        totals = np.zeros((len(self.terms), 2), dtype=np.float64)
         chunk = min(len(orders), STEPS_PER_CALL)
         for start in range(0, len(orders), chunk):
             part = orders[start : start + chunk]
             full = np.pad(part, ((0, chunk - len(part)), (0, 0)), constant_values=rows.n_rows)
             totals += self._sum_of(arrays, full, slots, len(part))
         means = totals[:, 0] / np.where(totals[:, 1] > 0, totals[:, 1], 1.0)
-        return dict(zip(self._terms, (float(mean) for mean in means), strict=True))
+        return dict(zip(self.terms, (float(mean) for mean in means), strict=True))
 
     def _sum_of(self, arrays: Any, orders: Any, slots: Any, n_steps: int) -> Floats:
         """Return the totals of some steps; into how many calls they are divided changes no bit."""
-        totals = np.zeros((len(self._terms), 2), dtype=np.float32)
+        totals = np.zeros((len(self.terms), 2), dtype=np.float32)
         start = 0
         while start < n_steps:
             stop = min(start + self._pace, n_steps)
@@ -140,7 +135,8 @@ class Pass:
         steps[: len(order)] = order
         return steps.reshape(n_steps, self._batch_size)
 
-    def _batch_of(self, arrays: Any, users: Tensor, slots: Any) -> Batch:
+    def batch_of(self, arrays: Any, users: Tensor, slots: Any) -> Batch:
+        """Return the batch of some users; `arrays` and `slots` have an entry for each matrix."""
         matrices = zip(arrays, slots, self._matrices, strict=True)
         batches = [
             expand(array, users, slot, n_items=matrix.n_items, gather=matrix.gather)
@@ -149,7 +145,8 @@ class Pass:
         batch = batches[0] if len(batches) == 1 else replace(batches[0], targets=batches[1])
         return batch if self._narrow is None else self._narrow(batch, self._update())
 
-    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the objective of a batch, and the sum and weight of each of its terms."""
         objective, terms = self._loss(batch, self._update())
         if self._updates is not None:
             self._updates.assign_add(1)
@@ -159,12 +156,10 @@ class Pass:
         return ops.zeros(()) if self._updates is None else ops.cast(self._updates.value, "float32")
 
     def _totals(self, terms: Terms, n_users: Tensor) -> Tensor:
-        if set(terms) != set(self._terms):
-            raise ValueError(
-                f"`loss` must return the terms {list(self._terms)}; got {list(terms)}."
-            )
+        if set(terms) != set(self.terms):
+            raise ValueError(f"`loss` must return the terms {list(self.terms)}; got {list(terms)}.")
         pairs = []
-        for name in self._terms:
+        for name in self.terms:
             value = terms[name]
             total, weight = value if isinstance(value, tuple) else (value * n_users, n_users)
             pairs.append(ops.stack([ops.cast(total, "float32"), ops.cast(weight, "float32")]))

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lib.checks import Ints
+from recsys_lib.checks import Ints, needing
 from recsys_lib.seeding import rng_from
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras
@@ -413,7 +413,7 @@ class TensorBoardLog:
 
     Raises
     ------
-    ImportError
+    ConfigError
         On entry, if tensorboard is not installed.
 
     Examples
@@ -431,13 +431,8 @@ class TensorBoardLog:
         self._writer: Any = None
 
     def __enter__(self) -> Self:
-        try:
+        with needing("tensorboard", "TensorBoard"):
             from tensorboard.summary import Writer
-        except ImportError as error:
-            raise ImportError(
-                "TensorBoardLog must have tensorboard to write with; it is not installed. "
-                "Run pip install 'recsys-lib[tensorboard]'."
-            ) from error
         self._writer = Writer(str(self._folder))
         return self
 

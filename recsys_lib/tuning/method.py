@@ -321,10 +321,8 @@ def contest(
     ['popularity', 'EASE']
     """
     counts = np.bincount(split.train.indices, minlength=split.train.shape[1])
-    scorers = {
-        "popularity": models.Popularity().fit(split.train),
-        **choose(families, split, metric).models,
-    }
+    scorers: dict[str, Any] = {"popularity": models.Popularity().fit(split.train)}
+    scorers |= choose(families, split, metric).models
     return [
         evaluate(scorer, split.test, [metric], name=name, seed=seed, item_counts=counts)
         for name, scorer in scorers.items()

@@ -151,7 +151,7 @@ def search(
     machine or on many: each returns when the budget of all is used up.
 
     One fit and one evaluation a trial, and a last fit of the best. Trials are proposed by TPE
-    (`recsys_lib.tuning.trials`), pruned by the percentile rule of Optuna.
+    (`recsys_lib.tuning.studies`), pruned by the percentile rule of Optuna.
 
     Examples
     --------
@@ -166,8 +166,7 @@ def search(
     >>> found.value < found.first_value, found.settings["item_damping"] < 50, len(found.trials)
     (True, True, 6)
     """
-    from recsys_lib.tuning.studies import open_study
-    from recsys_lib.tuning.trials import Objective, proposing, result_of, use_up
+    from recsys_lib.tuning.studies import Objective, open_study, proposing, result_of, use_up
 
     _check_budget(trials, seconds)
     split = sealed(split)

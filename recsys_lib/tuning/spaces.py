@@ -290,8 +290,7 @@ class Space:
                 f"{', '.join(sorted(RANGES))}; for another give `space`."
             )
         idle = EXPLICIT_ONLY if getattr(inner, "feedback", "") == "implicit" else frozenset()
-        searched = [key for key in RANGES[name] if key not in idle]
-        return cls(name, {key: RANGES[name][key] for key in searched})
+        return cls(name, {key: one for key, one in RANGES[name].items() if key not in idle})
 
     def only(self, *names: str) -> Self:
         """Return the space of these hyper-parameters only; the others keep the model's values.
@@ -347,7 +346,8 @@ class Space:
         Parameters
         ----------
         model : instance
-            Its own settings must lie inside: they are the first trial.
+            Its own settings must lie inside: they are the first trial. Built-in ranges are widened
+            to hold them.
 
         Raises
         ------
@@ -380,6 +380,10 @@ class Space:
                 f"a log scale, or Options of two different values or more; got {found!r}. To hold "
                 "a setting fixed, leave it out and set it in the model."
             )
+        if isinstance(found, Range) and found == RANGES.get(self.model, {}).get(name) and own[name]:
+            # What suits a large table may lie beyond the ends; 0 has no logarithm.
+            low, high = min(found.low, own[name]), max(found.high, own[name])
+            found = dataclasses.replace(found, low=low, high=high)
         kind = {one.name: one.type for one in dataclasses.fields(inner)}[name]
         if isinstance(found, Range) and float in (kind, *get_args(kind)):
             found = dataclasses.replace(found, low=float(found.low), high=float(found.high))

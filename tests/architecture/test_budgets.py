@@ -34,26 +34,26 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
-    "bundle": (1_753, 1_000),
+    "bundle": (1_754, 1_000),
     "cleaning": (301, 0),
     "coldstart": (603, 750),
-    "evaluation": (1_768, 1_780),
+    "evaluation": (1_792, 1_780),
     "exploration": (217, 215),
-    "models": (3_075, 2_600),
-    "pipeline": (3_999, 2_400),
-    "plots": (1_137, 780),
-    "root": (2_092, 990),
-    "serving": (988, 1_000),
-    "sources": (1_774, 1_420),
+    "models": (3_074, 2_600),
+    "pipeline": (3_919, 2_400),
+    "plots": (1_132, 780),
+    "root": (2_094, 990),
+    "serving": (989, 1_000),
+    "sources": (1_780, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_285, 1_430),
     "tables": (204, 0),
     "times": (177, 0),
-    "training": (1_502, 1_170),
-    "tuning": (1_028, 750),
+    "training": (1_468, 1_170),
+    "tuning": (1_006, 750),
 }
-ALL = (22_130, 14_000)
-FILES = (139, 140)
+ALL = (22_022, 14_000)
+FILES = (136, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
 

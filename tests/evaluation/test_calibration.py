@@ -171,6 +171,34 @@ def test_few_cells_are_whole_users_at_random(fold, noise):
     assert len(other) != len(scores) or (other != scores).any()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_probabilities_of_likes_know_how_long_the_history_is(method):
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 40, size=500)
+    shown = np.arange(400) < lengths[:, None]
+    scores = rng.normal(size=shown.shape)
+    chance = special.expit(scores + np.log1p(lengths)[:, None] - 4)
+    likes = (rng.random(shown.shape) < chance) & ~shown
+    fold = Fold(fold_in=sparse.csr_array(shown * 1.0), targets=sparse.csr_array(likes * 1.0))
+
+    class Model:
+        def score(self, rows):
+            return scores[: rows.shape[0]]
+
+    fitted = fit_calibrator(Model(), fold, method=method)
+    assert fitted.arrays["tilt"] == pytest.approx([1.0], abs=0.05)
+    chances, came = score_cells(Model(), fold, calibrator=fitted)
+    for part in (lengths > 20, lengths <= 20):
+        part = np.repeat(part, 400 - lengths)
+        assert chances[part].mean() == pytest.approx(came[part].mean(), abs=0.005)
+    lists = TopK(np.tile(np.int32([398, 399]), (500, 1)), scores[:, 398:].astype("float32"))
+    promised, _ = promises(lists, fitted, fold.targets, fold.fold_in)
+    again = fitted.probability(lists.scores, lengths[:, None])
+    np.testing.assert_allclose(promised, again.ravel())
+    with pytest.raises(ValueError, match="`lengths` must be given"):
+        promises(lists, fitted, fold.targets)
+
+
 def test_the_reliability_table_by_hand():
     probability = np.array([0.1, 0.1, 0.3, 0.8, 0.8, 1.0])
     liked = np.array([0, 1, 0, 1, 1, 1])
@@ -201,3 +229,10 @@ def test_outcomes_of_lists_may_be_the_targets_of_a_fold():
     came = np.array([[0.0, 1, 0], [0, 0, 1]])
     for outcomes in (came, sparse.csr_array(came)):
         assert promises(lists, even, outcomes)[1].tolist() == [1, 0, 1]
+
+
+def test_outcomes_of_a_large_table_are_looked_up_without_a_dense_one():
+    wide = sparse.csr_array(([1.0], ([0], [7])), shape=(10**6, 10**6))  # 8 TB as a dense table
+    lists = TopK(np.full((10**6, 1), 7, "int32"), np.zeros((10**6, 1), "float32"))
+    even = Calibrator(method="platt", arrays={"slope": np.zeros(1), "intercept": np.zeros(1)})
+    assert promises(lists, even, wide)[1].sum() == 1

@@ -1,13 +1,14 @@
 """Each leak is planted, and found."""
 
 import dataclasses
+from time import process_time
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
-from recsys_lib.dataset import Dataset, Split
+from recsys_lib.dataset import Dataset, Fold, Split, keep_entries
 from recsys_lib.errors import DataError, LeakError
 from recsys_lib.evaluation import (
     assert_below_ceiling,
@@ -81,6 +82,19 @@ def test_the_same_positions_of_other_users_are_no_leak():
     assert_no_shared_pairs(split)
     with pytest.raises(LeakError):  # a stored zero in the fold-in is an observation
         assert_no_shared_pairs(dataclasses.replace(split, validation=fold))
+
+
+def test_millions_of_pairs_are_compared_in_a_moment():
+    rows, columns = np.divmod(np.arange(3_000_000), 60)
+    table = sparse.csr_array((np.ones(len(rows), "float32"), (rows, columns * 1_000)))
+    users = np.arange(table.shape[0])
+    shown, hidden = keep_entries(table, columns % 8 > 0), keep_entries(table, columns % 8 == 0)
+    fold = Fold(fold_in=shown[:100], targets=hidden[:100], users=users[:100])
+    rest = Fold(fold_in=shown[100:], targets=hidden[100:], users=users[100:])
+    split = Split(train=shown, validation=fold, test=rest, train_users=users)
+    begun = process_time()
+    assert_no_shared_pairs(split)
+    assert process_time() - begun < 4
 
 
 def test_the_future_in_a_random_split_is_found(dataset):

@@ -237,5 +237,6 @@ def test_a_ladder_that_falls_behind_is_named_with_its_numbers() -> None:
     table.loc[2, "value"] = 0.05
     assert newcomer_verdict(table, ladder="ladder") == (
         "The ladder is ahead of popularity at 1 of 2 lengths of history. It is furthest behind "
-        "with 1 known: 0.050 against 0.100, over 35 people, with a standard error of 0.030."
+        "with 1 known: 0.050 against 0.100, over 35 people, with a standard error of 0.030 each; "
+        "their difference, over the same people, is known better."
     )

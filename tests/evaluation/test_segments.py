@@ -124,6 +124,15 @@ def test_wins_are_those_of_a_loop_over_users(fold, noise, same):
         wins(reports[:1], "recall@5")
 
 
+def test_a_user_without_a_like_to_find_counts_for_no_share_of_wins(same) -> None:
+    ratings = sparse.csr_array([[4.0, 0, 0], [0, 4.0, 0], [0, 0, 1.0]])
+    fold = Fold(fold_in=sparse.csr_array((3, 3)), targets=ratings, users=np.arange(3))
+    ask = {"metrics": ["recall@1", "rmse"], "min_value": 3.0}  # all have ratings, two have likes
+    scorers = {"a": same([2.0, 1, 0], "rating"), "b": same([1.0, 2, 0], "rating")}
+    reports = [evaluate(one, fold, name=name, **ask) for name, one in scorers.items()]
+    assert wins(reports, "recall@1")["alone"].to_dict() == {"a": 0.5, "b": 0.5}
+
+
 def test_one_metric_needs_no_list_and_counts_are_of_each_item(fold, noise):
     report = evaluate(noise, fold, ["ndcg@20"])
     one, listed = (by_history_length(report, m, n_resamples=9) for m in ("ndcg@20", ["ndcg@20"]))

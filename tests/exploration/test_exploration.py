@@ -23,6 +23,7 @@ from recsys_lib.exploration import (
     spectrum,
     without_taste,
 )
+from recsys_lib.plots import plot_user_items
 
 
 @pytest.fixture
@@ -50,6 +51,14 @@ def test_the_overview_counts_what_is_there_and_what_is_not(dataset: Dataset) -> 
 
 def test_the_overview_of_interactions_without_values_speaks_of_no_scale(dataset: Dataset) -> None:
     assert "rating scale" not in overview(dataset.implicit(3)).index
+
+
+def test_the_few_known_pairs_of_a_large_table_do_not_read_as_none() -> None:
+    likes = pd.DataFrame({"user_id": range(40_000), "item_id": range(40_000)})
+    large = Dataset.from_frame(likes, value=None)
+    assert overview(large).loc["density", "value"] == "0.0025%"
+    assert "density 0.0025 %" in repr(large)
+    assert "0.0025% of all pairs are known" in plot_user_items(large.user_items).get_title("left")
 
 
 def test_lift_is_the_ratio_of_meetings_to_chance() -> None:

@@ -177,11 +177,15 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused_by_name(tmp_path) -> 
 
     one_more = rows()
     one_more[0, 0] += 1
-    refused("was made with other `user_items`. Give another folder", x=one_more)
-    refused("was made with other `validation`. Give", validation=None)
+    refused("differs in user_items. Give another folder", x=one_more)
+    refused("differs in validation. Give", validation=None)
     swapped = Fold(fold_in=held_out.targets, targets=held_out.fold_in, users=held_out.users)
-    refused("was made with other `validation`. Give", validation=swapped)
-    refused(r"was made with dropout=0.5 \(now 0.2\), seed=1 \(now 2\). Give", dropout=0.2, seed=2)
+    refused("differs in validation. Give", validation=swapped)
+    refused(
+        r"differs in dropout \(0.5 there, 0.2 here\), seed \(1 there, 2 here\). Give",
+        dropout=0.2,
+        seed=2,
+    )
 
 
 def test_a_model_without_epochs_knows_no_on_epoch() -> None:

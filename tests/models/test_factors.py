@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
+from recsys_lib import evaluate, make_world, strong_generalization
 from recsys_lib.models import ALS, BiasedSVD, ItemKNN, PureSVD, load
 from recsys_lib.models import factors as module
 from recsys_lib.models.base import leave_one_out_gains
@@ -20,6 +21,13 @@ LIKES = sparse.csr_array((RNG.random((30, 8)) < 0.4).astype(np.float32))
 def test_the_projection_does_not_depend_on_the_seed():
     a, b = PureSVD(latent_dim=3, seed=0).fit(LIKES), PureSVD(latent_dim=3, seed=1).fit(LIKES)
     assert_allclose(a.score(LIKES), b.score(LIKES), atol=1e-5)
+
+
+def test_directions_by_default_are_as_good_as_those_tried_where_few_are_best():
+    split = strong_generalization(make_world().dataset().likes(7), min_interactions=2)
+    tried = [PureSVD(), *(PureSVD(latent_dim=dim) for dim in (8, 10, 12, 14, 18))]
+    found = [evaluate(one.fit(split.train), split.test, ["ndcg@100"])["ndcg@100"] for one in tried]
+    assert found[0] > 0.95 * max(found)
 
 
 @pytest.mark.parametrize("name", ["latent_dim", "epochs", "alpha", "l2"])

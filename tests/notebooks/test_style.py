@@ -187,3 +187,17 @@ def test_it_shows_a_figure_and_checks_a_number(name):
     kinds = {kind for one in outputs(name) for kind in one.get("data", {})}
     assert "image/png" in kinds
     assert any("session.check(" in source for source, _ in cells(name))
+
+
+@each_notebook
+def test_no_table_of_all_test_people_and_all_items_is_made(name):
+    code = "\n".join(source for source, _ in cells(name))
+    assert not re.search(r"(targets|fold_in)\.toarray\(|\.score\((rows|.*\.fold_in)\)", code)
+
+
+@pytest.mark.parametrize("number", ["09", "10", "11"])
+def test_a_large_table_of_ones_own_gets_the_sparse_closed_form(number):
+    name = next(name for name in NODES if name.startswith(number))
+    code = "\n".join(source for source, _ in cells(name))
+    assert re.search(r"<= 8_000 else .*SparseEASE", code)
+    assert not re.search(r"models\.(EASE|EDLAE)\(", code)

@@ -15,7 +15,7 @@ import pytest
 
 from recsys_lib.artifacts import fingerprint
 from recsys_lib.pipeline import Manifest
-from recsys_lib.pipeline.execution import sockets_of
+from recsys_lib.pipeline.runner import sockets_of
 from recsys_lib.pipeline.store import Record
 
 KILLS = 20

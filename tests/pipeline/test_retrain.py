@@ -109,14 +109,15 @@ def test_one_retraining_at_a_time_of_its_first_look_to_the_new_bundle(
         bundle_of(Popularity(), dataset).save(project.artifacts(run) / "bundle")
     parts.save(project.artifacts("default.next") / "ranking_split")
     how: Any = {"run_steps": lambda *_, **__: Mock(failed=None), "timeout": 1}
-    only = r"'default\.next' may be active .*Wait for it to end, or stop it\.$"
-
-    with project.locked("default.next"), pytest.raises(BusyError, match=only):
-        retrain(project, "default", {}, **how)
+    for run in ("default.next", "default"):
+        only = rf"'{run}' may be active .*Wait for it to end, or stop it\.$"
+        with project.locked(run), pytest.raises(BusyError, match=only):
+            retrain(project, "default", {}, **how)
 
     def judged(*_: Any) -> tuple[bool, str]:
-        with pytest.raises(BusyError), project.locked("default.next"):
-            pass  # another one would put its own candidate there
+        for run in ("default.next", "default"):  # another one would put its own bundle there
+            with pytest.raises(BusyError), project.locked(run):
+                pass
         return True, "new leads."
 
     monkeypatch.setattr("recsys_lib.pipeline.retrain.is_better", judged)

@@ -18,8 +18,7 @@ from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError
 from recsys_lib.pipeline import Manifest, notebook, runner
 from recsys_lib.pipeline.chain import load_steps
-from recsys_lib.pipeline.execution import sockets_of
-from recsys_lib.pipeline.runner import run_chain
+from recsys_lib.pipeline.runner import run_chain, sockets_of
 from recsys_lib.pipeline.store import Conditions, Record
 
 from .conftest import Quiet
@@ -101,7 +100,7 @@ def test_a_folder_from_before_folders_had_manifests_is_replaced_if_it_is_unchang
     parts = project.artifacts("lab") / "parts"
     (parts / "manifest.json").unlink()
     place = project.record("lab", "01_make")
-    record = Record.load(place)
+    record = Record.find(place)
     record.writes["parts"]["fingerprint"] = fingerprint(parts)
     record.save(place)
     if by_hand:

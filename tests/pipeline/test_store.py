@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import io
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recsys_lib.pipeline import Manifest, store
-from recsys_lib.pipeline.chain import load_steps
+from recsys_lib.pipeline.chain import declared, load_steps
 from recsys_lib.pipeline.pins import Pin, write_pins
 from recsys_lib.pipeline.progress import ProgressLines
 from recsys_lib.pipeline.runner import run_chain
@@ -94,13 +95,13 @@ def test_what_the_step_wrote_before_and_does_not_any_more_goes(project, write, r
     run("s/a", SEED=1)
     assert take(project, "01")
     assert not (project.artifacts("s/b") / "more.json").exists()
-    assert list(Record.load(project.record("s/b", "01_make")).writes) == ["facts"]
+    assert list(Record.find(project.record("s/b", "01_make")).writes) == ["facts"]
 
 
 def test_any_run_takes_over_what_any_other_has_made(two, run, monkeypatch):
     other = run("other", SEED=1)
     assert statuses(other) == ["01 skipped", "02 skipped"]
-    record = Record.load(two.record("other", "02_fit"))
+    record = Record.find(two.record("other", "02_fit"))
     assert record.run == record.parameters["RUN"] == "other"
     assert record.changed == {"01.SEED": 1, "02.SEED": 1}
     # Another value, another backend, or somebody who wants it: then it is made.
@@ -155,22 +156,23 @@ def test_what_a_neighbor_is_making_is_left_until_nothing_else_is_to_be_done(proj
     neighbor = Store(project, "s/a", Library())
     made, waited = [], []
 
+    class Waiting(threading.Event):
+        def wait(self, timeout=None):
+            waited.append(list(made))
+            held.close()
+            return False
+
     class Diary(Quiet):
         def end(self, outcome):
             made.append(outcome.name[:2])
 
     with contextlib.ExitStack() as held:
-
-        def wait(name):
-            waited.append(name)
-            held.close()
-
         key = neighbor._key(steps[0])
         assert held.enter_context(neighbor._holding(key))
-        beside = Conditions(token="now", on_wait=wait)
+        beside = Conditions(token="now", stop=Waiting())
         run_chain(project, steps, {}, Diary(), name="s/b", conditions=beside)
     assert made == ["02", "04", "01", "03"]
-    assert waited == ["01_make"]
+    assert waited == [["02", "04"]]
 
 
 @pytest.fixture
@@ -213,22 +215,29 @@ def test_a_kernel_says_which_code_it_has_loaded(project, write, monkeypatch):
     steps = load_steps(project)
 
     run_chain(project, steps, {}, Quiet(), name="default")
-    record = Record.load(project.record("default", "01_make"))
+    record = Record.find(project.record("default", "01_make"))
     assert {"recsys_lib.pipeline.notebook", "recsys_lib.models.ease"} <= set(record.modules)
     assert "recsys_lib.pipeline.runner" not in record.modules
     assert record.library == Library().fingerprint(record.modules)
     assert Store(project, "default", Library()).is_fresh(steps[0])
 
 
-def test_modules_are_read_by_several_threads_at_once():
+def test_modules_and_parameters_are_read_by_several_threads_at_once():
     """Notebooks at once: the parser of Python 3.11 fails where trees of threads mix."""
-    text = f"x = [{'(1, f(a)), ' * 300}]".encode()
+    text = f"x = [{'(1, [2, 3]), ' * 300}]"
+    cell = {"metadata": {"tags": ["parameters"]}, "source": text}
+
+    def read(number):
+        if number % 2:
+            return store._code.__wrapped__(text.encode())
+        return repr(declared({"cells": [cell]}, "01_make"))
+
     before = gc.get_threshold()
     gc.callbacks.append(pause := lambda *_: time.sleep(0))
     gc.set_threshold(20)
     try:
         with ThreadPoolExecutor(4) as pool:
-            assert len(set(pool.map(store._code.__wrapped__, [text] * 40))) == 1
+            assert len(set(pool.map(read, range(40)))) == 2
     finally:
         gc.set_threshold(*before)
         gc.callbacks.remove(pause)

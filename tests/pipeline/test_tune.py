@@ -100,6 +100,9 @@ def test_of_likes_an_autoencoder_learns_who_uses_what(
     said = capsys.readouterr()
     assert "must hold ratings that differ for Autoencoder, which predicts them" in said.err
     assert by_use > float(said.out.split("ndcg@10 ")[1].split()[0]) + 0.1
+    # Notebook 03 would give the parameters to another model.
+    assert main([*words, "15", "-o", "best.yaml"]) == 2
+    assert "'default' holds likes, on which the notebook trains MultDAE" in capsys.readouterr().err
 
 
 def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(

@@ -35,11 +35,16 @@ def dots(ax):
     return {int(line.get_ydata()[0]): list(line.get_xdata()) for line in lines}
 
 
+def bars(ax):
+    """From where to where the interval of each row goes that has one."""
+    return [list(part[:, 0]) for part in ax.collections[0].get_segments() if len(part)]
+
+
 def test_each_setting_shows_its_runs_their_mean_and_how_far_other_users_reach():
     ax = plots.plot_settings(RUNS, xlabel="rmse", order=["16", "8"])
     assert dots(ax) == {0: [0.8, 0.9], 1: [1.0, 1.2]}
-    bars = [list(line.get_xdata()) for line in ax.lines if line.get_linewidth() == 9]
-    assert bars[0] == pytest.approx([0.85 - 0.392, 0.85 + 0.392])
+    assert ax.collections[0].get_linewidth() == 9
+    assert bars(ax)[0] == pytest.approx([0.85 - 0.392, 0.85 + 0.392])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["16", "8"]
     low, high = ax.get_ylim()
     assert low > high, "the first on top"
@@ -47,7 +52,7 @@ def test_each_setting_shows_its_runs_their_mean_and_how_far_other_users_reach():
 
 def test_a_setting_without_errors_has_no_bar():
     ax = plots.plot_settings(RUNS.assign(se=np.nan), xlabel="rmse")
-    assert not [line for line in ax.lines if line.get_linewidth() == 9]
+    assert not bars(ax)
 
 
 def test_differences_that_are_none_are_not_blown_up():

@@ -350,8 +350,8 @@ def test_the_comparison_marks_floor_and_ceiling_through_the_figure() -> None:
     assert dashed == [0.1, 0.5]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["popularity", "knn", "oracle"]
     assert words(ax) == ["0%", "50%", "", "gap closed"]
-    intervals = [tuple(line.get_xdata()) for line in ax.lines if len(set(line.get_xdata())) == 2]
-    assert intervals == [(0.28, 0.32), (0.49, 0.51)]
+    segments = ax.collections[0].get_segments()
+    assert [tuple(one[:, 0]) for one in segments if len(one)] == [(0.28, 0.32), (0.49, 0.51)]
     nothing_to_learn = comparison_table().assign(gap=np.nan)
     assert words(plots.plot_comparison(nothing_to_learn, title="t", xlabel="ndcg@10")) == []
 

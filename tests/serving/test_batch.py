@@ -23,7 +23,7 @@ from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.models import EASE
-from recsys_lib.serving.batch import _COLUMNS, read_ids, score_partition, write_lists
+from recsys_lib.serving.batch import _COLUMNS, _copy, read_ids, score_partition, write_lists
 from recsys_lib.sources.sql import connect_for_writing
 
 N_USERS, N_ITEMS = 70, 30
@@ -302,10 +302,52 @@ def test_what_hangs_on_a_table_of_a_server_stays(
     connection.disconnect()
 
 
+def test_rows_arrive_at_a_server_as_they_are(
+    postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ibis
+
+    monkeypatch.setenv("RECSYS_DB_PASSWORD", postgres.password)
+    rows = {"id": ["a\tb", "\\N", "", "é\n", None], "rank": range(5)}
+    frame = pd.DataFrame(rows | {"score": [0.1, np.nan, 1e-300, -0.0, 1 / 3]})
+    connection = connect_for_writing(postgres.url)
+    connection.create_table("odd", schema=ibis.memtable(frame).schema())
+    for _ in range(2):
+        _copy(connection, "odd", frame)
+    found = connection.table("odd").execute()
+    connection.disconnect()
+    wanted = pd.concat([frame, frame], ignore_index=True)
+    pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
+
+
+def test_a_schema_of_a_server_stands_in_its_url(
+    folder: Path,
+    wanted: pd.DataFrame,
+    tmp_path: Path,
+    postgres: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECSYS_DB_PASSWORD", postgres.password)
+    write_lists(folder, postgres.url, table="same", k=1)
+    url = f"{postgres.url}/marts"
+    connection = connect_for_writing(postgres.url)
+    for statement in ("CREATE SCHEMA marts", "CREATE VIEW marts.v AS SELECT * FROM same"):
+        connection.raw_sql(statement)
+    with pytest.raises(ArtifactError, match="'v' must be new, or hold lists; it is a view"):
+        write_lists(folder, url, table="v", k=5)
+    for _ in range(2):
+        assert write_lists(folder, url, table="same", k=5, part=16) == len(wanted)
+        same(connection.table("same", database="marts").execute(), wanted)
+    assert connection.table("same").count().execute() == N_USERS
+    assert sorted(connection.list_tables(database="marts")) == ["same", "v"]
+    connection.disconnect()
+
+
 def test_a_full_disk_is_a_sentence(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> int:
+    def full(*_: Any, **__: Any) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("recsys_lib.serving.batch._csv", full)
@@ -324,6 +366,7 @@ def test_a_full_disk_is_a_sentence(
         ("mysql://host/db", {"table": "x"}, ConfigError, "DuckDB, SQLite or PostgreSQL; got 'mys"),
         ("duckdb:///x.db", {}, ConfigError, "needs the name of a table"),
         ("duckdb:///x.db", {"table": "a; drop"}, ConfigError, "of letters and digits"),
+        ("duckdb:///x.db", {"table": "a.b"}, ConfigError, "schema of PostgreSQL ends the URL"),
         ("lists.csv", {"users": ["u1", "v"]}, DataError, "The user must be one of the 70 known"),
         ("lists.csv", {"where": {"trak": 1}}, DataError, "Near: 'track'"),
         ("lists.csv", {"limits_per": {}}, DataError, "Did you mean 'limit_per'"),

@@ -19,6 +19,16 @@ def test_quotes_in_recbole_titles_are_characters(tmp_path: Path) -> None:
     assert read_catalog(path)["title"].tolist() == ['"Live" from', "Two"]
 
 
+def test_sequences_of_recbole_are_tags_and_titles_stay_titles(tmp_path: Path) -> None:
+    path = tmp_path / "films.item"
+    head = "item_id:token\tmovie_title:token_seq\tclass:token_seq\tpaths:token_seq\n"
+    path.write_text(f"{head}1\tToy Story\tComedy Family\tA b, C\n2\tHeat\t\tA b\n")
+    films = read_catalog(path)
+    assert films["title"].tolist() == ["Toy Story", "Heat"]
+    assert films["class"].fillna("").tolist() == ["Comedy|Family", ""]
+    assert films["paths"].tolist() == ["A b, C", "A b"]  # has separators of its own
+
+
 def test_plain_numbers_become_numbers_and_postal_codes_stay_text(tmp_path: Path) -> None:
     path = tmp_path / "users.csv"
     path.write_text("id,age,zip\nnle,24,02139\nkro,,85711\n")

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from recsys_lib.errors import ConfigError
 from recsys_lib.training.trainer import TensorBoardLog
 
 
@@ -41,7 +42,7 @@ def test_an_epoch_is_on_disk_before_the_next_begins(tmp_path) -> None:
 def test_without_tensorboard_the_error_says_what_to_install(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
     with (
-        pytest.raises(ImportError, match=r"pip install 'recsys-lib\[tensorboard\]'"),
+        pytest.raises(ConfigError, match=r"pip install 'recsys-lib\[tensorboard\]'"),
         TensorBoardLog(tmp_path),
     ):
         pass

@@ -147,10 +147,13 @@ def test_where_all_are_damaged_training_starts_anew_and_says_so(tmp_path, whole)
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ({"user_items": "sha256:2"}, "was made with other `user_items`. Give another folder"),
-        ({"hidden_dims": (8, 5)}, r"made with hidden_dims=\[8, 4\] \(now \[8, 5\]\)"),
-        ({"l2": 0.25, "model": "Plane"}, r"model='Line' \(now 'Plane'\), l2=0.5 \(now 0.25\)"),
-        ({"dropout": 0.5}, r"dropout='unknown' \(now 0.5\)"),
+        ({"user_items": "sha256:2"}, "differs in user_items. Give another folder"),
+        ({"hidden_dims": (8, 5)}, r"differs in hidden_dims \(\[8, 4\] there, \[8, 5\] here\)"),
+        (
+            {"l2": 0.25, "model": "Plane"},
+            r"model \('Line' there, 'Plane' here\), l2 \(0.5 there, 0.25 here\)",
+        ),
+        ({"dropout": 0.5}, r"differs in dropout \(None there, 0.5 here\)"),
     ],
 )
 def test_a_checkpoint_of_another_fit_is_refused_with_what_differs(tmp_path, other, said) -> None:

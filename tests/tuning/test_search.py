@@ -105,7 +105,7 @@ def test_a_search_seals_the_test_itself(likes: Split, monkeypatch: pytest.Monkey
         return result
 
     monkeypatch.setattr("dataclasses.replace", spy)
-    monkeypatch.setattr("recsys_lib.tuning.trials.evaluate", measured_on_test)
+    monkeypatch.setattr("recsys_lib.tuning.studies.evaluate", measured_on_test)
     with pytest.raises(LeakError, match="must not be looked at"):
         search(EASE(), likes, "ndcg@10", trials=2)
 

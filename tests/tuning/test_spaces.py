@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from scipy import sparse
 
 from recsys_lib.dataset import Split
 from recsys_lib.errors import ConfigError
@@ -115,3 +116,13 @@ def test_a_part_of_a_space_and_other_ends() -> None:
     space = Space.of(BiasedSVD).only("l2", "epochs").replace(l2=Range(5.0, 30.0))
     assert list(space.ranges) == ["l2", "epochs"]
     assert space.ranges["l2"] == Range(5.0, 30.0)
+
+
+def test_built_in_ranges_hold_what_suits_a_large_table() -> None:
+    wide = sparse.csr_array(([1.0], ([0], [49_999])), shape=(9, 50_000), dtype="float32")
+    model = ItemKNN().suited_to(wide)
+    assert model.n_neighbors == 1_250
+    found = Space.of(model).fitted_to(model).ranges["n_neighbors"]
+    assert (found.low, found.high) == (5, 1_250)
+    with pytest.raises(ConfigError, match="lies outside"):  # 0 has no logarithm
+        Space.of("ItemKNN").fitted_to(ItemKNN(shrinkage=0))

@@ -24,8 +24,7 @@ from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.models import EASE, EDLAE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Range, Space, search
-from recsys_lib.tuning.studies import Watch, counted, quiet
-from recsys_lib.tuning.trials import Objective, Void
+from recsys_lib.tuning.studies import Objective, Void, Watch, counted, quiet
 
 BUDGET = 8
 PAUSE = 0.1
@@ -34,7 +33,7 @@ WORKER = """
 import os, time
 from recsys_lib.dataset import Split
 from recsys_lib.models import EDLAE
-from recsys_lib.tuning import Space, search, trials as one_trial
+from recsys_lib.tuning import Space, search, studies as one_trial
 
 def work(pipe, folder, storage, trials, pause, count, environment):
     os.environ.update(environment)

@@ -479,7 +479,7 @@ def hidden_nll(batch: Batch, logits: Tensor, shown: Tensor) -> Tensor:
 
     References
     ----------
-    .. [1] H. Steck, "Autoencoders that don't overfit toward the Identity", NeurIPS 2020.
+    .. [1] H. Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020.
     """
     seen = shown * batch.used
     # Far below any logit, so that exp() gives 0; not -inf, whose gradient is NaN.

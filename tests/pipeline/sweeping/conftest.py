@@ -6,8 +6,8 @@ import time
 import pytest
 
 from recsys_lib.pipeline.grid import parse_grid
+from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.sweeps import plan, run_sweep
-from recsys_lib.pipeline.workers import Options, news_of
 
 SEED = 'RUN = "lab"  # name of the run\nSEED = 0  # seed of every random stream'
 EPOCHS = f"{SEED}\nEPOCHS = 99  # passes; no setting takes the default, which would ask for pins"
@@ -40,8 +40,8 @@ def sweep(chain):
     """Sweep a grid with two workers and return its final state."""
 
     def sweep_it(grid, name="grid", watch=None, only=None, **options):
-        it = plan(chain, parse_grid(grid), name, only=only)
-        it.options = Options(**{"workers": 2, "timeout": 60, **options})
+        options = {"workers": 2, "timeout": 60, **options}
+        it = plan(chain, parse_grid(grid), name, only=only, **options)
         return run_sweep(it, watch)
 
     return sweep_it
@@ -67,9 +67,9 @@ def statuses(state):
     return {one.name: one.status for one in state.settings}
 
 
-def news(state, setting):
-    """What the worker of a setting told last."""
-    return news_of(state.folder, setting, state.token)
+def worker_of(state, setting):
+    """The process that works on a setting, or has last."""
+    return Manifest.load(state.folder / setting).process["pid"]
 
 
 def gone(pid, seconds=10):

@@ -4,8 +4,7 @@ import pytest
 
 from recsys_lib.pipeline.grid import Setting
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.sweeps import Sweep, _Driver
-from recsys_lib.pipeline.workers import Engine, Options
+from recsys_lib.pipeline.sweeps import Engine, Sweep, _Driver
 
 
 @pytest.fixture
@@ -14,8 +13,7 @@ def make(tmp_path):
 
     def make_sweep(memory=None, **options):
         settings = tuple(Setting(name, {}, {}) for name in "abc")
-        options = Options(memory=memory, **options)
-        return Sweep(Project(tmp_path), "grid", {}, None, settings, [], options)
+        return Sweep(Project(tmp_path), "grid", {}, None, settings, [], memory=memory, **options)
 
     return make_sweep
 

@@ -19,7 +19,7 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import sweep as sweep_from_python
 from recsys_lib.pipeline.store import Record
 
-from .conftest import EPOCHS, SEED, TRAIN, gone, news, note, statuses
+from .conftest import EPOCHS, SEED, TRAIN, gone, note, statuses, worker_of
 
 
 def test_what_settings_have_in_common_runs_once_and_all_of_it_is_skipped_next_time(
@@ -64,8 +64,13 @@ def test_a_failure_is_told_and_stops_its_own_setting_only(chain, write, sweep, d
     assert "epochs-7  FAILED      02_train stopped in cell 4 of 5: ValueError: unlucky" in said.out
     assert said.err.count("\n") == 1
     assert "1 of 2 settings failed: epochs-7" in said.err
-    rows = [line.split() for line in said.out.splitlines() if line.startswith("epochs-")]
-    assert [row[1:3] for row in rows] == [["7", "failed"], ["8", "done"]]
+    # The table is that of the runs, in which varied parameters come first.
+    head, *rows = said.out.partition("recsys runs grid\n")[2].splitlines()[:3]
+    assert head.split()[:6] == ["run", "status", "begun", "seconds", "memory_mb", "EPOCHS"]
+    assert [row.split()[:2] for row in rows] == [
+        ["grid/epochs-7", "failed"],
+        ["grid/epochs-8", "done"],
+    ]
 
     write("02_train", "import json", TRAIN, parameters=EPOCHS)
     assert main(["sweep", "-f", "grid.yaml", "--workers", "2"]) == 0
@@ -98,14 +103,13 @@ def test_a_worker_killed_in_the_middle_loses_nothing(chain, write, sweep, diary)
     killed = []
 
     def kill(state):
-        told = news(state, "epochs-10")
         if not killed and (chain.root / "seen-10").exists() and state.count("done"):
-            killed.append(told["pid"])
-            os.kill(told["pid"], signal.SIGKILL)
+            killed.append(worker_of(state, "epochs-10"))
+            os.kill(killed[0], signal.SIGKILL)
 
     state = sweep({"EPOCHS": [5, 10, 20]}, watch=kill, backend="dask")
     assert len(killed) == 1
-    assert killed[0] != news(state, "epochs-10")["pid"]
+    assert killed[0] != worker_of(state, "epochs-10")
     assert statuses(state) == dict.fromkeys(["epochs-5", "epochs-10", "epochs-20"], "done")
     # What was finished was not done again, by nobody.
     wrote = diary()
@@ -144,6 +148,7 @@ def test_a_sweep_that_is_stopped_keeps_what_is_finished_and_goes_on(chain, write
     assert main(["sweep", "-f", "grid.yaml", "--workers", "2"]) == 0
     assert json.loads(file.read_text())["status"] == "done"
     assert {number: len(runs) for number, runs in diary().items()} == {"01": 1, "02": 2}
+    assert not [path.name for path in file.parent.rglob(".sweep/*") if path.suffix != ".json"]
 
 
 class Shelf:

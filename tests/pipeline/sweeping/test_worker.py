@@ -1,21 +1,19 @@
 """Workers stop with their sweep, and only then."""
 
 import contextlib
-import json
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
-from recsys_lib.pipeline import workers
-from recsys_lib.pipeline.workers import _News, _place, alive, news_of, stopped_with
+from recsys_lib.pipeline import sweeps
+from recsys_lib.pipeline.sweeps import alive, stopped_with
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from recsys_lib.pipeline.workers import alive
+from recsys_lib.pipeline.sweeps import alive
 with alive(Path(sys.argv[1]), "now"):
     print("held", flush=True)
     time.sleep(60)
@@ -24,7 +22,7 @@ with alive(Path(sys.argv[1]), "now"):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(workers, "_LOOK", 0.01)
+    monkeypatch.setattr(sweeps, "_LOOK", 0.01)
 
 
 def test_a_worker_works_while_its_sweep_lives_and_stops_when_it_says_so(tmp_path):
@@ -61,32 +59,8 @@ def test_a_sweep_that_was_killed_is_not_waited_for(tmp_path):
 def test_a_lock_that_is_never_seen_is_waited_for_on_a_network_drive_and_not_for_ever(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(workers, "_UNSEEN", 0.5)
+    monkeypatch.setattr(sweeps, "_UNSEEN", 0.5)
     stop = threading.Event()
     with stopped_with(tmp_path, "now", stop):
         assert not stop.wait(0.2)
         assert stop.wait(2)
-
-
-def test_news_is_whole_at_any_moment_and_of_this_start(tmp_path):
-    file = _place(tmp_path, "a.json")
-    file.parent.mkdir()
-    ended = threading.Event()
-
-    def tell():
-        news = _News(file, "now")
-        while not ended.is_set():
-            news.begin("03_train", 19)
-
-    teller = threading.Thread(target=tell)
-    teller.start()
-    limit = time.monotonic() + 5
-    while not file.exists() and time.monotonic() < limit:
-        time.sleep(0.01)
-    for _ in range(200):
-        assert json.loads(file.read_text())["notebook"] == "03_train"
-    ended.set()
-    teller.join()
-    assert news_of(tmp_path, "a", "now")["cells"] == [0, 19]
-    assert news_of(tmp_path, "a", "later") == {}
-    assert [one.name for one in file.parent.iterdir()] == ["a.json"]
