@@ -112,6 +112,7 @@ def test_the_list_follows_the_controls(bundle):
     controls, shown = Controls(edit), []
     controls.changed = lambda: shown.append(edit._repr_mimebundle_())
     assert [item for _, item in controls.matches.options] == ["a"]  # the history
+    assert "The history, 1 item; " in controls.found.value
 
     controls.search.value = "LAB d"
     assert controls.matches.options == (("Lab D · d", "d"),)

@@ -203,8 +203,7 @@ class WhatIf:
     @cached_property
     def names(self) -> dict[Any, str]:
         """Title and id of each item of the dataset, by id; the id alone where no title is."""
-        ids = self.bundle.dataset.item_ids
-        pairs = zip(ids, self.bundle._titles, strict=True)
+        pairs = zip(self.bundle.dataset.item_ids, self.bundle._titles, strict=True)
         return {one: title if title == str(one) else f"{title} · {one}" for one, title in pairs}
 
     @property
@@ -392,7 +391,8 @@ class Controls(Search):
     def _unasked(self) -> tuple[list[Any], str]:
         edit = self.edit
         found = [*(item for item in edit.add if item not in edit.history), *edit.history]
-        return found, f"The history, {len(found):,} items; search for others to add"
+        items = f"{len(found):,} item{'s' * (len(found) != 1)}"
+        return found, f"The history, {items}; search for others to add"
 
     def _label(self, item: Any) -> str:
         edit = self.edit
