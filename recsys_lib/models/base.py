@@ -117,7 +117,8 @@ class Cost(NamedTuple):
     def excess(self, minutes: float) -> str:
         """Return in words what is too much, be it time or a quarter of the free memory, or ""."""
         if self.minutes > minutes:
-            return f"about {self.minutes:{',.0f' if self.minutes >= 1 else '.1g'}} minutes a fit"
+            said = f"{self.minutes:{',.0f' if self.minutes >= 1 else '.1g'}}"
+            return f"about {said} minute{'s' * (said != '1')} a fit"
         if self.n_bytes > _SHARE_OF_MEMORY * available_memory():
             return f"about {self.n_bytes / 1e9:,.1f} GB a model"
         return ""
@@ -610,8 +611,7 @@ class Recommender(Shown):
             products = products.toarray()
         lengths = np.sqrt(np.asarray(squares.sum(axis=1), dtype=np.float64)).ravel()
         scale = np.outer(lengths[items], lengths)
-        none = np.zeros(products.shape)
-        return np.divide(products, scale, out=none, where=scale > 1e-12)
+        return np.divide(products, scale, out=np.zeros(products.shape), where=scale > 1e-12)
 
     def _item_vectors(self) -> Any:
         """Return vectors (n_items, width) whose cosines tell how alike items are, if there are."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recsys_lib.models.base import Cost
 from recsys_lib.tuning import candidate_families, leave_out_costly
 
 RNG = np.random.default_rng(0)
@@ -63,7 +64,7 @@ def test_what_takes_too_long_is_left_out_and_named(
     sizes = {"epochs": 40, "latent_dim": 64, "hidden_dim": 128}
     kept, reasons = leave_out_costly(candidate_families(likes, **sizes), likes, minutes=1)
     assert reasons.keys() == left_out
-    assert all(reason.endswith("minutes a fit") for reason in reasons.values())
+    assert all(" minute" in reason and reason.endswith("a fit") for reason in reasons.values())
     assert kept.keys() | left_out == candidate_families(likes).keys()
     patient, _ = leave_out_costly(candidate_families(likes, **sizes), likes, minutes=1e6)
     assert "VASP" in patient
@@ -75,3 +76,8 @@ def test_what_takes_too_much_memory_is_left_out(monkeypatch: pytest.MonkeyPatch)
     _, reasons = leave_out_costly(candidate_families(likes), likes, minutes=1e6)
     assert reasons["EASE"] == "about 0.6 GB a model"
     assert "ALS" not in reasons
+
+
+def test_one_minute_is_one() -> None:
+    said = [Cost(minutes * 60 * 3e10, 0).excess(0.1) for minutes in (0.6, 1.2, 2)]
+    assert said == ["about 0.6 minutes a fit", "about 1 minute a fit", "about 2 minutes a fit"]
