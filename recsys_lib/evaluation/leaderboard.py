@@ -21,7 +21,8 @@ from recsys_lib.evaluation.report import Report, group_runs, listed
 from recsys_lib.evaluation.significance import compare, metrics_of
 from recsys_lib.evaluation.statistics import ALPHA, Estimate, estimates, percentile_interval
 from recsys_lib.models import GlobalMean, Popularity
-from recsys_lib.ranking import mask_seen, negative_log_likelihood, top_k
+from recsys_lib.models.neural import mean_nll
+from recsys_lib.ranking import mask_seen, top_k
 from recsys_lib.seeding import rng_from
 from recsys_lib.synthesis import Truth
 from recsys_lib.synthesis.oracle import hidden_chance
@@ -426,9 +427,8 @@ def error_levels(
         reports = reference_reports(fold, oracles=oracles, **asked)
         reports += [evaluate(model, fold, name=name, **asked) for name, model in models.items()]
         return {report.name: report["rmse"] for report in reports}
-    counts = np.bincount(split.train.indices, minlength=split.train.shape[1])
-    scores = np.broadcast_to(np.log(counts + 0.5).astype(np.float32), fold.fold_in.shape)
-    return {"popularity": negative_log_likelihood(scores, fold.fold_in, fold.targets)}
+    popular = np.log(np.bincount(split.train.indices, minlength=split.train.shape[1]) + 0.5)
+    return {"popularity": mean_nll(lambda rows: np.broadcast_to(popular, rows.shape), fold)}
 
 
 def measured_and_true(

@@ -1,11 +1,13 @@
 """Floors, models and ceilings in one table."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from recsys_lib import make_world, split_ratings, strong_generalization
-from recsys_lib.dataset import Fold
+from recsys_lib.dataset import Fold, Split
 from recsys_lib.errors import ConfigError
 from recsys_lib.evaluation import (
     RandomOrder,
@@ -15,11 +17,11 @@ from recsys_lib.evaluation import (
     reference_reports,
     share_of_gap_closed,
 )
-from recsys_lib.evaluation.leaderboard import _gap_closed, leaderboard
+from recsys_lib.evaluation.leaderboard import _gap_closed, error_levels, leaderboard
 from recsys_lib.evaluation.statistics import Estimate, Sample
 from recsys_lib.models import Bias, Popularity
 from recsys_lib.models.on_likes import OnLikes
-from recsys_lib.ranking import entry_rows
+from recsys_lib.ranking import entry_rows, negative_log_likelihood
 
 WANTED = sparse.csr_array(np.eye(3)[[2] * 30 + [1] * 10] * 4.0)
 FOLD = Fold(fold_in=sparse.csr_array((40, 3)), targets=WANTED, users=np.arange(40))
@@ -273,3 +275,20 @@ def test_ratings_of_zero_are_pairs_of_a_fold_as_any_others():
     squares = (predicted - probit.expected(signal)) ** 2 + probit.variance(signal)
     row = measured_and_true({"bias": model}, split.test, world.truth, min_value=3).loc["bias"]
     assert row["true_rmse"] == pytest.approx(np.sqrt(squares[hidden].mean()))
+
+
+def test_the_level_of_popularity_takes_no_table_of_all_people_and_items():
+    people, n_items = np.arange(4_000), 10_000
+    rows = [
+        sparse.csr_array((np.ones(4_000, "float32"), (people, (people + n) % n_items)), shape=shape)
+        for n, shape in enumerate([(4_000, n_items)] * 2)
+    ]
+    fold = Fold(fold_in=rows[0], targets=rows[1], users=people)
+    split = Split(train=rows[0], validation=fold, test=fold, train_users=people)
+    tracemalloc.start()
+    level = error_levels({}, split)["popularity"]
+    assert tracemalloc.get_traced_memory()[1] < 2e8  # the table has 320 MB, and a copy
+    tracemalloc.stop()
+    popular = np.log(np.bincount(rows[0].indices, minlength=n_items) + 0.5).astype("float32")
+    few = negative_log_likelihood(np.tile(popular, (20, 1)), rows[0][:20], rows[1][:20])
+    assert level == pytest.approx(few, rel=1e-4)
