@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, for all that speak to one."""
+"""What all tests share: no deadline for an example, and a PostgreSQL server of their own."""
 
 import os
 import shutil
@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
 START_S = 60
+# On a busy machine any example may take longer than the 200 ms that Hypothesis allows.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 class Postgres(NamedTuple):

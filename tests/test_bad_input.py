@@ -88,7 +88,6 @@ def test_a_full_disk_leaves_the_older_artifact_whole(kind: str, tmp_path: Path) 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(which=st.integers(0, 20), place=st.floats(0, 1), damage=st.sampled_from(["cut", "flip"]))

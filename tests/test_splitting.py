@@ -37,7 +37,7 @@ def pairs(matrix: sparse.csr_array, users: np.ndarray) -> set[tuple[int, int, fl
 
 
 @given(seed=st.integers(0, 10_000), share=st.floats(0.05, 0.95))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_held_out_users_are_disjoint_and_their_rows_are_cut_in_two(seed: int, share: float) -> None:
     dataset = random_dataset(seed)
     split = strong_generalization(
@@ -59,7 +59,7 @@ def test_held_out_users_are_disjoint_and_their_rows_are_cut_in_two(seed: int, sh
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_rating_parts_sum_to_the_whole(seed: int) -> None:
     dataset = random_dataset(seed)
     split = split_ratings(dataset, validation=0.2, test=0.1, seed=seed)
@@ -71,7 +71,7 @@ def test_rating_parts_sum_to_the_whole(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_nothing_shown_is_later_than_a_target(seed: int) -> None:
     dataset = random_dataset(seed)
     times = sparse.csr_array(

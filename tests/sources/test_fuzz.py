@@ -18,7 +18,6 @@ from recsys_lib.sources import load_dataset, validate_interactions
 
 SETTINGS = settings(
     max_examples=120,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 CELL = st.one_of(
