@@ -366,7 +366,7 @@ def test_rules_are_typed_as_in_a_file(bundle, capsys):
     assert "Gamma" not in said
     assert "no more than 1 item is left for user 'nle' under these rules." in said
     assert main(["recommend", "nle", "--promote", "d", "--limit-per", '{"track": 1}', "-k2"]) == 0
-    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]] == [
         "Delta",
         "Gamma",
     ]

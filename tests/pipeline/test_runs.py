@@ -17,6 +17,7 @@ from recsys_lib.pipeline import Manifest, compare_runs, list_runs, notebook
 from recsys_lib.pipeline.manifest import Metric, RunLog
 from recsys_lib.pipeline.pins import Pin, write_pins
 from recsys_lib.pipeline.runs import find_runs, listing, table_of
+from recsys_lib.pipeline.store import Outcome
 
 N_USERS = 200
 
@@ -59,6 +60,7 @@ def keep(project, write):
             session.check(**checks)
             session.record.done = True
             session.note()
+            log.ended(Outcome(session.record, "ran", project.run_folder(name) / "01_make.ipynb"))
         return name
 
     return keep_run
