@@ -227,6 +227,18 @@ def test_a_list_is_as_long_as_there_are_items_and_never_padded(bundle: Bundle) -
         bundle.recommend("nle", k=0)
 
 
+def test_probabilities_know_how_long_each_history_is(bundle: Bundle) -> None:
+    arrays = {"slope": np.array([0.1]), "intercept": np.array([-1.0]), "tilt": np.array([5.0])}
+    tilted = Calibrator(method="platt", arrays=arrays)
+    asked = dataclasses.replace(bundle, calibrator=tilted)
+    people = [{"user": "nle"}, {"user": "dan"}, {"history": {"a": 9, "d": 8}}]
+    found = asked.recommend_many(people, k=2)
+    lengths = np.array([1, 3, 2])[found.index]
+    assert len(set(lengths)) == 3
+    wanted = tilted.probability(found["score"], lengths)
+    np.testing.assert_allclose(found["probability"], wanted, atol=1e-6)
+
+
 def test_without_a_calibrator_the_probability_of_the_model_is_missing(bundle: Bundle) -> None:
     bare = Bundle(model=bundle.model, dataset=bundle.dataset)
     assert bare.recommend("nle")["probability"].isna().all()

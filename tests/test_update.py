@@ -185,8 +185,10 @@ def test_events_that_come_twice_are_counted_once() -> None:
 
 def test_a_column_that_the_catalog_lacks_is_named() -> None:
     said = "`items` must have the dataset's columns; 'tracks' is left out. Did you mean 'track'"
+    bundle = bundle_of(PureSVD(latent_dim=2))
     with pytest.warns(UserWarning, match=said):
-        bundle_of(PureSVD(latent_dim=2)).update(items=NEW_ITEMS.rename(columns={"track": "tracks"}))
+        later = bundle.update(items=NEW_ITEMS.rename(columns={"track": "tracks"}))
+    assert later.dataset.items.columns.tolist() == bundle.dataset.items.columns.tolist()
 
 
 @pytest.mark.parametrize(

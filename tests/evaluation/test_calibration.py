@@ -94,6 +94,15 @@ def test_a_saved_calibrator_is_plain_json_and_comes_back(method, tmp_path):
     )
 
 
+def test_a_saved_calibrator_still_knows_how_long_histories_are(tmp_path):
+    scores, liked, _ = cells(500, 4)
+    tilted = Calibrator.fit(scores, liked, method="platt", lengths=np.arange(500) % 40)
+    assert tilted.arrays["tilt"] != 0
+    tilted.save(tmp_path / "calibrator.json")
+    again = Calibrator.load(tmp_path / "calibrator.json")
+    assert again.probability(3.0, [1, 9]).tolist() == tilted.probability(3.0, [1, 9]).tolist()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -197,6 +206,27 @@ def test_probabilities_of_likes_know_how_long_the_history_is(method):
     np.testing.assert_allclose(promised, again.ravel())
     with pytest.raises(ValueError, match="`lengths` must be given"):
         promises(lists, fitted, fold.targets)
+
+
+def test_lengths_count_only_where_outcomes_are_likelier_for_it():
+    # Scores that grow with the history and say everything, on a curve that is not logistic.
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 100, size=20_000)
+    scores = lengths * rng.random(20_000)
+    liked = rng.random(20_000) < np.where(scores > 5, 0.4, 0.02)
+    assert "tilt" not in Calibrator.fit(scores, liked, lengths=lengths).arrays
+
+
+def test_ratings_mean_the_same_whatever_was_rated(scorer):
+    rng = np.random.default_rng(0)
+    lengths = np.arange(50)
+    seen = sparse.csr_array((np.arange(60) < lengths[:, None]) * 1.0)
+    scores = rng.normal(size=(50, 60))
+    liked = rng.random((50, 60)) < special.expit(scores + 2 * np.log1p(lengths)[:, None] - 5)
+    fold = Fold(fold_in=seen, targets=sparse.csr_array(np.where(liked, 9.0, 1.0)))
+    for method in METHODS:
+        found = fit_calibrator(scorer(scores), fold, min_value=7.0, method=method)
+        assert "tilt" not in found.arrays
 
 
 def test_the_reliability_table_by_hand():
