@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import httpx
 import mlflow.pyfunc
@@ -11,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 from recsys_lib import EASE, Bundle, make_world
+from recsys_lib.artifacts import MANIFEST, read_json
 from recsys_lib.errors import ArtifactError
 
 
@@ -118,3 +123,48 @@ def test_a_folder_of_somebody_else_is_left_alone(bundle, tmp_path):
     with pytest.raises(ArtifactError, match=r"it holds 'thesis\.md'"):
         bundle.to_mlflow(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.md"]
+
+
+def test_an_answer_is_typed_and_names_the_bundle(bundle, folder, loaded):
+    said = loaded.predict(pd.DataFrame({"user": [str(bundle.dataset.user_ids[4])]}))
+    output = loaded.metadata.signature.outputs
+    assert output.input_names() == said.columns.tolist() == ["recommendations", "bundle"]
+    typed = output.input_dict()["recommendations"].type.dtype.properties
+    assert {one.name for one in typed} == set(said["recommendations"][0][0])
+    assert said["bundle"][0] == read_json(folder / "artifacts" / "bundle" / MANIFEST)["manifest"]
+
+
+SPARK = """
+import sys
+import mlflow
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import struct
+
+folder, output = sys.argv[1:]
+builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+spark = builder.getOrCreate()
+lists = mlflow.pyfunc.spark_udf(spark, folder, env_manager="local", params={"k": 3})
+schema = "user string, history array<string>"
+people = spark.createDataFrame([("USER", None), (None, ["ITEM"])], schema)
+answered = people.select(lists(struct("user", "history")).alias("answer")).select("answer.*")
+answered.selectExpr("to_json(struct(*)) as text").toPandas().to_json(output)
+"""
+
+
+def test_spark_asks_for_lists_as_for_any_column(bundle, folder, tmp_path):
+    pytest.importorskip("pyspark", reason="the extra [spark] is not installed")
+    if shutil.which("java") is None:
+        pytest.skip("Java is not installed")
+    user, item = str(bundle.dataset.user_ids[4]), str(bundle.dataset.item_ids[2])
+    script, output = tmp_path / "lists.py", tmp_path / "lists.json"
+    script.write_text(SPARK.replace("USER", user).replace("ITEM", item))
+    command = [sys.executable, script, folder, output]
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(text) for text in json.loads(output.read_text())["text"].values()]
+    for answer, question in zip(answers, ({"user": user}, {"history": [item]}), strict=True):
+        wanted = bundle.recommend(**question, k=3)["item_id"].tolist()
+        assert [row["item_id"] for row in answer["recommendations"]] == wanted

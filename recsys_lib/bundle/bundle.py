@@ -697,17 +697,23 @@ class Bundle(Shown):
         -----
         A row of the input is a person: ``user``, ``history`` (a list of item ids) and ``profile``
         (a JSON object), all optional; the parameters are ``k`` and ``diversity``. The output has a
-        row for each, with the list in ``recommendations``. Nothing is pickled: the model is a file
-        of this library and the bundle. What it was made with is pinned in ``requirements.txt``.
+        row for each, with the list in ``recommendations`` and the fingerprint of the bundle in
+        ``bundle``. Nothing is pickled: the model is a file of this library and the bundle. What it
+        was made with is pinned in ``requirements.txt``.
         """
         with needing("mlflow", "MLflow"):
             from mlflow.models import ModelSignature
             from mlflow.pyfunc import save_model
             from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-            from mlflow.types.schema import Array
+            from mlflow.types.schema import Array, Object, Property
         text = DataType.string
         types = {"user": text, "history": Array(text), "profile": text}
         columns = [ColSpec(kind, name, required=False) for name, kind in types.items()]
+        item_id = DataType.long if self.dataset.item_ids.dtype.kind == "i" else text
+        line = {"rank": DataType.long, "item_id": item_id, "probability": DataType.double}
+        line |= dict.fromkeys(("title", "rung", "because"), text)
+        lists = Array(Object([Property(name, kind, False) for name, kind in line.items()]))
+        output = Schema([ColSpec(lists, "recommendations"), ColSpec(text, "bundle")])
         params = [ParamSpec("k", DataType.long, 10), ParamSpec("diversity", DataType.double, 0.0)]
         example = pd.DataFrame({"user": [str(self.dataset.user_ids[0])]})
         pinned = {name: one for name, one in versions().items() if name != "python"}
@@ -717,7 +723,7 @@ class Bundle(Shown):
                 part,
                 python_model=str(Path(__file__).with_name("pyfunc.py")),
                 artifacts={"bundle": str(Path(place) / "bundle")},
-                signature=ModelSignature(Schema(columns), None, ParamSchema(params)),
+                signature=ModelSignature(Schema(columns), output, ParamSchema(params)),
                 input_example=example,
                 pip_requirements=[f"{name}=={one}" for name, one in pinned.items()],
             )

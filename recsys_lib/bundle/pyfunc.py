@@ -1,12 +1,14 @@
 """The code of a bundle as an MLflow model: MLflow runs this file, nobody imports it.
 
 A row of the input is a person, by ``user``, ``history`` and ``profile``; the output has one row for
-each, with the list in the column ``recommendations``.
+each, with the list in the column ``recommendations`` and in ``bundle`` what answered, as a service
+says both.
 """
 
 import json
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,6 +16,7 @@ from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from recsys_lib.artifacts import MANIFEST, read_json
 from recsys_lib.bundle import Bundle
 from recsys_lib.coldstart.profile import is_null
 from recsys_lib.errors import RecsysError
@@ -21,7 +24,9 @@ from recsys_lib.errors import RecsysError
 
 class _Lists(PythonModel):  # type: ignore[misc]
     def load_context(self, context: PythonModelContext) -> None:
-        self.bundle = Bundle.load(context.artifacts["bundle"])
+        folder = Path(context.artifacts["bundle"])
+        self.bundle = Bundle.load(folder)
+        self.fingerprint: str = read_json(folder / MANIFEST)["manifest"]
 
     def predict(
         self,
@@ -45,7 +50,8 @@ class _Lists(PythonModel):  # type: ignore[misc]
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
         for row in chain.from_iterable(lists):
             row["probability"] = None if is_null(row["probability"]) else row["probability"]
-        return pd.DataFrame({"recommendations": lists}, index=model_input.index, dtype=object)
+        answers = {"recommendations": lists, "bundle": self.fingerprint}
+        return pd.DataFrame(answers, index=model_input.index, dtype=object)
 
 
 set_model(_Lists())
