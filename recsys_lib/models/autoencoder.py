@@ -3,24 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import CSR, Floats, check_rating_scale, check_ratings
 from recsys_lib.dataset import Fold
-from recsys_lib.errors import ArtifactError
 from recsys_lib.models.base import Arrays, Rules, check_widths
 from recsys_lib.models.baselines import fit_biases
 from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.renamed import renamed
 from recsys_lib.seeding import rng_from
 
-# Where the weights were until arrays held those of every network.
-OLD_NETWORK_FILE = "network.keras"
 # Training users whose reconstruction error is measured after each epoch; all of them would take as
 # long as half an epoch of training.
 RECONSTRUCTED = 2000
@@ -207,18 +202,6 @@ class Autoencoder(NeuralRecommender):
         base = Base(mean, start["base_items"], damping, (lo, hi), spread, margin)
         return RatingNetwork(self._settings(), base)
 
-    def _restore(self, arrays: Arrays) -> None:
-        if "density" in arrays:
-            super()._restore(arrays)
-            return
-        # Written before all networks had one form: the weights stand in a file of their own.
-        self._use({name: arrays[name] for name in ("base_items", "base_numbers")}, density=1.0)
-
-    def _load_extra(self, folder: Path) -> None:
-        super()._load_extra(folder)
-        if (folder / OLD_NETWORK_FILE).exists():
-            self._assign(_old_weights(folder / OLD_NETWORK_FILE))
-
     def _record(self, record: Mapping[str, float]) -> dict[str, float]:
         """Turn the mean squared errors of an epoch into named root mean squared errors."""
         names = {"error": "train_rmse"}
@@ -233,19 +216,6 @@ class Autoencoder(NeuralRecommender):
         _check_names(self.activation, self.optimizer)
         check_ratings(x)
         return x
-
-
-def _old_weights(path: Path) -> list[NDArray[Any]]:
-    """Return the weights in a ``.keras`` file, read in safe mode: no pickle, no code from it."""
-    from recsys_lib.training._keras import keras
-
-    try:
-        network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{path} must be a network written by this workbench; {error}. Fit the model again."
-        ) from error
-    return [np.asarray(weight) for weight in network.get_weights()]
 
 
 def _check_names(activation: str, optimizer: str) -> None:

@@ -517,12 +517,13 @@ class Recommender(Shown):
         """Rebuild a fitted model from a verified folder."""
         try:
             model = cls._from_config(record["config"])
-        except TypeError as error:
+            model.n_items_, model.saw_likes_ = int(record["n_items"]), record.get("saw_likes")
+            model._restore(artifacts.read_arrays(folder / "arrays.npz"))
+        except (KeyError, TypeError) as error:
             raise ArtifactError(
-                f"{folder} must hold a {cls.__name__} of this version; {error}. Fit it again."
+                f"{folder} must hold a {cls.__name__} of this version; {error}. Fit it again, or "
+                "load and save it with version 0.2, which reads what 0.1 wrote."
             ) from error
-        model.n_items_, model.saw_likes_ = int(record["n_items"]), record.get("saw_likes")
-        model._restore(artifacts.read_arrays(folder / "arrays.npz"))
         model._load_extra(folder)
         return model
 
