@@ -53,7 +53,6 @@ def check_outputs(name: str, value: Any) -> None:
 # How long to train: a fit goes on with more of either from where it has come to.
 _LENGTH = {"epochs", "patience"}
 _COMPILED = {"network_", "_scorers"}
-_ROWS = 4096  # codes that are decoded at once where a caller brings many
 
 
 @dataclass(kw_only=True)
@@ -99,7 +98,7 @@ class NeuralRecommender(Recommender):
         *,
         validation: Fold | None = None,
         checkpoint: Checkpoints | Path | str | None = None,
-        on_epoch: OnEpoch | Sequence[OnEpoch] | None = None,
+        on_epoch: OnEpoch | None = None,
     ) -> Self:
         """Fit from scratch, or resume from the checkpoints of the same fit.
 
@@ -114,8 +113,8 @@ class NeuralRecommender(Recommender):
             (`training.Checkpoints`). A fit that was killed goes on after the last epoch written and
             ends with the weights of one that was not; a fit that had ended returns at once. All but
             `epochs` and `patience` must be as it was.
-        on_epoch : callable or sequence of callables, optional
-            Each is called after every epoch with its record, a row of `history_` as a dict:
+        on_epoch : callable, optional
+            Called after every epoch with its record, a row of `history_` as a dict:
             ``epoch``, the terms of the objective, what was measured on the validation fold,
             ``seconds``. An exception that it raises leaves `fit`.
 
@@ -138,9 +137,15 @@ class NeuralRecommender(Recommender):
             keeper = self._keeper(x, validation, checkpoint)
             if keeper is not None:
                 stack.enter_context(keeper)
-            show = partial(task.epoch, users=x.shape[0])
+
+            def tell(record: dict[str, float]) -> None:
+                task.epoch(record, users=x.shape[0])
+                if on_epoch is not None:
+                    clear()  # it may write to the same terminal
+                    on_epoch(record)
+
             try:
-                self._fit(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
+                self._fit(x, validation, on_epoch=tell, keeper=keeper)
             except KeyboardInterrupt:
                 done = task.done
                 if keeper is not None:
@@ -527,9 +532,7 @@ class VariationalRecommender(OutputRecommender, LikelihoodRecommender):
                 f"`codes` must have shape (n_rows, {self.latent_dim}); got {z.shape}. Pass one "
                 "row a code, as of `encode`."
             )
-        blocks = [z[start : start + _ROWS] for start in range(0, max(1, len(z)), _ROWS)]
-        scores = [np.asarray(self.network_.decoder(block), dtype=np.float32) for block in blocks]
-        return np.concatenate(scores)
+        return np.asarray(self.network_.decoder(z), dtype=np.float32)
 
 
 def log_popularity(x: CSR) -> Floats:
@@ -583,20 +586,6 @@ def mean_nll(score: Score, fold: Fold, *, batch_size: int = 512) -> float:
             mean = negative_log_likelihood(score(fold_in[rows]), fold_in[rows], targets[rows])
             total += mean * targets[rows].nnz
     return total / targets.nnz if targets.nnz else float("nan")
-
-
-def _all_of(show: OnEpoch, on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEpoch:
-    """Return one callable that calls all."""
-    calls = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
-
-    def call_all(record: dict[str, float]) -> None:
-        show(record)
-        if calls:
-            clear()  # they may write to the same terminal
-        for call in calls:
-            call(record)
-
-    return call_all
 
 
 def _fingerprint(*matrices: CSR) -> str:

@@ -70,10 +70,8 @@ class Whole:
     def __init__(self, name: str, folder: Path) -> None:
         self.folder = folder
         self.told: list[dict[str, float]] = []
-        self.told_again: list[dict[str, float]] = []
-        calls = [self.told.append, self.told_again.append]
         self.model = make(name, **averaged(name))
-        self.model.fit(rows(), validation=fold(), checkpoint=str(folder), on_epoch=calls)
+        self.model.fit(rows(), validation=fold(), checkpoint=str(folder), on_epoch=self.told.append)
 
 
 def averaged(name: str) -> dict[str, float]:
@@ -87,7 +85,6 @@ def whole(name: str, tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 def test_each_epoch_is_reported_as_its_row_of_the_history(whole: Whole) -> None:
     pd.testing.assert_frame_equal(pd.DataFrame(whole.told), whole.model.history_)
-    assert whole.told_again == whole.told
 
 
 def test_an_exception_in_on_epoch_leaves_fit() -> None:
