@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, check_user_items
+from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, Mask, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
@@ -19,7 +19,7 @@ from recsys_lib.models.factors import ALS, PureSVD
 from recsys_lib.models.kernel_ae import KernelAE
 from recsys_lib.models.knn import pattern
 from recsys_lib.models.sparse_ease import SparseEASE
-from recsys_lib.ranking import Items, ndcg_of_lists, top_k
+from recsys_lib.ranking import Items, ndcg, top_k
 
 # A sum of scores lists few items that none of its parts has among its own best 3 k.
 _REACH = 3
@@ -341,12 +341,12 @@ def greedy_weights(
     >>> greedy_weights([bad, good], seen, wanted, rounds=3, k=1)
     array([0., 1.])
     """
-    parts, wanted = _contenders(scores, seen, targets, k)
+    parts, wanted, n_targets = _contenders(scores, seen, targets, k)
     votes = np.zeros(len(parts))
     total = np.zeros_like(parts[0])
     best_value, best_votes = -1.0, votes
     for _ in range(rounds):
-        values = [_mean_ndcg(total + part, wanted, k) for part in parts]
+        values = [_mean_ndcg(total + part, wanted, n_targets, k) for part in parts]
         chosen = int(np.argmax(values))
         total += parts[chosen]
         votes = votes + (np.arange(len(parts)) == chosen)
@@ -356,16 +356,17 @@ def greedy_weights(
     return best_votes / best_votes.sum()
 
 
-def _mean_ndcg(scores: Floats, wanted: CSR, k: int) -> float:
-    return float(np.nanmean(ndcg_of_lists(top_k(scores, k).items, wanted)))
+def _mean_ndcg(scores: Floats, wanted: Mask, n_targets: Ints, k: int) -> float:
+    top = top_k(scores, k).items
+    hits = np.take_along_axis(wanted, top, axis=1) & (top >= 0)
+    return float(np.nanmean(ndcg(hits, n_targets)))
 
 
 def _contenders(
     scores: Sequence[Floats], seen: CSR, targets: CSR, k: int
-) -> tuple[list[Floats], CSR]:
-    """Scores and targets of the items that any model would list, side by side, padded by -inf.
-
-    Targets that no model lists get columns that are never listed, to keep the ideal unchanged.
+) -> tuple[list[Floats], Mask, Ints]:
+    """Scores of the items that any model would list, side by side, padded by -inf; and which of
+    them are targets, of how many.
     """
     n_rows, n_items = seen.shape
     listed = np.zeros((n_rows, n_items), dtype=bool)
@@ -378,11 +379,4 @@ def _contenders(
     real = np.arange(order.shape[1]) < counts[:, None]
     parts = [np.where(real, np.take_along_axis(each, order, 1), -np.inf) for each in scores]
     wanted = pattern(targets).toarray() > 0
-    hits = np.take_along_axis(wanted, order, 1) & real
-    missed = wanted.sum(axis=1) - hits.sum(axis=1)
-    never = np.arange(max(int(missed.max(initial=0)), 1)) < missed[:, None]
-    parts = [
-        np.hstack([part, np.full(never.shape, -np.inf, np.float32)]).astype(np.float32)
-        for part in parts
-    ]
-    return parts, sparse.csr_array(np.hstack([hits, never]))
+    return parts, np.take_along_axis(wanted, order, 1), wanted.sum(axis=1)
