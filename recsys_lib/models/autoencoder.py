@@ -213,29 +213,8 @@ class Autoencoder(NeuralRecommender):
 
     def _checked(self, user_items: Any, validation: Fold | None) -> CSR:
         x = super()._checked(user_items, validation)
-        _check_names(self.activation, self.optimizer)
         check_ratings(x)
         return x
-
-
-def _check_names(activation: str, optimizer: str) -> None:
-    """Raise `ValueError` where Keras does not know a name."""
-    from recsys_lib.training._keras import keras
-
-    known = {
-        "activation": (activation, keras.activations.get, "tanh"),
-        "optimizer": (optimizer, keras.optimizers.get, "adam"),
-    }
-    for argument, (name, find, example) in known.items():
-        try:
-            found = isinstance(name, str) and find(name) is not None
-        except ValueError:
-            found = False
-        if not found:
-            raise ValueError(
-                f"`{argument}` must be the name of a Keras {argument}; got {name!r}. "
-                f"Try {example!r}."
-            )
 
 
 def _opened(scale: tuple[float, float]) -> tuple[float, float]:
