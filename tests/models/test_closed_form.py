@@ -123,16 +123,6 @@ def test_the_discount_divides_scores_by_a_power_of_the_number_of_users():
     assert_allclose(ratio / ratio[0], np.sqrt(counts / counts[0]), rtol=1e-4)
 
 
-def test_scores_do_not_depend_on_the_number_of_threads(monkeypatch):
-    x = rows(90, 50, density=0.3)
-    x.data[x.indptr[10] : x.indptr[40]] = 0
-    alone = EASE(l2=2.0).fit(x).score(x)
-    monkeypatch.setattr(closed_form, "_WORTH_THREADS", 1)
-    monkeypatch.setattr(closed_form, "cores", lambda: 3)
-    assert_array_equal(EASE(l2=2.0).fit(x).score(x), alone)
-    assert EASE(l2=2.0).fit(x).score(x[:0]).shape == (0, 50)
-
-
 def test_reasons_are_looked_up_in_the_weights_wherever_these_lie() -> None:
     x = sparse.random_array((900, 600), density=0.02, rng=np.random.default_rng(3), format="csr")
     x = sparse.csr_array(x, dtype=np.float32)
