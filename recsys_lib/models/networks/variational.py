@@ -271,7 +271,7 @@ class ShallowPath:
         self.place = np.full(len(item_bias), n_popular, dtype=np.int32)
         self.place[popular] = np.arange(n_popular)
         self.known = self.place < n_popular
-        self.layer = parts.dense_layer(n_popular, n_popular, seed=seed, part="shallow", depth=0)
+        self.layer = parts.dense(n_popular, n_popular, "shallow", "0", seed=seed)
 
     def kernel(self) -> Tensor:
         """Return the item-item weights without their diagonal."""
