@@ -84,14 +84,9 @@ def sparse_matmul(
     kernel = tf.convert_to_tensor(kernel)
     if _for_xla.get() and kernel.shape[0] <= XLA_DENSE_ITEMS:
         return tf.matmul(dense(rows, items, values, n_rows, kernel.shape[0]), kernel)
-    if _for_xla.get() or kernel.dtype != tf.float32:
+    if _for_xla.get() or HAS_GPU or kernel.dtype != tf.float32:
         gathered = tf.gather(kernel, items) * values[:, None]
         return tf.math.unsorted_segment_sum(gathered, rows, n_rows + 1)[:n_rows]
-    if HAS_GPU:
-        where = tf.cast(tf.stack([rows, items], axis=1), tf.int64)
-        shape = tf.cast(tf.stack([n_rows + 1, tf.shape(kernel)[0]]), tf.int64)
-        matrix = tf.SparseTensor(where, values, shape)
-        return tf.sparse.sparse_dense_matmul(matrix, kernel)[:n_rows]
     return _csr_matmul(rows, items, values, kernel, n_rows)
 
 
