@@ -180,7 +180,7 @@ def compile_pass(walk: "Pass") -> Callable[..., Floats]:
             tape.watch([watched, tables])
             objective, totals = walk.step(batch.with_tables(tables))
         gradients, of_rows = tape.gradient(objective, [watched, tables])
-        descend(optimizer, _checked(gradients, variables), variables)
+        descend(optimizer, [tf.convert_to_tensor(one) for one in gradients], variables)
         if by_row is not None:
             dense = {table: tf.convert_to_tensor(one) for table, one in of_rows.items()}
             by_row.apply(batch, tables, dense)
@@ -232,17 +232,6 @@ def _any_length(tensor: Tensor) -> tf.TensorSpec:
     """Describe a tensor with its first dimension free, so that fuller batches do not retrace."""
     shape = [None, *tensor.shape[1:]] if tensor.shape.rank else []
     return tf.TensorSpec(shape, tensor.dtype)
-
-
-def _checked(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Tensor]:
-    """Return dense gradients; raise where there is none."""
-    unused = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
-    if unused:
-        raise ValueError(
-            f"`loss` must depend on every variable of its phase; it does not on {unused[0]!r}. "
-            "Leave it out of the phase."
-        )
-    return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 def _descend(optimizer: Any, dense: Sequence[Tensor], variables: Sequence[Any]) -> None:

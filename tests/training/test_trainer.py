@@ -114,16 +114,6 @@ def test_a_loss_must_return_the_terms_it_declares() -> None:
         Trainer([wrong], state=[], batch_size=4, seed=0).fit(rows(), epochs=1)
 
 
-@pytest.mark.skipif(
-    backend.NAME != "tensorflow", reason="JAX gives such a variable a gradient of 0"
-)
-def test_a_variable_that_the_loss_does_not_use_is_named() -> None:
-    line, spare = Line(), keras.Variable([0.0], name="spare")
-    phase = line.phase(variables=[line.weights, spare])
-    with pytest.raises(ValueError, match="must depend on every variable .* not on 'spare'"):
-        Trainer([phase], state=[], batch_size=4, seed=0).fit(rows(), epochs=1)
-
-
 def adam(gradients: list[np.ndarray], rate: float) -> np.ndarray:
     """Adam in numpy (Kingma and Ba 2015, algorithm 1, with epsilon as in its section 2)."""
     x = m = v = np.zeros_like(gradients[0])
