@@ -143,7 +143,6 @@ class Trainer:
         average: float | None = None,
         jit: bool | None = None,
     ) -> None:
-        _check_disjoint(phases)
         self.phases = list(phases)
         self.batch_size, self.seed, self.jit = batch_size, seed, jit
         self.updates = keras.Variable(0, dtype="int32", trainable=False, name="updates")
@@ -330,19 +329,6 @@ def _numbered(name: str, values: Sequence[NDArray[Any]]) -> dict[str, NDArray[An
 def _unnumbered(name: str, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
     keys = [key for key in arrays if key.startswith(f"{name}_") and key != "best_value"]
     return [arrays[f"{name}_{index}"] for index in range(len(keys))]
-
-
-def _check_disjoint(phases: Sequence[Phase]) -> None:
-    """Raise `ValueError` where two phases move the same variable."""
-    seen: set[int] = set()
-    for phase in phases:
-        mine = {id(variable) for variable in phase.variables}
-        if seen & mine:
-            raise ValueError(
-                "`phases` must move disjoint variables; "
-                f"phase {phase.name!r} shares some with an earlier one. Split them."
-            )
-        seen |= mine
 
 
 def _copy_weights(variables: Sequence[Any]) -> Weights:

@@ -97,13 +97,6 @@ def test_a_phase_moves_its_own_variables_only() -> None:
     assert not np.array_equal(host(a.weights), before)
 
 
-def test_phases_that_share_a_variable_are_refused() -> None:
-    line = Line()
-    with pytest.raises(ValueError, match="disjoint variables; phase 'second' shares"):
-        phases = [line.phase(name="first"), line.phase(name="second")]
-        Trainer(phases, state=[], batch_size=4, seed=0)
-
-
 def test_a_loss_must_return_the_terms_it_declares() -> None:
     line = Line()
     phase = line.phase()
