@@ -97,16 +97,6 @@ def test_a_phase_moves_its_own_variables_only() -> None:
     assert not np.array_equal(host(a.weights), before)
 
 
-def test_a_loss_must_return_the_terms_it_declares() -> None:
-    line = Line()
-    phase = line.phase()
-    wrong = Phase(
-        loss=phase.loss, terms=("error",), variables=phase.variables, optimizer=phase.optimizer
-    )
-    with pytest.raises(ValueError, match=r"must return the terms \['error'\]; got"):
-        Trainer([wrong], state=[], batch_size=4, seed=0).fit(rows(), epochs=1)
-
-
 def adam(gradients: list[np.ndarray], rate: float) -> np.ndarray:
     """Adam in numpy (Kingma and Ba 2015, algorithm 1, with epsilon as in its section 2)."""
     x = m = v = np.zeros_like(gradients[0])
