@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -390,8 +390,6 @@ class _RunningAverage:
 class TensorBoardLog:
     """Writes every number of every epoch for TensorBoard; a resumed fit continues the log.
 
-    A context manager, since a fit may stop early: leaving the block closes the log.
-
     Parameters
     ----------
     folder : Path or str
@@ -400,7 +398,7 @@ class TensorBoardLog:
     Raises
     ------
     ConfigError
-        On entry, if tensorboard is not installed.
+        If tensorboard is not installed.
 
     Examples
     --------
@@ -408,22 +406,14 @@ class TensorBoardLog:
     >>> from scipy import sparse
     >>> from recsys_lib.models import MultDAE
     >>> likes = sparse.csr_array([[1, 1, 0], [0, 1, 1]], dtype="float32")
-    >>> with tempfile.TemporaryDirectory() as folder, TensorBoardLog(folder) as log:
-    ...     _ = MultDAE(latent_dim=2, epochs=3).fit(likes, on_epoch=log)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = MultDAE(latent_dim=2, epochs=3).fit(likes, on_epoch=TensorBoardLog(folder))
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self._folder = Path(folder)
-        self._writer: Any = None
-
-    def __enter__(self) -> Self:
         with needing("tensorboard", "TensorBoard"):
             from tensorboard.summary import Writer
-        self._writer = Writer(str(self._folder))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        self._writer = Writer(str(folder))
 
     def __call__(self, record: Mapping[str, float]) -> None:
         """Write the numbers of `record`, on disk when this returns."""
