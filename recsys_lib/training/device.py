@@ -80,8 +80,10 @@ def configure(
     Raises
     ------
     DeviceError
-        If a GPU is asked for and none is seen, if there are fewer than `devices`, if TensorFlow is
-        asked for several, or if the backend already runs on another device.
+        If a GPU is asked for and none is seen, if there are fewer than `devices`, or if TensorFlow
+        is asked for several.
+    RuntimeError
+        If the backend already runs on another device: restart the process.
     TypeError, ValueError
         If an argument is none of its choices.
 
@@ -100,14 +102,7 @@ def configure(
     check_choice("precision", precision, PRECISIONS)
     check_integer("devices", devices, minimum=1)
     global _last
-    try:
-        _last = _configure(device, precision, devices, deterministic)
-    except DeviceError:
-        raise
-    except RuntimeError as error:
-        raise DeviceError(
-            f"`configure` must run before anything is computed; {error}. Restart the process."
-        ) from error
+    _last = _configure(device, precision, devices, deterministic)
     return _last
 
 
