@@ -102,16 +102,6 @@ def configure(
     check_choice("precision", precision, PRECISIONS)
     check_integer("devices", devices, minimum=1)
     global _last
-    _last = _configure(device, precision, devices, deterministic)
-    return _last
-
-
-def configured() -> DeviceReport | None:
-    """Return the last report of `configure` in this process; None if it was not called."""
-    return _last
-
-
-def _configure(device: str, precision: str, devices: int, deterministic: bool) -> DeviceReport:
     if deterministic:
         backend.be_deterministic()
     if device == "cpu":
@@ -126,7 +116,13 @@ def _configure(device: str, precision: str, devices: int, deterministic: bool) -
         backend.limit_to_cpu()
     backend.use_devices(devices, kind=kind)
     keras.config.set_dtype_policy(precision)
-    return DeviceReport(kind, device, seen, backend.NAME, precision, devices, deterministic)
+    _last = DeviceReport(kind, device, seen, backend.NAME, precision, devices, deterministic)
+    return _last
+
+
+def configured() -> DeviceReport | None:
+    """Return the last report of `configure` in this process; None if it was not called."""
+    return _last
 
 
 def _check_there(device: str, devices: int, seen: tuple[str, ...]) -> None:
