@@ -67,28 +67,20 @@ def linear_library(user_items: CSR) -> tuple[Recommender, ...]:
     -------
     tuple of Recommender
     """
-    x = user_items
-    per_item = users_per_item(x)
-    width = min(x.shape)
+    per_item, sides = users_per_item(user_items), user_items.shape[0] / user_items.shape[1]
+    width = min(user_items.shape)
     # The directions are a member of their own.
     kind = EDLAE if width <= _WIDE else partial(SparseEASE, latent_dim=0)
     regression = partial(kind, dropout=0.5, popularity_discount=0.1)
-    regressions = [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)]
-    kernels = [(2.0, 2.0), (4.0, 4.0), (3.0, 8.0)]
-    factors = [(128, 5.0, 0.25), (256, 20.0, 0.1)]
     return (
-        *(
-            regression(l2=strength * per_item, activity_power=power)
-            for strength, power in regressions
-        ),
-        *(
-            KernelAE(sharpness=sharpness, l2=strength * x.shape[0] / x.shape[1])
-            for sharpness, strength in kernels
-        ),
-        *(
-            ALS(latent_dim=min(d, width), alpha=a, l2=strength * per_item)
-            for d, a, strength in factors
-        ),
+        regression(l2=per_item, activity_power=0.0),
+        regression(l2=2.0 * per_item, activity_power=0.0),
+        regression(l2=2.0 * per_item, activity_power=0.5),
+        KernelAE(sharpness=2.0, l2=2.0 * sides),
+        KernelAE(sharpness=4.0, l2=4.0 * sides),
+        KernelAE(sharpness=3.0, l2=8.0 * sides),
+        ALS(latent_dim=min(128, width), alpha=5.0, l2=0.25 * per_item),
+        ALS(latent_dim=min(256, width), alpha=20.0, l2=0.1 * per_item),
         PureSVD(),
     )
 
