@@ -171,13 +171,6 @@ class Blend(Recommender):
 
     def __post_init__(self) -> None:
         """Build members that are given by name, as a saved blend gives them."""
-        if not isinstance(self.members, Sequence) or not all(
-            isinstance(member, Recommender | Mapping) for member in self.members
-        ):
-            raise TypeError(
-                f"`members` must be a sequence of models; got {self.members!r}. Give them as "
-                "(EASE(), Popularity())."
-            )
         self.members = tuple(
             member if isinstance(member, Recommender) else _from_config(member)
             for member in self.members
