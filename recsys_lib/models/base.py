@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,6 @@ from recsys_lib.ranking import Block, Items, TopK, blocks_of, each_alone, slices
 
 Arrays = dict[str, NDArray[Any]]
 Rules = Mapping[str, Callable[[str, Any], None]]
-Kind = TypeVar("Kind", bound="type[Recommender]")
 
 _STUB = Path(__file__).with_name("__init__.pyi").read_text(encoding="utf-8")
 #: The module of each model, by the name of its class, as the stub of the package names them: what
@@ -719,12 +718,7 @@ def load(folder: Path | str) -> Recommender:
 
 
 def leave_one_out_gains(
-    model: Recommender,
-    row: CSR,
-    items: Integers,
-    batch_size: int = 512,
-    *,
-    among: Integers | None = None,
+    model: Recommender, row: CSR, items: Integers, *, among: Integers | None = None
 ) -> Floats:
     """Return how much each item of a history raises the scores of some items.
 
@@ -736,8 +730,6 @@ def leave_one_out_gains(
         The history, of n entries.
     items : ndarray of shape (k,), int
         Positions of the items asked about.
-    batch_size : int
-        Copies of the row scored at once.
     among : ndarray of shape (n,), int, optional
         Places of the entries asked about, in `row.indices`; by default all.
 
@@ -764,12 +756,7 @@ def leave_one_out_gains(
     known = model.gains(row, items)
     if known is not None:
         return known[places]
-    full = model.score(row, items=items)[0]
-    found = np.empty((len(places), len(items)), dtype=np.float32)
-    for start in range(0, len(places), batch_size):
-        part = slice(start, start + batch_size)
-        found[part] = full - model.score_without(row, places[part], items=items)
-    return found
+    return model.score(row, items=items) - model.score_without(row, places, items=items)
 
 
 def each_batch(
