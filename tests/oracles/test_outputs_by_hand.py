@@ -237,7 +237,7 @@ def test_the_length_of_elsas_scores_over_a_sample_is_that_over_all_items_on_aver
     assert abs(np.mean(found) - squared_length(batch_of(X[:1]))) < 5 * error
 
 
-@pytest.mark.parametrize(("outputs", "said"), [("some", "'all' or how many"), (0, "must be >= 1")])
+@pytest.mark.parametrize(("outputs", "said"), [("some", "an integer"), (0, ">= 1")])
 def test_outputs_that_are_none_are_refused(outputs, said):
-    with pytest.raises((TypeError, ValueError), match=f"`outputs` must.*{said}|{said}"):
+    with pytest.raises((TypeError, ValueError), match=f"`outputs` must be {said}"):
         ELSA(outputs=outputs).fit(sparse.csr_array(X))
