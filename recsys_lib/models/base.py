@@ -447,8 +447,8 @@ class Recommender(Shown):
         """Write what `score` does as a plain Keras model, for programs without this library.
 
         ``keras.models.load_model(path)``, in safe mode and on any backend, returns a model of
-        stock layers: dense rows of shape (n_rows, n_items) in, their scores out. Networks,
-        `KernelAE` and models that multiply the row by a matrix can be written.
+        stock layers: dense rows of shape (n_rows, n_items) in, their scores out. Networks and
+        models that multiply the row by a matrix can be written.
 
         Parameters
         ----------
@@ -584,8 +584,8 @@ class Recommender(Shown):
         """Return the scores of symbolic rows (`training.scoring.DenseRows`), in `keras.ops`."""
         if not self._is_linear:
             raise TypeError(
-                "`export_keras` needs a network, `KernelAE` or a model that multiplies rows by a "
-                f"matrix; {type(self).__name__} is none of these. Serve it with `Bundle.to_mlflow`."
+                "`export_keras` needs a network or a model that multiplies rows by a matrix; "
+                f"{type(self).__name__} is neither. Serve it with `Bundle.to_mlflow`."
             )
         from recsys_lib.training.scoring import answered, linear
 

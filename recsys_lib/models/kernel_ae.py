@@ -221,12 +221,3 @@ class KernelAE(Recommender):
         lengths = np.sqrt(np.square(values).sum() - np.square(values[left_out]))
         cosines = (shared.sum(axis=0) - shared[left_out]) / lengths[:, None]
         return self._of_cosines(cosines.astype(np.float32)) @ self.coefficients_[:, items]
-
-    def _symbolic(self, rows: Any) -> Any:
-        from recsys_lib.training._keras import keras, ops
-        from recsys_lib.training.scoring import answered, linear
-
-        unit = keras.layers.UnitNormalization()(rows.values * rows.at(self.item_weights_))
-        cosines = linear(unit, self.users_.T.toarray())
-        kernel = ops.exp((cosines - 1) * self.sharpness_)
-        return answered(rows, linear(kernel, self.coefficients_), self.item_shares_)

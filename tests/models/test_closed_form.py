@@ -2,12 +2,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy import sparse
 
 from recsys_lib import checks
 from recsys_lib.models import EASE, EDLAE
-from recsys_lib.models import ease as closed_form
 from recsys_lib.models.ease import gram, invert, solve
 from recsys_lib.models.knn import scale_rows
 
