@@ -350,8 +350,9 @@ def _mean_ndcg(scores: Floats, wanted: Mask, n_targets: Ints, k: int) -> float:
 def _contenders(
     scores: Sequence[Floats], seen: CSR, targets: CSR, k: int
 ) -> tuple[list[Floats], Mask, Ints]:
-    """Scores of the items that any model would list, side by side, padded by -inf; and which of
-    them are targets, of how many.
+    """Scores of the items that any model would list, side by side, padded by -inf.
+
+    And which of them are targets, and how many there are.
     """
     n_rows, n_items = seen.shape
     listed = np.zeros((n_rows, n_items), dtype=bool)
