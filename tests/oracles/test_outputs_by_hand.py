@@ -66,7 +66,7 @@ def test_the_likelihood_of_a_row_over_a_sample_is_that_over_all_items_on_average
     from recsys_lib.training import ops
 
     rng = np.random.default_rng(2)
-    decoder = Decoder(3, (), BIAS, seed=0, by_item=True)
+    decoder = Decoder(SimpleNamespace(latent_dim=3, seed=0), (), BIAS, by_item=True)
     code = ops.convert_to_tensor(rng.normal(size=(2, 3)).astype(np.float32))
 
     def loss(batch, logits):

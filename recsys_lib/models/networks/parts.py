@@ -204,16 +204,10 @@ class Decoder:
     """
 
     def __init__(
-        self,
-        latent_dim: int,
-        hidden_dims: Sequence[int],
-        item_bias: Floats,
-        *,
-        seed: int,
-        by_item: bool = False,
+        self, settings: Any, hidden_dims: Sequence[int], item_bias: Floats, *, by_item: bool
     ) -> None:
-        widths = [latent_dim, *hidden_dims, len(item_bias)]
-        self.layers = dense_stack(widths, seed=seed, part="decoder")
+        widths = [settings.latent_dim, *hidden_dims, len(item_bias)]
+        self.layers = dense_stack(widths, seed=settings.seed, part="decoder")
         self.layers[-1].bias.assign(item_bias)
         self.by_item = by_item
         if by_item:

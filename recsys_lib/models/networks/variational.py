@@ -28,14 +28,11 @@ class DenoisingNetwork(OutputNetwork):
 
     def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, item_bias)
-        dims, seed = tuple(settings.hidden_dims), settings.seed
+        dims, by_item = tuple(settings.hidden_dims), self.n_drawn is not None
         units = self.numbers_per_dimension * settings.latent_dim
-        self.encoder = parts.Encoder(self.n_items, dims, units, seed=seed)
+        self.encoder = parts.Encoder(self.n_items, dims, units, seed=settings.seed)
         start = parts.popular_scores(item_bias, settings.likelihood)
-        by_item = self.n_drawn is not None
-        self.decoder = parts.Decoder(
-            settings.latent_dim, dims[::-1], start, seed=seed, by_item=by_item
-        )
+        self.decoder = parts.Decoder(settings, dims[::-1], start, by_item=by_item)
         self.layers = [*self.encoder.layers, *self.decoder.layers]
 
     def code(self, batch: Batch, values: Tensor) -> Tensor:
@@ -140,10 +137,7 @@ class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
     def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, item_bias)
         self.encoder = DenselyConnectedEncoder(settings, self.n_items)
-        by_item = self.n_drawn is not None
-        self.decoder = parts.Decoder(
-            settings.latent_dim, (), item_bias, seed=settings.seed, by_item=by_item
-        )
+        self.decoder = parts.Decoder(settings, (), item_bias, by_item=self.n_drawn is not None)
         self.layers = [*self.encoder.layers, *self.decoder.layers]
         self.old: Any = None
 
