@@ -211,13 +211,7 @@ class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
 
 
 def focal_loss(
-    batch: Batch,
-    log_p: Tensor,
-    log_not_p: Tensor,
-    alpha: float,
-    gamma: float,
-    *,
-    left_out: Tensor | None = None,
+    batch: Batch, log_p: Tensor, log_not_p: Tensor, settings: Any, left_out: Tensor | None = None
 ) -> Tensor:
     """Return the focal loss of each row, summed over its items; shape (n_rows,).
 
@@ -227,8 +221,9 @@ def focal_loss(
         Its entries other than 0 are the positives.
     log_p, log_not_p : tensor of shape (n_rows, n_items)
         Logarithms of the probability that the user used the item, and that not.
-    alpha, gamma : float
-        Weight of the positives, and how strongly easy cells are played down.
+    settings : VASP
+        ``focal_alpha``, the weight of the positives, and ``focal_gamma``, how strongly easy cells
+        are played down.
     left_out : tensor of shape (n_slots,), optional
         1 for entries that don't count, neither as positives nor as negatives.
 
@@ -241,6 +236,7 @@ def focal_loss(
     ----------
     .. [1] T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. 5.
     """
+    alpha, gamma = settings.focal_alpha, settings.focal_gamma
     negative = _focal(log_not_p, log_p, 1.0 - alpha, gamma)
     at_p, at_not_p = batch.pick(log_p), batch.pick(log_not_p)
     taken = _focal(at_not_p, at_p, 1.0 - alpha, gamma)
@@ -307,14 +303,8 @@ class JointNetwork(parts.GaussianNetwork):
         mean, log_variance = self.posterior(batch, parts.unit_rows(batch) * scaled)
         code, _ = parts.sample(mean, log_variance, self.seeds)
         log_p, log_not_p = self.log_probabilities(batch, code, batch.values * scaled)
-        focal = focal_loss(
-            batch,
-            log_p,
-            log_not_p,
-            settings.focal_alpha,
-            settings.focal_gamma,
-            left_out=kept if settings.targets == "hidden" else None,
-        )
+        left_out = kept if settings.targets == "hidden" else None
+        focal = focal_loss(batch, log_p, log_not_p, settings, left_out)
         reconstruction = parts.mean_over_users(batch, focal)
         kl = parts.mean_over_users(batch, parts.gaussian_kl(mean, log_variance))
         objective = reconstruction + settings.kl_weight * kl + self.penalty(self.layers, batch)
