@@ -513,16 +513,11 @@ class VariationalRecommender(OutputRecommender, LikelihoodRecommender):
         NotFittedError
             If the model has not been fitted.
         ValueError
-            If the codes have another width than the model's.
+            By Keras, if the codes have another width than the model's.
         """
         check_is_fitted(self, "n_items_")
-        z = np.asarray(codes, dtype=np.float32)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(
-                f"`codes` must have shape (n_rows, {self.latent_dim}); got {z.shape}. Pass one "
-                "row a code, as of `encode`."
-            )
-        return np.asarray(self.network_.decoder(z), dtype=np.float32)
+        codes = np.asarray(codes, dtype=np.float32)
+        return np.asarray(self.network_.decoder(codes), dtype=np.float32)
 
 
 def log_popularity(x: CSR) -> Floats:
