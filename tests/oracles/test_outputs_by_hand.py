@@ -1,6 +1,7 @@
 """The outputs of a step: a sample that is right on average, chunks that are exact, Adam by rows."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
