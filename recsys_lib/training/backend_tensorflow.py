@@ -166,7 +166,7 @@ def compile_pass(walk: "Pass") -> Callable[..., Floats]:
         ``run(arrays, orders, slots, (start, stop), totals) -> totals``: the steps from `start` to
         before `stop`, their terms added to `totals`.
     """
-    optimizer, by_row, variables = walk.optimizer, walk.row_optimizer, walk.variables
+    optimizer, by_row, variables = walk.optimizer, walk.by_row, walk.variables
     watched = [variable.value for variable in variables]
     # Told here, since a graph cannot read the settings of an optimizer.
     descend = _descend_plainly if _is_plain_adam(optimizer) else _descend

@@ -18,9 +18,8 @@ from recsys_lib.seeding import rng_from
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras
 from recsys_lib.training.checkpoints import Keeper
-from recsys_lib.training.passes import Loss, Pass, variables_of
-from recsys_lib.training.row_adam import RowAdam
-from recsys_lib.training.rows import Batch, Rows
+from recsys_lib.training.passes import Pass, Phase, variables_of
+from recsys_lib.training.rows import Rows
 
 Record = dict[str, float]
 Weights = list[NDArray[Any]]
@@ -28,47 +27,6 @@ Weights = list[NDArray[Any]]
 # XLA takes about a second to compile a small network and then saves 0.3 to 0.4 ms a step.
 JIT_STEPS = 3000
 JIT_PARAMETERS = 500_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """What one optimizer minimizes, over which variables.
-
-    Attributes
-    ----------
-    loss : callable
-        ``loss(batch, update) -> (objective, terms)`` in `keras.ops`; see `training.passes.Pass`.
-    terms : tuple of str
-        The names of `terms`, as they appear in the history.
-    variables : sequence of keras.Variable
-        What the optimizer moves; phases share none.
-    optimizer : keras.optimizers.Optimizer
-        Its own for each phase, not yet built for other variables.
-    passes : int
-        Walks over all users in one epoch.
-    name : str
-        Prefix of the terms in the history, where there are several phases.
-    tables : sequence of keras.Variable
-        Those of `variables` with one row an item of which an update moves only the rows that it
-        touches (`RowAdam`); the optimizer is an Adam then.
-    narrow : callable, optional
-        ``narrow(batch, update) -> batch``, the batch over the items that an update touches.
-    """
-
-    loss: Loss
-    terms: tuple[str, ...]
-    variables: Sequence[Any]
-    optimizer: Any
-    passes: int = 1
-    name: str = ""
-    tables: Sequence[Any] = ()
-    narrow: Callable[[Batch, Any], Batch] | None = None
-
-    @property
-    def dense(self) -> list[Any]:
-        """The variables that an update moves as a whole."""
-        tables = {id(table) for table in self.tables}
-        return [variable for variable in self.variables if id(variable) not in tables]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +115,6 @@ class Trainer:
         self._slots: Ints = np.zeros((0, 0), dtype=np.int64)
         self._best: list[NDArray[Any]] = []
         self._best_value = np.nan
-        self._row_optimizers = [
-            RowAdam(phase.tables, phase.optimizer) if phase.tables else None for phase in phases
-        ]
         for phase in self.phases:
             phase.optimizer.build(phase.dense)
 
@@ -194,8 +149,7 @@ class Trainer:
         """
         if keeper is not None:
             keeper.resume(self, epochs=epochs)
-        pairs = zip(self.phases, self._row_optimizers, strict=True)
-        self._passes = [self._compile(phase, by_row, rows, epochs) for phase, by_row in pairs]
+        self._passes = [self._compile(phase, rows, epochs) for phase in self.phases]
         for walk, slots in zip(self._passes, self._slots, strict=False):
             walk.slots = [int(size) for size in slots]
         while not self._is_over(epochs, monitor):
@@ -245,17 +199,12 @@ class Trainer:
         if self._average is not None:
             self._average.values = _unnumbered("average", arrays)
 
-    def _compile(self, phase: Phase, by_row: RowAdam | None, rows: Rows, epochs: int) -> Pass:
+    def _compile(self, phase: Phase, rows: Rows, epochs: int) -> Pass:
         return Pass(
-            phase.loss,
-            phase.terms,
+            phase,
             rows,
             batch_size=self.batch_size,
             state=[*self.state, *self._row_memory()],
-            variables=phase.dense,
-            optimizer=phase.optimizer,
-            narrow=phase.narrow,
-            row_optimizer=by_row,
             updates=self.updates,
             jit=self._pays_to_jit(phase, rows, epochs) if self.jit is None else self.jit,
         )
@@ -273,14 +222,13 @@ class Trainer:
 
     def _run_epoch(self, n_users: int) -> Record:
         record: Record = {}
-        parts = zip(self.phases, self._passes, self._row_optimizers, strict=True)
-        for phase, walk, by_row in parts:
+        for phase, walk in zip(self.phases, self._passes, strict=True):
             for _ in range(phase.passes):
                 self._n_passes += 1
                 order = rng_from(self.seed, "order", str(self._n_passes)).permutation(n_users)
                 terms = walk.run(order)
-            if by_row is not None:
-                by_row.settle()
+            if phase.by_row is not None:
+                phase.by_row.settle()
             prefix = f"{phase.name}_" if len(self.phases) > 1 else ""
             record |= {f"{prefix}{name}": value for name, value in terms.items()}
         return record
@@ -319,7 +267,7 @@ class Trainer:
         return [*self.state, self.updates, *optimizers, *self._row_memory()]
 
     def _row_memory(self) -> list[Any]:
-        return [one for by_row in self._row_optimizers if by_row for one in by_row.variables]
+        return [one for phase in self.phases if phase.by_row for one in phase.by_row.variables]
 
 
 def _numbered(name: str, values: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ from recsys_lib.training import backend, trainer
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.passes import STEPS_PER_CALL, Measure, Pass
 from recsys_lib.training.rows import Rows
-from recsys_lib.training.trainer import Monitor, Phase, Trainer
+from recsys_lib.training.trainer import Monitor, Trainer
 
 N_USERS = 11
 
@@ -273,11 +273,9 @@ def test_a_batch_that_exceeds_the_usual_slots_is_still_whole() -> None:
     dense[:, 0] = 1
     dense[:3] = 1  # three full rows, which chance hardly ever puts together
     many = Rows(sparse.csr_array(dense))
-    walk = Pass(
-        lambda batch, _: (0.0, {"entries": (ops.sum(batch.used), 1.0)}),
-        ["entries"],
-        many,
-        batch_size=3,
+    phase = Phase(
+        loss=lambda batch, _: (0.0, {"entries": (ops.sum(batch.used), 1.0)}), terms=("entries",)
     )
+    walk = Pass(phase, many, batch_size=3)
     assert walk.run(np.array([5, 6, 7]))["entries"] == 3
     assert walk.run(np.array([0, 1, 2]))["entries"] == 90

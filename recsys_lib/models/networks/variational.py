@@ -13,7 +13,7 @@ from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import Scorer
-from recsys_lib.training.trainer import Phase
+from recsys_lib.training.passes import Phase
 
 Tensor = Any
 
