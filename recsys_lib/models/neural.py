@@ -49,10 +49,11 @@ _COMPILED = {"network_", "_scorers"}
 class NeuralRecommender(Recommender):
     """Base of the models that train a network in epochs.
 
-    Subclasses say what a network starts from (`_start`), build it (`_network`) and say what is
-    measured after an epoch (`_monitor`). With a validation fold, training keeps the weights of the
-    epoch that is best there and stops after `patience` epochs without a new best; without one it
-    makes `epochs` epochs.
+    Subclasses build a network (`_network`). It starts from ``item_bias``, the logarithm of each
+    item's share of users, and the best epoch is that with the best ndcg@100 of the validation
+    users, unless a subclass says otherwise (`_start`, `_monitor`). With a validation fold, training
+    keeps the weights of the epoch that is best there and stops after `patience` epochs without a
+    new best; without one it makes `epochs` epochs.
 
     Attributes
     ----------
@@ -201,7 +202,8 @@ class NeuralRecommender(Recommender):
 
     def _start(self, x: CSR) -> Arrays:
         """Return what the network starts from, as arrays that are saved beside its weights."""
-        raise NotImplementedError
+        _check_counts(x)
+        return {"item_bias": log_popularity(x)}
 
     def _network(self, start: Arrays) -> Any:
         """Build a fresh network (`models.networks`)."""
@@ -209,7 +211,17 @@ class NeuralRecommender(Recommender):
 
     def _monitor(self, x: CSR, validation: Fold | None) -> Any:
         """Return what is measured after an epoch (`training.Monitor`), if anything."""
-        raise NotImplementedError
+        from recsys_lib.training.trainer import Monitor
+
+        if validation is None:
+            return None
+        watch, goal = self._watch
+        measure = partial(self._measure, validation)
+        return Monitor(measure=measure, watch=watch, goal=goal, patience=self.patience)
+
+    def _measure(self, validation: Fold) -> dict[str, float]:
+        """Return what is measured on the validation users after each epoch."""
+        return {self._watch[0]: mean_ndcg(self._score, validation)}
 
     def _settings(self) -> Any:
         """Return the settings for the network: without the network, which would hold itself.
@@ -341,37 +353,10 @@ class NeuralRecommender(Recommender):
 
 
 @dataclass(kw_only=True)
-class RankingRecommender(NeuralRecommender):
-    """Base of the models that learn a network from rows of counts, for the sake of lists.
-
-    Subclasses implement `_network`, whose start is ``item_bias``, the logarithm of each item's
-    share of users. The best epoch is that with the best ndcg@100 of the validation users.
-    """
-
-    latent_dim: int = 200
-
-    def _start(self, x: CSR) -> Arrays:
-        _check_counts(x)
-        return {"item_bias": log_popularity(x)}
-
-    def _monitor(self, x: CSR, validation: Fold | None) -> Any:
-        from recsys_lib.training.trainer import Monitor
-
-        if validation is None:
-            return None
-        watch, goal = self._watch
-        measure = partial(self._measure, validation)
-        return Monitor(measure=measure, watch=watch, goal=goal, patience=self.patience)
-
-    def _measure(self, validation: Fold) -> dict[str, float]:
-        """Return what is measured on the validation users after each epoch."""
-        return {self._watch[0]: mean_ndcg(self._score, validation)}
-
-
-@dataclass(kw_only=True)
-class LikelihoodRecommender(RankingRecommender):
+class LikelihoodRecommender(NeuralRecommender):
     """Base of the models that learn by a likelihood of the row, or of its hidden part."""
 
+    latent_dim: int = 200
     targets: Literal["all", "hidden"] = "all"
 
     def cost(self, user_items: CSR) -> Cost:
@@ -405,9 +390,10 @@ class LikelihoodRecommender(RankingRecommender):
 
 
 @dataclass(kw_only=True)
-class OutputRecommender(RankingRecommender):
+class OutputRecommender(NeuralRecommender):
     """Base of the models that can train on a sample of the items; see `networks.outputs`."""
 
+    latent_dim: int = 200
     outputs: Literal["all"] | int = "all"
 
     def _item_vectors(self) -> Floats:
