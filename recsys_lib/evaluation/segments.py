@@ -69,12 +69,7 @@ def audience_table(
 
 
 def item_table(
-    reports: Sequence[Report],
-    fold: Fold,
-    item_counts: ArrayLike,
-    *,
-    k: int = 20,
-    n_buckets: int = 3,
+    reports: Sequence[Report], fold: Fold, item_counts: ArrayLike, *, k: int = 20
 ) -> pd.DataFrame:
     """Return recall@k of each model among rare and among popular items; see `by_item_popularity`.
 
@@ -87,12 +82,10 @@ def item_table(
         Interactions of each item in the training data.
     k : int
         List length.
-    n_buckets : int
-        Number of buckets of items, each with about equally many interactions.
 
     Returns
     -------
-    DataFrame of shape (n_models, n_buckets)
+    DataFrame of shape (n_models, 3)
         Indexed by ``model`` in the order given, popular items first; buckets of which nothing was
         hidden are left out.
 
@@ -105,16 +98,14 @@ def item_table(
     >>> fold = Fold(fold_in=sparse.csr_array((3, 3)), targets=wanted, users=np.arange(3))
     >>> model = Popularity().fit(sparse.csr_array(np.tri(3)))
     >>> report = evaluate(model, fold, ["recall@1"], name="popularity")
-    >>> item_table([report], fold, [9, 5, 4], k=1, n_buckets=2)
-    used in training    9  4-5
+    >>> item_table([report], fold, [9, 5, 4], k=1)
+    used in training    9    4
     model
     popularity        1.0  0.0
     """
     rows = {}
     for report in reports:
-        cut = by_item_popularity(
-            report, fold, item_counts, k=k, n_buckets=n_buckets, **_NO_INTERVAL
-        )
+        cut = by_item_popularity(report, fold, item_counts, k=k, **_NO_INTERVAL)
         rows[report.name] = cut.set_index(cut["segment"].astype(str))["value"]
     table = pd.DataFrame(rows).T.rename_axis(index="model", columns="used in training")
     return table.dropna(axis="columns", how="all")
