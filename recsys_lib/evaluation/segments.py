@@ -11,7 +11,7 @@ from recsys_lib.checks import Doubles, Ints, Mask, check_integer, check_kind
 from recsys_lib.dataset import Fold, keep_entries, likes_of
 from recsys_lib.evaluation.evaluate import count_items, fold_fingerprint
 from recsys_lib.evaluation.metrics import find_hits, parse_metrics, recall_at_k
-from recsys_lib.evaluation.report import Report, listed
+from recsys_lib.evaluation.report import Report, group_runs, listed
 from recsys_lib.evaluation.statistics import Sample, estimates
 from recsys_lib.ranking import entry_rows
 
@@ -120,7 +120,7 @@ def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
     Parameters
     ----------
     reports : sequence of Report
-        On one fold, at least two.
+        On one fold.
     metric : str
         A per-user metric where higher is better.
 
@@ -134,7 +134,7 @@ def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If fewer than two reports are given, or they are on different users.
+        If they are not on one fold.
 
     Examples
     --------
@@ -152,12 +152,7 @@ def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
     B       0.33     0.0
     """
     reports = listed(reports)
-    users = {tuple(report.users.index) for report in reports}
-    if len(reports) < 2 or len(users) != 1:
-        raise ValueError(
-            f"`reports` must be of at least two models on the same users; got {len(reports)} on "
-            f"{len(users)} sets of users. Evaluate them on one fold."
-        )
+    group_runs(reports)  # raises where they are not on one fold
     # A row a model, a column a user.
     values = pd.DataFrame([report.sample(metric).per_user for report in reports]).dropna(axis=1)
     first = (values == values.max()) & (values.min() < values.max())
