@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, Mask, check_user_items
+from recsys_lib.checks import CSR, Doubles, Floats, Ints, Mask, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
@@ -19,7 +19,7 @@ from recsys_lib.models.factors import ALS, PureSVD
 from recsys_lib.models.kernel_ae import KernelAE
 from recsys_lib.models.knn import pattern
 from recsys_lib.models.sparse_ease import SparseEASE
-from recsys_lib.ranking import Items, ndcg, top_k
+from recsys_lib.ranking import ndcg, top_k
 
 # A sum of scores lists few items that none of its parts has among its own best 3 k.
 _REACH = 3
@@ -265,19 +265,6 @@ class Blend(Recommender):
     def _score(self, x: CSR) -> Floats:
         votes = self._votes(lambda member: member.score(x))
         return answer_empty_rows(votes, x, self.item_shares_)
-
-    def score_without(self, row: CSR, left_out: Integers, *, items: Items) -> Floats:
-        """Score by what the members know of the gains; see `Recommender.score_without`."""
-        if np.count_nonzero(row.data) < 2:
-            return super().score_without(row, left_out, items=items)
-
-        def without(member: Recommender) -> Floats:
-            gains = member.gains(row, np.arange(self.n_items_))
-            if gains is None:
-                return member.score_without(row, left_out, items=slice(None))
-            return member.score(row) - gains[left_out]
-
-        return self._votes(without)[:, items]
 
     def _save_extra(self, folder: Path) -> None:
         for number, member in enumerate(self.members_):
