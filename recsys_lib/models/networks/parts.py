@@ -13,9 +13,9 @@ from recsys_lib.checks import Floats
 from recsys_lib.seeding import seed_from
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
+from recsys_lib.training.passes import Phase
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import linear
-from recsys_lib.training.passes import Phase
 
 Tensor = Any
 

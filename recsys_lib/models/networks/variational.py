@@ -11,9 +11,9 @@ from recsys_lib.models.networks import parts
 from recsys_lib.models.networks.outputs import OutputNetwork
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
+from recsys_lib.training.passes import Phase
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import Scorer
-from recsys_lib.training.passes import Phase
 
 Tensor = Any
 
