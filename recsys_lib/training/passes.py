@@ -40,7 +40,7 @@ class Phase:
     variables : sequence of keras.Variable
         What the optimizer moves; phases share none.
     optimizer : keras.optimizers.Optimizer, optional
-        Its own for each phase, not yet built for other variables. Without one, a pass only measures.
+        Its own for each phase, not yet built for other variables. Without one, a pass measures.
     passes : int
         Walks over all users in one epoch.
     name : str

@@ -129,9 +129,7 @@ def test_drawn_codes_have_the_spread_that_the_encoder_says_and_one_seed_draws_al
 
 def test_codes_of_another_width_are_refused():
     model = MultVAE(**COMMON, **MODELS[MultVAE], epochs=1).fit(tastes(30, 1))
-    with pytest.raises(
-        ValueError, match="incompatible|expected axis -1 of input shape to have value 4"
-    ):
+    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 4"):
         model.decode(np.zeros((2, 3)))
 
 

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from recsys_lib.training import backend, trainer
 from recsys_lib.training._keras import keras, ops
-from recsys_lib.training.passes import STEPS_PER_CALL, Measure, Pass
+from recsys_lib.training.passes import STEPS_PER_CALL, Measure, Pass, Phase
 from recsys_lib.training.rows import Rows
 from recsys_lib.training.trainer import Monitor, Trainer
 
