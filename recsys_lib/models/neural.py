@@ -377,15 +377,11 @@ class LikelihoodRecommender(NeuralRecommender):
 
     def _check(self) -> None:
         super()._check()
-        if self.targets == "hidden" and self.dropout == 0:
-            raise ValueError(
-                "`dropout` must be > 0 with targets='hidden'; got 0, which hides nothing. Try 0.3."
-            )
         likelihood = self.config().get("likelihood", "multinomial")
-        if self.targets == "hidden" and likelihood != "multinomial":
+        if self.targets == "hidden" and (self.dropout == 0 or likelihood != "multinomial"):
             raise ValueError(
-                f"`likelihood` must be 'multinomial' with targets='hidden'; got {likelihood!r}. "
-                "Try targets='all'."
+                "`targets` that are 'hidden' must have a dropout > 0 and the multinomial "
+                f"likelihood; got {self.dropout} and {likelihood!r}. Try targets='all'."
             )
 
 

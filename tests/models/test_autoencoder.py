@@ -143,16 +143,6 @@ def test_files_are_arrays_a_table_and_json_without_pickle(fitted, tmp_path) -> N
     assert loaded.best_epoch_ == fitted.best_epoch_
 
 
-def test_a_network_file_that_is_none_is_an_artifact_error(tmp_path) -> None:
-    from recsys_lib.models.autoencoder import _old_weights
-
-    for name, content in (("absent.keras", None), ("broken.keras", b"not a zip archive")):
-        if content is not None:
-            (tmp_path / name).write_bytes(content)
-        with pytest.raises(ArtifactError, match="must be a network written by this workbench"):
-            _old_weights(tmp_path / name)
-
-
 def test_loss_on_all_cells_ranks_by_use_and_says_that_it_is_no_rating(world) -> None:
     train, fold = world
     rng = np.random.default_rng(0)

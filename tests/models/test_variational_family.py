@@ -178,7 +178,7 @@ def test_a_validation_fold_without_targets_is_refused(kind):
         (MultDAE(targets="some"), "`targets` must be one of 'all', 'hidden'"),
         (MultDAE(targets="hidden", dropout=0.0), "`dropout` must be > 0.*hides nothing"),
         (MultDAE(likelihood="poisson"), "`likelihood` must be one of 'multinomial'"),
-        (MultVAE(likelihood="logistic", targets="hidden"), "must be 'multinomial' with targets="),
+        (MultVAE(likelihood="logistic", targets="hidden"), "and the multinomial likelihood; got 0.5 and 'logistic'"),
         (MultDAE(average=1.0), "`average` must be a share"),
         (MultVAE(hidden_dims=600), "`hidden_dims` must be a tuple of layer widths; got 600"),
         (MultVAE(hidden_dims=(600, 0)), r"`hidden_dims\[1\]` must be >= 1"),
