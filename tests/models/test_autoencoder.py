@@ -9,7 +9,6 @@ import pytest
 from scipy import sparse
 
 from recsys_lib.dataset import Fold
-from recsys_lib.errors import ArtifactError
 from recsys_lib.models import load
 from recsys_lib.models.autoencoder import Autoencoder
 from recsys_lib.models.baselines import Bias
