@@ -84,7 +84,10 @@ RULES: Rules = {
     "hidden_dims": check_widths,
 }
 # And by its type, where no name says more: an integer is >= 1, a number >= 0.
-_BY_TYPE = {int: partial(check_integer, minimum=1), float: check_nonnegative}
+_BY_TYPE: dict[Any, Callable[[str, Any], None]] = {
+    int: partial(check_integer, minimum=1),
+    float: check_nonnegative,
+}
 # Multiplications a second on two CPU cores, measured on 2,100 users x 10,000 items.
 _SPEED = 3e10
 # Of the free memory, for one model: two are held at once, and scores besides.
