@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from recsys_lib.checks import CSR, Floats, Mask
+from recsys_lib.checks import Floats, Mask
 from recsys_lib.models.networks import parts
 from recsys_lib.models.networks.outputs import OutputNetwork
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.passes import Phase
 from recsys_lib.training.rows import Batch
-from recsys_lib.training.scoring import Scorer
 
 Tensor = Any
 
@@ -146,17 +145,10 @@ class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
         """Everything that the losses read or write."""
         return [self.layers, self.seeds, *([] if self.old is None else [self.old])]
 
-    def remember(self, user_items: CSR, *, gather: bool = False) -> None:
+    def remember(self, codes: Floats) -> None:
         """Keep what the encoder says now of each training user, as the old encoder's answer."""
-        encode = Scorer(
-            self.encode,
-            n_items=self.n_items,
-            n_out=2 * self.settings.latent_dim,
-            state=parts.weights_of(self.layers),
-            gather=gather,
-        )
         # One row more than there are users: the one of the padding in the last batch.
-        start = np.pad(encode(user_items), ((0, 1), (0, 0)))
+        start = np.pad(codes, ((0, 1), (0, 0)))
         self.old = keras.Variable(start, trainable=False, name="old")
 
     def phases(self) -> list[Phase]:
