@@ -67,8 +67,8 @@ class Trainer:
     seed : int
         Of the order of the users; every pass has its own.
     average : float, optional
-        Keep and measure a running average of the weights, with this share for the past epochs
-        (`RunningAverage`). By default, and at 0, the weights themselves.
+        Keep and measure an exponential average of the weights [1]_, one term an epoch, with this
+        share for the past. By default, and at 0, the weights themselves.
     jit : bool, optional
         Compile with XLA. By default where it pays: on a GPU, or for a small network that makes
         many steps.
@@ -89,6 +89,14 @@ class Trainer:
     -----
     The weights after `fit` are those of the best epoch where the monitor watches something, else
     those of the last. With the same seed, data and machine, two runs are equal.
+
+    Averaging steps back from the noise of the last updates, which a constant learning rate never
+    settles: with dropout it is worth more than any single regularizer.
+
+    References
+    ----------
+    .. [1] B. Polyak, A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM
+       Journal on Control and Optimization 30(4), 1992.
     """
 
     def __init__(
@@ -104,12 +112,13 @@ class Trainer:
         self.phases = list(phases)
         self.batch_size, self.seed, self.jit = batch_size, seed, jit
         self.updates = keras.Variable(0, dtype="int32", trainable=False, name="updates")
-        moving = variables_of([phase.variables for phase in phases])
-        self.state = variables_of([*state, moving])
+        self._moving = variables_of([phase.variables for phase in phases])
+        self.state = variables_of([*state, self._moving])
         self.epoch = 0
         self.best_epoch: int | None = None
         self.history: list[Record] = []
-        self._average = _RunningAverage(moving, average) if average else None
+        self._share = average or 0.0
+        self._averaged: Weights = []
         self._n_passes = 0
         self._passes: list[Pass] = []
         self._slots: Ints = np.zeros((0, 0), dtype=np.int64)
@@ -156,8 +165,8 @@ class Trainer:
             started = time.perf_counter()
             self.epoch += 1
             record: Record = {"epoch": self.epoch, **self._run_epoch(rows.n_rows)}
-            if self._average is not None:
-                self._average.update()
+            if self._share:
+                self._average()
             if monitor is not None:
                 with self._kept_weights():
                     record |= monitor.measure()
@@ -179,8 +188,7 @@ class Trainer:
         arrays = _numbered("state", _copy_weights(self._everything()))
         arrays |= _numbered("best", self._best)
         best_epoch = -1 if self.best_epoch is None else self.best_epoch
-        if self._average is not None:
-            arrays |= _numbered("average", self._average.values)
+        arrays |= _numbered("average", self._averaged)
         counters = [self.epoch, self._n_passes, best_epoch]
         arrays["counters"] = np.array(counters, dtype=np.int64)
         arrays["best_value"] = np.array(self._best_value)
@@ -196,8 +204,7 @@ class Trainer:
         self.best_epoch = None if best_epoch < 0 else best_epoch
         self._best_value = float(arrays["best_value"])
         self._slots = arrays["slots"]
-        if self._average is not None:
-            self._average.values = _unnumbered("average", arrays)
+        self._averaged = _unnumbered("average", arrays)
 
     def _compile(self, phase: Phase, rows: Rows, epochs: int) -> Pass:
         return Pass(
@@ -233,9 +240,24 @@ class Trainer:
             record |= {f"{prefix}{name}": value for name, value in terms.items()}
         return record
 
-    def _kept_weights(self) -> contextlib.AbstractContextManager[None]:
+    def _average(self) -> None:
+        """Take the weights of an epoch into their average, which starts from the first."""
+        current = _copy_weights(self._moving)
+        pairs = zip(self._averaged or current, current, strict=True)
+        self._averaged = [self._share * past + (1.0 - self._share) * now for past, now in pairs]
+
+    @contextlib.contextmanager
+    def _kept_weights(self) -> Iterator[None]:
         """Have the weights in place that would be kept if training ended now."""
-        return contextlib.nullcontext() if self._average is None else self._average.in_place()
+        if not self._averaged:
+            yield
+            return
+        current = _copy_weights(self._moving)
+        _assign_weights(self._moving, self._averaged)
+        try:
+            yield
+        finally:
+            _assign_weights(self._moving, current)
 
     def _judge(self, monitor: Monitor, record: Record) -> None:
         """Keep the weights if they are the best so far."""
@@ -259,8 +281,8 @@ class Trainer:
         """Leave the weights that are kept in the variables."""
         if self._best:
             _assign_weights(self.state, self._best)
-        elif self._average is not None and self._average.values:
-            _assign_weights(self._average.variables, self._average.values)
+        elif self._averaged:
+            _assign_weights(self._moving, self._averaged)
 
     def _everything(self) -> list[Any]:
         optimizers = [variable for phase in self.phases for variable in phase.optimizer.variables]
@@ -289,50 +311,6 @@ def _assign_weights(variables: Sequence[Any], values: Sequence[NDArray[Any]]) ->
     """Set each variable to its value."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-class _RunningAverage:
-    """An exponential average of weights, one term an epoch.
-
-    Averaging steps back from the noise of the last updates, which a constant learning rate never
-    settles: with dropout it is worth more than any single regularizer.
-
-    Parameters
-    ----------
-    variables : sequence of keras.Variable
-        What is averaged.
-    share : float
-        Weight of the past, in [0, 1). The average starts from the weights after the first epoch.
-
-    References
-    ----------
-    .. [1] B. Polyak, A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM
-       Journal on Control and Optimization 30(4), 1992.
-    """
-
-    def __init__(self, variables: Sequence[Any], share: float) -> None:
-        self.variables, self.share = list(variables), share
-        self.values: Weights = []
-
-    def update(self) -> None:
-        """Take in the weights as they are now."""
-        current = _copy_weights(self.variables)
-        if not self.values:
-            self.values = current
-        self.values = [
-            self.share * past + (1.0 - self.share) * value
-            for past, value in zip(self.values, current, strict=True)
-        ]
-
-    @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Put the average in the place of the weights for the length of the block."""
-        current = _copy_weights(self.variables)
-        _assign_weights(self.variables, self.values)
-        try:
-            yield
-        finally:
-            _assign_weights(self.variables, current)
 
 
 class TensorBoardLog:
