@@ -372,25 +372,6 @@ class Recommender(Shown):
             return None
         return row.data[:, None] * self.score(each_alone(row.indices, row.shape[1]), items=items)
 
-    def score_without(self, row: CSR, left_out: Integers, *, items: Items) -> Floats:
-        """Score items for a row without each of some of its entries.
-
-        Parameters
-        ----------
-        row : csr_array of shape (1, n_items), float32
-        left_out : ndarray of shape (n,), int
-            Places of the entries in ``row.indices``.
-        items : slice or ndarray of int
-            As of `score`.
-
-        Returns
-        -------
-        ndarray of shape (n, n_items), float32
-        """
-        copies, entries = np.nonzero(np.arange(row.nnz)[None, :] != left_out[:, None])
-        parts = (row.data[entries], (copies, row.indices[entries]))
-        return self.score(sparse.csr_array(parts, shape=(len(left_out), row.shape[1])), items=items)
-
     def suited_to(self, user_items: CSR) -> Self:
         """Return an unfitted copy in which each setting that is None suits these rows.
 
@@ -754,7 +735,10 @@ def leave_one_out_gains(
     known = model.gains(row, items)
     if known is not None:
         return known[places]
-    return model.score(row, items=items) - model.score_without(row, places, items=items)
+    copies, entries = np.nonzero(np.arange(row.nnz)[None, :] != places[:, None])
+    parts = (row.data[entries], (copies, row.indices[entries]))
+    without = sparse.csr_array(parts, shape=(len(places), row.shape[1]))
+    return model.score(row, items=items) - model.score(without, items=items)
 
 
 def each_batch(
