@@ -187,7 +187,9 @@ class Autoencoder(NeuralRecommender):
             numbers = [0.0, np.inf, 0.0, highest, highest, 1e-4]
             return {"base_items": means.astype(np.float32), "base_numbers": np.array(numbers)}
         given = (x.data.min(), x.data.max()) if self.rating_scale is None else self.rating_scale
-        lo, hi = _opened(check_rating_scale(given))
+        lo, hi = check_rating_scale(given)
+        if lo == hi:  # half a unit on both sides
+            lo, hi = lo - 0.5, hi + 0.5
         items, mean, damping = np.zeros(x.shape[1]), float(x.data.mean()), np.inf
         if self.base == "biases":
             biases = fit_biases(x, item_damping=ITEM_DAMPING)
@@ -215,12 +217,6 @@ class Autoencoder(NeuralRecommender):
         x = super()._checked(user_items, validation)
         check_ratings(x)
         return x
-
-
-def _opened(scale: tuple[float, float]) -> tuple[float, float]:
-    """Return the scale, with half a unit on both sides where its ends are equal."""
-    lo, hi = scale
-    return (lo, hi) if lo < hi else (lo - 0.5, hi + 0.5)
 
 
 def _check_scale(x: CSR, scale: tuple[float, float] | None) -> None:

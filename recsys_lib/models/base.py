@@ -127,7 +127,8 @@ class Recommender(Shown):
     and what-if users all take the same path. Subclasses are keyword-only dataclasses whose fields
     are the hyper-parameters, and implement `_fit` and `_score`. What they learn is a field whose
     name ends in ``_``; arrays, CSR arrays and numbers among them are saved without more
-    ado, and so is what has ``arrays()``, which `_restore` then has to read.
+    ado, and so are the parts of a dataclass and what has ``arrays()``, which `_restore` then has to
+    read.
 
     Attributes
     ----------
@@ -619,7 +620,7 @@ class Recommender(Shown):
 
 
 def packed(values: Mapping[str, Any]) -> Arrays:
-    """Return arrays, CSR arrays and numbers as named arrays; parts of what has ``arrays()``."""
+    """Return arrays, CSR arrays and numbers as named arrays; parts of what is made of them."""
     arrays: Arrays = {}
     for name, value in values.items():
         if isinstance(value, sparse.csr_array):
@@ -628,6 +629,8 @@ def packed(values: Mapping[str, Any]) -> Arrays:
             arrays[name] = np.asarray(value)
         elif hasattr(value, "arrays"):
             arrays |= value.arrays()
+        elif dataclasses.is_dataclass(value):
+            arrays |= packed(vars(value))
     return arrays
 
 

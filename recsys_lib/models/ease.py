@@ -25,7 +25,7 @@ from scipy.linalg import lapack
 
 from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, check_memory
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Cost, Recommender, packed, unpacked
+from recsys_lib.models.base import Arrays, Cost, Recommender, unpacked
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, products, users_per_item
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.ranking import each_alone, entry_rows, slices
@@ -146,10 +146,6 @@ class Primal:
         firsts = starts * x.shape[1] + items - starts
         return self.blocks[firsts + np.outer(x.indices, widths)]
 
-    def arrays(self) -> Arrays:
-        """Return the parts as arrays."""
-        return packed(vars(self))
-
     def inverse(self, n_items: int) -> Floats | None:
         """Return :math:`P`, of shape (n_items, n_items), if its diagonal is known."""
         if self.diagonal is None:
@@ -200,10 +196,6 @@ class Dual:
             1 - 1 / (self.ridge * self.diagonal)[x.indices]
         )
         return np.ascontiguousarray(scores)
-
-    def arrays(self) -> Arrays:
-        """Return the parts as arrays."""
-        return packed(vars(self))
 
 
 def solve(x: CSR, ridge: NDArray[np.floating], *, solver: Solver = "auto") -> Primal | Dual:
