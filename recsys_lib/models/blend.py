@@ -10,19 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import CSR, Doubles, Floats, Ints, Mask, check_user_items
+from recsys_lib.checks import CSR, Doubles, Floats, Ints, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.ease import EDLAE
 from recsys_lib.models.factors import ALS, PureSVD
 from recsys_lib.models.kernel_ae import KernelAE
-from recsys_lib.models.knn import pattern
 from recsys_lib.models.sparse_ease import SparseEASE
-from recsys_lib.ranking import ndcg, top_k
-
-# A sum of scores lists few items that none of its parts has among its own best 3 k.
-_REACH = 3
+from recsys_lib.ranking import mask_seen, ndcg_of_lists, top_k
 
 # The side of a matrix from which a library has regressions on few items instead of all.
 _WIDE = 8_000
@@ -303,8 +299,7 @@ def greedy_weights(
 
     Notes
     -----
-    Only items among the best ``3 k`` of some model are summed and sorted, so a round costs little
-    for large catalogs.
+    O(rounds * n_models * n_rows * n_items).
 
     Examples
     --------
@@ -313,43 +308,18 @@ def greedy_weights(
     >>> greedy_weights([bad, good], seen, wanted, rounds=3, k=1)
     array([0., 1.])
     """
-    parts, wanted, n_targets = _contenders(scores, seen, targets, k)
-    votes = np.zeros(len(parts))
-    total = np.zeros_like(parts[0])
+    votes, total = np.zeros(len(scores)), mask_seen(np.zeros_like(scores[0]), seen)
     best_value, best_votes = -1.0, votes
     for _ in range(rounds):
-        values = [_mean_ndcg(total + part, wanted, n_targets, k) for part in parts]
+        values = [_mean_ndcg(total + one, targets, k) for one in scores]
         chosen = int(np.argmax(values))
-        total += parts[chosen]
-        votes = votes + (np.arange(len(parts)) == chosen)
+        total += scores[chosen]
+        votes = votes + (np.arange(len(scores)) == chosen)
         # A longer sum has to be better, not equal: fewer members are fitted and scored.
         if values[chosen] > best_value + 1e-9:
             best_value, best_votes = values[chosen], votes
     return best_votes / best_votes.sum()
 
 
-def _mean_ndcg(scores: Floats, wanted: Mask, n_targets: Ints, k: int) -> float:
-    top = top_k(scores, k).items
-    hits = np.take_along_axis(wanted, top, axis=1) & (top >= 0)
-    return float(np.nanmean(ndcg(hits, n_targets)))
-
-
-def _contenders(
-    scores: Sequence[Floats], seen: CSR, targets: CSR, k: int
-) -> tuple[list[Floats], Mask, Ints]:
-    """Scores of the items that any model would list, side by side, padded by -inf.
-
-    And which of them are targets, and how many there are.
-    """
-    n_rows, n_items = seen.shape
-    listed = np.zeros((n_rows, n_items), dtype=bool)
-    for each in scores:
-        top = top_k(each, min(_REACH * k, n_items), exclude=seen).items
-        rows, places = np.nonzero(top >= 0)
-        listed[rows, top[rows, places]] = True
-    counts = listed.sum(axis=1)
-    order = np.argsort(~listed, axis=1, kind="stable")[:, : max(int(counts.max()), 1)]
-    real = np.arange(order.shape[1]) < counts[:, None]
-    parts = [np.where(real, np.take_along_axis(each, order, 1), -np.inf) for each in scores]
-    wanted = pattern(targets).toarray() > 0
-    return parts, np.take_along_axis(wanted, order, 1), wanted.sum(axis=1)
+def _mean_ndcg(scores: Floats, targets: CSR, k: int) -> float:
+    return float(np.nanmean(ndcg_of_lists(top_k(scores, k).items, targets)))

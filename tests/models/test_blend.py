@@ -68,7 +68,7 @@ def test_the_votes_never_make_the_validation_users_worse_than_the_best_member():
     assert mean_ndcg(blend.score, FOLD, k=10) >= alone - 1e-9
 
 
-def test_selection_among_contenders_is_selection_among_all_items():
+def test_votes_go_one_by_one_to_whom_they_help_most():
     rng = np.random.default_rng(0)
     scores = [rng.normal(size=(30, 400)).astype("float32") for _ in range(3)]
     wanted = sparse.csr_array(scores[0] + scores[1] > 3)
