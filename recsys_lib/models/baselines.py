@@ -239,14 +239,10 @@ def blocks_of_factors(rows: Floats, factors: Floats, x: CSR, answer: Floats) -> 
     answer : ndarray of shape (n_items,), float32
     """
     empty = _empty(x)
-    busy = rows[~empty] if empty.any() else rows
 
     def block(items: Items) -> Floats:
-        found = products(busy, factors[items])
-        if busy is rows:
-            return found
-        scores = np.empty((len(rows), found.shape[1]), dtype=np.float32)
-        scores[~empty], scores[empty] = found, answer[items]
+        scores = products(rows, factors[items])
+        scores[empty] = answer[items]
         return scores
 
     return block
