@@ -155,11 +155,10 @@ class NeuralRecommender(Recommender):
     def best_epoch_(self) -> int:
         """The epoch that was best on the validation fold, kept; without validation the last."""
         name, way = self._watch
-        epochs = self.history_["epoch"]
-        if name not in self.history_:
-            return int(epochs.iloc[-1])
-        watched = self.history_[name]
-        return int(epochs[watched.idxmin() if way == "min" else watched.idxmax()])
+        history = self.history_.set_index("epoch")
+        if name not in history:
+            return int(history.index[-1])
+        return int(history[name].idxmin() if way == "min" else history[name].idxmax())
 
     @property
     def item_vectors_(self) -> Floats:
