@@ -234,13 +234,10 @@ def solve(x: CSR, ridge: NDArray[np.floating], *, solver: Solver = "auto") -> Pr
         f"Inverting a matrix of {n} x {n} {'users' if by_users else 'items'}",
         "Keep fewer items, or use a model with factors (ALS, PureSVD).",
     )
-    return _by_users(x, ridge) if by_users else _by_items(x, ridge)
-
-
-def _by_items(x: CSR, ridge: NDArray[np.floating]) -> Primal:
+    if by_users:
+        return _by_users(x, ridge)
     matrix = gram(x)
-    diagonal = np.arange(len(matrix))
-    matrix[diagonal, diagonal] += ridge.astype(np.float32)
+    matrix[np.diag_indices_from(matrix)] += ridge.astype(np.float32)
     return _weights_of(invert(matrix))
 
 
@@ -281,8 +278,7 @@ def _by_users(x: CSR, ridge: NDArray[np.floating]) -> Dual:
     inverse_ridge = (1 / ridge).astype(np.float32)
     # Half of the ridge on either side keeps the product symmetric, which `gram` relies on.
     kernel = gram((x * np.sqrt(inverse_ridge)).T.tocsr())
-    diagonal = np.arange(len(kernel))
-    kernel[diagonal, diagonal] += 1
+    kernel[np.diag_indices_from(kernel)] += 1
     kernel = invert(kernel)
     rows = sparse.csr_array(x * inverse_ridge)
     return Dual(
