@@ -19,6 +19,9 @@ from recsys_lib.seeding import rng_from
 
 Method = Literal["isotonic", "platt"]
 
+# Cells that are looked at where all items that were not used count.
+_MOST_CELLS = 2_000_000
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibrator:
@@ -203,13 +206,7 @@ def _tilt(x: Doubles, y: Mask, activity: Doubles) -> Doubles:
 
 
 def score_cells(
-    model: Any,
-    fold: Fold,
-    *,
-    min_value: float | None = None,
-    calibrator: Calibrator | None = None,
-    max_cells: int = 2_000_000,
-    seed: int = 0,
+    model: Any, fold: Fold, *, min_value: float | None = None, calibrator: Calibrator | None = None
 ) -> tuple[Doubles, Mask]:
     """Return the scores of the cells with a known outcome in the fold, and the outcomes.
 
@@ -222,13 +219,10 @@ def score_cells(
     min_value : float, optional
         A like is a held-out rating of at least this value, among the held-out ratings. Where it is
         not given, a like is a target among *all* items the user had not used: the probability is
-        then of "is used and was held out", a small number.
+        then of "is used and was held out", a small number; users are left out at random so that
+        about two million cells remain.
     calibrator : Calibrator, optional
         Return its probabilities in the place of the scores.
-    max_cells : int
-        Without `min_value`: users are left out at random so that about this many cells remain.
-    seed : int
-        Of that choice.
 
     Returns
     -------
@@ -248,20 +242,17 @@ def score_cells(
     >>> score_cells(Same(), fold)
     (array([2., 3.]), array([False,  True]))
     """
-    scores, liked, lengths = _cells(model, fold, min_value, max_cells, seed)
+    scores, liked, lengths = _cells(model, fold, min_value)
     return scores if calibrator is None else calibrator.probability(scores, lengths), liked
 
 
-def _cells(
-    model: Any, fold: Fold, min_value: float | None, max_cells: int = 2_000_000, seed: int = 0
-) -> tuple[Doubles, Mask, Ints]:
+def _cells(model: Any, fold: Fold, min_value: float | None) -> tuple[Doubles, Mask, Ints]:
     """Return scores and outcomes of `score_cells`, and the length of the history of each."""
     check_kind("fold", fold, Fold)
-    check_integer("max_cells", max_cells, minimum=1)
     part = fold
     if min_value is None:
-        n_kept = min(fold.n_rows, max(1, max_cells // fold.fold_in.shape[1]))
-        rng = rng_from(seed, "evaluation", "calibration")
+        n_kept = min(fold.n_rows, max(1, _MOST_CELLS // fold.fold_in.shape[1]))
+        rng = rng_from(0, "evaluation", "calibration")
         part = fold.take(np.sort(rng.permutation(fold.n_rows)[:n_kept]))
     scores, liked, lengths = [], [], []
     for rows, batch in score_batches(model, part):
