@@ -129,7 +129,8 @@ class NeuralRecommender(Recommender):
             if keeper is not None:
                 stack.enter_context(keeper)
 
-            def tell(record: dict[str, float]) -> None:
+            def tell(found: dict[str, float]) -> None:
+                record = self._record(found)
                 task.epoch(record, users=x.shape[0])
                 if on_epoch is not None:
                     clear()  # it may write to the same terminal
@@ -234,22 +235,10 @@ class NeuralRecommender(Recommender):
         """Return the record of an epoch in the names and units of `history_`."""
         return dict(record)
 
-    def _fit(
-        self,
-        x: CSR,
-        validation: Fold | None,
-        *,
-        on_epoch: OnEpoch = lambda _: None,
-        keeper: Keeper | None = None,
-    ) -> None:
+    def _fit(self, x: CSR, validation: Fold | None, **how: Any) -> None:
         trainer = self._begin(x)
-        trainer.fit(
-            self._rows(x),
-            epochs=self.epochs,
-            monitor=self._monitor(x, validation),
-            on_epoch=lambda record: on_epoch(self._record(record)),
-            keeper=keeper,
-        )
+        monitor = self._monitor(x, validation)
+        trainer.fit(self._rows(x), epochs=self.epochs, monitor=monitor, **how)
         self.history_ = pd.DataFrame([self._record(record) for record in trainer.history])
 
     def _begin(self, x: CSR) -> Any:
