@@ -92,6 +92,8 @@ _BY_TYPE: dict[Any, Callable[[str, Any], None]] = {
 _SPEED = 3e10
 # Of the free memory, for one model: two are held at once, and scores besides.
 _SHARE_OF_MEMORY = 0.25
+# Rows that are listed at once, on which the lists do not depend.
+_BATCH = 512
 # Scores held at once by models that score all items: half a gigabyte.
 _ROOM = 2**27
 # The arrays of a CSR, as they are saved.
@@ -226,13 +228,7 @@ class Recommender(Shown):
         return self._blocks(self._read(user_items))
 
     def recommend(
-        self,
-        user_items: CSR,
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        batch_size: int = 512,
-        seed: int = 0,
+        self, user_items: CSR, k: int = 10, *, exclude_seen: bool = True, seed: int = 0
     ) -> TopK:
         """Rank the `k` best items for each row; only a block of rows and items is ever dense.
 
@@ -244,8 +240,6 @@ class Recommender(Shown):
             List length, >= 1; a list with fewer candidates is padded with item -1, score -inf.
         exclude_seen : bool
             Leave out the items stored in the row.
-        batch_size : int
-            Rows scored at once; the result does not depend on it.
         seed : int
             Orders equal scores.
 
@@ -265,7 +259,7 @@ class Recommender(Shown):
                 self._blocks(seen), seen.shape, k, exclude=seen if exclude_seen else None, seed=seed
             )
 
-        each_batch(self, rank, x.shape, batch_size)
+        each_batch(self, rank, x.shape, _BATCH)
         return TopK(items, scores)
 
     def _read(self, user_items: CSR) -> CSR:

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from recsys_lib.dataset import Fold
-from recsys_lib.models import load
+from recsys_lib.models import base, load
 from recsys_lib.models.autoencoder import Autoencoder
 from recsys_lib.models.baselines import Bias
 
@@ -90,17 +90,17 @@ def test_without_validation_every_epoch_is_made_and_the_last_is_kept(world) -> N
     assert "validation_rmse" not in model.history_
 
 
-def test_scores_have_no_noise_and_do_not_depend_on_the_batch(world, fitted) -> None:
+def test_scores_have_no_noise_and_do_not_depend_on_the_batch(world, fitted, monkeypatch) -> None:
     train, _ = world
     scores = fitted.score(train)
     np.testing.assert_array_equal(fitted.score(train), scores)
     alone = np.vstack([fitted.score(train[[row]]) for row in range(70)])
     np.testing.assert_allclose(alone, scores[:70], atol=1e-6)
-    whole = fitted.recommend(train, k=10, batch_size=300)
+    whole = fitted.recommend(train, k=10)
     for size in (1, 7, 64, 65):
-        np.testing.assert_array_equal(
-            fitted.recommend(train[:65], k=10, batch_size=size).items, whole.items[:65]
-        )
+        monkeypatch.setattr(base, "_BATCH", size)
+        part = fitted.recommend(train[:65], k=10)
+        np.testing.assert_array_equal(part.items, whole.items[:65])
 
 
 def test_scores_stay_on_the_scale_and_an_empty_row_gets_the_item_means(world, fitted) -> None:
