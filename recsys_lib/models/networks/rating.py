@@ -144,7 +144,8 @@ class RatingNetwork(Network):
 
     def _everywhere(self, change: Tensor, user: Tensor) -> Tensor:
         """Return the rating of every cell."""
-        return self._refine(self.base.mean + user[:, None] + self._items()[None, :], change)
+        items = ops.convert_to_tensor(self.base.items)
+        return self._refine(self.base.mean + user[:, None] + items[None, :], change)
 
     def _error_at(self, asked: Batch, change: Tensor, user: Tensor, weights: Tensor) -> Tensor:
         """Return the squared error at the slots of `asked`, and look at no other cell."""
@@ -157,9 +158,6 @@ class RatingNetwork(Network):
         lo, hi = self.base.scale
         start = ops.clip((expected - lo) / (hi - lo), self.base.margin, 1.0 - self.base.margin)
         return lo + (hi - lo) * ops.sigmoid(ops.log(start / (1.0 - start)) + change)
-
-    def _items(self) -> Tensor:
-        return ops.convert_to_tensor(self.base.items)
 
     def _kept_units(self, batch: Batch, update: Tensor) -> list[Tensor] | None:
         """Draw dropout masks for the hidden layers, all at once."""
