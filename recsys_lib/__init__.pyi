@@ -35,7 +35,6 @@ from .models import MultDAE as MultDAE
 from .models import MultVAE as MultVAE
 from .models import Popularity as Popularity
 from .models import PureSVD as PureSVD
-from .models import Random as Random
 from .models import RecVAE as RecVAE
 from .models import SparseEASE as SparseEASE
 from .models import UserKNN as UserKNN

@@ -19,6 +19,9 @@ from recsys_lib.seeding import rng_from
 
 Method = Literal["isotonic", "platt"]
 
+# Cells that are looked at where all items that were not used count.
+_MOST_CELLS = 2_000_000
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibrator:
@@ -151,30 +154,16 @@ class Calibrator:
     def load(cls, path: Path | str) -> Self:
         """Load a saved calibrator; `ArtifactError` if it is damaged or something else."""
         record = read_json(path)
-        wanted = {"isotonic": {"scores", "probabilities"}, "platt": {"slope", "intercept"}}
-        try:
-            method = record["method"]
-            arrays = {name: np.array(values, float) for name, values in record["arrays"].items()}
-            whole = record["kind"] == "calibrator" and arrays.keys() - {"tilt"} == wanted[method]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _foreign(path) from error
-        if not whole or any(array.ndim != 1 or not array.size for array in arrays.values()):
-            raise _foreign(path)
-        return cls(method=method, arrays=arrays)
-
-
-def _foreign(path: Path | str) -> ArtifactError:
-    return ArtifactError(f"{path} must hold a calibrator; it holds something else. Check the path.")
+        if not isinstance(record, dict) or record.get("kind") != "calibrator":
+            raise ArtifactError(
+                f"{path} must hold a calibrator; it holds something else. Check the path."
+            )
+        arrays = {name: np.array(values, float) for name, values in record["arrays"].items()}
+        return cls(method=record["method"], arrays=arrays)
 
 
 def _outcomes(scores: ArrayLike, liked: ArrayLike) -> tuple[Doubles, Mask]:
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(liked, dtype=bool)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(
-            f"`scores` and `liked` must be of one length; got shapes {x.shape} and {y.shape}."
-        )
-    if not np.isfinite(x).all():
-        raise ValueError("`scores` must be finite; some are not. Leave out masked items.")
     if y.all() or not y.any():
         what = "no outcome" if not len(y) else f"{len(y)} outcomes, all {bool(y[0])}"
         raise ValueError(
@@ -217,13 +206,7 @@ def _tilt(x: Doubles, y: Mask, activity: Doubles) -> Doubles:
 
 
 def score_cells(
-    model: Any,
-    fold: Fold,
-    *,
-    min_value: float | None = None,
-    calibrator: Calibrator | None = None,
-    max_cells: int = 2_000_000,
-    seed: int = 0,
+    model: Any, fold: Fold, *, min_value: float | None = None, calibrator: Calibrator | None = None
 ) -> tuple[Doubles, Mask]:
     """Return the scores of the cells with a known outcome in the fold, and the outcomes.
 
@@ -236,13 +219,10 @@ def score_cells(
     min_value : float, optional
         A like is a held-out rating of at least this value, among the held-out ratings. Where it is
         not given, a like is a target among *all* items the user had not used: the probability is
-        then of "is used and was held out", a small number.
+        then of "is used and was held out", a small number; users are left out at random so that
+        about two million cells remain.
     calibrator : Calibrator, optional
         Return its probabilities in the place of the scores.
-    max_cells : int
-        Without `min_value`: users are left out at random so that about this many cells remain.
-    seed : int
-        Of that choice.
 
     Returns
     -------
@@ -262,20 +242,17 @@ def score_cells(
     >>> score_cells(Same(), fold)
     (array([2., 3.]), array([False,  True]))
     """
-    scores, liked, lengths = _cells(model, fold, min_value, max_cells, seed)
+    scores, liked, lengths = _cells(model, fold, min_value)
     return scores if calibrator is None else calibrator.probability(scores, lengths), liked
 
 
-def _cells(
-    model: Any, fold: Fold, min_value: float | None, max_cells: int = 2_000_000, seed: int = 0
-) -> tuple[Doubles, Mask, Ints]:
+def _cells(model: Any, fold: Fold, min_value: float | None) -> tuple[Doubles, Mask, Ints]:
     """Return scores and outcomes of `score_cells`, and the length of the history of each."""
     check_kind("fold", fold, Fold)
-    check_integer("max_cells", max_cells, minimum=1)
     part = fold
     if min_value is None:
-        n_kept = min(fold.n_rows, max(1, max_cells // fold.fold_in.shape[1]))
-        rng = rng_from(seed, "evaluation", "calibration")
+        n_kept = min(fold.n_rows, max(1, _MOST_CELLS // fold.fold_in.shape[1]))
+        rng = rng_from(0, "evaluation", "calibration")
         part = fold.take(np.sort(rng.permutation(fold.n_rows)[:n_kept]))
     scores, liked, lengths = [], [], []
     for rows, batch in score_batches(model, part):
@@ -497,11 +474,6 @@ def expected_calibration_error(
 
 def _forecasts(probability: ArrayLike, liked: ArrayLike) -> tuple[Doubles, Doubles]:
     p, y = np.asarray(probability, dtype=np.float64), np.asarray(liked, dtype=np.float64)
-    if p.ndim != 1 or p.shape != y.shape or not len(p):
-        raise ValueError(
-            "`probability` and `liked` must be of one length, at least 1; got shapes "
-            f"{p.shape} and {y.shape}."
-        )
     if not ((p >= 0) & (p <= 1)).all() or not ((y >= 0) & (y <= 1)).all():
         raise ValueError(
             "`probability` and `liked` must lie in [0, 1]; some values don't. "

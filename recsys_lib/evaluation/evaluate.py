@@ -229,7 +229,7 @@ def score_batches(model: Any, fold: Fold, batch_size: int = 512) -> Iterator[tup
     Raises
     ------
     TypeError
-        If `model` has neither method.
+        If `model` is a class.
     ValueError
         If the scores have the wrong shape.
 
@@ -256,11 +256,6 @@ def _scores(model: Any, fold: Fold, rows: slice) -> Floats:
             f"{model.__name__}().fit(split.train)."
         )
     knows_users = hasattr(model, "score_users")
-    if not knows_users and not hasattr(model, "score"):
-        raise TypeError(
-            f"`model` must have score(user_items); {type(model).__name__} has not. "
-            "Give it one that returns an array of shape (n_rows, n_items)."
-        )
     fold_in = fold.fold_in[rows]
     raw = model.score_users(fold.users[rows], fold_in) if knows_users else model.score(fold_in)
     scores = np.asarray(raw.toarray() if sparse.issparse(raw) else raw, dtype=np.float32)

@@ -90,11 +90,6 @@ def linear_recovery(codes: ArrayLike, truth: ArrayLike, *, seed: int = 0) -> Dou
         :math:`R^2 = 1 - \sum(t - \hat t)^2 / \sum(t - \bar t)^2` of each column, out of sample:
         1 if all of it is there, 0 if nothing, below 0 for a map that only fits noise.
 
-    Raises
-    ------
-    ValueError
-        If the rows differ in number, or are fewer than the parts.
-
     Notes
     -----
     Ridge regression on standardized dimensions with the penalty 1, next to nothing: it is there
@@ -116,11 +111,6 @@ def linear_recovery(codes: ArrayLike, truth: ArrayLike, *, seed: int = 0) -> Dou
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
     x, wanted = np.asarray(codes, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    if len(x) != len(wanted) or len(x) < _FOLDS:
-        raise ValueError(
-            f"`codes` and `truth` must have the same rows, at least {_FOLDS}; got {len(x)} and "
-            f"{len(wanted)}. Take the truth of the users that were encoded."
-        )
     x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9)
     x = np.column_stack([x, np.ones(len(x))])
     part = rng_from(seed, "evaluation", "recovery").permutation(len(x)) % _FOLDS

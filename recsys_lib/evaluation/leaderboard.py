@@ -33,25 +33,18 @@ CEILINGS = ("fold-in oracle", "omniscient")
 
 
 def leaderboard(
-    reports: Sequence[Report],
-    metric: str,
-    *,
-    floors: Sequence[str] = FLOORS,
-    ceilings: Sequence[str] = CEILINGS,
-    n_resamples: int = 2_000,
-    seed: int = 0,
+    reports: Sequence[Report], metric: str, *, n_resamples: int = 2_000, seed: int = 0
 ) -> pd.DataFrame:
     """Rank models in one metric between the floor and the ceiling.
 
     Parameters
     ----------
     reports : sequence of Report
-        On one fold; those without the metric are left out.
+        On one fold; those without the metric are left out. `FLOORS` and `CEILINGS` are names that
+        are no models, from low to high; real data has no oracle. The gap is that from the last
+        floor to the first ceiling.
     metric : str
         A per-user metric, such as ``"rmse"`` or ``"ndcg@10"``.
-    floors, ceilings : sequence of str
-        Names that are no models, from low to high. Names without a report are absent: real data
-        has no oracle. The gap is that from the last floor to the first ceiling.
     n_resamples, seed : int
         Of the bootstrap, whose 95 % interval is over users.
 
@@ -101,8 +94,8 @@ def leaderboard(
     scores = compare(shared, [metric], **options).scores.set_index("model")
     best_last = parse_metric(metric).higher_is_better is not False
     ranked = scores.sort_values("value", ascending=best_last, kind="stable").index
-    low_ends = [name for name in floors if name in ranked]
-    high_ends = [name for name in ceilings if name in ranked]
+    low_ends = [name for name in FLOORS if name in ranked]
+    high_ends = [name for name in CEILINGS if name in ranked]
     models = [name for name in ranked if name not in low_ends + high_ends]
     table = scores.loc[[*low_ends, *models, *high_ends], ["value", "low", "high"]]
     roles = ["floor"] * len(low_ends) + ["model"] * len(models) + ["ceiling"] * len(high_ends)

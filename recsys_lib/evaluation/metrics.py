@@ -67,11 +67,6 @@ def find_hits(items: ArrayLike, targets: CSR) -> Hits:
     -------
     Hits
 
-    Raises
-    ------
-    ValueError
-        If the rows differ in number or an item lies outside the catalog.
-
     Examples
     --------
     >>> from scipy import sparse
@@ -80,17 +75,6 @@ def find_hits(items: ArrayLike, targets: CSR) -> Hits:
     Hits(hit=array([[ True, False], [False, False]]), n_targets=array([2, 0]))
     """
     listed = np.asarray(items, dtype=np.int64)
-    n_rows, n_items = targets.shape
-    if listed.ndim != 2 or len(listed) != n_rows:
-        raise ValueError(
-            f"`items` must have one list for each of the {n_rows} rows of `targets`; got shape "
-            f"{listed.shape}."
-        )
-    if listed.size and (listed.max() >= n_items or listed.min() < -1):
-        raise ValueError(
-            f"`items` must be positions in 0..{n_items - 1}, or -1; got {listed.min()} to "
-            f"{listed.max()}. Map ids with Dataset.item_positions."
-        )
     n_targets = np.diff(targets.indptr).astype(np.int64)
     return Hits(hit=hits_of_lists(listed, targets), n_targets=n_targets)
 

@@ -11,7 +11,7 @@ from recsys_lib.checks import Doubles, Ints, Mask, check_integer, check_kind
 from recsys_lib.dataset import Fold, keep_entries, likes_of
 from recsys_lib.evaluation.evaluate import count_items, fold_fingerprint
 from recsys_lib.evaluation.metrics import find_hits, parse_metrics, recall_at_k
-from recsys_lib.evaluation.report import Report, listed
+from recsys_lib.evaluation.report import Report, group_runs, listed
 from recsys_lib.evaluation.statistics import Sample, estimates
 from recsys_lib.ranking import entry_rows
 
@@ -69,12 +69,7 @@ def audience_table(
 
 
 def item_table(
-    reports: Sequence[Report],
-    fold: Fold,
-    item_counts: ArrayLike,
-    *,
-    k: int = 20,
-    n_buckets: int = 3,
+    reports: Sequence[Report], fold: Fold, item_counts: ArrayLike, *, k: int = 20
 ) -> pd.DataFrame:
     """Return recall@k of each model among rare and among popular items; see `by_item_popularity`.
 
@@ -87,12 +82,10 @@ def item_table(
         Interactions of each item in the training data.
     k : int
         List length.
-    n_buckets : int
-        Number of buckets of items, each with about equally many interactions.
 
     Returns
     -------
-    DataFrame of shape (n_models, n_buckets)
+    DataFrame of shape (n_models, 3)
         Indexed by ``model`` in the order given, popular items first; buckets of which nothing was
         hidden are left out.
 
@@ -105,16 +98,14 @@ def item_table(
     >>> fold = Fold(fold_in=sparse.csr_array((3, 3)), targets=wanted, users=np.arange(3))
     >>> model = Popularity().fit(sparse.csr_array(np.tri(3)))
     >>> report = evaluate(model, fold, ["recall@1"], name="popularity")
-    >>> item_table([report], fold, [9, 5, 4], k=1, n_buckets=2)
-    used in training    9  4-5
+    >>> item_table([report], fold, [9, 5, 4], k=1)
+    used in training    9    4
     model
     popularity        1.0  0.0
     """
     rows = {}
     for report in reports:
-        cut = by_item_popularity(
-            report, fold, item_counts, k=k, n_buckets=n_buckets, **_NO_INTERVAL
-        )
+        cut = by_item_popularity(report, fold, item_counts, k=k, **_NO_INTERVAL)
         rows[report.name] = cut.set_index(cut["segment"].astype(str))["value"]
     table = pd.DataFrame(rows).T.rename_axis(index="model", columns="used in training")
     return table.dropna(axis="columns", how="all")
@@ -129,7 +120,7 @@ def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
     Parameters
     ----------
     reports : sequence of Report
-        On one fold, at least two.
+        On one fold.
     metric : str
         A per-user metric where higher is better.
 
@@ -143,7 +134,7 @@ def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If fewer than two reports are given, or they are on different users.
+        If they are not on one fold.
 
     Examples
     --------
@@ -161,12 +152,7 @@ def wins(reports: Sequence[Report], metric: str) -> pd.DataFrame:
     B       0.33     0.0
     """
     reports = listed(reports)
-    users = {tuple(report.users.index) for report in reports}
-    if len(reports) < 2 or len(users) != 1:
-        raise ValueError(
-            f"`reports` must be of at least two models on the same users; got {len(reports)} on "
-            f"{len(users)} sets of users. Evaluate them on one fold."
-        )
+    group_runs(reports)  # raises where they are not on one fold
     # A row a model, a column a user.
     values = pd.DataFrame([report.sample(metric).per_user for report in reports]).dropna(axis=1)
     first = (values == values.max()) & (values.min() < values.max())

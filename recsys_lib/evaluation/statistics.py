@@ -136,11 +136,6 @@ def bootstrap(samples: Sequence[Sample], *, n_resamples: int = 10_000, seed: int
     ndarray of shape (n_resamples, len(samples)), float64
         NaN where a draw holds no user who counts.
 
-    Raises
-    ------
-    ValueError
-        If the samples differ in length or are empty.
-
     Notes
     -----
     A draw is a row of multinomial counts, so all numbers of all draws are one matrix product
@@ -158,11 +153,6 @@ def bootstrap(samples: Sequence[Sample], *, n_resamples: int = 10_000, seed: int
     ((1000, 1), 0.05)
     """
     check_integer("n_resamples", n_resamples, minimum=1)
-    lengths = {len(sample.per_user) for sample in samples}
-    if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(
-            f"`samples` must be over the same users, at least one; got lengths {sorted(lengths)}."
-        )
     sums = np.concatenate([sample.sums for sample in samples], axis=1)
     totals = np.concatenate(
         [counts @ sums for counts in _resamples(len(sums), n_resamples, seed)], axis=0

@@ -5,7 +5,6 @@ from .base import model_class as model_class
 from .baselines import Bias as Bias
 from .baselines import GlobalMean as GlobalMean
 from .baselines import Popularity as Popularity
-from .baselines import Random as Random
 from .blend import Blend as Blend
 from .ease import EASE as EASE
 from .ease import EDLAE as EDLAE

@@ -3,24 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_lib.checks import CSR, Floats, check_rating_scale, check_ratings
 from recsys_lib.dataset import Fold
-from recsys_lib.errors import ArtifactError
 from recsys_lib.models.base import Arrays, Rules, check_widths
 from recsys_lib.models.baselines import fit_biases
 from recsys_lib.models.neural import NeuralRecommender
 from recsys_lib.renamed import renamed
 from recsys_lib.seeding import rng_from
 
-# Where the weights were until arrays held those of every network.
-OLD_NETWORK_FILE = "network.keras"
 # Training users whose reconstruction error is measured after each epoch; all of them would take as
 # long as half an epoch of training.
 RECONSTRUCTED = 2000
@@ -192,7 +187,9 @@ class Autoencoder(NeuralRecommender):
             numbers = [0.0, np.inf, 0.0, highest, highest, 1e-4]
             return {"base_items": means.astype(np.float32), "base_numbers": np.array(numbers)}
         given = (x.data.min(), x.data.max()) if self.rating_scale is None else self.rating_scale
-        lo, hi = _opened(check_rating_scale(given))
+        lo, hi = check_rating_scale(given)
+        if lo == hi:  # half a unit on both sides
+            lo, hi = lo - 0.5, hi + 0.5
         items, mean, damping = np.zeros(x.shape[1]), float(x.data.mean()), np.inf
         if self.base == "biases":
             biases = fit_biases(x, item_damping=ITEM_DAMPING)
@@ -207,18 +204,6 @@ class Autoencoder(NeuralRecommender):
         base = Base(mean, start["base_items"], damping, (lo, hi), spread, margin)
         return RatingNetwork(self._settings(), base)
 
-    def _restore(self, arrays: Arrays) -> None:
-        if "density" in arrays:
-            super()._restore(arrays)
-            return
-        # Written before all networks had one form: the weights stand in a file of their own.
-        self._use({name: arrays[name] for name in ("base_items", "base_numbers")}, density=1.0)
-
-    def _load_extra(self, folder: Path) -> None:
-        super()._load_extra(folder)
-        if (folder / OLD_NETWORK_FILE).exists():
-            self._assign(_old_weights(folder / OLD_NETWORK_FILE))
-
     def _record(self, record: Mapping[str, float]) -> dict[str, float]:
         """Turn the mean squared errors of an epoch into named root mean squared errors."""
         names = {"error": "train_rmse"}
@@ -230,48 +215,8 @@ class Autoencoder(NeuralRecommender):
 
     def _checked(self, user_items: Any, validation: Fold | None) -> CSR:
         x = super()._checked(user_items, validation)
-        _check_names(self.activation, self.optimizer)
         check_ratings(x)
         return x
-
-
-def _old_weights(path: Path) -> list[NDArray[Any]]:
-    """Return the weights in a ``.keras`` file, read in safe mode: no pickle, no code from it."""
-    from recsys_lib.training._keras import keras
-
-    try:
-        network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{path} must be a network written by this workbench; {error}. Fit the model again."
-        ) from error
-    return [np.asarray(weight) for weight in network.get_weights()]
-
-
-def _check_names(activation: str, optimizer: str) -> None:
-    """Raise `ValueError` where Keras does not know a name."""
-    from recsys_lib.training._keras import keras
-
-    known = {
-        "activation": (activation, keras.activations.get, "tanh"),
-        "optimizer": (optimizer, keras.optimizers.get, "adam"),
-    }
-    for argument, (name, find, example) in known.items():
-        try:
-            found = isinstance(name, str) and find(name) is not None
-        except ValueError:
-            found = False
-        if not found:
-            raise ValueError(
-                f"`{argument}` must be the name of a Keras {argument}; got {name!r}. "
-                f"Try {example!r}."
-            )
-
-
-def _opened(scale: tuple[float, float]) -> tuple[float, float]:
-    """Return the scale, with half a unit on both sides where its ends are equal."""
-    lo, hi = scale
-    return (lo, hi) if lo < hi else (lo - 0.5, hi + 0.5)
 
 
 def _check_scale(x: CSR, scale: tuple[float, float] | None) -> None:

@@ -1,4 +1,4 @@
-"""What a personal model must beat: popularity, a random list, the mean rating, biases."""
+"""What a personal model must beat: popularity, the mean rating, biases."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
@@ -10,7 +10,6 @@ from recsys_lib.checks import CSR, Doubles, Floats, Mask
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Recommender, packed, unpacked
 from recsys_lib.ranking import Block, Items, entry_rows, slices
-from recsys_lib.seeding import rng_from
 
 # What 20 leave is mostly a shift of all users against all items, which cancels in predictions: it
 # was .001 on the default world and .026 on MovieLens 100K, where .0001 of the rmse is left to gain.
@@ -240,14 +239,10 @@ def blocks_of_factors(rows: Floats, factors: Floats, x: CSR, answer: Floats) -> 
     answer : ndarray of shape (n_items,), float32
     """
     empty = _empty(x)
-    busy = rows[~empty] if empty.any() else rows
 
     def block(items: Items) -> Floats:
-        found = products(busy, factors[items])
-        if busy is rows:
-            return found
-        scores = np.empty((len(rows), found.shape[1]), dtype=np.float32)
-        scores[~empty], scores[empty] = found, answer[items]
+        scores = products(rows, factors[items])
+        scores[empty] = answer[items]
         return scores
 
     return block
@@ -316,43 +311,3 @@ class Popularity(Recommender):
 
     def _blocks(self, x: CSR) -> Block:
         return lambda items: np.tile(self.item_shares_[items], (x.shape[0], 1))
-
-
-@dataclass(kw_only=True)
-class Random(Recommender):
-    """A random order for each row: the lowest floor.
-
-    The order depends on the seed and on the row's contents only, so that it is the same alone, in a
-    batch and after loading. Rows with the same contents get the same order.
-
-    Parameters
-    ----------
-    seed : int
-        The public seed.
-
-    Notes
-    -----
-    O(n_items) per row.
-
-    Examples
-    --------
-    >>> likes = sparse.csr_array([[1, 1, 0, 0], [0, 1, 0, 1]])
-    >>> model = Random(seed=1).fit(likes)
-    >>> bool((model.score(likes)[1] == model.score(likes[[1]])[0]).all())
-    True
-    """
-
-    seed: int = 0
-
-    def _fit(self, x: CSR, validation: Fold | None) -> None:
-        rng_from(self.seed)  # raises on a seed that is not one
-
-    def _score(self, x: CSR) -> Floats:
-        scores = np.empty(x.shape, dtype=np.float32)
-        for row in range(x.shape[0]):
-            part = slice(x.indptr[row], x.indptr[row + 1])
-            contents = x.indices[part].astype("<i8").tobytes() + x.data[part].tobytes()
-            scores[row] = rng_from(self.seed, "random", contents.hex()).random(
-                x.shape[1], dtype=np.float32
-            )
-        return scores

@@ -10,19 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, check_user_items
+from recsys_lib.checks import CSR, Doubles, Floats, Ints, check_user_items
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Recommender, load, model_class
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, users_per_item
 from recsys_lib.models.ease import EDLAE
 from recsys_lib.models.factors import ALS, PureSVD
 from recsys_lib.models.kernel_ae import KernelAE
-from recsys_lib.models.knn import pattern
 from recsys_lib.models.sparse_ease import SparseEASE
-from recsys_lib.ranking import Items, ndcg_of_lists, top_k
-
-# A sum of scores lists few items that none of its parts has among its own best 3 k.
-_REACH = 3
+from recsys_lib.ranking import mask_seen, ndcg_of_lists, top_k
 
 # The side of a matrix from which a library has regressions on few items instead of all.
 _WIDE = 8_000
@@ -67,28 +63,20 @@ def linear_library(user_items: CSR) -> tuple[Recommender, ...]:
     -------
     tuple of Recommender
     """
-    x = user_items
-    per_item = users_per_item(x)
-    width = min(x.shape)
+    per_item, sides = users_per_item(user_items), user_items.shape[0] / user_items.shape[1]
+    width = min(user_items.shape)
     # The directions are a member of their own.
     kind = EDLAE if width <= _WIDE else partial(SparseEASE, latent_dim=0)
     regression = partial(kind, dropout=0.5, popularity_discount=0.1)
-    regressions = [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)]
-    kernels = [(2.0, 2.0), (4.0, 4.0), (3.0, 8.0)]
-    factors = [(128, 5.0, 0.25), (256, 20.0, 0.1)]
     return (
-        *(
-            regression(l2=strength * per_item, activity_power=power)
-            for strength, power in regressions
-        ),
-        *(
-            KernelAE(sharpness=sharpness, l2=strength * x.shape[0] / x.shape[1])
-            for sharpness, strength in kernels
-        ),
-        *(
-            ALS(latent_dim=min(d, width), alpha=a, l2=strength * per_item)
-            for d, a, strength in factors
-        ),
+        regression(l2=per_item, activity_power=0.0),
+        regression(l2=2.0 * per_item, activity_power=0.0),
+        regression(l2=2.0 * per_item, activity_power=0.5),
+        KernelAE(sharpness=2.0, l2=2.0 * sides),
+        KernelAE(sharpness=4.0, l2=4.0 * sides),
+        KernelAE(sharpness=3.0, l2=8.0 * sides),
+        ALS(latent_dim=min(128, width), alpha=5.0, l2=0.25 * per_item),
+        ALS(latent_dim=min(256, width), alpha=20.0, l2=0.1 * per_item),
         PureSVD(),
     )
 
@@ -179,13 +167,6 @@ class Blend(Recommender):
 
     def __post_init__(self) -> None:
         """Build members that are given by name, as a saved blend gives them."""
-        if not isinstance(self.members, Sequence) or not all(
-            isinstance(member, Recommender | Mapping) for member in self.members
-        ):
-            raise TypeError(
-                f"`members` must be a sequence of models; got {self.members!r}. Give them as "
-                "(EASE(), Popularity())."
-            )
         self.members = tuple(
             member if isinstance(member, Recommender) else _from_config(member)
             for member in self.members
@@ -281,19 +262,6 @@ class Blend(Recommender):
         votes = self._votes(lambda member: member.score(x))
         return answer_empty_rows(votes, x, self.item_shares_)
 
-    def score_without(self, row: CSR, left_out: Integers, *, items: Items) -> Floats:
-        """Score by what the members know of the gains; see `Recommender.score_without`."""
-        if np.count_nonzero(row.data) < 2:
-            return super().score_without(row, left_out, items=items)
-
-        def without(member: Recommender) -> Floats:
-            gains = member.gains(row, np.arange(self.n_items_))
-            if gains is None:
-                return member.score_without(row, left_out, items=slice(None))
-            return member.score(row) - gains[left_out]
-
-        return self._votes(without)[:, items]
-
     def _save_extra(self, folder: Path) -> None:
         for number, member in enumerate(self.members_):
             member.save(folder / f"member_{number}")
@@ -331,8 +299,7 @@ def greedy_weights(
 
     Notes
     -----
-    Only items among the best ``3 k`` of some model are summed and sorted, so a round costs little
-    for large catalogs.
+    O(rounds * n_models * n_rows * n_items).
 
     Examples
     --------
@@ -341,48 +308,18 @@ def greedy_weights(
     >>> greedy_weights([bad, good], seen, wanted, rounds=3, k=1)
     array([0., 1.])
     """
-    parts, wanted = _contenders(scores, seen, targets, k)
-    votes = np.zeros(len(parts))
-    total = np.zeros_like(parts[0])
+    votes, total = np.zeros(len(scores)), mask_seen(np.zeros_like(scores[0]), seen)
     best_value, best_votes = -1.0, votes
     for _ in range(rounds):
-        values = [_mean_ndcg(total + part, wanted, k) for part in parts]
+        values = [_mean_ndcg(total + one, targets, k) for one in scores]
         chosen = int(np.argmax(values))
-        total += parts[chosen]
-        votes = votes + (np.arange(len(parts)) == chosen)
+        total += scores[chosen]
+        votes = votes + (np.arange(len(scores)) == chosen)
         # A longer sum has to be better, not equal: fewer members are fitted and scored.
         if values[chosen] > best_value + 1e-9:
             best_value, best_votes = values[chosen], votes
     return best_votes / best_votes.sum()
 
 
-def _mean_ndcg(scores: Floats, wanted: CSR, k: int) -> float:
-    return float(np.nanmean(ndcg_of_lists(top_k(scores, k).items, wanted)))
-
-
-def _contenders(
-    scores: Sequence[Floats], seen: CSR, targets: CSR, k: int
-) -> tuple[list[Floats], CSR]:
-    """Scores and targets of the items that any model would list, side by side, padded by -inf.
-
-    Targets that no model lists get columns that are never listed, to keep the ideal unchanged.
-    """
-    n_rows, n_items = seen.shape
-    listed = np.zeros((n_rows, n_items), dtype=bool)
-    for each in scores:
-        top = top_k(each, min(_REACH * k, n_items), exclude=seen).items
-        rows, places = np.nonzero(top >= 0)
-        listed[rows, top[rows, places]] = True
-    counts = listed.sum(axis=1)
-    order = np.argsort(~listed, axis=1, kind="stable")[:, : max(int(counts.max()), 1)]
-    real = np.arange(order.shape[1]) < counts[:, None]
-    parts = [np.where(real, np.take_along_axis(each, order, 1), -np.inf) for each in scores]
-    wanted = pattern(targets).toarray() > 0
-    hits = np.take_along_axis(wanted, order, 1) & real
-    missed = wanted.sum(axis=1) - hits.sum(axis=1)
-    never = np.arange(max(int(missed.max(initial=0)), 1)) < missed[:, None]
-    parts = [
-        np.hstack([part, np.full(never.shape, -np.inf, np.float32)]).astype(np.float32)
-        for part in parts
-    ]
-    return parts, sparse.csr_array(np.hstack([hits, never]))
+def _mean_ndcg(scores: Floats, targets: CSR, k: int) -> float:
+    return float(np.nanmean(ndcg_of_lists(top_k(scores, k).items, targets)))

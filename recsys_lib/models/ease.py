@@ -15,7 +15,6 @@ References
 
 import dataclasses
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -24,10 +23,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
 
-from recsys_lib._system import cores
 from recsys_lib.checks import CSR, Doubles, Floats, Integers, Ints, check_memory
 from recsys_lib.dataset import Fold
-from recsys_lib.models.base import Arrays, Cost, Recommender, packed, unpacked
+from recsys_lib.models.base import Arrays, Cost, Recommender, unpacked
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, products, users_per_item
 from recsys_lib.models.knn import scale_rows
 from recsys_lib.ranking import each_alone, entry_rows, slices
@@ -43,9 +41,6 @@ _FEW_CHANGES = 0.25
 # Users of an item, at least, that the default penalty is made for: regressions on items with fewer
 # repeat the accidents of single people.
 _FEW_USERS = 5.0
-
-# Multiplications from which a product is worth the start of threads, a millisecond or so.
-_WORTH_THREADS = 20_000_000
 
 
 def gram(x: CSR) -> Floats:
@@ -137,24 +132,11 @@ class Primal:
     diagonal: Floats | None = None
 
     def score(self, x: CSR) -> Floats:
-        """Return ``x @ B``, dense, on all cores this process may use."""
+        """Return ``x @ B``, dense."""
         out = np.empty(x.shape, dtype=np.float32)
-        n_threads = cores() if x.nnz * x.shape[1] >= _WORTH_THREADS else 1
-        # Cut where the work is equal, not the number of rows.
-        cuts = np.searchsorted(x.indptr, np.linspace(0, x.nnz, n_threads + 1)[1:-1])
-        bounds = [0, *cuts.tolist(), x.shape[0]]
-
-        def part(start: int, stop: int) -> None:
-            rows, done = x[start:stop], 0
-            for block in _column_blocks(self.blocks, x.shape[1]):
-                out[start:stop, done : done + block.shape[1]] = rows @ block
-                done += block.shape[1]
-
-        if n_threads == 1:
-            part(0, x.shape[0])
-            return out
-        with ThreadPoolExecutor(n_threads) as pool:  # SciPy's product runs on one core
-            list(pool.map(part, bounds[:-1], bounds[1:]))
+        blocks = _column_blocks(self.blocks, x.shape[1])
+        for items, block in zip(slices(x.shape[1], _BLOCK), blocks, strict=True):
+            out[:, items] = x @ block
         return out
 
     def weights(self, x: CSR, items: Integers) -> Floats:
@@ -163,10 +145,6 @@ class Primal:
         widths = np.minimum(_BLOCK, x.shape[1] - starts)
         firsts = starts * x.shape[1] + items - starts
         return self.blocks[firsts + np.outer(x.indices, widths)]
-
-    def arrays(self) -> Arrays:
-        """Return the parts as arrays."""
-        return packed(vars(self))
 
     def inverse(self, n_items: int) -> Floats | None:
         """Return :math:`P`, of shape (n_items, n_items), if its diagonal is known."""
@@ -219,10 +197,6 @@ class Dual:
         )
         return np.ascontiguousarray(scores)
 
-    def arrays(self) -> Arrays:
-        """Return the parts as arrays."""
-        return packed(vars(self))
-
 
 def solve(x: CSR, ridge: NDArray[np.floating], *, solver: Solver = "auto") -> Primal | Dual:
     """Solve the regressions of the module's docstring.
@@ -260,13 +234,10 @@ def solve(x: CSR, ridge: NDArray[np.floating], *, solver: Solver = "auto") -> Pr
         f"Inverting a matrix of {n} x {n} {'users' if by_users else 'items'}",
         "Keep fewer items, or use a model with factors (ALS, PureSVD).",
     )
-    return _by_users(x, ridge) if by_users else _by_items(x, ridge)
-
-
-def _by_items(x: CSR, ridge: NDArray[np.floating]) -> Primal:
+    if by_users:
+        return _by_users(x, ridge)
     matrix = gram(x)
-    diagonal = np.arange(len(matrix))
-    matrix[diagonal, diagonal] += ridge.astype(np.float32)
+    matrix[np.diag_indices_from(matrix)] += ridge.astype(np.float32)
     return _weights_of(invert(matrix))
 
 
@@ -307,8 +278,7 @@ def _by_users(x: CSR, ridge: NDArray[np.floating]) -> Dual:
     inverse_ridge = (1 / ridge).astype(np.float32)
     # Half of the ridge on either side keeps the product symmetric, which `gram` relies on.
     kernel = gram((x * np.sqrt(inverse_ridge)).T.tocsr())
-    diagonal = np.arange(len(kernel))
-    kernel[diagonal, diagonal] += 1
+    kernel[np.diag_indices_from(kernel)] += 1
     kernel = invert(kernel)
     rows = sparse.csr_array(x * inverse_ridge)
     return Dual(

@@ -1,12 +1,10 @@
 """Matrix factorization: PureSVD, BiasedSVD and ALS, users and items as short vectors."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
@@ -24,8 +22,6 @@ from recsys_lib.models.baselines import (
 from recsys_lib.ranking import Block, entry_rows
 from recsys_lib.seeding import rng_from, seed_from
 
-# Numbers held by one batch of gathered factors: 64 MB of float64.
-_BATCH_NUMBERS = 8_000_000
 # Standard deviation of the ratings of MovieLens, for which the penalty of `BiasedSVD` was chosen.
 _SPREAD = 1.125
 
@@ -50,47 +46,17 @@ def ridge_rows(x: CSR, features: Doubles, penalty: Doubles) -> Doubles:
 
     Notes
     -----
-    Rows of similar length are gathered, padded with zero features and solved together: O(nnz *
-    n_features ** 2 + n_rows * n_features ** 3), about 64 MB at a time.
+    O(nnz * n_features ** 2 + n_rows * n_features ** 3), one row after the other.
     """
-    counts = np.diff(x.indptr)
-    solution = np.zeros((x.shape[0], features.shape[1]))
-    padded = np.vstack([features, np.zeros(features.shape[1])])
+    solution, ridge = np.zeros((x.shape[0], features.shape[1])), np.diag(penalty)
     # BLAS threads cost more than they bring on matrices as small as these.
     with threadpool_limits(1, "blas"):
-        for rows in _batches_by_length(counts, features.shape[1]):
-            solution[rows] = _solve_batch(x, rows, padded, penalty)
+        for row in np.flatnonzero(np.diff(x.indptr)):
+            part = slice(x.indptr[row], x.indptr[row + 1])
+            design = features[x.indices[part]]
+            normal = design.T @ design + ridge
+            solution[row] = np.linalg.solve(normal, x.data[part] @ design)
     return solution
-
-
-def _solve_batch(x: CSR, rows: NDArray[np.intp], padded: Doubles, penalty: Doubles) -> Doubles:
-    """Solve the regressions of some rows; the last of the `padded` features is zero."""
-    counts = np.diff(x.indptr)[rows]
-    # An index past the row's own entries points to the zero feature and to target zero.
-    inside = np.arange(int(counts.max())) < counts[:, None]
-    at = np.where(inside, x.indptr[rows][:, None] + np.arange(inside.shape[1]), 0)
-    design = padded[np.where(inside, x.indices[at], len(padded) - 1)]
-    targets = np.where(inside, x.data[at], 0.0)
-    normal = design.transpose(0, 2, 1) @ design
-    diagonal = np.arange(len(penalty))
-    normal[:, diagonal, diagonal] += penalty
-    moments = np.einsum("rld,rl->rd", design, targets)
-    return np.asarray(np.linalg.solve(normal, moments[:, :, None])[:, :, 0])
-
-
-def _batches_by_length(counts: Integers, n_features: int) -> Iterator[NDArray[np.intp]]:
-    """Positions of the non-empty rows, shortest first, in batches that fit the memory bound."""
-    order = np.argsort(counts, kind="stable")
-    order = order[counts[order] > 0]
-    start = 0
-    while start < len(order):
-        # The longest row of a batch decides its padded size; doubling lengths bound the waste.
-        shortest = int(counts[order[start]])
-        stop = int(np.searchsorted(counts[order], 2 * shortest, "right"))
-        room = _BATCH_NUMBERS // ((2 * shortest + n_features) * n_features)
-        stop = min(stop, start + max(1, room))
-        yield order[start:stop]
-        start = stop
 
 
 @dataclass(kw_only=True)

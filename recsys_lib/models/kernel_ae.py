@@ -11,7 +11,7 @@ from recsys_lib.checks import CSR, Floats, Integers, check_memory
 from recsys_lib.dataset import Fold
 from recsys_lib.models.base import Arrays, Cost, Recommender
 from recsys_lib.models.baselines import answer_empty_rows, item_shares, products, users_per_item
-from recsys_lib.ranking import Items, slices
+from recsys_lib.ranking import slices
 from recsys_lib.seeding import rng_from
 
 # Users whose rows are turned into kernels at once while landmarks are regressed on all users.
@@ -211,22 +211,14 @@ class KernelAE(Recommender):
         scores = products(self._kernel(self._unit_rows(x)), self.coefficients_.T)
         return answer_empty_rows(scores, x, self.item_shares_)
 
-    def score_without(self, row: CSR, left_out: Integers, *, items: Items) -> Floats:
-        """Score by what each entry adds to the cosines; see `Recommender.score_without`."""
+    def gains(self, row: CSR, items: Integers) -> Floats | None:
+        """Return what each entry adds by its part of the cosines; see `Recommender.gains`."""
         if np.count_nonzero(row.data) < 2:
-            return super().score_without(row, left_out, items=items)
+            return None
         # In double precision: what is left of a row may be little.
         values = row.data.astype(np.float64) * self.item_weights_[row.indices]
         shared = self.users_[:, row.indices].T.toarray() * values[:, None]
-        lengths = np.sqrt(np.square(values).sum() - np.square(values[left_out]))
-        cosines = (shared.sum(axis=0) - shared[left_out]) / lengths[:, None]
-        return self._of_cosines(cosines.astype(np.float32)) @ self.coefficients_[:, items]
-
-    def _symbolic(self, rows: Any) -> Any:
-        from recsys_lib.training._keras import keras, ops
-        from recsys_lib.training.scoring import answered, linear
-
-        unit = keras.layers.UnitNormalization()(rows.values * rows.at(self.item_weights_))
-        cosines = linear(unit, self.users_.T.toarray())
-        kernel = ops.exp((cosines - 1) * self.sharpness_)
-        return answered(rows, linear(kernel, self.coefficients_), self.item_shares_)
+        lengths = np.sqrt(np.square(values).sum() - np.square(values))
+        cosines = (shared.sum(axis=0) - shared) / lengths[:, None]
+        without = self._of_cosines(cosines.astype(np.float32)) @ self.coefficients_[:, items]
+        return self.score(row, items=items) - without

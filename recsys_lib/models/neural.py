@@ -35,35 +35,25 @@ Score = Callable[[CSR], Floats]
 
 
 def check_outputs(name: str, value: Any) -> None:
-    """Raise unless `value` is "all" or a number of items.
-
-    Examples
-    --------
-    >>> check_outputs("outputs", "some")
-    Traceback (most recent call last):
-    TypeError: `outputs` must be 'all' or how many items; got 'some'. Try 2000.
-    """
-    if value == "all":
-        return
-    if isinstance(value, str):
-        raise TypeError(f"`{name}` must be 'all' or how many items; got {value!r}. Try 2000.")
-    check_integer(name, value, minimum=1)
+    """Raise unless `value` is "all" or a number of items."""
+    if value != "all":
+        check_integer(name, value, minimum=1)
 
 
 # How long to train: a fit goes on with more of either from where it has come to.
 _LENGTH = {"epochs", "patience"}
 _COMPILED = {"network_", "_scorers"}
-_ROWS = 4096  # codes that are decoded at once where a caller brings many
 
 
 @dataclass(kw_only=True)
 class NeuralRecommender(Recommender):
     """Base of the models that train a network in epochs.
 
-    Subclasses say what a network starts from (`_start`), build it (`_network`) and say what is
-    measured after an epoch (`_monitor`). With a validation fold, training keeps the weights of the
-    epoch that is best there and stops after `patience` epochs without a new best; without one it
-    makes `epochs` epochs.
+    Subclasses build a network (`_network`). It starts from ``item_bias``, the logarithm of each
+    item's share of users, and the best epoch is that with the best ndcg@100 of the validation
+    users, unless a subclass says otherwise (`_start`, `_monitor`). With a validation fold, training
+    keeps the weights of the epoch that is best there and stops after `patience` epochs without a
+    new best; without one it makes `epochs` epochs.
 
     Attributes
     ----------
@@ -99,7 +89,7 @@ class NeuralRecommender(Recommender):
         *,
         validation: Fold | None = None,
         checkpoint: Checkpoints | Path | str | None = None,
-        on_epoch: OnEpoch | Sequence[OnEpoch] | None = None,
+        on_epoch: OnEpoch | None = None,
     ) -> Self:
         """Fit from scratch, or resume from the checkpoints of the same fit.
 
@@ -114,8 +104,8 @@ class NeuralRecommender(Recommender):
             (`training.Checkpoints`). A fit that was killed goes on after the last epoch written and
             ends with the weights of one that was not; a fit that had ended returns at once. All but
             `epochs` and `patience` must be as it was.
-        on_epoch : callable or sequence of callables, optional
-            Each is called after every epoch with its record, a row of `history_` as a dict:
+        on_epoch : callable, optional
+            Called after every epoch with its record, a row of `history_` as a dict:
             ``epoch``, the terms of the objective, what was measured on the validation fold,
             ``seconds``. An exception that it raises leaves `fit`.
 
@@ -138,9 +128,16 @@ class NeuralRecommender(Recommender):
             keeper = self._keeper(x, validation, checkpoint)
             if keeper is not None:
                 stack.enter_context(keeper)
-            show = partial(task.epoch, users=x.shape[0])
+
+            def tell(found: dict[str, float]) -> None:
+                record = self._record(found)
+                task.epoch(record, users=x.shape[0])
+                if on_epoch is not None:
+                    clear()  # it may write to the same terminal
+                    on_epoch(record)
+
             try:
-                self._fit(x, validation, on_epoch=_all_of(show, on_epoch), keeper=keeper)
+                self._fit(x, validation, on_epoch=tell, keeper=keeper)
             except KeyboardInterrupt:
                 done = task.done
                 if keeper is not None:
@@ -159,11 +156,10 @@ class NeuralRecommender(Recommender):
     def best_epoch_(self) -> int:
         """The epoch that was best on the validation fold, kept; without validation the last."""
         name, way = self._watch
-        epochs = self.history_["epoch"]
-        if name not in self.history_:
-            return int(epochs.iloc[-1])
-        watched = self.history_[name]
-        return int(epochs[watched.idxmin() if way == "min" else watched.idxmax()])
+        history = self.history_.set_index("epoch")
+        if name not in history:
+            return int(history.index[-1])
+        return int(history[name].idxmin() if way == "min" else history[name].idxmax())
 
     @property
     def item_vectors_(self) -> Floats:
@@ -206,7 +202,8 @@ class NeuralRecommender(Recommender):
 
     def _start(self, x: CSR) -> Arrays:
         """Return what the network starts from, as arrays that are saved beside its weights."""
-        raise NotImplementedError
+        _check_counts(x)
+        return {"item_bias": log_popularity(x)}
 
     def _network(self, start: Arrays) -> Any:
         """Build a fresh network (`models.networks`)."""
@@ -214,7 +211,17 @@ class NeuralRecommender(Recommender):
 
     def _monitor(self, x: CSR, validation: Fold | None) -> Any:
         """Return what is measured after an epoch (`training.Monitor`), if anything."""
-        raise NotImplementedError
+        from recsys_lib.training.trainer import Monitor
+
+        if validation is None:
+            return None
+        watch, goal = self._watch
+        measure = partial(self._measure, validation)
+        return Monitor(measure=measure, watch=watch, goal=goal, patience=self.patience)
+
+    def _measure(self, validation: Fold) -> dict[str, float]:
+        """Return what is measured on the validation users after each epoch."""
+        return {self._watch[0]: mean_ndcg(self._score, validation)}
 
     def _settings(self) -> Any:
         """Return the settings for the network: without the network, which would hold itself.
@@ -228,22 +235,10 @@ class NeuralRecommender(Recommender):
         """Return the record of an epoch in the names and units of `history_`."""
         return dict(record)
 
-    def _fit(
-        self,
-        x: CSR,
-        validation: Fold | None,
-        *,
-        on_epoch: OnEpoch = lambda _: None,
-        keeper: Keeper | None = None,
-    ) -> None:
+    def _fit(self, x: CSR, validation: Fold | None, **how: Any) -> None:
         trainer = self._begin(x)
-        trainer.fit(
-            self._rows(x),
-            epochs=self.epochs,
-            monitor=self._monitor(x, validation),
-            on_epoch=lambda record: on_epoch(self._record(record)),
-            keeper=keeper,
-        )
+        monitor = self._monitor(x, validation)
+        trainer.fit(self._rows(x), epochs=self.epochs, monitor=monitor, **how)
         self.history_ = pd.DataFrame([self._record(record) for record in trainer.history])
 
     def _begin(self, x: CSR) -> Any:
@@ -346,37 +341,10 @@ class NeuralRecommender(Recommender):
 
 
 @dataclass(kw_only=True)
-class RankingRecommender(NeuralRecommender):
-    """Base of the models that learn a network from rows of counts, for the sake of lists.
-
-    Subclasses implement `_network`, whose start is ``item_bias``, the logarithm of each item's
-    share of users. The best epoch is that with the best ndcg@100 of the validation users.
-    """
-
-    latent_dim: int = 200
-
-    def _start(self, x: CSR) -> Arrays:
-        _check_counts(x)
-        return {"item_bias": log_popularity(x)}
-
-    def _monitor(self, x: CSR, validation: Fold | None) -> Any:
-        from recsys_lib.training.trainer import Monitor
-
-        if validation is None:
-            return None
-        watch, goal = self._watch
-        measure = partial(self._measure, validation)
-        return Monitor(measure=measure, watch=watch, goal=goal, patience=self.patience)
-
-    def _measure(self, validation: Fold) -> dict[str, float]:
-        """Return what is measured on the validation users after each epoch."""
-        return {self._watch[0]: mean_ndcg(self._score, validation)}
-
-
-@dataclass(kw_only=True)
-class LikelihoodRecommender(RankingRecommender):
+class LikelihoodRecommender(NeuralRecommender):
     """Base of the models that learn by a likelihood of the row, or of its hidden part."""
 
+    latent_dim: int = 200
     targets: Literal["all", "hidden"] = "all"
 
     def cost(self, user_items: CSR) -> Cost:
@@ -397,22 +365,19 @@ class LikelihoodRecommender(RankingRecommender):
 
     def _check(self) -> None:
         super()._check()
-        if self.targets == "hidden" and self.dropout == 0:
-            raise ValueError(
-                "`dropout` must be > 0 with targets='hidden'; got 0, which hides nothing. Try 0.3."
-            )
         likelihood = self.config().get("likelihood", "multinomial")
-        if self.targets == "hidden" and likelihood != "multinomial":
+        if self.targets == "hidden" and (self.dropout == 0 or likelihood != "multinomial"):
             raise ValueError(
-                f"`likelihood` must be 'multinomial' with targets='hidden'; got {likelihood!r}. "
-                "Try targets='all'."
+                "`targets` that are 'hidden' must have a dropout > 0 and the multinomial "
+                f"likelihood; got {self.dropout} and {likelihood!r}. Try targets='all'."
             )
 
 
 @dataclass(kw_only=True)
-class OutputRecommender(RankingRecommender):
+class OutputRecommender(NeuralRecommender):
     """Base of the models that can train on a sample of the items; see `networks.outputs`."""
 
+    latent_dim: int = 200
     outputs: Literal["all"] | int = "all"
 
     def _item_vectors(self) -> Floats:
@@ -518,18 +483,11 @@ class VariationalRecommender(OutputRecommender, LikelihoodRecommender):
         NotFittedError
             If the model has not been fitted.
         ValueError
-            If the codes have another width than the model's.
+            By Keras, if the codes have another width than the model's.
         """
         check_is_fitted(self, "n_items_")
-        z = np.asarray(codes, dtype=np.float32)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(
-                f"`codes` must have shape (n_rows, {self.latent_dim}); got {z.shape}. Pass one "
-                "row a code, as of `encode`."
-            )
-        blocks = [z[start : start + _ROWS] for start in range(0, max(1, len(z)), _ROWS)]
-        scores = [np.asarray(self.network_.decoder(block), dtype=np.float32) for block in blocks]
-        return np.concatenate(scores)
+        codes = np.asarray(codes, dtype=np.float32)
+        return np.asarray(self.network_.decoder(codes), dtype=np.float32)
 
 
 def log_popularity(x: CSR) -> Floats:
@@ -583,20 +541,6 @@ def mean_nll(score: Score, fold: Fold, *, batch_size: int = 512) -> float:
             mean = negative_log_likelihood(score(fold_in[rows]), fold_in[rows], targets[rows])
             total += mean * targets[rows].nnz
     return total / targets.nnz if targets.nnz else float("nan")
-
-
-def _all_of(show: OnEpoch, on_epoch: OnEpoch | Sequence[OnEpoch] | None) -> OnEpoch:
-    """Return one callable that calls all."""
-    calls = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
-
-    def call_all(record: dict[str, float]) -> None:
-        show(record)
-        if calls:
-            clear()  # they may write to the same terminal
-        for call in calls:
-            call(record)
-
-    return call_all
 
 
 def _fingerprint(*matrices: CSR) -> str:

@@ -348,7 +348,7 @@ class RecVAE(neural.VariationalRecommender):
         return CompositeNetwork(self._settings(), start["item_bias"])
 
     def _prepare(self, x: CSR) -> None:
-        self.network_.remember(x, gather=self._gather)
+        self.network_.remember(self._apply("encode", x, 2 * self.latent_dim))
 
 
 @dataclass(kw_only=True)

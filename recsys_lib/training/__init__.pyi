@@ -5,10 +5,10 @@ from .device import DeviceReport as DeviceReport
 from .device import configure as configure
 from .passes import Measure as Measure
 from .passes import Pass as Pass
+from .passes import Phase as Phase
 from .rows import Batch as Batch
 from .rows import Rows as Rows
 from .scoring import Scorer as Scorer
 from .trainer import Monitor as Monitor
-from .trainer import Phase as Phase
 from .trainer import TensorBoardLog as TensorBoardLog
 from .trainer import Trainer as Trainer

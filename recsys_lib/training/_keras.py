@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 
-from recsys_lib.errors import ConfigError
+from recsys_lib.checks import needing
 
 __all__ = ["keras", "ops"]
 
@@ -62,14 +62,11 @@ def _uninterrupted() -> Iterator[None]:
 
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
-with _silent_descriptor(), _uninterrupted():
-    try:
-        import keras
-        from keras import ops
-    except ModuleNotFoundError as _error:
-        if _error.name != "jax":
-            raise
-        raise ConfigError(
-            "The backend of Keras must be installed; KERAS_BACKEND is 'jax', which is not. "
-            "Run pip install 'recsys-lib[jax]', or unset KERAS_BACKEND."
-        ) from _error
+_on_jax = os.environ.get("KERAS_BACKEND") == "jax"
+with (
+    needing("jax", "The backend of Keras") if _on_jax else contextlib.nullcontext(),
+    _silent_descriptor(),
+    _uninterrupted(),
+):
+    import keras
+    from keras import ops

@@ -122,7 +122,7 @@ class _Step:
 
     def __call__(self, carry: tuple[Any, ...], *positions: Any) -> tuple[Any, ...]:
         values, kept, memory, totals = carry
-        optimizer, by_row = self.walk.optimizer, self.walk.row_optimizer
+        optimizer, by_row = self.walk.optimizer, self.walk.by_row
         with self.scope(kept):
             batch = self.walk.batch_of(*positions)
             tables = {} if by_row is None else by_row.take(batch)

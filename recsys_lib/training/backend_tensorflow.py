@@ -84,14 +84,9 @@ def sparse_matmul(
     kernel = tf.convert_to_tensor(kernel)
     if _for_xla.get() and kernel.shape[0] <= XLA_DENSE_ITEMS:
         return tf.matmul(dense(rows, items, values, n_rows, kernel.shape[0]), kernel)
-    if _for_xla.get() or kernel.dtype != tf.float32:
+    if _for_xla.get() or HAS_GPU or kernel.dtype != tf.float32:
         gathered = tf.gather(kernel, items) * values[:, None]
         return tf.math.unsorted_segment_sum(gathered, rows, n_rows + 1)[:n_rows]
-    if HAS_GPU:
-        where = tf.cast(tf.stack([rows, items], axis=1), tf.int64)
-        shape = tf.cast(tf.stack([n_rows + 1, tf.shape(kernel)[0]]), tf.int64)
-        matrix = tf.SparseTensor(where, values, shape)
-        return tf.sparse.sparse_dense_matmul(matrix, kernel)[:n_rows]
     return _csr_matmul(rows, items, values, kernel, n_rows)
 
 
@@ -171,7 +166,7 @@ def compile_pass(walk: "Pass") -> Callable[..., Floats]:
         ``run(arrays, orders, slots, (start, stop), totals) -> totals``: the steps from `start` to
         before `stop`, their terms added to `totals`.
     """
-    optimizer, by_row, variables = walk.optimizer, walk.row_optimizer, walk.variables
+    optimizer, by_row, variables = walk.optimizer, walk.by_row, walk.variables
     watched = [variable.value for variable in variables]
     # Told here, since a graph cannot read the settings of an optimizer.
     descend = _descend_plainly if _is_plain_adam(optimizer) else _descend
@@ -185,7 +180,7 @@ def compile_pass(walk: "Pass") -> Callable[..., Floats]:
             tape.watch([watched, tables])
             objective, totals = walk.step(batch.with_tables(tables))
         gradients, of_rows = tape.gradient(objective, [watched, tables])
-        descend(optimizer, _checked(gradients, variables), variables)
+        descend(optimizer, [tf.convert_to_tensor(one) for one in gradients], variables)
         if by_row is not None:
             dense = {table: tf.convert_to_tensor(one) for table, one in of_rows.items()}
             by_row.apply(batch, tables, dense)
@@ -237,17 +232,6 @@ def _any_length(tensor: Tensor) -> tf.TensorSpec:
     """Describe a tensor with its first dimension free, so that fuller batches do not retrace."""
     shape = [None, *tensor.shape[1:]] if tensor.shape.rank else []
     return tf.TensorSpec(shape, tensor.dtype)
-
-
-def _checked(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Tensor]:
-    """Return dense gradients; raise where there is none."""
-    unused = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
-    if unused:
-        raise ValueError(
-            f"`loss` must depend on every variable of its phase; it does not on {unused[0]!r}. "
-            "Leave it out of the phase."
-        )
-    return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 def _descend(optimizer: Any, dense: Sequence[Tensor], variables: Sequence[Any]) -> None:

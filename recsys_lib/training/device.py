@@ -80,8 +80,10 @@ def configure(
     Raises
     ------
     DeviceError
-        If a GPU is asked for and none is seen, if there are fewer than `devices`, if TensorFlow is
-        asked for several, or if the backend already runs on another device.
+        If a GPU is asked for and none is seen, if there are fewer than `devices`, or if TensorFlow
+        is asked for several.
+    RuntimeError
+        If the backend already runs on another device: restart the process.
     TypeError, ValueError
         If an argument is none of its choices.
 
@@ -100,23 +102,6 @@ def configure(
     check_choice("precision", precision, PRECISIONS)
     check_integer("devices", devices, minimum=1)
     global _last
-    try:
-        _last = _configure(device, precision, devices, deterministic)
-    except DeviceError:
-        raise
-    except RuntimeError as error:
-        raise DeviceError(
-            f"`configure` must run before anything is computed; {error}. Restart the process."
-        ) from error
-    return _last
-
-
-def configured() -> DeviceReport | None:
-    """Return the last report of `configure` in this process; None if it was not called."""
-    return _last
-
-
-def _configure(device: str, precision: str, devices: int, deterministic: bool) -> DeviceReport:
     if deterministic:
         backend.be_deterministic()
     if device == "cpu":
@@ -131,7 +116,13 @@ def _configure(device: str, precision: str, devices: int, deterministic: bool) -
         backend.limit_to_cpu()
     backend.use_devices(devices, kind=kind)
     keras.config.set_dtype_policy(precision)
-    return DeviceReport(kind, device, seen, backend.NAME, precision, devices, deterministic)
+    _last = DeviceReport(kind, device, seen, backend.NAME, precision, devices, deterministic)
+    return _last
+
+
+def configured() -> DeviceReport | None:
+    """Return the last report of `configure` in this process; None if it was not called."""
+    return _last
 
 
 def _check_there(device: str, devices: int, seen: tuple[str, ...]) -> None:

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,58 @@ STEPS_PER_CALL = 256
 CALL_S = 0.25
 
 
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """What one optimizer minimizes, over which variables.
+
+    Attributes
+    ----------
+    loss : callable
+        ``loss(batch, update) -> (objective, terms)`` in `keras.ops`; see `training.passes.Pass`.
+    terms : tuple of str
+        The names of `terms`, as they appear in the history.
+    variables : sequence of keras.Variable
+        What the optimizer moves; phases share none.
+    optimizer : keras.optimizers.Optimizer, optional
+        Its own for each phase, not yet built for other variables. Without one, a pass measures.
+    passes : int
+        Walks over all users in one epoch.
+    name : str
+        Prefix of the terms in the history, where there are several phases.
+    tables : sequence of keras.Variable
+        Those of `variables` with one row an item of which an update moves only the rows that it
+        touches (`RowAdam`); the optimizer is an Adam then.
+    narrow : callable, optional
+        ``narrow(batch, update) -> batch``, the batch over the items that an update touches.
+    """
+
+    loss: Loss
+    terms: tuple[str, ...]
+    variables: Sequence[Any] = ()
+    optimizer: Any = None
+    passes: int = 1
+    name: str = ""
+    tables: Sequence[Any] = ()
+    narrow: Callable[[Batch, Any], Batch] | None = None
+
+    @property
+    def dense(self) -> list[Any]:
+        """The variables that an update moves as a whole."""
+        tables = {id(table) for table in self.tables}
+        return [variable for variable in self.variables if id(variable) not in tables]
+
+    @cached_property
+    def by_row(self) -> RowAdam | None:
+        """What moves rows of `tables`, where there are any."""
+        return RowAdam(self.tables, self.optimizer) if self.tables else None
+
+
 class Pass:
     """A loss over batches of rows, compiled as one loop.
 
     Parameters
     ----------
-    loss : callable
-        ``loss(batch, update) -> (objective, terms)``, in `keras.ops`. `update` is the number of
-        updates made so far, float32.
-    terms : sequence of str
-        The names that `loss` returns.
+    phase : Phase
     rows : Rows
         What a batch shows.
     batch_size : int
@@ -43,12 +86,7 @@ class Pass:
     targets : Rows, optional
         A second matrix with the same users; `Batch.targets` holds their rows of it.
     state : sequence
-        Everything that `loss` reads or writes: models, layers, seed generators, variables.
-    variables, optimizer
-        What is moved, and by whom; without an optimizer the pass only measures.
-    narrow, row_optimizer : optional
-        ``narrow(batch, update) -> batch`` over a part of the catalog, and what moves the rows of
-        these items in the tables of the network.
+        Everything that the loss reads or writes: models, layers, seed generators, variables.
     updates : keras.Variable, optional
         The counter, int32; incremented once a step where there is an optimizer.
     jit : bool
@@ -58,33 +96,28 @@ class Pass:
     ----------
     slots : list of int
         Capacity of a batch of each matrix; grows where a batch needs more.
-    terms, state, variables, optimizer, row_optimizer, jit
+    terms, state, variables, optimizer, by_row, jit
         As given, and `state` flattened to variables: what the backend compiles it by.
     """
 
     def __init__(
         self,
-        loss: Loss,
-        terms: Sequence[str],
+        phase: Phase,
         rows: Rows,
         *,
-        batch_size: int,
+        batch_size: int = 512,
         targets: Rows | None = None,
         state: Sequence[Any] = (),
-        variables: Sequence[keras.Variable] = (),
-        optimizer: keras.optimizers.Optimizer | None = None,
-        narrow: Callable[[Batch, Tensor], Batch] | None = None,
-        row_optimizer: RowAdam | None = None,
         updates: keras.Variable | None = None,
         jit: bool = False,
     ) -> None:
         self._matrices = [rows] if targets is None else [rows, targets]
-        self._loss, self.terms, self._narrow = loss, tuple(terms), narrow
-        self.variables, self.optimizer, self.row_optimizer = variables, optimizer, row_optimizer
+        self._phase, self.terms = phase, tuple(phase.terms)
+        self.variables, self.optimizer, self.by_row = phase.dense, phase.optimizer, phase.by_row
         counters = [] if updates is None else [updates]
         self.state, self.jit = variables_of([*state, *counters]), jit
         self._batch_size = min(batch_size, rows.n_rows)
-        self._updates = updates if optimizer is not None else None
+        self._updates = updates if phase.optimizer is not None else None
         self.slots = [bucket(matrix.usual_slots(self._batch_size)) for matrix in self._matrices]
         # Steps in the next call. The first one is compiled, which tells nothing of its length.
         # Processes must make the same calls, whatever their seconds.
@@ -143,11 +176,12 @@ class Pass:
             for array, slot, matrix in matrices
         ]
         batch = batches[0] if len(batches) == 1 else replace(batches[0], targets=batches[1])
-        return batch if self._narrow is None else self._narrow(batch, self._update())
+        narrow = self._phase.narrow
+        return batch if narrow is None else narrow(batch, self._update())
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the objective of a batch, and the sum and weight of each of its terms."""
-        objective, terms = self._loss(batch, self._update())
+        objective, terms = self._phase.loss(batch, self._update())
         if self._updates is not None:
             self._updates.assign_add(1)
         return objective, self._totals(terms, ops.sum(batch.present))
@@ -156,8 +190,6 @@ class Pass:
         return ops.zeros(()) if self._updates is None else ops.cast(self._updates.value, "float32")
 
     def _totals(self, terms: Terms, n_users: Tensor) -> Tensor:
-        if set(terms) != set(self.terms):
-            raise ValueError(f"`loss` must return the terms {list(self.terms)}; got {list(terms)}.")
         pairs = []
         for name in self.terms:
             value = terms[name]
@@ -170,12 +202,12 @@ class Measure(Pass):
     """A pass that only reads: ``measure(batch) -> terms``; the rest is as of `Pass`."""
 
     def __init__(
-        self, measure: Callable[[Batch], Terms], *what: Any, batch_size: int = 512, **how: Any
+        self, measure: Callable[[Batch], Terms], terms: Sequence[str], rows: Rows, **how: Any
     ) -> None:
         def loss(batch: Batch, _: Tensor) -> tuple[Tensor, Terms]:
             return ops.zeros(()), measure(batch)
 
-        super().__init__(loss, *what, batch_size=batch_size, **how)
+        super().__init__(Phase(loss=loss, terms=tuple(terms)), rows, **how)
 
 
 def variables_of(parts: Sequence[Any]) -> list[Any]:

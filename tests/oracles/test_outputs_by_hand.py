@@ -1,6 +1,7 @@
 """The outputs of a step: a sample that is right on average, chunks that are exact, Adam by rows."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_the_likelihood_of_a_row_over_a_sample_is_that_over_all_items_on_average
     from recsys_lib.training import ops
 
     rng = np.random.default_rng(2)
-    decoder = Decoder(3, (), BIAS, seed=0, by_item=True)
+    decoder = Decoder(SimpleNamespace(latent_dim=3, seed=0), (), BIAS, by_item=True)
     code = ops.convert_to_tensor(rng.normal(size=(2, 3)).astype(np.float32))
 
     def loss(batch, logits):
@@ -237,7 +238,7 @@ def test_the_length_of_elsas_scores_over_a_sample_is_that_over_all_items_on_aver
     assert abs(np.mean(found) - squared_length(batch_of(X[:1]))) < 5 * error
 
 
-@pytest.mark.parametrize(("outputs", "said"), [("some", "'all' or how many"), (0, "must be >= 1")])
+@pytest.mark.parametrize(("outputs", "said"), [("some", "an integer"), (0, ">= 1")])
 def test_outputs_that_are_none_are_refused(outputs, said):
-    with pytest.raises((TypeError, ValueError), match=f"`outputs` must.*{said}|{said}"):
+    with pytest.raises((TypeError, ValueError), match=f"`outputs` must be {said}"):
         ELSA(outputs=outputs).fit(sparse.csr_array(X))

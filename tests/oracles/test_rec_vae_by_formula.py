@@ -21,6 +21,7 @@ WEIGHTS = (0.15, 0.75, 0.10)
 
 def network(**settings):
     from recsys_lib.models.networks.variational import CompositeNetwork
+    from recsys_lib.training import Scorer
 
     given = {
         "hidden_dim": 7,
@@ -33,7 +34,7 @@ def network(**settings):
         "seed": 0,
     }
     built = CompositeNetwork(RecVAE(**given | settings), np.zeros(6, dtype=np.float32))
-    built.remember(X)
+    built.remember(Scorer(built.encode, n_items=6, n_out=6, state=built.state)(X))
     return built
 
 

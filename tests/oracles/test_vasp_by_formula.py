@@ -36,7 +36,7 @@ def test_the_focal_loss_is_the_sum_over_every_cell(batch_of, alpha, gamma):
 
     p = np.random.default_rng(0).uniform(0.05, 0.95, X.shape)
     logs = np.log(p).astype(np.float32), np.log1p(-p).astype(np.float32)
-    found = np.asarray(focal_loss(batch_of(X), *logs, alpha, gamma))
+    found = np.asarray(focal_loss(batch_of(X), *logs, VASP(focal_alpha=alpha, focal_gamma=gamma)))
     cells = np.where(
         X > 0, -alpha * (1 - p) ** gamma * np.log(p), -(1 - alpha) * p**gamma * np.log(1 - p)
     )
@@ -50,7 +50,7 @@ def test_what_is_left_out_of_the_focal_loss_is_no_negative_either(batch_of):
     logs = np.log(p).astype(np.float32), np.log1p(-p).astype(np.float32)
     left_out = np.zeros(16, dtype=np.float32)
     left_out[[0, 3]] = 1  # items 0 of the first and 2 of the second row
-    found = np.asarray(focal_loss(batch_of(X), *logs, 0.25, 2.0, left_out=left_out))
+    found = np.asarray(focal_loss(batch_of(X), *logs, VASP(), left_out))
     cells = np.where(X > 0, -0.25 * (1 - p) ** 2 * np.log(p), -0.75 * p**2 * np.log(1 - p))
     cells[[0, 1], [0, 2]] = 0
     assert_allclose(found, cells.sum(axis=1), rtol=1e-5)

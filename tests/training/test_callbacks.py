@@ -18,9 +18,9 @@ def test_tensorboard_reads_every_number_back_also_of_a_resumed_fit(tmp_path) -> 
     from tensorboard.util import tensor_util
 
     for epochs in ([1, 2], [3]):
-        with TensorBoardLog(tmp_path) as log:
-            for epoch in epochs:
-                log(record(epoch, loss=1.0 / epoch))
+        log = TensorBoardLog(tmp_path)
+        for epoch in epochs:
+            log(record(epoch, loss=1.0 / epoch))
     read = EventAccumulator(str(tmp_path)).Reload()
     assert sorted(read.Tags()["tensors"]) == ["ndcg@100", "reconstruction", "seconds"]
     events = read.Tensors("reconstruction")
@@ -31,18 +31,14 @@ def test_tensorboard_reads_every_number_back_also_of_a_resumed_fit(tmp_path) -> 
 
 def test_an_epoch_is_on_disk_before_the_next_begins(tmp_path) -> None:
     pytest.importorskip("tensorboard", reason="the extra [tensorboard] is not installed")
-    with TensorBoardLog(tmp_path) as log:
-        sizes = []
-        for epoch in (1, 2):
-            log(record(epoch))
-            sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
+    log, sizes = TensorBoardLog(tmp_path), []
+    for epoch in (1, 2):
+        log(record(epoch))
+        sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
     assert 0 < sizes[0] < sizes[1]
 
 
 def test_without_tensorboard_the_error_says_what_to_install(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
-    with (
-        pytest.raises(ConfigError, match=r"pip install 'recsys-lib\[tensorboard\]'"),
-        TensorBoardLog(tmp_path),
-    ):
-        pass
+    with pytest.raises(ConfigError, match=r"pip install 'recsys-lib\[tensorboard\]'"):
+        TensorBoardLog(tmp_path)

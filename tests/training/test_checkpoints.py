@@ -13,8 +13,9 @@ from recsys_lib.errors import ArtifactError
 from recsys_lib.training import checkpoints
 from recsys_lib.training._keras import keras, ops
 from recsys_lib.training.checkpoints import Checkpoints, Keeper
+from recsys_lib.training.passes import Phase
 from recsys_lib.training.rows import Rows
-from recsys_lib.training.trainer import Monitor, Phase, Trainer
+from recsys_lib.training.trainer import Monitor, Trainer
 
 FIT = {"model": "Line", "user_items": "sha256:1", "hidden_dims": (8, 4), "l2": np.float32(0.5)}
 

@@ -53,7 +53,7 @@ def test_a_backend_that_has_started_is_an_error(with_gpu, monkeypatch) -> None:
         raise RuntimeError("Visible devices cannot be modified after being initialized")
 
     monkeypatch.setattr(backend, "limit_to_cpu", refuse)
-    with pytest.raises(DeviceError, match=r"before anything is computed; .* Restart"):
+    with pytest.raises(RuntimeError, match="Visible devices cannot be modified"):
         device.configure("cpu")
 
 
@@ -119,7 +119,7 @@ def test_a_cpu_that_computes_already_is_not_divided(on_cpu_only, monkeypatch) ->
         raise RuntimeError("Virtual devices cannot be modified after being initialized")
 
     monkeypatch.setattr(backend, "use_devices", refuse)
-    with pytest.raises(DeviceError, match=r"before anything is computed; Virtual .* Restart"):
+    with pytest.raises(RuntimeError, match="Virtual devices cannot"):
         device.configure("cpu", devices=2)
 
 

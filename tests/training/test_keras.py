@@ -49,4 +49,4 @@ def test_a_backend_that_is_not_installed_is_one_sentence_with_the_remedy(monkeyp
     assert done.returncode == 0, done.stderr
     doctor, library = done.stdout.splitlines()
     assert doctor.startswith("does not start: The backend of Keras must be installed")
-    assert library.endswith("Run pip install 'recsys-lib[jax]', or unset KERAS_BACKEND.")
+    assert library.endswith("Run pip install 'recsys-lib[jax]'.")

@@ -6,8 +6,9 @@ from scipy import sparse
 
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
+from recsys_lib.training.passes import Phase
 from recsys_lib.training.rows import Rows, bucket, expand
-from recsys_lib.training.trainer import Phase, Trainer
+from recsys_lib.training.trainer import Trainer
 
 
 def matrix() -> sparse.csr_array:

@@ -11,7 +11,7 @@ from recsys_lib.models import EASE, EDLAE, MODELS, BiasedSVD, ItemKNN, KernelAE
 from recsys_lib.tuning import Options, Range, Space
 from recsys_lib.tuning.spaces import RANGES, as_model, with_settings
 
-WITHOUT = {"Blend", "GlobalMean", "Popularity", "Random"}
+WITHOUT = {"Blend", "GlobalMean", "Popularity"}
 SHALLOW = sorted(RANGES.keys() - {"Autoencoder", "ELSA", "MultDAE", "MultVAE", "RecVAE", "VASP"})
 
 

@@ -5,7 +5,6 @@ from typing import Any
 from recsys_lib.checks import Floats
 from recsys_lib.models.networks.outputs import OutputNetwork
 from recsys_lib.models.networks.parts import dense, has_entries, mean_over_users
-from recsys_lib.seeding import seed_from
 from recsys_lib.training._keras import ops
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import linear
@@ -23,9 +22,8 @@ class LinearNetwork(OutputNetwork):
     def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, item_bias)
         self.item_bias = item_bias
-        seed = seed_from(settings.seed, "items")
-        width = settings.latent_dim
-        self.layers = [dense(self.n_items, width, seed=seed, name="items", use_bias=False)]
+        width, seed = settings.latent_dim, settings.seed
+        self.layers = [dense(self.n_items, width, "items", seed=seed, use_bias=False)]
 
     def tables(self) -> list[Any]:
         """Return the variables with one row an item."""

@@ -17,8 +17,8 @@ from recsys_lib.models.networks.parts import (
 from recsys_lib.seeding import seed_from
 from recsys_lib.training import backend
 from recsys_lib.training._keras import ops
+from recsys_lib.training.passes import Phase
 from recsys_lib.training.rows import Batch
-from recsys_lib.training.trainer import Phase
 
 Tensor = Any
 

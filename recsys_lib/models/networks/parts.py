@@ -13,9 +13,9 @@ from recsys_lib.checks import Floats
 from recsys_lib.seeding import seed_from
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
+from recsys_lib.training.passes import Phase
 from recsys_lib.training.rows import Batch
 from recsys_lib.training.scoring import linear
-from recsys_lib.training.trainer import Phase
 
 Tensor = Any
 
@@ -145,11 +145,11 @@ def sample(
     return mean + ops.exp(0.5 * log_variance) * noise, noise
 
 
-def dense(n_inputs: int, units: int, *, seed: int, name: str, **options: Any) -> Any:
-    """Return a built linear layer with a seeded Glorot-uniform kernel."""
-    kernel = keras.initializers.GlorotUniform(seed)
+def dense(n_inputs: int, units: int, *place: str, seed: int, **options: Any) -> Any:
+    """Return a built linear layer, named for its place; the seed and the place make its kernel."""
+    kernel = keras.initializers.GlorotUniform(seed_from(seed, *place))
     settings: dict[str, Any] = {"kernel_initializer": kernel, **options}
-    layer = keras.layers.Dense(units, name=name, **settings)
+    layer = keras.layers.Dense(units, name="_".join(place), **settings)
     layer.build((None, n_inputs))
     return layer
 
@@ -174,16 +174,10 @@ def apply_first(layer: Any, batch: Batch, values: Tensor | None = None) -> Tenso
     return layer.activation(product + ops.cast(layer.bias, dtype))
 
 
-def dense_layer(n_inputs: int, units: int, *, seed: int, part: str, depth: int) -> Any:
-    """Return a built linear layer whose weights depend on the seed and its place only."""
-    own = seed_from(seed, part, str(depth))
-    return dense(n_inputs, units, seed=own, name=f"{part}_{depth}")
-
-
 def dense_stack(widths: Sequence[int], *, seed: int, part: str) -> list[Any]:
     """Return linear layers from each of `widths` to the next."""
     return [
-        dense_layer(widths[depth], widths[depth + 1], seed=seed, part=part, depth=depth)
+        dense(widths[depth], widths[depth + 1], part, str(depth), seed=seed)
         for depth in range(len(widths) - 1)
     ]
 
@@ -210,16 +204,10 @@ class Decoder:
     """
 
     def __init__(
-        self,
-        latent_dim: int,
-        hidden_dims: Sequence[int],
-        item_bias: Floats,
-        *,
-        seed: int,
-        by_item: bool = False,
+        self, settings: Any, hidden_dims: Sequence[int], item_bias: Floats, *, by_item: bool
     ) -> None:
-        widths = [latent_dim, *hidden_dims, len(item_bias)]
-        self.layers = dense_stack(widths, seed=seed, part="decoder")
+        widths = [settings.latent_dim, *hidden_dims, len(item_bias)]
+        self.layers = dense_stack(widths, seed=settings.seed, part="decoder")
         self.layers[-1].bias.assign(item_bias)
         self.by_item = by_item
         if by_item:

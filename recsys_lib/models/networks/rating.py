@@ -4,6 +4,7 @@ Importing this module starts Keras; the model imports it where it builds a netwo
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,20 +70,17 @@ class RatingNetwork(Network):
         #: Of the hidden layers.
         self.widths = [*encoder, *reversed(encoder[:-1])]
         n_items, first = self.n_items, self.widths[0]
-        self.deviations_in = self._linear("deviations_in", n_items, first)
-        self.mask_in = self._linear("mask_in", n_items, first, use_bias=False)
+        linear = partial(dense, seed=settings.seed)
+        self.deviations_in = linear(n_items, first, "deviations_in")
+        self.mask_in = linear(n_items, first, "mask_in", use_bias=False)
         pairs = enumerate(zip(self.widths[:-1], self.widths[1:], strict=True), start=1)
-        hidden = [self._linear(f"hidden_{place}", *widths) for place, widths in pairs]
+        hidden = [linear(*widths, f"hidden_{place}") for place, widths in pairs]
         # Small weights let training start from the base.
         seed = seed_from(settings.seed, "ratings_out")
         small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
-        last = self._linear("ratings_out", self.widths[-1], n_items, kernel_initializer=small)
+        last = linear(self.widths[-1], n_items, "ratings_out", kernel_initializer=small)
         self.later = [*hidden, last]
         self.layers = [self.deviations_in, self.mask_in, *self.later]
-
-    def _linear(self, name: str, n_inputs: int, units: int, **options: Any) -> Any:
-        seed = seed_from(self.settings.seed, name)
-        return dense(n_inputs, units, seed=seed, name=name, **options)
 
     def optimizer(self) -> Any:
         """Return a fresh optimizer of the kind that the settings name."""
@@ -146,7 +144,8 @@ class RatingNetwork(Network):
 
     def _everywhere(self, change: Tensor, user: Tensor) -> Tensor:
         """Return the rating of every cell."""
-        return self._refine(self.base.mean + user[:, None] + self._items()[None, :], change)
+        items = ops.convert_to_tensor(self.base.items)
+        return self._refine(self.base.mean + user[:, None] + items[None, :], change)
 
     def _error_at(self, asked: Batch, change: Tensor, user: Tensor, weights: Tensor) -> Tensor:
         """Return the squared error at the slots of `asked`, and look at no other cell."""
@@ -159,9 +158,6 @@ class RatingNetwork(Network):
         lo, hi = self.base.scale
         start = ops.clip((expected - lo) / (hi - lo), self.base.margin, 1.0 - self.base.margin)
         return lo + (hi - lo) * ops.sigmoid(ops.log(start / (1.0 - start)) + change)
-
-    def _items(self) -> Tensor:
-        return ops.convert_to_tensor(self.base.items)
 
     def _kept_units(self, batch: Batch, update: Tensor) -> list[Tensor] | None:
         """Draw dropout masks for the hidden layers, all at once."""

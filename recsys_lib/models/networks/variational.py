@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from recsys_lib.checks import CSR, Floats, Mask
+from recsys_lib.checks import Floats, Mask
 from recsys_lib.models.networks import parts
 from recsys_lib.models.networks.outputs import OutputNetwork
 from recsys_lib.training import backend
 from recsys_lib.training._keras import keras, ops
+from recsys_lib.training.passes import Phase
 from recsys_lib.training.rows import Batch
-from recsys_lib.training.scoring import Scorer
-from recsys_lib.training.trainer import Phase
 
 Tensor = Any
 
@@ -28,14 +27,11 @@ class DenoisingNetwork(OutputNetwork):
 
     def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, item_bias)
-        dims, seed = tuple(settings.hidden_dims), settings.seed
+        dims, by_item = tuple(settings.hidden_dims), self.n_drawn is not None
         units = self.numbers_per_dimension * settings.latent_dim
-        self.encoder = parts.Encoder(self.n_items, dims, units, seed=seed)
+        self.encoder = parts.Encoder(self.n_items, dims, units, seed=settings.seed)
         start = parts.popular_scores(item_bias, settings.likelihood)
-        by_item = self.n_drawn is not None
-        self.decoder = parts.Decoder(
-            settings.latent_dim, dims[::-1], start, seed=seed, by_item=by_item
-        )
+        self.decoder = parts.Decoder(settings, dims[::-1], start, by_item=by_item)
         self.layers = [*self.encoder.layers, *self.decoder.layers]
 
     def code(self, batch: Batch, values: Tensor) -> Tensor:
@@ -140,10 +136,7 @@ class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
     def __init__(self, settings: Any, item_bias: Floats) -> None:
         super().__init__(settings, item_bias)
         self.encoder = DenselyConnectedEncoder(settings, self.n_items)
-        by_item = self.n_drawn is not None
-        self.decoder = parts.Decoder(
-            settings.latent_dim, (), item_bias, seed=settings.seed, by_item=by_item
-        )
+        self.decoder = parts.Decoder(settings, (), item_bias, by_item=self.n_drawn is not None)
         self.layers = [*self.encoder.layers, *self.decoder.layers]
         self.old: Any = None
 
@@ -152,17 +145,10 @@ class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
         """Everything that the losses read or write."""
         return [self.layers, self.seeds, *([] if self.old is None else [self.old])]
 
-    def remember(self, user_items: CSR, *, gather: bool = False) -> None:
+    def remember(self, codes: Floats) -> None:
         """Keep what the encoder says now of each training user, as the old encoder's answer."""
-        encode = Scorer(
-            self.encode,
-            n_items=self.n_items,
-            n_out=2 * self.settings.latent_dim,
-            state=parts.weights_of(self.layers),
-            gather=gather,
-        )
         # One row more than there are users: the one of the padding in the last batch.
-        start = np.pad(encode(user_items), ((0, 1), (0, 0)))
+        start = np.pad(codes, ((0, 1), (0, 0)))
         self.old = keras.Variable(start, trainable=False, name="old")
 
     def phases(self) -> list[Phase]:
@@ -217,13 +203,7 @@ class CompositeNetwork(OutputNetwork, parts.GaussianNetwork):
 
 
 def focal_loss(
-    batch: Batch,
-    log_p: Tensor,
-    log_not_p: Tensor,
-    alpha: float,
-    gamma: float,
-    *,
-    left_out: Tensor | None = None,
+    batch: Batch, log_p: Tensor, log_not_p: Tensor, settings: Any, left_out: Tensor | None = None
 ) -> Tensor:
     """Return the focal loss of each row, summed over its items; shape (n_rows,).
 
@@ -233,8 +213,9 @@ def focal_loss(
         Its entries other than 0 are the positives.
     log_p, log_not_p : tensor of shape (n_rows, n_items)
         Logarithms of the probability that the user used the item, and that not.
-    alpha, gamma : float
-        Weight of the positives, and how strongly easy cells are played down.
+    settings : VASP
+        ``focal_alpha``, the weight of the positives, and ``focal_gamma``, how strongly easy cells
+        are played down.
     left_out : tensor of shape (n_slots,), optional
         1 for entries that don't count, neither as positives nor as negatives.
 
@@ -247,6 +228,7 @@ def focal_loss(
     ----------
     .. [1] T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. 5.
     """
+    alpha, gamma = settings.focal_alpha, settings.focal_gamma
     negative = _focal(log_not_p, log_p, 1.0 - alpha, gamma)
     at_p, at_not_p = batch.pick(log_p), batch.pick(log_not_p)
     taken = _focal(at_not_p, at_p, 1.0 - alpha, gamma)
@@ -271,7 +253,7 @@ class ShallowPath:
         self.place = np.full(len(item_bias), n_popular, dtype=np.int32)
         self.place[popular] = np.arange(n_popular)
         self.known = self.place < n_popular
-        self.layer = parts.dense_layer(n_popular, n_popular, seed=seed, part="shallow", depth=0)
+        self.layer = parts.dense(n_popular, n_popular, "shallow", "0", seed=seed)
 
     def kernel(self) -> Tensor:
         """Return the item-item weights without their diagonal."""
@@ -313,14 +295,8 @@ class JointNetwork(parts.GaussianNetwork):
         mean, log_variance = self.posterior(batch, parts.unit_rows(batch) * scaled)
         code, _ = parts.sample(mean, log_variance, self.seeds)
         log_p, log_not_p = self.log_probabilities(batch, code, batch.values * scaled)
-        focal = focal_loss(
-            batch,
-            log_p,
-            log_not_p,
-            settings.focal_alpha,
-            settings.focal_gamma,
-            left_out=kept if settings.targets == "hidden" else None,
-        )
+        left_out = kept if settings.targets == "hidden" else None
+        focal = focal_loss(batch, log_p, log_not_p, settings, left_out)
         reconstruction = parts.mean_over_users(batch, focal)
         kl = parts.mean_over_users(batch, parts.gaussian_kl(mean, log_variance))
         objective = reconstruction + settings.kl_weight * kl + self.penalty(self.layers, batch)
