@@ -20,7 +20,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import PercentilePruner
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -322,7 +322,7 @@ def maximizes(study: optuna.Study) -> bool:
     return study.direction == optuna.study.StudyDirection.MAXIMIZE
 
 
-class RankedTPE(BaseSampler):  # type: ignore[misc]
+class RankedTPE(TPESampler):  # type: ignore[misc]
     """TPE [1]_ whose proposals depend only on the seed, the trial's rank and earlier results.
 
     Optuna's samplers carry a random state that begins anew in each process, so that a search that
@@ -330,10 +330,10 @@ class RankedTPE(BaseSampler):  # type: ignore[misc]
 
     Parameters
     ----------
-    distributions : mapping of str to distribution
+    space : Space
         All that is searched.
-    first : mapping of str to object
-        The settings of the first trial.
+    own : mapping of str to object
+        The settings of the first trial, and others.
     seed : int
 
     References
@@ -342,64 +342,29 @@ class RankedTPE(BaseSampler):  # type: ignore[misc]
        Optimization", NeurIPS 2011, section 4.
     """
 
-    def __init__(
-        self, distributions: Mapping[str, BaseDistribution], first: Mapping[str, Any], seed: int
-    ) -> None:
-        self._distributions, self._first, self._seed = dict(distributions), dict(first), seed
-        # Random trials before the model of TPE has something to go by.
-        self._startup = min(10, 2 + 2 * len(self._distributions))
-        self._rank = 0
-        self._tpe: TPESampler | None = None
+    def __init__(self, space: Space, own: Mapping[str, Any], seed: int) -> None:
+        self._distributions = {name: one.distribution() for name, one in space.ranges.items()}
+        self._first = {name: one.encode(own[name]) for name, one in space.ranges.items()}
+        self._seed = seed
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Start the random stream of a trial."""
         self._rank = rank_of(study, trial.number)
-        self._tpe = TPESampler(
+        super().__init__(
             seed=seed_from(self._seed, "trial", str(self._rank)),
-            n_startup_trials=self._startup,
+            # Random trials before the model of TPE has something to go by.
+            n_startup_trials=min(10, 2 + 2 * len(self._distributions)),
             multivariate=True,
             constant_liar=True,
         )
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
         """Return the whole space; it is fixed from the start."""
         return self._distributions
 
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
+    def sample_relative(self, *told: Any) -> dict[str, Any]:
         """Return all settings of a trial; none during the random start-up trials."""
-        if self._rank == 0:
-            return self._first
-        assert self._tpe is not None
-        return dict(self._tpe.sample_relative(study, trial, search_space))
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Return one setting, at random."""
-        assert self._tpe is not None
-        return self._tpe.sample_independent(study, trial, param_name, param_distribution)
-
-
-def proposing(space: Space, own: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Return the sampler and the pruner of a model whose settings are `own`."""
-    distributions = {name: one.distribution() for name, one in space.ranges.items()}
-    first = {name: one.encode(own[name]) for name, one in space.ranges.items()}
-    warm_up = max(5, own.get("epochs", 0) // 4)
-    return {
-        "sampler": RankedTPE(distributions, first, seed),
-        # Gently: early on large steps look best, and who finished is among the better ones already.
-        "pruner": PercentilePruner(
-            75.0, n_startup_trials=4, n_warmup_steps=warm_up, n_min_trials=3
-        ),
-    }
+        return self._first if self._rank == 0 else dict(super().sample_relative(*told))
 
 
 # What models measure after an epoch, and whether more of it is better.
