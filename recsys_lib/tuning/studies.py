@@ -21,7 +21,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import PercentilePruner
 from optuna.samplers import TPESampler
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -90,10 +90,13 @@ def open_study(
         If the storage cannot be reached, read or written.
     """
     direction = "maximize" if maximize else "minimize"
-    place = "memory" if storage is None else _shown(storage)
-    with quiet(), _reaching(place):
-        kept = _open_storage(storage)
+    place = "memory" if storage is None else str(storage)
+    if "://" in place:
+        place = shown_url(split_url(place))
+    kept = None
+    with quiet():
         try:
+            kept = None if storage is None else _open_storage(storage)
             study = optuna.create_study(
                 storage=kept, study_name=name, direction=direction, load_if_exists=True, **parts
             )
@@ -101,8 +104,14 @@ def open_study(
                 study.set_user_attr(FACTS, dict(facts))
             check_same(study.user_attrs[FACTS], facts, name, place)
             yield study, place
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            raise ArtifactError(
+                f"The study must be kept where it can be read and written; {place}: "
+                f"{plain_reason(cause)}. Check the path, or host, port, user and {PASSWORD}."
+            ) from None
         finally:
-            if isinstance(kept, RDBStorage):
+            if kept is not None:
                 kept.remove_session()
                 kept.engine.dispose()
 
@@ -127,28 +136,8 @@ def check_same(stored: Mapping[str, Any], now: Mapping[str, Any], study: str, pl
         )
 
 
-@contextlib.contextmanager
-def _reaching(place: str) -> Iterator[None]:
-    """Turn database errors into errors without secrets."""
-    try:
-        yield
-    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        raise ArtifactError(
-            f"The study must be kept where it can be read and written; {place}: "
-            f"{plain_reason(cause)}. Check the path, or host, port, user and {PASSWORD}."
-        ) from None
-
-
-def _shown(storage: Path | str) -> str:
-    text = str(storage)
-    return shown_url(split_url(text)) if "://" in text else text
-
-
-def _open_storage(storage: Path | str | None) -> BaseStorage:
-    if storage is None:
-        return InMemoryStorage()
-    url, options = _address(storage)
+def _open_storage(storage: Path | str) -> RDBStorage:
+    url, options = _address(str(storage))
     heart = {"heartbeat_interval": _HEARTBEAT_S, "grace_period": _GRACE_S}
     opened = partial(RDBStorage, url, engine_kwargs={"connect_args": options}, **heart)
     for pause in _PAUSES_S:
@@ -158,9 +147,8 @@ def _open_storage(storage: Path | str | None) -> BaseStorage:
     return opened()
 
 
-def _address(storage: Path | str) -> tuple[str, dict[str, Any]]:
+def _address(text: str) -> tuple[str, dict[str, Any]]:
     """Return the SQLAlchemy URL, without a password, and the driver's connection arguments."""
-    text = str(storage)
     if "://" not in text:
         path = Path(text).expanduser().resolve()
         with contextlib.suppress(OSError):  # SQLite says it better
@@ -171,11 +159,6 @@ def _address(storage: Path | str) -> tuple[str, dict[str, Any]]:
         return text, {"timeout": _WAIT_S}
     if parts.scheme in ("postgresql", "postgres"):
         text = parts._replace(scheme="postgresql+psycopg").geturl()
-    elif not parts.scheme.startswith(("postgresql+", "mysql+", "mariadb+")):
-        raise ConfigError(
-            "The storage of a study must be a file, or a URL that begins with sqlite, postgresql "
-            f"or mysql+driver; got {shown_url(parts)}. Try postgresql://user@host/database."
-        )
     secret = find_password(parts)
     return text, {} if secret is None else {"password": secret}
 
@@ -224,47 +207,31 @@ def rank_of(study: optuna.Study, number: int) -> int:
     return len(counted(before))
 
 
-class Watch:
-    """Monitors the trials of other workers in a study, and releases those of dead ones.
+def release_dead(study: optuna.Study, seen: dict[int, float]) -> bool:
+    """Release the trials of dead workers; return whether any trial has no known worker yet.
 
-    Of a worker on this machine the system knows whether it lives. Of one on another machine the
-    heartbeat in the storage tells.
+    Of a worker on this machine the system knows whether it lives, of one on another machine the
+    heartbeat in the storage tells. A process may also die between the beginning of a trial and the
+    moment it puts its name to it.
 
     Parameters
     ----------
     study : optuna.Study
+    seen : dict
+        When each trial was first seen at work; it is filled here.
     """
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-        self._seen: dict[int, float] = {}
-
-    def settle(self) -> None:
-        """Wait until each running trial has a known worker or is released.
-
-        A process may die between the beginning of a trial and the moment it puts its name to it.
-        """
-        while self.release_dead():
-            time.sleep(0.2)
-
-    def release_dead(self) -> bool:
-        """Release the trials of dead workers; return whether any trial has no known worker yet."""
-        optuna.storages.fail_stale_trials(self._study)
-        nameless = False
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            worker = trial.user_attrs.get(WORKER)
-            since = self._seen.setdefault(trial.number, time.monotonic())
-            if worker is None and time.monotonic() - since < _NAMELESS_S:
-                nameless = True
-            elif worker is None or has_ended(worker):
-                self._give_up(trial.number)
-        return nameless
-
-    def _give_up(self, number: int) -> None:
-        try:
-            self._study.tell(number, state=TrialState.FAIL)
-        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-            return  # somebody else was quicker
+    optuna.storages.fail_stale_trials(study)
+    nameless = False
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        worker = trial.user_attrs.get(WORKER)
+        since = seen.setdefault(trial.number, time.monotonic())
+        if worker is None and time.monotonic() - since < _NAMELESS_S:
+            nameless = True
+        elif worker is None or has_ended(worker):
+            # Somebody else may be quicker.
+            with contextlib.suppress(ValueError, UpdateFinishedTrialError):
+                study.tell(trial.number, state=TrialState.FAIL)
+    return nameless
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -346,12 +313,16 @@ class RankedTPE(TPESampler):  # type: ignore[misc]
         self._distributions = {name: one.distribution() for name, one in space.ranges.items()}
         self._first = {name: one.encode(own[name]) for name, one in space.ranges.items()}
         self._seed = seed
+        self._begin(0)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Start the random stream of a trial."""
-        self._rank = rank_of(study, trial.number)
+        self._begin(rank_of(study, trial.number))
+
+    def _begin(self, rank: int) -> None:
+        self._rank = rank
         super().__init__(
-            seed=seed_from(self._seed, "trial", str(self._rank)),
+            seed=seed_from(self._seed, "trial", str(rank)),
             # Random trials before the model of TPE has something to go by.
             n_startup_trials=min(10, 2 + 2 * len(self._distributions)),
             multivariate=True,
@@ -365,6 +336,14 @@ class RankedTPE(TPESampler):  # type: ignore[misc]
     def sample_relative(self, *told: Any) -> dict[str, Any]:
         """Return all settings of a trial; none during the random start-up trials."""
         return self._first if self._rank == 0 else dict(super().sample_relative(*told))
+
+
+def proposing(space: Space, own: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Return the sampler and the pruner of a model whose settings are `own`."""
+    # Gently: early on large steps look best, and who finished is among the better ones already.
+    gently = {"n_warmup_steps": max(5, own.get("epochs", 0) // 4), "n_min_trials": 3}
+    pruner = PercentilePruner(75.0, n_startup_trials=4, **gently)
+    return {"sampler": RankedTPE(space, own, seed), "pruner": pruner}
 
 
 # What models measure after an epoch, and whether more of it is better.
@@ -505,20 +484,20 @@ def use_up(
             clear()  # it may write to the same terminal
             on_trial(table.iloc[places.index(trial.number)].to_dict())
 
-    watch = Watch(study)
-    watch.settle()
+    seen: dict[int, float] = {}
     while True:
-        watch.release_dead()
+        nameless = release_dead(study, seen)
         every = study.get_trials(deepcopy=False)
         begun = counted(every)
         if seconds is not None:
             objective.seconds_left = seconds - sum(t.user_attrs.get(SECONDS, 0.0) for t in every)
         out_of_time = objective.seconds_left is not None and objective.seconds_left <= 0
-        if out_of_time or (trials is not None and len(begun) >= trials):
-            # The rest is at work elsewhere; should a worker die, its trial comes back here.
-            awaited = begun[:1] if out_of_time else begun
-            if all(trial.state.is_finished() for trial in awaited):
-                return
+        used_up = out_of_time or (trials is not None and len(begun) >= trials)
+        # The rest is at work elsewhere; should a worker die, its trial comes back here.
+        awaited = begun[:1] if out_of_time else begun
+        if used_up and all(trial.state.is_finished() for trial in awaited):
+            return
+        if used_up or nameless:
             time.sleep(_POLL_S)
             continue
         try:

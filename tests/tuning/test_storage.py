@@ -24,7 +24,7 @@ from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.models import EASE, EDLAE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Range, Space, search
-from recsys_lib.tuning.studies import Objective, Void, Watch, counted, quiet
+from recsys_lib.tuning.studies import Objective, Void, counted, quiet, release_dead
 
 BUDGET = 8
 PAUSE = 0.1
@@ -292,7 +292,7 @@ def test_of_another_machine_only_the_heartbeat_tells(
     ):
         study.ask().set_user_attr("worker", worker)
     with quiet():
-        assert not Watch(study).release_dead()
+        assert not release_dead(study, {})
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.RUNNING, TrialState.RUNNING, TrialState.FAIL]
     # One that begins the last trial of the budget elsewhere, and is heard of no more.
@@ -316,7 +316,7 @@ def test_two_may_release_the_same_trial_at_once() -> None:
             study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     study.sampler = Quicker(seed=0)
-    assert not Watch(study).release_dead()
+    assert not release_dead(study, {})
     assert study.trials[0].state == TrialState.FAIL
 
 
@@ -366,5 +366,5 @@ def test_a_storage_that_cannot_be_is_told(likes: Split, tmp_path: Path) -> None:
     for storage in (tmp_path / "file" / "studies.sqlite", tmp_path / "file"):
         with pytest.raises(ArtifactError, match=f"must be kept where .*{storage.name}"):
             search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=storage)
-    with pytest.raises(ConfigError, match="begins with sqlite, postgresql"):
+    with pytest.raises(ArtifactError, match="redis://host/0: .*redis"):
         search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage="redis://host/0")
