@@ -165,10 +165,8 @@ def _address(text: str) -> tuple[str, dict[str, Any]]:
 
 #: Attribute of a trial whose settings could not be fitted: it counts, as failed.
 ERROR = "error"
-#: Attribute of a trial: seconds from settings to metric.
+#: Attribute of a trial whose process lived to its end: seconds from settings to metric.
 SECONDS = "seconds"
-#: Attribute of a trial that ended for no fault of its settings: it does not count.
-VOID = "void"
 #: Attribute of a trial: who works on it.
 WORKER = "worker"
 
@@ -189,7 +187,7 @@ def counted(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     for trial in sorted(trials, key=lambda one: one.number):
         if trial.state != TrialState.FAIL or ERROR in trial.user_attrs:
             found.append(trial)
-        elif VOID not in trial.user_attrs and trial.params:
+        elif SECONDS not in trial.user_attrs and trial.params:
             settings = repr(sorted(trial.params.items()))
             deaths[settings] += 1
             if deaths[settings] == _DEATHS:
@@ -354,12 +352,8 @@ _IMPOSSIBLE = (ValueError, MemoryError, ArithmeticError)
 _POLL_S = 0.5
 
 
-class Failed(Exception):
-    """The settings could not be fitted; the trial counts."""
-
-
-class Void(Exception):
-    """The trial ended for reasons other than its settings; it does not count."""
+class Ended(Exception):
+    """The trial has no value; where its settings are no reason, it does not count."""
 
 
 def _suggest(trial: optuna.Trial, name: str, asked: BaseDistribution) -> Any:
@@ -407,8 +401,7 @@ class Objective:
         trial.set_user_attr(WORKER, this_process())
         rank = rank_of(trial.study, trial.number)
         if self.trials is not None and rank >= self.trials:
-            trial.set_user_attr(VOID, "beyond the budget")
-            raise Void
+            raise Ended
         settings = {
             name: one.decode(_suggest(trial, name, one.distribution()))
             for name, one in self.space.ranges.items()
@@ -420,10 +413,7 @@ class Objective:
             if rank == 0:  # the model as it stands: the search is wrong, not the settings
                 raise
             trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
-            raise Failed from error
-        except (KeyboardInterrupt, Void) as error:
-            trial.set_user_attr(VOID, str(error) or "interrupted")
-            raise
+            raise Ended from error
         finally:
             trial.set_user_attr(SECONDS, time.perf_counter() - began)
 
@@ -460,7 +450,7 @@ class Objective:
             if self.prune and trial.should_prune():
                 raise optuna.TrialPruned
             if self.seconds_left is not None and time.perf_counter() - began > self.seconds_left:
-                raise Void("out of time")
+                raise Ended
 
         return on_epoch
 
@@ -501,7 +491,7 @@ def use_up(
             time.sleep(_POLL_S)
             continue
         try:
-            study.optimize(objective, n_trials=1, catch=(Failed, Void), callbacks=[tell])
+            study.optimize(objective, n_trials=1, catch=(Ended,), callbacks=[tell])
         except (UpdateFinishedTrialError, ValueError) as error:
             # Somebody took this worker for dead, such as after a laptop's sleep, and has given the
             # trial to another.

@@ -268,7 +268,7 @@ def test_what_ended_for_no_fault_of_its_settings_does_not_count() -> None:
     trials = [
         trial(TrialState.COMPLETE, 0, 0.1),
         trial(TrialState.FAIL, 1, 0.2),  # its process died
-        trial(TrialState.FAIL, 2, 0.2, void="interrupted"),
+        trial(TrialState.FAIL, 2, 0.2, seconds=3.0),  # interrupted
         trial(TrialState.FAIL, 3, 0.2),
         trial(TrialState.FAIL, 4, 0.3, error="ValueError: too wide"),
         trial(TrialState.FAIL, 5, 0.2),  # the third time over the same settings

@@ -24,7 +24,7 @@ from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.models import EASE, EDLAE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Range, Space, search
-from recsys_lib.tuning.studies import Objective, Void, counted, quiet, release_dead
+from recsys_lib.tuning.studies import Ended, Objective, counted, quiet, release_dead
 
 BUDGET = 8
 PAUSE = 0.1
@@ -193,9 +193,9 @@ def test_a_trial_beyond_the_budget_is_void(likes: Split) -> None:
     study = optuna.create_study(direction="maximize")
     budget = {"trials": 2, "prune": False}
     objective = Objective(EASE(l2=300.0), space, likes, "ndcg@10", {}, **budget)
-    study.optimize(objective, n_trials=4, catch=(Void,))
+    study.optimize(objective, n_trials=4, catch=(Ended,))
     assert [trial.number for trial in counted(study.trials)] == [0, 1]
-    assert [trial.user_attrs.get("void") for trial in study.trials[2:]] == ["beyond the budget"] * 2
+    assert [trial.params for trial in study.trials[2:]] == [{}, {}]
 
 
 def test_a_stop_and_a_larger_budget_go_on_as_one(likes: Split, tmp_path: Path) -> None:
