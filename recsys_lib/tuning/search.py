@@ -61,10 +61,7 @@ def describe(model: Any, space: Space, split: Split, metric: str, **how: Any) ->
         "model": space.model,
         "settings": settings_of(model),
         "around the model": wrapping_of(model),
-        # Where a range comes from does not change a search.
-        "space": {
-            name: dataclasses.replace(one, source="").plain() for name, one in space.ranges.items()
-        },
+        "space": {name: one.plain() for name, one in space.ranges.items()},
         "metric": metric,
         "training data": fold_fingerprint(train),
         "validation data": fold_fingerprint(split.validation),

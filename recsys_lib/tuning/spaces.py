@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
-import yaml
-
-from recsys_lib.artifacts import check_replaceable, write_atomic
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import model_class
 from recsys_lib.models.base import Recommender
@@ -82,9 +79,8 @@ class Range:
         return stored
 
     def plain(self) -> dict[str, Any]:
-        """Return it as plain data for YAML."""
-        log = {"log": True} if self.log else {}
-        return {"low": self.low, "high": self.high, **log, **_told(self.source)}
+        """Return what is searched as plain data."""
+        return {"low": self.low, "high": self.high, **({"log": True} if self.log else {})}
 
 
 @dataclass(frozen=True)
@@ -132,9 +128,8 @@ class Options:
         return next(value for value in self.values if self.encode(value) == stored)
 
     def plain(self) -> dict[str, Any]:
-        """Return it as plain data for YAML."""
-        values = [list(one) if isinstance(one, tuple) else one for one in self.values]
-        return {"options": values, **_told(self.source)}
+        """Return what is searched as plain data."""
+        return {"options": [list(v) if isinstance(v, tuple) else v for v in self.values]}
 
 
 def parse_range(name: str, plain: Any) -> Range | Options:
@@ -167,10 +162,6 @@ def parse_range(name: str, plain: Any) -> Range | Options:
         f"The range of {name!r} must be {{low: , high: , log: true or false}} or a list of "
         f"options; got {plain!r}. Write it like {{low: 1.0, high: 1000.0, log: true}}."
     )
-
-
-def _told(source: str) -> dict[str, str]:
-    return {"source": source} if source else {}
 
 
 #: Of neighborhood models; with implicit feedback these do nothing.
@@ -309,18 +300,6 @@ class Space:
         """Return the space with ranges replaced or added."""
         return dataclasses.replace(self, ranges={**self.ranges, **ranges})
 
-    def plain(self) -> dict[str, Any]:
-        """Return it as YAML would say it."""
-        ranges = {name: one.plain() for name, one in self.ranges.items()}
-        return {"model": self.model, "space": ranges}
-
-    def write(self, path: Path | str) -> None:
-        """Write it as YAML, atomically, for editing; only another space is replaced."""
-        check_replaceable(path, ours=lambda file: bool(type(self).read(file)))
-        text = yaml.safe_dump(self.plain(), sort_keys=False, default_flow_style=None, width=96)
-        with write_atomic(path) as part:
-            part.write_text(text, encoding="utf-8")
-
     @classmethod
     def read(cls, path: Path | str) -> Self:
         """Read a YAML file with ``model`` and ``space``.
@@ -335,7 +314,7 @@ class Space:
         if content.keys() != {"model", "space"} or not isinstance(ranges, dict):
             raise ConfigError(
                 f"The space {path} must hold `model` and `space`; it holds "
-                f"{', '.join(map(str, content)) or 'neither'}. Space.of(...).write(path) shows how."
+                f"{', '.join(map(str, content)) or 'neither'}. Begin with the line `model: EASE`."
             )
         parsed = {str(name): parse_range(str(name), one) for name, one in ranges.items()}
         return cls(str(content["model"]), parsed)

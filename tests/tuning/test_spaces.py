@@ -42,13 +42,6 @@ def test_what_has_no_effect_is_not_searched_what_has_a_rule_of_its_own_is() -> N
     assert "l2" in Space.of(KernelAE()).ranges
 
 
-def test_a_space_is_the_same_after_yaml(tmp_path: Path) -> None:
-    for name in RANGES:
-        space = Space.of(name)
-        space.write(tmp_path / "space.yaml")
-        assert Space.read(tmp_path / "space.yaml") == space
-
-
 def test_a_space_may_be_written_by_hand(tmp_path: Path) -> None:
     file = tmp_path / "space.yaml"
     file.write_text("model: EDLAE\nspace:\n  l2: {low: 1e1, high: 5000, log: true}\n")
