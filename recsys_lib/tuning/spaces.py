@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
+from recsys_lib.checks import check_kind
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import model_class
 from recsys_lib.models.base import Recommender
@@ -194,11 +195,7 @@ def as_model(model: Any) -> Any:
         model = model_class(model)
     if isinstance(model, type):
         model = model()
-    if not isinstance(recommender_of(model), Recommender):
-        raise TypeError(
-            f"`model` must be a model, its class or its name; got {type(model).__name__}. "
-            "Try 'EASE'."
-        )
+    check_kind("model", recommender_of(model), Recommender)
     return model
 
 

@@ -101,7 +101,7 @@ def test_models_without_a_space_say_so() -> None:
         Space.of("Popularity")
     with pytest.raises(ConfigError, match="A model must be one of"):
         Space.of("EASEL")
-    with pytest.raises(TypeError, match="must be a model"):
+    with pytest.raises(TypeError, match="`model` must be a Recommender"):
         Space.of(Path("ease"))
 
 
