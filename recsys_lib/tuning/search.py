@@ -192,7 +192,6 @@ def search_all(
     *,
     spaces: Mapping[str, Space] | None = None,
     study: str | None = None,
-    on_trial: OnTrial | None = None,
     **options: Any,
 ) -> dict[str, SearchResult]:
     """Search several models with the same budget each, for a fair comparison.
@@ -207,8 +206,6 @@ def search_all(
         By the same names; for models that are not in it, all that is known.
     study : str, optional
         Begins the names of the studies: ``study-name``.
-    on_trial : callable, optional
-        Called with the row of each trial, which has ``model`` besides.
     **options
         Passed on to `search`: ``trials`` or ``seconds``, for each model; ``storage``, ``seed``.
 
@@ -231,14 +228,9 @@ def search_all(
     found = {}
     with track("search all", len(models), "models") as task:
         for name, model in models.items():
+            label = name if study is None else f"{study}-{name}"
             found[name] = search(
-                model,
-                split,
-                metric,
-                space=spaces.get(name),
-                study=name if study is None else f"{study}-{name}",
-                on_trial=None if on_trial is None else _named(name, on_trial),
-                **options,
+                model, split, metric, space=spaces.get(name), study=label, **options
             )
             task.step()
     return found
@@ -250,10 +242,6 @@ def _stopped(task: Task, storage: Path | str | None) -> str:
     if storage is not None:
         kept = "They are kept: run it again to go on."
     return f"The search was stopped after {task.done} trials. {kept}"
-
-
-def _named(name: str, on_trial: OnTrial) -> OnTrial:
-    return lambda row: on_trial({"model": name, **row})
 
 
 def _check_budget(trials: int | None, seconds: float | None) -> None:

@@ -231,9 +231,7 @@ def test_several_models_get_the_same_budget(likes: Split) -> None:
     )
     assert [len(one.trials) for one in found.values()] == [3, 3]
     assert list(found["knn"].settings) == ["n_neighbors"]
-    assert [(row["model"], row["trial"]) for row in rows] == [
-        (name, trial) for name in ("ease", "knn") for trial in range(3)
-    ]
+    assert [row["trial"] for row in rows] == [0, 1, 2] * 2
     with pytest.raises(ConfigError, match="it has 'svd'"):
         search_all({"ease": EASE}, likes, "ndcg@10", trials=1, spaces={"svd": Space.of(PureSVD)})
 
