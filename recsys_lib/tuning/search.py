@@ -106,8 +106,8 @@ def search(
     trials : int, optional
         Budget in trials, >= 1. With several workers on one study it is that of all together.
     seconds : float, optional
-        Budget in seconds of work, over all workers; what a trial takes beyond it is cut off at an
-        epoch, but for the first trial. With `trials` as well, whatever comes first.
+        Budget in seconds of work, over all workers; the trial under way is finished. With `trials`
+        as well, whatever comes first.
     space : Space, optional
         What is searched; by default all that the workbench knows of the model (`Space.of`).
     storage : Path or str, optional

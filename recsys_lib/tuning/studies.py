@@ -382,8 +382,6 @@ class Objective:
         Budget; a trial beyond it is void.
     prune : bool
         Give up trials that are behind most of the finished ones at the same epoch.
-    seconds_left : float, optional
-        When the trial began; None without a limit.
     """
 
     model: Any
@@ -394,7 +392,6 @@ class Objective:
     _: KW_ONLY
     trials: int | None
     prune: bool
-    seconds_left: float | None = None
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the metric on the validation part."""
@@ -408,7 +405,7 @@ class Objective:
         }
         began = time.perf_counter()
         try:
-            return self._measure(settings, self._on_epoch(trial, rank, began))
+            return self._measure(settings, self._on_epoch(trial, rank))
         except _IMPOSSIBLE as error:
             if rank == 0:  # the model as it stands: the search is wrong, not the settings
                 raise
@@ -431,9 +428,7 @@ class Objective:
             raise ValueError(f"{self.metric} must be a number; it is NaN.")
         return value
 
-    def _on_epoch(
-        self, trial: optuna.Trial, rank: int, began: float
-    ) -> Callable[[dict[str, float]], None]:
+    def _on_epoch(self, trial: optuna.Trial, rank: int) -> Callable[[dict[str, float]], None]:
         """Return the epoch callback; it may prune the trial."""
         epochs = settings_of(self.model).get("epochs", math.inf)
         maximize = parse_metric(self.metric).higher_is_better is not False
@@ -445,12 +440,8 @@ class Objective:
                 trial.report(record[name] if same_way else -record[name], epoch)
             # What everything is held against is finished in any case, and at its last epoch a trial
             # is as good as measured.
-            if rank == 0 or epoch >= epochs:
-                return
-            if self.prune and trial.should_prune():
+            if self.prune and rank > 0 and epoch < epochs and trial.should_prune():
                 raise optuna.TrialPruned
-            if self.seconds_left is not None and time.perf_counter() - began > self.seconds_left:
-                raise Ended
 
         return on_epoch
 
@@ -479,9 +470,8 @@ def use_up(
         nameless = release_dead(study, seen)
         every = study.get_trials(deepcopy=False)
         begun = counted(every)
-        if seconds is not None:
-            objective.seconds_left = seconds - sum(t.user_attrs.get(SECONDS, 0.0) for t in every)
-        out_of_time = objective.seconds_left is not None and objective.seconds_left <= 0
+        worked = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in every)
+        out_of_time = seconds is not None and worked >= seconds
         used_up = out_of_time or (trials is not None and len(begun) >= trials)
         # The rest is at work elsewhere; should a worker die, its trial comes back here.
         awaited = begun[:1] if out_of_time else begun

@@ -142,10 +142,10 @@ def test_seconds_are_a_budget_too(likes: Split) -> None:
     model = Learner(pause=0.01)  # 0.2 s a trial
     began = time.perf_counter()
     found = search(model, likes, "ndcg@10", seconds=0.9, space=LEVELS, prune=False)
-    assert 2 <= len(found.trials) <= 5
-    assert found.trials["seconds"].sum() < 1.0
+    assert 2 <= len(found.trials) <= 6
+    assert found.trials["seconds"].iloc[:-1].sum() < 0.9
     assert time.perf_counter() - began < 5.0
-    # The first is finished even where it takes more than there is.
+    # One that is under way is finished.
     short = search(model, likes, "ndcg@10", seconds=0.01, space=LEVELS)
     assert short.trials["state"].tolist() == ["complete"]
 
