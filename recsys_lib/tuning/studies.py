@@ -480,13 +480,7 @@ def use_up(
         if used_up or nameless:
             time.sleep(_POLL_S)
             continue
-        try:
-            study.optimize(objective, n_trials=1, catch=(Ended,), callbacks=[tell])
-        except (UpdateFinishedTrialError, ValueError) as error:
-            # Somebody took this worker for dead, such as after a laptop's sleep, and has given the
-            # trial to another.
-            if isinstance(error, ValueError) and not str(error).startswith("Cannot tell a "):
-                raise
+        study.optimize(objective, n_trials=1, catch=(Ended,), callbacks=[tell])
 
 
 def result_of(study: optuna.Study, place: str, objective: Objective) -> SearchResult:

@@ -320,26 +320,6 @@ def test_two_may_release_the_same_trial_at_once() -> None:
     assert study.trials[0].state == TrialState.FAIL
 
 
-def test_who_is_taken_for_dead_loses_the_trial_and_goes_on(likes: Split, tmp_path: Path) -> None:
-    file = tmp_path / "studies.sqlite"
-    taken = []
-
-    class Slept(EASE):
-        def _fit(self, *arguments: Any) -> None:
-            if self.l2 != 300.0 and not taken:
-                study = optuna.load_study(study_name="EASE", storage=f"sqlite:///{file}")
-                taken.append(study.trials[-1].number)
-                study.tell(taken[0], state=TrialState.FAIL)
-            super()._fit(*arguments)
-
-    Slept.__name__ = "EASE"
-    found = search(Slept(l2=300.0), likes, "ndcg@10", trials=4, storage=file)
-    assert taken == [1]
-    pd.testing.assert_frame_equal(
-        settled(found), settled(search(EASE(l2=300.0), likes, "ndcg@10", trials=4))
-    )
-
-
 def test_no_message_and_no_table_tells_the_password(
     postgres: Any, likes: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
