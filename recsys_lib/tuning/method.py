@@ -138,15 +138,12 @@ def leave_out_costly(
     (True, 'about 8 minutes a fit')
     """
     check_positive("minutes", minutes)
-    kept, left_out = {}, {}
+    left_out = {}
     for name, candidates in families.items():
         costs = [model.cost(user_items) for model in candidates]
-        reason = Cost(*map(max, zip(*costs, strict=True))).excess(minutes)
-        if reason:
+        if reason := Cost(*map(max, zip(*costs, strict=True))).excess(minutes):
             left_out[name] = reason
-        else:
-            kept[name] = list(candidates)
-    return kept, left_out
+    return {name: list(families[name]) for name in families if name not in left_out}, left_out
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lib import __version__
-from recsys_lib.checks import check_integer, check_kind, check_positive
+from recsys_lib.checks import check_choice, check_integer, check_kind, check_positive
 from recsys_lib.dataset import Fold, Split
 from recsys_lib.errors import ConfigError, LeakError
 from recsys_lib.evaluation import parse_metric
@@ -216,15 +216,13 @@ def search_all(
     Raises
     ------
     ConfigError
-        As `search` does; if `spaces` has a name that is not in `models`.
+        As `search` does.
+    ValueError
+        If `spaces` has a name that is not in `models`.
     """
     spaces = dict(spaces or {})
-    strange = sorted(spaces.keys() - models.keys())
-    if strange:
-        raise ConfigError(
-            f"`spaces` must be of the models searched, {', '.join(models)}; it has {strange[0]!r}. "
-            "Use the same names."
-        )
+    for name in spaces:
+        check_choice("spaces", name, models)
     found = {}
     with track("search all", len(models), "models") as task:
         for name, model in models.items():

@@ -50,17 +50,15 @@ class Range:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def __contains__(self, value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return self.low <= value <= self.high and (not self.whole or value == int(value))
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
     def __str__(self) -> str:
         return f"{self.low:,g} to {self.high:,g}" + (" (log scale)" if self.log else "")
 
     def is_valid(self) -> bool:
         """Whether the ends are finite, in order, and positive on a logarithmic scale."""
-        numeric = all(isinstance(end, int | float) for end in (self.low, self.high))
-        finite = numeric and math.isfinite(self.low) and math.isfinite(self.high)
+        ends = (self.low, self.high)
+        finite = all(isinstance(end, int | float) and math.isfinite(end) for end in ends)
         return finite and self.low < self.high and (self.low > 0 or not self.log)
 
     def distribution(self) -> "BaseDistribution":

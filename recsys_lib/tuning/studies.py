@@ -261,11 +261,8 @@ def _row(trial: FrozenTrial, space: Space, metric: str) -> dict[str, Any]:
 
 
 def settings_in(trial: FrozenTrial, space: Space) -> dict[str, Any]:
-    """Return the settings of a trial; one that died may have got some of them only."""
-    return {
-        name: one.decode(trial.params[name]) if name in trial.params else None
-        for name, one in space.ranges.items()
-    }
+    """Return the settings of a trial."""
+    return {name: one.decode(trial.params[name]) for name, one in space.ranges.items()}
 
 
 def importance_of(study: optuna.Study) -> pd.Series:
