@@ -95,12 +95,8 @@ def candidate_families(
         "VASP": [models.VASP(**way | deep | fast) for way in (ways[1], ways[0], *ways[2:])],
     }
     if user_items.shape[1] > _WIDE:
-        families["SparseEASE"] = [
-            models.SparseEASE(),
-            models.SparseEASE(n_neighbors=128),
-            models.SparseEASE(latent_dim=0),
-            models.SparseEASE(dropout=0.3),
-        ]
+        sparse: Any = ({}, {"n_neighbors": 128}, {"latent_dim": 0}, {"dropout": 0.3})
+        families["SparseEASE"] = [models.SparseEASE(**one) for one in sparse]
     return {name: candidates[:tries] for name, candidates in families.items()}
 
 

@@ -10,7 +10,6 @@ from recsys_lib import __version__
 from recsys_lib.checks import check_choice, check_integer, check_kind, check_positive
 from recsys_lib.dataset import Fold, Split
 from recsys_lib.errors import ConfigError, LeakError
-from recsys_lib.evaluation import parse_metric
 from recsys_lib.evaluation.evaluate import fold_fingerprint
 from recsys_lib.progress import Task, track
 from recsys_lib.tuning.results import SearchResult
@@ -68,8 +67,7 @@ def describe(model: Any, space: Space, split: Split, metric: str, **how: Any) ->
         **how,
         "version of recsys_lib": __version__,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(facts, default=_plain))
-    return plain
+    return dict(json.loads(json.dumps(facts, default=_plain)))
 
 
 def _plain(value: Any) -> Any:
@@ -163,7 +161,7 @@ def search(
     >>> found.value < found.first_value, found.settings["item_damping"] < 50, len(found.trials)
     (True, True, 6)
     """
-    from recsys_lib.tuning.studies import Objective, open_study, proposing, result_of, use_up
+    from recsys_lib.tuning.studies import Objective, open_study, result_of, use_up
 
     _check_budget(trials, seconds)
     split = sealed(split)
@@ -172,12 +170,10 @@ def search(
     asked: dict[str, Any] = {"model": model, "space": space, "split": split, "metric": metric}
     objective = Objective(**asked, options=options, trials=trials, prune=prune)
     facts = describe(**asked, rules=options, seed=seed, prune=prune)
-    name = space.model if study is None else study
-    maximize = parse_metric(metric).higher_is_better is not False
-    parts = proposing(space, settings_of(model), seed)
     with track(f"search {space.model}", trials, "trials") as task:
         try:
-            with open_study(storage, name, facts, maximize=maximize, **parts) as (found, place):
+            parts = objective.proposing(seed)
+            with open_study(storage, study or space.model, facts, **parts) as (found, place):
                 use_up(found, objective, seconds, task, on_trial)
                 return result_of(found, place, objective)
         except KeyboardInterrupt:

@@ -44,11 +44,6 @@ class Range:
     log: bool = False
     source: str = ""
 
-    @property
-    def whole(self) -> bool:
-        """Whether it contains only whole numbers."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
 
@@ -65,8 +60,8 @@ class Range:
         """Return the matching Optuna distribution."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
-        if self.whole:
-            return IntDistribution(int(self.low), int(self.high), log=self.log)
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return IntDistribution(self.low, self.high, log=self.log)
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def encode(self, value: Any) -> Any:

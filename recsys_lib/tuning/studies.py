@@ -9,7 +9,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_study(
-    storage: Path | str | None, name: str, facts: Mapping[str, Any], *, maximize: bool, **parts: Any
+    storage: Path | str | None, name: str, facts: Mapping[str, Any], **parts: Any
 ) -> Iterator[tuple[optuna.Study, str]]:
     """Yield the new or resumed study of a search, and its location without secrets.
 
@@ -77,10 +77,8 @@ def open_study(
         Of the study.
     facts : mapping
         What it is about; a study of that name about something else is refused.
-    maximize : bool
-        Which way the metric is better.
     **parts
-        ``sampler`` and ``pruner``.
+        ``direction``, ``sampler`` and ``pruner``.
 
     Raises
     ------
@@ -89,7 +87,6 @@ def open_study(
     ArtifactError
         If the storage cannot be reached, read or written.
     """
-    direction = "maximize" if maximize else "minimize"
     place = "memory" if storage is None else str(storage)
     if "://" in place:
         place = shown_url(split_url(place))
@@ -97,9 +94,7 @@ def open_study(
     with quiet():
         try:
             kept = None if storage is None else _open_storage(storage)
-            study = optuna.create_study(
-                storage=kept, study_name=name, direction=direction, load_if_exists=True, **parts
-            )
+            study = optuna.create_study(storage=kept, study_name=name, load_if_exists=True, **parts)
             if FACTS not in study.user_attrs:
                 study.set_user_attr(FACTS, dict(facts))
             check_same(study.user_attrs[FACTS], facts, name, place)
@@ -237,13 +232,12 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     return [one for one in counted(study.get_trials(deepcopy=False)) if one.state.is_finished()]
 
 
-def trials_of(study: optuna.Study, space: Space, metric: str) -> pd.DataFrame:
+def trials_of(study: optuna.Study, objective: "Objective") -> pd.DataFrame:
     """Return the table of the finished trials of a study that count."""
-    found = finished_trials(study)
-    table = pd.DataFrame(
-        [{"trial": place, **_row(one, space, metric)} for place, one in enumerate(found)]
-    )
-    running_best = table[metric].cummax() if maximizes(study) else table[metric].cummin()
+    metric, space = objective.metric, objective.space
+    rows = [_row(trial, space, metric) for trial in finished_trials(study)]
+    table = pd.DataFrame(rows).rename_axis("trial").reset_index()
+    running_best = table[metric].cummax() if objective.maximize else table[metric].cummin()
     table.insert(table.columns.get_loc(metric) + 1, "best", running_best.ffill())
     return table
 
@@ -269,19 +263,11 @@ def importance_of(study: optuna.Study) -> pd.Series:
     """Return the share of the metric's variance that each hyper-parameter explains."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    empty = pd.Series(dtype=float, name="importance")
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < _ENOUGH:
-        return empty
-    try:
-        found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-    except RuntimeError:  # all trials alike: nothing to explain
-        return empty
+    found = {}
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) >= _ENOUGH:
+        with contextlib.suppress(RuntimeError):  # all trials alike: nothing to explain
+            found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
     return pd.Series(found, name="importance", dtype=float)
-
-
-def maximizes(study: optuna.Study) -> bool:
-    """Whether more of the metric is better."""
-    return study.direction == optuna.study.StudyDirection.MAXIMIZE
 
 
 class RankedTPE(TPESampler):  # type: ignore[misc]
@@ -333,14 +319,6 @@ class RankedTPE(TPESampler):  # type: ignore[misc]
         return self._first if self._rank == 0 else dict(super().sample_relative(*told))
 
 
-def proposing(space: Space, own: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Return the sampler and the pruner of a model whose settings are `own`."""
-    # Gently: early on large steps look best, and who finished is among the better ones already.
-    gently = {"n_warmup_steps": max(5, own.get("epochs", 0) // 4), "n_min_trials": 3}
-    pruner = PercentilePruner(75.0, n_startup_trials=4, **gently)
-    return {"sampler": RankedTPE(space, own, seed), "pruner": pruner}
-
-
 # What models measure after an epoch, and whether more of it is better.
 _WATCHED = {"ndcg@100": True, "validation_rmse": False}
 # What a model raises where settings are impossible on this data, or too large for this machine.
@@ -386,9 +364,24 @@ class Objective:
     split: Split
     metric: str
     options: Mapping[str, Any]
-    _: KW_ONLY
     trials: int | None
     prune: bool
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the metric is better."""
+        return parse_metric(self.metric).higher_is_better is not False
+
+    def proposing(self, seed: int) -> dict[str, Any]:
+        """Return the direction, the sampler and the pruner of a study of it."""
+        own = settings_of(self.model)
+        # Gently: early on large steps look best, and who finished is among the better ones already.
+        gently = {"n_warmup_steps": max(5, own.get("epochs", 0) // 4), "n_min_trials": 3}
+        return {
+            "direction": "maximize" if self.maximize else "minimize",
+            "sampler": RankedTPE(self.space, own, seed),
+            "pruner": PercentilePruner(75.0, n_startup_trials=4, **gently),
+        }
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the metric on the validation part."""
@@ -428,12 +421,11 @@ class Objective:
     def _on_epoch(self, trial: optuna.Trial, rank: int) -> Callable[[dict[str, float]], None]:
         """Return the epoch callback; it may prune the trial."""
         epochs = settings_of(self.model).get("epochs", math.inf)
-        maximize = parse_metric(self.metric).higher_is_better is not False
 
         def on_epoch(record: dict[str, float]) -> None:
             epoch = int(record["epoch"])
             for name in _WATCHED.keys() & record.keys():
-                same_way = _WATCHED[name] == maximize
+                same_way = _WATCHED[name] == self.maximize
                 trial.report(record[name] if same_way else -record[name], epoch)
             # What everything is held against is finished in any case, and at its last epoch a trial
             # is as good as measured.
@@ -458,7 +450,7 @@ def use_up(
         places = [one.number for one in finished_trials(study)]
         task.step(done=len(places))
         if on_trial is not None and trial.number in places:
-            table = trials_of(study, objective.space, objective.metric)
+            table = trials_of(study, objective)
             clear()  # it may write to the same terminal
             on_trial(table.iloc[places.index(trial.number)].to_dict())
 
@@ -483,9 +475,9 @@ def use_up(
 def result_of(study: optuna.Study, place: str, objective: Objective) -> SearchResult:
     """Return the result of a study, with the best settings fitted; ties go to the first trial."""
     model, space, metric = objective.model, objective.space, objective.metric
-    table = trials_of(study, space, metric)
+    table = trials_of(study, objective)
     values = table[metric].dropna()
-    row = values.idxmax() if maximizes(study) else values.idxmin()
+    row = values.idxmax() if objective.maximize else values.idxmin()
     settings = settings_in(finished_trials(study)[row], space)
     split, own = objective.split, settings_of(model)
     return SearchResult(
