@@ -14,9 +14,9 @@ from recsys_lib.plots.style import COLORS, GRID, MUTED, PAPER, styled
 
 #: Color and mark of each role in a comparison: what is being shown, what it is held against.
 _ROLES = {
-    "floor": (COLORS["gray"], "s"),
-    "model": (COLORS["blue"], "o"),
-    "ceiling": (COLORS["vermilion"], "D"),
+    "floor": {"color": COLORS["gray"], "marker": "s"},
+    "model": {"color": COLORS["blue"]},
+    "ceiling": {"color": COLORS["vermilion"], "marker": "D"},
 }
 _RING: dict[str, Any] = {"mfc": "none", "mec": COLORS["vermilion"], "mew": 1.8}
 
@@ -49,11 +49,10 @@ def plot_comparison(
             "`evaluation.leaderboard(reports, metric)`, or add the column."
         )
     ax = style.new_axes(ax, height=1.3 + 0.36 * len(table))
-    colors, marks = zip(*(_ROLES[str(role)] for role in table["role"]), strict=True)
-    for value, role, color in zip(table["value"], table["role"], colors, strict=True):
+    for value, role in zip(table["value"], table["role"], strict=True):
         if role != "model":
-            ax.axvline(value, color=color, lw=1, ls="--", zorder=0)
-    style.interval_rows(ax, table, "value", colors, marks=marks)
+            ax.axvline(value, color=_ROLES[role]["color"], lw=1, ls="--", zorder=0)
+    style.interval_rows(ax, table, "value", [_ROLES[role] for role in table["role"]])
     if "gap" in table and table["gap"].notna().any():
         gaps = ["" if np.isnan(gap) else f"{gap:z.0%}" for gap in table["gap"]]
         style.write_beside(ax, gaps, "gap closed")

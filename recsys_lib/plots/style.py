@@ -159,12 +159,8 @@ def interval_rows(
     ax: Axes,
     table: pd.DataFrame,
     value: str,
-    colors: Sequence[str],
-    *,
-    marks: str | Sequence[str] = "o",
-    hollow: Sequence[bool] = (),
-    width: float = 3,
-    label: str | None = None,
+    looks: Sequence[Mapping[str, Any]],
+    **options: Any,
 ) -> None:
     """Draw a mark with its interval for each row of a table, first row on top.
 
@@ -174,21 +170,16 @@ def interval_rows(
     table : DataFrame
         Indexed by the names of the rows: the column `value`, ``low`` and ``high`` (NaN: none).
     value : str
-    colors, marks : sequence of str
-        Of each row.
-    hollow : sequence of bool
-        Which marks are not filled; by default none.
-    width : float
-        Of the intervals, in points.
-    label : str, optional
-        Of the intervals, in a legend.
+    looks : sequence of mapping
+        ``color``, and what else the mark of each row has of a line.
+    **options
+        Of the intervals.
     """
-    look: dict[str, Any] = {"lw": width, "alpha": 0.55, "capstyle": "projecting", "label": label}
-    ax.hlines(range(len(table)), table["low"], table["high"], colors, zorder=2, **look)
-    for row, (place, color) in enumerate(zip(table[value], colors, strict=True)):
-        face: dict[str, Any] = {"mfc": "none", "mew": 1.8} if any(hollow[row : row + 1]) else {}
-        mark = marks if isinstance(marks, str) else marks[row]
-        ax.plot(place, row, marker=mark, ls="none", color=color, ms=7, **face)
+    bar: dict[str, Any] = {"lw": 3, "alpha": 0.55, "capstyle": "projecting", **options}
+    colors = [look["color"] for look in looks]
+    ax.hlines(range(len(table)), table["low"], table["high"], colors, zorder=2, **bar)
+    for row, (place, look) in enumerate(zip(table[value], looks, strict=True)):
+        ax.plot(place, row, **{"marker": "o", "ls": "none", "ms": 7, **look})
     name_rows(ax, table.index)
     tell(ax, table[value])
 

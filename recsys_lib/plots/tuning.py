@@ -49,8 +49,8 @@ def plot_settings(
     reach = _TWO_SIDED * table["se"]
     table = table.assign(low=table["value"] - reach, high=table["value"] + reach)
     ax = style.new_axes(ax, height=1.6 + 0.42 * len(table))
-    colors, words = [COLORS["sky"]] * len(table), "other users, 95 %"
-    style.interval_rows(ax, table, "value", colors, marks="none", width=9, label=words)
+    looks = [{"color": COLORS["sky"], "marker": "none"}] * len(table)
+    style.interval_rows(ax, table, "value", looks, lw=9, label="other users, 95 %")
     rows = np.arange(len(table))
     ax.vlines(table["value"], rows - 0.3, rows + 0.3, color=INK, lw=1.6, label="mean of the seeds")
     for row, setting in enumerate(order):
@@ -84,9 +84,9 @@ def plot_behind(
     """
     ax = style.new_axes(ax, height=1.4 + 0.42 * max(len(table), 1))
     ax.axvline(0, color=COLORS["vermilion"], lw=1.2, ls="--")
-    sure = table["distinguishable"].astype(bool).tolist()
-    colors = [COLORS["blue" if told else "gray"] for told in sure]
-    style.interval_rows(ax, table, "behind", colors, hollow=[not told for told in sure])
+    alike = {"color": COLORS["gray"], "mfc": "none", "mew": 1.8}
+    looks = [{"color": COLORS["blue"]} if told else alike for told in table["distinguishable"]]
+    style.interval_rows(ax, table, "behind", looks)
     if table[["behind", "low", "high"]].abs().max(axis=None) < _ALIKE:
         ax.set_xlim(-100 * _ALIKE, 100 * _ALIKE)  # an axis of millionths would show noise
         style.tell(ax, f"All are within {_ALIKE:g} of the best: there is no difference.")
@@ -281,7 +281,8 @@ def plot_gains(table: pd.DataFrame, *, xlabel: str, ax: Axes | None = None) -> A
     ax = style.new_axes(ax, height=1.5 + 0.42 * len(table))
     ax.axvline(0, color=MUTED, lw=1.2, zorder=0)
     certain = table.get("certain", (table["low"] > 0) | (table["high"] < 0))
-    style.interval_rows(ax, table, "gain", [COLORS["blue"] if sure else _GIVEN for sure in certain])
+    looks = [{"color": COLORS["blue"] if sure else _GIVEN} for sure in certain]
+    style.interval_rows(ax, table, "gain", looks)
     if "promised" in table:
         rings: dict[str, Any] = {"mfc": "none", "mec": _BEST, "mew": 1.6, "ms": 11}
         rows = range(len(table))
