@@ -27,8 +27,9 @@ def renamed(**names: str) -> Callable[[T], T]:
 
     Examples
     --------
+    >>> from dataclasses import dataclass
     >>> @renamed(neighbours="n_neighbors")
-    ... @dataclasses.dataclass(kw_only=True)
+    ... @dataclass(kw_only=True)
     ... class Model:
     ...     n_neighbors: int = 5
     >>> with warnings.catch_warnings(action="ignore"):
