@@ -24,12 +24,13 @@ _MOST_DIRECTIONS = 24
 _EVENTS = ("view", "start", "complete")  # weakest first
 _STEPS = ("sky", "orange", "vermilion", "purple")
 _FAINT = "#bdb9ae"
-# Where a distribution is cut off: below and above.
-Bounds: TypeAlias = tuple[float, float] | None
+# Where a distribution is cut off, below and above; and one that is not.
+Bounds: TypeAlias = tuple[float, float]
+_ALL = (-np.inf, np.inf)
 
 
 def rating_shares(
-    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = None
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL
 ) -> pd.DataFrame:
     """Count ratings beside the share that a rounded normal gives each of them.
 
@@ -80,15 +81,13 @@ def _ladder(levels: Doubles) -> Doubles:
 
 
 def _normal(mean: float, sd: float, bounds: Bounds) -> "stats.rv_frozen":
-    if bounds is None:
-        return stats.norm(mean, sd)
     low, high = ((bound - mean) / sd for bound in bounds)
     return stats.truncnorm(low, high, loc=mean, scale=sd)
 
 
 @styled
 def plot_ratings(
-    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = None, ax: Axes | None = None
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL, ax: Axes | None = None
 ) -> Axes:
     """Draw the histogram of ratings, a normal curve over it, and what rounding makes of the curve.
 
@@ -129,7 +128,7 @@ def plot_ratings(
 
 @styled
 def plot_quantiles(
-    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = None, ax: Axes | None = None
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL, ax: Axes | None = None
 ) -> Axes:
     """Draw a Q-Q plot of ratings against a normal: on the diagonal, they agree.
 
@@ -170,9 +169,7 @@ def _centers(normal: "stats.rv_frozen", edges: Doubles) -> Doubles:
 
 
 @styled
-def plot_long_tail(
-    counts: ArrayLike, *, head_share: float = 1 / 3, noun: str = "items", ax: Axes | None = None
-) -> Axes:
+def plot_long_tail(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
     """Draw interactions by popularity rank, the short head apart from the long tail.
 
     Where the most popular item has ten times as many as the last one of the head, both axes are
@@ -182,19 +179,16 @@ def plot_long_tail(
     ----------
     counts : array of shape (n_items,)
         Interactions of each item, in any order.
-    head_share : float
-        Share of all interactions that the head holds at least.
-    noun : str
-        What is counted, in the plural.
     ax : Axes, optional
 
     Returns
     -------
     Axes
+        The head are the fewest items that hold a third of the interactions.
     """
     ax = style.new_axes(ax)
     ordered = np.sort(check_numbers("counts", counts))[::-1]
-    head = int(np.searchsorted(np.cumsum(ordered), head_share * ordered.sum())) + 1
+    head = int(np.searchsorted(np.cumsum(ordered), ordered.sum() / 3)) + 1
     ink = COLORS["vermilion"]
     # One outline, and not a bar for each item, of which there may be many thousands.
     edges = np.arange(len(ordered) + 1) + 0.5
@@ -205,7 +199,7 @@ def plot_long_tail(
     ax.stairs(ordered[:head], edges[: head + 1], color=ink, **look)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     held = ordered[:head].sum() / ordered.sum()  # of few items, more than was asked for
-    words = f"{head:,} of {len(ordered):,} {noun} hold {held:.0%} of the interactions"
+    words = f"{head:,} of {len(ordered):,} items hold {held:.0%} of the interactions"
     arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
     if steep:
         least = max(ordered[-1], 1)
@@ -222,7 +216,7 @@ def plot_long_tail(
     ends = f"the most popular has {ordered[0]:,.0f}, the least {ordered[-1]:,.0f}"
     style.tell(ax, f"{words}; {ends}.")
     logarithmic = " (log)" if steep else ""
-    labels = f"{noun} by popularity{logarithmic}", f"interactions{logarithmic}"
+    labels = f"items by popularity{logarithmic}", f"interactions{logarithmic}"
     return style.write_words(ax, "How long is the tail?", *labels)
 
 
@@ -347,20 +341,11 @@ def plot_heatmap(
     # Blue to brown, not red to green: the two ends stay apart for every kind of color vision.
     colors = "crest" if center is None else sns.diverging_palette(30, 250, s=85, as_cmap=True)
     digits = 2 if table.abs().max(axis=None) < 1 else 1
-    sns.heatmap(
-        table,
-        ax=ax,
-        cmap=colors,
-        center=center,
-        annot=True,
-        fmt=fmt or f"{'z' if center is None else '+z'}.{digits}f",
-        annot_kws={"size": 9},
-        linewidths=1,
-        linecolor=PAPER,
-        xticklabels=False,
-        yticklabels=False,
-        cbar_kws={"label": label},
-    )
+    fmt = fmt or f"{'z' if center is None else '+z'}.{digits}f"
+    numbers: dict[str, Any] = {"annot": True, "fmt": fmt, "annot_kws": {"size": 9}}
+    cells: dict[str, Any] = {"cmap": colors, "center": center, "cbar_kws": {"label": label}}
+    cells |= {"linewidths": 1, "linecolor": PAPER, "xticklabels": False, "yticklabels": False}
+    sns.heatmap(table, ax=ax, **numbers, **cells)
     ax.tick_params(length=0)
     named = [style.shorten(name, 30) for name in table.index]
     ax.set_yticks(np.arange(len(named)) + 0.5, named, va="center")

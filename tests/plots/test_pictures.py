@@ -101,8 +101,8 @@ def test_a_picture_is_shown_with_the_text_of_its_figure(monkeypatch):
 
     shown = []
     monkeypatch.setattr(pictures, "_display", lambda *parts: shown.append(parts[-1]))
-    show_picture(plots.plot_long_tail([50, 30, 20], head_share=0.5, noun="labs"))
-    assert shown[0].startswith("How long is the tail? 1 of 3 labs hold 50% of the interactions;")
+    show_picture(plots.plot_long_tail([50, 30, 20]))
+    assert shown[0].startswith("How long is the tail? 1 of 3 items hold 50% of the interactions;")
     show_picture(plots.plot_long_tail([3, 1]), "two bars")
     assert shown[1] == "two bars"
 

@@ -102,12 +102,12 @@ def test_a_head_that_would_hide_behind_the_axis_is_drawn_on_logarithmic_ones() -
 
 
 def test_the_head_is_the_fewest_items_that_reach_its_share() -> None:
-    ax = plots.plot_long_tail([10, 50, 20, 20], head_share=0.6, noun="labs")
+    ax = plots.plot_long_tail([10, 25, 20, 25, 20])
     tail, head = ax.patches  # two outlines, however many items there are
-    assert tail.get_data().values.tolist() == [50, 20, 20, 10]
-    assert head.get_data().values.tolist() == [50, 20]
+    assert tail.get_data().values.tolist() == [25, 25, 20, 20, 10]
+    assert head.get_data().values.tolist() == [25, 25]
     assert head.get_data().edges.tolist() == [0.5, 1.5, 2.5]
-    assert words(ax) == ["2 of 4 labs hold 70% of the interactions"]
+    assert words(ax) == ["2 of 5 items hold 50% of the interactions"]
     assert head.get_facecolor() != tail.get_facecolor()
 
 
