@@ -178,9 +178,8 @@ def plot_reliability(
     ax.plot([0, 1], [0, 1], "--", color=MUTED, lw=1.2, label="means what it says")
     color, size = COLORS["blue"], 10 + 90 * bins["n"] / bins["n"].max()
     if "observed_low" in bins:
-        ax.vlines(
-            bins["predicted"], bins["observed_low"], bins["observed_high"], color=color, lw=1.5
-        )
+        ends = bins["observed_low"], bins["observed_high"]
+        ax.vlines(bins["predicted"], *ends, color=color, lw=1.5)
     ax.scatter(bins["predicted"], bins["observed"], s=size, color=color, alpha=0.8, label=label)
     if "true" in bins:
         ax.plot(bins["predicted"], bins["true"], "D", label="true probability", **_RING)

@@ -257,9 +257,8 @@ def plot_history(
     """
     ax = style.new_axes(ax, height=4.2)
     for name, color, mark in zip(history, cycle(_ERROR_HUES), cycle(MARKERS), strict=False):
-        ax.plot(
-            history[name], marker=mark, ms=4, color=COLORS[color], label=style.shorten(name, 24)
-        )
+        look: dict[str, Any] = {"color": COLORS[color], "marker": mark, "ms": 4}
+        ax.plot(history[name], label=style.shorten(name, 24), **look)
     style.name_levels(ax, levels or {})
     if best is not None:
         ax.axvline(best, color=COLORS["vermilion"], lw=1.2, label=f"kept: epoch {best}")

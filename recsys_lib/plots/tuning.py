@@ -43,9 +43,8 @@ def plot_settings(
         A dot a run: their spread is the luck of the seeds. The bar is the 95 % interval of one run
         over users.
     """
-    by_setting = runs.groupby("setting", sort=False)
     order = list(order if order is not None else dict.fromkeys(runs["setting"]))
-    table = by_setting[["value", "se"]].mean().loc[order]
+    table = runs.groupby("setting")[["value", "se"]].mean().loc[order]
     reach = _TWO_SIDED * table["se"]
     table = table.assign(low=table["value"] - reach, high=table["value"] + reach)
     ax = style.new_axes(ax, height=1.6 + 0.42 * len(table))
@@ -53,10 +52,9 @@ def plot_settings(
     style.interval_rows(ax, table, "value", looks, lw=9, label="other users, 95 %")
     rows = np.arange(len(table))
     ax.vlines(table["value"], rows - 0.3, rows + 0.3, color=INK, lw=1.6, label="mean of the seeds")
-    for row, setting in enumerate(order):
-        values = by_setting.get_group(setting)["value"]
-        look: dict[str, Any] = {"color": COLORS["blue"], "ms": 6, "alpha": 0.85}
-        ax.plot(values, [row] * len(values), "o", label="" if row else "a run: one seed", **look)
+    places = runs["setting"].map({name: row for row, name in enumerate(order)})
+    look: dict[str, Any] = {"color": COLORS["blue"], "ms": 6, "alpha": 0.85}
+    ax.plot(runs["value"], places, "o", label="a run: one seed", **look)
     title = "Does the setting matter more than luck?"
     return style.write_words(ax, title, xlabel, ylabel, legend=True)
 
