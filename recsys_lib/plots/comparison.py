@@ -28,9 +28,9 @@ def plot_comparison(table: pd.DataFrame, *, title: str, xlabel: str) -> Axes:
     Parameters
     ----------
     table : DataFrame
-        Indexed by model, first row on top: ``value``, ``low`` and ``high`` (NaN: no interval),
-        ``role`` in {"floor", "model", "ceiling"}, and optionally ``gap``, the share of the gap
-        closed, in [0, 1].
+        As of `evaluation.leaderboard`: indexed by model, first row on top: ``value``, ``low`` and
+        ``high`` (NaN: no interval), ``role`` in {"floor", "model", "ceiling"}, and optionally
+        ``gap``, the share of the gap closed, in [0, 1].
     title, xlabel : str
         Of the figure; the metric with its unit and which way is better.
 
@@ -40,11 +40,6 @@ def plot_comparison(table: pd.DataFrame, *, title: str, xlabel: str) -> Axes:
         Lines at the floors and ceilings go through the figure; the share of the gap closed stands
         at the right.
     """
-    if absent := [name for name in ("value", "low", "high", "role") if name not in table]:
-        raise ValueError(
-            f"`table` must have value, low, high and role; {absent[0]!r} is missing. Give "
-            "`evaluation.leaderboard(reports, metric)`, or add the column."
-        )
     ax = style.new_axes(height=1.3 + 0.36 * len(table))
     for value, role in zip(table["value"], table["role"], strict=True):
         if role != "model":

@@ -255,8 +255,8 @@ def plot_gains(table: pd.DataFrame, *, xlabel: str) -> Axes:
     ----------
     table : DataFrame
         Indexed by model, first row on top: ``gain`` with ``low`` and ``high``, positive where it
-        is better; ``as given`` and ``tuned``, the metric before and after; optionally ``certain``,
-        whether it is more than luck, and ``promised``, the gain on the people who chose.
+        is better; ``as given`` and ``tuned``, the metric before and after; ``certain``, whether it
+        is more than luck; ``promised``, the gain on the people who chose.
     xlabel : str
         The metric with its part.
 
@@ -268,13 +268,11 @@ def plot_gains(table: pd.DataFrame, *, xlabel: str) -> Axes:
     """
     ax = style.new_axes(height=1.5 + 0.42 * len(table))
     ax.axvline(0, color=MUTED, lw=1.2, zorder=0)
-    certain = table.get("certain", (table["low"] > 0) | (table["high"] < 0))
-    looks = [{"color": COLORS["blue"] if sure else _GIVEN} for sure in certain]
+    looks = [{"color": COLORS["blue"] if sure else _GIVEN} for sure in table["certain"]]
     style.interval_rows(ax, table, "gain", looks)
-    if "promised" in table:
-        rings: dict[str, Any] = {"mfc": "none", "mec": _BEST, "mew": 1.6, "ms": 11}
-        rows = range(len(table))
-        ax.plot(table["promised"], rows, "o", label="promised on validation", **rings)
+    rings: dict[str, Any] = {"mfc": "none", "mec": _BEST, "mew": 1.6, "ms": 11}
+    rows = range(len(table))
+    ax.plot(table["promised"], rows, "o", label="promised on validation", **rings)
     words = [f"{a:.3f} → {b:.3f}" for a, b in zip(table["as given"], table["tuned"], strict=True)]
     style.write_beside(ax, words, "as given → tuned")
-    return style.write_words(ax, "What did tuning buy?", xlabel, legend="promised" in table)
+    return style.write_words(ax, "What did tuning buy?", xlabel, legend=True)

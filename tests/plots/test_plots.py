@@ -176,12 +176,6 @@ def test_the_matrix_may_be_of_any_sparse_form() -> None:
     assert (plots.plot_user_items(rows.tocoo()).images[0].get_array() == wanted).all()
 
 
-def test_a_table_without_roles_is_told_where_one_is_made() -> None:
-    table = pd.DataFrame({"metric": ["ndcg@10"], "difference": [0.1]})
-    with pytest.raises(ValueError, match="'value' is missing. Give `evaluation.leaderboard"):
-        plots.plot_comparison(table, title="t", xlabel="x")
-
-
 def test_a_long_name_leaves_room_for_the_cells() -> None:
     names = ["a house with a very long name " * 3, "b", "c"]
     table = pd.DataFrame(np.eye(3, 2), index=names, columns=[3, 4])
