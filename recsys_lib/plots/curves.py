@@ -16,7 +16,6 @@ from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, styled
 
 #: Curves that are no models: what is due, or possible. Drawn in ink, dashed.
 _REFERENCES = ("fold-in oracle", "omniscient")
-_SHARES = ("share", "low", "high")
 _HUES = ("blue", "vermilion", "green", "orange", "purple", "sky", "olive")
 _MARKED = 12  # points of a curve up to which each has its mark; beyond, marks would hide it
 #: Columns of a history, and what they are called in a figure.
@@ -136,14 +135,14 @@ def plot_approach(
         From a little below the floor to a little above the ceiling; what is worse leaves below.
     """
     wide = {
-        heading: [table.set_index(["x", "model"])[column].unstack() for column in _SHARES]  # noqa: PD010
+        heading: table.pivot_table(["share", "low", "high"], "x", "model", dropna=False)
         for heading, table in tables.items()
     }
-    # Unstacking sorts by name; the order of the families is theirs.
+    # Pivoting sorts by name; the order of the families is theirs.
     order = list(dict.fromkeys(name for table in tables.values() for name in table["model"]))
     axes = plot_curves(
-        {heading: share[order] for heading, (share, _, _) in wide.items()},
-        bands={heading: (low, high) for heading, (_, low, high) in wide.items()},
+        {heading: table["share"][order] for heading, table in wide.items()},
+        bands={heading: (table["low"], table["high"]) for heading, table in wide.items()},
         title="What brings a model nearer to the ceiling?",
         xlabel=xlabel,
         ylabel="share of the gap closed",

@@ -505,13 +505,12 @@ def plot_item_map(
     # What is left over is drawn below the groups and takes no color from them.
     left_over = [name for name in LEFT_OVER if name in set(groups)]
     named = sorted(set(groups) - set(left_over), key=str)
-    for name in [*left_over, *named]:
+    looks: dict[str, Any] = {name: {"color": _FAINT, "s": 14} for name in left_over}
+    for place, name in enumerate(named):
+        mark = MARKERS[(place + place // len(colors)) % len(MARKERS)]
+        looks[name] = {"color": colors[place % len(colors)], "marker": mark, "s": 34}
+    for name, look in looks.items():
         mine = points[(groups == name).to_numpy()]
-        look: dict[str, Any] = {"color": _FAINT, "marker": "o", "s": 14}
-        if name not in left_over:
-            turn, place = divmod(named.index(name), len(colors))
-            look = {"color": colors[place], "s": 34}
-            look["marker"] = MARKERS[(named.index(name) + turn) % len(MARKERS)]
         ax.scatter(mine[:, 0], mine[:, 1], lw=0, label=style.shorten(name, 40), **look)
     ax.set(xticks=[], yticks=[])
     ax.spines[["left", "bottom"]].set_visible(False)
