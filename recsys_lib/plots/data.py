@@ -149,17 +149,12 @@ def plot_quantiles(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds
     ax.plot(np.repeat(at, 2)[1:-1], np.repeat(levels, 2), color=COLORS["sky"], label="quantiles")
     low, high = min(at[0], levels[0]), max(at[-1], levels[-1])
     ax.plot([low, high], [low, high], "--", color=MUTED, lw=1.2, label="the same distribution")
-    ax.plot(_centers(normal, edges), levels, "o", color=COLORS["blue"], ms=6, label="one rating")
+    steps = np.linspace(edges[:-1], edges[1:], 201)
+    centers = normal.ppf((steps[1:] + steps[:-1]) / 2).mean(axis=0)
+    ax.plot(centers, levels, "o", color=COLORS["blue"], ms=6, label="one rating")
     ax.set_aspect("equal", adjustable="datalim")
     ax.legend(loc="upper left")
     return style.write_words(ax, "Quantile against quantile", "quantile of the normal", "rating")
-
-
-def _centers(normal: "stats.rv_frozen", edges: Doubles) -> Doubles:
-    """Mean quantile of the normal between neighboring probabilities."""
-    middle = np.linspace(edges[:-1], edges[1:], 201)
-    inside = (middle[1:] + middle[:-1]) / 2
-    return np.asarray(normal.ppf(inside).mean(axis=0))
 
 
 @styled
