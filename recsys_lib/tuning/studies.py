@@ -460,7 +460,7 @@ def use_up(
         every = study.get_trials(deepcopy=False)
         begun = counted(every)
         worked = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in every)
-        out_of_time = seconds is not None and worked >= seconds
+        out_of_time = seconds is not None and worked >= seconds and len(begun) > 0
         used_up = out_of_time or (trials is not None and len(begun) >= trials)
         # The rest is at work elsewhere; should a worker die, its trial comes back here.
         awaited = begun[:1] if out_of_time else begun

@@ -232,6 +232,17 @@ def test_ctrl_c_loses_the_trial_under_way_only(likes: Split, tmp_path: Path) -> 
     assert found.trials["l2"].tolist() == whole.trials["l2"].tolist()
 
 
+def test_a_first_trial_that_was_stopped_is_made_however_long_it_took(
+    likes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = {"seconds": 1e-9, "storage": tmp_path / "studies.sqlite"}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(EASE, "_fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        search(EASE(l2=300.0), likes, "ndcg@10", **budget)
+    found = search(EASE(l2=300.0), likes, "ndcg@10", **budget)
+    assert found.trials["state"].tolist() == ["complete"]
+
+
 def test_another_search_is_refused_by_what_differs(likes: Split, tmp_path: Path) -> None:
     file = tmp_path / "studies.sqlite"
     search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=file)
