@@ -34,15 +34,15 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
-    "bundle": (1_754, 1_000),
+    "bundle": (1_749, 1_000),
     "cleaning": (301, 0),
     "coldstart": (603, 750),
     "evaluation": (1_792, 1_780),
     "exploration": (217, 215),
     "models": (3_074, 2_600),
     "pipeline": (3_919, 2_400),
-    "plots": (1_132, 780),
-    "root": (2_094, 990),
+    "plots": (1_041, 780),
+    "root": (2_072, 990),
     "serving": (989, 1_000),
     "sources": (1_780, 1_420),
     "splitting": (227, 215),
@@ -50,9 +50,9 @@ BUDGETS = {
     "tables": (204, 0),
     "times": (177, 0),
     "training": (1_468, 1_170),
-    "tuning": (1_006, 750),
+    "tuning": (879, 750),
 }
-ALL = (22_022, 14_000)
+ALL = (21_777, 14_000)
 FILES = (136, 140)
 PUBLIC_NAMES = (240, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
