@@ -329,9 +329,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 def _plain(value: Any) -> Any:
     """Return NumPy scalars, arrays and paths as JSON values."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path):
         return value.as_posix()
@@ -385,10 +383,6 @@ def _reading(path: Path | str) -> Iterator[None]:
     except PermissionError as error:
         raise ArtifactError(
             f"{path} must be readable; {error.strerror}. Change its permissions."
-        ) from error
-    except UnicodeEncodeError as error:
-        raise ArtifactError(
-            f"{path} must have a name that this system can write; {error}. Set PYTHONUTF8=1."
         ) from error
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ArtifactError(
@@ -465,10 +459,7 @@ def read_manifest(folder: Path | str, *, kind: str) -> dict[str, Any]:
             "they make in runs/NAME/artifacts."
         )
     record = read_json(folder / MANIFEST)
-    if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
-        raise ArtifactError(f"{folder / MANIFEST} must be a manifest; it lists no files.")
-    seal = record.pop("manifest", None)
-    if seal != _seal(record):
+    if not isinstance(record, dict) or record.pop("manifest", None) != _seal(record):
         raise ArtifactError(
             f"{folder / MANIFEST} must be the manifest that was written; its fingerprint differs. "
             "Run the step that writes it again."

@@ -89,7 +89,6 @@ def table(
     *,
     digits: int = 3,
     percent: Iterable[Hashable] = (),
-    units: Mapping[str, str] | None = None,
 ) -> Table:
     """Return a table for reading.
 
@@ -105,8 +104,6 @@ def table(
         Most decimals; none in a column that reaches 1,000.
     percent : iterable of column names
         Columns of shares, shown in percent.
-    units : mapping of column name to unit, optional
-        Written behind the heading: ``{"rmse": "rating units"}``.
 
     Returns
     -------
@@ -124,10 +121,9 @@ def table(
     if isinstance(data, Mapping):
         data = pd.Series(data, name="value", dtype=object)
     frame = data.to_frame() if isinstance(data, pd.Series) else data
-    names: dict[Hashable, str] = {name: f"{name} ({unit})" for name, unit in (units or {}).items()}
-    result = Table(frame.rename(columns=names))
+    result = Table(frame)
     object.__setattr__(result, "_digits", digits)
-    object.__setattr__(result, "_percent", frozenset(names.get(name, name) for name in percent))
+    object.__setattr__(result, "_percent", frozenset(percent))
     return result
 
 

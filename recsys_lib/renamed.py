@@ -1,6 +1,5 @@
 """Old names: still accepted, with a warning that gives the new one."""
 
-import dataclasses
 import functools
 import sys
 import warnings
@@ -19,7 +18,7 @@ def renamed(**names: str) -> Callable[[T], T]:
     Parameters
     ----------
     **names : str
-        The new name of each old one; ``"ladder.prior"`` where it went into a part of the object.
+        The new name of each old one.
 
     Returns
     -------
@@ -28,8 +27,9 @@ def renamed(**names: str) -> Callable[[T], T]:
 
     Examples
     --------
+    >>> from dataclasses import dataclass
     >>> @renamed(neighbours="n_neighbors")
-    ... @dataclasses.dataclass(kw_only=True)
+    ... @dataclass(kw_only=True)
     ... class Model:
     ...     n_neighbors: int = 5
     >>> with warnings.catch_warnings(action="ignore"):
@@ -44,7 +44,7 @@ def renamed(**names: str) -> Callable[[T], T]:
         def __init__(self: Any, *args: Any, **options: Any) -> None:
             for old in [name for name in options if name in names]:
                 _warn(f"The argument {old!r} of {kind.__name__}", names[old])
-                _put(kind, options, names[old], options.pop(old))
+                options[names[old]] = options.pop(old)
             construct(self, *args, **options)
 
         kind.__init__ = __init__  # type: ignore[misc]
@@ -56,29 +56,14 @@ def renamed(**names: str) -> Callable[[T], T]:
     return decorate
 
 
-def _put(kind: Any, options: dict[str, Any], new: str, value: Any) -> None:
-    name, _, inner = new.partition(".")
-    if inner:
-        part = options[name] if name in options else _default(kind, name)
-        value = dataclasses.replace(part, **{inner: value})
-    options[name] = value
-
-
-def _default(kind: Any, name: str) -> Any:
-    part: Any = next(one for one in dataclasses.fields(kind) if one.name == name)
-    return part.default_factory()
-
-
 def _old_attribute(shown: str, new: str) -> property:
-    *path, last = new.split(".")
-
     def read(self: Any) -> Any:
         _warn(shown, new)
-        return attrgetter(new)(self)
+        return getattr(self, new)
 
     def write(self: Any, value: Any) -> None:
         _warn(shown, new)
-        setattr(attrgetter(".".join(path))(self) if path else self, last, value)
+        setattr(self, new, value)
 
     return property(read, write)
 

@@ -17,7 +17,6 @@ from recsys_lib.evaluation.calibration import Calibrator
 from recsys_lib.models import Popularity
 from recsys_lib.sources import snapshot
 from recsys_lib.training.scoring import export_scores
-from recsys_lib.tuning import Space
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -111,10 +110,9 @@ def fill(folder: Path, name: str) -> Path:
         lambda place: Popularity().fit(DATASET.user_items).save(place),
         lambda place: snapshot(pd.DataFrame({"user_id": ["a"], "item_id": ["x"]}), place),
         lambda place: Calibrator(method="platt", arrays=LINE).save(place),
-        lambda place: Space.of("EASE").write(place),
         lambda place: export_scores(None, 1, place),
     ],
-    ids=["dataset", "model", "snapshot", "calibrator", "space", "export"],
+    ids=["dataset", "model", "snapshot", "calibrator", "export"],
 )
 def test_nothing_of_the_user_is_replaced(tmp_path: Path, name: str, write: Any) -> None:
     place = fill(tmp_path, name)

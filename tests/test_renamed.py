@@ -21,31 +21,19 @@ def dataset() -> Dataset:
 
 def test_arguments_and_attributes_of_a_bundle_keep_their_old_names(dataset: Dataset) -> None:
     model = Popularity().fit(dataset.user_items)
-    with pytest.warns(FutureWarning, match="'prior' of Bundle is now called ladder.prior"):
-        bundle = Bundle(model=model, dataset=dataset, blend=2.0, prior=3.0, segment=["role"])
+    with pytest.warns(FutureWarning, match="'blend' of Bundle is now called handover"):
+        bundle = Bundle(model=model, dataset=dataset, blend=2.0)
     assert bundle.handover == 2.0
-    assert bundle.ladder == Ladder(prior=3.0, segment=["role"])
     with pytest.warns(FutureWarning, match=r"Bundle\.blend is now called handover"):
         bundle.blend = 0.0
     assert bundle.handover == 0.0
     with pytest.warns(FutureWarning):
-        bundle.n_neighbors = 7
+        assert bundle.blend == 0.0
     with pytest.warns(FutureWarning):
-        assert bundle.n_neighbors == bundle.ladder.n_neighbors == 7
-    with pytest.warns(FutureWarning):
-        changed = dataclasses.replace(bundle, prior=9.0)
-    assert (changed.ladder.prior, bundle.ladder.prior) == (9.0, 3.0)
-    assert changed.ladder.n_neighbors == 7
+        changed = dataclasses.replace(bundle, blend=9.0)
+    assert (changed.handover, bundle.handover) == (9.0, 0.0)
     with pytest.raises(TypeError, match="unexpected keyword argument 'blnd'"):
         Bundle(model=model, dataset=dataset, blnd=2.0)
-
-
-def test_a_new_default_is_not_shared_by_those_who_use_old_names(dataset: Dataset) -> None:
-    model = Popularity().fit(dataset.user_items)
-    with pytest.warns(FutureWarning):
-        first = Bundle(model=model, dataset=dataset, prior=3.0)
-    assert first.ladder.prior == 3.0
-    assert Bundle(model=model, dataset=dataset).ladder.prior == Ladder().prior
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ Everyone gets an answer, and each row of it names the rung of the ladder that ga
 
 import dataclasses
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -76,13 +75,7 @@ class _Lists:
     left: list[int]
 
 
-@renamed(
-    blend="handover",
-    n_neighbors="ladder.n_neighbors",
-    min_similarity="ladder.min_similarity",
-    prior="ladder.prior",
-    segment="ladder.segment",
-)
+@renamed(blend="handover")
 @dataclass(kw_only=True)
 class Bundle(Shown):
     """A fitted model with everything needed to recommend for a person.
@@ -758,15 +751,17 @@ class Bundle(Shown):
         if record["has_calibrator"]:
             calibrator = Calibrator.load(folder / "calibrator.json")
         settings = record["config"]
-        if "ladder" in settings:
-            settings["ladder"] = Ladder(**settings["ladder"])
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # names of format 1
-            return cls(
-                model=models.load(folder / "model"),
-                dataset=Dataset.load(folder / "dataset"),
-                calibrator=calibrator,
-                **settings,
-            )
+        if "blend" in settings:  # format 1
+            names = ("n_neighbors", "min_similarity", "prior", "segment")
+            settings["ladder"] = {name: settings.pop(name) for name in names}
+            settings["handover"] = settings.pop("blend")
+        settings["ladder"] = Ladder(**settings["ladder"])
+        return cls(
+            model=models.load(folder / "model"),
+            dataset=Dataset.load(folder / "dataset"),
+            calibrator=calibrator,
+            **settings,
+        )
 
     def _config(self) -> dict[str, Any]:
         parts = ("model", "dataset", "calibrator")

@@ -16,7 +16,6 @@ from recsys_lib.plots.style import COLORS, INK, MARKERS, MUTED, styled
 
 #: Curves that are no models: what is due, or possible. Drawn in ink, dashed.
 _REFERENCES = ("fold-in oracle", "omniscient")
-_SHARES = ("share", "low", "high")
 _HUES = ("blue", "vermilion", "green", "orange", "purple", "sky", "olive")
 _MARKED = 12  # points of a curve up to which each has its mark; beyond, marks would hide it
 #: Columns of a history, and what they are called in a figure.
@@ -108,7 +107,7 @@ def plot_curves(
         if log_y:
             ax.set_yscale("log")
         style.name_levels(ax, levels or {}, written=ax is axes[-1])
-        style.name_panel(ax, heading, _wrapped(label, len(panels)))
+        style.name_panel(ax, heading, label)
     if percent:
         axes[0].yaxis.set_major_formatter(style.Percents())
     if ylabel is None:  # without `share_y` each has a unit of its own
@@ -136,14 +135,14 @@ def plot_approach(
         From a little below the floor to a little above the ceiling; what is worse leaves below.
     """
     wide = {
-        heading: [table.set_index(["x", "model"])[column].unstack() for column in _SHARES]  # noqa: PD010
+        heading: table.pivot_table(["share", "low", "high"], "x", "model", dropna=False)
         for heading, table in tables.items()
     }
-    # Unstacking sorts by name; the order of the families is theirs.
+    # Pivoting sorts by name; the order of the families is theirs.
     order = list(dict.fromkeys(name for table in tables.values() for name in table["model"]))
     axes = plot_curves(
-        {heading: share[order] for heading, (share, _, _) in wide.items()},
-        bands={heading: (low, high) for heading, (_, low, high) in wide.items()},
+        {heading: table["share"][order] for heading, table in wide.items()},
+        bands={heading: (table["low"], table["high"]) for heading, table in wide.items()},
         title="What brings a model nearer to the ceiling?",
         xlabel=xlabel,
         ylabel="share of the gap closed",
@@ -183,15 +182,9 @@ def plot_agreement(
         ax.margins(0.15)
         ranks = table.rank()
         agreement = ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
-        words = f"{heading}\nrank correlation {agreement:+z.1f}"
-        style.name_panel(ax, words, _wrapped(xlabel, len(panels)))
+        style.name_panel(ax, f"{heading}\nrank correlation {agreement:+z.1f}", xlabel)
         style.tell(ax, "")  # the heading says it
     return style.finish(axes, title, ylabel)
-
-
-def _wrapped(label: str, n_panels: int) -> str:
-    """Break a label into lines that its panel has room for."""
-    return textwrap.fill(label, 28) if n_panels > 2 else label
 
 
 def _look(place: int) -> dict[str, Any]:
@@ -231,12 +224,7 @@ def _draw(ax: Axes, curve: pd.Series, ends: Sequence[pd.Series] = (), **look: An
 
 @styled
 def plot_history(
-    history: pd.DataFrame,
-    *,
-    levels: Mapping[str, float] | None = None,
-    best: int | None = None,
-    ylabel: str = "RMSE (rating units)",
-    ax: Axes | None = None,
+    history: pd.DataFrame, *, levels: Mapping[str, float], ylabel: str, best: int | None = None
 ) -> Axes:
     """Draw errors by epoch.
 
@@ -244,23 +232,21 @@ def plot_history(
     ----------
     history : DataFrame
         Indexed by epoch, one column a curve.
-    levels : mapping of str to float, optional
+    levels : mapping of str to float
         Errors that do not train, such as the mean and the oracle: horizontal lines with names.
+    ylabel : str
     best : int, optional
         The epoch whose weights are kept.
-    ylabel : str
-    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(ax, height=4.2)
+    ax = style.new_axes(height=4.2)
     for name, color, mark in zip(history, cycle(_ERROR_HUES), cycle(MARKERS), strict=False):
-        ax.plot(
-            history[name], marker=mark, ms=4, color=COLORS[color], label=style.shorten(name, 24)
-        )
-    style.name_levels(ax, levels or {})
+        look: dict[str, Any] = {"color": COLORS[color], "marker": mark, "ms": 4}
+        ax.plot(history[name], label=style.shorten(name, 24), **look)
+    style.name_levels(ax, levels)
     if best is not None:
         ax.axvline(best, color=COLORS["vermilion"], lw=1.2, label=f"kept: epoch {best}")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -315,12 +301,7 @@ def plot_terms(models: Mapping[str, Any]) -> list[Axes]:
 
 @styled
 def plot_newcomers(
-    table: pd.DataFrame,
-    *,
-    ladder: str,
-    ceiling: str | None = None,
-    ylabel: str = "ndcg (higher is better)",
-    ax: Axes | None = None,
+    table: pd.DataFrame, *, ladder: str, ylabel: str, ceiling: str | None = None
 ) -> Axes:
     """Draw a metric of each rung against the length of the history.
 
@@ -330,17 +311,16 @@ def plot_newcomers(
         ``n_history``, ``model``, ``value``, ``se``, as of `newcomer_curve`.
     ladder : str
         The model drawn bold, with a band of one standard error: all rungs together.
+    ylabel : str
     ceiling : str, optional
         The model drawn as a dashed line: who knows the truth.
-    ylabel : str
-    ax : Axes, optional
 
     Returns
     -------
     Axes
         The lengths stand at equal distances.
     """
-    ax = style.new_axes(ax, height=4.4)
+    ax = style.new_axes(height=4.4)
     wide = table.pivot_table(["value", "se"], "n_history", "model", dropna=False)
     lengths = list(wide.index)
     values, errors = (wide.reset_index(drop=True)[column] for column in ("value", "se"))
@@ -361,21 +341,20 @@ def plot_newcomers(
 
 
 @styled
-def plot_variety(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_variety(table: pd.DataFrame) -> Axes:
     """Draw how the distance within lists and their ndcg change with `diversity`.
 
     Parameters
     ----------
     table : DataFrame
         Of `evaluation.variety_table`.
-    ax : Axes, optional
 
     Returns
     -------
     Axes
         Changes in percent, with bands of 95 %.
     """
-    ax = style.new_axes(ax, height=3.9)
+    ax = style.new_axes(height=3.9)
     names = {"distance": "distance within a list", "ndcg": "ndcg"}
     for (name, label), color, mark in zip(names.items(), ("blue", "orange"), MARKERS, strict=False):
         value, low, high = (100 * table[f"{name}_{end}"] for end in ("change", "low", "high"))
@@ -386,7 +365,7 @@ def plot_variety(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 @styled
-def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str], *, ax: Axes | None = None) -> Axes:
+def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str]) -> Axes:
     """Draw the ranks of a list from step to step.
 
     Parameters
@@ -396,7 +375,6 @@ def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str], *, ax: Axes | Non
         list.
     steps : sequence of str
         What stands above each step; broken into short lines.
-    ax : Axes, optional
 
     Returns
     -------
@@ -405,7 +383,7 @@ def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str], *, ax: Axes | Non
         and stayed, faint for those that only passed through.
     """
     n_ranks, last = int(lists["rank"].max()), int(lists["step"].max())
-    ax = style.new_axes(ax, width=11.0, height=1.9 + 0.36 * n_ranks)
+    ax = style.new_axes(width=11.0, height=1.9 + 0.36 * n_ranks)
     first, final = (set(lists.loc[lists["step"] == step, "item_id"]) for step in (0, last))
     came = dict.fromkeys(lists.loc[lists["item_id"].isin(final - first), "item_id"])
     colors = {item: COLORS[_HUES[place % len(_HUES)]] for place, item in enumerate(came)}

@@ -24,12 +24,13 @@ _MOST_DIRECTIONS = 24
 _EVENTS = ("view", "start", "complete")  # weakest first
 _STEPS = ("sky", "orange", "vermilion", "purple")
 _FAINT = "#bdb9ae"
-# Where a distribution is cut off: below and above.
-Bounds: TypeAlias = tuple[float, float] | None
+# Where a distribution is cut off, below and above; and one that is not.
+Bounds: TypeAlias = tuple[float, float]
+_ALL = (-np.inf, np.inf)
 
 
 def rating_shares(
-    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = None
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL
 ) -> pd.DataFrame:
     """Count ratings beside the share that a rounded normal gives each of them.
 
@@ -80,16 +81,12 @@ def _ladder(levels: Doubles) -> Doubles:
 
 
 def _normal(mean: float, sd: float, bounds: Bounds) -> "stats.rv_frozen":
-    if bounds is None:
-        return stats.norm(mean, sd)
     low, high = ((bound - mean) / sd for bound in bounds)
     return stats.truncnorm(low, high, loc=mean, scale=sd)
 
 
 @styled
-def plot_ratings(
-    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = None, ax: Axes | None = None
-) -> Axes:
+def plot_ratings(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL) -> Axes:
     """Draw the histogram of ratings, a normal curve over it, and what rounding makes of the curve.
 
     Parameters
@@ -99,8 +96,6 @@ def plot_ratings(
         Of the normal, in rating units.
     bounds : tuple of float, optional
         Where the normal is cut off.
-    ax : Axes, optional
-        Where to draw; a new figure if not given.
 
     Returns
     -------
@@ -108,7 +103,7 @@ def plot_ratings(
         Bars are observed shares, the line is the density times one step of the scale, rings are
         the shares of the rounded normal: a bar that reaches its ring is a bar that fits.
     """
-    ax = style.new_axes(ax)
+    ax = style.new_axes()
     table = rating_shares(ratings, mean=mean, sd=sd, bounds=bounds)
     scale = table.index.to_numpy(float)
     step = scale[1] - scale[0] if len(scale) > 1 else 1.0
@@ -128,14 +123,12 @@ def plot_ratings(
 
 
 @styled
-def plot_quantiles(
-    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = None, ax: Axes | None = None
-) -> Axes:
+def plot_quantiles(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL) -> Axes:
     """Draw a Q-Q plot of ratings against a normal: on the diagonal, they agree.
 
     Parameters
     ----------
-    ratings, mean, sd, bounds, ax
+    ratings, mean, sd, bounds
         As of `plot_ratings`.
 
     Returns
@@ -145,7 +138,7 @@ def plot_quantiles(
         normal between the quantiles where the tread begins and ends, so the dots of a rounded
         normal lie on the diagonal, except where the scale cuts a tail.
     """
-    ax = style.new_axes(ax, width=4.6, height=4.2)
+    ax = style.new_axes(width=4.6, height=4.2)
     normal = _normal(mean, sd, bounds)
     values = check_numbers("ratings", ratings)
     n = len(values)
@@ -156,74 +149,49 @@ def plot_quantiles(
     ax.plot(np.repeat(at, 2)[1:-1], np.repeat(levels, 2), color=COLORS["sky"], label="quantiles")
     low, high = min(at[0], levels[0]), max(at[-1], levels[-1])
     ax.plot([low, high], [low, high], "--", color=MUTED, lw=1.2, label="the same distribution")
-    ax.plot(_centers(normal, edges), levels, "o", color=COLORS["blue"], ms=6, label="one rating")
+    steps = np.linspace(edges[:-1], edges[1:], 201)
+    centers = normal.ppf((steps[1:] + steps[:-1]) / 2).mean(axis=0)
+    ax.plot(centers, levels, "o", color=COLORS["blue"], ms=6, label="one rating")
     ax.set_aspect("equal", adjustable="datalim")
     ax.legend(loc="upper left")
     return style.write_words(ax, "Quantile against quantile", "quantile of the normal", "rating")
 
 
-def _centers(normal: "stats.rv_frozen", edges: Doubles) -> Doubles:
-    """Mean quantile of the normal between neighboring probabilities."""
-    middle = np.linspace(edges[:-1], edges[1:], 201)
-    inside = (middle[1:] + middle[:-1]) / 2
-    return np.asarray(normal.ppf(inside).mean(axis=0))
-
-
 @styled
-def plot_long_tail(
-    counts: ArrayLike, *, head_share: float = 1 / 3, noun: str = "items", ax: Axes | None = None
-) -> Axes:
+def plot_long_tail(counts: ArrayLike) -> Axes:
     """Draw interactions by popularity rank, the short head apart from the long tail.
-
-    Where the most popular item has ten times as many as the last one of the head, both axes are
-    logarithmic: else the head would hide behind the axis.
 
     Parameters
     ----------
     counts : array of shape (n_items,)
         Interactions of each item, in any order.
-    head_share : float
-        Share of all interactions that the head holds at least.
-    noun : str
-        What is counted, in the plural.
-    ax : Axes, optional
 
     Returns
     -------
     Axes
+        The head are the fewest items that hold a third of the interactions.
     """
-    ax = style.new_axes(ax)
+    ax = style.new_axes()
     ordered = np.sort(check_numbers("counts", counts))[::-1]
-    head = int(np.searchsorted(np.cumsum(ordered), head_share * ordered.sum())) + 1
+    head = int(np.searchsorted(np.cumsum(ordered), ordered.sum() / 3)) + 1
     ink = COLORS["vermilion"]
     # One outline, and not a bar for each item, of which there may be many thousands.
     edges = np.arange(len(ordered) + 1) + 0.5
-    steep = ordered[0] > 10 * ordered[head - 1]
-    # Areas mean nothing on a logarithmic axis.
-    look: dict[str, Any] = {"linewidth": 2} if steep else {"fill": True}
-    ax.stairs(ordered, edges, color=COLORS["sky"], **look)
-    ax.stairs(ordered[:head], edges[: head + 1], color=ink, **look)
+    ax.stairs(ordered, edges, color=COLORS["sky"], fill=True)
+    ax.stairs(ordered[:head], edges[: head + 1], color=ink, fill=True)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     held = ordered[:head].sum() / ordered.sum()  # of few items, more than was asked for
-    words = f"{head:,} of {len(ordered):,} {noun} hold {held:.0%} of the interactions"
+    words = f"{head:,} of {len(ordered):,} items hold {held:.0%} of the interactions"
     arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
-    if steep:
-        least = max(ordered[-1], 1)
-        ax.set(xscale="log", yscale="log", ylim=(least / 2, 4 * ordered[0]))
-        style.log_ticks(ax.xaxis, len(ordered))
-        style.log_ticks(ax.yaxis, ordered[0] / least)
-    elif ordered[int(0.3 * len(ordered))] > 0.68 * ordered[0]:  # bars would stand behind the words
+    if ordered[int(0.3 * len(ordered))] > 0.68 * ordered[0]:  # bars would stand behind the words
         ax.set_ylim(0, 1.55 * ordered[0])
-    where = (0.30, 0.9) if steep else (0.30, 0.72)
-    place: dict[str, Any] = {"xytext": where, "textcoords": "axes fraction", "color": ink}
+    place: dict[str, Any] = {"xytext": (0.30, 0.72), "textcoords": "axes fraction", "color": ink}
     ax.annotate(words, xy=(head, ordered[head - 1]), arrowprops=arrow, **place)
     ax.grid(axis="x", visible=False)
-    ax.set_xlim(0.5 if steep else 0, len(ordered) + 1)
+    ax.set_xlim(0, len(ordered) + 1)
     ends = f"the most popular has {ordered[0]:,.0f}, the least {ordered[-1]:,.0f}"
     style.tell(ax, f"{words}; {ends}.")
-    logarithmic = " (log)" if steep else ""
-    labels = f"{noun} by popularity{logarithmic}", f"interactions{logarithmic}"
-    return style.write_words(ax, "How long is the tail?", *labels)
+    return style.write_words(ax, "How long is the tail?", "items by popularity", "interactions")
 
 
 @styled
@@ -233,7 +201,6 @@ def plot_activity(
     noun: str = "users",
     title: str = "How active are the users?",
     xlabel: str = "interactions of a user (log)",
-    ax: Axes | None = None,
 ) -> Axes:
     """Draw how many users have just so many interactions, on a logarithmic axis, with the median.
 
@@ -244,13 +211,12 @@ def plot_activity(
     noun : str
         Who is counted, in the plural.
     title, xlabel : str
-    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(ax)
+    ax = style.new_axes()
     values = np.asarray(counts, dtype=float)
     active = check_numbers("counts", values[values >= 1])
     # Whole edges, and heights per whole number: on a logarithmic axis bins hold one number here and
@@ -274,13 +240,12 @@ def plot_activity(
 
 
 @styled
-def plot_user_items(user_items: CSR, *, ax: Axes | None = None) -> Axes:
+def plot_user_items(user_items: CSR) -> Axes:
     """Draw the observed cells of the matrix: popular items to the left, active users on top.
 
     Parameters
     ----------
     user_items : csr_array of shape (n_users, n_items)
-    ax : Axes, optional
 
     Returns
     -------
@@ -289,7 +254,7 @@ def plot_user_items(user_items: CSR, *, ax: Axes | None = None) -> Axes:
         evenly spaced along the order.
     """
     user_items = check_user_items(user_items)
-    ax = style.new_axes(ax, height=4.4)
+    ax = style.new_axes(height=4.4)
     rows = _evenly(np.diff(user_items.indptr))
     cols = _evenly(np.bincount(user_items.indices, minlength=user_items.shape[1]))
     seen = user_items[rows][:, cols].tocoo()
@@ -322,7 +287,6 @@ def plot_heatmap(
     label: str,
     center: float | None = None,
     fmt: str | None = None,
-    ax: Axes | None = None,
 ) -> Axes:
     """Draw a table of numbers as colored cells with the numbers in them.
 
@@ -337,30 +301,20 @@ def plot_heatmap(
     fmt : str, optional
         Format of the numbers; by default one decimal, two where all are below 1, with a sign where
         there is a `center`.
-    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(ax, height=1.2 + 0.36 * len(table))
+    ax = style.new_axes(height=1.2 + 0.36 * len(table))
     # Blue to brown, not red to green: the two ends stay apart for every kind of color vision.
     colors = "crest" if center is None else sns.diverging_palette(30, 250, s=85, as_cmap=True)
     digits = 2 if table.abs().max(axis=None) < 1 else 1
-    sns.heatmap(
-        table,
-        ax=ax,
-        cmap=colors,
-        center=center,
-        annot=True,
-        fmt=fmt or f"{'z' if center is None else '+z'}.{digits}f",
-        annot_kws={"size": 9},
-        linewidths=1,
-        linecolor=PAPER,
-        xticklabels=False,
-        yticklabels=False,
-        cbar_kws={"label": label},
-    )
+    fmt = fmt or f"{'z' if center is None else '+z'}.{digits}f"
+    numbers: dict[str, Any] = {"annot": True, "fmt": fmt, "annot_kws": {"size": 9}}
+    cells: dict[str, Any] = {"cmap": colors, "center": center, "cbar_kws": {"label": label}}
+    cells |= {"linewidths": 1, "linecolor": PAPER, "xticklabels": False, "yticklabels": False}
+    sns.heatmap(table, ax=ax, **numbers, **cells)
     ax.tick_params(length=0)
     named = [style.shorten(name, 30) for name in table.index]
     ax.set_yticks(np.arange(len(named)) + 0.5, named, va="center")
@@ -370,7 +324,7 @@ def plot_heatmap(
 
 
 @styled
-def plot_cooccurrence(lift: ArrayLike, groups: pd.Series, *, ax: Axes | None = None) -> Axes:
+def plot_cooccurrence(lift: ArrayLike, groups: pd.Series) -> Axes:
     """Draw how much more often two items meet in one user than by chance, ordered by group.
 
     Parameters
@@ -379,14 +333,13 @@ def plot_cooccurrence(lift: ArrayLike, groups: pd.Series, *, ax: Axes | None = N
         Users who have both over what independence predicts: 1 is chance; NaN stays blank.
     groups : Series of length n_items
         Group of each item; lines separate the groups.
-    ax : Axes, optional
 
     Returns
     -------
     Axes
         Logarithmic colors, so that twice as often and half as often are equally strong.
     """
-    ax = style.new_axes(ax, width=6.4, height=5.4)
+    ax = style.new_axes(width=6.4, height=5.4)
     order = np.argsort(groups.astype(str).to_numpy(), kind="stable")
     # A pair that never met has no logarithm; the color scale ends at a quarter anyway.
     strength = np.log2(np.maximum(np.asarray(lift, dtype=float), 2.0**-8))[np.ix_(order, order)]
@@ -462,7 +415,7 @@ def plot_two_views(
 
 
 @styled
-def plot_funnel(steps: pd.Series, *, title: str, noun: str, ax: Axes | None = None) -> Axes:
+def plot_funnel(steps: pd.Series, *, title: str, noun: str) -> Axes:
     """Draw a funnel: how many are left after each step.
 
     Parameters
@@ -471,14 +424,13 @@ def plot_funnel(steps: pd.Series, *, title: str, noun: str, ax: Axes | None = No
         Indexed by the name of the step, first step first, not increasing.
     title, noun : str
         Of the figure; what is counted, in the plural.
-    ax : Axes, optional
 
     Returns
     -------
     Axes
         Each bar says its count, and after the first its share of the step before.
     """
-    ax = style.new_axes(ax, height=1.3 + 0.55 * len(steps))
+    ax = style.new_axes(height=1.3 + 0.55 * len(steps))
     counts = steps.astype(float)
     style.bars(ax, counts, color=[COLORS[_STEPS[place % 4]] for place in range(len(steps))])
     shares = (counts / counts.shift()).to_list()
@@ -493,9 +445,7 @@ def plot_funnel(steps: pd.Series, *, title: str, noun: str, ax: Axes | None = No
 
 
 @styled
-def plot_selection(
-    observed: ArrayLike, true: ArrayLike, counts: ArrayLike, *, ax: Axes | None = None
-) -> Axes:
+def plot_selection(observed: ArrayLike, true: ArrayLike, counts: ArrayLike) -> Axes:
     """Draw the mean of the ratings one sees against the mean over everybody.
 
     Parameters
@@ -504,14 +454,13 @@ def plot_selection(
         Mean observed rating, and mean expected rating over all users, in rating units.
     counts : array of shape (n_items,)
         Ratings behind each observed mean; they size the dots.
-    ax : Axes, optional
 
     Returns
     -------
     Axes
         On the diagonal the observed mean is the truth; above it those who rate like it more.
     """
-    ax = style.new_axes(ax, width=5.6, height=4.6)
+    ax = style.new_axes(width=5.6, height=4.6)
     x, y, n = (np.asarray(values, dtype=float) for values in (true, observed, counts))
     known = np.isfinite(x) & np.isfinite(y)  # an item without ratings has no observed mean
     x, y, n = x[known], y[known], n[known]
@@ -527,11 +476,7 @@ def plot_selection(
 
 @styled
 def plot_item_map(
-    places: ArrayLike,
-    groups: pd.Series,
-    *,
-    title: str = "What has it learned about the items?",
-    ax: Axes | None = None,
+    places: ArrayLike, groups: pd.Series, *, title: str = "What has it learned about the items?"
 ) -> Axes:
     """Draw items as points, colored and shaped by group.
 
@@ -542,7 +487,6 @@ def plot_item_map(
     groups : Series of length n_items
         A group that the model was never told, such as the track.
     title : str
-    ax : Axes, optional
 
     Returns
     -------
@@ -550,19 +494,18 @@ def plot_item_map(
         With a legend at the right: a group may stand in several islands, so that a name at its
         middle would stand where none of it is.
     """
-    ax = style.new_axes(ax, width=7.4, height=5.0)
+    ax = style.new_axes(width=7.4, height=5.0)
     points = np.asarray(places, dtype=float)
     colors = list(COLORS.values())
     # What is left over is drawn below the groups and takes no color from them.
     left_over = [name for name in LEFT_OVER if name in set(groups)]
     named = sorted(set(groups) - set(left_over), key=str)
-    for name in [*left_over, *named]:
+    looks: dict[str, Any] = {name: {"color": _FAINT, "s": 14} for name in left_over}
+    for place, name in enumerate(named):
+        mark = MARKERS[(place + place // len(colors)) % len(MARKERS)]
+        looks[name] = {"color": colors[place % len(colors)], "marker": mark, "s": 34}
+    for name, look in looks.items():
         mine = points[(groups == name).to_numpy()]
-        look: dict[str, Any] = {"color": _FAINT, "marker": "o", "s": 14}
-        if name not in left_over:
-            turn, place = divmod(named.index(name), len(colors))
-            look = {"color": colors[place], "s": 34}
-            look["marker"] = MARKERS[(named.index(name) + turn) % len(MARKERS)]
         ax.scatter(mine[:, 0], mine[:, 1], lw=0, label=style.shorten(name, 40), **look)
     ax.set(xticks=[], yticks=[])
     ax.spines[["left", "bottom"]].set_visible(False)
@@ -576,7 +519,7 @@ def plot_item_map(
 
 
 @styled
-def plot_spectrum(shares: ArrayLike, *, true: int | None = None, ax: Axes | None = None) -> Axes:
+def plot_spectrum(shares: ArrayLike, *, true: int | None = None) -> Axes:
     """Draw the share of the variance along each principal direction.
 
     Parameters
@@ -585,13 +528,12 @@ def plot_spectrum(shares: ArrayLike, *, true: int | None = None, ax: Axes | None
         Largest first, in [0, 1].
     true : int, optional
         Number of dimensions that the world was made with; a line stands behind as many bars.
-    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(ax, height=3.2)
+    ax = style.new_axes(height=3.2)
     drawn = check_numbers("shares", shares)[:_MOST_DIRECTIONS]
     ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLORS["sky"])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -99,12 +99,16 @@ def _seen(ax: Axes) -> str:
     meshes: list[Any] = [one for one in ax.collections if isinstance(one, QuadMesh)]
     for mesh in [*ax.images, *meshes]:
         return _cells(ax, np.ma.filled(np.ma.asarray(mesh.get_array(), float), np.nan))
-    names = [label.get_text() for label in ax.get_xticklabels()]
     for bars in ax.containers:
         heights = [bar.get_height() for bar in bars if isinstance(bar, Rectangle)]
-        named = names if len(names) == len(heights) else range(1, len(heights) + 1)
-        return _ranked(pd.Series(heights, index=named), ax.yaxis)
+        return _ranked(pd.Series(heights, index=_names(ax.xaxis, len(heights))), ax.yaxis)
     return _drawn(ax)
+
+
+def _names(axis: Axis, size: int) -> list[str]:
+    """Return what is written along an axis, or numbers where it does not name each place."""
+    names = [label.get_text() for label in axis.get_ticklabels()]
+    return names if len(names) == size else [str(place + 1) for place in range(size)]
 
 
 def _ranked(values: pd.Series, axis: Axis) -> str:
@@ -121,26 +125,20 @@ def _cells(ax: Axes, cells: Doubles) -> str:
     """Return where a table of colored cells is highest and lowest."""
     if np.ndim(cells) != 2 or np.isnan(cells).all():
         return ""
+    rows, columns = _names(ax.yaxis, cells.shape[0]), _names(ax.xaxis, cells.shape[1])
     ends = []
     for word, place in (("highest", np.nanargmax(cells)), ("lowest", np.nanargmin(cells))):
-        where: Any = np.unravel_index(place, cells.shape)
-        names = [
-            labels[at].get_text() if len(labels) == size else str(at + 1)
-            for labels, at, size in zip(
-                (ax.get_yticklabels(), ax.get_xticklabels()), where, cells.shape, strict=True
-            )
-        ]
-        ends.append(f"{word} {cells[where]:.3g} at {', '.join(names)}")
-    return f"{cells.shape[0]} by {cells.shape[1]} cells: {'; '.join(ends)}."
+        row, column = divmod(int(place), len(columns))
+        ends.append(f"{word} {cells[row, column]:.3g} at {rows[row]}, {columns[column]}")
+    return f"{len(rows)} by {len(columns)} cells: {'; '.join(ends)}."
 
 
 def _drawn(ax: Axes) -> str:
     """Return the course of each line, or the ranges of points where there are no lines."""
     lines: list[Any] = [line for line in ax.lines if line.get_transform() == ax.transData]
     lines = [line for line in lines if np.isfinite(line.get_xydata()).all(axis=1).any()]
-    joined = [line for line in lines if line.get_linestyle() != "None"]
-    curves = [line for line in joined if not str(line.get_label()).startswith("_")]
-    if curves:
+    named = [line for line in lines if not str(line.get_label()).startswith("_")]
+    if curves := [line for line in named if line.get_linestyle() != "None"]:
         x = np.concatenate([line.get_xydata()[:, 0] for line in curves])
         courses = "; ".join(_course(ax, line) for line in curves)
         start = f"{ax.get_ylabel()} by" if ax.get_ylabel() else "By"
@@ -151,10 +149,10 @@ def _drawn(ax: Axes) -> str:
     said = []
     for label, places in dots:
         name = f"{len(places):,} points" if label.startswith("_") else label
-        points: Any = np.ma.filled(np.ma.asarray(places, dtype=float), np.nan).reshape(-1, 2)
-        across, up = points[:, 0], points[:, 1]
-        along = f"{ax.get_xlabel() or 'x'} {_range(ax.xaxis, across)}"
-        said.append(f"{name}: {along}, {ax.get_ylabel() or 'y'} {_range(ax.yaxis, up)}")
+        points: Any = np.ma.filled(np.ma.asarray(places, dtype=float), np.nan)
+        x, y = points.reshape(-1, 2).T
+        along = f"{ax.get_xlabel() or 'x'} {_range(ax.xaxis, x)}"
+        said.append(f"{name}: {along}, {ax.get_ylabel() or 'y'} {_range(ax.yaxis, y)}")
     return "; ".join(said) + "." if said else ""
 
 

@@ -1,5 +1,6 @@
 """The one look of every figure: paper, ink, colors that color-blind readers can tell apart."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -114,9 +115,9 @@ def new_figure(
     return figure, list(grid.flat[:n_cols])
 
 
-def new_axes(ax: Axes | None, *, width: float = 7.6, height: float = 3.8) -> Axes:
-    """Return `ax`, or the axes of a new figure of `width` x `height` inches."""
-    return ax if ax is not None else new_figure(width=width, height=height)[1][0]
+def new_axes(width: float = 7.6, height: float = 3.8) -> Axes:
+    """Return the axes of a new figure of `width` x `height` inches."""
+    return new_figure(width=width, height=height)[1][0]
 
 
 def shorten(text: object, length: int) -> str:
@@ -156,15 +157,7 @@ def name_rows(ax: Axes, names: Iterable[object], n_rows: int | None = None) -> N
 
 
 def interval_rows(
-    ax: Axes,
-    table: pd.DataFrame,
-    value: str,
-    colors: Sequence[str],
-    *,
-    marks: str | Sequence[str] = "o",
-    hollow: Sequence[bool] = (),
-    width: float = 3,
-    label: str | None = None,
+    ax: Axes, table: pd.DataFrame, value: str, looks: Sequence[Mapping[str, Any]], **options: Any
 ) -> None:
     """Draw a mark with its interval for each row of a table, first row on top.
 
@@ -174,21 +167,16 @@ def interval_rows(
     table : DataFrame
         Indexed by the names of the rows: the column `value`, ``low`` and ``high`` (NaN: none).
     value : str
-    colors, marks : sequence of str
-        Of each row.
-    hollow : sequence of bool
-        Which marks are not filled; by default none.
-    width : float
-        Of the intervals, in points.
-    label : str, optional
-        Of the intervals, in a legend.
+    looks : sequence of mapping
+        ``color``, and what else the mark of each row has of a line.
+    **options
+        Of the intervals.
     """
-    look: dict[str, Any] = {"lw": width, "alpha": 0.55, "capstyle": "projecting", "label": label}
-    ax.hlines(range(len(table)), table["low"], table["high"], colors, zorder=2, **look)
-    for row, (place, color) in enumerate(zip(table[value], colors, strict=True)):
-        face: dict[str, Any] = {"mfc": "none", "mew": 1.8} if any(hollow[row : row + 1]) else {}
-        mark = marks if isinstance(marks, str) else marks[row]
-        ax.plot(place, row, marker=mark, ls="none", color=color, ms=7, **face)
+    bar: dict[str, Any] = {"lw": 3, "alpha": 0.55, "capstyle": "projecting", **options}
+    colors = [look["color"] for look in looks]
+    ax.hlines(range(len(table)), table["low"], table["high"], colors, zorder=2, **bar)
+    for row, (place, look) in enumerate(zip(table[value], looks, strict=True)):
+        ax.plot(place, row, **{"marker": "o", "ls": "none", "ms": 7, **look})
     name_rows(ax, table.index)
     tell(ax, table[value])
 
@@ -267,7 +255,8 @@ def write_words(
 def name_panel(ax: Axes, name: str, xlabel: str) -> None:
     """Write what one of several axes is about, smaller than the title of all."""
     ax.set_title(str(name), size=10, weight="normal")
-    ax.set_xlabel(xlabel)
+    figure: Any = ax.figure
+    ax.set_xlabel(textwrap.fill(xlabel, 28) if len(figure.axes) > 2 else xlabel)
 
 
 def write_beside(ax: Axes, words: Iterable[str], heading: str) -> None:

@@ -18,12 +18,7 @@ _ALIKE = 1e-4  # smaller differences are none, in any metric
 
 @styled
 def plot_settings(
-    runs: pd.DataFrame,
-    *,
-    xlabel: str,
-    ylabel: str = "",
-    order: Sequence[str] | None = None,
-    ax: Axes | None = None,
+    runs: pd.DataFrame, *, xlabel: str, ylabel: str = "", order: Sequence[str] | None = None
 ) -> Axes:
     """Draw each run of a batch by its setting, with the mean and how far other users would move it.
 
@@ -35,7 +30,6 @@ def plot_settings(
         The metric with its unit and which way is better; what the settings differ in.
     order : sequence of str, optional
         Settings from top to bottom; as they come in `runs` by default.
-    ax : Axes, optional
 
     Returns
     -------
@@ -43,28 +37,24 @@ def plot_settings(
         A dot a run: their spread is the luck of the seeds. The bar is the 95 % interval of one run
         over users.
     """
-    by_setting = runs.groupby("setting", sort=False)
     order = list(order if order is not None else dict.fromkeys(runs["setting"]))
-    table = by_setting[["value", "se"]].mean().loc[order]
+    table = runs.groupby("setting")[["value", "se"]].mean().loc[order]
     reach = _TWO_SIDED * table["se"]
     table = table.assign(low=table["value"] - reach, high=table["value"] + reach)
-    ax = style.new_axes(ax, height=1.6 + 0.42 * len(table))
-    colors, words = [COLORS["sky"]] * len(table), "other users, 95 %"
-    style.interval_rows(ax, table, "value", colors, marks="none", width=9, label=words)
+    ax = style.new_axes(height=1.6 + 0.42 * len(table))
+    looks = [{"color": COLORS["sky"], "marker": "none"}] * len(table)
+    style.interval_rows(ax, table, "value", looks, lw=9, label="other users, 95 %")
     rows = np.arange(len(table))
     ax.vlines(table["value"], rows - 0.3, rows + 0.3, color=INK, lw=1.6, label="mean of the seeds")
-    for row, setting in enumerate(order):
-        values = by_setting.get_group(setting)["value"]
-        look: dict[str, Any] = {"color": COLORS["blue"], "ms": 6, "alpha": 0.85}
-        ax.plot(values, [row] * len(values), "o", label="" if row else "a run: one seed", **look)
+    places = runs["setting"].map({name: row for row, name in enumerate(order)})
+    look: dict[str, Any] = {"color": COLORS["blue"], "ms": 6, "alpha": 0.85}
+    ax.plot(runs["value"], places, "o", label="a run: one seed", **look)
     title = "Does the setting matter more than luck?"
     return style.write_words(ax, title, xlabel, ylabel, legend=True)
 
 
 @styled
-def plot_behind(
-    table: pd.DataFrame, *, best: str, xlabel: str, ylabel: str = "", ax: Axes | None = None
-) -> Axes:
+def plot_behind(table: pd.DataFrame, *, best: str, xlabel: str, ylabel: str = "") -> Axes:
     """Draw how far each setting is behind the best, with its interval.
 
     Parameters
@@ -75,18 +65,17 @@ def plot_behind(
     best : str
         What they are behind of.
     xlabel, ylabel : str
-    ax : Axes, optional
 
     Returns
     -------
     Axes
         A setting that can be told from the best is filled; one that cannot is hollow.
     """
-    ax = style.new_axes(ax, height=1.4 + 0.42 * max(len(table), 1))
+    ax = style.new_axes(height=1.4 + 0.42 * max(len(table), 1))
     ax.axvline(0, color=COLORS["vermilion"], lw=1.2, ls="--")
-    sure = table["distinguishable"].astype(bool).tolist()
-    colors = [COLORS["blue" if told else "gray"] for told in sure]
-    style.interval_rows(ax, table, "behind", colors, hollow=[not told for told in sure])
+    alike = {"color": COLORS["gray"], "mfc": "none", "mew": 1.8}
+    looks = [{"color": COLORS["blue"]} if told else alike for told in table["distinguishable"]]
+    style.interval_rows(ax, table, "behind", looks)
     if table[["behind", "low", "high"]].abs().max(axis=None) < _ALIKE:
         ax.set_xlim(-100 * _ALIKE, 100 * _ALIKE)  # an axis of millionths would show noise
         style.tell(ax, f"All are within {_ALIKE:g} of the best: there is no difference.")
@@ -132,9 +121,7 @@ def plot_resources(
 
 
 @styled
-def plot_searches(
-    searches: Mapping[str, pd.DataFrame], metric: str, *, ylabel: str | None = None
-) -> list[Axes]:
+def plot_searches(searches: Mapping[str, pd.DataFrame], metric: str, *, ylabel: str) -> list[Axes]:
     """Draw the trials of searches side by side, and the best so far as a line.
 
     Parameters
@@ -159,7 +146,7 @@ def plot_searches(
         _draw_trials(ax, trials["trial"], trials, metric)
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
         style.name_panel(ax, name, "trial")
-    return style.finish(axes, "What did each trial find?", ylabel or metric)
+    return style.finish(axes, "What did each trial find?", ylabel)
 
 
 def _draw_trials(ax: Axes, places: pd.Series, trials: pd.DataFrame, metric: str) -> None:
@@ -203,12 +190,7 @@ def plot_importance(shares: Mapping[str, pd.Series]) -> list[Axes]:
 
 @styled
 def plot_slices(
-    trials: pd.DataFrame,
-    metric: str,
-    names: Sequence[str],
-    *,
-    log: Collection[str] = (),
-    ylabel: str | None = None,
+    trials: pd.DataFrame, metric: str, names: Sequence[str], *, log: Collection[str], ylabel: str
 ) -> list[Axes]:
     """Draw the metric against each hyper-parameter, one dot a trial.
 
@@ -239,7 +221,7 @@ def plot_slices(
         ax.plot(places[best], trials.loc[best, metric], "D", color=_BEST, ms=6, label="best")
         ax.set_xlabel(name)
         ax.margins(y=0.1)  # room for the crosses
-    return style.finish(axes, "Where does the best lie?", ylabel or metric)
+    return style.finish(axes, "Where does the best lie?", ylabel)
 
 
 def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:
@@ -259,18 +241,17 @@ def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:
 
 
 @styled
-def plot_gains(table: pd.DataFrame, *, xlabel: str, ax: Axes | None = None) -> Axes:
+def plot_gains(table: pd.DataFrame, *, xlabel: str) -> Axes:
     """Draw by how much tuning made each model better, with its interval.
 
     Parameters
     ----------
     table : DataFrame
         Indexed by model, first row on top: ``gain`` with ``low`` and ``high``, positive where it
-        is better; ``as given`` and ``tuned``, the metric before and after; optionally ``certain``,
-        whether it is more than luck, and ``promised``, the gain on the people who chose.
+        is better; ``as given`` and ``tuned``, the metric before and after; ``certain``, whether it
+        is more than luck; ``promised``, the gain on the people who chose.
     xlabel : str
         The metric with its part.
-    ax : Axes, optional
 
     Returns
     -------
@@ -278,14 +259,13 @@ def plot_gains(table: pd.DataFrame, *, xlabel: str, ax: Axes | None = None) -> A
         An interval that touches the line at zero is no gain for certain. The ring is what was
         promised. Before and after stand at the right.
     """
-    ax = style.new_axes(ax, height=1.5 + 0.42 * len(table))
+    ax = style.new_axes(height=1.5 + 0.42 * len(table))
     ax.axvline(0, color=MUTED, lw=1.2, zorder=0)
-    certain = table.get("certain", (table["low"] > 0) | (table["high"] < 0))
-    style.interval_rows(ax, table, "gain", [COLORS["blue"] if sure else _GIVEN for sure in certain])
-    if "promised" in table:
-        rings: dict[str, Any] = {"mfc": "none", "mec": _BEST, "mew": 1.6, "ms": 11}
-        rows = range(len(table))
-        ax.plot(table["promised"], rows, "o", label="promised on validation", **rings)
+    looks = [{"color": COLORS["blue"] if sure else _GIVEN} for sure in table["certain"]]
+    style.interval_rows(ax, table, "gain", looks)
+    rings: dict[str, Any] = {"mfc": "none", "mec": _BEST, "mew": 1.6, "ms": 11}
+    rows = range(len(table))
+    ax.plot(table["promised"], rows, "o", label="promised on validation", **rings)
     words = [f"{a:.3f} → {b:.3f}" for a, b in zip(table["as given"], table["tuned"], strict=True)]
     style.write_beside(ax, words, "as given → tuned")
-    return style.write_words(ax, "What did tuning buy?", xlabel, legend="promised" in table)
+    return style.write_words(ax, "What did tuning buy?", xlabel, legend=True)

@@ -25,6 +25,8 @@ from recsys_lib.tuning.spaces import settings_of
 _WAYS = (("hidden", 0.5), ("all", 0.5), ("hidden", 0.7), ("hidden", 0.3))
 # From here on the dense closed forms begin to take minutes, and the sparse one is a family as well.
 _WIDE = 5_000
+# Lowest rating of a world that is a like.
+_LIKE = 7.0
 
 
 def candidate_families(
@@ -93,12 +95,8 @@ def candidate_families(
         "VASP": [models.VASP(**way | deep | fast) for way in (ways[1], ways[0], *ways[2:])],
     }
     if user_items.shape[1] > _WIDE:
-        families["SparseEASE"] = [
-            models.SparseEASE(),
-            models.SparseEASE(n_neighbors=128),
-            models.SparseEASE(latent_dim=0),
-            models.SparseEASE(dropout=0.3),
-        ]
+        sparse: Any = ({}, {"n_neighbors": 128}, {"latent_dim": 0}, {"dropout": 0.3})
+        families["SparseEASE"] = [models.SparseEASE(**one) for one in sparse]
     return {name: candidates[:tries] for name, candidates in families.items()}
 
 
@@ -136,15 +134,12 @@ def leave_out_costly(
     (True, 'about 8 minutes a fit')
     """
     check_positive("minutes", minutes)
-    kept, left_out = {}, {}
+    left_out = {}
     for name, candidates in families.items():
         costs = [model.cost(user_items) for model in candidates]
-        reason = Cost(*map(max, zip(*costs, strict=True))).excess(minutes)
-        if reason:
+        if reason := Cost(*map(max, zip(*costs, strict=True))).excess(minutes):
             left_out[name] = reason
-        else:
-            kept[name] = list(candidates)
-    return kept, left_out
+    return {name: list(families[name]) for name in families if name not in left_out}, left_out
 
 
 @dataclass(frozen=True)
@@ -336,7 +331,6 @@ def approach_ceiling(
     *,
     ceiling: Any,
     train_users: Sequence[int],
-    n_resamples: int = 1_000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Train on more and more users; measure the share of the gap to the ceiling each family closes.
@@ -354,7 +348,7 @@ def approach_ceiling(
         Such as the fold-in oracle of `synthesis.oracles_of_likes`; it is asked once.
     train_users : sequence of int
         Numbers of training people.
-    n_resamples, seed : int
+    seed : int
         Of the paired bootstrap over test people.
 
     Returns
@@ -396,13 +390,12 @@ def approach_ceiling(
                 f"got {n}. Make a larger world, or train on fewer."
             )
     tables, top = [], evaluate(ceiling, split.test, [metric], name="ceiling", seed=seed)
-    options: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
     with track("approach the ceiling", len(train_users), "sizes") as task:
         for n in train_users:
             part = replace(split, train=split.train[:n], train_users=split.train_users[:n])
             floor, *reports = contest(families, part, metric, seed=seed)
             shares = share_of_gap_closed(
-                reports, floor=floor, ceiling=top, metrics=[metric], **options
+                reports, floor=floor, ceiling=top, metrics=[metric], n_resamples=1_000, seed=seed
             )
             shares = shares.drop(columns=["metric", "n_users"])
             shares.insert(0, "interactions", part.train.nnz)
@@ -419,7 +412,6 @@ def approach_in_world(
     train_users: Sequence[int],
     test_users: int,
     validation_users: int = 300,
-    min_value: float = 7.0,
     seed: int = 0,
     **settings: Any,
 ) -> pd.DataFrame:
@@ -431,8 +423,6 @@ def approach_in_world(
         As of `approach_ceiling`.
     test_users, validation_users : int
         People whose lists are measured; people who choose the settings.
-    min_value : float
-        Lowest rating that is a like; models see likes only.
     seed : int
         Of the world, the split and the bootstrap.
     **settings
@@ -441,20 +431,21 @@ def approach_in_world(
     Returns
     -------
     DataFrame
-        As of `approach_ceiling`, whose ceiling is the fold-in oracle of the world.
+        As of `approach_ceiling`, whose ceiling is the fold-in oracle of the world. Ratings from 7
+        on are likes, and models see likes only.
     """
     check_numbers("train_users", train_users)
     # Twice the people needed: those with fewer than two likes drop out.
     n_users = 2 * (max(train_users) + test_users + validation_users)
     world = make_world(n_users=n_users, seed=seed, **settings)
     split = strong_generalization(
-        world.dataset().implicit(min_value),
+        world.dataset().likes(_LIKE),
         test_users=test_users,
         validation_users=validation_users,
         min_interactions=2,
         seed=seed,
     )
-    ceiling = oracles_of_likes(world.truth, min_value=min_value)["fold-in oracle"]
+    ceiling = oracles_of_likes(world.truth, min_value=_LIKE)["fold-in oracle"]
     return approach_ceiling(
         families, split, metric, ceiling=ceiling, train_users=train_users, seed=seed
     )

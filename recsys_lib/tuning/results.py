@@ -132,11 +132,9 @@ def write_best(result: SearchResult, path: Path | str) -> dict[str, Any]:
     ArtifactError
         If `path` holds something else than an earlier result.
     """
-    model = result.space.model
-    notebook_parameters(model, result.settings)
-    own = settings_of(result.model)
-    wanted = {key: own[key] for key in NOTEBOOK_PARAMETERS[model]}
-    parameters = notebook_parameters(model, wanted)
+    model, own = result.space.model, settings_of(result.model)
+    wanted = [*NOTEBOOK_PARAMETERS.get(model, ()), *result.settings]
+    parameters = notebook_parameters(model, {key: own[key] for key in wanted})
     said = (
         f"# {model}: {result.metric} {result.value:.6g} on validation, {result.first_value:.6g} as "
         f"given; best of {len(result.trials)} trials of study {result.study}.\n"
@@ -213,7 +211,6 @@ def measure_gains(
     split: Split,
     metric: str,
     *,
-    n_resamples: int = 2_000,
     seed: int = 0,
     **options: Any,
 ) -> pd.DataFrame:
@@ -229,7 +226,7 @@ def measure_gains(
         The one that was searched on.
     metric : str
         The one that was searched for.
-    n_resamples, seed : int
+    seed : int
         Of the paired bootstrap over users.
     **options
         Passed on to `evaluate`: ``min_value``, ``rating_scale``.
@@ -257,7 +254,7 @@ def measure_gains(
                 reports[label] = evaluate(model, split.test, [metric], name=label, **options)
             steps[after] = before
             task.step()
-    table = gains_of_steps(reports, steps, metric, n_resamples=n_resamples, seed=seed)
+    table = gains_of_steps(reports, steps, metric, n_resamples=2_000, seed=seed)
     table = table.set_axis(pd.Index(results, name="model"))
     lower = parse_metric(metric).higher_is_better is False
     sign, ends = (-1.0, ["high", "low"]) if lower else (1.0, ["low", "high"])

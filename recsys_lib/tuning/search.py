@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lib import __version__
-from recsys_lib.checks import check_integer, check_kind, check_positive
+from recsys_lib.checks import check_choice, check_integer, check_kind, check_positive
 from recsys_lib.dataset import Fold, Split
 from recsys_lib.errors import ConfigError, LeakError
-from recsys_lib.evaluation import parse_metric
 from recsys_lib.evaluation.evaluate import fold_fingerprint
 from recsys_lib.progress import Task, track
 from recsys_lib.tuning.results import SearchResult
@@ -61,18 +60,14 @@ def describe(model: Any, space: Space, split: Split, metric: str, **how: Any) ->
         "model": space.model,
         "settings": settings_of(model),
         "around the model": wrapping_of(model),
-        # Where a range comes from does not change a search.
-        "space": {
-            name: dataclasses.replace(one, source="").plain() for name, one in space.ranges.items()
-        },
+        "space": {name: one.plain() for name, one in space.ranges.items()},
         "metric": metric,
         "training data": fold_fingerprint(train),
         "validation data": fold_fingerprint(split.validation),
         **how,
         "version of recsys_lib": __version__,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(facts, default=_plain))
-    return plain
+    return dict(json.loads(json.dumps(facts, default=_plain)))
 
 
 def _plain(value: Any) -> Any:
@@ -109,8 +104,8 @@ def search(
     trials : int, optional
         Budget in trials, >= 1. With several workers on one study it is that of all together.
     seconds : float, optional
-        Budget in seconds of work, over all workers; what a trial takes beyond it is cut off at an
-        epoch, but for the first trial. With `trials` as well, whatever comes first.
+        Budget in seconds of work, over all workers; the trial under way is finished. With `trials`
+        as well, whatever comes first.
     space : Space, optional
         What is searched; by default all that the workbench knows of the model (`Space.of`).
     storage : Path or str, optional
@@ -166,7 +161,7 @@ def search(
     >>> found.value < found.first_value, found.settings["item_damping"] < 50, len(found.trials)
     (True, True, 6)
     """
-    from recsys_lib.tuning.studies import Objective, open_study, proposing, result_of, use_up
+    from recsys_lib.tuning.studies import Objective, open_study, result_of, use_up
 
     _check_budget(trials, seconds)
     split = sealed(split)
@@ -175,12 +170,10 @@ def search(
     asked: dict[str, Any] = {"model": model, "space": space, "split": split, "metric": metric}
     objective = Objective(**asked, options=options, trials=trials, prune=prune)
     facts = describe(**asked, rules=options, seed=seed, prune=prune)
-    name = space.model if study is None else study
-    maximize = parse_metric(metric).higher_is_better is not False
-    parts = proposing(space, settings_of(model), seed)
     with track(f"search {space.model}", trials, "trials") as task:
         try:
-            with open_study(storage, name, facts, maximize=maximize, **parts) as (found, place):
+            parts = objective.proposing(seed)
+            with open_study(storage, study or space.model, facts, **parts) as (found, place):
                 use_up(found, objective, seconds, task, on_trial)
                 return result_of(found, place, objective)
         except KeyboardInterrupt:
@@ -195,7 +188,6 @@ def search_all(
     *,
     spaces: Mapping[str, Space] | None = None,
     study: str | None = None,
-    on_trial: OnTrial | None = None,
     **options: Any,
 ) -> dict[str, SearchResult]:
     """Search several models with the same budget each, for a fair comparison.
@@ -210,8 +202,6 @@ def search_all(
         By the same names; for models that are not in it, all that is known.
     study : str, optional
         Begins the names of the studies: ``study-name``.
-    on_trial : callable, optional
-        Called with the row of each trial, which has ``model`` besides.
     **options
         Passed on to `search`: ``trials`` or ``seconds``, for each model; ``storage``, ``seed``.
 
@@ -222,26 +212,19 @@ def search_all(
     Raises
     ------
     ConfigError
-        As `search` does; if `spaces` has a name that is not in `models`.
+        As `search` does.
+    ValueError
+        If `spaces` has a name that is not in `models`.
     """
     spaces = dict(spaces or {})
-    strange = sorted(spaces.keys() - models.keys())
-    if strange:
-        raise ConfigError(
-            f"`spaces` must be of the models searched, {', '.join(models)}; it has {strange[0]!r}. "
-            "Use the same names."
-        )
+    for name in spaces:
+        check_choice("spaces", name, models)
     found = {}
     with track("search all", len(models), "models") as task:
         for name, model in models.items():
+            label = name if study is None else f"{study}-{name}"
             found[name] = search(
-                model,
-                split,
-                metric,
-                space=spaces.get(name),
-                study=name if study is None else f"{study}-{name}",
-                on_trial=None if on_trial is None else _named(name, on_trial),
-                **options,
+                model, split, metric, space=spaces.get(name), study=label, **options
             )
             task.step()
     return found
@@ -253,10 +236,6 @@ def _stopped(task: Task, storage: Path | str | None) -> str:
     if storage is not None:
         kept = "They are kept: run it again to go on."
     return f"The search was stopped after {task.done} trials. {kept}"
-
-
-def _named(name: str, on_trial: OnTrial) -> OnTrial:
-    return lambda row: on_trial({"model": name, **row})
 
 
 def _check_budget(trials: int | None, seconds: float | None) -> None:

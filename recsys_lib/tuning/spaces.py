@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
-import yaml
-
-from recsys_lib.artifacts import check_replaceable, write_atomic
+from recsys_lib.checks import check_kind
 from recsys_lib.errors import ConfigError
 from recsys_lib.models import model_class
 from recsys_lib.models.base import Recommender
@@ -46,31 +44,24 @@ class Range:
     log: bool = False
     source: str = ""
 
-    @property
-    def whole(self) -> bool:
-        """Whether it contains only whole numbers."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
     def __contains__(self, value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return self.low <= value <= self.high and (not self.whole or value == int(value))
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
     def __str__(self) -> str:
         return f"{self.low:,g} to {self.high:,g}" + (" (log scale)" if self.log else "")
 
     def is_valid(self) -> bool:
         """Whether the ends are finite, in order, and positive on a logarithmic scale."""
-        numeric = all(isinstance(end, int | float) for end in (self.low, self.high))
-        finite = numeric and math.isfinite(self.low) and math.isfinite(self.high)
+        ends = (self.low, self.high)
+        finite = all(isinstance(end, int | float) and math.isfinite(end) for end in ends)
         return finite and self.low < self.high and (self.low > 0 or not self.log)
 
     def distribution(self) -> "BaseDistribution":
         """Return the matching Optuna distribution."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
-        if self.whole:
-            return IntDistribution(int(self.low), int(self.high), log=self.log)
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return IntDistribution(self.low, self.high, log=self.log)
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def encode(self, value: Any) -> Any:
@@ -82,9 +73,8 @@ class Range:
         return stored
 
     def plain(self) -> dict[str, Any]:
-        """Return it as plain data for YAML."""
-        log = {"log": True} if self.log else {}
-        return {"low": self.low, "high": self.high, **log, **_told(self.source)}
+        """Return what is searched as plain data."""
+        return {"low": self.low, "high": self.high, **({"log": True} if self.log else {})}
 
 
 @dataclass(frozen=True)
@@ -132,9 +122,8 @@ class Options:
         return next(value for value in self.values if self.encode(value) == stored)
 
     def plain(self) -> dict[str, Any]:
-        """Return it as plain data for YAML."""
-        values = [list(one) if isinstance(one, tuple) else one for one in self.values]
-        return {"options": values, **_told(self.source)}
+        """Return what is searched as plain data."""
+        return {"options": [list(v) if isinstance(v, tuple) else v for v in self.values]}
 
 
 def parse_range(name: str, plain: Any) -> Range | Options:
@@ -169,10 +158,6 @@ def parse_range(name: str, plain: Any) -> Range | Options:
     )
 
 
-def _told(source: str) -> dict[str, str]:
-    return {"source": source} if source else {}
-
-
 #: Of neighborhood models; with implicit feedback these do nothing.
 EXPLICIT_ONLY = frozenset({"damping", "user_damping", "item_damping"})
 
@@ -203,11 +188,7 @@ def as_model(model: Any) -> Any:
         model = model_class(model)
     if isinstance(model, type):
         model = model()
-    if not isinstance(recommender_of(model), Recommender):
-        raise TypeError(
-            f"`model` must be a model, its class or its name; got {type(model).__name__}. "
-            "Try 'EASE'."
-        )
+    check_kind("model", recommender_of(model), Recommender)
     return model
 
 
@@ -309,18 +290,6 @@ class Space:
         """Return the space with ranges replaced or added."""
         return dataclasses.replace(self, ranges={**self.ranges, **ranges})
 
-    def plain(self) -> dict[str, Any]:
-        """Return it as YAML would say it."""
-        ranges = {name: one.plain() for name, one in self.ranges.items()}
-        return {"model": self.model, "space": ranges}
-
-    def write(self, path: Path | str) -> None:
-        """Write it as YAML, atomically, for editing; only another space is replaced."""
-        check_replaceable(path, ours=lambda file: bool(type(self).read(file)))
-        text = yaml.safe_dump(self.plain(), sort_keys=False, default_flow_style=None, width=96)
-        with write_atomic(path) as part:
-            part.write_text(text, encoding="utf-8")
-
     @classmethod
     def read(cls, path: Path | str) -> Self:
         """Read a YAML file with ``model`` and ``space``.
@@ -335,7 +304,7 @@ class Space:
         if content.keys() != {"model", "space"} or not isinstance(ranges, dict):
             raise ConfigError(
                 f"The space {path} must hold `model` and `space`; it holds "
-                f"{', '.join(map(str, content)) or 'neither'}. Space.of(...).write(path) shows how."
+                f"{', '.join(map(str, content)) or 'neither'}. Begin with the line `model: EASE`."
             )
         parsed = {str(name): parse_range(str(name), one) for name, one in ranges.items()}
         return cls(str(content["model"]), parsed)

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import PercentilePruner
-from optuna.samplers import BaseSampler, TPESampler
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.samplers import TPESampler
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -65,7 +65,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_study(
-    storage: Path | str | None, name: str, facts: Mapping[str, Any], *, maximize: bool, **parts: Any
+    storage: Path | str | None, name: str, facts: Mapping[str, Any], **parts: Any
 ) -> Iterator[tuple[optuna.Study, str]]:
     """Yield the new or resumed study of a search, and its location without secrets.
 
@@ -77,10 +77,8 @@ def open_study(
         Of the study.
     facts : mapping
         What it is about; a study of that name about something else is refused.
-    maximize : bool
-        Which way the metric is better.
     **parts
-        ``sampler`` and ``pruner``.
+        ``direction``, ``sampler`` and ``pruner``.
 
     Raises
     ------
@@ -89,20 +87,26 @@ def open_study(
     ArtifactError
         If the storage cannot be reached, read or written.
     """
-    direction = "maximize" if maximize else "minimize"
-    place = "memory" if storage is None else _shown(storage)
-    with quiet(), _reaching(place):
-        kept = _open_storage(storage)
+    place = "memory" if storage is None else str(storage)
+    if "://" in place:
+        place = shown_url(split_url(place))
+    kept = None
+    with quiet():
         try:
-            study = optuna.create_study(
-                storage=kept, study_name=name, direction=direction, load_if_exists=True, **parts
-            )
+            kept = None if storage is None else _open_storage(storage)
+            study = optuna.create_study(storage=kept, study_name=name, load_if_exists=True, **parts)
             if FACTS not in study.user_attrs:
                 study.set_user_attr(FACTS, dict(facts))
             check_same(study.user_attrs[FACTS], facts, name, place)
             yield study, place
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            raise ArtifactError(
+                f"The study must be kept where it can be read and written; {place}: "
+                f"{plain_reason(cause)}. Check the path, or host, port, user and {PASSWORD}."
+            ) from None
         finally:
-            if isinstance(kept, RDBStorage):
+            if kept is not None:
                 kept.remove_session()
                 kept.engine.dispose()
 
@@ -127,28 +131,8 @@ def check_same(stored: Mapping[str, Any], now: Mapping[str, Any], study: str, pl
         )
 
 
-@contextlib.contextmanager
-def _reaching(place: str) -> Iterator[None]:
-    """Turn database errors into errors without secrets."""
-    try:
-        yield
-    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        raise ArtifactError(
-            f"The study must be kept where it can be read and written; {place}: "
-            f"{plain_reason(cause)}. Check the path, or host, port, user and {PASSWORD}."
-        ) from None
-
-
-def _shown(storage: Path | str) -> str:
-    text = str(storage)
-    return shown_url(split_url(text)) if "://" in text else text
-
-
-def _open_storage(storage: Path | str | None) -> BaseStorage:
-    if storage is None:
-        return InMemoryStorage()
-    url, options = _address(storage)
+def _open_storage(storage: Path | str) -> RDBStorage:
+    url, options = _address(str(storage))
     heart = {"heartbeat_interval": _HEARTBEAT_S, "grace_period": _GRACE_S}
     opened = partial(RDBStorage, url, engine_kwargs={"connect_args": options}, **heart)
     for pause in _PAUSES_S:
@@ -158,9 +142,8 @@ def _open_storage(storage: Path | str | None) -> BaseStorage:
     return opened()
 
 
-def _address(storage: Path | str) -> tuple[str, dict[str, Any]]:
+def _address(text: str) -> tuple[str, dict[str, Any]]:
     """Return the SQLAlchemy URL, without a password, and the driver's connection arguments."""
-    text = str(storage)
     if "://" not in text:
         path = Path(text).expanduser().resolve()
         with contextlib.suppress(OSError):  # SQLite says it better
@@ -171,21 +154,14 @@ def _address(storage: Path | str) -> tuple[str, dict[str, Any]]:
         return text, {"timeout": _WAIT_S}
     if parts.scheme in ("postgresql", "postgres"):
         text = parts._replace(scheme="postgresql+psycopg").geturl()
-    elif not parts.scheme.startswith(("postgresql+", "mysql+", "mariadb+")):
-        raise ConfigError(
-            "The storage of a study must be a file, or a URL that begins with sqlite, postgresql "
-            f"or mysql+driver; got {shown_url(parts)}. Try postgresql://user@host/database."
-        )
     secret = find_password(parts)
     return text, {} if secret is None else {"password": secret}
 
 
 #: Attribute of a trial whose settings could not be fitted: it counts, as failed.
 ERROR = "error"
-#: Attribute of a trial: seconds from settings to metric.
+#: Attribute of a trial whose process lived to its end: seconds from settings to metric.
 SECONDS = "seconds"
-#: Attribute of a trial that ended for no fault of its settings: it does not count.
-VOID = "void"
 #: Attribute of a trial: who works on it.
 WORKER = "worker"
 
@@ -206,7 +182,7 @@ def counted(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     for trial in sorted(trials, key=lambda one: one.number):
         if trial.state != TrialState.FAIL or ERROR in trial.user_attrs:
             found.append(trial)
-        elif VOID not in trial.user_attrs and trial.params:
+        elif SECONDS not in trial.user_attrs and trial.params:
             settings = repr(sorted(trial.params.items()))
             deaths[settings] += 1
             if deaths[settings] == _DEATHS:
@@ -224,47 +200,31 @@ def rank_of(study: optuna.Study, number: int) -> int:
     return len(counted(before))
 
 
-class Watch:
-    """Monitors the trials of other workers in a study, and releases those of dead ones.
+def release_dead(study: optuna.Study, seen: dict[int, float]) -> bool:
+    """Release the trials of dead workers; return whether any trial has no known worker yet.
 
-    Of a worker on this machine the system knows whether it lives. Of one on another machine the
-    heartbeat in the storage tells.
+    Of a worker on this machine the system knows whether it lives, of one on another machine the
+    heartbeat in the storage tells. A process may also die between the beginning of a trial and the
+    moment it puts its name to it.
 
     Parameters
     ----------
     study : optuna.Study
+    seen : dict
+        When each trial was first seen at work; it is filled here.
     """
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-        self._seen: dict[int, float] = {}
-
-    def settle(self) -> None:
-        """Wait until each running trial has a known worker or is released.
-
-        A process may die between the beginning of a trial and the moment it puts its name to it.
-        """
-        while self.release_dead():
-            time.sleep(0.2)
-
-    def release_dead(self) -> bool:
-        """Release the trials of dead workers; return whether any trial has no known worker yet."""
-        optuna.storages.fail_stale_trials(self._study)
-        nameless = False
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            worker = trial.user_attrs.get(WORKER)
-            since = self._seen.setdefault(trial.number, time.monotonic())
-            if worker is None and time.monotonic() - since < _NAMELESS_S:
-                nameless = True
-            elif worker is None or has_ended(worker):
-                self._give_up(trial.number)
-        return nameless
-
-    def _give_up(self, number: int) -> None:
-        try:
-            self._study.tell(number, state=TrialState.FAIL)
-        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-            return  # somebody else was quicker
+    optuna.storages.fail_stale_trials(study)
+    nameless = False
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        worker = trial.user_attrs.get(WORKER)
+        since = seen.setdefault(trial.number, time.monotonic())
+        if worker is None and time.monotonic() - since < _NAMELESS_S:
+            nameless = True
+        elif worker is None or has_ended(worker):
+            # Somebody else may be quicker.
+            with contextlib.suppress(ValueError, UpdateFinishedTrialError):
+                study.tell(trial.number, state=TrialState.FAIL)
+    return nameless
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -272,13 +232,12 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     return [one for one in counted(study.get_trials(deepcopy=False)) if one.state.is_finished()]
 
 
-def trials_of(study: optuna.Study, space: Space, metric: str) -> pd.DataFrame:
+def trials_of(study: optuna.Study, objective: "Objective") -> pd.DataFrame:
     """Return the table of the finished trials of a study that count."""
-    found = finished_trials(study)
-    table = pd.DataFrame(
-        [{"trial": place, **_row(one, space, metric)} for place, one in enumerate(found)]
-    )
-    running_best = table[metric].cummax() if maximizes(study) else table[metric].cummin()
+    metric, space = objective.metric, objective.space
+    rows = [_row(trial, space, metric) for trial in finished_trials(study)]
+    table = pd.DataFrame(rows).rename_axis("trial").reset_index()
+    running_best = table[metric].cummax() if objective.maximize else table[metric].cummin()
     table.insert(table.columns.get_loc(metric) + 1, "best", running_best.ffill())
     return table
 
@@ -296,33 +255,22 @@ def _row(trial: FrozenTrial, space: Space, metric: str) -> dict[str, Any]:
 
 
 def settings_in(trial: FrozenTrial, space: Space) -> dict[str, Any]:
-    """Return the settings of a trial; one that died may have got some of them only."""
-    return {
-        name: one.decode(trial.params[name]) if name in trial.params else None
-        for name, one in space.ranges.items()
-    }
+    """Return the settings of a trial."""
+    return {name: one.decode(trial.params[name]) for name, one in space.ranges.items()}
 
 
 def importance_of(study: optuna.Study) -> pd.Series:
     """Return the share of the metric's variance that each hyper-parameter explains."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    empty = pd.Series(dtype=float, name="importance")
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < _ENOUGH:
-        return empty
-    try:
-        found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-    except RuntimeError:  # all trials alike: nothing to explain
-        return empty
+    found = {}
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) >= _ENOUGH:
+        with contextlib.suppress(RuntimeError):  # all trials alike: nothing to explain
+            found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
     return pd.Series(found, name="importance", dtype=float)
 
 
-def maximizes(study: optuna.Study) -> bool:
-    """Whether more of the metric is better."""
-    return study.direction == optuna.study.StudyDirection.MAXIMIZE
-
-
-class RankedTPE(BaseSampler):  # type: ignore[misc]
+class RankedTPE(TPESampler):  # type: ignore[misc]
     """TPE [1]_ whose proposals depend only on the seed, the trial's rank and earlier results.
 
     Optuna's samplers carry a random state that begins anew in each process, so that a search that
@@ -330,10 +278,10 @@ class RankedTPE(BaseSampler):  # type: ignore[misc]
 
     Parameters
     ----------
-    distributions : mapping of str to distribution
+    space : Space
         All that is searched.
-    first : mapping of str to object
-        The settings of the first trial.
+    own : mapping of str to object
+        The settings of the first trial, and others.
     seed : int
 
     References
@@ -342,64 +290,33 @@ class RankedTPE(BaseSampler):  # type: ignore[misc]
        Optimization", NeurIPS 2011, section 4.
     """
 
-    def __init__(
-        self, distributions: Mapping[str, BaseDistribution], first: Mapping[str, Any], seed: int
-    ) -> None:
-        self._distributions, self._first, self._seed = dict(distributions), dict(first), seed
-        # Random trials before the model of TPE has something to go by.
-        self._startup = min(10, 2 + 2 * len(self._distributions))
-        self._rank = 0
-        self._tpe: TPESampler | None = None
+    def __init__(self, space: Space, own: Mapping[str, Any], seed: int) -> None:
+        self._distributions = {name: one.distribution() for name, one in space.ranges.items()}
+        self._first = {name: one.encode(own[name]) for name, one in space.ranges.items()}
+        self._seed = seed
+        self._begin(0)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Start the random stream of a trial."""
-        self._rank = rank_of(study, trial.number)
-        self._tpe = TPESampler(
-            seed=seed_from(self._seed, "trial", str(self._rank)),
-            n_startup_trials=self._startup,
+        self._begin(rank_of(study, trial.number))
+
+    def _begin(self, rank: int) -> None:
+        self._rank = rank
+        super().__init__(
+            seed=seed_from(self._seed, "trial", str(rank)),
+            # Random trials before the model of TPE has something to go by.
+            n_startup_trials=min(10, 2 + 2 * len(self._distributions)),
             multivariate=True,
             constant_liar=True,
         )
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
         """Return the whole space; it is fixed from the start."""
         return self._distributions
 
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
+    def sample_relative(self, *told: Any) -> dict[str, Any]:
         """Return all settings of a trial; none during the random start-up trials."""
-        if self._rank == 0:
-            return self._first
-        assert self._tpe is not None
-        return dict(self._tpe.sample_relative(study, trial, search_space))
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Return one setting, at random."""
-        assert self._tpe is not None
-        return self._tpe.sample_independent(study, trial, param_name, param_distribution)
-
-
-def proposing(space: Space, own: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Return the sampler and the pruner of a model whose settings are `own`."""
-    distributions = {name: one.distribution() for name, one in space.ranges.items()}
-    first = {name: one.encode(own[name]) for name, one in space.ranges.items()}
-    warm_up = max(5, own.get("epochs", 0) // 4)
-    return {
-        "sampler": RankedTPE(distributions, first, seed),
-        # Gently: early on large steps look best, and who finished is among the better ones already.
-        "pruner": PercentilePruner(
-            75.0, n_startup_trials=4, n_warmup_steps=warm_up, n_min_trials=3
-        ),
-    }
+        return self._first if self._rank == 0 else dict(super().sample_relative(*told))
 
 
 # What models measure after an epoch, and whether more of it is better.
@@ -410,12 +327,8 @@ _IMPOSSIBLE = (ValueError, MemoryError, ArithmeticError)
 _POLL_S = 0.5
 
 
-class Failed(Exception):
-    """The settings could not be fitted; the trial counts."""
-
-
-class Void(Exception):
-    """The trial ended for reasons other than its settings; it does not count."""
+class Ended(Exception):
+    """The trial has no value; where its settings are no reason, it does not count."""
 
 
 def _suggest(trial: optuna.Trial, name: str, asked: BaseDistribution) -> Any:
@@ -444,8 +357,6 @@ class Objective:
         Budget; a trial beyond it is void.
     prune : bool
         Give up trials that are behind most of the finished ones at the same epoch.
-    seconds_left : float, optional
-        When the trial began; None without a limit.
     """
 
     model: Any
@@ -453,33 +364,43 @@ class Objective:
     split: Split
     metric: str
     options: Mapping[str, Any]
-    _: KW_ONLY
     trials: int | None
     prune: bool
-    seconds_left: float | None = None
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the metric is better."""
+        return parse_metric(self.metric).higher_is_better is not False
+
+    def proposing(self, seed: int) -> dict[str, Any]:
+        """Return the direction, the sampler and the pruner of a study of it."""
+        own = settings_of(self.model)
+        # Gently: early on large steps look best, and who finished is among the better ones already.
+        gently = {"n_warmup_steps": max(5, own.get("epochs", 0) // 4), "n_min_trials": 3}
+        return {
+            "direction": "maximize" if self.maximize else "minimize",
+            "sampler": RankedTPE(self.space, own, seed),
+            "pruner": PercentilePruner(75.0, n_startup_trials=4, **gently),
+        }
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the metric on the validation part."""
         trial.set_user_attr(WORKER, this_process())
         rank = rank_of(trial.study, trial.number)
         if self.trials is not None and rank >= self.trials:
-            trial.set_user_attr(VOID, "beyond the budget")
-            raise Void
+            raise Ended
         settings = {
             name: one.decode(_suggest(trial, name, one.distribution()))
             for name, one in self.space.ranges.items()
         }
         began = time.perf_counter()
         try:
-            return self._measure(settings, self._on_epoch(trial, rank, began))
+            return self._measure(settings, self._on_epoch(trial, rank))
         except _IMPOSSIBLE as error:
             if rank == 0:  # the model as it stands: the search is wrong, not the settings
                 raise
             trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
-            raise Failed from error
-        except (KeyboardInterrupt, Void) as error:
-            trial.set_user_attr(VOID, str(error) or "interrupted")
-            raise
+            raise Ended from error
         finally:
             trial.set_user_attr(SECONDS, time.perf_counter() - began)
 
@@ -497,26 +418,19 @@ class Objective:
             raise ValueError(f"{self.metric} must be a number; it is NaN.")
         return value
 
-    def _on_epoch(
-        self, trial: optuna.Trial, rank: int, began: float
-    ) -> Callable[[dict[str, float]], None]:
+    def _on_epoch(self, trial: optuna.Trial, rank: int) -> Callable[[dict[str, float]], None]:
         """Return the epoch callback; it may prune the trial."""
         epochs = settings_of(self.model).get("epochs", math.inf)
-        maximize = parse_metric(self.metric).higher_is_better is not False
 
         def on_epoch(record: dict[str, float]) -> None:
             epoch = int(record["epoch"])
             for name in _WATCHED.keys() & record.keys():
-                same_way = _WATCHED[name] == maximize
+                same_way = _WATCHED[name] == self.maximize
                 trial.report(record[name] if same_way else -record[name], epoch)
             # What everything is held against is finished in any case, and at its last epoch a trial
             # is as good as measured.
-            if rank == 0 or epoch >= epochs:
-                return
-            if self.prune and trial.should_prune():
+            if self.prune and rank > 0 and epoch < epochs and trial.should_prune():
                 raise optuna.TrialPruned
-            if self.seconds_left is not None and time.perf_counter() - began > self.seconds_left:
-                raise Void("out of time")
 
         return on_epoch
 
@@ -536,52 +450,34 @@ def use_up(
         places = [one.number for one in finished_trials(study)]
         task.step(done=len(places))
         if on_trial is not None and trial.number in places:
-            table = trials_of(study, objective.space, objective.metric)
+            table = trials_of(study, objective)
             clear()  # it may write to the same terminal
             on_trial(table.iloc[places.index(trial.number)].to_dict())
 
-    watch = Watch(study)
-    watch.settle()
+    seen: dict[int, float] = {}
     while True:
-        watch.release_dead()
+        nameless = release_dead(study, seen)
         every = study.get_trials(deepcopy=False)
         begun = counted(every)
-        if seconds is not None:
-            objective.seconds_left = seconds - sum(t.user_attrs.get(SECONDS, 0.0) for t in every)
-        out_of_time = objective.seconds_left is not None and objective.seconds_left <= 0
-        if out_of_time or (trials is not None and len(begun) >= trials):
-            # The rest is at work elsewhere; should a worker die, its trial comes back here.
-            awaited = begun[:1] if out_of_time else begun
-            if all(trial.state.is_finished() for trial in awaited):
-                return
+        worked = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in every)
+        out_of_time = seconds is not None and worked >= seconds and len(begun) > 0
+        used_up = out_of_time or (trials is not None and len(begun) >= trials)
+        # The rest is at work elsewhere; should a worker die, its trial comes back here.
+        awaited = begun[:1] if out_of_time else begun
+        if used_up and all(trial.state.is_finished() for trial in awaited):
+            return
+        if used_up or nameless:
             time.sleep(_POLL_S)
             continue
-        try:
-            study.optimize(objective, n_trials=1, catch=(Failed, Void), callbacks=[tell])
-        except (UpdateFinishedTrialError, ValueError) as error:
-            # Somebody took this worker for dead, such as after a laptop's sleep, and has given the
-            # trial to another.
-            if isinstance(error, ValueError) and not str(error).startswith("Cannot tell a "):
-                raise
+        study.optimize(objective, n_trials=1, catch=(Ended,), callbacks=[tell])
 
 
 def result_of(study: optuna.Study, place: str, objective: Objective) -> SearchResult:
-    """Return the result of a study, with the best settings fitted; ties go to the first trial.
-
-    Raises
-    ------
-    ValueError
-        If no trial was complete.
-    """
+    """Return the result of a study, with the best settings fitted; ties go to the first trial."""
     model, space, metric = objective.model, objective.space, objective.metric
-    table = trials_of(study, space, metric)
+    table = trials_of(study, objective)
     values = table[metric].dropna()
-    if values.empty:
-        raise ValueError(
-            f"At least one trial must complete; all {len(table)} of the study failed. "
-            "Narrow the space, or begin with a smaller model."
-        )
-    row = values.idxmax() if maximizes(study) else values.idxmin()
+    row = values.idxmax() if objective.maximize else values.idxmin()
     settings = settings_in(finished_trials(study)[row], space)
     split, own = objective.split, settings_of(model)
     return SearchResult(

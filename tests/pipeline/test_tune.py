@@ -14,7 +14,7 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import load_steps, resolve
 from recsys_lib.splitting import strong_generalization
-from recsys_lib.tuning import Range, Space
+from recsys_lib.tuning import Space
 from recsys_lib.tuning.results import NOTEBOOK_PARAMETERS, notebook_parameters
 from recsys_lib.yaml_files import read_mapping
 
@@ -105,11 +105,19 @@ def test_of_likes_an_autoencoder_learns_who_uses_what(
     assert "'default' holds likes, on which the notebook trains MultDAE" in capsys.readouterr().err
 
 
+SPACE = """
+model: Autoencoder
+space:
+  learning_rate: {low: 3e-4, high: 1e-2, log: true}
+  hidden_dims: [[32], [64], [128, 64]]
+  l2: {low: 1e-8, high: 1e-3, log: true}
+"""
+
+
 def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    space = Space.of("Autoencoder").only("learning_rate", "hidden_dims", "l2")
-    space.write("space.yaml")
+    Path("space.yaml").write_text(SPACE)
     words = ["tune", "Autoencoder", "--space", "space.yaml", "-p", "epochs", "2"]
     assert main([*words, "--trials", "3", "-o", "best.yaml"]) == 0
     said = capsys.readouterr().out
@@ -178,8 +186,7 @@ def test_what_is_wrong_is_one_line(
 def test_a_setting_without_a_parameter_is_refused_before_the_search(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    space = Space.of("Autoencoder").only("l2").replace(average=Range(0.0, 0.99))
-    space.write("space.yaml")
+    Path("space.yaml").write_text(f"{SPACE}  average: {{low: 0.0, high: 0.99}}\n")
     assert main(["tune", "Autoencoder", "--space", "space.yaml", "-o", "best.yaml"]) == 2
     assert "'average' is no parameter of its notebook" in capsys.readouterr().err
 

@@ -31,8 +31,8 @@ def _close_figures():
 
 
 def dots(ax):
-    lines = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
-    return {int(line.get_ydata()[0]): list(line.get_xdata()) for line in lines}
+    (line,) = [line for line in ax.lines if line.get_marker() == "o"]
+    return pd.Series(line.get_xdata()).groupby(np.asarray(line.get_ydata())).agg(list).to_dict()
 
 
 def bars(ax):

@@ -46,7 +46,7 @@ def test_curves_are_told_by_their_ends_along_what_they_change_with():
 
 def test_places_are_told_by_the_names_that_stand_there():
     table = pd.DataFrame({"n_history": [0, 1, 10], "model": "ladder", "value": [0.1, 0.2, 0.4]})
-    ax = plots.plot_newcomers(table.assign(se=0.01), ladder="ladder")
+    ax = plots.plot_newcomers(table.assign(se=0.01), ladder="ladder", ylabel="ndcg")
     assert "that are known (0 to 10): ladder from 0.1 to 0.4." in plots.describe(ax.figure)
 
 
@@ -101,8 +101,8 @@ def test_a_picture_is_shown_with_the_text_of_its_figure(monkeypatch):
 
     shown = []
     monkeypatch.setattr(pictures, "_display", lambda *parts: shown.append(parts[-1]))
-    show_picture(plots.plot_long_tail([50, 30, 20], head_share=0.5, noun="labs"))
-    assert shown[0].startswith("How long is the tail? 1 of 3 labs hold 50% of the interactions;")
+    show_picture(plots.plot_long_tail([50, 30, 20]))
+    assert shown[0].startswith("How long is the tail? 1 of 3 items hold 50% of the interactions;")
     show_picture(plots.plot_long_tail([3, 1]), "two bars")
     assert shown[1] == "two bars"
 

@@ -27,7 +27,7 @@ def world():
 @pytest.fixture(scope="module")
 def table(world):
     ceiling = oracles_of_likes(world.truth)["fold-in oracle"]
-    options = {"ceiling": ceiling, "train_users": (100, 1500), "n_resamples": 300}
+    options = {"ceiling": ceiling, "train_users": (100, 1500)}
     return approach_ceiling(FAMILIES, likes_of(world), "ndcg@10", **options)
 
 
@@ -74,7 +74,7 @@ def test_in_the_null_world_nobody_is_ahead_of_popularity_but_who_saw_the_test():
 def test_without_a_gap_there_is_no_share_of_it(world):
     split = likes_of(world)
     floor = Popularity().fit(split.train[:500])
-    options = {"ceiling": floor, "train_users": [500], "n_resamples": 200}
+    options = {"ceiling": floor, "train_users": [500]}
     table = approach_ceiling({"EASE": [EASE(l2=200.0)]}, split, "ndcg@10", **options)
     assert table["share"].isna().all()
 

@@ -142,10 +142,10 @@ def test_seconds_are_a_budget_too(likes: Split) -> None:
     model = Learner(pause=0.01)  # 0.2 s a trial
     began = time.perf_counter()
     found = search(model, likes, "ndcg@10", seconds=0.9, space=LEVELS, prune=False)
-    assert 2 <= len(found.trials) <= 5
-    assert found.trials["seconds"].sum() < 1.0
+    assert 2 <= len(found.trials) <= 6
+    assert found.trials["seconds"].iloc[:-1].sum() < 0.9
     assert time.perf_counter() - began < 5.0
-    # The first is finished even where it takes more than there is.
+    # One that is under way is finished.
     short = search(model, likes, "ndcg@10", seconds=0.01, space=LEVELS)
     assert short.trials["state"].tolist() == ["complete"]
 
@@ -231,10 +231,8 @@ def test_several_models_get_the_same_budget(likes: Split) -> None:
     )
     assert [len(one.trials) for one in found.values()] == [3, 3]
     assert list(found["knn"].settings) == ["n_neighbors"]
-    assert [(row["model"], row["trial"]) for row in rows] == [
-        (name, trial) for name in ("ease", "knn") for trial in range(3)
-    ]
-    with pytest.raises(ConfigError, match="it has 'svd'"):
+    assert [row["trial"] for row in rows] == [0, 1, 2] * 2
+    with pytest.raises(ValueError, match="must be one of 'ease'; got 'svd'"):
         search_all({"ease": EASE}, likes, "ndcg@10", trials=1, spaces={"svd": Space.of(PureSVD)})
 
 
@@ -268,7 +266,7 @@ def test_what_ended_for_no_fault_of_its_settings_does_not_count() -> None:
     trials = [
         trial(TrialState.COMPLETE, 0, 0.1),
         trial(TrialState.FAIL, 1, 0.2),  # its process died
-        trial(TrialState.FAIL, 2, 0.2, void="interrupted"),
+        trial(TrialState.FAIL, 2, 0.2, seconds=3.0),  # interrupted
         trial(TrialState.FAIL, 3, 0.2),
         trial(TrialState.FAIL, 4, 0.3, error="ValueError: too wide"),
         trial(TrialState.FAIL, 5, 0.2),  # the third time over the same settings

@@ -42,19 +42,14 @@ def test_what_has_no_effect_is_not_searched_what_has_a_rule_of_its_own_is() -> N
     assert "l2" in Space.of(KernelAE()).ranges
 
 
-def test_a_space_is_the_same_after_yaml(tmp_path: Path) -> None:
-    for name in RANGES:
-        space = Space.of(name)
-        space.write(tmp_path / "space.yaml")
-        assert Space.read(tmp_path / "space.yaml") == space
-
-
 def test_a_space_may_be_written_by_hand(tmp_path: Path) -> None:
     file = tmp_path / "space.yaml"
     file.write_text("model: EDLAE\nspace:\n  l2: {low: 1e1, high: 5000, log: true}\n")
     space = Space.read(file).fitted_to(EDLAE())
     assert space.ranges == {"l2": Range(10.0, 5000.0, log=True)}
-    assert not space.ranges["l2"].whole, "a whole number in YAML is no promise that all are"
+    assert isinstance(space.ranges["l2"].high, float), (
+        "a whole number in YAML is no promise that all are"
+    )
     file.write_text("model: MultVAE\nspace:\n  hidden_dims: [[600], [200, 100]]\n")
     assert Space.read(file).ranges["hidden_dims"] == Options(((600,), (200, 100)))
 
@@ -108,7 +103,7 @@ def test_models_without_a_space_say_so() -> None:
         Space.of("Popularity")
     with pytest.raises(ConfigError, match="A model must be one of"):
         Space.of("EASEL")
-    with pytest.raises(TypeError, match="must be a model"):
+    with pytest.raises(TypeError, match="`model` must be a Recommender"):
         Space.of(Path("ease"))
 
 

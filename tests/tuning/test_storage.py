@@ -24,7 +24,7 @@ from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.models import EASE, EDLAE
 from recsys_lib.models.on_likes import OnLikes
 from recsys_lib.tuning import Range, Space, search
-from recsys_lib.tuning.studies import Objective, Void, Watch, counted, quiet
+from recsys_lib.tuning.studies import Ended, Objective, counted, quiet, release_dead
 
 BUDGET = 8
 PAUSE = 0.1
@@ -193,9 +193,9 @@ def test_a_trial_beyond_the_budget_is_void(likes: Split) -> None:
     study = optuna.create_study(direction="maximize")
     budget = {"trials": 2, "prune": False}
     objective = Objective(EASE(l2=300.0), space, likes, "ndcg@10", {}, **budget)
-    study.optimize(objective, n_trials=4, catch=(Void,))
+    study.optimize(objective, n_trials=4, catch=(Ended,))
     assert [trial.number for trial in counted(study.trials)] == [0, 1]
-    assert [trial.user_attrs.get("void") for trial in study.trials[2:]] == ["beyond the budget"] * 2
+    assert [trial.params for trial in study.trials[2:]] == [{}, {}]
 
 
 def test_a_stop_and_a_larger_budget_go_on_as_one(likes: Split, tmp_path: Path) -> None:
@@ -230,6 +230,17 @@ def test_ctrl_c_loses_the_trial_under_way_only(likes: Split, tmp_path: Path) -> 
     assert found.trials["state"].tolist() == ["complete"] * 4
     whole = search(EASE(l2=300.0), likes, "ndcg@10", trials=4)
     assert found.trials["l2"].tolist() == whole.trials["l2"].tolist()
+
+
+def test_a_first_trial_that_was_stopped_is_made_however_long_it_took(
+    likes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = {"seconds": 1e-9, "storage": tmp_path / "studies.sqlite"}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(EASE, "_fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        search(EASE(l2=300.0), likes, "ndcg@10", **budget)
+    found = search(EASE(l2=300.0), likes, "ndcg@10", **budget)
+    assert found.trials["state"].tolist() == ["complete"]
 
 
 def test_another_search_is_refused_by_what_differs(likes: Split, tmp_path: Path) -> None:
@@ -292,7 +303,7 @@ def test_of_another_machine_only_the_heartbeat_tells(
     ):
         study.ask().set_user_attr("worker", worker)
     with quiet():
-        assert not Watch(study).release_dead()
+        assert not release_dead(study, {})
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.RUNNING, TrialState.RUNNING, TrialState.FAIL]
     # One that begins the last trial of the budget elsewhere, and is heard of no more.
@@ -316,28 +327,8 @@ def test_two_may_release_the_same_trial_at_once() -> None:
             study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     study.sampler = Quicker(seed=0)
-    assert not Watch(study).release_dead()
+    assert not release_dead(study, {})
     assert study.trials[0].state == TrialState.FAIL
-
-
-def test_who_is_taken_for_dead_loses_the_trial_and_goes_on(likes: Split, tmp_path: Path) -> None:
-    file = tmp_path / "studies.sqlite"
-    taken = []
-
-    class Slept(EASE):
-        def _fit(self, *arguments: Any) -> None:
-            if self.l2 != 300.0 and not taken:
-                study = optuna.load_study(study_name="EASE", storage=f"sqlite:///{file}")
-                taken.append(study.trials[-1].number)
-                study.tell(taken[0], state=TrialState.FAIL)
-            super()._fit(*arguments)
-
-    Slept.__name__ = "EASE"
-    found = search(Slept(l2=300.0), likes, "ndcg@10", trials=4, storage=file)
-    assert taken == [1]
-    pd.testing.assert_frame_equal(
-        settled(found), settled(search(EASE(l2=300.0), likes, "ndcg@10", trials=4))
-    )
 
 
 def test_no_message_and_no_table_tells_the_password(
@@ -366,5 +357,5 @@ def test_a_storage_that_cannot_be_is_told(likes: Split, tmp_path: Path) -> None:
     for storage in (tmp_path / "file" / "studies.sqlite", tmp_path / "file"):
         with pytest.raises(ArtifactError, match=f"must be kept where .*{storage.name}"):
             search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage=storage)
-    with pytest.raises(ConfigError, match="begins with sqlite, postgresql"):
+    with pytest.raises(ArtifactError, match="redis://host/0: .*redis"):
         search(EASE(l2=300.0), likes, "ndcg@10", trials=1, storage="redis://host/0")
