@@ -7,19 +7,17 @@ import ast
 import io
 import json
 import math
-import os
 import re
 import threading
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from recsys_lib import checks
 from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
@@ -190,88 +188,19 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     """Return `value` in the type of the parameter's literal, or raise `ConfigError`.
 
     A whole number passes for a decimal one and a list for a tuple; nothing else is converted.
-    A parameter whose literal is None takes it back, and whatever else its rule allows.
+    A parameter whose literal is None takes anything.
     """
-    default, rule = parameter.default, _rule_of(parameter)
-    if default is value is None:
-        return None
+    default = parameter.default
     converted = value if default is None else _converted(default, value)
     if converted is _WRONG:
         raise ConfigError(
             f"Parameter {parameter.name} must be {_kind(default)}, like {default!r}; got {value!r}"
             f" ({type(value).__name__}). {_remedy(default)}"
         )
-    try:
-        if rule:
-            _apply(rule, parameter.name, converted)
-    except (TypeError, ValueError) as error:
-        said = str(error).replace("`", "")
-        raise ConfigError(f"Parameter {said} The notebook has {default!r}.") from error
     return converted
 
 
 _WRONG = object()
-Rule: TypeAlias = Callable[[str, Any], None]
-
-
-def _rule_of(parameter: Parameter) -> Rule | None:
-    """Return the rule of its name, unless its own value breaks it: then something else is meant."""
-    rule = _RULES.get(parameter.name)
-    try:
-        if rule and parameter.default is not None:
-            _apply(rule, parameter.name, parameter.default)
-    except (TypeError, ValueError):
-        return None
-    return rule
-
-
-def _apply(rule: Rule, name: str, value: Any) -> None:
-    entries = value if isinstance(value, tuple | list) else (value,)
-    if not entries and name != "OUTPUTS":
-        raise ValueError(f"{name} must have an entry; got {value!r}.")
-    for one in entries:
-        rule(name, one)
-
-
-def _check_most(name: str, value: int, *, most: int) -> None:
-    checks.check_integer(name, value, minimum=1)
-    if value > most:
-        raise ValueError(f"`{name}` must be at most {most:,}; got {value}.")
-
-
-def _check_variable(name: str, value: str) -> None:
-    if value and value not in os.environ:
-        raise ValueError(
-            f"`{name}` must name a variable of the environment; {value!r} is not set. Export it."
-        )
-
-
-# What a parameter, or each entry of one, must be besides its kind, in every notebook that has it:
-# what is wrong is said before anything runs, and by the name that the reader gave.
-_COUNTS = (
-    *("BATCH_SIZE", "CODE_DIM", "CROWDS", "DENSE_TO", "EPOCHS", "HIDDEN_DIM", "HIDDEN_DIMS"),
-    *("JUDGES", "LATENT_DIM", "N_ITEMS", "NEIGHBORS", "OUTPUTS", "PASSES", "RANK_EPOCHS"),
-    *("REPEATS", "ROUNDS", "SIZES", "TRAIN_USERS", "TRIALS"),
-)
-_CHOICES = {
-    "DEVICE": ("auto", "cpu", "gpu"),
-    "DUPLICATES": ("error", "last", "mean", "sum"),
-    "FEEDBACK": ("auto", "ratings", "counts", "likes"),
-    "PRESET": ("default", "null", "mission"),
-    "VIEW": ("ratings", "clicks"),
-}
-_SHARE = partial(checks.check_fraction, closed=True)
-_RULES: dict[str, Rule] = {
-    **{name: partial(checks.check_choice, choices=choices) for name, choices in _CHOICES.items()},
-    **dict.fromkeys(_COUNTS, partial(checks.check_integer, minimum=1)),
-    **dict.fromkeys(("HISTORY", "SEED", "WARM_UP"), checks.check_integer),
-    **dict.fromkeys(("DROPOUT", "INPUT_DROPOUT", "SIGNALS"), _SHARE),
-    **dict.fromkeys(("HISTORIES", "LEARNING_RATE", "MINUTES", "PENALTY"), checks.check_positive),
-    **dict.fromkeys(("KL_WEIGHT", "L2", "SELECTIONS"), checks.check_nonnegative),
-    "K": partial(_check_most, most=10_000),  # items of a list
-    "TRIES": partial(_check_most, most=4),
-    "POSTGRES": _check_variable,
-}
 
 
 def _converted(default: Any, value: Any) -> Any:

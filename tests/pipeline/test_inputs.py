@@ -172,7 +172,7 @@ def test_what_feedback_says_goes_before_what_is_recognized(begin, project):
     (project.root / "own.csv").write_text(rows("plays", [1, 2, 3, 4, 5]))
     assert import_table(begin(FEEDBACK="ratings")).dataset.rating_scale == (1, 5)
     assert import_table(begin(FEEDBACK="likes")).kind == "likes"
-    with pytest.raises(ConfigError, match="FEEDBACK must be one of .* got 'stars'"):
+    with pytest.raises(ConfigError, match="`FEEDBACK` must be one of .* got 'stars'"):
         import_table(begin(FEEDBACK="stars"))
 
 
