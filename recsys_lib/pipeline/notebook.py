@@ -96,8 +96,6 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     session = Session(project=project, record=record, parameters=table(resolved))
     if in_voila():
         return session
-    if before := store.Record.find(project.record(record.run, name)):
-        before.seal(project, record.run)
     session._save_record()
     _accompany(project.run_folder(record.run) / "checkpoints" / name, session._record_modules)
     return session

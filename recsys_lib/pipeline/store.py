@@ -158,16 +158,6 @@ class Record:
         found = {folder / one["path"]: one["fingerprint"] for one in self.writes.values()}
         return found | {project.root / path: seen for path, seen in self.figures.items()}
 
-    def seal(self, project: Project, run: str) -> None:
-        """Give the folders that it wrote a manifest, where they date from before folders had one.
-
-        Only what has a manifest may be replaced later; what has changed since is left alone.
-        """
-        for path, seen in self.files(project, run).items():
-            bare = path.is_dir() and not (path / artifacts.MANIFEST).exists()
-            if bare and artifacts.fingerprint(path) == seen:
-                artifacts.write_manifest(path, kind="folder")
-
     def save(self, path: Path) -> None:
         """Write the record, atomically."""
         artifacts.write_json(path, asdict(self))
@@ -314,8 +304,6 @@ def retire(project: Project, run: str, step: Step) -> Record | None:
     """Have the record of a step and its executed copy count no more, and return the record."""
     place, copy = project.record(run, step.name), project.run_folder(run) / step.path.name
     before = Record.find(place)
-    if before:
-        before.seal(project, run)
     remove(place, copy)
     return before
 
