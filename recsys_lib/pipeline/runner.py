@@ -402,8 +402,13 @@ class Execution:
 
     def _papermill(self, part: Path) -> Failure | None:
         logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the caller reports a failure
+        node = nbformat.read(self.step.path, as_version=4)
+        # Papermill fills {fields} in paths.
+        to = str(part).replace("{", "{{").replace("}", "}}")
+        how = {"engine_name": _ENGINE, "kernel_name": "python3", "progress_bar": False}
+        values = self.run.overrides(self.step)
         try:
-            self._in_a_kernel(part)
+            papermill.execute_notebook(node, to, values, **how, execution=self)
         except papermill.PapermillExecutionError as error:
             text = click.unstyle("\n".join(error.traceback))
             return Failure(self._cell + 1, error.ename, click.unstyle(error.evalue), text)
@@ -416,25 +421,6 @@ class Execution:
             text = "the kernel died; most often because memory ran out. Use fewer users or items"
             return Failure(self._cell + 1, "DeadKernel", text)
         return None
-
-    def _in_a_kernel(self, part: Path) -> None:
-        """Run it, in another kernel where the first ones end before they answer.
-
-        Windows has ports where others have sockets, and somebody may take one before the kernel
-        does.
-        """
-        node = nbformat.read(self.step.path, as_version=4)
-        # Papermill fills {fields} in paths.
-        to = str(part).replace("{", "{{").replace("}", "}}")
-        how = {"engine_name": _ENGINE, "kernel_name": "python3", "progress_bar": False}
-        for last in (False, False, True):
-            try:
-                values = self.run.overrides(self.step)
-                papermill.execute_notebook(node, to, values, **how, execution=self)
-                return
-            except RuntimeError as error:
-                if last or self._stop.is_set() or "before replying" not in str(error):
-                    raise
 
     def execute(self, notebook: Any, kernel_name: str) -> None:
         """Execute what papermill manages; called by its engine."""

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from jupyter_client.manager import AsyncKernelManager
 
 from recsys_lib import _system
 from recsys_lib.errors import ArtifactError
@@ -188,24 +186,6 @@ def test_a_kernel_that_dies_is_told_as_such_and_the_run_goes_on_from_there(chain
     assert Manifest.load(result.folder).failure["kind"] == "DeadKernel"
     write("02_use", USE)
     assert statuses(run(only="01-02")) == ["01 skipped", "02 ran"]
-
-
-def test_a_port_that_somebody_took_first_costs_a_second_kernel_only(chain, run, monkeypatch):
-    taken = socket.create_server(("127.0.0.1", 0))
-    start, kernels = AsyncKernelManager.start_kernel, []
-
-    def unlucky(self, **how):
-        self.transport = "tcp"
-        if not kernels:
-            self.cache_ports = False
-            self.control_port = taken.getsockname()[1]
-        kernels.append(self)
-        return start(self, **how)
-
-    monkeypatch.setattr(AsyncKernelManager, "start_kernel", unlucky)
-    with taken:
-        assert statuses(run(only="01")) == ["01 ran"]
-    assert len(kernels) == 2
 
 
 MEET = """
