@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -161,7 +161,6 @@ class Manifest:
                 raise ValueError(f"it is of format {version!r}, not {_FORMAT}")
             metrics = {name: Metric(**one) for name, one in content.pop("metrics").items()}
             found = cls(**content, metrics=metrics)
-            found._check_kinds()
             killed = found.status == "running" and has_ended(found.process)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error.__cause__, OSError):
@@ -181,15 +180,6 @@ class Manifest:
             for name, value in entry["parameters"].items()
         }
         return {**self.parameters, **apart}
-
-    def _check_kinds(self) -> None:
-        """Raise `TypeError` if a value is not of the type that is written."""
-        example = Manifest(run="", status="done")
-        kinds = {float: (int, float), type(None): (dict, type(None))}
-        for one in fields(self):
-            kind, value = type(getattr(example, one.name)), getattr(self, one.name)
-            if not isinstance(value, kinds.get(kind, kind)):
-                raise TypeError(f"{one.name} is {type(value).__name__}")
 
 
 def seeds_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
