@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import dis
 import os
 import re
 import signal
@@ -533,9 +532,7 @@ def _show_error(
     last = frames
     while last.tb_next:
         last = last.tb_next
-    code = last.tb_frame.f_code.co_code[last.tb_lasti]
-    ours = last.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "recsys_lib"
-    refused = ours and code == dis.opmap["RAISE_VARARGS"]  # not a fault of this library
+    refused = last.tb_frame.f_globals.get("__name__", "").startswith("recsys_lib.")
     brief = refused or isinstance(error, KeyboardInterrupt | RecsysError)
     shell.showtraceback((kind, error, frames), exception_only=brief)
 
