@@ -457,8 +457,7 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **
     chain = load_steps(project)
     with told_of(grid.origin):
         steps = select(chain, only=only)
-    settings = settings_of(grid, steps)
-    with told_of(grid.origin):
+        settings = settings_of(grid, steps)
         for one in settings:
             project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
     for reader, artifact, writer in unwritten(steps, chain):
