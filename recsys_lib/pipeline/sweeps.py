@@ -4,7 +4,6 @@ The sweep holds a lock as long as it lives and wants to go on; its workers try i
 """
 
 import contextlib
-import itertools
 import logging
 import math
 import os
@@ -12,7 +11,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -33,7 +32,7 @@ from recsys_lib._system import available_memory, cores, limited_threads, lock_fi
 from recsys_lib.artifacts import MANIFEST, BusyError, write_json
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
-from recsys_lib.pipeline.chain import Step, load_steps, select, steps_for, unwritten
+from recsys_lib.pipeline.chain import load_steps, select, steps_for, unwritten
 from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import Progress
@@ -307,8 +306,8 @@ class Sweep:
         As it was given.
     only : str, optional
         Which notebooks run.
-    settings, queue : sequence of Setting
-        As the grid has them, and in the order in which they are to be worked on.
+    settings : sequence of Setting
+        As the grid has them, which is the order in which they are worked on.
     workers : int, optional
         Settings at once; by cores and memory where it is not given.
     backend : {"local", "dask"}
@@ -337,7 +336,6 @@ class Sweep:
     grid: dict[str, Any]
     only: str | None
     settings: tuple[Setting, ...]
-    queue: list[Setting]
     workers: int | None = None
     backend: Literal["local", "loky", "dask"] = "local"
     scheduler: str | None = None
@@ -467,17 +465,7 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **
                 f"--only must name what the chosen notebooks rest on; {reader.name} reads "
                 f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
             )
-    queue = _interleaved(settings, steps[0])
-    return Sweep(project, name, grid.content, only, settings, queue, **how)
-
-
-def _interleaved(settings: Iterable[Setting], first: Step) -> list[Setting]:
-    """Return the settings so that neighbors begin with different steps and don't wait."""
-    groups: dict[str, list[Setting]] = {}
-    for one in settings:
-        groups.setdefault(repr(first.values(one.parameters)), []).append(one)
-    rows = itertools.zip_longest(*groups.values())
-    return [one for row in rows for one in row if one is not None]
+    return Sweep(project, name, grid.content, only, settings, **how)
 
 
 def sweep(
@@ -594,7 +582,7 @@ class _Driver:
         self._sweep, self._engine, self._told = sweep, engine, watch or (lambda _: None)
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
         self._free = math.inf if sweep.workers or sweep.scheduler else available_memory()
-        self._queue, self._running = list(sweep.queue), dict[Future[Result], Setting]()
+        self._queue, self._running = list(sweep.settings), dict[Future[Result], Setting]()
         # Alone it has all threads, as `recsys run`, but Dask gives each worker one.
         share = sweep.backend == "dask" or self._at_once() > 1
         environment = limited_threads(self._at_once(), engine.threads) if share else {}

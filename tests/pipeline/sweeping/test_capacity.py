@@ -13,7 +13,7 @@ def make(tmp_path):
 
     def make_sweep(memory=None, **options):
         settings = tuple(Setting(name, {}, {}) for name in "abc")
-        return Sweep(Project(tmp_path), "grid", {}, None, settings, [], memory=memory, **options)
+        return Sweep(Project(tmp_path), "grid", {}, None, settings, memory=memory, **options)
 
     return make_sweep
 

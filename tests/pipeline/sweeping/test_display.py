@@ -23,7 +23,7 @@ def state(tmp_path):
     settings[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
     settings[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
     how = {"memory": 1.5e9, "at_once": 2}
-    return Sweep(Project(tmp_path), "grid", {}, None, settings, [], **how)
+    return Sweep(Project(tmp_path), "grid", {}, None, settings, **how)
 
 
 class Terminal(io.StringIO):
