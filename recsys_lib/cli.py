@@ -174,7 +174,6 @@ _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _COUNT = click.IntRange(1)
 _PORT = click.IntRange(0, 65_535)
-_GIGABYTES = _Amount(0, min_open=True)
 _SECONDS = _Amount(0)
 _FILE = click.Path(path_type=Path)
 _LIMIT = click.Choice(["body", "seconds", "in_flight", "kept"])
@@ -342,7 +341,6 @@ def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
 @option("--name", metavar="NAME", help="name of the sweep; that of the grid file by default")
 @option("--only", metavar="NN[-NN]", help="only these notebooks; wins over the grid")
 @option("--workers", type=_COUNT, metavar="N", help="settings at once; by cores and memory")
-@option("--memory", type=_GIGABYTES, metavar="GB", help="what one setting takes at least")
 @_timeout
 @option("--backend", type=click.Choice(["local", "loky", "dask"]), default="local")
 @option("--scheduler", metavar="ADDRESS", help="of a running Dask cluster")
@@ -353,7 +351,6 @@ def sweep(file: Path, name: str | None, **how: Any) -> int:
     from recsys_lib.pipeline.progress import SweepLines
     from recsys_lib.pipeline.sweeps import plan, run_sweep
 
-    how["memory"] = how["memory"] and how["memory"] * 1e9
     planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, **how)
     print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     with SweepLines(sys.stdout, planned) as lines:

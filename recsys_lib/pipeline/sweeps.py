@@ -316,8 +316,6 @@ class Sweep:
         Address of a cluster that runs already.
     executor : Executor, optional
         In the place of a backend: any of `concurrent.futures`. It stays open.
-    memory : float, optional
-        Bytes that one setting takes at least.
     timeout : float
         Seconds for each notebook.
     output : str, optional
@@ -340,7 +338,6 @@ class Sweep:
     backend: Literal["local", "loky", "dask"] = "local"
     scheduler: str | None = None
     executor: Executor | None = None
-    memory: float | None = None
     timeout: float = math.inf
     output: str | None = None
     token: str = field(default_factory=lambda: f"{time.time_ns():x}-{os.getpid()}")
@@ -362,8 +359,7 @@ class Sweep:
     @property
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
-        measured = [one.peak_memory for one in self.settings]
-        return max([self.memory or 0.0, *measured]) or KERNEL
+        return max(one.peak_memory for one in self.settings) or KERNEL
 
     def fitting(self, free: float, most: int) -> int:
         """Return how many settings there is memory for: at least one, and no more than `most`."""

@@ -22,7 +22,7 @@ def state(tmp_path):
     settings[0].metrics = {"03.rmse": 1.4712, "03.floor": 1.9}
     settings[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
     settings[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
-    how = {"memory": 1.5e9, "at_once": 2}
+    how = {"at_once": 2}
     return Sweep(Project(tmp_path), "grid", {}, None, settings, **how)
 
 
@@ -53,7 +53,7 @@ def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
     lines(state)
     shown = terminal.getvalue()
     assert re.search(r"epochs-20 +\d+ s  03_train", shown)
-    assert "1 of 4 done, 1 failed, 1 waiting; 2 at once, 1.5 GB each" in shown
+    assert "1 of 4 done, 1 failed, 1 waiting; 2 at once, 1.2 GB each" in shown
     lines(state)
     # The table of two lines is drawn over the one before: up one line, both cleared.
     assert "\r\x1b[2K\x1b[1A\x1b[2Kepochs-20" in terminal.getvalue()[len(shown) :]
