@@ -297,11 +297,6 @@ class Step:
         return frozenset(name for _, name in self._calls if name)
 
     @cached_property
-    def needs(self) -> frozenset[str]:
-        """Those of them that must be there."""
-        return frozenset(name for call, name in self._calls if call == "read" and name)
-
-    @cached_property
     def writes(self) -> frozenset[str]:
         """The artifacts that it writes."""
         return frozenset(_WRITE.findall(self._text))
@@ -516,28 +511,6 @@ def rests_on(steps: Sequence[Step]) -> dict[str, list[str]]:
         known = step.is_plain and step.reads - step.writes <= its.keys()
         found[step.name] = sorted({one.name for one in its.values()}) if known else list(found)
     return found
-
-
-def unwritten(steps: Sequence[Step], chain: Sequence[Step]) -> list[tuple[Step, str, Step]]:
-    """Return what `steps` read that only notebooks left out of them write.
-
-    Parameters
-    ----------
-    steps : sequence of Step
-        Those that will run, in order.
-    chain : sequence of Step
-        All of the project.
-
-    Returns
-    -------
-    list of (reader, artifact, writer)
-    """
-    return [
-        (step, name, writer)
-        for step in steps
-        for name in sorted(step.needs)
-        if (writer := writer_of(chain, name, step.name)) and writer not in steps
-    ]
 
 
 def steps_for(

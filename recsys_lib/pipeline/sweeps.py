@@ -32,7 +32,7 @@ from recsys_lib._system import available_memory, cores, limited_threads, lock_fi
 from recsys_lib.artifacts import MANIFEST, BusyError, write_json
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
-from recsys_lib.pipeline.chain import load_steps, select, steps_for, unwritten
+from recsys_lib.pipeline.chain import load_steps, select, steps_for
 from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import Progress
@@ -438,8 +438,7 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **
     Raises
     ------
     ConfigError
-        If anything in the grid is wrong, the name is taken by a run, or a notebook that is left
-        out writes what another one reads.
+        If anything in the grid is wrong, or the name is taken by a run.
     """
     place = project.run_folder(name)
     if "/" in name or (place / "state").exists():
@@ -448,19 +447,10 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **
             "Choose another with --name."
         )
     only = only or grid.only
-    chain = load_steps(project)
     with told_of(grid.origin):
-        steps = select(chain, only=only)
-        settings = settings_of(grid, steps)
+        settings = settings_of(grid, select(load_steps(project), only=only))
         for one in settings:
             project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
-    for reader, artifact, writer in unwritten(steps, chain):
-        places = (project.record(f"{name}/{one.name}", writer.name) for one in settings)
-        if not all(place.exists() for place in places):
-            raise ConfigError(
-                f"--only must name what the chosen notebooks rest on; {reader.name} reads "
-                f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
-            )
     return Sweep(project, name, grid.content, only, settings, **how)
 
 

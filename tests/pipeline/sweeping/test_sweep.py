@@ -225,7 +225,6 @@ def test_a_sweep_from_python_is_a_table(chain, diary):
         (["--scheduler", "tcp://x"], "SEED: [1]", "--scheduler must go with --backend dask"),
         (["--name", "a/b"], "SEED: [1]", "'a/b' is a run"),
         (["--name", "plain"], "SEED: [1]", "'plain' is a run. Choose another with --name"),
-        ([], "EPOCHS: [1]\nonly: 02", "02_train reads `facts`, which 01_make writes. Add 01"),
         ([], "SEED: [x]", "grid.yaml: Parameter SEED must be a whole number"),
         (["-f", "no.yaml"], "", "The grid no.yaml must be readable"),
     ],
