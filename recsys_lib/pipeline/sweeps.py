@@ -12,18 +12,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import pandas as pd
 from papermill.iorw import papermill_io
@@ -52,26 +45,13 @@ _LOOK = 0.3  # seconds between two looks at whether the sweep is alive
 _UNSEEN = 120.0  # seconds after which a lock that was never seen is none; NFS may hide it for 60
 
 
-class Result(NamedTuple):
-    """What became of a setting.
-
-    Attributes
-    ----------
-    status : {"done", "failed", "interrupted"}
-    message : str
-        Why it failed.
-    ran : int
-        How many notebooks were run, and not skipped or taken over.
-    """
-
-    status: Literal["done", "failed", "interrupted"]
-    message: str = ""
-    ran: int = 0
+class Stopped(Exception):
+    """A worker has stopped because its sweep has."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Works on settings, one by one; what goes wrong in one is a result and not an exception.
+    """Works on settings, one by one.
 
     Attributes
     ----------
@@ -93,45 +73,30 @@ class Worker:
     environment: Mapping[str, str]
     token: str
 
-    def __call__(self, run: str, parameters: Mapping[str, Any]) -> Result:
+    def __call__(self, run: str, parameters: Mapping[str, Any]) -> RunResult:
         """Run the chain of one setting, ``"<sweep>/<setting>"``, with its overrides."""
-        stop = threading.Event()
-        with stopped_with(self.project.run_folder(run).parent, self.token, stop):
-            try:
-                return _result(self._patiently(run, parameters, stop))
-            except KeyboardInterrupt:
-                return Result("interrupted")
-            except (RecsysError, OSError, MemoryError) as error:
-                kind = "" if isinstance(error, RecsysError) else f"{type(error).__name__}: "
-                return Result("failed", " ".join(f"{kind}{error}".split()))
-
-    def _patiently(
-        self, run: str, parameters: Mapping[str, Any], stop: threading.Event
-    ) -> RunResult:
+        stop, limit = threading.Event(), time.monotonic() + _BUSY_SECONDS
         steps, _ = steps_for(load_steps(self.project), parameters, only=self.only)
         beside = Conditions(self.environment, self.token, stop)
         how: dict[str, Any] = {"name": run, "timeout": self.timeout, "conditions": beside}
-        limit = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                return run_chain(self.project, steps, parameters, Progress(), **how)
-            except BusyError:
-                if time.monotonic() > limit:
-                    raise
-                if stop.wait(1.0):
-                    raise KeyboardInterrupt from None
+        with stopped_with(self.project.run_folder(run).parent, self.token, stop):
+            while True:
+                try:
+                    return run_chain(self.project, steps, parameters, Progress(), **how)
+                except KeyboardInterrupt:
+                    raise Stopped from None
+                except BusyError:
+                    if time.monotonic() > limit or stop.wait(1.0):
+                        raise
 
 
-def _result(result: RunResult) -> Result:
-    ran = sum(one.status == "ran" for one in result.outcomes)
-    if result.failed is None or result.failed.failure is None:
-        return Result("done", ran=ran)
-    failure = result.failed.failure
-    where = f"{result.failed.name} stopped in cell {failure.cell} of {result.failed.record.cells}"
-    more = [one.name for one in result.ended("failed")[1:]]
-    rest = {"also failed": more, "not run": [one.name for one in result.ended("not run")]}
-    others = "".join(f"; {how}: {', '.join(names)}" for how, names in rest.items() if names)
-    return Result("failed", f"{where}: {failure.kind}: {failure.message}{others}", ran)
+def _reason(result: RunResult) -> str:
+    """Return why a setting failed, or nothing."""
+    first = result.failed
+    if first is None or first.failure is None:
+        return ""
+    why, cells = first.failure, first.record.cells
+    return f"{first.name} stopped in cell {why.cell} of {cells}: {why.kind}: {why.message}"
 
 
 def _place(sweep: Path, token: str) -> Path:
@@ -206,14 +171,11 @@ class Engine:
         How many settings are worked on at once.
     threads : int
         Threads for each, where that is known; otherwise 0.
-    lost : tuple of exception types
-        What a future raises whose worker is gone.
     """
 
     executor: Executor
     workers: int
     threads: int = 0
-    lost: tuple[type[BaseException], ...] = (BrokenExecutor,)
 
 
 @contextlib.contextmanager
@@ -263,7 +225,7 @@ def _ctrl_c_ignored() -> Iterator[None]:
 def _dask(workers: int | None, address: str | None) -> Iterator[Engine]:
     """Join the Dask cluster at `address`, or make one of processes of this machine."""
     with needing("dask", "--backend dask"):
-        from distributed import Client, KilledWorker, LocalCluster
+        from distributed import Client, LocalCluster
     with contextlib.ExitStack() as opened:
         cluster: Any = address
         if address is None:
@@ -291,7 +253,7 @@ def _dask(workers: int | None, address: str | None) -> Iterator[Engine]:
         # Not pure: a setting that is tried again is to be worked on again.
         executor = client.get_executor(pure=False)
         opened.callback(executor.shutdown, wait=False)
-        yield Engine(executor, at_once, each, (KilledWorker,))
+        yield Engine(executor, at_once, each)
 
 
 @dataclass
@@ -352,11 +314,6 @@ class Sweep:
         return self.project.run_folder(self.name)
 
     @property
-    def copies(self) -> str:
-        """Where copies of its folder go, if they are asked for."""
-        return f"{(self.output or '').rstrip('/')}/{self.name}"
-
-    @property
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
         return max(one.peak_memory for one in self.settings) or KERNEL
@@ -398,12 +355,25 @@ class Sweep:
         write_json(self.folder / SWEEP_FILE, content)
 
     def copy_out(self, *paths: Path) -> None:
-        """Copy files of its folder to the output, if there is one, by papermill's writers."""
+        """Copy files of its folder to the output, if there is one, by papermill's writers.
+
+        Raises
+        ------
+        ConfigError
+            If they cannot be written there.
+        """
+        place = f"{(self.output or '').rstrip('/')}/{self.name}"
         for path in paths if self.output else ():
-            target = f"{self.copies}/{path.relative_to(self.folder).as_posix()}"
-            if "://" not in target:
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-            papermill_io.write(path.read_text(encoding="utf-8"), target)
+            target = f"{place}/{path.relative_to(self.folder).as_posix()}"
+            try:
+                if "://" not in target:
+                    Path(target).parent.mkdir(parents=True, exist_ok=True)
+                papermill_io.write(path.read_text(encoding="utf-8"), target)
+            except Exception as error:  # whatever a store of anybody's raises
+                raise ConfigError(
+                    f"--output must be a place that papermill can write to; {place}: "
+                    f"{_line(error)}. Check the address and the credentials."
+                ) from error
 
     def table(self) -> pd.DataFrame:
         """Return one row for each setting.
@@ -539,7 +509,7 @@ def run_sweep(sweep: Sweep, watch: Callable[[Sweep], None] | None = None) -> Swe
         shutil.rmtree(sweep.folder / ".sweep", ignore_errors=True)  # of one that was killed
         with engine(sweep) as workers, alive(sweep.folder, sweep.token) as give_up:
             sweep.save()
-            _check_output(sweep)
+            sweep.copy_out(sweep.folder / SWEEP_FILE)  # where it cannot, that is told now
             try:
                 _Driver(sweep, workers, watch).run(give_up)
                 sweep.status = "failed" if sweep.failed else "done"
@@ -549,16 +519,9 @@ def run_sweep(sweep: Sweep, watch: Callable[[Sweep], None] | None = None) -> Swe
     return sweep
 
 
-def _check_output(sweep: Sweep) -> None:
-    """Write the first ``sweep.json``: what cannot be written to is told before anything runs."""
-    try:
-        sweep.copy_out(sweep.folder / SWEEP_FILE)
-    except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(
-            "--output must be a place that papermill can write to; "
-            f"{sweep.copies}: {said}. Check the address and the credentials."
-        ) from error
+def _line(error: BaseException) -> str:
+    kind = "" if isinstance(error, RecsysError) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())
 
 
 class _Driver:
@@ -568,7 +531,7 @@ class _Driver:
         self._sweep, self._engine, self._told = sweep, engine, watch or (lambda _: None)
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
         self._free = math.inf if sweep.workers or sweep.scheduler else available_memory()
-        self._queue, self._running = list(sweep.settings), dict[Future[Result], Setting]()
+        self._queue, self._running = list(sweep.settings), dict[Future[RunResult], Setting]()
         # Alone it has all threads, as `recsys run`, but Dask gives each worker one.
         share = sweep.backend == "dask" or self._at_once() > 1
         environment = limited_threads(self._at_once(), engine.threads) if share else {}
@@ -603,46 +566,41 @@ class _Driver:
             run = f"{sweep.name}/{one.name}"
             self._running[self._engine.executor.submit(self._worker, run, one.parameters)] = one
 
-    def _settle(self, future: "Future[Result]") -> None:
+    def _settle(self, future: "Future[RunResult]") -> None:
         one = self._running.pop(future)
         try:
             result = future.result()
-        except Exception as error:  # the end of one setting, not of the sweep
-            said = " ".join(str(error).split())
-            result = Result("failed", f"{type(error).__name__}: {said}")
-            if isinstance(error, self._engine.lost):
-                result = Result("interrupted", said)
-        if result.status == "interrupted" and one.attempts < _ATTEMPTS:
-            one.status = "waiting"
-            self._queue.insert(0, one)
-            return
-        if result.status == "interrupted":
-            said = f"lost its worker {_ATTEMPTS} times; the last time: {result.message}"
-            result = Result("failed", said)
-        self._take(one, result)
+        except (RecsysError, OSError, MemoryError) as error:
+            failure = _line(error)
+        except Exception as error:  # its worker is gone, which is not the end of the sweep
+            if one.attempts < _ATTEMPTS:
+                one.status = "waiting"
+                self._queue.insert(0, one)
+                return
+            failure = f"lost its worker {_ATTEMPTS} times; the last time: {_line(error)}"
+        else:
+            one.ran, failure = len(result.ended("ran")), _reason(result)
+        self._take(one, failure)
 
-    def _take(self, one: Setting, result: Result) -> None:
+    def _take(self, one: Setting, failure: str) -> None:
         """Take down how a setting ended, and what its manifest says."""
         folder = self._sweep.folder / one.name
-        one.status, one.message, one.ran = result
         with contextlib.suppress(ArtifactError):
             found = Manifest.load(folder)
             one.seconds, one.peak_memory = found.seconds, found.peak_memory
             one.metrics = {name: metric.value for name, metric in found.metrics.items()}
-        if result.status != "interrupted":
-            try:
-                self._sweep.copy_out(*sorted(folder.glob("[!.]*.ipynb")), *folder.glob(MANIFEST))
-            except Exception as error:
-                one.status = "failed"
-                one.message = f"its copy could not be written: {' '.join(str(error).split())}"
+        try:
+            self._sweep.copy_out(*sorted(folder.glob("[!.]*.ipynb")), *folder.glob(MANIFEST))
+        except ConfigError as error:
+            failure = failure or str(error)
+        one.status, one.message = "failed" if failure else "done", failure
         self._sweep.save()
 
     def _interrupt(self) -> None:
         self._sweep.status = "interrupted"
         done, _ = wait(self._running, timeout=_FAREWELL)
         for future in done:
-            one = self._running.pop(future)
             if not future.exception():
-                self._take(one, future.result())
+                self._settle(future)
         for one in self._running.values():
             one.status = "interrupted"
