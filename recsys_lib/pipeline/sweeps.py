@@ -190,19 +190,14 @@ def engine(sweep: "Sweep") -> Iterator[Engine]:
     Raises
     ------
     ConfigError
-        If the engine is not installed, takes no scheduler, or does not answer.
+        If the engine is not installed, or does not answer.
     """
-    address, workers = sweep.scheduler, sweep.workers or cores()
+    workers = sweep.workers or cores()
     if sweep.executor:
         yield Engine(sweep.executor, workers)
-    elif sweep.backend == "dask":
-        with _dask(sweep.workers, address) as joined:
+    elif sweep.backend == "dask" or sweep.scheduler:
+        with _dask(sweep.workers, sweep.scheduler) as joined:
             yield joined
-    elif address:
-        raise ConfigError(
-            f"--scheduler must go with --backend dask; got {address!r} with {sweep.backend}. "
-            "Leave it out, or name the backend."
-        )
     else:
         # Threads suffice: what takes cores and memory are the kernels, which are processes.
         with ThreadPoolExecutor(workers) as executor:
@@ -275,7 +270,7 @@ class Sweep:
     backend : {"local", "dask"}
         Kernels of this machine, or a cluster; ``"loky"``, as in version 0.2, is ``"local"``.
     scheduler : str, optional
-        Address of a cluster that runs already.
+        Address of a Dask cluster that runs already.
     executor : Executor, optional
         In the place of a backend: any of `concurrent.futures`. It stays open.
     timeout : float
@@ -532,9 +527,7 @@ class _Driver:
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
         self._free = math.inf if sweep.workers or sweep.scheduler else available_memory()
         self._queue, self._running = list(sweep.settings), dict[Future[RunResult], Setting]()
-        # Alone it has all threads, as `recsys run`, but Dask gives each worker one.
-        share = sweep.backend == "dask" or self._at_once() > 1
-        environment = limited_threads(self._at_once(), engine.threads) if share else {}
+        environment = limited_threads(self._at_once(), engine.threads)
         self._worker = Worker(sweep.project, sweep.only, sweep.timeout, environment, sweep.token)
 
     def run(self, give_up: Callable[[], None]) -> None:

@@ -224,7 +224,6 @@ def test_a_sweep_from_python_is_a_table(chain, diary):
     ("arguments", "grid", "message"),
     [
         (["--workers", "0"], "SEED: [1]", "'--workers': 0 is not in the range x>=1"),
-        (["--scheduler", "tcp://x"], "SEED: [1]", "--scheduler must go with --backend dask"),
         (["--name", "a/b"], "SEED: [1]", "'a/b' is a run"),
         (["--name", "plain"], "SEED: [1]", "'plain' is a run. Choose another with --name"),
         ([], "SEED: [x]", "grid.yaml: Parameter SEED must be a whole number"),
