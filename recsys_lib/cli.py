@@ -445,9 +445,8 @@ def export(names: tuple[str, ...], mlflow: bool, to: str | None) -> None:
     # That it makes its tables is of no interest.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     project = pipeline.Project.find()
-    for name, done in export_runs(names, to=to, project=project).items():
-        print(f"{name}  {done}")
-    print(f"Store: {to or local_store(project)}")
+    exported = export_runs(names, to=to, project=project)
+    print(f"{', '.join(exported)}\nStore: {to or local_store(project)}")
 
 
 @runs.command()

@@ -39,7 +39,6 @@ _UNDEFINED = re.compile(r"name '(.+?)' is not defined")
 EXPERIMENT = "recsys-lib"
 
 _SEAL = "recsys.manifest"  # tag with the fingerprint of the manifest that was exported
-_STATUS = {"done": "FINISHED", "partial": "FAILED", "failed": "FAILED", "running": "RUNNING"}
 _LONGEST_TEXT = 5_000  # characters of a value; MLflow refuses more than 6,000
 # Beside what the records name; half-written files of a killed run have these names too.
 _OWN = (MANIFEST, "checkpoints", "state/*.json", "[0-9][0-9]_*.ipynb", ".*.part*", "*/.*.part*")
@@ -343,7 +342,7 @@ def local_store(project: Project) -> str:
 
 def export_runs(
     names: Sequence[str], *, to: str | None = None, project: Project | None = None
-) -> dict[str, str]:
+) -> list[str]:
     """Write runs to an MLflow tracking store; one that is there already is brought up to date.
 
     Parameters
@@ -358,8 +357,8 @@ def export_runs(
 
     Returns
     -------
-    dict of str to str
-        Run -> "added", "updated" or "unchanged".
+    list of str
+        The runs that are there now.
 
     Raises
     ------
@@ -378,7 +377,9 @@ def export_runs(
     with _client(address) as client:
         known = client.get_experiment_by_name(EXPERIMENT)
         place = known.experiment_id if known else client.create_experiment(EXPERIMENT)
-        return {one.run: _export(client, place, one) for one in found}
+        for one in found:
+            _export(client, place, one)
+    return [one.run for one in found]
 
 
 @contextlib.contextmanager
@@ -401,23 +402,14 @@ def _client(address: str) -> Iterator[Any]:
         ) from error
 
 
-def _export(client: Any, experiment: str, manifest: Manifest) -> str:
-    """Write one run, unless its manifest has been exported as it is."""
-    seal = digest_of(asdict(manifest))
-    old = client.search_runs([experiment], f"tags.`recsys.run` = '{manifest.run}'")
-    same = [one for one in old if one.data.tags.get(_SEAL) == seal]
-    if not same:
-        _write_run(client, experiment, manifest, seal)
-    # Only now: an interrupted export leaves a run too many, which the next one removes.
-    for one in old:
-        if one not in same[:1]:
-            client.delete_run(one.info.run_id)
-    return "unchanged" if same else "updated" if old else "added"
-
-
-def _write_run(client: Any, experiment: str, manifest: Manifest, seal: str) -> None:
+def _export(client: Any, experiment: str, manifest: Manifest) -> None:
+    """Write a run in the place of what was exported of it before, unless that is the same."""
     from mlflow.entities import Metric, Param
 
+    seal = digest_of(asdict(manifest))
+    old = client.search_runs([experiment], f"tags.`recsys.run` = '{manifest.run}'")
+    if any(one.data.tags.get(_SEAL) == seal for one in old):
+        return
     begun, ended = (
         int(datetime.fromisoformat(text).timestamp() * 1000) if text else None
         for text in (manifest.begun, manifest.ended)
@@ -427,18 +419,17 @@ def _write_run(client: Any, experiment: str, manifest: Manifest, seal: str) -> N
     params = [Param(*one) for one in _texts(manifest.all_parameters).items()]
     metrics = [Metric(_plain(name), value, begun or 0, 0) for name, value in _numbers(manifest)]
     client.log_batch(run.info.run_id, metrics, params)
-    status = _STATUS.get(manifest.status, "KILLED")
-    if status != "RUNNING":
-        client.set_terminated(run.info.run_id, status, end_time=ended or begun)
-    # The last to be written: a run without it counts as not exported.
+    status = "FINISHED" if manifest.status == "done" else "FAILED"
+    client.set_terminated(run.info.run_id, status, end_time=ended or begun)
+    # Without it, a run that was cut off counts as another one, and the next export removes it.
     client.set_tag(run.info.run_id, _SEAL, seal)
+    for one in old:
+        client.delete_run(one.info.run_id)
 
 
 def _tags(manifest: Manifest) -> dict[str, Any]:
-    sweep, _, setting = manifest.run.partition("/")
     facts = {
         "recsys.run": manifest.run,
-        "recsys.sweep": sweep if setting else None,
         "recsys.status": manifest.status,
         "recsys.device": ", ".join(manifest.device),
         "recsys.library": manifest.code.get("library"),
