@@ -180,7 +180,6 @@ _LIMIT = click.Choice(["body", "seconds", "in_flight", "kept"])
 
 _names = argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_run_names)
 _only = option("--only", metavar="NN[-NN]", help="only these notebooks: 02, 01-03 or 01,04")
-_form = option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table")
 _timeout = option(
     "--timeout",
     type=_SECONDS,
@@ -384,12 +383,11 @@ def runs() -> None:
 
 @runs.command("list", epilog="`list` may be left out. Also: recsys runs compare | export | prune.")
 @_names
-@_form
 @_where
 @option("--sort", metavar="COLUMN", help="metrics from the best down, others upwards")
 @option("--columns", default="", metavar="A,B", help="show these beside the name")
-def list_(names: tuple[str, ...], where: tuple[str, ...], form: str, **how: str) -> None:
-    """List runs: filter, sort, export. A NAME is a run, a sweep or a pattern: 'lr/*'."""
+def list_(names: tuple[str, ...], where: tuple[str, ...], **how: str) -> None:
+    """List runs: filter and sort. A NAME is a run, a sweep or a pattern: 'lr/*'."""
     from recsys_lib.pipeline.runs import listing, ordered
 
     found, table = _select(names, where)
@@ -398,7 +396,7 @@ def list_(names: tuple[str, ...], where: tuple[str, ...], form: str, **how: str)
     table = ordered(table, how["sort"]) if how["sort"] else table
     chosen = [name.strip() for name in how["columns"].split(",") if name.strip()]
     width = shutil.get_terminal_size().columns
-    print(listing(table, columns=chosen, form=form, width=width))
+    print(listing(table, columns=chosen, width=width))
 
 
 def _select(
@@ -426,10 +424,9 @@ def _select(
 @runs.command()
 @argument("a", metavar="A", shell_complete=_run_names)
 @argument("b", metavar="B", shell_complete=_run_names)
-@_form
-def compare(a: str, b: str, form: str) -> None:
+def compare(a: str, b: str) -> None:
     """Compare run B with run A: what differs, what moved, and is it more than noise."""
-    print(pipeline.compare_runs(a, b).text(form))
+    print(pipeline.compare_runs(a, b).text())
 
 
 @runs.command()

@@ -190,7 +190,7 @@ def test_every_command_has_help(capsys):
         ("recsys r", {"run", "runs", "recommend"}),
         ("recsys runs ", {"list", "compare", "export", "prune"}),
         ("recsys runs compare sw", {"sweep/a", "sweep/b"}),
-        ("recsys runs --format ", {"table", "csv", "json"}),
+        ("recsys sweep --backend ", {"local", "loky", "dask"}),
         ("recsys recommend --r", {"--run"}),
         ("recsys recommend --run def", {"default"}),
     ],

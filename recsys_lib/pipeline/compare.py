@@ -1,7 +1,6 @@
 """Compare runs: two of them, or the settings of a batch, each under several seeds."""
 
 import contextlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from recsys_lib.pipeline.manifest import Manifest, Metric, read_reports, seeds_o
 from recsys_lib.pipeline.pins import Pin, read_pins
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.runs import as_json, cells, find_column, find_runs, read_run, table_of
+from recsys_lib.pipeline.runs import cells, find_column, find_runs, read_run, table_of
 
 _ALPHA = 0.05
 # Share of a number below which a difference is rounding, however surely it is there: less than
@@ -141,15 +140,8 @@ class RunComparison:
             f"{count} metric{'s' * (count != 1)}: {moved or 'none to compare'}."
         )
 
-    def text(self, form: str = "table") -> str:
-        """Return the comparison as a "table" of what differed and what moved, "csv" or "json"."""
-        if form == "csv":
-            return str(self.metrics.to_csv()).rstrip()
-        if form == "json":
-            tables = {"differences": self.differences, "metrics": self.metrics.reset_index()}
-            head = {"a": self.a, "b": self.b, "summary": self.summary}
-            parts = {name: json.loads(as_json(table)) for name, table in tables.items()}
-            return json.dumps({**head, **parts}, indent=2, ensure_ascii=False)
+    def text(self) -> str:
+        """Return what differed and what moved as text."""
         heads, blocks = {"a": self.a, "b": self.b}, []
         if len(self.differences):
             table = cells(self.differences).rename(columns=heads)

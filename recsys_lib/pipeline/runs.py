@@ -5,7 +5,6 @@ Exported is each once, however often; removed is only what they wrote, as their 
 
 import contextlib
 import fnmatch
-import json
 import math
 import os
 import re
@@ -270,9 +269,7 @@ def ordered(table: pd.DataFrame, name: str) -> pd.DataFrame:
         ) from error
 
 
-def listing(
-    table: pd.DataFrame, *, columns: Sequence[str] = (), form: str = "table", width: int = 100
-) -> str:
+def listing(table: pd.DataFrame, *, columns: Sequence[str] = (), width: int = 100) -> str:
     """Return the table of runs as text.
 
     Parameters
@@ -281,19 +278,13 @@ def listing(
         As `list_runs` returns it.
     columns : sequence of str
         Which to show beside the name; by default as many as fit, first those in which the runs
-        differ. CSV and JSON have all by default.
-    form : {"table", "csv", "json"}
-        JSON is a list of objects without the values that a run does not have.
+        differ.
     width : int
         Characters in a line of the table.
     """
-    chosen = table[[find_column(table, name) for name in columns]] if columns else table
-    if form == "csv":
-        return str(chosen.to_csv()).rstrip()
-    if form == "json":
-        return as_json(chosen.reset_index())
     numbers = table.select_dtypes("number").columns
     if columns:
+        chosen = table[[find_column(table, name) for name in columns]]
         return text_table(cells(chosen.reset_index()), right=numbers)
     shown = _fitting(cells(_by_relevance(table).reset_index()), width)
     text, left_out = text_table(shown, right=numbers), 1 + table.shape[1] - shown.shape[1]
@@ -327,12 +318,6 @@ def _cell(value: Any) -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     text = f"{value:.5g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def as_json(table: pd.DataFrame) -> str:
-    """Return the rows as a list of objects without missing values."""
-    rows = [row.dropna().to_dict() for _, row in table.astype(object).iterrows()]
-    return json.dumps(rows, indent=2, ensure_ascii=False, default=pd.Timestamp.isoformat)
 
 
 def local_store(project: Project) -> str:

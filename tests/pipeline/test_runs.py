@@ -1,11 +1,8 @@
 """Runs side by side: listed, filtered, sorted, compared, exported."""
 
-import json
 from dataclasses import replace
-from io import StringIO
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -276,7 +273,7 @@ def test_a_notebook_that_one_run_lacks_stands_for_its_parameters(project):
     assert rows == ["notebook 02_fit", "parameter LIKE_FROM", "parameter SEED", "code 01_make"]
 
 
-def test_the_command_line_lists_compares_and_speaks_csv_and_json(sweep, monkeypatch, capsys):
+def test_the_command_line_lists_and_compares(sweep, monkeypatch, capsys):
     def said(*words):
         assert main(["runs", *words]) == 0
         return capsys.readouterr().out
@@ -284,13 +281,10 @@ def test_the_command_line_lists_compares_and_speaks_csv_and_json(sweep, monkeypa
     monkeypatch.chdir(sweep.root)
     lines = said("sweep", "--sort", "rmse", "--columns", "EPOCHS,rmse").splitlines()
     assert [line.split()[-2:] for line in lines[1:]] == [["10", "0.85"], ["5", "1.2"]]
-    assert pd.read_csv(StringIO(said("--format", "csv"))).shape[0] == 3
-    rows = json.loads(said("--format", "json", "--where", "EPOCHS=20"))
-    assert [(row["run"], row["EPOCHS"], row["01.rmse"]) for row in rows] == [("alone", 20, 1.3)]
+    assert said("--where", "EPOCHS=20").splitlines()[1].startswith("alone ")
     text = said("compare", "sweep/five", "sweep/ten")
     assert "parameter EPOCHS" in " ".join(text.split())
     assert "within noise" in text
-    assert json.loads(said("compare", "alone", "sweep/ten", "--format", "json"))["a"] == "alone"
     assert main(["runs", "compare", "alone", "aloen"]) == 2
     assert "Did you mean 'alone'" in capsys.readouterr().err
 
