@@ -460,10 +460,10 @@ def prune(names: tuple[str, ...], where: tuple[str, ...], yes: bool) -> None:
             "`recsys runs prune 'lr/*' --yes`, or give --where."
         )
     project, (found, _) = pipeline.Project.find(), _select(names, where)
-    sizes = freed_bytes(project, found)
-    for one, size in zip(found, sizes, strict=True):
-        print(f"{one.run}  {size / 1e6:.1f} MB")
-    total = f"{len(found)} run{'s' * (len(found) != 1)}, {sum(sizes) / 1e6:.1f} MB"
+    for one in found:
+        print(one.run)
+    size = freed_bytes(project, found) / 1e6
+    total = f"{len(found)} run{'s' * (len(found) != 1)}, {size:.1f} MB"
     if not yes:
         print(f"{total}. Nothing is removed without --yes.")
         return

@@ -8,6 +8,7 @@ import fnmatch
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -444,23 +445,14 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))
 
 
-def freed_bytes(project: Project, runs: Sequence[Manifest]) -> list[int]:
-    """Return the bytes that the removal of each run would free, if all are removed.
-
-    Files that the runs share are counted at the first one; those that other runs share with them
-    are not counted.
-    """
-    rows = []
-    for number, run in enumerate(runs):
-        for file in _files(_written(project, run)):
-            status = file.stat()
-            rows.append((number, status.st_dev, status.st_ino, status.st_size, status.st_nlink))
-    names = pd.DataFrame(rows, columns=["run", "device", "file", "size", "links"])
-    files = names.groupby(["device", "file"]).agg(
-        run=("run", "first"), size=("size", "first"), links=("links", "first"), held=("run", "size")
+def freed_bytes(project: Project, runs: Sequence[Manifest]) -> int:
+    """Return the bytes that the removal of runs would free; what others share with them stays."""
+    files = [file.stat() for run in runs for file in _files(_written(project, run))]
+    held = Counter((one.st_dev, one.st_ino) for one in files)
+    shares = (
+        one.st_size / one.st_nlink for one in files if held[one.st_dev, one.st_ino] == one.st_nlink
     )
-    freed = files[files["held"] >= files["links"]].groupby("run")["size"].sum()
-    return freed.reindex(range(len(runs)), fill_value=0).tolist()
+    return round(sum(shares))
 
 
 def remove_runs(project: Project, runs: Sequence[Manifest]) -> list[Path]:
