@@ -10,7 +10,7 @@ import math
 import re
 import threading
 import tokenize
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 TAG = "parameters"
 _READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
 _WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
-# Passed to a function, which may read whatever it likes; those that import read no artifacts.
-_PASSED = re.compile(r"(?<!import_table)[(,=]\s*session\s*[,)\n]")
+# Passed to a function, which may read whatever it likes; those of `inputs` read no artifacts.
+_INPUTS = "(?<!import_table)(?<!inspect_table)(?<!import_what_can_be_read)"
+_PASSED = re.compile(rf"{_INPUTS}[(,=]\s*session\s*[,)\n]")
 _PARSING = threading.Lock()
 
 
@@ -482,34 +483,15 @@ def writer_of(writers: Sequence[AnyWriter], name: str, before: str) -> AnyWriter
     return next(found, None)
 
 
-def sources_of(
-    steps: Sequence[Step], *, hidden: Mapping[str, Collection[str]] | None = None
-) -> dict[str, dict[str, Step]]:
-    """Return for each step the artifacts that it reads, each with the earlier step that writes it.
-
-    Parameters
-    ----------
-    steps : sequence of Step
-        Those of one run, in order.
-    hidden : mapping of str to collection of str, optional
-        Step -> further artifacts that it reads, such as its record says.
-    """
-    found = {}
-    for step in steps:
-        names = step.reads | set((hidden or {}).get(step.name, ()))
-        writers = {name: writer_of(steps, name, step.name) for name in sorted(names)}
-        found[step.name] = {name: one for name, one in writers.items() if one}
-    return found
-
-
 def rests_on(steps: Sequence[Step]) -> dict[str, list[str]]:
     """Return for each step the names of those before it that it may have read from."""
-    sources, found = sources_of(steps), dict[str, list[str]]()
+    found = dict[str, list[str]]()
     for step in steps:
-        its = sources[step.name]
+        writers = {name: writer_of(steps, name, step.name) for name in step.reads}
         # What nobody is seen to write may come from any of those before.
-        known = step.is_plain and step.reads - step.writes <= its.keys()
-        found[step.name] = sorted({one.name for one in its.values()}) if known else list(found)
+        known = all(one or name in step.writes for name, one in writers.items())
+        seen = {one.name for one in writers.values() if one}
+        found[step.name] = sorted(seen) if known and step.is_plain else list(found)
     return found
 
 
