@@ -161,20 +161,11 @@ def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[s
     return []
 
 
-class _Amount(click.FloatRange):
-    """A number in a range; for click, nan is in each."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        if math.isnan(number := super().convert(value, param, ctx)):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
-
-
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _COUNT = click.IntRange(1)
 _PORT = click.IntRange(0, 65_535)
-_SECONDS = _Amount(0)
+_SECONDS = click.FloatRange(0)
 _FILE = click.Path(path_type=Path)
 _LIMIT = click.Choice(["body", "seconds", "in_flight", "kept"])
 
