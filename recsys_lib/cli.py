@@ -4,7 +4,6 @@ Exit codes: 0 success; 1 a notebook failed; 2 the input is wrong; 130 interrupte
 """
 
 import contextlib
-import difflib
 import functools
 import logging
 import math
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from click import argument, option
-from click.shell_completion import CompletionItem, get_completion_class, shell_complete
+from click.shell_completion import get_completion_class, shell_complete
 
 import recsys_lib
 from recsys_lib import pipeline, serving  # whose names are loaded on first use
@@ -129,27 +128,15 @@ class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args[0] not in self.commands and args[0] in runs.commands:
-            ctx.fail(f"No such command {args[0]!r}. Did you mean 'runs {args[0]}'?")
-        return super().resolve_command(ctx, args)
-
 
 class _Runs(_Group):
     """Lists runs, unless the first word is a command such as ``compare``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         incomplete = ctx.resilient_parsing and not args
-        word = next(iter(args), "")
-        near = word.isalpha() and difflib.get_close_matches(word, self.commands)
-        is_name = word not in self.commands and (not near or _run_names(ctx, None, word))
-        if is_name and not incomplete:
+        if not incomplete and next(iter(args), "") not in self.commands:
             args = ["list", *args]
         return super().parse_args(ctx, args)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        names = map(CompletionItem, _run_names(ctx, None, incomplete))
-        return [*super().shell_complete(ctx, incomplete), *names]
 
 
 def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[str]:

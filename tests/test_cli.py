@@ -135,8 +135,6 @@ def test_an_argument_that_the_library_refuses_is_bad_input_and_other_value_error
     [
         (["recommned"], "No such command 'recommned'. Did you mean 'recommend'?"),
         (["run", "--ony", "01"], "No such option '--ony'. Did you mean '--only'?"),
-        (["compare", "a", "b"], "No such command 'compare'. Did you mean 'runs compare'?"),
-        (["runs", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["run", "--timeout", "-1"], "'--timeout': -1.0 is not in the range x>=0"),
         (["recommend", "nle", "-k", "0"], "'-k': 0 is not in the range x>=1"),
         (["sweep"], "Missing option '-f'"),
