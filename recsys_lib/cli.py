@@ -277,17 +277,12 @@ def _show_results(result: "RunResult", user: str) -> None:
     from recsys_lib.artifacts import read_table
 
     folder = result.folder / "artifacts"
-    written = {name: one.record for one in result.outcomes for name in one.record.writes}
+    written = {name for one in result.outcomes for name in one.record.writes}
     if _COMPARISON in written:
         table = read_table(folder / f"{_COMPARISON}.parquet").set_index("model")
         shown = table[::-1].drop(columns=["role", "metric"]).rename_axis(None)
         text = shown.to_string(float_format="{:.4f}".format, na_rep="–")
-        metric, found = table["metric"].iloc[0], written[_COMPARISON].metrics
-        asked = [
-            one.get("n_users") or 0 for name, one in found.items() if name.endswith(f".{metric}")
-        ]
-        people = f" of {max(asked):,} test people" if any(asked) else ""
-        print(f"\nComparison of models, {metric}{people}\n{text}")
+        print(f"\nComparison of models, {table['metric'].iloc[0]}\n{text}")
     if "bundle" not in written:
         return
     bundle = recsys_lib.Bundle.load(folder / "bundle")

@@ -462,11 +462,10 @@ def test_a_run_that_compares_models_prints_the_comparison_best_first(project, ca
     make = "import pandas as pd\n"
     make += "table = pd.DataFrame(rows, columns=['model', 'value', 'role', 'metric'])"
     make += ".assign(low=float('nan'))"
-    note = "session.record.metrics['vae.ndcg@9'] = {'value': .3, 'n_users': 1234}"
-    write(project, "01_compare", rows, make, f"{note}\nsession.save('comparison_table', table)")
+    write(project, "01_compare", rows, make, "session.save('comparison_table', table)")
     assert main(["run"]) == 0
     said = capsys.readouterr().out
-    assert "Comparison of models, ndcg@9 of 1,234 test people" in said
+    assert "Comparison of models, ndcg@9\n" in said
     assert re.search(r"vae 0.3000 +–\nknn 0.2000 +–\n", said)
 
 
