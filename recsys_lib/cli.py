@@ -404,14 +404,12 @@ def compare(a: str, b: str) -> None:
 
 @runs.command()
 @_names
-@option("--mlflow", is_flag=True, help="to a tracking store")
+@option("--mlflow", is_flag=True, expose_value=False, help="to a tracking store: the only way")
 @option("--to", metavar="URI", help="of the store (default: runs/mlflow.db)")
-def export(names: tuple[str, ...], mlflow: bool, to: str | None) -> None:
+def export(names: tuple[str, ...], to: str | None) -> None:
     """Write runs to MLflow."""
     from recsys_lib.pipeline.runs import export_runs, local_store
 
-    if not mlflow:
-        raise click.UsageError("Missing option '--mlflow'.", click.get_current_context())
     # That it makes its tables is of no interest.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     project = pipeline.Project.find()

@@ -138,7 +138,6 @@ def test_an_argument_that_the_library_refuses_is_bad_input_and_other_value_error
         (["run", "--timeout", "-1"], "'--timeout': -1.0 is not in the range x>=0"),
         (["recommend", "nle", "-k", "0"], "'-k': 0 is not in the range x>=1"),
         (["sweep"], "Missing option '-f'"),
-        (["runs", "export"], "Missing option '--mlflow'"),
         ([], "Usage: recsys [OPTIONS] COMMAND"),
     ],
 )
