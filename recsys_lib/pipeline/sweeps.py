@@ -220,35 +220,26 @@ def _ctrl_c_ignored() -> Iterator[None]:
 def _dask(workers: int | None, address: str | None) -> Iterator[Engine]:
     """Join the Dask cluster at `address`, or make one of processes of this machine."""
     with needing("dask", "--backend dask"):
-        from distributed import Client, LocalCluster
-    with contextlib.ExitStack() as opened:
-        cluster: Any = address
-        if address is None:
-            # Kernels are processes of their own, so Dask's own count of memory means nothing.
-            with _ctrl_c_ignored():
-                cluster = LocalCluster(
-                    n_workers=workers or cores(),
-                    threads_per_worker=1,
-                    memory_limit=0,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )
-            opened.callback(cluster.close)
-        try:
-            client = Client(cluster, timeout=_CONNECT_SECONDS)
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"--scheduler must be the address of a Dask scheduler; {address} does not answer "
-                f"({error}). Try tcp://host:8786."
-            ) from error
-        opened.callback(client.close)
+        from distributed import Client
+    how: dict[str, Any] = {"address": address}
+    if address is None:
+        # Kernels are processes of their own, so Dask's own count of memory means nothing.
+        how = {"n_workers": workers or cores(), "threads_per_worker": 1, "memory_limit": 0}
+        how |= {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    try:
+        with _ctrl_c_ignored():
+            client = Client(**how, timeout=_CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"--scheduler must be the address of a Dask scheduler; {address} does not answer "
+            f"({error}). Try tcp://host:8786."
+        ) from error
+    with client:
         threads = client.nthreads().values()
         at_once = workers or max(len(threads), 1)
         each = max(sum(threads) // at_once, 1) if address else 0
         # Not pure: a setting that is tried again is to be worked on again.
-        executor = client.get_executor(pure=False)
-        opened.callback(executor.shutdown, wait=False)
-        yield Engine(executor, at_once, each)
+        yield Engine(client.get_executor(pure=False), at_once, each)
 
 
 @dataclass
