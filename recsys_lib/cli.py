@@ -331,13 +331,12 @@ def sweep(file: Path, name: str | None, **how: Any) -> int:
 
 
 def _close_sweep(sweep: "Sweep") -> int:
-    from recsys_lib.pipeline.runs import find_runs, listing, table_of
+    from recsys_lib.pipeline.runs import listing
     from recsys_lib.pipeline.sweeps import SWEEP_FILE
 
     with contextlib.suppress(ConfigError):  # none has come so far as to leave a manifest
-        table = table_of(find_runs(sweep.project, [sweep.name]))
-        width = shutil.get_terminal_size().columns
-        print(f"\nrecsys runs {sweep.name}\n{listing(table, width=width)}")
+        text = listing(sweep.table(), width=shutil.get_terminal_size().columns)
+        print(f"\nrecsys runs {sweep.name}\n{text}")
     print(f"\nAll of it: {sweep.folder / SWEEP_FILE}")
     if not sweep.failed:
         return 0

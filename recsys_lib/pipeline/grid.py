@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -50,7 +50,6 @@ class Setting:
         Of all its notebooks, also of those that were skipped or taken over.
     peak_memory : int
         Bytes of its largest kernel.
-    metrics : dict of str to float
     begun : float
         When it was given to a worker, by the monotonic clock.
     """
@@ -64,7 +63,6 @@ class Setting:
     ran: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
     begun: float = 0.0
 
 

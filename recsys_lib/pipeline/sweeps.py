@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +30,7 @@ from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import Progress
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import KERNEL, RunResult, run_chain
+from recsys_lib.pipeline.runs import find_runs, table_of
 from recsys_lib.pipeline.store import Conditions
 
 SWEEP_FILE = "sweep.json"
@@ -292,7 +292,6 @@ class Sweep:
     status: str = "running"
     at_once: int = 0
     clock: float = field(default_factory=time.monotonic)
-    begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
     def folder(self) -> Path:
@@ -327,18 +326,8 @@ class Sweep:
     def save(self) -> None:
         """Write ``sweep.json``, atomically."""
         settings = {one.name: asdict(one) for one in self.settings}
-        for one in settings.values():
-            del one["name"], one["begun"]
-        content = {
-            "sweep": self.name,
-            "status": self.status,
-            "begun": self.begun,
-            "seconds": round(time.monotonic() - self.clock, 3),
-            "workers": self.at_once,
-            "grid": self.grid,
-            "settings": settings,
-        }
-        write_json(self.folder / SWEEP_FILE, content)
+        content = {"sweep": self.name, "status": self.status, "grid": self.grid}
+        write_json(self.folder / SWEEP_FILE, content | {"settings": settings})
 
     def copy_out(self, *paths: Path) -> None:
         """Copy files of its folder to the output, if there is one, by papermill's writers.
@@ -362,19 +351,9 @@ class Sweep:
                 ) from error
 
     def table(self) -> pd.DataFrame:
-        """Return one row for each setting.
-
-        Returns
-        -------
-        DataFrame
-            Indexed by setting: one column for each varied parameter, then ``status``,
-            ``seconds``, ``peak_gb``, then every metric.
-        """
-        rows = []
-        for one in self.settings:
-            facts = {"status": one.status, "seconds": one.seconds, "peak_gb": one.peak_memory / 1e9}
-            rows.append({**one.varied, **facts, **one.metrics})
-        return pd.DataFrame(rows, index=[one.name for one in self.settings]).rename_axis("setting")
+        """Return the table of `list_runs`, with a row for each setting in their order."""
+        runs = [f"{self.name}/{one.name}" for one in self.settings]
+        return table_of(find_runs(self.project, [self.name])).reindex(runs)
 
 
 def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **how: Any) -> Sweep:
@@ -446,8 +425,7 @@ def sweep(
     Returns
     -------
     DataFrame
-        Indexed by setting: a column for each varied parameter, ``status`` ("done" or "failed"),
-        ``seconds``, ``peak_gb``, and each metric of the manifests, such as ``03.test_rmse``.
+        As of `list_runs`, one row for each setting, indexed by its run ``<name>/<setting>``.
 
     Raises
     ------
@@ -572,7 +550,6 @@ class _Driver:
         with contextlib.suppress(ArtifactError):
             found = Manifest.load(folder)
             one.seconds, one.peak_memory = found.seconds, found.peak_memory
-            one.metrics = {name: metric.value for name, metric in found.metrics.items()}
         try:
             self._sweep.copy_out(*sorted(folder.glob("[!.]*.ipynb")), *folder.glob(MANIFEST))
         except ConfigError as error:

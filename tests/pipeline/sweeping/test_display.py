@@ -19,8 +19,6 @@ def state(tmp_path):
         for n, status in ((5, "done"), (10, "failed"), (20, "running"), (40, "waiting"))
     ]
     settings[0].seconds, settings[0].peak_memory, settings[0].ran = 61.23, 1_210_000_000, 2
-    settings[0].metrics = {"03.rmse": 1.4712, "03.floor": 1.9}
-    settings[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
     settings[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
     how = {"at_once": 2}
     return Sweep(Project(tmp_path), "grid", {}, None, settings, **how)
