@@ -415,11 +415,6 @@ class RecordedRun(RunLog):
     def _records(self) -> list[Record]:
         return [self._record]
 
-    @property
-    def metrics(self) -> dict[str, Metric]:
-        """``"model.metric"`` of the reports, and the names of what was noted."""
-        return _metrics([self._record])
-
     def report(self, *reports: Any) -> None:
         """Hand in what `evaluate` returned; see `Session.report`."""
         every = [*self.reports, *as_reports(reports)]

@@ -81,14 +81,9 @@ class Project:
         Raises
         ------
         ConfigError
-            If there is none, or two share a number.
+            If two share a number.
         """
         found = _notebooks_in(self.notebooks)
-        if not found:
-            raise ConfigError(
-                f"{self.notebooks} must hold notebooks named NN_verb_object.ipynb; it has none. "
-                "Restore them from the repository."
-            )
         numbers = [path.name[:2] for path in found]
         twice = sorted({number for number in numbers if numbers.count(number) > 1})
         if twice:

@@ -106,8 +106,7 @@ def _unknown(name: str, known: Sequence[str]) -> ConfigError:
     few = ", ".join(outer[:8]) + (f" and {len(outer) - 8} more" if len(outer) > 8 else "")
     return ConfigError(
         f"A run named {name!r} must have left a manifest; none has."
-        f"{did_you_mean(name, {*known, *outer})} There are: {few or 'none yet'}. A run from "
-        "before there were manifests gets one from `recsys run --name NAME`."
+        f"{did_you_mean(name, {*known, *outer})} There are: {few or 'none yet'}."
     )
 
 

@@ -127,7 +127,7 @@ def test_a_metric_is_sorted_from_its_best_end_and_runs_without_it_come_last(swee
     [
         ({"names": "swep"}, "Did you mean 'sweep'"),
         ({"names": "alone/x"}, "named 'alone/x' must have left a manifest"),
-        ({"names": "none"}, "There are: alone, sweep. "),
+        ({"names": "none"}, "There are: alone, sweep."),
         ({"where": "EPOCH>3"}, "Did you mean 'EPOCHS'"),
         ({"where": "EPOCHS"}, "must be NAME OPERATOR VALUE"),
         ({"where": "EPOCHS>many"}, "with a value of the column's kind, .* 'EPOCHS>many' is not"),
