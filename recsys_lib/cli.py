@@ -170,7 +170,7 @@ _where = option(
     "--where",
     multiple=True,
     metavar="CONDITION",
-    help="such as 'EPOCHS>=10' or 'status=failed or SEED=0'; all must hold",
+    help="for DataFrame.query, such as 'EPOCHS >= 10'; all must hold",
 )
 
 

@@ -22,7 +22,6 @@ from recsys_lib.artifacts import MANIFEST, digest_of
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, warn
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.chain import meaning
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
@@ -32,9 +31,6 @@ from recsys_lib.pipeline.store import Record, remove
 FACTS = ("status", "begun", "seconds", "memory_mb")
 
 _LONGEST = 28  # characters of a value in a table
-_JOINED = re.compile(r"(\s+(?:and|or)\s+)")
-_COMPARISON = re.compile(r"(?!\s*(?:\(|~|not\b))\s*`?(.+?)`?\s*(>=|<=|!=|==|=|>|<)\s*(.*?)\s*")
-_UNDEFINED = re.compile(r"name '(.+?)' is not defined")
 #: Experiment of MLflow in which runs are kept.
 EXPERIMENT = "recsys-lib"
 
@@ -124,9 +120,8 @@ def list_runs(
     names : str or sequence of str
         Runs, sweeps or patterns such as ``"sweep/*"``; all by default.
     where : str or sequence of str
-        Conditions that all must hold, such as ``"EPOCHS>=10"`` or ``"status=done or EPOCHS<5"``;
-        anything else is an expression of `DataFrame.query`. A run without the column does not
-        meet it.
+        Expressions of `DataFrame.query` that all must hold, such as ``"EPOCHS >= 10"`` or
+        ``"status == 'done' and `03.test_rmse` < 1.5"``. Lists are text: ``"DIMS == '[8, 4]'"``.
     sort : str, optional
         Column to sort by: metrics from the best down, anything else upwards.
     project : Project, optional
@@ -164,7 +159,7 @@ def table_of(manifests: Iterable[Manifest]) -> pd.DataFrame:
         metrics = {name: metric.value for name, metric in one.metrics.items()}
         better |= {name: metric.higher_is_better for name, metric in one.metrics.items()}
         parameters = {
-            name: tuple(value) if isinstance(value, list) else value
+            name: str(value) if isinstance(value, list) else value  # to compare and sort by
             for name, value in one.all_parameters.items()
         }
         rows[one.run] = dict(zip(FACTS, facts, strict=True)) | parameters | metrics
@@ -196,64 +191,28 @@ def find_column(table: pd.DataFrame, name: str) -> str:
     near = [one for one in table.columns if f".{one}".casefold().endswith(f".{name}".casefold())]
     if len(near) == 1:
         return near[0]
-    found = f"none is called so.{_columns(table, name)}"
+    last = {one.rpartition(".")[2] for one in table.columns}
+    found = (
+        f"none is called so.{did_you_mean(name, {*table.columns, *last})} There are "
+        f"{len(table.columns)}: {', '.join(table.columns)}."
+    )
     if near:
         found = f"{len(near)} are called so: {', '.join(near)}. Say which."
     raise ConfigError(f"The column {name!r} must be one of the table; {found}")
 
 
-def _columns(table: pd.DataFrame, name: str) -> str:
-    last = {one.rpartition(".")[2] for one in table.columns}
-    return (
-        f"{did_you_mean(name, {*table.columns, *last})} There are {len(table.columns)}: "
-        f"{', '.join(table.columns)}."
-    )
-
-
 def filtered(table: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
     """Return the runs that meet every condition; see `list_runs`."""
     for condition in conditions:
-        values: dict[str, Any] = {}
-        parts = _JOINED.split(condition)
         try:
-            # Every other part is `and` or `or`.
-            parts[::2] = [_expression(table, part, values) for part in parts[::2]]
-            table = table.query("".join(parts), engine="python", local_dict=values)
-        except ConfigError:
-            raise
+            table = table.query(condition, engine="python")
         except Exception as error:  # an expression may raise anything
-            reason = "it is not true or false" if isinstance(error, KeyError) else str(error)
-            unknown = _UNDEFINED.search(reason)
             raise ConfigError(
-                "A condition must be NAME OPERATOR VALUE, with a value of the column's kind, such "
-                f"as 'EPOCHS>=10', or an expression of DataFrame.query; {condition!r} is not: "
-                f"{reason}.{_columns(table, unknown[1] if unknown else '')}"
+                "A condition must be an expression of DataFrame.query, such as 'EPOCHS >= 10' or "
+                f"'status == \"done\"'; {condition!r} is none: {error}. There are: "
+                f"{', '.join(table.columns)}."
             ) from error
     return table
-
-
-def _expression(table: pd.DataFrame, part: str, values: dict[str, Any]) -> str:
-    """Return a comparison as `DataFrame.query` takes it; its value goes into `values`."""
-    comparison = _COMPARISON.fullmatch(part)
-    if not comparison:
-        return part
-    name, sign, text = comparison.groups()
-    column = "run" if name == "run" else find_column(table, name)
-    variable = f"value_{len(values)}"
-    values[variable] = _value(table.reset_index()[column], text)
-    return f"(`{column}`.notna() and `{column}` {'==' if sign == '=' else sign} @{variable})"
-
-
-def _value(column: pd.Series, text: str) -> Any:
-    """Return the value of the text in a condition, in the kind of the column."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        moment = pd.Timestamp(text)
-        return moment if moment.tzinfo else moment.tz_localize("UTC")
-    if pd.api.types.is_string_dtype(column):
-        return text.strip("'\"")
-    found = meaning(text)
-    # To compare with a list means "is one of", so a list of one.
-    return [tuple(found)] if isinstance(found, list | tuple) else found
 
 
 def ordered(table: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -24,7 +24,7 @@ def here(project, write, run, monkeypatch):
 
 def test_without_yes_nothing_is_removed_and_the_size_is_said(here, capsys):
     before = sorted(here.root.rglob("*"))
-    assert main(["runs", "prune", "sweep", "--where", "SEED=0"]) == 0
+    assert main(["runs", "prune", "sweep", "--where", "SEED == 0"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said] == ["sweep/a", "1"]
     assert said[-1].endswith("Nothing is removed without --yes.")
