@@ -159,7 +159,7 @@ def table_of(manifests: Iterable[Manifest]) -> pd.DataFrame:
         metrics = {name: metric.value for name, metric in one.metrics.items()}
         better |= {name: metric.higher_is_better for name, metric in one.metrics.items()}
         parameters = {
-            name: str(value) if isinstance(value, list) else value  # to compare and sort by
+            name: str(value) if isinstance(value, list | dict) else value  # to compare and sort by
             for name, value in one.all_parameters.items()
         }
         rows[one.run] = dict(zip(FACTS, facts, strict=True)) | parameters | metrics
@@ -219,13 +219,7 @@ def ordered(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return the runs sorted by a column: a metric from the best down, anything else upwards."""
     column = find_column(table, name)
     falling = table.attrs.get("higher_is_better", {}).get(column) is True
-    try:
-        return table.sort_values(column, ascending=not falling, kind="stable", na_position="last")
-    except TypeError as error:
-        raise ConfigError(
-            f"The column {column!r} must hold values that can be put in order; {error}. "
-            "Sort by another."
-        ) from error
+    return table.sort_values(column, ascending=not falling, kind="stable", na_position="last")
 
 
 def listing(table: pd.DataFrame, *, columns: Sequence[str] = (), width: int = 100) -> str:
