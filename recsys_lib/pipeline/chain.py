@@ -194,9 +194,12 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     default = parameter.default
     converted = value if default is None else _converted(default, value)
     if converted is _WRONG:
+        remedy = "Put it in quotes." if isinstance(default, str) else "Write it as that is written."
+        if isinstance(default, list | tuple):
+            remedy = "In a grid, lists that vary stand in a list of lists: [[128, 64]]."
         raise ConfigError(
-            f"Parameter {parameter.name} must be {_kind(default)}, like {default!r}; got {value!r}"
-            f" ({type(value).__name__}). {_remedy(default)}"
+            f"Parameter {parameter.name} must be of the kind of {default!r}; got {value!r} "
+            f"({type(value).__name__}). {remedy}"
         )
     return converted
 
@@ -215,33 +218,6 @@ def _converted(default: Any, value: Any) -> Any:
             value = [_converted(default[0], one) for one in value]
         return _WRONG if any(one is _WRONG for one in value) else type(default)(value)
     return value if isinstance(value, type(default)) else _WRONG
-
-
-_KINDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a finite number",
-    str: "text",
-    list: "a list",
-    tuple: "a list",
-    dict: "a mapping",
-}
-
-
-def _kind(default: Any) -> str:
-    kind = _KINDS.get(type(default), type(default).__name__)
-    if isinstance(default, list | tuple) and default:
-        return f"{kind} of which each is {_kind(default[0])}"
-    return kind
-
-
-def _remedy(default: Any) -> str:
-    if isinstance(default, str):
-        return "Put it in quotes."
-    said = "Write it as the notebook's parameters cell does"
-    if isinstance(default, list | tuple):
-        return f"{said}; in a grid, values that are lists stand in a list of lists: [[128, 64]]."
-    return f"{said}."
 
 
 @dataclass(frozen=True)

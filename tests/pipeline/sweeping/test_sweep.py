@@ -224,7 +224,7 @@ def test_a_sweep_from_python_is_a_table(chain, diary):
         (["--workers", "0"], "SEED: [1]", "'--workers': 0 is not in the range x>=1"),
         (["--name", "a/b"], "SEED: [1]", "'a/b' is a run"),
         (["--name", "plain"], "SEED: [1]", "'plain' is a run. Choose another with --name"),
-        ([], "SEED: [x]", "grid.yaml: Parameter SEED must be a whole number"),
+        ([], "SEED: [x]", "grid.yaml: Parameter SEED must be of the kind of 0"),
         (["-f", "no.yaml"], "", "The grid no.yaml must be readable"),
     ],
 )
