@@ -244,14 +244,19 @@ def listing(table: pd.DataFrame, *, columns: Sequence[str] = (), width: int = 10
     return f"{text}\n{left_out} more columns: --columns NAMES" if left_out else text
 
 
+def varied_in(table: pd.DataFrame) -> list[str]:
+    """Return the parameters in which runs differ."""
+    others = {*FACTS, *table.attrs["higher_is_better"]}
+    own = [name for name in table.columns if name not in others]
+    return [name for name in own if len(set(table[name].dropna())) > 1]
+
+
 def _by_relevance(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns by what they tell: facts, parameters in which runs differ, metrics."""
-    metrics = [name for name in table.columns if name in table.attrs.get("higher_is_better", {})]
-    parameters = [name for name in table.columns if name not in {*FACTS, *metrics}]
-    varied = [name for name in parameters if len(set(map(repr, table[name].dropna()))) > 1]
+    metrics = [name for name in table.columns if name in table.attrs["higher_is_better"]]
     # The last notebooks judge the models; the first describe the data.
     metrics.sort(key=lambda name: (-int(number) if (number := name[:2]).isdecimal() else 0, name))
-    return table[[*FACTS, *varied, *metrics]]
+    return table[[*FACTS, *varied_in(table), *metrics]]
 
 
 def _fitting(shown: pd.DataFrame, width: int) -> pd.DataFrame:
