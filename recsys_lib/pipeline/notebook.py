@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -196,14 +195,9 @@ class Session:
         elif isinstance(value, dict | list):
             path = self._place(name, ".json")
             artifacts.write_json(path, value)
-        elif hasattr(value, "save"):
+        else:
             path = self._place(name, "")
             value.save(path)
-        else:
-            raise TypeError(
-                f"`value` must have a method save(folder), or be a DataFrame, dict or list; got "
-                f"{type(value).__name__}. Use `with session.writing({name!r}) as folder:`."
-            )
         self._record_write(name, path)
         return path
 
@@ -317,11 +311,6 @@ class Session:
         alt : str, optional
             What the figure shows, for those who cannot see it; by default its titles and numbers.
         """
-        if name is not None and not re.fullmatch(self.record.notebook[:2] + r"_[a-z0-9_]+", name):
-            raise ValueError(
-                f"`name` must begin with the notebook's number and be in small letters; got "
-                f"{name!r}. Try '{self.record.notebook[:2]}_{name.lower()}'."
-            )
         from recsys_lib.plots.pictures import show_picture
 
         png = show_picture(figure, alt)
@@ -429,10 +418,6 @@ class Session:
         return dataset.user_ids[position]
 
     def _place(self, name: str, suffix: str) -> Path:
-        if not re.fullmatch(r"[a-z0-9_]+", name):
-            raise ValueError(
-                f"`name` must be small letters, digits and '_'; got {name!r}. Try 'model'."
-            )
         return self.project.artifacts(self.record.run) / f"{name}{suffix}"
 
     def _record_write(self, name: str, path: Path) -> None:

@@ -109,11 +109,6 @@ def test_the_figures_of_the_default_run_stand_at_the_top(chain):
     assert (chain.root / "figures/01_empty.png").exists()
 
 
-def test_a_figure_needs_the_number_of_its_notebook(chain):
-    with pytest.raises(ValueError, match="must begin with the notebook's number"):
-        begin(chain, "01_make").figure(None, "02_line")
-
-
 def test_a_number_within_its_tolerance_is_shown_beside_its_pin(chain):
     table = begin(chain, "01_make").check(rmse=1.55)
     assert table.loc["rmse"].tolist() == [1.55, 1.5, 0.1]
