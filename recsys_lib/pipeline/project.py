@@ -164,16 +164,12 @@ class Project:
         ConfigError
             If it is anything else, or its second part is a folder that runs keep for themselves.
         """
-        if not isinstance(run, str) or not _RUN_NAME.fullmatch(run):
+        if not _RUN_NAME.fullmatch(run) or run.partition("/")[2] in _TAKEN:
             raise ConfigError(
                 "The name of a run must be letters, digits, '.', '_' and '-', and begin with a "
-                "letter or digit; one '/' may stand between a sweep and its setting; got "
-                f"{run!r}. Try {re.sub('[^A-Za-z0-9._-]+', '-', str(run)).strip('-._') or 'own'!r}."
-            )
-        if run.partition("/")[2] in _TAKEN:
-            raise ConfigError(
-                f"The setting of a sweep must not be called {run.partition('/')[2]!r}; a run keeps "
-                f"that name for itself, and {run!r} would stand in its place. Choose another."
+                "letter or digit; one '/' may stand between a sweep and its setting, which must "
+                f"not be called {', '.join(sorted(_TAKEN))}; got {run!r}. Try "
+                f"{re.sub('[^A-Za-z0-9._-]+', '-', run).strip('-._') or 'own'!r}."
             )
         return self.root / "runs" / run
 

@@ -27,7 +27,7 @@ from recsys_lib._system import lock_file
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Step, parsed, writer_of
-from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, MEASURING, Project
+from recsys_lib.pipeline.project import DEFAULT_RUN, MEASURING, Project
 
 #: Environment variable of a kernel: the process that runs its notebook.
 RUNNER = "RECSYS_RUNNER"
@@ -294,10 +294,10 @@ def find_artifact(project: Project, run: str, name: str) -> Path:
     there, near = "it has not come so far", ""
     if not project.run_folder(run).exists():
         there, near = "there is no such run", did_you_mean(run, project.run_names())
-    how = f"Make it with `{command_of(project, run)}`"
-    if run == LAB_RUN:
-        how = "Run the notebooks that make it in JupyterLab, or name another run with --run"
-    raise ConfigError(f"Run {run!r} must have made `{name}`; {there}.{near} {how}.")
+    raise ConfigError(
+        f"Run {run!r} must have made `{name}`; {there}.{near} Make it with "
+        f"`{command_of(project, run)}`, or name another run with --run."
+    )
 
 
 def retire(project: Project, run: str, step: Step) -> Record | None:

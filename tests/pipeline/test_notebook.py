@@ -164,7 +164,7 @@ def test_a_run_cannot_leave_its_folder(chain, name):
 
 @pytest.mark.parametrize("name", ["lab/artifacts", "lab/state", "lab/figures", "lab/manifest.json"])
 def test_a_setting_of_a_sweep_cannot_take_the_place_of_what_a_run_keeps(chain, name):
-    with pytest.raises(ConfigError, match="keeps that name for itself"):
+    with pytest.raises(ConfigError, match="must not be called artifacts"):
         begin(chain, "01_make", RUN=name)
 
 
