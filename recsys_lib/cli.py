@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
-_SHOWN_USER, _LIBRARY = "nle", Path(__file__).parent
+_LIBRARY = Path(__file__).parent
 _COMPARISON = "comparison_table"
 _COMPLETE = "_RECSYS_COMPLETE"
 
@@ -223,8 +223,7 @@ def run(name: str, file: Path | None, **options: Any) -> int:
     print(f"\nExecuted notebooks: {folder}   artifacts: {folder}/artifacts   figures: {figures}")
     if result.failed:
         return _tell_failures(result)
-    users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
-    _show_results(result, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
+    _show_results(result, str(parameters.get("USER", "")))
     return 0
 
 
@@ -286,13 +285,8 @@ def _show_results(result: "RunResult", user: str) -> None:
     if "bundle" not in written:
         return
     bundle = recsys_lib.Bundle.load(folder / "bundle")
-    try:
-        rows = bundle.recommend(user, k=10)
-    except DataError:  # other data than the world has other users
-        if user:
-            print(f"\nThese data have no user {user!r}; `recsys recommend USER` asks for another.")
-        user = str(bundle.dataset.user_ids[0])
-        rows = bundle.recommend(user, k=10)
+    user = user or str(bundle.dataset.user_ids[0])
+    rows = bundle.recommend(user, k=10)
     head = f"Top {len(rows)} for user {user!r}\n" if len(rows) else ""
     print(f"\n{head}{_list_table(rows, user)}")
 
