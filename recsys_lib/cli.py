@@ -121,12 +121,9 @@ class _Command(click.Command):
 
 
 class _Group(click.Group):
-    """Commands in the order in which they are declared."""
+    """Commands with the option ``--debug``."""
 
     command_class = _Command
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
 
 
 class _Runs(_Group):
@@ -663,6 +660,4 @@ def pins(seeds: int, only: str | None) -> None:
     run = functools.partial(_run_steps, project, steps)
     found = pinned.measure(steps, run, n_seeds=seeds)
     pinned.write_pins(project.expected, found, pinned.parameters_of(steps))
-    for book, its in found.items():
-        for name, pin in its.items():
-            print(f"{book}  {name:<32} {pin.value:>12.6g} within {pin.tolerance:.2g}")
+    print(f"Written: {project.expected}")
