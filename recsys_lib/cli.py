@@ -10,7 +10,6 @@ import math
 import os
 import re
 import shlex
-import shutil
 import signal
 import sys
 import traceback
@@ -326,8 +325,7 @@ def _close_sweep(sweep: "Sweep") -> int:
     from recsys_lib.pipeline.sweeps import SWEEP_FILE
 
     with contextlib.suppress(ConfigError):  # none has come so far as to leave a manifest
-        text = listing(sweep.table(), width=shutil.get_terminal_size().columns)
-        print(f"\nrecsys runs {sweep.name}\n{text}")
+        print(f"\nrecsys runs {sweep.name}\n{listing(sweep.table())}")
     print(f"\nAll of it: {sweep.folder / SWEEP_FILE}")
     if not sweep.failed:
         return 0
@@ -358,8 +356,7 @@ def list_(names: tuple[str, ...], where: tuple[str, ...], **how: str) -> None:
         return
     table = ordered(table, how["sort"]) if how["sort"] else table
     chosen = [name.strip() for name in how["columns"].split(",") if name.strip()]
-    width = shutil.get_terminal_size().columns
-    print(listing(table, columns=chosen, width=width))
+    print(listing(table, columns=chosen))
 
 
 def _select(

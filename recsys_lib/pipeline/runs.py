@@ -8,6 +8,7 @@ import fnmatch
 import math
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -222,7 +223,7 @@ def ordered(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table.sort_values(column, ascending=not falling, kind="stable", na_position="last")
 
 
-def listing(table: pd.DataFrame, *, columns: Sequence[str] = (), width: int = 100) -> str:
+def listing(table: pd.DataFrame, *, columns: Sequence[str] = (), width: int = 0) -> str:
     """Return the table of runs as text.
 
     Parameters
@@ -233,12 +234,13 @@ def listing(table: pd.DataFrame, *, columns: Sequence[str] = (), width: int = 10
         Which to show beside the name; by default as many as fit, first those in which the runs
         differ.
     width : int
-        Characters in a line of the table.
+        Characters in a line of the table; those of the terminal by default.
     """
     numbers = table.select_dtypes("number").columns
     if columns:
         chosen = table[[find_column(table, name) for name in columns]]
         return text_table(cells(chosen.reset_index()), right=numbers)
+    width = width or shutil.get_terminal_size().columns
     shown = _fitting(cells(_by_relevance(table).reset_index()), width)
     text, left_out = text_table(shown, right=numbers), 1 + table.shape[1] - shown.shape[1]
     return f"{text}\n{left_out} more columns: --columns NAMES" if left_out else text
