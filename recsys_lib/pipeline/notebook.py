@@ -88,8 +88,9 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     record.rest_on(())
     rows = {key: (values[key], one.comment) for key, one in known.items()}
     rows |= _upstream_rows(store.records_of(project, record.run), record, steps[name])
-    rows = {key: (_literal(value, project.root), meaning) for key, (value, meaning) in rows.items()}
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
+    # Text and None as they are written; numbers stay numbers.
+    resolved["value"] = [repr(x) if x is None or isinstance(x, str) else x for x in resolved.value]
     resolved = resolved.rename_axis("parameter")
     session = Session(project=project, record=record, parameters=table(resolved))
     if in_voila():
@@ -118,14 +119,6 @@ def _upstream_rows(
             if reader.parameters.get(key) != value:
                 rows[f"{key} in {number}"] = (value, f"not the committed value; it made `{name}`")
     return rows
-
-
-def _literal(value: Any, root: Path) -> Any:
-    """Return text and None as they are written, long paths short; numbers stay numbers."""
-    if isinstance(value, str) and (path := Path(value)).is_absolute():
-        inside = path.is_relative_to(root)
-        value = path.relative_to(root).as_posix() if inside else f"…/{path.parent.name}/{path.name}"
-    return repr(value) if value is None or isinstance(value, str) else value
 
 
 def _settings_text(changed: dict[str, Any]) -> str:

@@ -270,19 +270,3 @@ def test_parameters_changed_upstream_are_told_in_the_table_and_in_the_check(long
 def test_a_missing_artifact_names_the_notebook_that_writes_it(long_chain, project):
     with pytest.raises(ArtifactError, match=r"it holds none\. Run 01_make first"):
         begin(project, "04_use", RUN="fresh").read("dataset")
-
-
-def test_the_table_of_parameters_shows_a_path_from_the_project_or_shortened(
-    project, write, tmp_path_factory
-):
-    write("01_make", parameters='RUN = "lab"  # name\nSOURCE = ""  # path of a table')
-    inside = project.root / "data" / "own.csv"
-    outside = tmp_path_factory.mktemp("far") / "own.csv"
-    for path, shown in (
-        (inside, "'data/own.csv'"),
-        (outside, f"'…/{outside.parent.name}/own.csv'"),
-    ):
-        values = {"RUN": "lab", "SOURCE": str(path)}
-        session = notebook.start("01_make", values, project=project)
-        assert session.parameters.loc["SOURCE", "value"] == shown
-        assert session.record.parameters["SOURCE"] == str(path)
