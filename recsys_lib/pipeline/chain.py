@@ -331,7 +331,7 @@ def select(
     if only is not None:
         wanted &= set().union(*(_span(part.strip(), numbers, "--only") for part in only.split(",")))
     if first is not None:
-        wanted &= _span(f"{first}-{numbers[-1]}", numbers, "--from")
+        wanted &= {number for number in numbers if number >= min(_span(first, numbers, "--from"))}
     if not wanted:
         raise ConfigError(f"--only {only} and --from {first} must leave a notebook; none is left.")
     return [step for step in steps if step.number in wanted]
@@ -341,8 +341,6 @@ def _span(text: str, numbers: list[str], option: str) -> set[str]:
     ends = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", text)
     low, high = (end.zfill(2) for end in (ends[1], ends[2] or ends[1])) if ends else ("", "")
     if low not in numbers or high not in numbers or low > high:
-        if option == "--from":
-            text = text.rpartition("-")[0]  # as it was typed
         raise ConfigError(
             f"{option} must name notebooks by number, like 02 or 01-03; got {text!r}. "
             f"There are {', '.join(numbers)}."

@@ -192,13 +192,10 @@ def find_column(table: pd.DataFrame, name: str) -> str:
     near = [one for one in table.columns if f".{one}".casefold().endswith(f".{name}".casefold())]
     if len(near) == 1:
         return near[0]
-    last = {one.rpartition(".")[2] for one in table.columns}
-    found = (
-        f"none is called so.{did_you_mean(name, {*table.columns, *last})} There are "
-        f"{len(table.columns)}: {', '.join(table.columns)}."
-    )
-    if near:
-        found = f"{len(near)} are called so: {', '.join(near)}. Say which."
+    found = f"{len(near)} are called so: {', '.join(near)}. Say which."
+    if not near:
+        last = {one.rpartition(".")[2] for one in table.columns}
+        found = f"none is called so.{did_you_mean(name, {*table.columns, *last})}"
     raise ConfigError(f"The column {name!r} must be one of the table; {found}")
 
 
@@ -377,7 +374,6 @@ def _tags(manifest: Manifest) -> dict[str, Any]:
         "recsys.run": manifest.run,
         "recsys.status": manifest.status,
         "recsys.device": ", ".join(manifest.device),
-        "recsys.library": manifest.code.get("library"),
         "mlflow.source.git.commit": manifest.code.get("commit"),
         "mlflow.note.content": (manifest.failure or {}).get("message"),
         **{f"data.{name}": one for name, one in manifest.data.items() if isinstance(one, str)},
