@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from recsys_lib.pipeline.chain import Step
     from recsys_lib.pipeline.runner import RunResult
     from recsys_lib.pipeline.store import Failure
-    from recsys_lib.pipeline.sweeps import Sweep
 
 __all__ = ["main"]
 
@@ -283,19 +282,21 @@ def _show_results(result: "RunResult", user: str) -> None:
     bundle = recsys_lib.Bundle.load(folder / "bundle")
     user = user or str(bundle.dataset.user_ids[0])
     rows = bundle.recommend(user, k=10)
-    head = f"Top {len(rows)} for user {user!r}\n" if len(rows) else ""
-    print(f"\n{head}{_list_table(rows, user)}")
+    print(f"\nTop {len(rows)} for user {user!r}")
+    _print_list(rows, user, k=10)
 
 
-def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
+def _print_list(rows: "pd.DataFrame", user: str, k: int, rules: str = "") -> None:
+    """Print a list, and say so where there is no more to list."""
     from recsys_lib.pipeline.progress import text_table
 
-    if rows.empty:
-        return f"User {user!r} has used every item already."
-    shown = rows[["rank", "item_id", "probability", "rung", "title"]]  # which may be long
-    shown = shown.assign(probability=shown["probability"].map("{:.3f}".format, "ignore"))
-    shown = shown.astype(object).fillna("unknown").astype(str)
-    return text_table(shown, right=["rank", "probability"])
+    if len(rows):
+        shown = rows[["rank", "item_id", "probability", "rung", "title"]]  # which may be long
+        shown = shown.assign(probability=shown["probability"].map("{:.3f}".format, "ignore"))
+        shown = shown.astype(object).fillna("unknown").astype(str)
+        print(text_table(shown, right=["rank", "probability"]))
+    if len(rows) < k:
+        print(f"Items left for user {user!r}{rules}: {len(rows)}.")
 
 
 @recsys.command()
@@ -311,27 +312,21 @@ def sweep(file: Path, name: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
     from recsys_lib.pipeline.grid import read_grid
     from recsys_lib.pipeline.progress import SweepLines
-    from recsys_lib.pipeline.sweeps import plan, run_sweep
+    from recsys_lib.pipeline.runs import listing
+    from recsys_lib.pipeline.sweeps import SWEEP_FILE, plan, run_sweep
 
     planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, **how)
     print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     with SweepLines(sys.stdout, planned) as lines:
         run_sweep(planned, lines)
-    return _close_sweep(planned)
-
-
-def _close_sweep(sweep: "Sweep") -> int:
-    from recsys_lib.pipeline.runs import listing
-    from recsys_lib.pipeline.sweeps import SWEEP_FILE
-
     with contextlib.suppress(ConfigError):  # none has come so far as to leave a manifest
-        print(f"\nrecsys runs {sweep.name}\n{listing(sweep.table())}")
-    print(f"\nAll of it: {sweep.folder / SWEEP_FILE}")
-    if not sweep.failed:
+        print(f"\nrecsys runs {planned.name}\n{listing(planned.table())}")
+    print(f"\nAll of it: {planned.folder / SWEEP_FILE}")
+    if not planned.failed:
         return 0
-    names = ", ".join(one.name for one in sweep.failed)
+    names = ", ".join(one.name for one in planned.failed)
     _tell(
-        f"recsys: {len(sweep.failed)} of {len(sweep.settings)} settings failed: {names}. "
+        f"recsys: {len(planned.failed)} of {len(planned.settings)} settings failed: {names}. "
         "The same command tries them again."
     )
     return _FAILED
@@ -515,14 +510,7 @@ def _answer_one(folder: Path, user: str | None, k: int, rules: dict[str, Any]) -
                 raise
             _tell(_text(error))
             name = _ask()
-    under = " under these rules" if any(rules.values()) else ""
-    if rows.empty and under:
-        print(f"No item is left for user {name!r}{under}.")
-        return
-    print(_list_table(rows, name))
-    if 0 < len(rows) < k:
-        items = "1 item is" if len(rows) == 1 else f"{len(rows)} items are"
-        print(f"These are all: no more than {items} left for user {name!r}{under}.")
+    _print_list(rows, name, k, " under these rules" if any(rules.values()) else "")
 
 
 @recsys.command()
@@ -555,8 +543,7 @@ def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) 
     """Answer over HTTP; the manual is at /docs."""
     if folder is None:
         _, folder = _find_bundle(run)
-    host = f"[{how['host']}]" if ":" in how["host"] else how["host"]
-    print(f"Loading {folder}; its manual will be at http://{host}:{how['port']}/docs")
+    print(f"Loading {folder}; its manual will be at http://{how['host']}:{how['port']}/docs")
     serving.serve(folder, workers=workers, limits=serving.Limits(**dict(limits)), **how)
 
 

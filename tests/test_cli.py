@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib import Bundle, Dataset, Popularity
-from recsys_lib.cli import _list_table, main, recsys
+from recsys_lib.cli import _print_list, main, recsys
 from recsys_lib.pipeline import Manifest
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -351,7 +351,7 @@ def test_a_user_is_asked_for_where_none_is_given(bundle, capsys, monkeypatch):
 
 def test_a_list_longer_than_the_catalog_says_that_it_is_all(bundle, capsys):
     assert main(["recommend", "nle", "-k", "300"]) == 0
-    assert "These are all: no more than 2 items are left for user 'nle'." in capsys.readouterr().out
+    assert "Items left for user 'nle': 2." in capsys.readouterr().out
 
 
 def test_rules_are_typed_as_in_a_file(bundle, capsys):
@@ -359,14 +359,14 @@ def test_rules_are_typed_as_in_a_file(bundle, capsys):
     said = capsys.readouterr().out
     assert "Delta" in said
     assert "Gamma" not in said
-    assert "no more than 1 item is left for user 'nle' under these rules." in said
+    assert "Items left for user 'nle' under these rules: 1." in said
     assert main(["recommend", "nle", "--promote", "d", "--limit-per", '{"track": 1}', "-k2"]) == 0
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]] == [
         "Delta",
         "Gamma",
     ]
     assert main(["recommend", "nle", "--never", "c", "--where", "track: NET"]) == 0
-    assert capsys.readouterr().out == "No item is left for user 'nle' under these rules.\n"
+    assert capsys.readouterr().out == "Items left for user 'nle' under these rules: 0.\n"
 
 
 def test_everybody_is_written_to_a_file(bundle, project, capsys):
@@ -635,9 +635,9 @@ def test_help_comes_at_once(project):
     assert subprocess.run(command, capture_output=True, text=True).stdout == "set()\n"
 
 
-def test_someone_who_has_used_everything_is_told_so_instead_of_an_empty_table():
-    none = pd.DataFrame(columns=["rank", "item_id", "title", "probability", "rung"])
-    assert _list_table(none, "p1") == "User 'p1' has used every item already."
+def test_someone_who_has_used_everything_is_told_so_instead_of_an_empty_table(capsys):
+    _print_list(pd.DataFrame(columns=["rank", "item_id", "title", "probability", "rung"]), "p1", 10)
+    assert capsys.readouterr().out == "Items left for user 'p1': 0.\n"
 
 
 @pytest.mark.parametrize("command", ["app", "lab", "serve"])
