@@ -181,7 +181,8 @@ def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
                             elsewhere.add(step.name)
                 else:
                     elsewhere.clear()
-                    if conditions.stop.wait(_PAUSE):
+                    conditions.stop.wait(_PAUSE)
+                    if conditions.stop.is_set():
                         raise KeyboardInterrupt
         except BaseException:
             conditions.stop.set()

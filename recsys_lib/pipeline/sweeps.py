@@ -41,7 +41,6 @@ _FAREWELL = 20.0  # seconds for workers to stop their kernels
 _CONNECT_SECONDS = 20
 # A setting that was just lost may still be held by a kernel or worker on its way out.
 _BUSY_SECONDS = 150.0
-_LOOK = 0.3  # seconds between two looks at whether the sweep is alive
 _UNSEEN = 120.0  # seconds after which a lock that was never seen is none; NFS may hide it for 60
 
 
@@ -75,19 +74,20 @@ class Worker:
 
     def __call__(self, run: str, parameters: Mapping[str, Any]) -> RunResult:
         """Run the chain of one setting, ``"<sweep>/<setting>"``, with its overrides."""
-        stop, limit = threading.Event(), time.monotonic() + _BUSY_SECONDS
+        stop = SweepOver(self.project.run_folder(run).parent, self.token)
+        limit = time.monotonic() + _BUSY_SECONDS
         steps, _ = steps_for(load_steps(self.project), parameters, only=self.only)
         beside = Conditions(self.environment, self.token, stop)
         how: dict[str, Any] = {"name": run, "timeout": self.timeout, "conditions": beside}
-        with stopped_with(self.project.run_folder(run).parent, self.token, stop):
-            while True:
-                try:
-                    return run_chain(self.project, steps, parameters, Progress(), **how)
-                except KeyboardInterrupt:
-                    raise Stopped from None
-                except BusyError:
-                    if time.monotonic() > limit or stop.wait(1.0):
-                        raise
+        while True:
+            try:
+                return run_chain(self.project, steps, parameters, Progress(), **how)
+            except KeyboardInterrupt:
+                raise Stopped from None
+            except BusyError:
+                if time.monotonic() > limit or stop.is_set():
+                    raise
+                time.sleep(1.0)
 
 
 def _reason(result: RunResult) -> str:
@@ -130,33 +130,37 @@ def alive(sweep: Path, token: str) -> Iterator[Callable[[], None]]:
             path.unlink()
 
 
-@contextlib.contextmanager
-def stopped_with(sweep: Path, token: str, stop: threading.Event) -> Iterator[None]:
-    """Set `stop` when the sweep gives up its sign of life or is gone, on whatever machine."""
-    path = _place(sweep, token)
-    ended = threading.Event()
+class SweepOver(threading.Event):
+    """Set when a sweep gives up its sign of life or is gone, on whatever machine.
 
-    def look() -> None:
-        seen, limit = False, time.monotonic() + _UNSEEN
-        while not ended.wait(_LOOK):
-            try:
-                with path.open("r+", encoding="utf-8") as handle:
-                    seen, over = True, lock_file(handle)
-            except FileNotFoundError:
-                over = seen or time.monotonic() > limit
-            except OSError:
-                continue  # a network drive that is away for a moment
-            if over:
-                stop.set()
-                return
+    Whoever asks whether it is set looks for that.
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    Parameters
+    ----------
+    sweep : Path
+        ``runs/<sweep>``.
+    token : str
+        Of this start of the sweep.
+    """
+
+    def __init__(self, sweep: Path, token: str) -> None:
+        super().__init__()
+        self._path, self._seen = _place(sweep, token), False
+        self._limit = time.monotonic() + _UNSEEN
+        self.is_set()  # from now on it has been seen
+
+    def is_set(self) -> bool:
+        """Whether the sweep is over."""
+        try:
+            with self._path.open("r+", encoding="utf-8") as handle:
+                self._seen, over = True, lock_file(handle)
+        except FileNotFoundError:
+            over = self._seen or time.monotonic() > self._limit
+        except OSError:
+            over = False  # a network drive that is away for a moment
+        if over:
+            self.set()
+        return super().is_set()
 
 
 @dataclass(frozen=True)
@@ -495,14 +499,14 @@ class _Driver:
         self._sweep, self._engine, self._told = sweep, engine, watch or (lambda _: None)
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
         self._free = math.inf if sweep.workers or sweep.scheduler else available_memory()
-        self._queue, self._running = list(sweep.settings), dict[Future[RunResult], Setting]()
+        self._running = dict[Future[RunResult], Setting]()
         environment = limited_threads(self._at_once(), engine.threads)
         self._worker = Worker(sweep.project, sweep.only, sweep.timeout, environment, sweep.token)
 
     def run(self, give_up: Callable[[], None]) -> None:
         """Work until nothing is left; `give_up` tells the workers that somebody stopped it."""
         try:
-            while self._queue or self._running:
+            while self._running or self._sweep.count("waiting"):
                 self._send()
                 self._told(self._sweep)
                 done, _ = wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
@@ -521,8 +525,8 @@ class _Driver:
     def _send(self) -> None:
         sweep = self._sweep
         sweep.at_once = self._at_once()
-        while self._queue and len(self._running) < sweep.at_once:
-            one = self._queue.pop(0)
+        waiting = [one for one in sweep.settings if one.status == "waiting"]
+        for one in waiting[: max(sweep.at_once - len(self._running), 0)]:
             one.status, one.begun = "running", time.monotonic()
             one.attempts += 1
             run = f"{sweep.name}/{one.name}"
@@ -537,7 +541,6 @@ class _Driver:
         except Exception as error:  # its worker is gone, which is not the end of the sweep
             if one.attempts < _ATTEMPTS:
                 one.status = "waiting"
-                self._queue.insert(0, one)
                 return
             failure = f"lost its worker {_ATTEMPTS} times; the last time: {_line(error)}"
         else:
