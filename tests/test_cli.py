@@ -560,7 +560,7 @@ def test_a_run_whose_data_come_from_no_source_is_run_again(on_data):
 def test_a_catalog_of_no_source_is_not_passed_over(on_data, capsys, source):
     write(on_data, "01_take", TAKE, parameters=f'{OWN}\nITEMS = ""  # path of your catalog')
     assert main(["run", "-p", "ITEMS", "b.csv", *source]) == 2
-    assert "ITEMS must come with SOURCE, the interactions that it" in capsys.readouterr().err
+    assert "ITEMS must come with SOURCE, which it describes" in capsys.readouterr().err
     assert not (on_data / "runs").exists()
     assert main(["run", "-p", "ITEMS", "b.csv", "-p", "SOURCE", "a.csv"]) == 0
 

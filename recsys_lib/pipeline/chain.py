@@ -408,8 +408,7 @@ def check_paths(steps: Iterable[Step], parameters: Mapping[str, Any]) -> None:
         given = [name for name in paths if parameters.get(name)]
         if "SOURCE" in paths and given and "SOURCE" not in given:
             raise ConfigError(
-                f"{given[0]} must come with SOURCE, the interactions that it describes; none is "
-                "given. Give SOURCE too."
+                f"{given[0]} must come with SOURCE, which it describes. Give SOURCE too."
             )
 
 

@@ -437,8 +437,7 @@ def read_batch(
     done = [one for one in done if name in one.metrics]
     if not done:
         raise ConfigError(
-            f"`metric` must be one that runs have measured; {name!r} is a parameter or a fact. "
-            "Name a metric, such as 'autoencoder.rmse'."
+            f"`metric` must be measured, such as 'autoencoder.rmse'; {name!r} is given. Name one."
         )
     if higher_is_better is None:
         higher_is_better = done[0].metrics[name].higher_is_better

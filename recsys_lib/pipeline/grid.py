@@ -152,8 +152,7 @@ def _check_once(fixed: Mapping[str, Any], axes: Mapping[str, Axis]) -> None:
         names = {name for case in axis for name in case}
         if twice := names & seen:
             raise ConfigError(
-                f"{min(twice)} must be set in one place; the grid sets it in two, of which one is "
-                f"{key}. Take one of them out."
+                f"{min(twice)} must be set in one place; {key} sets it again. Take one out."
             )
         seen |= names
 
@@ -194,8 +193,7 @@ def settings_of(grid: Grid, steps: Sequence[Step]) -> tuple[Setting, ...]:
         name = _name(varied)
         if name.lower() in folders:  # to Windows and macOS, case makes no difference
             raise ConfigError(
-                f"Each setting must be there once, and differ from others in more than case; "
-                f"{name} is there twice. Take one out."
+                f"Settings must differ in more than case; {name} is there twice. Take one out."
             )
         folders.add(name.lower())
         settings.append(Setting(name, values, varied))

@@ -345,8 +345,7 @@ def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]
     kept = int((values >= count_from).sum())
     if not kept:
         raise DataError(
-            f"Some count must reach COUNT_FROM = {count_from}; the highest is {values.max():g}. "
-            "Lower COUNT_FROM."
+            f"A count must reach COUNT_FROM; the highest is {values.max():g}. Lower COUNT_FROM."
         )
     return dataset.implicit(count_from), (
         f"{name} holds **counts** from {values.min():g} to {values.max():,g}. A pair of user and "

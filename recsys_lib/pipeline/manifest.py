@@ -478,8 +478,7 @@ def record_run(
     project = project or Project.find()
     if project.record(name, "any").parent.exists():
         raise ConfigError(
-            f"The name of a recorded run must not be that of a run of notebooks; {name!r} is one. "
-            f"Try '{name.partition('/')[0]}/own'."
+            f"A recorded run must not be one of notebooks, as {name!r} is. Try '{name}-own'."
         )
     recorded = RecordedRun(project, name, parameters, data or {})
     with project.locked(name), recorded:
@@ -525,8 +524,7 @@ def metrics_of(reports: "Sequence[Report]") -> dict[str, dict[str, Any]]:
             name = f"{report.name}.{metric}"
             if name in found:
                 raise ValueError(
-                    f"`reports` must hold each metric of a model once; {name!r} occurs twice. "
-                    "Name the reports apart, as evaluate(..., name='...')."
+                    f"`reports` must hold {name!r} once. Name them apart: evaluate(..., name=...)."
                 )
             found[name] = asdict(_metric(report, metric))
     return found

@@ -88,8 +88,7 @@ class Project:
         twice = sorted({number for number in numbers if numbers.count(number) > 1})
         if twice:
             raise ConfigError(
-                f"Each notebook must have its own number; {twice[0]} is taken twice in "
-                f"{self.notebooks}. Rename one of them."
+                f"Each notebook must have its own number; {twice[0]} is there twice. Rename one."
             )
         return found
 
@@ -126,8 +125,7 @@ class Project:
         if not wanted.is_absolute():
             looked = [*(one.resolve().as_posix() for one in first), f"all folders of {self.root}"]
         raise ConfigError(
-            f"{str(path)!r} must be the path of a file; nothing is at {', '.join(looked)}. "
-            "Check the path."
+            f"{str(path)!r} must be the path of a file; nothing is at {', '.join(looked)}."
         )
 
     def find_source(self, source: str) -> str:

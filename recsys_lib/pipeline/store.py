@@ -326,8 +326,7 @@ def remove(*paths: Path) -> None:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise ArtifactError(
-                f"{path} must be removable, to be made again; {error.strerror or error}. "
-                "Change its permissions."
+                f"{path} must be removable; {error.strerror or error}. Change its permissions."
             ) from error
 
 

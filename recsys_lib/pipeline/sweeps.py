@@ -382,8 +382,7 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **
     place = project.run_folder(name)
     if "/" in name or (place / "state").exists():
         raise ConfigError(
-            f"The name of a sweep must be new, or that of a sweep; {name!r} is a run. "
-            "Choose another with --name."
+            f"The name of a sweep must not be that of a run, as {name!r} is. Choose another --name."
         )
     only = only or grid.only
     with told_of(grid.origin):

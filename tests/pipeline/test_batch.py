@@ -142,7 +142,7 @@ def test_a_report_that_is_refused_leaves_nothing_behind(project, write):
     write("01_make")
     with record_run("own", {}, project=project) as one:
         one.report(report(1.0, 0))
-        with pytest.raises(ValueError, match=r"'model\.rmse' occurs twice"):
+        with pytest.raises(ValueError, match=r"must hold 'model\.rmse' once"):
             one.report(report(0.9, 0))
         one.report()
         assert len(one.reports) == 1

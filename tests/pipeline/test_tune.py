@@ -102,7 +102,7 @@ def test_of_likes_an_autoencoder_learns_who_uses_what(
     assert by_use > float(said.out.split("ndcg@10 ")[1].split()[0]) + 0.1
     # Notebook 03 would give the parameters to another model.
     assert main([*words, "15", "-o", "best.yaml"]) == 2
-    assert "'default' holds likes, on which the notebook trains MultDAE" in capsys.readouterr().err
+    assert "-o must be for ratings; on likes notebook 03 trains MultDAE" in capsys.readouterr().err
 
 
 def test_the_best_autoencoder_is_a_parameter_file_of_the_chain(

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import math
-import re
 from pathlib import Path
 
 import pytest
@@ -96,7 +95,7 @@ def test_a_grid_without_axes_is_one_setting(steps):
         ("SOURCE: [own.csv]", "SOURCE = 'own.csv' must be the path of a file; nothing is at"),
         ("EPOCHS: []", "EPOCHS must have a list of values, or a range; got []"),
         ("zip: {EPOCHS: []}", "EPOCHS must have a list of values, or a range; got []"),
-        ("EPOCHS: [1, 1]", "must be there once, .* in more than case; epochs-1 is there twice"),
+        ("EPOCHS: [1, 1]", "must differ in more than case; epochs-1 is there twice"),
         ("EPOCHS: {from: 1, to: 5}", "range of EPOCHS must be {from: NUMBER, to: NUMBER, steps: 2"),
         ("EPOCHS: {from: 1, to: 5, step: 2}", "got {'from': 1, 'to': 5, 'step': 2}"),
         ("EPOCHS: {from: 1, to: x, steps: 2}", "to: NUMBER, steps: 2 to 10,000}"),
@@ -112,10 +111,10 @@ def test_a_grid_without_axes_is_one_setting(steps):
         ("zip: {EPOCHS: [1, 2], SEED: [1]}", "must be of one length; got EPOCHS 2, SEED 1"),
         ("sources: {a: {SEED: 1}, A: {SEED: 2}}", "in more than case; A is there twice"),
         ("zip: {EPOCHS: 1}", "EPOCHS must have a list of values, or a range; got 1"),
-        ("EPOCHS: 3\nzip: {EPOCHS: [1]}", "EPOCHS must be set in one place; the grid sets it"),
+        ("EPOCHS: 3\nzip: {EPOCHS: [1]}", "EPOCHS must be set in one place; zip sets it again"),
         ("sources: [own.csv]", "`sources` must be a mapping of labels"),
         ("sources: {films: own.csv}", "labels to mappings of parameters; got {'films': 'own.csv'}"),
-        ("ITEMS: [grid.yaml]", "ITEMS must come with SOURCE, the interactions that it describes"),
+        ("ITEMS: [grid.yaml]", "ITEMS must come with SOURCE, which it describes"),
         ("RUN: [a]", "RUN is the name of the run"),
         ("EPOCHS: [1]\nEPOCHS: [2]", "the key 'EPOCHS' stands there twice, again in line 2"),
         ("SEED: {from: 0, to: 99, steps: 100000}", "steps: 2 to 10,000}"),
@@ -125,7 +124,7 @@ def test_a_grid_without_axes_is_one_setting(steps):
 def test_whatever_is_wrong_is_one_message_with_file_key_and_value(steps, tmp_path, text, message):
     with pytest.raises(ConfigError) as caught:
         read(steps, tmp_path, text)
-    assert re.search(re.escape(message).replace(r"\.\*", ".*"), str(caught.value))
+    assert message in str(caught.value)
     assert "grid.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
 
