@@ -409,8 +409,7 @@ def prune(names: tuple[str, ...], where: tuple[str, ...], yes: bool) -> None:
 
     if yes and not names and not where:
         raise ConfigError(
-            "The runs to remove must be chosen; --yes alone chooses none. Name them, as in "
-            "`recsys runs prune 'lr/*' --yes`, or give --where."
+            "The runs to remove must be chosen: `recsys runs prune 'lr/*' --yes`, or --where."
         )
     project, (found, _) = pipeline.Project.find(), _select(names, where)
     for one in found:
@@ -482,8 +481,7 @@ def recommend(
     many = everybody or users is not None
     if many != (output is not None) or (many and user is not None) or (everybody and users):
         raise ConfigError(
-            "Lists of many are written with --all or --users FILE, and -o; one user is answered "
-            "here. Try `recsys recommend --all -o lists.parquet`."
+            "Lists of many are written with --all or --users, and -o; one user is answered here."
         )
     if output is None:
         _answer_one(folder, user, k, rules)
@@ -563,12 +561,10 @@ def _ask() -> str:
     try:
         user = input("User name: ").strip()
     except EOFError:
-        print()
         user = ""
     if not user:
         raise ConfigError(
-            "A user name must be given; the input was empty. Type one, or give it as an argument: "
-            "`recsys recommend USER`."
+            "A user name must be given; the input was empty. Type it: `recsys recommend USER`."
         )
     return user
 
