@@ -55,7 +55,7 @@ def test_a_run_of_ones_own_leaves_a_manifest_like_any_other(project, batch):
         one.note(n=2)
         raise ZeroDivisionError("no")
     (project.run_folder("lab") / "state").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="'lab' is one"), record_run("lab", {}, project=project):
+    with pytest.raises(ConfigError, match="as 'lab' is"), record_run("lab", {}, project=project):
         pass
     failed = Manifest.load(project.run_folder("own"))
     assert (failed.status, failed.failure["message"]) == ("failed", "no")
