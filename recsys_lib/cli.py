@@ -147,7 +147,6 @@ _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _COUNT = click.IntRange(1)
 _PORT = click.IntRange(0, 65_535)
-_SECONDS = click.FloatRange(0)
 _FILE = click.Path(path_type=Path)
 _LIMIT = click.Choice(["body", "seconds", "in_flight", "kept"])
 
@@ -155,7 +154,7 @@ _names = argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_run_na
 _only = option("--only", metavar="NN[-NN]", help="only these notebooks: 02, 01-03 or 01,04")
 _timeout = option(
     "--timeout",
-    type=_SECONDS,
+    type=click.FloatRange(0),
     default=4 * 3600,
     metavar="SECONDS",
     help="limit for each notebook; 0 for none",
@@ -310,12 +309,13 @@ def _print_list(rows: "pd.DataFrame", user: str, k: int, rules: str = "") -> Non
 @option("--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix")
 def sweep(file: Path, name: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
-    from recsys_lib.pipeline.grid import read_grid
     from recsys_lib.pipeline.progress import SweepLines
     from recsys_lib.pipeline.runs import listing
     from recsys_lib.pipeline.sweeps import SWEEP_FILE, plan, run_sweep
+    from recsys_lib.yaml_files import read_mapping
 
-    planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, **how)
+    grid = read_mapping(file, "grid")
+    planned = plan(pipeline.Project.find(), grid, name or file.stem, origin=str(file), **how)
     print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     with SweepLines(sys.stdout, planned) as lines:
         run_sweep(planned, lines)

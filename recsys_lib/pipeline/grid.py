@@ -1,13 +1,11 @@
 """A grid file becomes settings with names; whatever is wrong is told before anything runs."""
 
 import itertools
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ import numpy as np
 from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, check_paths, resolve
-from recsys_lib.yaml_files import read_mapping
 
 _KEYWORDS = ("only", "sources", "zip")
 _MOST = 10_000  # steps of a range
@@ -66,53 +63,15 @@ class Setting:
     begun: float = 0.0
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What a grid file says.
-
-    Attributes
-    ----------
-    origin : str
-        The file, for messages.
-    content : dict
-        As it was read.
-    fixed : dict
-        What is the same in all settings.
-    axes : dict of str to list of dict
-        Where it stands in the file -> the cases, each what it sets.
-    only : str, optional
-        Which notebooks run.
-    """
-
-    origin: str
-    content: dict[str, Any]
-    fixed: dict[str, Any]
-    axes: dict[str, Axis]
-    only: str | None
-
-
-def read_grid(path: Path) -> Grid:
-    """Read a grid file.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or its form is wrong; the values are seen to by `settings_of`.
-    """
-    return parse_grid(read_mapping(path, "grid"), str(path))
-
-
-def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
-    """Return the grid that a mapping describes.
+def axes_of(grid: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Axis]]:
+    """Return what a grid fixes, and what varies: where it stands there, with its cases.
 
     Parameters
     ----------
-    content : mapping
+    grid : mapping
         Parameters in capitals: a list or a range (``from, to, steps, scale``) varies, anything
         else is fixed, also a mapping of other words. ``zip`` holds a mapping of lists that vary
         together; ``sources`` a mapping of labels to parameters; ``only`` the notebooks.
-    origin : str
-        Where it comes from, for messages.
 
     Raises
     ------
@@ -121,29 +80,25 @@ def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
 
     Examples
     --------
-    >>> parse_grid({"EPOCHS": [10, 20], "SEED": 0}).axes
-    {'EPOCHS': [{'EPOCHS': 10}, {'EPOCHS': 20}]}
+    >>> axes_of({"EPOCHS": [10, 20], "SEED": 0})
+    ({'SEED': 0}, {'EPOCHS': [{'EPOCHS': 10}, {'EPOCHS': 20}]})
     """
     fixed, axes = dict[str, Any](), dict[str, Axis]()
-    with told_of(origin):
-        # Sources come first: they change most, so the settings of one stand together.
-        if "sources" in content:
-            axes["sources"] = _cases_of_sources(content["sources"])
-        if "zip" in content:
-            axes["zip"] = _cases_of_zip(content["zip"])
-        for name, given in content.items():
-            if name in _KEYWORDS:
-                continue
-            # A mapping without a word of a range is a value, such as of READING.
-            if isinstance(given, list) or (isinstance(given, Mapping) and given.keys() & _RANGE):
-                axes[name] = [{name: value} for value in _values_of(name, given)]
-            else:
-                fixed[name] = given
-        _check_once(fixed, axes)
-    only = content.get("only")  # YAML takes 03 for a number
-    # For sweep.json, in which keys are text.
-    plain = json.loads(json.dumps(dict(content), default=str))
-    return Grid(origin, plain, fixed, axes, only if only is None else str(only).zfill(2))
+    # Sources come first: they change most, so the settings of one stand together.
+    if "sources" in grid:
+        axes["sources"] = _cases_of_sources(grid["sources"])
+    if "zip" in grid:
+        axes["zip"] = _cases_of_zip(grid["zip"])
+    for name, given in grid.items():
+        if name in _KEYWORDS:
+            continue
+        # A mapping without a word of a range is a value, such as of READING.
+        if isinstance(given, list) or (isinstance(given, Mapping) and given.keys() & _RANGE):
+            axes[name] = [{name: value} for value in _values_of(name, given)]
+        else:
+            fixed[name] = given
+    _check_once(fixed, axes)
+    return fixed, axes
 
 
 def _check_once(fixed: Mapping[str, Any], axes: Mapping[str, Axis]) -> None:
@@ -157,38 +112,32 @@ def _check_once(fixed: Mapping[str, Any], axes: Mapping[str, Axis]) -> None:
         seen |= names
 
 
-@contextmanager
-def told_of(origin: str) -> Iterator[None]:
-    """Put the name of the grid before the message of an error in it."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{origin}: {error}") from error
-
-
-def settings_of(grid: Grid, steps: Sequence[Step]) -> tuple[Setting, ...]:
+def settings_of(grid: Mapping[str, Any], steps: Sequence[Step]) -> tuple[Setting, ...]:
     """Return every combination of the grid's axes as a setting.
 
     Parameters
     ----------
-    grid : Grid
+    grid : mapping
+        As of `axes_of`.
     steps : sequence of Step
         The notebooks that will run.
 
     Raises
     ------
     ConfigError
-        If a parameter is declared by none of the notebooks, a value is of another type than the
-        literal there, a path leads nowhere, or two settings would have one folder.
+        If the grid is not right, a parameter is declared by none of the notebooks, a value is of
+        another type than the literal there, a path leads nowhere, or two settings would have one
+        folder.
     """
     settings, folders = [], set[str]()
-    for cases in itertools.product(*grid.axes.values()):
+    fixed, axes = axes_of(grid)
+    for cases in itertools.product(*axes.values()):
         given = {name: value for case in cases for name, value in case.items()}
         # A source is told by its label, whatever it sets.
         hidden = {name for case in cases if "source" in case for name in case} - {"source"}
         varied = {name: value for name, value in given.items() if name not in hidden}
         given.pop("source", None)
-        values = resolve(steps, values=grid.fixed | given)
+        values = resolve(steps, values=fixed | given)
         check_paths(steps, values)
         name = _name(varied)
         if name.lower() in folders:  # to Windows and macOS, case makes no difference

@@ -4,6 +4,7 @@ The sweep holds a lock as long as it lives and wants to go on; its workers try i
 """
 
 import contextlib
+import json
 import logging
 import math
 import os
@@ -25,7 +26,7 @@ from recsys_lib.artifacts import MANIFEST, BusyError, write_json
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.pipeline.chain import load_steps, select, steps_for
-from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
+from recsys_lib.pipeline.grid import Setting, settings_of
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import Progress
 from recsys_lib.pipeline.project import Project
@@ -360,19 +361,19 @@ class Sweep:
         return table_of(find_runs(self.project, [self.name])).reindex(runs)
 
 
-def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **how: Any) -> Sweep:
+def plan(project: Project, grid: Mapping[str, Any], name: str, **how: Any) -> Sweep:
     """Return the plan of a sweep, or say what is wrong.
 
     Parameters
     ----------
     project : Project
-    grid : Grid
+    grid : mapping
+        As of `grid.axes_of`.
     name : str
         Of the sweep.
-    only : str, optional
-        Which notebooks; those of the grid by default.
     **how
-        How it is worked off: the other attributes of `Sweep`.
+        ``origin`` of the grid, for messages, and the other attributes of `Sweep`; ``only`` wins
+        over the grid's own.
 
     Raises
     ------
@@ -384,12 +385,18 @@ def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **
         raise ConfigError(
             f"The name of a sweep must not be that of a run, as {name!r} is. Choose another --name."
         )
-    only = only or grid.only
-    with told_of(grid.origin):
+    origin, only = how.pop("origin", "The grid"), how.pop("only", None)
+    if only is None and "only" in grid:
+        only = str(grid["only"]).zfill(2)  # YAML takes 03 for a number
+    try:
         settings = settings_of(grid, select(load_steps(project), only=only))
         for one in settings:
             project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
-    return Sweep(project, name, grid.content, only, settings, **how)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+    # For sweep.json, in which keys are text.
+    plain = json.loads(json.dumps(dict(grid), default=str))
+    return Sweep(project, name, plain, only, settings, **how)
 
 
 def sweep(
@@ -442,7 +449,7 @@ def sweep(
     ``sweep({"EPOCHS": [10, 20]}, name="epochs", only="01-03")[["EPOCHS", "03.test_rmse"]]``
     """
     how: dict[str, Any] = {"only": only, "workers": workers, "executor": executor}
-    planned = plan(project or Project.find(), parse_grid(grid), name, **how)
+    planned = plan(project or Project.find(), grid, name, **how)
     return run_sweep(planned, progress).table()
 
 

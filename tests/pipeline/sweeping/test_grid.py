@@ -13,7 +13,9 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import load_steps
 from recsys_lib.pipeline.grid import _name as name_of
-from recsys_lib.pipeline.grid import parse_grid, read_grid, settings_of, told_of
+from recsys_lib.pipeline.grid import axes_of, settings_of
+from recsys_lib.pipeline.sweeps import plan
+from recsys_lib.yaml_files import read_mapping
 
 PARAMETERS = """RUN = "lab"  # name of the run
 SEED = 0  # seed
@@ -35,9 +37,7 @@ def read(steps, tmp_path, text):
     file = tmp_path / "grid.yaml"
     file.write_text(text)
     with contextlib.chdir(tmp_path):
-        grid = read_grid(file)
-        with told_of(grid.origin):
-            return settings_of(grid, steps)
+        return settings_of(read_mapping(file, "grid"), steps)
 
 
 def test_lists_ranges_zips_and_sources_are_multiplied_and_the_rest_is_fixed(steps, tmp_path):
@@ -71,18 +71,18 @@ def test_lists_ranges_zips_and_sources_are_multiplied_and_the_rest_is_fixed(step
 
 
 def test_a_grid_that_grows_keeps_the_names_of_its_settings(steps):
-    few = settings_of(parse_grid({"EPOCHS": [10], "SEED": 1}), steps)
-    more = settings_of(parse_grid({"EPOCHS": [10, 20], "SEED": 1}), steps)
+    few = settings_of({"EPOCHS": [10], "SEED": 1}, steps)
+    more = settings_of({"EPOCHS": [10, 20], "SEED": 1}, steps)
     assert few[0] == more[0]
 
 
 def test_a_mapping_without_a_word_of_a_range_is_one_value():
-    grid = parse_grid({"READING": {"decimal": ","}, "EPOCHS": [1, 2]})
-    assert (grid.fixed, list(grid.axes)) == ({"READING": {"decimal": ","}}, ["EPOCHS"])
+    fixed, axes = axes_of({"READING": {"decimal": ","}, "EPOCHS": [1, 2]})
+    assert (fixed, list(axes)) == ({"READING": {"decimal": ","}}, ["EPOCHS"])
 
 
 def test_a_grid_without_axes_is_one_setting(steps):
-    assert [one.name for one in settings_of(parse_grid({"EPOCHS": 3}), steps)] == ["single"]
+    assert [one.name for one in settings_of({"EPOCHS": 3}, steps)] == ["single"]
 
 
 @pytest.mark.parametrize(
@@ -125,15 +125,14 @@ def test_whatever_is_wrong_is_one_message_with_file_key_and_value(steps, tmp_pat
     with pytest.raises(ConfigError) as caught:
         read(steps, tmp_path, text)
     assert message in str(caught.value)
-    assert "grid.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("given", "only"), [("3", "03"), ("01-03", "01-03"), ("8", "08")])
-def test_notebooks_are_named_as_yaml_reads_numbers(tmp_path, given, only):
-    file = tmp_path / "grid.yaml"
-    file.write_text(f"only: {given}")
-    assert read_grid(file).only == only
+@pytest.mark.parametrize(("number", "only"), [(3, "03"), ("01-03", "01-03"), (8, "08")])
+def test_notebooks_are_named_as_yaml_reads_numbers(project, write, number, only):
+    for name in ("01_make", "03_use", "08_end"):
+        write(name)
+    assert plan(project, {"only": number}, "few").only == only
 
 
 ENDS = st.floats(1e-6, 1e6)
@@ -143,8 +142,8 @@ ENDS = st.floats(1e-6, 1e6)
 def test_a_range_goes_from_end_to_end_in_equal_steps(low, high, steps, scale):
     if math.isclose(low, high, rel_tol=0.05):
         return
-    grid = parse_grid({"X": {"from": low, "to": high, "steps": steps, "scale": scale}})
-    values = [case["X"] for case in grid.axes["X"]]
+    _, axes = axes_of({"X": {"from": low, "to": high, "steps": steps, "scale": scale}})
+    values = [case["X"] for case in axes["X"]]
     assert (values[0], values[-1], len(values)) == (low, high, steps)
     assert values == sorted(values, reverse=low > high)
     measure = math.log if scale == "log" else float
