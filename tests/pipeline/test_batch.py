@@ -161,7 +161,7 @@ def test_a_metric_that_nobody_can_judge_is_refused(project, write):
         read_batch("one", "rmse", project=project)
     batch = read_batch("one", "rmse", higher_is_better=False, project=project)
     assert batch.verdict == "There is one setting: nothing was compared."
-    with pytest.raises(ConfigError, match="'SEED' is a parameter"):
+    with pytest.raises(ConfigError, match="'SEED' is given"):
         read_batch("one", "SEED", project=project)
     with pytest.raises(ConfigError, match="A batch must have a run; got none"):
         read_batch([], "rmse", higher_is_better=False, project=project)
