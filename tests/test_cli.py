@@ -417,7 +417,7 @@ def test_an_id_is_named_with_all_its_blanks(project, capsys):
     assert main(["recommend", "a b"]) == 2
     assert "Near: 'a  b'." in capsys.readouterr().err
     assert main(["recommend", "a  b", "-k", "1000000000000"]) == 0  # as long as there are items
-    assert "no more than 1 item is left" in capsys.readouterr().out
+    assert "Items left for user 'a  b': 1." in capsys.readouterr().out
 
 
 def test_no_name_at_all_is_an_answer_too(bundle, capsys, monkeypatch):
