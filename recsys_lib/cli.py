@@ -4,14 +4,12 @@ Exit codes: 0 success; 1 a notebook failed; 2 the input is wrong; 130 interrupte
 """
 
 import contextlib
-import difflib
 import functools
 import logging
 import math
 import os
 import re
 import shlex
-import shutil
 import signal
 import sys
 import traceback
@@ -23,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from click import argument, option
-from click.shell_completion import CompletionItem, get_completion_class, shell_complete
+from click.shell_completion import get_completion_class, shell_complete
 
 import recsys_lib
 from recsys_lib import pipeline, serving  # whose names are loaded on first use
@@ -35,12 +33,11 @@ if TYPE_CHECKING:
     from recsys_lib.pipeline.chain import Step
     from recsys_lib.pipeline.runner import RunResult
     from recsys_lib.pipeline.store import Failure
-    from recsys_lib.pipeline.sweeps import Sweep
 
 __all__ = ["main"]
 
 _FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
-_SHOWN_USER, _LIBRARY = "nle", Path(__file__).parent
+_LIBRARY = Path(__file__).parent
 _COMPARISON = "comparison_table"
 _COMPLETE = "_RECSYS_COMPLETE"
 
@@ -122,17 +119,9 @@ class _Command(click.Command):
 
 
 class _Group(click.Group):
-    """Commands in the order in which they are declared."""
+    """Commands with the option ``--debug``."""
 
     command_class = _Command
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args[0] not in self.commands and args[0] in runs.commands:
-            ctx.fail(f"No such command {args[0]!r}. Did you mean 'runs {args[0]}'?")
-        return super().resolve_command(ctx, args)
 
 
 class _Runs(_Group):
@@ -140,16 +129,9 @@ class _Runs(_Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         incomplete = ctx.resilient_parsing and not args
-        word = next(iter(args), "")
-        near = word.isalpha() and difflib.get_close_matches(word, self.commands)
-        is_name = word not in self.commands and (not near or _run_names(ctx, None, word))
-        if is_name and not incomplete:
+        if not incomplete and next(iter(args), "") not in self.commands:
             args = ["list", *args]
         return super().parse_args(ctx, args)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        names = map(CompletionItem, _run_names(ctx, None, incomplete))
-        return [*super().shell_complete(ctx, incomplete), *names]
 
 
 def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[str]:
@@ -161,30 +143,18 @@ def _run_names(_context: click.Context, _option: Any, incomplete: str) -> list[s
     return []
 
 
-class _Amount(click.FloatRange):
-    """A number in a range; for click, nan is in each."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        if math.isnan(number := super().convert(value, param, ctx)):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
-
-
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _COUNT = click.IntRange(1)
 _PORT = click.IntRange(0, 65_535)
-_GIGABYTES = _Amount(0, min_open=True)
-_SECONDS = _Amount(0)
 _FILE = click.Path(path_type=Path)
 _LIMIT = click.Choice(["body", "seconds", "in_flight", "kept"])
 
 _names = argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_run_names)
 _only = option("--only", metavar="NN[-NN]", help="only these notebooks: 02, 01-03 or 01,04")
-_form = option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table")
 _timeout = option(
     "--timeout",
-    type=_SECONDS,
+    type=click.FloatRange(0),
     default=4 * 3600,
     metavar="SECONDS",
     help="limit for each notebook; 0 for none",
@@ -194,7 +164,7 @@ _where = option(
     "--where",
     multiple=True,
     metavar="CONDITION",
-    help="such as 'EPOCHS>=10' or 'status=failed or SEED=0'; all must hold",
+    help="for DataFrame.query, such as 'EPOCHS >= 10'; all must hold",
 )
 
 
@@ -247,8 +217,7 @@ def run(name: str, file: Path | None, **options: Any) -> int:
     print(f"\nExecuted notebooks: {folder}   artifacts: {folder}/artifacts   figures: {figures}")
     if result.failed:
         return _tell_failures(result)
-    users = [step.parameters["USER"].default for step in steps if "USER" in step.parameters]
-    _show_results(result, str(parameters.get("USER", users[0] if users else _SHOWN_USER)))
+    _show_results(result, str(parameters.get("USER", "")))
     return 0
 
 
@@ -301,40 +270,32 @@ def _show_results(result: "RunResult", user: str) -> None:
     from recsys_lib.artifacts import read_table
 
     folder = result.folder / "artifacts"
-    written = {name: one.record for one in result.outcomes for name in one.record.writes}
+    written = {name for one in result.outcomes for name in one.record.writes}
     if _COMPARISON in written:
         table = read_table(folder / f"{_COMPARISON}.parquet").set_index("model")
         shown = table[::-1].drop(columns=["role", "metric"]).rename_axis(None)
         text = shown.to_string(float_format="{:.4f}".format, na_rep="–")
-        metric, found = table["metric"].iloc[0], written[_COMPARISON].metrics
-        asked = [
-            one.get("n_users") or 0 for name, one in found.items() if name.endswith(f".{metric}")
-        ]
-        people = f" of {max(asked):,} test people" if any(asked) else ""
-        print(f"\nComparison of models, {metric}{people}\n{text}")
+        print(f"\nComparison of models, {table['metric'].iloc[0]}\n{text}")
     if "bundle" not in written:
         return
     bundle = recsys_lib.Bundle.load(folder / "bundle")
-    try:
-        rows = bundle.recommend(user, k=10)
-    except DataError:  # other data than the world has other users
-        if user:
-            print(f"\nThese data have no user {user!r}; `recsys recommend USER` asks for another.")
-        user = str(bundle.dataset.user_ids[0])
-        rows = bundle.recommend(user, k=10)
-    head = f"Top {len(rows)} for user {user!r}\n" if len(rows) else ""
-    print(f"\n{head}{_list_table(rows, user)}")
+    user = user or str(bundle.dataset.user_ids[0])
+    rows = bundle.recommend(user, k=10)
+    print(f"\nTop {len(rows)} for user {user!r}")
+    _print_list(rows, user, k=10)
 
 
-def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
+def _print_list(rows: "pd.DataFrame", user: str, k: int, rules: str = "") -> None:
+    """Print a list, and say so where there is no more to list."""
     from recsys_lib.pipeline.progress import text_table
 
-    if rows.empty:
-        return f"User {user!r} has used every item already."
-    shown = rows[["rank", "item_id", "probability", "rung", "title"]]  # which may be long
-    shown = shown.assign(probability=shown["probability"].map("{:.3f}".format, "ignore"))
-    shown = shown.astype(object).fillna("unknown").astype(str)
-    return text_table(shown, right=["rank", "probability"])
+    if len(rows):
+        shown = rows[["rank", "item_id", "probability", "rung", "title"]]  # which may be long
+        shown = shown.assign(probability=shown["probability"].map("{:.3f}".format, "ignore"))
+        shown = shown.astype(object).fillna("unknown").astype(str)
+        print(text_table(shown, right=["rank", "probability"]))
+    if len(rows) < k:
+        print(f"Items left for user {user!r}{rules}: {len(rows)}.")
 
 
 @recsys.command()
@@ -342,39 +303,30 @@ def _list_table(rows: "pd.DataFrame", user: str | None) -> str:
 @option("--name", metavar="NAME", help="name of the sweep; that of the grid file by default")
 @option("--only", metavar="NN[-NN]", help="only these notebooks; wins over the grid")
 @option("--workers", type=_COUNT, metavar="N", help="settings at once; by cores and memory")
-@option("--memory", type=_GIGABYTES, metavar="GB", help="what one setting takes at least")
 @_timeout
 @option("--backend", type=click.Choice(["local", "loky", "dask"]), default="local")
 @option("--scheduler", metavar="ADDRESS", help="of a running Dask cluster")
 @option("--output", metavar="PLACE", help="copies of notebooks and manifests: s3://bucket/prefix")
 def sweep(file: Path, name: str | None, **how: Any) -> int:
     """Run the notebooks for every setting of a grid."""
-    from recsys_lib.pipeline.grid import read_grid
     from recsys_lib.pipeline.progress import SweepLines
-    from recsys_lib.pipeline.sweeps import plan, run_sweep
+    from recsys_lib.pipeline.runs import listing
+    from recsys_lib.pipeline.sweeps import SWEEP_FILE, plan, run_sweep
+    from recsys_lib.yaml_files import read_mapping
 
-    how["memory"] = how["memory"] and how["memory"] * 1e9
-    planned = plan(pipeline.Project.find(), read_grid(file), name or file.stem, **how)
+    grid = read_mapping(file, "grid")
+    planned = plan(pipeline.Project.find(), grid, name or file.stem, origin=str(file), **how)
     print(f"Sweep {planned.name}: {len(planned.settings)} settings", flush=True)
     with SweepLines(sys.stdout, planned) as lines:
         run_sweep(planned, lines)
-    return _close_sweep(planned)
-
-
-def _close_sweep(sweep: "Sweep") -> int:
-    from recsys_lib.pipeline.runs import find_runs, listing, table_of
-    from recsys_lib.pipeline.sweeps import SWEEP_FILE
-
     with contextlib.suppress(ConfigError):  # none has come so far as to leave a manifest
-        table = table_of(find_runs(sweep.project, [sweep.name]))
-        width = shutil.get_terminal_size().columns
-        print(f"\nrecsys runs {sweep.name}\n{listing(table, width=width)}")
-    print(f"\nAll of it: {sweep.folder / SWEEP_FILE}")
-    if not sweep.failed:
+        print(f"\nrecsys runs {planned.name}\n{listing(planned.table())}")
+    print(f"\nAll of it: {planned.folder / SWEEP_FILE}")
+    if not planned.failed:
         return 0
-    names = ", ".join(one.name for one in sweep.failed)
+    names = ", ".join(one.name for one in planned.failed)
     _tell(
-        f"recsys: {len(sweep.failed)} of {len(sweep.settings)} settings failed: {names}. "
+        f"recsys: {len(planned.failed)} of {len(planned.settings)} settings failed: {names}. "
         "The same command tries them again."
     )
     return _FAILED
@@ -387,12 +339,11 @@ def runs() -> None:
 
 @runs.command("list", epilog="`list` may be left out. Also: recsys runs compare | export | prune.")
 @_names
-@_form
 @_where
 @option("--sort", metavar="COLUMN", help="metrics from the best down, others upwards")
 @option("--columns", default="", metavar="A,B", help="show these beside the name")
-def list_(names: tuple[str, ...], where: tuple[str, ...], form: str, **how: str) -> None:
-    """List runs: filter, sort, export. A NAME is a run, a sweep or a pattern: 'lr/*'."""
+def list_(names: tuple[str, ...], where: tuple[str, ...], **how: str) -> None:
+    """List runs: filter and sort. A NAME is a run, a sweep or a pattern: 'lr/*'."""
     from recsys_lib.pipeline.runs import listing, ordered
 
     found, table = _select(names, where)
@@ -400,8 +351,7 @@ def list_(names: tuple[str, ...], where: tuple[str, ...], form: str, **how: str)
         return
     table = ordered(table, how["sort"]) if how["sort"] else table
     chosen = [name.strip() for name in how["columns"].split(",") if name.strip()]
-    width = shutil.get_terminal_size().columns
-    print(listing(table, columns=chosen, form=form, width=width))
+    print(listing(table, columns=chosen))
 
 
 def _select(
@@ -429,28 +379,24 @@ def _select(
 @runs.command()
 @argument("a", metavar="A", shell_complete=_run_names)
 @argument("b", metavar="B", shell_complete=_run_names)
-@_form
-def compare(a: str, b: str, form: str) -> None:
+def compare(a: str, b: str) -> None:
     """Compare run B with run A: what differs, what moved, and is it more than noise."""
-    print(pipeline.compare_runs(a, b).text(form))
+    print(pipeline.compare_runs(a, b).text())
 
 
 @runs.command()
 @_names
-@option("--mlflow", is_flag=True, help="to a tracking store")
+@option("--mlflow", is_flag=True, expose_value=False, help="to a tracking store: the only way")
 @option("--to", metavar="URI", help="of the store (default: runs/mlflow.db)")
-def export(names: tuple[str, ...], mlflow: bool, to: str | None) -> None:
+def export(names: tuple[str, ...], to: str | None) -> None:
     """Write runs to MLflow."""
     from recsys_lib.pipeline.runs import export_runs, local_store
 
-    if not mlflow:
-        raise click.UsageError("Missing option '--mlflow'.", click.get_current_context())
     # That it makes its tables is of no interest.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     project = pipeline.Project.find()
-    for name, done in export_runs(names, to=to, project=project).items():
-        print(f"{name}  {done}")
-    print(f"Store: {to or local_store(project)}")
+    exported = export_runs(names, to=to, project=project)
+    print(f"{', '.join(exported)}\nStore: {to or local_store(project)}")
 
 
 @runs.command()
@@ -463,14 +409,13 @@ def prune(names: tuple[str, ...], where: tuple[str, ...], yes: bool) -> None:
 
     if yes and not names and not where:
         raise ConfigError(
-            "The runs to remove must be chosen; --yes alone chooses none. Name them, as in "
-            "`recsys runs prune 'lr/*' --yes`, or give --where."
+            "The runs to remove must be chosen: `recsys runs prune 'lr/*' --yes`, or --where."
         )
     project, (found, _) = pipeline.Project.find(), _select(names, where)
-    sizes = freed_bytes(project, found)
-    for one, size in zip(found, sizes, strict=True):
-        print(f"{one.run}  {size / 1e6:.1f} MB")
-    total = f"{len(found)} run{'s' * (len(found) != 1)}, {sum(sizes) / 1e6:.1f} MB"
+    for one in found:
+        print(one.run)
+    size = freed_bytes(project, found) / 1e6
+    total = f"{len(found)} run{'s' * (len(found) != 1)}, {size:.1f} MB"
     if not yes:
         print(f"{total}. Nothing is removed without --yes.")
         return
@@ -536,8 +481,7 @@ def recommend(
     many = everybody or users is not None
     if many != (output is not None) or (many and user is not None) or (everybody and users):
         raise ConfigError(
-            "Lists of many are written with --all or --users FILE, and -o; one user is answered "
-            "here. Try `recsys recommend --all -o lists.parquet`."
+            "Lists of many are written with --all or --users, and -o; one user is answered here."
         )
     if output is None:
         _answer_one(folder, user, k, rules)
@@ -564,14 +508,7 @@ def _answer_one(folder: Path, user: str | None, k: int, rules: dict[str, Any]) -
                 raise
             _tell(_text(error))
             name = _ask()
-    under = " under these rules" if any(rules.values()) else ""
-    if rows.empty and under:
-        print(f"No item is left for user {name!r}{under}.")
-        return
-    print(_list_table(rows, name))
-    if 0 < len(rows) < k:
-        items = "1 item is" if len(rows) == 1 else f"{len(rows)} items are"
-        print(f"These are all: no more than {items} left for user {name!r}{under}.")
+    _print_list(rows, name, k, " under these rules" if any(rules.values()) else "")
 
 
 @recsys.command()
@@ -604,8 +541,7 @@ def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) 
     """Answer over HTTP; the manual is at /docs."""
     if folder is None:
         _, folder = _find_bundle(run)
-    host = f"[{how['host']}]" if ":" in how["host"] else how["host"]
-    print(f"Loading {folder}; its manual will be at http://{host}:{how['port']}/docs")
+    print(f"Loading {folder}; its manual will be at http://{how['host']}:{how['port']}/docs")
     serving.serve(folder, workers=workers, limits=serving.Limits(**dict(limits)), **how)
 
 
@@ -625,12 +561,10 @@ def _ask() -> str:
     try:
         user = input("User name: ").strip()
     except EOFError:
-        print()
         user = ""
     if not user:
         raise ConfigError(
-            "A user name must be given; the input was empty. Type one, or give it as an argument: "
-            "`recsys recommend USER`."
+            "A user name must be given; the input was empty. Type it: `recsys recommend USER`."
         )
     return user
 
@@ -706,6 +640,4 @@ def pins(seeds: int, only: str | None) -> None:
     run = functools.partial(_run_steps, project, steps)
     found = pinned.measure(steps, run, n_seeds=seeds)
     pinned.write_pins(project.expected, found, pinned.parameters_of(steps))
-    for book, its in found.items():
-        for name, pin in its.items():
-            print(f"{book}  {name:<32} {pin.value:>12.6g} within {pin.tolerance:.2g}")
+    print(f"Written: {project.expected}")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from recsys_lib import Bundle, Dataset, Popularity
-from recsys_lib.cli import _list_table, main, recsys
+from recsys_lib.cli import _print_list, main, recsys
 from recsys_lib.pipeline import Manifest
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -135,14 +135,9 @@ def test_an_argument_that_the_library_refuses_is_bad_input_and_other_value_error
     [
         (["recommned"], "No such command 'recommned'. Did you mean 'recommend'?"),
         (["run", "--ony", "01"], "No such option '--ony'. Did you mean '--only'?"),
-        (["compare", "a", "b"], "No such command 'compare'. Did you mean 'runs compare'?"),
-        (["runs", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["run", "--timeout", "-1"], "'--timeout': -1.0 is not in the range x>=0"),
-        (["run", "--timeout", "nan"], "'--timeout': 'nan' is not a number"),
-        (["sweep", "-f", "grid.yaml", "--memory", "nan"], "'--memory': 'nan' is not a number"),
         (["recommend", "nle", "-k", "0"], "'-k': 0 is not in the range x>=1"),
         (["sweep"], "Missing option '-f'"),
-        (["runs", "export"], "Missing option '--mlflow'"),
         ([], "Usage: recsys [OPTIONS] COMMAND"),
     ],
 )
@@ -190,7 +185,7 @@ def test_every_command_has_help(capsys):
         ("recsys r", {"run", "runs", "recommend"}),
         ("recsys runs ", {"list", "compare", "export", "prune"}),
         ("recsys runs compare sw", {"sweep/a", "sweep/b"}),
-        ("recsys runs --format ", {"table", "csv", "json"}),
+        ("recsys sweep --backend ", {"local", "loky", "dask"}),
         ("recsys recommend --r", {"--run"}),
         ("recsys recommend --run def", {"default"}),
     ],
@@ -215,7 +210,7 @@ def test_the_shell_completes_commands_options_and_runs(project, capsys, monkeypa
     ("arguments", "message"),
     [
         (["-p", "SED", "1"], "Did you mean 'SEED'"),
-        (["-p", "SEED", "one"], "SEED must be a whole number, like 0; got 'one' (str)"),
+        (["-p", "SEED", "one"], "SEED must be of the kind of 0; got 'one' (str)"),
         (["-f", "no.yaml"], "parameter file no.yaml must be readable"),
         (["--only", "07"], "--only must name notebooks by number"),
         (["--from", "99"], "--from must name notebooks by number, like 02 or 01-03; got '99'"),
@@ -356,7 +351,7 @@ def test_a_user_is_asked_for_where_none_is_given(bundle, capsys, monkeypatch):
 
 def test_a_list_longer_than_the_catalog_says_that_it_is_all(bundle, capsys):
     assert main(["recommend", "nle", "-k", "300"]) == 0
-    assert "These are all: no more than 2 items are left for user 'nle'." in capsys.readouterr().out
+    assert "Items left for user 'nle': 2." in capsys.readouterr().out
 
 
 def test_rules_are_typed_as_in_a_file(bundle, capsys):
@@ -364,14 +359,14 @@ def test_rules_are_typed_as_in_a_file(bundle, capsys):
     said = capsys.readouterr().out
     assert "Delta" in said
     assert "Gamma" not in said
-    assert "no more than 1 item is left for user 'nle' under these rules." in said
+    assert "Items left for user 'nle' under these rules: 1." in said
     assert main(["recommend", "nle", "--promote", "d", "--limit-per", '{"track": 1}', "-k2"]) == 0
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]] == [
         "Delta",
         "Gamma",
     ]
     assert main(["recommend", "nle", "--never", "c", "--where", "track: NET"]) == 0
-    assert capsys.readouterr().out == "No item is left for user 'nle' under these rules.\n"
+    assert capsys.readouterr().out == "Items left for user 'nle' under these rules: 0.\n"
 
 
 def test_everybody_is_written_to_a_file(bundle, project, capsys):
@@ -422,7 +417,7 @@ def test_an_id_is_named_with_all_its_blanks(project, capsys):
     assert main(["recommend", "a b"]) == 2
     assert "Near: 'a  b'." in capsys.readouterr().err
     assert main(["recommend", "a  b", "-k", "1000000000000"]) == 0  # as long as there are items
-    assert "no more than 1 item is left" in capsys.readouterr().out
+    assert "Items left for user 'a  b': 1." in capsys.readouterr().out
 
 
 def test_no_name_at_all_is_an_answer_too(bundle, capsys, monkeypatch):
@@ -466,11 +461,10 @@ def test_a_run_that_compares_models_prints_the_comparison_best_first(project, ca
     make = "import pandas as pd\n"
     make += "table = pd.DataFrame(rows, columns=['model', 'value', 'role', 'metric'])"
     make += ".assign(low=float('nan'))"
-    note = "session.record.metrics['vae.ndcg@9'] = {'value': .3, 'n_users': 1234}"
-    write(project, "01_compare", rows, make, f"{note}\nsession.save('comparison_table', table)")
+    write(project, "01_compare", rows, make, "session.save('comparison_table', table)")
     assert main(["run"]) == 0
     said = capsys.readouterr().out
-    assert "Comparison of models, ndcg@9 of 1,234 test people" in said
+    assert "Comparison of models, ndcg@9\n" in said
     assert re.search(r"vae 0.3000 +–\nknn 0.2000 +–\n", said)
 
 
@@ -566,7 +560,7 @@ def test_a_run_whose_data_come_from_no_source_is_run_again(on_data):
 def test_a_catalog_of_no_source_is_not_passed_over(on_data, capsys, source):
     write(on_data, "01_take", TAKE, parameters=f'{OWN}\nITEMS = ""  # path of your catalog')
     assert main(["run", "-p", "ITEMS", "b.csv", *source]) == 2
-    assert "ITEMS must come with SOURCE, the interactions that it" in capsys.readouterr().err
+    assert "ITEMS must come with SOURCE, which it describes" in capsys.readouterr().err
     assert not (on_data / "runs").exists()
     assert main(["run", "-p", "ITEMS", "b.csv", "-p", "SOURCE", "a.csv"]) == 0
 
@@ -641,9 +635,9 @@ def test_help_comes_at_once(project):
     assert subprocess.run(command, capture_output=True, text=True).stdout == "set()\n"
 
 
-def test_someone_who_has_used_everything_is_told_so_instead_of_an_empty_table():
-    none = pd.DataFrame(columns=["rank", "item_id", "title", "probability", "rung"])
-    assert _list_table(none, "p1") == "User 'p1' has used every item already."
+def test_someone_who_has_used_everything_is_told_so_instead_of_an_empty_table(capsys):
+    _print_list(pd.DataFrame(columns=["rank", "item_id", "title", "probability", "rung"]), "p1", 10)
+    assert capsys.readouterr().out == "Items left for user 'p1': 0.\n"
 
 
 @pytest.mark.parametrize("command", ["app", "lab", "serve"])

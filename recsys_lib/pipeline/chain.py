@@ -7,19 +7,17 @@ import ast
 import io
 import json
 import math
-import os
 import re
 import threading
 import tokenize
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from recsys_lib import checks
 from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ConfigError
 from recsys_lib.naming import did_you_mean
@@ -32,8 +30,9 @@ if TYPE_CHECKING:
 TAG = "parameters"
 _READ = re.compile(r"""\bsession\.(read|find)\(\s*(?:["'](\w+)["'])?""")
 _WRITE = re.compile(r"""\bsession\.(?:save|writing)\(\s*["'](\w+)["']""")
-# Passed to a function, which may read whatever it likes; those that import read no artifacts.
-_PASSED = re.compile(r"(?<!import_table)[(,=]\s*session\s*[,)\n]")
+# Passed to a function, which may read whatever it likes; those of `inputs` read no artifacts.
+_INPUTS = "(?<!import_table)(?<!inspect_table)(?<!import_what_can_be_read)"
+_PASSED = re.compile(rf"{_INPUTS}[(,=]\s*session\s*[,)\n]")
 _PARSING = threading.Lock()
 
 
@@ -190,88 +189,22 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     """Return `value` in the type of the parameter's literal, or raise `ConfigError`.
 
     A whole number passes for a decimal one and a list for a tuple; nothing else is converted.
-    A parameter whose literal is None takes it back, and whatever else its rule allows.
+    A parameter whose literal is None takes anything.
     """
-    default, rule = parameter.default, _rule_of(parameter)
-    if default is value is None:
-        return None
+    default = parameter.default
     converted = value if default is None else _converted(default, value)
     if converted is _WRONG:
+        remedy = "Put it in quotes." if isinstance(default, str) else "Write it as that is written."
+        if isinstance(default, list | tuple):
+            remedy = "In a grid, lists that vary stand in a list of lists: [[128, 64]]."
         raise ConfigError(
-            f"Parameter {parameter.name} must be {_kind(default)}, like {default!r}; got {value!r}"
-            f" ({type(value).__name__}). {_remedy(default)}"
+            f"Parameter {parameter.name} must be of the kind of {default!r}; got {value!r} "
+            f"({type(value).__name__}). {remedy}"
         )
-    try:
-        if rule:
-            _apply(rule, parameter.name, converted)
-    except (TypeError, ValueError) as error:
-        said = str(error).replace("`", "")
-        raise ConfigError(f"Parameter {said} The notebook has {default!r}.") from error
     return converted
 
 
 _WRONG = object()
-Rule: TypeAlias = Callable[[str, Any], None]
-
-
-def _rule_of(parameter: Parameter) -> Rule | None:
-    """Return the rule of its name, unless its own value breaks it: then something else is meant."""
-    rule = _RULES.get(parameter.name)
-    try:
-        if rule and parameter.default is not None:
-            _apply(rule, parameter.name, parameter.default)
-    except (TypeError, ValueError):
-        return None
-    return rule
-
-
-def _apply(rule: Rule, name: str, value: Any) -> None:
-    entries = value if isinstance(value, tuple | list) else (value,)
-    if not entries and name != "OUTPUTS":
-        raise ValueError(f"{name} must have an entry; got {value!r}.")
-    for one in entries:
-        rule(name, one)
-
-
-def _check_most(name: str, value: int, *, most: int) -> None:
-    checks.check_integer(name, value, minimum=1)
-    if value > most:
-        raise ValueError(f"`{name}` must be at most {most:,}; got {value}.")
-
-
-def _check_variable(name: str, value: str) -> None:
-    if value and value not in os.environ:
-        raise ValueError(
-            f"`{name}` must name a variable of the environment; {value!r} is not set. Export it."
-        )
-
-
-# What a parameter, or each entry of one, must be besides its kind, in every notebook that has it:
-# what is wrong is said before anything runs, and by the name that the reader gave.
-_COUNTS = (
-    *("BATCH_SIZE", "CODE_DIM", "CROWDS", "DENSE_TO", "EPOCHS", "HIDDEN_DIM", "HIDDEN_DIMS"),
-    *("JUDGES", "LATENT_DIM", "N_ITEMS", "NEIGHBORS", "OUTPUTS", "PASSES", "RANK_EPOCHS"),
-    *("REPEATS", "ROUNDS", "SIZES", "TRAIN_USERS", "TRIALS"),
-)
-_CHOICES = {
-    "DEVICE": ("auto", "cpu", "gpu"),
-    "DUPLICATES": ("error", "last", "mean", "sum"),
-    "FEEDBACK": ("auto", "ratings", "counts", "likes"),
-    "PRESET": ("default", "null", "mission"),
-    "VIEW": ("ratings", "clicks"),
-}
-_SHARE = partial(checks.check_fraction, closed=True)
-_RULES: dict[str, Rule] = {
-    **{name: partial(checks.check_choice, choices=choices) for name, choices in _CHOICES.items()},
-    **dict.fromkeys(_COUNTS, partial(checks.check_integer, minimum=1)),
-    **dict.fromkeys(("HISTORY", "SEED", "WARM_UP"), checks.check_integer),
-    **dict.fromkeys(("DROPOUT", "INPUT_DROPOUT", "SIGNALS"), _SHARE),
-    **dict.fromkeys(("HISTORIES", "LEARNING_RATE", "MINUTES", "PENALTY"), checks.check_positive),
-    **dict.fromkeys(("KL_WEIGHT", "L2", "SELECTIONS"), checks.check_nonnegative),
-    "K": partial(_check_most, most=10_000),  # items of a list
-    "TRIES": partial(_check_most, most=4),
-    "POSTGRES": _check_variable,
-}
 
 
 def _converted(default: Any, value: Any) -> Any:
@@ -285,33 +218,6 @@ def _converted(default: Any, value: Any) -> Any:
             value = [_converted(default[0], one) for one in value]
         return _WRONG if any(one is _WRONG for one in value) else type(default)(value)
     return value if isinstance(value, type(default)) else _WRONG
-
-
-_KINDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a finite number",
-    str: "text",
-    list: "a list",
-    tuple: "a list",
-    dict: "a mapping",
-}
-
-
-def _kind(default: Any) -> str:
-    kind = _KINDS.get(type(default), type(default).__name__)
-    if isinstance(default, list | tuple) and default:
-        return f"{kind} of which each is {_kind(default[0])}"
-    return kind
-
-
-def _remedy(default: Any) -> str:
-    if isinstance(default, str):
-        return "Put it in quotes."
-    said = "Write it as the notebook's parameters cell does"
-    if isinstance(default, list | tuple):
-        return f"{said}; in a grid, values that are lists stand in a list of lists: [[128, 64]]."
-    return f"{said}."
 
 
 @dataclass(frozen=True)
@@ -366,11 +272,6 @@ class Step:
     def reads(self) -> frozenset[str]:
         """The artifacts that it reads, from the calls in its cells."""
         return frozenset(name for _, name in self._calls if name)
-
-    @cached_property
-    def needs(self) -> frozenset[str]:
-        """Those of them that must be there."""
-        return frozenset(name for call, name in self._calls if call == "read" and name)
 
     @cached_property
     def writes(self) -> frozenset[str]:
@@ -430,7 +331,7 @@ def select(
     if only is not None:
         wanted &= set().union(*(_span(part.strip(), numbers, "--only") for part in only.split(",")))
     if first is not None:
-        wanted &= _span(f"{first}-{numbers[-1]}", numbers, "--from")
+        wanted &= {number for number in numbers if number >= min(_span(first, numbers, "--from"))}
     if not wanted:
         raise ConfigError(f"--only {only} and --from {first} must leave a notebook; none is left.")
     return [step for step in steps if step.number in wanted]
@@ -440,8 +341,6 @@ def _span(text: str, numbers: list[str], option: str) -> set[str]:
     ends = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", text)
     low, high = (end.zfill(2) for end in (ends[1], ends[2] or ends[1])) if ends else ("", "")
     if low not in numbers or high not in numbers or low > high:
-        if option == "--from":
-            text = text.rpartition("-")[0]  # as it was typed
         raise ConfigError(
             f"{option} must name notebooks by number, like 02 or 01-03; got {text!r}. "
             f"There are {', '.join(numbers)}."
@@ -509,8 +408,7 @@ def check_paths(steps: Iterable[Step], parameters: Mapping[str, Any]) -> None:
         given = [name for name in paths if parameters.get(name)]
         if "SOURCE" in paths and given and "SOURCE" not in given:
             raise ConfigError(
-                f"{given[0]} must come with SOURCE, the interactions that it describes; none is "
-                "given. Give SOURCE too."
+                f"{given[0]} must come with SOURCE, which it describes. Give SOURCE too."
             )
 
 
@@ -558,57 +456,16 @@ def writer_of(writers: Sequence[AnyWriter], name: str, before: str) -> AnyWriter
     return next(found, None)
 
 
-def sources_of(
-    steps: Sequence[Step], *, hidden: Mapping[str, Collection[str]] | None = None
-) -> dict[str, dict[str, Step]]:
-    """Return for each step the artifacts that it reads, each with the earlier step that writes it.
-
-    Parameters
-    ----------
-    steps : sequence of Step
-        Those of one run, in order.
-    hidden : mapping of str to collection of str, optional
-        Step -> further artifacts that it reads, such as its record says.
-    """
-    found = {}
-    for step in steps:
-        names = step.reads | set((hidden or {}).get(step.name, ()))
-        writers = {name: writer_of(steps, name, step.name) for name in sorted(names)}
-        found[step.name] = {name: one for name, one in writers.items() if one}
-    return found
-
-
 def rests_on(steps: Sequence[Step]) -> dict[str, list[str]]:
     """Return for each step the names of those before it that it may have read from."""
-    sources, found = sources_of(steps), dict[str, list[str]]()
+    found = dict[str, list[str]]()
     for step in steps:
-        its = sources[step.name]
+        writers = {name: writer_of(steps, name, step.name) for name in step.reads}
         # What nobody is seen to write may come from any of those before.
-        known = step.is_plain and step.reads - step.writes <= its.keys()
-        found[step.name] = sorted({one.name for one in its.values()}) if known else list(found)
+        known = all(one or name in step.writes for name, one in writers.items())
+        seen = {one.name for one in writers.values() if one}
+        found[step.name] = sorted(seen) if known and step.is_plain else list(found)
     return found
-
-
-def unwritten(steps: Sequence[Step], chain: Sequence[Step]) -> list[tuple[Step, str, Step]]:
-    """Return what `steps` read that only notebooks left out of them write.
-
-    Parameters
-    ----------
-    steps : sequence of Step
-        Those that will run, in order.
-    chain : sequence of Step
-        All of the project.
-
-    Returns
-    -------
-    list of (reader, artifact, writer)
-    """
-    return [
-        (step, name, writer)
-        for step in steps
-        for name in sorted(step.needs)
-        if (writer := writer_of(chain, name, step.name)) and writer not in steps
-    ]
 
 
 def steps_for(

@@ -1,7 +1,6 @@
 """Compare runs: two of them, or the settings of a batch, each under several seeds."""
 
 import contextlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from recsys_lib.pipeline.manifest import Manifest, Metric, read_reports, seeds_o
 from recsys_lib.pipeline.pins import Pin, read_pins
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
-from recsys_lib.pipeline.runs import as_json, cells, find_column, find_runs, read_run, table_of
+from recsys_lib.pipeline.runs import cells, find_column, find_runs, read_run, table_of, varied_in
 
 _ALPHA = 0.05
 # Share of a number below which a difference is rounding, however surely it is there: less than
@@ -141,15 +140,8 @@ class RunComparison:
             f"{count} metric{'s' * (count != 1)}: {moved or 'none to compare'}."
         )
 
-    def text(self, form: str = "table") -> str:
-        """Return the comparison as a "table" of what differed and what moved, "csv" or "json"."""
-        if form == "csv":
-            return str(self.metrics.to_csv()).rstrip()
-        if form == "json":
-            tables = {"differences": self.differences, "metrics": self.metrics.reset_index()}
-            head = {"a": self.a, "b": self.b, "summary": self.summary}
-            parts = {name: json.loads(as_json(table)) for name, table in tables.items()}
-            return json.dumps({**head, **parts}, indent=2, ensure_ascii=False)
+    def text(self) -> str:
+        """Return what differed and what moved as text."""
         heads, blocks = {"a": self.a, "b": self.b}, []
         if len(self.differences):
             table = cells(self.differences).rename(columns=heads)
@@ -445,8 +437,7 @@ def read_batch(
     done = [one for one in done if name in one.metrics]
     if not done:
         raise ConfigError(
-            f"`metric` must be one that runs have measured; {name!r} is a parameter or a fact. "
-            "Name a metric, such as 'autoencoder.rmse'."
+            f"`metric` must be measured, such as 'autoencoder.rmse'; {name!r} is given. Name one."
         )
     if higher_is_better is None:
         higher_is_better = done[0].metrics[name].higher_is_better
@@ -455,37 +446,25 @@ def read_batch(
             f"For `metric` it must be known which way is better; {name!r} does not say. "
             "Judge by another, or give read_batch higher_is_better=True or False."
         )
+    table = table_of(done)
+    varied = [name for name in varied_in(table) if not seeds_of({name: 0})]
     reports = {one.run: _reports_of(project, one) for one in done}
-    varied = _varied(done)
     return Batch(
         metric=name,
         higher_is_better=higher_is_better,
-        varied=varied,
-        runs=pd.DataFrame([_row(one, name, varied) for one in done]).set_index("run"),
+        varied=tuple(varied),
+        runs=table[["seconds", "memory_mb", *varied]].assign(
+            setting=[_setting(row) for row in table[varied].to_dict("records")],
+            seed=[", ".join(map(str, seeds_of(one.all_parameters).values())) for one in done],
+            value=table[name],
+            se=[math.nan if (se := one.metrics[name].se) is None else se for one in done],
+        ),
         reports={run: known[name] for run, known in reports.items() if name in known},
     )
 
 
-def _varied(runs: list[Manifest]) -> tuple[str, ...]:
-    """Return the parameters that runs differ in, without seeds, in order."""
-    seen: dict[str, set[str]] = {}
-    for one in runs:
-        for name, value in one.all_parameters.items():
-            seen.setdefault(name, set()).add(repr(value))
-    return tuple(sorted(name for name in seen if len(seen[name]) > 1 and not seeds_of({name: 0})))
-
-
-def _row(one: Manifest, metric: str, varied: tuple[str, ...]) -> dict[str, object]:
-    values = {name: one.all_parameters.get(name) for name in varied}
-    only = [str(value) for value in values.values()]
-    many = ", ".join(f"{name}={value}" for name, value in values.items())
-    return {
-        "run": one.run,
-        "setting": only[0] if len(only) == 1 else many,
-        "seed": ", ".join(map(str, seeds_of(one.all_parameters).values())),
-        "value": one.metrics[metric].value,
-        "se": math.nan if (error := one.metrics[metric].se) is None else error,
-        "seconds": one.seconds,
-        "memory_mb": one.peak_memory / 1e6,
-        **values,
-    }
+def _setting(values: Mapping[Any, Any]) -> str:
+    """Return what varies in a run as text; of a single parameter its value says enough."""
+    if len(values) == 1:
+        return str(*values.values())
+    return ", ".join(f"{name}={value}" for name, value in values.items())

@@ -1,25 +1,21 @@
 """A grid file becomes settings with names; whatever is wrong is told before anything runs."""
 
 import itertools
-import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ConfigError
-from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Step, check_paths, resolve
-from recsys_lib.yaml_files import read_mapping
 
 _KEYWORDS = ("only", "sources", "zip")
-_MOST = 10_000  # settings of a grid
+_MOST = 10_000  # steps of a range
 _RANGE = {"from", "to", "steps", "scale"}
 _LONGEST = 60  # letters of a name; file systems take 255, tables and terminals do not
 _VALUE = 24
@@ -51,7 +47,6 @@ class Setting:
         Of all its notebooks, also of those that were skipped or taken over.
     peak_memory : int
         Bytes of its largest kernel.
-    metrics : dict of str to float
     begun : float
         When it was given to a worker, by the monotonic clock.
     """
@@ -65,220 +60,116 @@ class Setting:
     ran: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
     begun: float = 0.0
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What a grid file says.
-
-    Attributes
-    ----------
-    origin : str
-        The file, for messages.
-    content : dict
-        As it was read.
-    fixed : dict
-        What is the same in all settings.
-    axes : dict of str to list of dict
-        Where it stands in the file -> the cases, each what it sets.
-    only : str, optional
-        Which notebooks run.
-    """
-
-    origin: str
-    content: dict[str, Any]
-    fixed: dict[str, Any]
-    axes: dict[str, Axis]
-    only: str | None
-
-
-def read_grid(path: Path) -> Grid:
-    """Read a grid file.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or its form is wrong; the values are seen to by `settings_of`.
-    """
-    return parse_grid(read_mapping(path, "grid"), str(path))
-
-
-def parse_grid(content: Mapping[str, Any], origin: str = "The grid") -> Grid:
-    """Return the grid that a mapping describes.
+def axes_of(grid: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Axis]]:
+    """Return what a grid fixes, and what varies: where it stands there, with its cases.
 
     Parameters
     ----------
-    content : mapping
+    grid : mapping
         Parameters in capitals: a list or a range (``from, to, steps, scale``) varies, anything
-        else is fixed, also a mapping of other words. ``zip`` holds one mapping, or a list of them,
-        of lists that vary together; ``sources`` a mapping of labels to parameters; ``only`` the
-        notebooks.
-    origin : str
-        Where it comes from, for messages.
+        else is fixed, also a mapping of other words. ``zip`` holds a mapping of lists that vary
+        together; ``sources`` a mapping of labels to parameters; ``only`` the notebooks.
 
     Raises
     ------
     ConfigError
-        If a key is unknown, a range or zip is not right, or a parameter is set twice.
+        If a range, zip or source is not right, or a parameter is set twice.
 
     Examples
     --------
-    >>> parse_grid({"EPOCHS": [10, 20], "SEED": 0}).axes
-    {'EPOCHS': [{'EPOCHS': 10}, {'EPOCHS': 20}]}
+    >>> axes_of({"EPOCHS": [10, 20], "SEED": 0})
+    ({'SEED': 0}, {'EPOCHS': [{'EPOCHS': 10}, {'EPOCHS': 20}]})
     """
-    fixed, axes = {}, {}
-    with told_of(origin):
-        for key in content:
-            if key.upper() != key and key not in _KEYWORDS:
-                whole, dot, option = key.partition(".")
-                near = did_you_mean(key, (*_KEYWORDS, key.upper()))
-                near = f" Write {whole}: {{{option}: VALUE}}." if dot else near
-                raise ConfigError(
-                    f"The key {key!r} must be a parameter in capitals, or one of "
-                    f"{', '.join(_KEYWORDS)}.{near}"
-                )
-        # Sources come first: they change most, so the settings of one stand together.
-        if "sources" in content:
-            axes["sources"] = _cases_of_sources(content["sources"])
-        axes |= _zips(content.get("zip", []))
-        for name, given in content.items():
-            if name in _KEYWORDS:
-                continue
-            # A mapping without a word of a range is a value, such as of READING.
-            if isinstance(given, list) or (isinstance(given, Mapping) and given.keys() & _RANGE):
-                axes[name] = _cases({name: given})
-            else:
-                fixed[name] = given
-        _check_once(fixed, axes)
-        only = _only(content.get("only"))
-    # For sweep.json, in which keys are text.
-    plain = json.loads(json.dumps(dict(content), default=str))
-    return Grid(origin, plain, fixed, axes, only)
-
-
-def _zips(given: Any) -> dict[str, Axis]:
-    zips = given if isinstance(given, list) else [given]
-    for one in zips:
-        if not isinstance(one, Mapping) or not one:
-            raise ConfigError(f"`zip` must be a mapping of parameters to lists; got {one!r}.")
-    names = ["zip"] if len(zips) == 1 else [f"zip {i}" for i in range(1, len(zips) + 1)]
-    return {name: _cases(one) for name, one in zip(names, zips, strict=True)}
-
-
-def _only(given: Any) -> str | None:
-    # YAML takes 03 for a number, and a list is a natural way to say several.
-    if given is None or isinstance(given, str):
-        return given
-    if isinstance(given, int) and not isinstance(given, bool):
-        return f"{given:02d}"
-    if isinstance(given, list):
-        return ",".join(_only(one) or "" for one in given)
-    raise ConfigError(f"`only` must name notebooks by number, like 01-03; got {given!r}.")
+    fixed, axes = dict[str, Any](), dict[str, Axis]()
+    # Sources come first: they change most, so the settings of one stand together.
+    if "sources" in grid:
+        axes["sources"] = _cases_of_sources(grid["sources"])
+    if "zip" in grid:
+        axes["zip"] = _cases_of_zip(grid["zip"])
+    for name, given in grid.items():
+        if name in _KEYWORDS:
+            continue
+        # A mapping without a word of a range is a value, such as of READING.
+        if isinstance(given, list) or (isinstance(given, Mapping) and given.keys() & _RANGE):
+            axes[name] = [{name: value} for value in _values_of(name, given)]
+        else:
+            fixed[name] = given
+    _check_once(fixed, axes)
+    return fixed, axes
 
 
 def _check_once(fixed: Mapping[str, Any], axes: Mapping[str, Axis]) -> None:
-    keys = {name: [name] for name in fixed}
+    seen = set(fixed)
     for key, axis in axes.items():
-        for name in {name for case in axis for name in case}:
-            keys.setdefault(name, []).append(key)
-    for name, found in keys.items():
-        if len(found) > 1:
+        names = {name for case in axis for name in case}
+        if twice := names & seen:
             raise ConfigError(
-                f"{name} must be set in one place; it is set by the keys {' and '.join(found)}. "
-                "Take one of them out."
+                f"{min(twice)} must be set in one place; {key} sets it again. Take one out."
             )
+        seen |= names
 
 
-@contextmanager
-def told_of(origin: str) -> Iterator[None]:
-    """Put the name of the grid before the message of an error in it."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{origin}: {error}") from error
-
-
-def settings_of(grid: Grid, steps: Sequence[Step]) -> tuple[Setting, ...]:
+def settings_of(grid: Mapping[str, Any], steps: Sequence[Step]) -> tuple[Setting, ...]:
     """Return every combination of the grid's axes as a setting.
 
     Parameters
     ----------
-    grid : Grid
+    grid : mapping
+        As of `axes_of`.
     steps : sequence of Step
         The notebooks that will run.
 
     Raises
     ------
     ConfigError
-        If a parameter is declared by none of the notebooks, a value is of another type than the
-        literal there, a path leads nowhere, or there are too many settings.
+        If the grid is not right, a parameter is declared by none of the notebooks, a value is of
+        another type than the literal there, a path leads nowhere, or two settings would have one
+        folder.
     """
-    with told_of(grid.origin):
-        count = math.prod(len(axis) for axis in grid.axes.values())
-        if count > _MOST:
+    settings, folders = [], set[str]()
+    fixed, axes = axes_of(grid)
+    for cases in itertools.product(*axes.values()):
+        given = {name: value for case in cases for name, value in case.items()}
+        # A source is told by its label, whatever it sets.
+        hidden = {name for case in cases if "source" in case for name in case} - {"source"}
+        varied = {name: value for name, value in given.items() if name not in hidden}
+        given.pop("source", None)
+        values = resolve(steps, values=fixed | given)
+        check_paths(steps, values)
+        name = _name(varied)
+        if name.lower() in folders:  # to Windows and macOS, case makes no difference
             raise ConfigError(
-                f"A grid must have {_MOST:,} settings at most; this one has {count:,}. "
-                "Vary fewer parameters at once, or search with Optuna (notebook 11)."
+                f"Settings must differ in more than case; {name} is there twice. Take one out."
             )
-        fixed = resolve(steps, values=grid.fixed)
-        axes = [[_resolved(case, steps) for case in axis] for axis in grid.axes.values()]
-        combinations = list(itertools.product(*axes))
-        varied = [_together(shown for shown, _ in one) for one in combinations]
-        values = [fixed | _together(set_ for _, set_ in one) for one in combinations]
-        for one in values:
-            check_paths(steps, one)
-        return tuple(map(Setting, _setting_names(varied), values, varied))
+        folders.add(name.lower())
+        settings.append(Setting(name, values, varied))
+    return tuple(settings)
 
 
-def _resolved(case: Mapping[str, Any], steps: Sequence[Step]) -> tuple[dict[str, Any], ...]:
-    """Return what tells a case from the others of its axis, and its overrides."""
-    shown = {"source": case["source"]} if "source" in case else dict(case)
-    values = {name: value for name, value in case.items() if name != "source"}
-    return shown, resolve(steps, values=values)
-
-
-def _together(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: value for part in parts for name, value in part.items()}
-
-
-def _cases(given: Mapping[str, Any]) -> Axis:
-    """Return the cases of parameters that vary together, or of one by itself.
-
-    Parameters
-    ----------
-    given : mapping of str to list or mapping
-        The values of each, or ``from, to, steps`` and, unless it is linear, ``scale: log``.
+def _cases_of_zip(given: Any) -> Axis:
+    """Return the cases of parameters that vary together.
 
     Raises
     ------
     ConfigError
-        If a key or value of a range is not right, a list is empty, the lists are not of one
-        length, or a case is there twice.
+        If it is no mapping of parameters to lists of one length.
 
     Examples
     --------
-    >>> _cases({"EPOCHS": [10, 20], "BATCH_SIZE": [32, 64]})
+    >>> _cases_of_zip({"EPOCHS": [10, 20], "BATCH_SIZE": [32, 64]})
     [{'EPOCHS': 10, 'BATCH_SIZE': 32}, {'EPOCHS': 20, 'BATCH_SIZE': 64}]
-    >>> _cases({"L2": {"from": 0.001, "to": 0.1, "steps": 3, "scale": "log"}})
-    [{'L2': 0.001}, {'L2': 0.01}, {'L2': 0.1}]
     """
+    if not isinstance(given, Mapping) or not given:
+        raise ConfigError(f"`zip` must be a mapping of parameters to lists; got {given!r}.")
     columns = {key: _values_of(key, values) for key, values in given.items()}
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{key} {length}" for key, length in lengths.items())
-        raise ConfigError(f"Lists in one `zip` must be of one length; got {said}.")
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    seen = set()
-    for row in rows:
-        case = json.dumps(row, default=str)  # lists and mappings cannot be kept in a set
-        if case in seen:
-            raise ConfigError(
-                f"{' and '.join(row)} must name each case once; {row} is there twice."
-            )
-        seen.add(case)
-    return rows
+        raise ConfigError(f"Lists in `zip` must be of one length; got {said}.")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _values_of(name: str, given: Any) -> list[Any]:
@@ -346,47 +237,26 @@ def _label(value: Any) -> str:
     >>> _label("/data/ratings 2026.csv")
     'ratings-2026-a9e5'
     """
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, list | tuple):
-        plain = "x".join(map(_label, value)) or "none"
+        plain = "x".join(map(_label, value))
     elif isinstance(value, str):
         plain = PureWindowsPath(value).stem if re.search(r"[/\\]", value) else value
     else:
-        plain = str(value)
+        plain = str(value).lower()
     short = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:_VALUE]
     if short != (value if isinstance(value, str) else plain):
         short = f"{short}-{digest_of(value, 4)}".lstrip("-")
     return short or "empty"
 
 
-def _setting_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a name for each setting from what varies in it.
-
-    Parameters
-    ----------
-    settings : sequence of mapping
-        What varies, name of the parameter -> value; ``source`` is the label of a source.
-
-    Returns
-    -------
-    list of str
-        All different. A name depends on its own setting only, so a grid that grows keeps them.
+def _name(setting: Mapping[str, Any]) -> str:
+    """Return a name for a setting from what varies in it; ``source`` is the label of a source.
 
     Examples
     --------
-    >>> _setting_names([{"source": "films", "EPOCHS": 10}, {"source": "films", "EPOCHS": 20}])
-    ['films_epochs-10', 'films_epochs-20']
+    >>> _name({"source": "films", "EPOCHS": 10})
+    'films_epochs-10'
     """
-    names = [_name(one) for one in settings]
-    folders = [name.lower() for name in names]  # to Windows and macOS, case makes no difference
-    return [
-        f"{name}-{digest_of(dict(one), 8)}" if folders.count(name.lower()) > 1 else name
-        for name, one in zip(names, settings, strict=True)
-    ]
-
-
-def _name(setting: Mapping[str, Any]) -> str:
     parts = [
         _label(value) if key == "source" else f"{key.lower()}-{_label(value)}"
         for key, value in setting.items()

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from recsys_lib.checks import Floats
+from recsys_lib.checks import Floats, check_choice
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ConfigError, DataError, warn
 from recsys_lib.naming import did_you_mean
@@ -103,6 +103,7 @@ def import_table(session: Session, source: Path | str | None = None, **reading: 
     files = {name: given[name.upper()] for name in ("items", "users")}
     catalogs = {name: session.input(file) for name, file in files.items() if file}
     with _told_in_parameters():
+        check_choice("FEEDBACK", given["FEEDBACK"], ("auto", *get_args(Kind)))
         table = open_source(source, ReadOptions(**reading))
         roles = _roles(table, given)
         column, used = roles["value"], find_roles(table, ReadOptions(**roles)).values()
@@ -344,8 +345,7 @@ def _counts(dataset: Dataset, name: str, count_from: int) -> tuple[Dataset, str]
     kept = int((values >= count_from).sum())
     if not kept:
         raise DataError(
-            f"Some count must reach COUNT_FROM = {count_from}; the highest is {values.max():g}. "
-            "Lower COUNT_FROM."
+            f"A count must reach COUNT_FROM; the highest is {values.max():g}. Lower COUNT_FROM."
         )
     return dataset.implicit(count_from), (
         f"{name} holds **counts** from {values.min():g} to {values.max():,g}. A pair of user and "

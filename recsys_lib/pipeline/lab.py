@@ -16,7 +16,6 @@ import nbformat
 
 from recsys_lib.artifacts import write_atomic
 from recsys_lib.checks import needing
-from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, load_steps
 from recsys_lib.pipeline.project import LAB_RUN, Project
 from recsys_lib.pipeline.store import Record, outdated, records_of
@@ -41,7 +40,6 @@ METADATA: dict[str, dict[str, Any]] = {
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
 #: MIME type of a widget in a cell's output.
 WIDGET = "application/vnd.jupyter.widget-view+json"
-_LARGEST = 1_000_000
 #: Tag of a cell that shows seconds or bytes: what it prints is never the same twice.
 _MEASURED = "timing"
 
@@ -260,11 +258,6 @@ def rewrite(project: Project, result: "RunResult") -> list[Path]:
     -------
     list of Path
         The notebooks whose file changed.
-
-    Raises
-    ------
-    ConfigError
-        If a notebook would be larger than 1 MB; then none is written.
     """
     texts = {}
     for outcome in result.outcomes:
@@ -272,11 +265,6 @@ def rewrite(project: Project, result: "RunResult") -> list[Path]:
         node = clean(nbformat.read(outcome.copy, as_version=4), path.name[:2])
         _keep_times(node, nbformat.read(path, as_version=4))
         texts[path] = nbformat.writes(node) + "\n"
-        if (size := len(texts[path].encode())) > _LARGEST:
-            raise ConfigError(
-                f"{path} must be at most 1 MB; it would be {size / 1e6:.1f} MB. "
-                "Draw smaller figures or fewer points."
-            )
     changed = [path for path, text in texts.items() if path.read_text(encoding="utf-8") != text]
     for path in changed:
         with write_atomic(path) as part:

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -161,7 +161,6 @@ class Manifest:
                 raise ValueError(f"it is of format {version!r}, not {_FORMAT}")
             metrics = {name: Metric(**one) for name, one in content.pop("metrics").items()}
             found = cls(**content, metrics=metrics)
-            found._check_kinds()
             killed = found.status == "running" and has_ended(found.process)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error.__cause__, OSError):
@@ -181,15 +180,6 @@ class Manifest:
             for name, value in entry["parameters"].items()
         }
         return {**self.parameters, **apart}
-
-    def _check_kinds(self) -> None:
-        """Raise `TypeError` if a value is not of the type that is written."""
-        example = Manifest(run="", status="done")
-        kinds = {float: (int, float), type(None): (dict, type(None))}
-        for one in fields(self):
-            kind, value = type(getattr(example, one.name)), getattr(self, one.name)
-            if not isinstance(value, kinds.get(kind, kind)):
-                raise TypeError(f"{one.name} is {type(value).__name__}")
 
 
 def seeds_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -425,11 +415,6 @@ class RecordedRun(RunLog):
     def _records(self) -> list[Record]:
         return [self._record]
 
-    @property
-    def metrics(self) -> dict[str, Metric]:
-        """``"model.metric"`` of the reports, and the names of what was noted."""
-        return _metrics([self._record])
-
     def report(self, *reports: Any) -> None:
         """Hand in what `evaluate` returned; see `Session.report`."""
         every = [*self.reports, *as_reports(reports)]
@@ -493,8 +478,7 @@ def record_run(
     project = project or Project.find()
     if project.record(name, "any").parent.exists():
         raise ConfigError(
-            f"The name of a recorded run must not be that of a run of notebooks; {name!r} is one. "
-            f"Try '{name.partition('/')[0]}/own'."
+            f"A recorded run must not be one of notebooks, as {name!r} is. Try '{name}-own'."
         )
     recorded = RecordedRun(project, name, parameters, data or {})
     with project.locked(name), recorded:
@@ -540,8 +524,7 @@ def metrics_of(reports: "Sequence[Report]") -> dict[str, dict[str, Any]]:
             name = f"{report.name}.{metric}"
             if name in found:
                 raise ValueError(
-                    f"`reports` must hold each metric of a model once; {name!r} occurs twice. "
-                    "Name the reports apart, as evaluate(..., name='...')."
+                    f"`reports` must hold {name!r} once. Name them apart: evaluate(..., name=...)."
                 )
             found[name] = asdict(_metric(report, metric))
     return found

@@ -2,9 +2,7 @@
 
 import contextlib
 import ctypes
-import dis
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -90,14 +88,13 @@ def start(name: str, namespace: Mapping[str, Any], *, project: Project | None = 
     record.rest_on(())
     rows = {key: (values[key], one.comment) for key, one in known.items()}
     rows |= _upstream_rows(store.records_of(project, record.run), record, steps[name])
-    rows = {key: (_literal(value, project.root), meaning) for key, (value, meaning) in rows.items()}
     resolved = pd.DataFrame(rows, index=["value", "meaning"], dtype=object).T
+    # Text and None as they are written; numbers stay numbers.
+    resolved["value"] = [repr(x) if x is None or isinstance(x, str) else x for x in resolved.value]
     resolved = resolved.rename_axis("parameter")
     session = Session(project=project, record=record, parameters=table(resolved))
     if in_voila():
         return session
-    if before := store.Record.find(project.record(record.run, name)):
-        before.seal(project, record.run)
     session._save_record()
     _accompany(project.run_folder(record.run) / "checkpoints" / name, session._record_modules)
     return session
@@ -122,14 +119,6 @@ def _upstream_rows(
             if reader.parameters.get(key) != value:
                 rows[f"{key} in {number}"] = (value, f"not the committed value; it made `{name}`")
     return rows
-
-
-def _literal(value: Any, root: Path) -> Any:
-    """Return text and None as they are written, long paths short; numbers stay numbers."""
-    if isinstance(value, str) and (path := Path(value)).is_absolute():
-        inside = path.is_relative_to(root)
-        value = path.relative_to(root).as_posix() if inside else f"…/{path.parent.name}/{path.name}"
-    return repr(value) if value is None or isinstance(value, str) else value
 
 
 def _settings_text(changed: dict[str, Any]) -> str:
@@ -199,14 +188,9 @@ class Session:
         elif isinstance(value, dict | list):
             path = self._place(name, ".json")
             artifacts.write_json(path, value)
-        elif hasattr(value, "save"):
+        else:
             path = self._place(name, "")
             value.save(path)
-        else:
-            raise TypeError(
-                f"`value` must have a method save(folder), or be a DataFrame, dict or list; got "
-                f"{type(value).__name__}. Use `with session.writing({name!r}) as folder:`."
-            )
         self._record_write(name, path)
         return path
 
@@ -320,11 +304,6 @@ class Session:
         alt : str, optional
             What the figure shows, for those who cannot see it; by default its titles and numbers.
         """
-        if name is not None and not re.fullmatch(self.record.notebook[:2] + r"_[a-z0-9_]+", name):
-            raise ValueError(
-                f"`name` must begin with the notebook's number and be in small letters; got "
-                f"{name!r}. Try '{self.record.notebook[:2]}_{name.lower()}'."
-            )
         from recsys_lib.plots.pictures import show_picture
 
         png = show_picture(figure, alt)
@@ -432,10 +411,6 @@ class Session:
         return dataset.user_ids[position]
 
     def _place(self, name: str, suffix: str) -> Path:
-        if not re.fullmatch(r"[a-z0-9_]+", name):
-            raise ValueError(
-                f"`name` must be small letters, digits and '_'; got {name!r}. Try 'model'."
-            )
         return self.project.artifacts(self.record.run) / f"{name}{suffix}"
 
     def _record_write(self, name: str, path: Path) -> None:
@@ -535,9 +510,7 @@ def _show_error(
     last = frames
     while last.tb_next:
         last = last.tb_next
-    code = last.tb_frame.f_code.co_code[last.tb_lasti]
-    ours = last.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "recsys_lib"
-    refused = ours and code == dis.opmap["RAISE_VARARGS"]  # not a fault of this library
+    refused = last.tb_frame.f_globals.get("__name__", "").startswith("recsys_lib.")
     brief = refused or isinstance(error, KeyboardInterrupt | RecsysError)
     shell.showtraceback((kind, error, frames), exception_only=brief)
 

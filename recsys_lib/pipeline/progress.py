@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import pandas as pd
 from rich.console import Console, Group, RenderableType
@@ -46,11 +46,6 @@ class _Lines(Live):
     def __init__(self, stream: TextIO) -> None:
         console = Console(file=stream, highlight=False, force_terminal=stream.isatty())
         super().__init__(console=console, refresh_per_second=1, transient=True)
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        self.console.show_cursor(True)  # a killed process could not bring it back
-        return self
 
     def get_renderable(self) -> RenderableType:
         """Return the lines that move, as they are now."""

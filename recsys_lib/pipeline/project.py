@@ -81,20 +81,14 @@ class Project:
         Raises
         ------
         ConfigError
-            If there is none, or two share a number.
+            If two share a number.
         """
         found = _notebooks_in(self.notebooks)
-        if not found:
-            raise ConfigError(
-                f"{self.notebooks} must hold notebooks named NN_verb_object.ipynb; it has none. "
-                "Restore them from the repository."
-            )
         numbers = [path.name[:2] for path in found]
         twice = sorted({number for number in numbers if numbers.count(number) > 1})
         if twice:
             raise ConfigError(
-                f"Each notebook must have its own number; {twice[0]} is taken twice in "
-                f"{self.notebooks}. Rename one of them."
+                f"Each notebook must have its own number; {twice[0]} is there twice. Rename one."
             )
         return found
 
@@ -131,8 +125,7 @@ class Project:
         if not wanted.is_absolute():
             looked = [*(one.resolve().as_posix() for one in first), f"all folders of {self.root}"]
         raise ConfigError(
-            f"{str(path)!r} must be the path of a file; nothing is at {', '.join(looked)}. "
-            "Check the path."
+            f"{str(path)!r} must be the path of a file; nothing is at {', '.join(looked)}."
         )
 
     def find_source(self, source: str) -> str:
@@ -169,16 +162,12 @@ class Project:
         ConfigError
             If it is anything else, or its second part is a folder that runs keep for themselves.
         """
-        if not isinstance(run, str) or not _RUN_NAME.fullmatch(run):
+        if not _RUN_NAME.fullmatch(run) or run.partition("/")[2] in _TAKEN:
             raise ConfigError(
                 "The name of a run must be letters, digits, '.', '_' and '-', and begin with a "
-                "letter or digit; one '/' may stand between a sweep and its setting; got "
-                f"{run!r}. Try {re.sub('[^A-Za-z0-9._-]+', '-', str(run)).strip('-._') or 'own'!r}."
-            )
-        if run.partition("/")[2] in _TAKEN:
-            raise ConfigError(
-                f"The setting of a sweep must not be called {run.partition('/')[2]!r}; a run keeps "
-                f"that name for itself, and {run!r} would stand in its place. Choose another."
+                "letter or digit; one '/' may stand between a sweep and its setting, which must "
+                f"not be called {', '.join(sorted(_TAKEN))}; got {run!r}. Try "
+                f"{re.sub('[^A-Za-z0-9._-]+', '-', run).strip('-._') or 'own'!r}."
             )
         return self.root / "runs" / run
 

@@ -64,17 +64,15 @@ def retrain(
     Raises
     ------
     ConfigError
-        If a parameter is unknown, the metric judges no lists, or no notebook writes a bundle.
+        If a parameter is unknown, or the metric judges no lists.
     """
     if parse_metric(metric).kind != "list":  # said now, not after the notebooks
         raise ConfigError(
             f"The metric must judge each person's list; got {metric!r}. Try ndcg@10 or recall@20."
         )
     chain = load_steps(project)
-    writers = [step.name for step in chain if "bundle" in step.writes]
-    if not writers:
-        raise ConfigError("A notebook must write a `bundle`; none does. Restore notebook 05.")
-    wanted, beneath = {writers[0]}, rests_on(chain)
+    wanted = {next(step.name for step in chain if "bundle" in step.writes)}
+    beneath = rests_on(chain)
     while more := {name for one in wanted for name in beneath[one]} - wanted:
         wanted |= more
     steps = [step for step in chain if step.name in wanted]

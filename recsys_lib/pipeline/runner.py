@@ -34,7 +34,7 @@ from recsys_lib._system import available_memory, cores, limited_threads, move, p
 from recsys_lib.artifacts import digest_of
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.pipeline import store
-from recsys_lib.pipeline.chain import Step, load_steps, rests_on, sources_of
+from recsys_lib.pipeline.chain import Step, load_steps, rests_on
 from recsys_lib.pipeline.manifest import RunLog
 from recsys_lib.pipeline.progress import Progress
 from recsys_lib.pipeline.project import LAB_RUN, Project
@@ -158,8 +158,8 @@ def _widest(run: "_Run", steps: Sequence[Step]) -> int:
 def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
     """Bring every step to its end: in order, but for what waits for others or a neighbor."""
     conditions = run.results.conditions
-    project = run.results.project  # what a notebook left out writes is there, and not waited for
-    sources, beneath = _sources(project, run.results.run, steps), rests_on(load_steps(project))
+    # What a notebook left out writes is there, and not waited for.
+    beneath = rests_on(load_steps(run.results.project))
     todo, elsewhere = list(steps), set[str]()
     at_work: dict[Future[store.Outcome | None], Step] = {}
     with ThreadPoolExecutor(workers) as pool:
@@ -170,7 +170,7 @@ def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
                 begun = elsewhere | {step.name for step in at_work.values()}
                 step = next((one for one in ready if one.name not in begun), None)
                 if step and len(at_work) < workers and run.has_room(beside=len(at_work)):
-                    at_work[pool.submit(run.outcome, step, sources[step.name])] = step
+                    at_work[pool.submit(run.outcome, step, beneath[step.name])] = step
                 elif at_work:
                     for future in wait(at_work, _PAUSE, FIRST_COMPLETED).done:
                         step = at_work.pop(future)
@@ -181,18 +181,12 @@ def _work_off(run: "_Run", steps: Sequence[Step], workers: int) -> None:
                             elsewhere.add(step.name)
                 else:
                     elsewhere.clear()
-                    if conditions.stop.wait(_PAUSE):
+                    conditions.stop.wait(_PAUSE)
+                    if conditions.stop.is_set():
                         raise KeyboardInterrupt
         except BaseException:
             conditions.stop.set()
             raise
-
-
-def _sources(project: Project, run: str, steps: Sequence[Step]) -> dict[str, dict[str, Step]]:
-    """Return what each step reads and from which, by its cells and by the last time it ran."""
-    records = {step.name: store.Record.find(project.record(run, step.name)) for step in steps}
-    seen = {name: record.reads for name, record in records.items() if record}
-    return sources_of(steps, hidden=seen)
 
 
 @dataclass(frozen=True)
@@ -211,16 +205,16 @@ class _Run:
         peaks = [one.record.peak_memory for one in tuple(self.log.outcomes.values())]
         return not beside or available_memory() > (beside + 1) * max(peaks, default=KERNEL)
 
-    def outcome(self, step: Step, sources: Mapping[str, Step]) -> store.Outcome | None:
+    def outcome(self, step: Step, beneath: Sequence[str]) -> store.Outcome | None:
         """Bring a step to its end; None where a neighbor is making it just now."""
-        held = self._held(step, sources)
+        held = self._held(step, beneath)
         outcome = held or self.results.outcome(step, self._make, force=self.force)
         if outcome:
             self.log.ended(outcome)
             self.progress.end(outcome)
         return outcome
 
-    def _held(self, step: Step, sources: Mapping[str, Step]) -> store.Outcome | None:
+    def _held(self, step: Step, beneath: Sequence[str]) -> store.Outcome | None:
         """Return the outcome of a step that rests on one that failed."""
         ended = tuple(self.log.outcomes.values())  # others may end meanwhile
         causes = {
@@ -228,7 +222,7 @@ class _Run:
             for one in ended
             if one.status in ("failed", "not run")
         }
-        found = dict.fromkeys(causes[one.name] for one in sources.values() if one.name in causes)
+        found = dict.fromkeys(causes[name] for name in beneath if name in causes)
         if not found:
             return None
         copy = self.results.copy_of(step)
@@ -402,8 +396,13 @@ class Execution:
 
     def _papermill(self, part: Path) -> Failure | None:
         logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the caller reports a failure
+        node = nbformat.read(self.step.path, as_version=4)
+        # Papermill fills {fields} in paths.
+        to = str(part).replace("{", "{{").replace("}", "}}")
+        how = {"engine_name": _ENGINE, "kernel_name": "python3", "progress_bar": False}
+        values = self.run.overrides(self.step)
         try:
-            self._in_a_kernel(part)
+            papermill.execute_notebook(node, to, values, **how, execution=self)
         except papermill.PapermillExecutionError as error:
             text = click.unstyle("\n".join(error.traceback))
             return Failure(self._cell + 1, error.ename, click.unstyle(error.evalue), text)
@@ -416,25 +415,6 @@ class Execution:
             text = "the kernel died; most often because memory ran out. Use fewer users or items"
             return Failure(self._cell + 1, "DeadKernel", text)
         return None
-
-    def _in_a_kernel(self, part: Path) -> None:
-        """Run it, in another kernel where the first ones end before they answer.
-
-        Windows has ports where others have sockets, and somebody may take one before the kernel
-        does.
-        """
-        node = nbformat.read(self.step.path, as_version=4)
-        # Papermill fills {fields} in paths.
-        to = str(part).replace("{", "{{").replace("}", "}}")
-        how = {"engine_name": _ENGINE, "kernel_name": "python3", "progress_bar": False}
-        for last in (False, False, True):
-            try:
-                values = self.run.overrides(self.step)
-                papermill.execute_notebook(node, to, values, **how, execution=self)
-                return
-            except RuntimeError as error:
-                if last or self._stop.is_set() or "before replying" not in str(error):
-                    raise
 
     def execute(self, notebook: Any, kernel_name: str) -> None:
         """Execute what papermill manages; called by its engine."""

@@ -5,10 +5,11 @@ Exported is each once, however often; removed is only what they wrote, as their 
 
 import contextlib
 import fnmatch
-import json
 import math
 import os
 import re
+import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -22,7 +23,6 @@ from recsys_lib.artifacts import MANIFEST, digest_of
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, warn
 from recsys_lib.naming import did_you_mean
-from recsys_lib.pipeline.chain import meaning
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import text_table
 from recsys_lib.pipeline.project import Project
@@ -32,14 +32,10 @@ from recsys_lib.pipeline.store import Record, remove
 FACTS = ("status", "begun", "seconds", "memory_mb")
 
 _LONGEST = 28  # characters of a value in a table
-_JOINED = re.compile(r"(\s+(?:and|or)\s+)")
-_COMPARISON = re.compile(r"(?!\s*(?:\(|~|not\b))\s*`?(.+?)`?\s*(>=|<=|!=|==|=|>|<)\s*(.*?)\s*")
-_UNDEFINED = re.compile(r"name '(.+?)' is not defined")
 #: Experiment of MLflow in which runs are kept.
 EXPERIMENT = "recsys-lib"
 
 _SEAL = "recsys.manifest"  # tag with the fingerprint of the manifest that was exported
-_STATUS = {"done": "FINISHED", "partial": "FAILED", "failed": "FAILED", "running": "RUNNING"}
 _LONGEST_TEXT = 5_000  # characters of a value; MLflow refuses more than 6,000
 # Beside what the records name; half-written files of a killed run have these names too.
 _OWN = (MANIFEST, "checkpoints", "state/*.json", "[0-9][0-9]_*.ipynb", ".*.part*", "*/.*.part*")
@@ -107,8 +103,7 @@ def _unknown(name: str, known: Sequence[str]) -> ConfigError:
     few = ", ".join(outer[:8]) + (f" and {len(outer) - 8} more" if len(outer) > 8 else "")
     return ConfigError(
         f"A run named {name!r} must have left a manifest; none has."
-        f"{did_you_mean(name, {*known, *outer})} There are: {few or 'none yet'}. A run from "
-        "before there were manifests gets one from `recsys run --name NAME`."
+        f"{did_you_mean(name, {*known, *outer})} There are: {few or 'none yet'}."
     )
 
 
@@ -126,9 +121,8 @@ def list_runs(
     names : str or sequence of str
         Runs, sweeps or patterns such as ``"sweep/*"``; all by default.
     where : str or sequence of str
-        Conditions that all must hold, such as ``"EPOCHS>=10"`` or ``"status=done or EPOCHS<5"``;
-        anything else is an expression of `DataFrame.query`. A run without the column does not
-        meet it.
+        Expressions of `DataFrame.query` that all must hold, such as ``"EPOCHS >= 10"`` or
+        ``"status == 'done' and `03.test_rmse` < 1.5"``. Lists are text: ``"DIMS == '[8, 4]'"``.
     sort : str, optional
         Column to sort by: metrics from the best down, anything else upwards.
     project : Project, optional
@@ -166,7 +160,7 @@ def table_of(manifests: Iterable[Manifest]) -> pd.DataFrame:
         metrics = {name: metric.value for name, metric in one.metrics.items()}
         better |= {name: metric.higher_is_better for name, metric in one.metrics.items()}
         parameters = {
-            name: tuple(value) if isinstance(value, list) else value
+            name: str(value) if isinstance(value, list | dict) else value  # to compare and sort by
             for name, value in one.all_parameters.items()
         }
         rows[one.run] = dict(zip(FACTS, facts, strict=True)) | parameters | metrics
@@ -198,82 +192,35 @@ def find_column(table: pd.DataFrame, name: str) -> str:
     near = [one for one in table.columns if f".{one}".casefold().endswith(f".{name}".casefold())]
     if len(near) == 1:
         return near[0]
-    found = f"none is called so.{_columns(table, name)}"
-    if near:
-        found = f"{len(near)} are called so: {', '.join(near)}. Say which."
+    found = f"{len(near)} are called so: {', '.join(near)}. Say which."
+    if not near:
+        last = {one.rpartition(".")[2] for one in table.columns}
+        found = f"none is called so.{did_you_mean(name, {*table.columns, *last})}"
     raise ConfigError(f"The column {name!r} must be one of the table; {found}")
-
-
-def _columns(table: pd.DataFrame, name: str) -> str:
-    last = {one.rpartition(".")[2] for one in table.columns}
-    return (
-        f"{did_you_mean(name, {*table.columns, *last})} There are {len(table.columns)}: "
-        f"{', '.join(table.columns)}."
-    )
 
 
 def filtered(table: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
     """Return the runs that meet every condition; see `list_runs`."""
     for condition in conditions:
-        values: dict[str, Any] = {}
-        parts = _JOINED.split(condition)
         try:
-            # Every other part is `and` or `or`.
-            parts[::2] = [_expression(table, part, values) for part in parts[::2]]
-            table = table.query("".join(parts), engine="python", local_dict=values)
-        except ConfigError:
-            raise
+            table = table.query(condition, engine="python")
         except Exception as error:  # an expression may raise anything
-            reason = "it is not true or false" if isinstance(error, KeyError) else str(error)
-            unknown = _UNDEFINED.search(reason)
             raise ConfigError(
-                "A condition must be NAME OPERATOR VALUE, with a value of the column's kind, such "
-                f"as 'EPOCHS>=10', or an expression of DataFrame.query; {condition!r} is not: "
-                f"{reason}.{_columns(table, unknown[1] if unknown else '')}"
+                "A condition must be an expression of DataFrame.query, such as 'EPOCHS >= 10' or "
+                f"'status == \"done\"'; {condition!r} is none: {error}. There are: "
+                f"{', '.join(table.columns)}."
             ) from error
     return table
-
-
-def _expression(table: pd.DataFrame, part: str, values: dict[str, Any]) -> str:
-    """Return a comparison as `DataFrame.query` takes it; its value goes into `values`."""
-    comparison = _COMPARISON.fullmatch(part)
-    if not comparison:
-        return part
-    name, sign, text = comparison.groups()
-    column = "run" if name == "run" else find_column(table, name)
-    variable = f"value_{len(values)}"
-    values[variable] = _value(table.reset_index()[column], text)
-    return f"(`{column}`.notna() and `{column}` {'==' if sign == '=' else sign} @{variable})"
-
-
-def _value(column: pd.Series, text: str) -> Any:
-    """Return the value of the text in a condition, in the kind of the column."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        moment = pd.Timestamp(text)
-        return moment if moment.tzinfo else moment.tz_localize("UTC")
-    if pd.api.types.is_string_dtype(column):
-        return text.strip("'\"")
-    found = meaning(text)
-    # To compare with a list means "is one of", so a list of one.
-    return [tuple(found)] if isinstance(found, list | tuple) else found
 
 
 def ordered(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return the runs sorted by a column: a metric from the best down, anything else upwards."""
     column = find_column(table, name)
     falling = table.attrs.get("higher_is_better", {}).get(column) is True
-    try:
-        return table.sort_values(column, ascending=not falling, kind="stable", na_position="last")
-    except TypeError as error:
-        raise ConfigError(
-            f"The column {column!r} must hold values that can be put in order; {error}. "
-            "Sort by another."
-        ) from error
+    return table.sort_values(column, ascending=not falling, kind="stable", na_position="last")
 
 
-def listing(
-    table: pd.DataFrame, *, columns: Sequence[str] = (), form: str = "table", width: int = 100
-) -> str:
+def listing(table: pd.DataFrame, *, columns: Sequence[str] = (), width: int = 0) -> str:
     """Return the table of runs as text.
 
     Parameters
@@ -282,33 +229,33 @@ def listing(
         As `list_runs` returns it.
     columns : sequence of str
         Which to show beside the name; by default as many as fit, first those in which the runs
-        differ. CSV and JSON have all by default.
-    form : {"table", "csv", "json"}
-        JSON is a list of objects without the values that a run does not have.
+        differ.
     width : int
-        Characters in a line of the table.
+        Characters in a line of the table; those of the terminal by default.
     """
-    chosen = table[[find_column(table, name) for name in columns]] if columns else table
-    if form == "csv":
-        return str(chosen.to_csv()).rstrip()
-    if form == "json":
-        return as_json(chosen.reset_index())
     numbers = table.select_dtypes("number").columns
     if columns:
+        chosen = table[[find_column(table, name) for name in columns]]
         return text_table(cells(chosen.reset_index()), right=numbers)
+    width = width or shutil.get_terminal_size().columns
     shown = _fitting(cells(_by_relevance(table).reset_index()), width)
     text, left_out = text_table(shown, right=numbers), 1 + table.shape[1] - shown.shape[1]
     return f"{text}\n{left_out} more columns: --columns NAMES" if left_out else text
 
 
+def varied_in(table: pd.DataFrame) -> list[str]:
+    """Return the parameters in which runs differ."""
+    others = {*FACTS, *table.attrs["higher_is_better"]}
+    own = [name for name in table.columns if name not in others]
+    return [name for name in own if len(set(table[name].dropna())) > 1]
+
+
 def _by_relevance(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns by what they tell: facts, parameters in which runs differ, metrics."""
-    metrics = [name for name in table.columns if name in table.attrs.get("higher_is_better", {})]
-    parameters = [name for name in table.columns if name not in {*FACTS, *metrics}]
-    varied = [name for name in parameters if len(set(map(repr, table[name].dropna()))) > 1]
+    metrics = [name for name in table.columns if name in table.attrs["higher_is_better"]]
     # The last notebooks judge the models; the first describe the data.
     metrics.sort(key=lambda name: (-int(number) if (number := name[:2]).isdecimal() else 0, name))
-    return table[[*FACTS, *varied, *metrics]]
+    return table[[*FACTS, *varied_in(table), *metrics]]
 
 
 def _fitting(shown: pd.DataFrame, width: int) -> pd.DataFrame:
@@ -330,12 +277,6 @@ def _cell(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def as_json(table: pd.DataFrame) -> str:
-    """Return the rows as a list of objects without missing values."""
-    rows = [row.dropna().to_dict() for _, row in table.astype(object).iterrows()]
-    return json.dumps(rows, indent=2, ensure_ascii=False, default=pd.Timestamp.isoformat)
-
-
 def local_store(project: Project) -> str:
     """Return the address of the store that is used by default: a file among the runs."""
     return f"sqlite:///{(project.root / 'runs' / 'mlflow.db').as_posix()}"
@@ -343,7 +284,7 @@ def local_store(project: Project) -> str:
 
 def export_runs(
     names: Sequence[str], *, to: str | None = None, project: Project | None = None
-) -> dict[str, str]:
+) -> list[str]:
     """Write runs to an MLflow tracking store; one that is there already is brought up to date.
 
     Parameters
@@ -358,8 +299,8 @@ def export_runs(
 
     Returns
     -------
-    dict of str to str
-        Run -> "added", "updated" or "unchanged".
+    list of str
+        The runs that are there now.
 
     Raises
     ------
@@ -378,7 +319,9 @@ def export_runs(
     with _client(address) as client:
         known = client.get_experiment_by_name(EXPERIMENT)
         place = known.experiment_id if known else client.create_experiment(EXPERIMENT)
-        return {one.run: _export(client, place, one) for one in found}
+        for one in found:
+            _export(client, place, one)
+    return [one.run for one in found]
 
 
 @contextlib.contextmanager
@@ -401,23 +344,14 @@ def _client(address: str) -> Iterator[Any]:
         ) from error
 
 
-def _export(client: Any, experiment: str, manifest: Manifest) -> str:
-    """Write one run, unless its manifest has been exported as it is."""
-    seal = digest_of(asdict(manifest))
-    old = client.search_runs([experiment], f"tags.`recsys.run` = '{manifest.run}'")
-    same = [one for one in old if one.data.tags.get(_SEAL) == seal]
-    if not same:
-        _write_run(client, experiment, manifest, seal)
-    # Only now: an interrupted export leaves a run too many, which the next one removes.
-    for one in old:
-        if one not in same[:1]:
-            client.delete_run(one.info.run_id)
-    return "unchanged" if same else "updated" if old else "added"
-
-
-def _write_run(client: Any, experiment: str, manifest: Manifest, seal: str) -> None:
+def _export(client: Any, experiment: str, manifest: Manifest) -> None:
+    """Write a run in the place of what was exported of it before, unless that is the same."""
     from mlflow.entities import Metric, Param
 
+    seal = digest_of(asdict(manifest))
+    old = client.search_runs([experiment], f"tags.`recsys.run` = '{manifest.run}'")
+    if any(one.data.tags.get(_SEAL) == seal for one in old):
+        return
     begun, ended = (
         int(datetime.fromisoformat(text).timestamp() * 1000) if text else None
         for text in (manifest.begun, manifest.ended)
@@ -427,21 +361,19 @@ def _write_run(client: Any, experiment: str, manifest: Manifest, seal: str) -> N
     params = [Param(*one) for one in _texts(manifest.all_parameters).items()]
     metrics = [Metric(_plain(name), value, begun or 0, 0) for name, value in _numbers(manifest)]
     client.log_batch(run.info.run_id, metrics, params)
-    status = _STATUS.get(manifest.status, "KILLED")
-    if status != "RUNNING":
-        client.set_terminated(run.info.run_id, status, end_time=ended or begun)
-    # The last to be written: a run without it counts as not exported.
+    status = "FINISHED" if manifest.status == "done" else "FAILED"
+    client.set_terminated(run.info.run_id, status, end_time=ended or begun)
+    # Without it, a run that was cut off counts as another one, and the next export removes it.
     client.set_tag(run.info.run_id, _SEAL, seal)
+    for one in old:
+        client.delete_run(one.info.run_id)
 
 
 def _tags(manifest: Manifest) -> dict[str, Any]:
-    sweep, _, setting = manifest.run.partition("/")
     facts = {
         "recsys.run": manifest.run,
-        "recsys.sweep": sweep if setting else None,
         "recsys.status": manifest.status,
         "recsys.device": ", ".join(manifest.device),
-        "recsys.library": manifest.code.get("library"),
         "mlflow.source.git.commit": manifest.code.get("commit"),
         "mlflow.note.content": (manifest.failure or {}).get("message"),
         **{f"data.{name}": one for name, one in manifest.data.items() if isinstance(one, str)},
@@ -468,23 +400,14 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))
 
 
-def freed_bytes(project: Project, runs: Sequence[Manifest]) -> list[int]:
-    """Return the bytes that the removal of each run would free, if all are removed.
-
-    Files that the runs share are counted at the first one; those that other runs share with them
-    are not counted.
-    """
-    rows = []
-    for number, run in enumerate(runs):
-        for file in _files(_written(project, run)):
-            status = file.stat()
-            rows.append((number, status.st_dev, status.st_ino, status.st_size, status.st_nlink))
-    names = pd.DataFrame(rows, columns=["run", "device", "file", "size", "links"])
-    files = names.groupby(["device", "file"]).agg(
-        run=("run", "first"), size=("size", "first"), links=("links", "first"), held=("run", "size")
+def freed_bytes(project: Project, runs: Sequence[Manifest]) -> int:
+    """Return the bytes that the removal of runs would free; what others share with them stays."""
+    files = [file.stat() for run in runs for file in _files(_written(project, run))]
+    held = Counter((one.st_dev, one.st_ino) for one in files)
+    shares = (
+        one.st_size / one.st_nlink for one in files if held[one.st_dev, one.st_ino] == one.st_nlink
     )
-    freed = files[files["held"] >= files["links"]].groupby("run")["size"].sum()
-    return freed.reindex(range(len(runs)), fill_value=0).tolist()
+    return round(sum(shares))
 
 
 def remove_runs(project: Project, runs: Sequence[Manifest]) -> list[Path]:

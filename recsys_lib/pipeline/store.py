@@ -27,7 +27,7 @@ from recsys_lib._system import lock_file
 from recsys_lib.errors import ArtifactError, ConfigError
 from recsys_lib.naming import did_you_mean
 from recsys_lib.pipeline.chain import Step, parsed, writer_of
-from recsys_lib.pipeline.project import DEFAULT_RUN, LAB_RUN, MEASURING, Project
+from recsys_lib.pipeline.project import DEFAULT_RUN, MEASURING, Project
 
 #: Environment variable of a kernel: the process that runs its notebook.
 RUNNER = "RECSYS_RUNNER"
@@ -157,16 +157,6 @@ class Record:
         folder = project.run_folder(run)
         found = {folder / one["path"]: one["fingerprint"] for one in self.writes.values()}
         return found | {project.root / path: seen for path, seen in self.figures.items()}
-
-    def seal(self, project: Project, run: str) -> None:
-        """Give the folders that it wrote a manifest, where they date from before folders had one.
-
-        Only what has a manifest may be replaced later; what has changed since is left alone.
-        """
-        for path, seen in self.files(project, run).items():
-            bare = path.is_dir() and not (path / artifacts.MANIFEST).exists()
-            if bare and artifacts.fingerprint(path) == seen:
-                artifacts.write_manifest(path, kind="folder")
 
     def save(self, path: Path) -> None:
         """Write the record, atomically."""
@@ -304,18 +294,16 @@ def find_artifact(project: Project, run: str, name: str) -> Path:
     there, near = "it has not come so far", ""
     if not project.run_folder(run).exists():
         there, near = "there is no such run", did_you_mean(run, project.run_names())
-    how = f"Make it with `{command_of(project, run)}`"
-    if run == LAB_RUN:
-        how = "Run the notebooks that make it in JupyterLab, or name another run with --run"
-    raise ConfigError(f"Run {run!r} must have made `{name}`; {there}.{near} {how}.")
+    raise ConfigError(
+        f"Run {run!r} must have made `{name}`; {there}.{near} Make it with "
+        f"`{command_of(project, run)}`, or name another run with --run."
+    )
 
 
 def retire(project: Project, run: str, step: Step) -> Record | None:
     """Have the record of a step and its executed copy count no more, and return the record."""
     place, copy = project.record(run, step.name), project.run_folder(run) / step.path.name
     before = Record.find(place)
-    if before:
-        before.seal(project, run)
     remove(place, copy)
     return before
 
@@ -338,8 +326,7 @@ def remove(*paths: Path) -> None:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise ArtifactError(
-                f"{path} must be removable, to be made again; {error.strerror or error}. "
-                "Change its permissions."
+                f"{path} must be removable; {error.strerror or error}. Change its permissions."
             ) from error
 
 

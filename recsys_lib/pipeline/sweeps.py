@@ -4,7 +4,7 @@ The sweep holds a lock as long as it lives and wants to go on; its workers try i
 """
 
 import contextlib
-import itertools
+import json
 import logging
 import math
 import os
@@ -12,19 +12,11 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import pandas as pd
 from papermill.iorw import papermill_io
@@ -33,12 +25,13 @@ from recsys_lib._system import available_memory, cores, limited_threads, lock_fi
 from recsys_lib.artifacts import MANIFEST, BusyError, write_json
 from recsys_lib.checks import needing
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
-from recsys_lib.pipeline.chain import Step, load_steps, select, steps_for, unwritten
-from recsys_lib.pipeline.grid import Grid, Setting, parse_grid, settings_of, told_of
+from recsys_lib.pipeline.chain import load_steps, select, steps_for
+from recsys_lib.pipeline.grid import Setting, settings_of
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.progress import Progress
 from recsys_lib.pipeline.project import Project
 from recsys_lib.pipeline.runner import KERNEL, RunResult, run_chain
+from recsys_lib.pipeline.runs import find_runs, table_of
 from recsys_lib.pipeline.store import Conditions
 
 SWEEP_FILE = "sweep.json"
@@ -49,30 +42,16 @@ _FAREWELL = 20.0  # seconds for workers to stop their kernels
 _CONNECT_SECONDS = 20
 # A setting that was just lost may still be held by a kernel or worker on its way out.
 _BUSY_SECONDS = 150.0
-_LOOK = 0.3  # seconds between two looks at whether the sweep is alive
 _UNSEEN = 120.0  # seconds after which a lock that was never seen is none; NFS may hide it for 60
 
 
-class Result(NamedTuple):
-    """What became of a setting.
-
-    Attributes
-    ----------
-    status : {"done", "failed", "interrupted"}
-    message : str
-        Why it failed.
-    ran : int
-        How many notebooks were run, and not skipped or taken over.
-    """
-
-    status: Literal["done", "failed", "interrupted"]
-    message: str = ""
-    ran: int = 0
+class Stopped(Exception):
+    """A worker has stopped because its sweep has."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Works on settings, one by one; what goes wrong in one is a result and not an exception.
+    """Works on settings, one by one.
 
     Attributes
     ----------
@@ -94,45 +73,31 @@ class Worker:
     environment: Mapping[str, str]
     token: str
 
-    def __call__(self, run: str, parameters: Mapping[str, Any]) -> Result:
+    def __call__(self, run: str, parameters: Mapping[str, Any]) -> RunResult:
         """Run the chain of one setting, ``"<sweep>/<setting>"``, with its overrides."""
-        stop = threading.Event()
-        with stopped_with(self.project.run_folder(run).parent, self.token, stop):
-            try:
-                return _result(self._patiently(run, parameters, stop))
-            except KeyboardInterrupt:
-                return Result("interrupted")
-            except (RecsysError, OSError, MemoryError) as error:
-                kind = "" if isinstance(error, RecsysError) else f"{type(error).__name__}: "
-                return Result("failed", " ".join(f"{kind}{error}".split()))
-
-    def _patiently(
-        self, run: str, parameters: Mapping[str, Any], stop: threading.Event
-    ) -> RunResult:
+        stop = SweepOver(self.project.run_folder(run).parent, self.token)
+        limit = time.monotonic() + _BUSY_SECONDS
         steps, _ = steps_for(load_steps(self.project), parameters, only=self.only)
         beside = Conditions(self.environment, self.token, stop)
         how: dict[str, Any] = {"name": run, "timeout": self.timeout, "conditions": beside}
-        limit = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
                 return run_chain(self.project, steps, parameters, Progress(), **how)
+            except KeyboardInterrupt:
+                raise Stopped from None
             except BusyError:
-                if time.monotonic() > limit:
+                if time.monotonic() > limit or stop.is_set():
                     raise
-                if stop.wait(1.0):
-                    raise KeyboardInterrupt from None
+                time.sleep(1.0)
 
 
-def _result(result: RunResult) -> Result:
-    ran = sum(one.status == "ran" for one in result.outcomes)
-    if result.failed is None or result.failed.failure is None:
-        return Result("done", ran=ran)
-    failure = result.failed.failure
-    where = f"{result.failed.name} stopped in cell {failure.cell} of {result.failed.record.cells}"
-    more = [one.name for one in result.ended("failed")[1:]]
-    rest = {"also failed": more, "not run": [one.name for one in result.ended("not run")]}
-    others = "".join(f"; {how}: {', '.join(names)}" for how, names in rest.items() if names)
-    return Result("failed", f"{where}: {failure.kind}: {failure.message}{others}", ran)
+def _reason(result: RunResult) -> str:
+    """Return why a setting failed, or nothing."""
+    first = result.failed
+    if first is None or first.failure is None:
+        return ""
+    why, cells = first.failure, first.record.cells
+    return f"{first.name} stopped in cell {why.cell} of {cells}: {why.kind}: {why.message}"
 
 
 def _place(sweep: Path, token: str) -> Path:
@@ -166,33 +131,37 @@ def alive(sweep: Path, token: str) -> Iterator[Callable[[], None]]:
             path.unlink()
 
 
-@contextlib.contextmanager
-def stopped_with(sweep: Path, token: str, stop: threading.Event) -> Iterator[None]:
-    """Set `stop` when the sweep gives up its sign of life or is gone, on whatever machine."""
-    path = _place(sweep, token)
-    ended = threading.Event()
+class SweepOver(threading.Event):
+    """Set when a sweep gives up its sign of life or is gone, on whatever machine.
 
-    def look() -> None:
-        seen, limit = False, time.monotonic() + _UNSEEN
-        while not ended.wait(_LOOK):
-            try:
-                with path.open("r+", encoding="utf-8") as handle:
-                    seen, over = True, lock_file(handle)
-            except FileNotFoundError:
-                over = seen or time.monotonic() > limit
-            except OSError:
-                continue  # a network drive that is away for a moment
-            if over:
-                stop.set()
-                return
+    Whoever asks whether it is set looks for that.
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    Parameters
+    ----------
+    sweep : Path
+        ``runs/<sweep>``.
+    token : str
+        Of this start of the sweep.
+    """
+
+    def __init__(self, sweep: Path, token: str) -> None:
+        super().__init__()
+        self._path, self._seen = _place(sweep, token), False
+        self._limit = time.monotonic() + _UNSEEN
+        self.is_set()  # from now on it has been seen
+
+    def is_set(self) -> bool:
+        """Whether the sweep is over."""
+        try:
+            with self._path.open("r+", encoding="utf-8") as handle:
+                self._seen, over = True, lock_file(handle)
+        except FileNotFoundError:
+            over = self._seen or time.monotonic() > self._limit
+        except OSError:
+            over = False  # a network drive that is away for a moment
+        if over:
+            self.set()
+        return super().is_set()
 
 
 @dataclass(frozen=True)
@@ -207,14 +176,11 @@ class Engine:
         How many settings are worked on at once.
     threads : int
         Threads for each, where that is known; otherwise 0.
-    lost : tuple of exception types
-        What a future raises whose worker is gone.
     """
 
     executor: Executor
     workers: int
     threads: int = 0
-    lost: tuple[type[BaseException], ...] = (BrokenExecutor,)
 
 
 @contextlib.contextmanager
@@ -229,19 +195,14 @@ def engine(sweep: "Sweep") -> Iterator[Engine]:
     Raises
     ------
     ConfigError
-        If the engine is not installed, takes no scheduler, or does not answer.
+        If the engine is not installed, or does not answer.
     """
-    address, workers = sweep.scheduler, sweep.workers or cores()
+    workers = sweep.workers or cores()
     if sweep.executor:
         yield Engine(sweep.executor, workers)
-    elif sweep.backend == "dask":
-        with _dask(sweep.workers, address) as joined:
+    elif sweep.backend == "dask" or sweep.scheduler:
+        with _dask(sweep.workers, sweep.scheduler) as joined:
             yield joined
-    elif address:
-        raise ConfigError(
-            f"--scheduler must go with --backend dask; got {address!r} with {sweep.backend}. "
-            "Leave it out, or name the backend."
-        )
     else:
         # Threads suffice: what takes cores and memory are the kernels, which are processes.
         with ThreadPoolExecutor(workers) as executor:
@@ -264,35 +225,26 @@ def _ctrl_c_ignored() -> Iterator[None]:
 def _dask(workers: int | None, address: str | None) -> Iterator[Engine]:
     """Join the Dask cluster at `address`, or make one of processes of this machine."""
     with needing("dask", "--backend dask"):
-        from distributed import Client, KilledWorker, LocalCluster
-    with contextlib.ExitStack() as opened:
-        cluster: Any = address
-        if address is None:
-            # Kernels are processes of their own, so Dask's own count of memory means nothing.
-            with _ctrl_c_ignored():
-                cluster = LocalCluster(
-                    n_workers=workers or cores(),
-                    threads_per_worker=1,
-                    memory_limit=0,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )
-            opened.callback(cluster.close)
-        try:
-            client = Client(cluster, timeout=_CONNECT_SECONDS)
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"--scheduler must be the address of a Dask scheduler; {address} does not answer "
-                f"({error}). Try tcp://host:8786."
-            ) from error
-        opened.callback(client.close)
+        from distributed import Client
+    how: dict[str, Any] = {"address": address}
+    if address is None:
+        # Kernels are processes of their own, so Dask's own count of memory means nothing.
+        how = {"n_workers": workers or cores(), "threads_per_worker": 1, "memory_limit": 0}
+        how |= {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    try:
+        with _ctrl_c_ignored():
+            client = Client(**how, timeout=_CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"--scheduler must be the address of a Dask scheduler; {address} does not answer "
+            f"({error}). Try tcp://host:8786."
+        ) from error
+    with client:
         threads = client.nthreads().values()
         at_once = workers or max(len(threads), 1)
         each = max(sum(threads) // at_once, 1) if address else 0
         # Not pure: a setting that is tried again is to be worked on again.
-        executor = client.get_executor(pure=False)
-        opened.callback(executor.shutdown, wait=False)
-        yield Engine(executor, at_once, each, (KilledWorker,))
+        yield Engine(client.get_executor(pure=False), at_once, each)
 
 
 @dataclass
@@ -307,18 +259,16 @@ class Sweep:
         As it was given.
     only : str, optional
         Which notebooks run.
-    settings, queue : sequence of Setting
-        As the grid has them, and in the order in which they are to be worked on.
+    settings : sequence of Setting
+        As the grid has them, which is the order in which they are worked on.
     workers : int, optional
         Settings at once; by cores and memory where it is not given.
     backend : {"local", "dask"}
         Kernels of this machine, or a cluster; ``"loky"``, as in version 0.2, is ``"local"``.
     scheduler : str, optional
-        Address of a cluster that runs already.
+        Address of a Dask cluster that runs already.
     executor : Executor, optional
         In the place of a backend: any of `concurrent.futures`. It stays open.
-    memory : float, optional
-        Bytes that one setting takes at least.
     timeout : float
         Seconds for each notebook.
     output : str, optional
@@ -337,19 +287,16 @@ class Sweep:
     grid: dict[str, Any]
     only: str | None
     settings: tuple[Setting, ...]
-    queue: list[Setting]
     workers: int | None = None
     backend: Literal["local", "loky", "dask"] = "local"
     scheduler: str | None = None
     executor: Executor | None = None
-    memory: float | None = None
     timeout: float = math.inf
     output: str | None = None
     token: str = field(default_factory=lambda: f"{time.time_ns():x}-{os.getpid()}")
     status: str = "running"
     at_once: int = 0
     clock: float = field(default_factory=time.monotonic)
-    begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
     def folder(self) -> Path:
@@ -357,15 +304,9 @@ class Sweep:
         return self.project.run_folder(self.name)
 
     @property
-    def copies(self) -> str:
-        """Where copies of its folder go, if they are asked for."""
-        return f"{(self.output or '').rstrip('/')}/{self.name}"
-
-    @property
     def need(self) -> float:
         """Bytes that one setting is expected to take: the largest that was measured counts."""
-        measured = [one.peak_memory for one in self.settings]
-        return max([self.memory or 0.0, *measured]) or KERNEL
+        return max(one.peak_memory for one in self.settings) or KERNEL
 
     def fitting(self, free: float, most: int) -> int:
         """Return how many settings there is memory for: at least one, and no more than `most`."""
@@ -390,95 +331,72 @@ class Sweep:
     def save(self) -> None:
         """Write ``sweep.json``, atomically."""
         settings = {one.name: asdict(one) for one in self.settings}
-        for one in settings.values():
-            del one["name"], one["begun"]
-        content = {
-            "sweep": self.name,
-            "status": self.status,
-            "begun": self.begun,
-            "seconds": round(time.monotonic() - self.clock, 3),
-            "workers": self.at_once,
-            "grid": self.grid,
-            "settings": settings,
-        }
-        write_json(self.folder / SWEEP_FILE, content)
+        content = {"sweep": self.name, "status": self.status, "grid": self.grid}
+        write_json(self.folder / SWEEP_FILE, content | {"settings": settings})
 
     def copy_out(self, *paths: Path) -> None:
-        """Copy files of its folder to the output, if there is one, by papermill's writers."""
+        """Copy files of its folder to the output, if there is one, by papermill's writers.
+
+        Raises
+        ------
+        ConfigError
+            If they cannot be written there.
+        """
+        place = f"{(self.output or '').rstrip('/')}/{self.name}"
         for path in paths if self.output else ():
-            target = f"{self.copies}/{path.relative_to(self.folder).as_posix()}"
-            if "://" not in target:
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-            papermill_io.write(path.read_text(encoding="utf-8"), target)
+            target = f"{place}/{path.relative_to(self.folder).as_posix()}"
+            try:
+                if "://" not in target:
+                    Path(target).parent.mkdir(parents=True, exist_ok=True)
+                papermill_io.write(path.read_text(encoding="utf-8"), target)
+            except Exception as error:  # whatever a store of anybody's raises
+                raise ConfigError(
+                    f"--output must be a place that papermill can write to; {place}: "
+                    f"{_line(error)}. Check the address and the credentials."
+                ) from error
 
     def table(self) -> pd.DataFrame:
-        """Return one row for each setting.
-
-        Returns
-        -------
-        DataFrame
-            Indexed by setting: one column for each varied parameter, then ``status``,
-            ``seconds``, ``peak_gb``, then every metric.
-        """
-        rows = []
-        for one in self.settings:
-            facts = {"status": one.status, "seconds": one.seconds, "peak_gb": one.peak_memory / 1e9}
-            rows.append({**one.varied, **facts, **one.metrics})
-        return pd.DataFrame(rows, index=[one.name for one in self.settings]).rename_axis("setting")
+        """Return the table of `list_runs`, with a row for each setting in their order."""
+        runs = [f"{self.name}/{one.name}" for one in self.settings]
+        return table_of(find_runs(self.project, [self.name])).reindex(runs)
 
 
-def plan(project: Project, grid: Grid, name: str, *, only: str | None = None, **how: Any) -> Sweep:
+def plan(project: Project, grid: Mapping[str, Any], name: str, **how: Any) -> Sweep:
     """Return the plan of a sweep, or say what is wrong.
 
     Parameters
     ----------
     project : Project
-    grid : Grid
+    grid : mapping
+        As of `grid.axes_of`.
     name : str
         Of the sweep.
-    only : str, optional
-        Which notebooks; those of the grid by default.
     **how
-        How it is worked off: the other attributes of `Sweep`.
+        ``origin`` of the grid, for messages, and the other attributes of `Sweep`; ``only`` wins
+        over the grid's own.
 
     Raises
     ------
     ConfigError
-        If anything in the grid is wrong, the name is taken by a run, or a notebook that is left
-        out writes what another one reads.
+        If anything in the grid is wrong, or the name is taken by a run.
     """
     place = project.run_folder(name)
     if "/" in name or (place / "state").exists():
         raise ConfigError(
-            f"The name of a sweep must be new, or that of a sweep; {name!r} is a run. "
-            "Choose another with --name."
+            f"The name of a sweep must not be that of a run, as {name!r} is. Choose another --name."
         )
-    only = only or grid.only
-    chain = load_steps(project)
-    with told_of(grid.origin):
-        steps = select(chain, only=only)
-    settings = settings_of(grid, steps)
-    with told_of(grid.origin):
+    origin, only = how.pop("origin", "The grid"), how.pop("only", None)
+    if only is None and "only" in grid:
+        only = str(grid["only"]).zfill(2)  # YAML takes 03 for a number
+    try:
+        settings = settings_of(grid, select(load_steps(project), only=only))
         for one in settings:
             project.run_folder(f"{name}/{one.name}")  # a source may be called like a folder of runs
-    for reader, artifact, writer in unwritten(steps, chain):
-        places = (project.record(f"{name}/{one.name}", writer.name) for one in settings)
-        if not all(place.exists() for place in places):
-            raise ConfigError(
-                f"--only must name what the chosen notebooks rest on; {reader.name} reads "
-                f"`{artifact}`, which {writer.name} writes. Add {writer.number}."
-            )
-    queue = _interleaved(settings, steps[0])
-    return Sweep(project, name, grid.content, only, settings, queue, **how)
-
-
-def _interleaved(settings: Iterable[Setting], first: Step) -> list[Setting]:
-    """Return the settings so that neighbors begin with different steps and don't wait."""
-    groups: dict[str, list[Setting]] = {}
-    for one in settings:
-        groups.setdefault(repr(first.values(one.parameters)), []).append(one)
-    rows = itertools.zip_longest(*groups.values())
-    return [one for row in rows for one in row if one is not None]
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+    # For sweep.json, in which keys are text.
+    plain = json.loads(json.dumps(dict(grid), default=str))
+    return Sweep(project, name, plain, only, settings, **how)
 
 
 def sweep(
@@ -517,8 +435,7 @@ def sweep(
     Returns
     -------
     DataFrame
-        Indexed by setting: a column for each varied parameter, ``status`` ("done" or "failed"),
-        ``seconds``, ``peak_gb``, and each metric of the manifests, such as ``03.test_rmse``.
+        As of `list_runs`, one row for each setting, indexed by its run ``<name>/<setting>``.
 
     Raises
     ------
@@ -532,7 +449,7 @@ def sweep(
     ``sweep({"EPOCHS": [10, 20]}, name="epochs", only="01-03")[["EPOCHS", "03.test_rmse"]]``
     """
     how: dict[str, Any] = {"only": only, "workers": workers, "executor": executor}
-    planned = plan(project or Project.find(), parse_grid(grid), name, **how)
+    planned = plan(project or Project.find(), grid, name, **how)
     return run_sweep(planned, progress).table()
 
 
@@ -566,7 +483,7 @@ def run_sweep(sweep: Sweep, watch: Callable[[Sweep], None] | None = None) -> Swe
         shutil.rmtree(sweep.folder / ".sweep", ignore_errors=True)  # of one that was killed
         with engine(sweep) as workers, alive(sweep.folder, sweep.token) as give_up:
             sweep.save()
-            _check_output(sweep)
+            sweep.copy_out(sweep.folder / SWEEP_FILE)  # where it cannot, that is told now
             try:
                 _Driver(sweep, workers, watch).run(give_up)
                 sweep.status = "failed" if sweep.failed else "done"
@@ -576,16 +493,9 @@ def run_sweep(sweep: Sweep, watch: Callable[[Sweep], None] | None = None) -> Swe
     return sweep
 
 
-def _check_output(sweep: Sweep) -> None:
-    """Write the first ``sweep.json``: what cannot be written to is told before anything runs."""
-    try:
-        sweep.copy_out(sweep.folder / SWEEP_FILE)
-    except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(
-            "--output must be a place that papermill can write to; "
-            f"{sweep.copies}: {said}. Check the address and the credentials."
-        ) from error
+def _line(error: BaseException) -> str:
+    kind = "" if isinstance(error, RecsysError) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())
 
 
 class _Driver:
@@ -595,16 +505,14 @@ class _Driver:
         self._sweep, self._engine, self._told = sweep, engine, watch or (lambda _: None)
         # On a cluster the scheduler knows its machines; here, cores and memory are the bounds.
         self._free = math.inf if sweep.workers or sweep.scheduler else available_memory()
-        self._queue, self._running = list(sweep.queue), dict[Future[Result], Setting]()
-        # Alone it has all threads, as `recsys run`, but Dask gives each worker one.
-        share = sweep.backend == "dask" or self._at_once() > 1
-        environment = limited_threads(self._at_once(), engine.threads) if share else {}
+        self._running = dict[Future[RunResult], Setting]()
+        environment = limited_threads(self._at_once(), engine.threads)
         self._worker = Worker(sweep.project, sweep.only, sweep.timeout, environment, sweep.token)
 
     def run(self, give_up: Callable[[], None]) -> None:
         """Work until nothing is left; `give_up` tells the workers that somebody stopped it."""
         try:
-            while self._queue or self._running:
+            while self._running or self._sweep.count("waiting"):
                 self._send()
                 self._told(self._sweep)
                 done, _ = wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
@@ -623,53 +531,46 @@ class _Driver:
     def _send(self) -> None:
         sweep = self._sweep
         sweep.at_once = self._at_once()
-        while self._queue and len(self._running) < sweep.at_once:
-            one = self._queue.pop(0)
+        waiting = [one for one in sweep.settings if one.status == "waiting"]
+        for one in waiting[: max(sweep.at_once - len(self._running), 0)]:
             one.status, one.begun = "running", time.monotonic()
             one.attempts += 1
             run = f"{sweep.name}/{one.name}"
             self._running[self._engine.executor.submit(self._worker, run, one.parameters)] = one
 
-    def _settle(self, future: "Future[Result]") -> None:
+    def _settle(self, future: "Future[RunResult]") -> None:
         one = self._running.pop(future)
         try:
             result = future.result()
-        except Exception as error:  # the end of one setting, not of the sweep
-            said = " ".join(str(error).split())
-            result = Result("failed", f"{type(error).__name__}: {said}")
-            if isinstance(error, self._engine.lost):
-                result = Result("interrupted", said)
-        if result.status == "interrupted" and one.attempts < _ATTEMPTS:
-            one.status = "waiting"
-            self._queue.insert(0, one)
-            return
-        if result.status == "interrupted":
-            said = f"lost its worker {_ATTEMPTS} times; the last time: {result.message}"
-            result = Result("failed", said)
-        self._take(one, result)
+        except (RecsysError, OSError, MemoryError) as error:
+            failure = _line(error)
+        except Exception as error:  # its worker is gone, which is not the end of the sweep
+            if one.attempts < _ATTEMPTS:
+                one.status = "waiting"
+                return
+            failure = f"lost its worker {_ATTEMPTS} times; the last time: {_line(error)}"
+        else:
+            one.ran, failure = len(result.ended("ran")), _reason(result)
+        self._take(one, failure)
 
-    def _take(self, one: Setting, result: Result) -> None:
+    def _take(self, one: Setting, failure: str) -> None:
         """Take down how a setting ended, and what its manifest says."""
         folder = self._sweep.folder / one.name
-        one.status, one.message, one.ran = result
         with contextlib.suppress(ArtifactError):
             found = Manifest.load(folder)
             one.seconds, one.peak_memory = found.seconds, found.peak_memory
-            one.metrics = {name: metric.value for name, metric in found.metrics.items()}
-        if result.status != "interrupted":
-            try:
-                self._sweep.copy_out(*sorted(folder.glob("[!.]*.ipynb")), *folder.glob(MANIFEST))
-            except Exception as error:
-                one.status = "failed"
-                one.message = f"its copy could not be written: {' '.join(str(error).split())}"
+        try:
+            self._sweep.copy_out(*sorted(folder.glob("[!.]*.ipynb")), *folder.glob(MANIFEST))
+        except ConfigError as error:
+            failure = failure or str(error)
+        one.status, one.message = "failed" if failure else "done", failure
         self._sweep.save()
 
     def _interrupt(self) -> None:
         self._sweep.status = "interrupted"
         done, _ = wait(self._running, timeout=_FAREWELL)
         for future in done:
-            one = self._running.pop(future)
             if not future.exception():
-                self._take(one, future.result())
+                self._settle(future)
         for one in self._running.values():
             one.status = "interrupted"

@@ -68,8 +68,7 @@ def run_search(
         results.notebook_parameters(name, dict.fromkeys(searched.ranges))
         if dataset.rating_scale is None:
             raise ConfigError(
-                f"A parameter file of {name} must be for a run of ratings; run {run!r} holds "
-                "likes, on which the notebook trains MultDAE. Search without -o."
+                "-o must be for ratings; on likes notebook 03 trains MultDAE. Search without -o."
             )
         check_replaceable(output, ours=results.is_best)
     say(f"{name} on {part} of run {run}: {metric}")

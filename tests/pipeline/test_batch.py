@@ -55,7 +55,7 @@ def test_a_run_of_ones_own_leaves_a_manifest_like_any_other(project, batch):
         one.note(n=2)
         raise ZeroDivisionError("no")
     (project.run_folder("lab") / "state").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="'lab' is one"), record_run("lab", {}, project=project):
+    with pytest.raises(ConfigError, match="as 'lab' is"), record_run("lab", {}, project=project):
         pass
     failed = Manifest.load(project.run_folder("own"))
     assert (failed.status, failed.failure["message"]) == ("failed", "no")
@@ -142,7 +142,7 @@ def test_a_report_that_is_refused_leaves_nothing_behind(project, write):
     write("01_make")
     with record_run("own", {}, project=project) as one:
         one.report(report(1.0, 0))
-        with pytest.raises(ValueError, match=r"'model\.rmse' occurs twice"):
+        with pytest.raises(ValueError, match=r"must hold 'model\.rmse' once"):
             one.report(report(0.9, 0))
         one.report()
         assert len(one.reports) == 1
@@ -161,7 +161,7 @@ def test_a_metric_that_nobody_can_judge_is_refused(project, write):
         read_batch("one", "rmse", project=project)
     batch = read_batch("one", "rmse", higher_is_better=False, project=project)
     assert batch.verdict == "There is one setting: nothing was compared."
-    with pytest.raises(ConfigError, match="'SEED' is a parameter"):
+    with pytest.raises(ConfigError, match="'SEED' is given"):
         read_batch("one", "SEED", project=project)
     with pytest.raises(ConfigError, match="A batch must have a run; got none"):
         read_batch([], "rmse", higher_is_better=False, project=project)

@@ -22,7 +22,7 @@ def before(project, write):
 
 
 def test_a_run_of_before_is_listed_and_nothing_of_it_runs_again(before, run):
-    table = list_runs("sweep", where="SEED=3", project=before)
+    table = list_runs("sweep", where="SEED == 3", project=before)
     assert table.loc["sweep/seed-3", ["status", "02.n"]].tolist() == ["done", 3.0]
     manifest = before.run_folder("sweep/seed-3") / "manifest.json"
     written = manifest.read_bytes()

@@ -1,12 +1,7 @@
 """Parameters and selection, settled before anything runs."""
 
-import re
-from pathlib import Path
-from typing import get_args
-
 import pytest
 
-from recsys_lib.cleaning import Duplicates
 from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline import Project
 from recsys_lib.pipeline.chain import (
@@ -17,10 +12,6 @@ from recsys_lib.pipeline.chain import (
     resolve,
     select,
 )
-from recsys_lib.pipeline.inputs import Kind as Feedback
-from recsys_lib.synthesis import PRESETS
-from recsys_lib.synthesis.world import Kind
-from recsys_lib.training.device import DEVICES
 from recsys_lib.yaml_files import read_mapping
 
 MORE = """RUN = "lab"  # name of the run
@@ -105,83 +96,12 @@ def test_text_takes_the_type_of_the_literal(default, text, value):
 def test_another_type_is_refused_with_the_literal_as_example(default, text):
     with pytest.raises(ConfigError) as caught:
         parse_text(Parameter("X", default, ""), text)
-    assert f"Parameter X must be {'true' if default is True else 'a'}" in str(caught.value)
-    assert repr(default) in str(caught.value)
+    assert f"Parameter X must be of the kind of {default!r}; got" in str(caught.value)
 
 
 def test_a_number_in_a_file_is_not_taken_for_text():
-    with pytest.raises(ConfigError, match="USER must be text, like 'nle'; got 12"):
+    with pytest.raises(ConfigError, match="USER must be of the kind of 'nle'; got 12"):
         check_value(Parameter("USER", "nle", ""), 12)
-
-
-@pytest.mark.parametrize(
-    ("name", "default", "text", "message"),
-    [
-        ("CODE_DIM", 32, "0", r"CODE_DIM must be >= 1; got 0\. The notebook has 32\."),
-        ("PENALTY", 200.0, "-1", r"PENALTY must be > 0; got -1.0\. The notebook has 200.0\."),
-        ("SIZES", (2, 4), "[4, 0]", r"SIZES must be >= 1; got 0\. The notebook has \(2, 4\)\."),
-        ("NEIGHBORS", (8, 32), "[]", r"NEIGHBORS must have an entry; got \(\)\. The notebook has"),
-        ("TRAIN_USERS", None, "-1", r"TRAIN_USERS must be >= 1; got -1\. The notebook has None\."),
-        ("TRAIN_USERS", None, "ten", r"TRAIN_USERS must be an integer; got 'ten'\. The notebook"),
-        ("TRIES", 2, "5", r"TRIES must be at most 4; got 5\. The notebook has 2\."),
-        ("HISTORIES", (10, 40), "[-5]", r"HISTORIES must be > 0; got -5\. The notebook has"),
-        (
-            "SELECTIONS",
-            (0.0, 3.0),
-            "[-1.0]",
-            r"SELECTIONS must be >= 0; got -1.0\. The notebook has",
-        ),
-        ("SIGNALS", (0.3, 0.9), "[1.5]", r"SIGNALS must be a share, 0 <= share < 1; got 1.5\."),
-        ("SIGNALS", (0.3, 0.9), "[]", r"SIGNALS must have an entry; got \(\)\. The notebook has"),
-        (
-            "VIEW",
-            "ratings",
-            "click",
-            r"VIEW must be one of 'ratings', 'clicks'; got 'click'\. The notebook has 'ratings'\.",
-        ),
-        ("POSTGRES", "", "NOVAR", r"POSTGRES must name a variable .*; 'NOVAR' is not set\. Export"),
-        (
-            "K",
-            10,
-            "1000000000",
-            r"K must be at most 10,000; got 1000000000\. The notebook has 10\.",
-        ),
-    ],
-)
-def test_a_number_out_of_range_is_refused_before_anything_runs(name, default, text, message):
-    with pytest.raises(ConfigError, match=f"Parameter {message}"):
-        parse_text(Parameter(name, default, ""), text)
-
-
-@pytest.mark.parametrize(
-    ("name", "known"),
-    [
-        ("DEVICE", DEVICES),
-        ("DUPLICATES", [choice for choice in get_args(Duplicates) if choice != "keep"]),
-        ("FEEDBACK", ("auto", *get_args(Feedback))),
-        ("PRESET", PRESETS),
-        ("VIEW", get_args(Kind)),
-    ],
-)
-def test_a_choice_may_be_what_the_library_takes_and_the_comment_says(name, known):
-    steps = load_steps(Project(Path(__file__).parents[2]))
-    found = {step.parameters[name] for step in steps if name in step.parameters}
-    assert found
-    for parameter in found:
-        assert set(known) <= set(re.findall("[a-z]+", parameter.comment))
-        assert [check_value(parameter, choice) for choice in known] == list(known)
-        with pytest.raises(ConfigError, match="must be one of"):
-            check_value(parameter, "other")
-
-
-def test_a_notebook_of_ones_own_may_mean_something_else_by_a_name():
-    assert check_value(Parameter("VIEW", "wide", ""), "narrow") == "narrow"
-    assert check_value(Parameter("SIZES", (), ""), [0]) == (0,)
-
-
-def test_no_sample_of_outputs_and_no_server_are_values_too():
-    assert check_value(Parameter("OUTPUTS", (250,), ""), []) == ()
-    assert check_value(Parameter("POSTGRES", "", ""), "") == ""
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_uses_of_one_pair_are_counted(begin, project):
 def test_the_lowest_count_that_is_a_like_can_be_said(begin, project):
     (project.root / "own.csv").write_text(rows("plays", [1, 2, 3, 4, 5]))
     assert import_table(begin(COUNT_FROM=4)).dataset.n_interactions == 2
-    with pytest.raises(DataError, match=r"COUNT_FROM = 6; the highest is 5\. Lower COUNT_FROM\."):
+    with pytest.raises(DataError, match=r"COUNT_FROM; the highest is 5\. Lower COUNT_FROM\."):
         import_table(begin(COUNT_FROM=6))
 
 
@@ -172,7 +172,7 @@ def test_what_feedback_says_goes_before_what_is_recognized(begin, project):
     (project.root / "own.csv").write_text(rows("plays", [1, 2, 3, 4, 5]))
     assert import_table(begin(FEEDBACK="ratings")).dataset.rating_scale == (1, 5)
     assert import_table(begin(FEEDBACK="likes")).kind == "likes"
-    with pytest.raises(ConfigError, match="FEEDBACK must be one of .* got 'stars'"):
+    with pytest.raises(ConfigError, match="`FEEDBACK` must be one of .* got 'stars'"):
         import_table(begin(FEEDBACK="stars"))
 
 

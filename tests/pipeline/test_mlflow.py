@@ -44,7 +44,7 @@ def test_a_run_is_exported_once_and_brought_up_to_date(project, plain_files, mon
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     RUN.save(project.run_folder("sweep/a"))
     replace(RUN, run="b", status="failed", failure={"message": "no"}).save(project.run_folder("b"))
-    assert export_runs([], to=plain_files, project=project) == {"b": "added", "sweep/a": "added"}
+    assert export_runs([], to=plain_files, project=project) == ["b", "sweep/a"]
     found = runs_in(plain_files)
     assert sorted(found) == ["b", "sweep/a"]
     assert (found["b"].info.status, found["sweep/a"].info.status) == ("FAILED", "FINISHED")
@@ -57,12 +57,12 @@ def test_a_run_is_exported_once_and_brought_up_to_date(project, plain_files, mon
         "peak_memory_mb": 512.0,
     }
     assert one.info.end_time - one.info.start_time == 30_000
-    assert one.data.tags["recsys.sweep"] == "sweep"
     assert one.data.tags["mlflow.source.git.commit"] == "abc"
 
-    assert export_runs(["sweep"], to=plain_files, project=project) == {"sweep/a": "unchanged"}
+    assert export_runs(["sweep"], to=plain_files, project=project) == ["sweep/a"]
+    assert runs_in(plain_files)["sweep/a"].info.run_id == one.info.run_id, "the same one"
     replace(RUN, parameters={"EPOCHS": 9}).save(project.run_folder("sweep/a"))
-    assert export_runs(["sweep"], to=plain_files, project=project) == {"sweep/a": "updated"}
+    assert export_runs(["sweep"], to=plain_files, project=project) == ["sweep/a"]
     found = runs_in(plain_files)
     assert sorted(found) == ["b", "sweep/a"], "no duplicate"
     assert found["sweep/a"].data.params["EPOCHS"] == "9"
@@ -75,8 +75,8 @@ def test_an_export_that_was_cut_off_is_made_whole(project, plain_files, monkeypa
         patch.setattr("recsys_lib.pipeline.runs._numbers", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             export_runs(["cut"], to=plain_files, project=project)
-    assert export_runs(["cut"], to=plain_files, project=project) == {"cut": "updated"}
-    assert export_runs(["cut"], to=plain_files, project=project) == {"cut": "unchanged"}
+    assert export_runs(["cut"], to=plain_files, project=project) == ["cut"]
+    assert runs_in(plain_files)["cut"].info.status == "FINISHED"
 
 
 def test_the_default_store_is_one_file_among_the_runs(project, write, monkeypatch, capsys):
@@ -85,7 +85,7 @@ def test_the_default_store_is_one_file_among_the_runs(project, write, monkeypatc
     RUN.save(project.run_folder("sweep/a"))
     assert main(["runs", "export", "sweep", "--mlflow"]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("sweep/a  added\n")
+    assert said.out.startswith("sweep/a\nStore: sqlite:///")
     assert said.err == ""
     assert list(runs_in(local_store(project))) == ["sweep/a"]
     assert {path.name for path in project.root.iterdir()} == {"notebooks", "runs"}

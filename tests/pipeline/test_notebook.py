@@ -109,11 +109,6 @@ def test_the_figures_of_the_default_run_stand_at_the_top(chain):
     assert (chain.root / "figures/01_empty.png").exists()
 
 
-def test_a_figure_needs_the_number_of_its_notebook(chain):
-    with pytest.raises(ValueError, match="must begin with the notebook's number"):
-        begin(chain, "01_make").figure(None, "02_line")
-
-
 def test_a_number_within_its_tolerance_is_shown_beside_its_pin(chain):
     table = begin(chain, "01_make").check(rmse=1.55)
     assert table.loc["rmse"].tolist() == [1.55, 1.5, 0.1]
@@ -152,7 +147,7 @@ def test_a_file_from_outside_lifts_the_pins_and_is_recorded(chain):
 
 
 def test_a_parameter_of_another_type_is_refused_in_the_notebook_too(chain):
-    with pytest.raises(ConfigError, match="SEED must be a whole number, like 0; got '1'"):
+    with pytest.raises(ConfigError, match="SEED must be of the kind of 0; got '1'"):
         begin(chain, "01_make", SEED="1")
 
 
@@ -169,7 +164,7 @@ def test_a_run_cannot_leave_its_folder(chain, name):
 
 @pytest.mark.parametrize("name", ["lab/artifacts", "lab/state", "lab/figures", "lab/manifest.json"])
 def test_a_setting_of_a_sweep_cannot_take_the_place_of_what_a_run_keeps(chain, name):
-    with pytest.raises(ConfigError, match="keeps that name for itself"):
+    with pytest.raises(ConfigError, match="must not be called artifacts"):
         begin(chain, "01_make", RUN=name)
 
 
@@ -275,19 +270,3 @@ def test_parameters_changed_upstream_are_told_in_the_table_and_in_the_check(long
 def test_a_missing_artifact_names_the_notebook_that_writes_it(long_chain, project):
     with pytest.raises(ArtifactError, match=r"it holds none\. Run 01_make first"):
         begin(project, "04_use", RUN="fresh").read("dataset")
-
-
-def test_the_table_of_parameters_shows_a_path_from_the_project_or_shortened(
-    project, write, tmp_path_factory
-):
-    write("01_make", parameters='RUN = "lab"  # name\nSOURCE = ""  # path of a table')
-    inside = project.root / "data" / "own.csv"
-    outside = tmp_path_factory.mktemp("far") / "own.csv"
-    for path, shown in (
-        (inside, "'data/own.csv'"),
-        (outside, f"'…/{outside.parent.name}/own.csv'"),
-    ):
-        values = {"RUN": "lab", "SOURCE": str(path)}
-        session = notebook.start("01_make", values, project=project)
-        assert session.parameters.loc["SOURCE", "value"] == shown
-        assert session.record.parameters["SOURCE"] == str(path)

@@ -1,10 +1,7 @@
 """Committed outputs: the same bytes for the same results."""
 
 import nbformat
-import pytest
 
-from recsys_lib.errors import ConfigError
-from recsys_lib.pipeline import lab
 from recsys_lib.pipeline.lab import clean, rewrite
 
 FIGURE = """
@@ -47,17 +44,6 @@ def test_times_are_rewritten_only_when_something_else_is(project, write, run):
     nbformat.write(node, path)
     assert rewrite(project, run("lab", force=True)) == [path]
     assert nbformat.read(path, as_version=4).cells[3].outputs != before
-
-
-def test_a_notebook_over_a_megabyte_is_refused_and_none_is_written(
-    project, write, run, monkeypatch
-):
-    path = write("01_draw", FIGURE)
-    before = path.read_bytes()
-    monkeypatch.setattr(lab, "_LARGEST", 5000)
-    with pytest.raises(ConfigError, match="must be at most 1 MB"):
-        rewrite(project, run("lab"))
-    assert path.read_bytes() == before
 
 
 def test_what_papermill_added_goes():

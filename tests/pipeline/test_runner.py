@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -11,15 +10,13 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from jupyter_client.manager import AsyncKernelManager
 
 from recsys_lib import _system
-from recsys_lib.artifacts import fingerprint
 from recsys_lib.errors import ArtifactError
-from recsys_lib.pipeline import Manifest, notebook, runner
+from recsys_lib.pipeline import Manifest, runner
 from recsys_lib.pipeline.chain import load_steps
 from recsys_lib.pipeline.runner import run_chain, sockets_of
-from recsys_lib.pipeline.store import Conditions, Record
+from recsys_lib.pipeline.store import Conditions
 
 from .conftest import Quiet
 
@@ -89,31 +86,6 @@ def test_a_parameter_arrives_in_the_type_of_its_literal(project, write, run):
     assert read(project, "seen") == {"all": "((64, 32), ['b', 'c'], 1.0)"}
     run(DIMS=[])
     assert read(project, "seen") == {"all": "((), ['a'], 0.1)"}
-
-
-@pytest.mark.parametrize("by_hand", [False, True])
-def test_a_folder_from_before_folders_had_manifests_is_replaced_if_it_is_unchanged(
-    project, write, run, by_hand
-):
-    write("01_make", 'with session.writing("parts") as folder:\n    (folder / "x").write_text("1")')
-    run("lab")
-    parts = project.artifacts("lab") / "parts"
-    (parts / "manifest.json").unlink()
-    place = project.record("lab", "01_make")
-    record = Record.find(place)
-    record.writes["parts"]["fingerprint"] = fingerprint(parts)
-    record.save(place)
-    if by_hand:
-        session = notebook.start("01_make", {"RUN": "lab", "SEED": 0}, project=project)
-        with session.writing("parts") as folder:
-            (folder / "x").write_text("2")
-    else:
-        assert statuses(run("lab", force=True)) == ["01 ran"]
-    assert (parts / "manifest.json").exists()
-    # What somebody has put there is theirs.
-    (parts / "mine.txt").write_text("mine")
-    assert run("lab", force=True).failed.failure.kind == "ArtifactError"
-    assert (parts / "mine.txt").exists()
 
 
 def test_what_the_clock_says_of_files_does_not_matter(chain, run):
@@ -214,24 +186,6 @@ def test_a_kernel_that_dies_is_told_as_such_and_the_run_goes_on_from_there(chain
     assert Manifest.load(result.folder).failure["kind"] == "DeadKernel"
     write("02_use", USE)
     assert statuses(run(only="01-02")) == ["01 skipped", "02 ran"]
-
-
-def test_a_port_that_somebody_took_first_costs_a_second_kernel_only(chain, run, monkeypatch):
-    taken = socket.create_server(("127.0.0.1", 0))
-    start, kernels = AsyncKernelManager.start_kernel, []
-
-    def unlucky(self, **how):
-        self.transport = "tcp"
-        if not kernels:
-            self.cache_ports = False
-            self.control_port = taken.getsockname()[1]
-        kernels.append(self)
-        return start(self, **how)
-
-    monkeypatch.setattr(AsyncKernelManager, "start_kernel", unlucky)
-    with taken:
-        assert statuses(run(only="01")) == ["01 ran"]
-    assert len(kernels) == 2
 
 
 MEET = """

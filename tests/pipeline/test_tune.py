@@ -102,7 +102,7 @@ def test_of_likes_an_autoencoder_learns_who_uses_what(
     assert by_use > float(said.out.split("ndcg@10 ")[1].split()[0]) + 0.1
     # Notebook 03 would give the parameters to another model.
     assert main([*words, "15", "-o", "best.yaml"]) == 2
-    assert "'default' holds likes, on which the notebook trains MultDAE" in capsys.readouterr().err
+    assert "-o must be for ratings; on likes notebook 03 trains MultDAE" in capsys.readouterr().err
 
 
 SPACE = """
@@ -164,7 +164,7 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
         (["EASE", "--run", "defalt"], "there is no such run. Did you mean 'default'? Make it"),
         (["EASE", "-p", "lambda", "3"], "'lambda' must be a hyper-parameter of EASE"),
         (["ItemKNN", "-p", "neighbor", "3"], "Did you mean 'n_neighbors'"),
-        (["EASE", "-p", "l2", "much"], "must be a finite number"),
+        (["EASE", "-p", "l2", "much"], "must be of the kind of 1.0"),
         (["EASE", "--metric", "ndgc@10"], "ndgc"),
         (["EASE", "--metric", "rmse"], "must hold no rating error"),
         (["EASE", "-o", "best.yaml"], "for a model that a notebook trains"),

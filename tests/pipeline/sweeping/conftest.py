@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from recsys_lib.pipeline.grid import parse_grid
 from recsys_lib.pipeline.manifest import Manifest
 from recsys_lib.pipeline.sweeps import plan, run_sweep
 
@@ -41,7 +40,7 @@ def sweep(chain):
 
     def sweep_it(grid, name="grid", watch=None, only=None, **options):
         options = {"workers": 2, "timeout": 60, **options}
-        it = plan(chain, parse_grid(grid), name, only=only, **options)
+        it = plan(chain, grid, name, only=only, **options)
         return run_sweep(it, watch)
 
     return sweep_it

@@ -19,11 +19,9 @@ def state(tmp_path):
         for n, status in ((5, "done"), (10, "failed"), (20, "running"), (40, "waiting"))
     ]
     settings[0].seconds, settings[0].peak_memory, settings[0].ran = 61.23, 1_210_000_000, 2
-    settings[0].metrics = {"03.rmse": 1.4712, "03.floor": 1.9}
-    settings[1].metrics = {"03.floor": 1.9, "03.rmse": 1.5}
     settings[1].message = "03_train stopped in cell 4 of 9: ValueError: no"
-    how = {"memory": 1.5e9, "at_once": 2}
-    return Sweep(Project(tmp_path), "grid", {}, None, settings, [], **how)
+    how = {"at_once": 2}
+    return Sweep(Project(tmp_path), "grid", {}, None, settings, **how)
 
 
 class Terminal(io.StringIO):
@@ -53,7 +51,7 @@ def test_on_a_terminal_those_at_work_move_below_those_that_ended(state):
     lines(state)
     shown = terminal.getvalue()
     assert re.search(r"epochs-20 +\d+ s  03_train", shown)
-    assert "1 of 4 done, 1 failed, 1 waiting; 2 at once, 1.5 GB each" in shown
+    assert "1 of 4 done, 1 failed, 1 waiting; 2 at once, 1.2 GB each" in shown
     lines(state)
     # The table of two lines is drawn over the one before: up one line, both cleared.
     assert "\r\x1b[2K\x1b[1A\x1b[2Kepochs-20" in terminal.getvalue()[len(shown) :]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys_lib.pipeline.chain import Parameter, Step, rests_on, unwritten
+from recsys_lib.pipeline.chain import Parameter, Step, rests_on
 
 
 def step(name, *cells, **defaults):
@@ -42,12 +42,3 @@ def test_what_is_not_read_by_its_name_may_be_any_artifact(cell):
 def test_what_a_notebook_has_written_itself_is_not_waited_for():
     own = step("05_own", 'session.save("inbox", [1])', 'session.read("inbox")')
     assert rests_on([*CHAIN, own])["05_own"] == []
-
-
-def test_what_a_notebook_left_out_writes_is_missed():
-    assert [(one.number, name, by.number) for one, name, by in unwritten([USE], CHAIN)] == [
-        ("03", "model", "02")
-    ]
-    assert unwritten([MAKE, TRAIN, USE], CHAIN) == []
-    # What is only asked for may be absent.
-    assert unwritten([APART], CHAIN) == []
