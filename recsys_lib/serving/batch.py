@@ -360,15 +360,16 @@ _COLUMNS = ["user_id", "rank", "item_id", "title", "probability", "rung", "score
 
 
 def _target(output: Path | str, table: str | None) -> _File | _Table:
-    if "://" in str(output) and sql.is_engine(output):
+    path = Path(output)
+    is_file = path.suffix in (".parquet", ".csv")
+    if "://" in str(output) and not is_file:
         return _Table(str(output), table)
     if table:
         raise ConfigError(
             f"A table must be one of a database; the output {str(output)!r} is a file. Leave it "
             "out, or give the URL of a database, such as duckdb:///lists.db."
         )
-    path = Path(output)
-    if path.suffix not in (".parquet", ".csv") or "://" in str(output):
+    if not is_file or "://" in str(output):
         raise ConfigError(
             "The output must be a path that ends in .parquet or .csv, or the URL of a database; "
             f"got {str(output)!r}. Try lists.parquet."

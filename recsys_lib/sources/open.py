@@ -1,7 +1,6 @@
 """Open any source: a DataFrame, files in any format, a folder, a glob, or a database."""
 
 import json
-import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,6 @@ _PARQUET = (".parquet", ".pq", ".parq")
 _JSON = (".jsonl", ".ndjson", ".json")
 _TEXT = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data", ".inter", ".item", ".user", ".psv")
 _OTHER = (".xlsx", ".xls", ".pkl", ".pickle", ".feather", ".h5", ".npz")
-_ELSEWHERE = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.I)
 _SAMPLE_LINES = 20
 
 
@@ -80,12 +78,6 @@ def _open_path(source: str | Path, options: ReadOptions) -> Table:
         base = Path(path.anchor)
         found = sorted(base.glob(str(path.relative_to(base))))
         return _open_files([path for path in found if path.is_file()], str(path), options)
-    elsewhere = _ELSEWHERE.match(str(source))
-    if elsewhere and len(elsewhere[1]) > 1:
-        raise DataError(
-            f"`source` must be on this machine; {str(source)!r} is an address "
-            f"({elsewhere[1].lower()}). Download it and give the path of the copy."
-        )
     raise DataError(
         f"A file, folder or glob must be there; nothing is at '{path}'. "
         f"Check the path; it is taken from the working folder '{Path.cwd()}'."

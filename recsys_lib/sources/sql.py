@@ -40,11 +40,6 @@ _EXTRAS = {
 # Engines whose databases are files.
 _FILES = ("duckdb", "sqlite")
 _CHECK_FILE = "Check the file and its permissions."
-# Addresses of files, which are no databases.
-_ELSEWHERE = (
-    *("http", "https", "ftp", "sftp", "file"),
-    *("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hdfs", "dbfs"),
-)
 # What sqlglot calls the SQL of a backend, where it is not its name.
 _DIALECTS = {"impala": "hive", "pyspark": "spark"}
 _SHOWN = ("duckdb", "postgres", "trino", "impala")
@@ -138,10 +133,7 @@ def asking(requirement: str, remedy: str) -> Iterator[None]:
 def is_engine(source: object) -> bool:
     """Say whether a source is a database: a URL, a file of SQLite or DuckDB, or an Ibis backend."""
     if isinstance(source, (str, Path)):
-        scheme, sign, _ = str(source).partition("://")
-        if sign:
-            return scheme.lower() not in _ELSEWHERE
-        return _engine_of(Path(source).expanduser()) is not None
+        return "://" in str(source) or _engine_of(Path(source).expanduser()) is not None
     return hasattr(source, "list_tables") and hasattr(source, "compile")
 
 
@@ -500,8 +492,9 @@ def _connect(source: str) -> tuple[Any, str]:
     scheme, shown = parts.scheme, shown_url(parts)
     if scheme not in _EXTRAS:
         raise ConfigError(
-            f"A database URL must begin with one of {', '.join(sorted(set(_EXTRAS)))}; got "
-            f"{scheme!r}. Connect with ibis yourself and give the backend."
+            f"A URL must be that of a database: {', '.join(sorted(_EXTRAS))}; got {scheme!r}. "
+            "Download a file and give the path of the copy, or connect to another database with "
+            "ibis yourself and give the backend."
         )
     secret = find_password(parts)
     remedy = _CHECK_FILE if scheme in _FILES else f"Check host, port, user and {PASSWORD}."

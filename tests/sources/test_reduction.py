@@ -177,7 +177,7 @@ def test_a_query_is_read_like_a_table(tmp_path: Path, events: pd.DataFrame) -> N
         ({"source": "duckdb://{path}"}, ConfigError, "needs either `table` or `query`"),
         ({"source": "duckdb:///none.duckdb", "table": "t"}, DataError, "nothing is at"),
         ({"source": "duckdb://{path}", "table": "none"}, DataError, "table none .* be readable"),
-        ({"source": "mysql://host/db", "table": "t"}, ConfigError, "begin with one of duckdb"),
+        ({"source": "mysql://host/db", "table": "t"}, ConfigError, "that of a database: duckdb"),
         ({"source": "ratings.csv", "table": "t"}, ConfigError, "must go with a database"),
     ],
 )
