@@ -500,9 +500,9 @@ def _connect(source: str) -> tuple[Any, str]:
     remedy = _CHECK_FILE if scheme in _FILES else f"Check host, port, user and {PASSWORD}."
     with asking(f"{shown} must be reachable", remedy):
         if scheme == "sqlite":
-            return _sqlite(_database_file(parts)), shown
+            return _sqlite(_existing(parts)), shown
         if scheme == "duckdb":
-            opened = _open(scheme, _database_file(parts), read_only=True)
+            opened = _open(scheme, _existing(parts), read_only=True)
             return _spilling_aside(opened), shown
         options = {} if secret is None else {"password": secret}
         return _open(scheme, source, **options), shown
@@ -559,16 +559,15 @@ def _engine_of(path: Path) -> str | None:
     return "duckdb" if start[8:12] == b"DUCK" or path.suffix in (".duckdb", ".ddb") else None
 
 
-def _database_file(parts: SplitResult) -> Path:
-    """Return the file that a URL names, absolute or from the working folder."""
-    named = parts.netloc + unquote(parts.path)
-    found = [path for path in (Path(named), Path(named.lstrip("/"))) if path.is_file()]
-    if not found:
+def _existing(parts: SplitResult) -> Path:
+    """Return the file that a URL names, which is there."""
+    place = file_to_write(parts)
+    if not place.is_file():
         raise DataError(
-            f"The database file must exist; nothing is at '{named}', nor there in the working "
-            f"folder '{Path.cwd()}'. Check the path."
+            f"The database file must exist; nothing is at '{place}'. Check the path; it is taken "
+            f"from the working folder '{Path.cwd()}'."
         )
-    return found[0]
+    return place
 
 
 def _sqlite(path: Path) -> Any:

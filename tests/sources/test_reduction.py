@@ -252,9 +252,9 @@ def test_a_reduction_that_leaves_nothing_says_that_it_was_the_reduction(
         read_interactions(events.assign(day=1), reduce=rule)
 
 
-def test_a_missing_database_is_told_from_both_places_where_it_was_looked_for(
+def test_a_missing_database_is_told_with_the_folder_where_it_was_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"nothing is at '/none.db', nor there in the working"):
+    with pytest.raises(DataError, match=r"nothing is at 'none.db'.*the working folder '/"):
         read_interactions("sqlite:///none.db", table="events")
