@@ -20,7 +20,7 @@ from recsys_lib.sources.columns import find_column, find_roles, matches
 from recsys_lib.sources.formats import ParquetTable
 from recsys_lib.sources.open import Source, open_source
 from recsys_lib.sources.options import AUTO, ReadOptions, options_of, takes_options
-from recsys_lib.sources.sql import EngineTable, over_frame, over_parquet
+from recsys_lib.sources.sql import EngineTable, embedded
 from recsys_lib.tables import FrameTable, Mode, Problem, Table, list_places, report, settle
 
 
@@ -268,7 +268,7 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
     elif isinstance(table, ParquetTable) and not (
         rule.half_life is not None and table.has_numbers(roles["timestamp"])
     ):
-        engine = over_parquet(table.files, table.name)
+        engine = embedded(table.files, table.name)
     else:  # in memory, also because an engine cannot tell the unit of times that are numbers
         raw = table.rows(table.columns)
         how: dict[str, Any] = {"decimal": options.decimal, "date_format": options.date_format}
@@ -276,7 +276,7 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
         others = raw[[column for column in table.columns if column not in clean]]
         numeric = others.apply(typed_if_plain, decimal=options.decimal)
         frame = settle(clean.join(numeric), problems, table, options.mode)
-        engine = over_frame(frame, table.name)
+        engine = embedded(frame, table.name)
         roles = {name: name for name in roles}
     engine.limit(options.memory, options.threads)
     return engine, engine.reduced(roles, rule)

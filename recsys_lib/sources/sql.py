@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -88,11 +88,8 @@ def shown_url(parts: SplitResult) -> str:
     >>> shown_url(urlsplit("postgresql://ann:pa55@host:5432/db?sslkey=pa55"))
     'postgresql://ann@host:5432/db'
     """
-    if parts.scheme in _FILES:
-        return f"{parts.scheme}://{parts.netloc}{parts.path}"
-    user = f"{parts.username}@" if parts.username else ""
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, "", ""))
+    user, sign, host = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user.partition(':')[0]}{sign}{host}{parts.path}"
 
 
 def find_password(parts: SplitResult) -> str | None:
@@ -177,33 +174,23 @@ def open_engine(
     if table is None and query is None and connection.name in _FILES:
         tables = list(connection.list_tables())
         if len(tables) != 1:
-            some = tables[0] if tables else "ratings"
             raise ConfigError(
-                f"{name} needs either `table` or `query`; it has the tables {tables}. Name one, "
-                f'such as table="{some}", or write a SELECT as the query.'
+                f"{name} needs either `table` or `query`; it has the tables {tables}. Name one."
             )
         table = str(tables[0])
     if (table is None) == (query is None):
-        raise ConfigError(
-            "A database source needs either `table` or `query`; got "
-            f"{'neither' if table is None else 'both'}. Name a table, or write a SELECT."
-        )
+        raise ConfigError(f"{name} needs either `table` or `query`. Name a table, or write a SELECT.")
     return EngineTable(connection, name, table=table, query=query)
 
 
-def over_frame(frame: pd.DataFrame, name: str) -> "EngineTable":
-    """Return a DataFrame as a table of an embedded DuckDB."""
+def embedded(data: pd.DataFrame | Sequence[str], name: str) -> "EngineTable":
+    """Return a DataFrame, or files of Parquet, as a table of an embedded DuckDB."""
     connection = _spilling_aside(_open("duckdb", ":memory:"))
-    connection.con.register("source", pa.Table.from_pandas(frame, preserve_index=False))
-    return EngineTable(connection, "memory", table="source", name=name)
-
-
-def over_parquet(paths: Sequence[str], name: str) -> "EngineTable":
-    """Return Parquet files, also those of partitions, as a table of an embedded DuckDB."""
-    connection = _spilling_aside(_open("duckdb", ":memory:"))
-    with asking(f"{name} must be readable as Parquet", "Check that the files are whole."):
+    if isinstance(data, pd.DataFrame):
+        connection.con.register("source", pa.Table.from_pandas(data, preserve_index=False))
+    else:
         connection.read_parquet(
-            paths, table_name="source", hive_partitioning=True, union_by_name=True
+            data, table_name="source", hive_partitioning=True, union_by_name=True
         )
     return EngineTable(connection, "memory", table="source", name=name)
 
@@ -283,17 +270,10 @@ class EngineTable(Table):
 
     def limit(self, memory: str | None, threads: int | None) -> None:
         """Cap the memory and threads of an embedded DuckDB; beyond that it spills to disk."""
-        if self.engine != "duckdb":
-            return
-        try:
-            if memory is not None:
-                self.connection.raw_sql(f"SET memory_limit = '{memory}'")
-            if threads is not None:
-                self.connection.raw_sql(f"SET threads = {int(threads)}")
-        except Exception as error:
-            raise ConfigError(
-                f"`memory` must be a size such as '2GB'; got {memory!r} ({plain_reason(error)})."
-            ) from None
+        for name, cap in (("memory_limit", memory), ("threads", threads)):
+            if cap is not None and self.engine == "duckdb":
+                with asking(f"DuckDB must take {cap!r}", 'Give `memory` as "2GB", `threads` as 2.'):
+                    self.connection.raw_sql(f"SET {name} = '{cap}'")
 
     def _core(self, pairs: Any, reduction: Reduction) -> Any:
         """Leave rare users and items out, round by round, until none remains."""
@@ -348,16 +328,13 @@ class EngineTable(Table):
 
 
 def _exactly(events: Any) -> pd.DataFrame:
-    """Return rows of an expression; whole numbers beside a null are objects, never floats."""
+    """Return rows of an expression; whole numbers beside a null stay exact."""
     frame: pd.DataFrame = events.execute()
     kinds = events.schema()
     rounded = [name for name in frame if kinds[name].is_integer() and frame[name].dtype.kind == "f"]
     if rounded:
         texts = {name: events[name].cast("string") for name in rounded}
-        frame = events.mutate(**texts).execute()
-        for name in rounded:
-            whole = [None if pd.isna(one) else int(one) for one in frame[name]]
-            frame[name] = pd.Series(whole, index=frame.index, dtype=object)
+        frame = events.mutate(**texts).execute().astype(dict.fromkeys(rounded, "Int64"))
     return frame
 
 
@@ -542,9 +519,9 @@ def file_to_write(parts: SplitResult) -> Path:
     'lists.db'
     """
     named = parts.netloc + unquote(parts.path)
-    folder = Path(named).parent
-    is_absolute = named.startswith("//") or (folder.name and folder.is_dir())
-    return Path(named if is_absolute else named.lstrip("/"))
+    path = Path(named)
+    known = path.is_file() or (path.parent.name and path.parent.is_dir())
+    return path if named.startswith("//") or known else Path(named.lstrip("/"))
 
 
 def _engine_of(path: Path) -> str | None:

@@ -194,9 +194,9 @@ def test_databases_that_cannot_be_read_say_why(
 
 
 def test_only_columns_with_a_role_are_asked_for(tmp_path: Path, events: pd.DataFrame) -> None:
-    from recsys_lib.sources.sql import over_frame
+    from recsys_lib.sources.sql import embedded
 
-    table = over_frame(events, "events")
+    table = embedded(events, "events")
     roles = {"user_id": "user", "item_id": "item", "event": "event"}
     said = table.select_sql(roles, "day > 3 AND dwell < 10")
     assert said == (
