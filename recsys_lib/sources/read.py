@@ -249,7 +249,7 @@ def read_table(table: Table, options: ReadOptions) -> pd.DataFrame:
     mode, duplicates = options.mode, options.duplicates
     if options.reduce is not None:
         engine, pairs = reduce_table(table, options)
-        table = engine.holding(pairs.order_by(["user_id", "item_id"]))
+        table = engine.fetched(pairs.order_by(["user_id", "item_id"]))
         scale = options.rating_scale
         options = ReadOptions(user="user_id", item="item_id", value="value", rating_scale=scale)
     frame, problems = _read_roles(table, options)

@@ -1,6 +1,5 @@
 """Databases: connected without secrets in a URL, read or reduced where the rows are."""
 
-import copy
 import hashlib
 import os
 import shutil
@@ -22,7 +21,7 @@ from recsys_lib.checks import check_choice, needing
 from recsys_lib.errors import ConfigError, DataError, RecsysError
 from recsys_lib.naming import first_line
 from recsys_lib.sources.reduction import Reduction
-from recsys_lib.tables import Table
+from recsys_lib.tables import FrameTable, Table
 from recsys_lib.times import FACTORS, format_of_numbers
 
 #: Environment variable with the password of a database.
@@ -210,7 +209,6 @@ class EngineTable(Table):
         what = f"table {self.table}" if self.table else "the query"
         self.name = self.name or f"{what} of {self.location}"
         self.engine: str = self.connection.name
-        self.expression: Any = None
         #: The SQL that made pairs of events, before the rounds of the k-core.
         self.statement = ""
         with self._asking("be readable"):
@@ -219,10 +217,7 @@ class EngineTable(Table):
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; only these are asked for."""
         with self._asking("answer"):
-            if self.expression is not None:
-                events = self.expression.select(list(columns))
-            else:
-                events = self._select({column: column for column in columns}, None)
+            events = self._select({column: column for column in columns}, None)
             return _exactly(events).reset_index(drop=True)
 
     def reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
@@ -246,12 +241,12 @@ class EngineTable(Table):
             self.statement = str(self.connection.compile(pairs))
             return self._core(pairs, reduction)
 
-    def holding(self, expression: Any) -> "EngineTable":
-        """Return an expression of this engine as a table of its own."""
-        other = copy.copy(self)
-        other.expression, other.name = expression, f"the reduction of {self.name}"
-        other.columns = list(expression.columns)
-        return other
+    def fetched(self, pairs: Any) -> FrameTable:
+        """Return reduced pairs as a table in memory."""
+        with self._asking("answer"):
+            frame = _exactly(pairs)
+        frame.index += 1
+        return FrameTable(frame, f"the reduction of {self.name}", row="row")
 
     def write(self, expression: Any, file: Path) -> None:
         """Write the rows of an expression as Parquet, without holding all of them in memory."""
