@@ -230,10 +230,6 @@ class ParquetTable(Table):
         """The paths of the files, in their order."""
         return list(self._dataset.files)
 
-    def has_numbers(self, column: str) -> bool:
-        """Say whether a column holds something else than times."""
-        return not pa.types.is_temporal(self._dataset.schema.field(column).type)
-
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; the others are not read from the disk."""
         try:

@@ -265,11 +265,9 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
     roles = find_roles(table, options)
     if isinstance(table, EngineTable):
         engine = table
-    elif isinstance(table, ParquetTable) and not (
-        rule.half_life is not None and table.has_numbers(roles["timestamp"])
-    ):
+    elif isinstance(table, ParquetTable):
         engine = embedded(table.files, table.name)
-    else:  # in memory, also because an engine cannot tell the unit of times that are numbers
+    else:
         raw = table.rows(table.columns)
         how: dict[str, Any] = {"decimal": options.decimal, "date_format": options.date_format}
         clean, problems = clean_columns(raw, roles, table, **how)

@@ -302,7 +302,7 @@ class EngineTable(Table):
         if choices or unit not in ("s", "ms", "us", "ns"):
             raise DataError(
                 f"Times of {self.name} must be times or numbers since 1970 for a half-life; "
-                f"{ends.iloc[0, 0]} looks like a date. Convert it in `query`."
+                f"{ends.iloc[0, 0]} looks like a date. Convert it, as in `query`."
             )
         seconds = events.timestamp.cast("float64") * (FACTORS[unit] / 1e9)
         return events.mutate(timestamp=seconds)
