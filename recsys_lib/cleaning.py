@@ -23,6 +23,7 @@ from recsys_lib.tables import (
     Mode,
     Problem,
     Table,
+    check_names,
     settle,
     shown,
     to_float,
@@ -388,15 +389,9 @@ def storable(frame: pd.DataFrame) -> pd.DataFrame:
 
     Mixed columns become text, columns of Arrow lists become lists, and names become text.
     """
-    if not frame.columns.is_unique:
-        name = frame.columns[frame.columns.duplicated()][0]
-        raise DataError(
-            f"Columns must have names of their own; {name!r} stands for several. Rename or drop "
-            "all but one."
-        )
-    if frame.columns.inferred_type != "string":
-        frame = frame.set_axis(frame.columns.map(str), axis=1)
-    return frame.assign(**{str(name): _storable(column) for name, column in frame.items()})
+    frame = frame.set_axis(frame.columns.map(str), axis=1)
+    check_names(frame.columns, "a catalog and of profiles", "Rename or drop all but one.")
+    return frame.assign(**{name: _storable(column) for name, column in frame.items()})
 
 
 def _storable(column: pd.Series) -> pd.Series:

@@ -2,6 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -56,6 +57,15 @@ def list_places(table: Table, positions: Ints) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
+def check_names(columns: Sequence[str], table: str, remedy: str) -> None:
+    """Raise `DataError` where a name stands for several columns."""
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"Columns of {table} must have one name each; {repeated} occur twice. {remedy}"
+        )
+
+
 @dataclass
 class FrameTable(Table):
     """A DataFrame already in memory; rows are named by their index labels.
@@ -69,14 +79,8 @@ class FrameTable(Table):
     columns: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        names = pd.Series([str(column) for column in self.frame.columns], dtype=object)
-        self.columns = names.tolist()
-        if not names.is_unique:
-            raise DataError(
-                f"Columns of {self.name} must have one name each; "
-                f"{names[names.duplicated()].unique().tolist()} occur twice. "
-                "Rename or drop the copies."
-            )
+        self.columns = [str(column) for column in self.frame.columns]
+        check_names(self.columns, self.name, "Rename or drop the copies.")
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; the DataFrame that was given is not modified."""

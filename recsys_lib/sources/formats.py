@@ -20,7 +20,7 @@ from pyarrow import dataset
 from recsys_lib.checks import Ints
 from recsys_lib.errors import DataError
 from recsys_lib.naming import first_line
-from recsys_lib.sources.containers import file_suffix, reading, unreadable
+from recsys_lib.sources.containers import reading, unreadable
 from recsys_lib.tables import FrameTable, Table
 
 
@@ -84,7 +84,7 @@ def lists_items(lines: Sequence[str]) -> Literal["", "counts", "users"]:
     return "users" if named and len({row[0] for row in rows}) == len(rows) else ""
 
 
-def listed_items(path: Path, encoding: str, *, counted: bool) -> FrameTable:
+def listed_items(path: Path, encoding: str | None, *, counted: bool) -> FrameTable:
     """Read one line a user with all items, as data for research are often distributed.
 
     Either after their count, as CiteULike-a [1]_; then the user's id is the line number, counted
@@ -124,7 +124,7 @@ def lists_users(lines: Sequence[str]) -> bool:
     return re.fullmatch(r"\d+:", first) is not None and "," in second
 
 
-def listed_users(path: Path, encoding: str) -> FrameTable:
+def listed_users(path: Path, encoding: str | None) -> FrameTable:
     """Read users with ratings and dates under a line with their item, as Netflix published them."""
     lines, rows, item = list[int](), list[list[str]](), ""
     with reading(path, encoding) as file:
@@ -143,61 +143,41 @@ def listed_users(path: Path, encoding: str) -> FrameTable:
     return _of_lines(path, lines, rows, ["user_id", "item_id", "rating", "timestamp"])
 
 
-def json_table(path: Path, encoding: str) -> FrameTable:
+def json_table(path: Path, encoding: str | None) -> FrameTable:
     """Read one JSON object a line, or a list of objects; numbers and strings keep their types."""
-    with reading(path, encoding) as lines:
-        texts = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-    listed = _listed(texts, path.name) if file_suffix(path) == ".json" else None
-    row = "line" if listed is None else "object"
-    found = texts if listed is None else enumerate(listed, start=1)
-    records = {number: _record(one, path.name, f"{row} {number}") for number, one in found}
-    values = [value for record in records.values() for value in record.values()]
-    if len(records) == 1 and all(isinstance(one, dict | list) for one in values):
-        raise _one_object(path.name)
+    with reading(path, encoding) as file:
+        lines = {number: line for number, line in enumerate(file, start=1) if line.strip()}
+    row, records = "line", dict[int, Any]()
+    if lines[min(lines)].lstrip().startswith("["):
+        row = "object"
+        records |= enumerate(_parsed("".join(lines.values()), path.name), start=1)
+    else:
+        records |= {n: _parsed(line, f"Line {n} of {path.name}") for n, line in lines.items()}
+    other = [number for number, record in records.items() if not isinstance(record, dict)]
+    if other:
+        raise DataError(
+            f"Each {row} of {path.name} must be a JSON object; {row} {other[0]} is "
+            f"{records[other[0]]!r:.80}. Write one object a line (JSON lines)."
+        )
     # The union of the keys, in order of appearance: an object may leave a null key out. Column by
     # column, because pandas makes floats of whole numbers beside a null.
     keys = dict.fromkeys(key for record in records.values() for key in record)
-    columns = {key: _column([record.get(key) for record in records.values()]) for key in keys}
-    frame = pd.DataFrame(columns).set_axis(pd.Index(list(records)))
-    return FrameTable(frame, path.name, row=row)
+    columns = {key: _column({n: one.get(key) for n, one in records.items()}) for key in keys}
+    return FrameTable(pd.DataFrame(columns, index=list(records)), path.name, row=row)
 
 
-def _listed(texts: list[tuple[int, str]], name: str) -> list[Any] | None:
-    """Return the list that a file is; None where each line is JSON by itself."""
+def _parsed(text: str, place: str) -> Any:
     try:
-        found = json.loads("".join(line for _, line in texts))
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(found, dict) and len(texts) > 1:
-        raise _one_object(name)
-    return found if isinstance(found, list) else None
-
-
-def _record(found: Any, name: str, place: str) -> dict[str, Any]:
-    """Return an object, or the object that a line is."""
-    try:
-        record = json.loads(found) if isinstance(found, str) else found
-        what = "" if isinstance(record, dict) else f"holds a {type(record).__name__}"
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        what = f"is not JSON ({error})"
-    if what:
         raise DataError(
-            f"Each line of {name} must be one JSON object; {place} {what}. Write one object a "
-            "line (JSON lines)."
-        )
-    return record
+            f"{place} must be JSON; {error}. Write one object a line (JSON lines)."
+        ) from error
 
 
-def _one_object(name: str) -> DataError:
-    return DataError(
-        f"{name} must hold one JSON object a line, or a list of objects; it holds one object. "
-        'Write it with orient="records", lines=True.'
-    )
-
-
-def _column(values: list[Any]) -> pd.Series:
+def _column(values: dict[int, Any]) -> pd.Series:
     """Return a column as pandas infers it, but whole numbers beside a null as objects."""
-    if {type(one) for one in values} != {int, type(None)}:
+    if {type(one) for one in values.values()} != {int, type(None)}:
         with suppress(UnicodeEncodeError):  # half a character, which is named when it is read
             return pd.Series(values)
     return pd.Series(values, dtype=object)

@@ -178,7 +178,9 @@ def open_engine(
             )
         table = str(tables[0])
     if (table is None) == (query is None):
-        raise ConfigError(f"{name} needs either `table` or `query`. Name a table, or write a SELECT.")
+        raise ConfigError(
+            f"{name} needs either `table` or `query`. Name a table, or write a SELECT."
+        )
     return EngineTable(connection, name, table=table, query=query)
 
 

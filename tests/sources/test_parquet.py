@@ -61,7 +61,6 @@ def test_types_that_cannot_be_joined_are_named_with_their_files(tmp_path: Path) 
 def test_text_beside_parquet_is_not_passed_over(tmp_path: Path) -> None:
     folder(tmp_path, PLAIN)
     (tmp_path / "0.parquet").rename(tmp_path / "000000_0")  # as Hive names its files
-    (tmp_path / "README.txt").write_text("about")
     assert len(read_interactions(tmp_path)) == 1
     (tmp_path / "more.csv").write_text("user_id,item_id\n2,x\n")
     with pytest.raises(DataError, match="it holds both, such as more.csv"):
