@@ -20,7 +20,7 @@ from pyarrow import dataset
 from recsys_lib.checks import Ints
 from recsys_lib.errors import DataError
 from recsys_lib.naming import first_line
-from recsys_lib.sources.containers import reading, unreadable
+from recsys_lib.sources.containers import reading
 from recsys_lib.tables import FrameTable, Table
 
 
@@ -200,7 +200,9 @@ class ParquetTable(Table):
         how = {"format": "parquet", "partitioning": "hive"}
         try:
             found = dataset.dataset(where, **how)
-            self._dataset = dataset.dataset(where, schema=self._union(found), **how)
+            parts = [found.schema, *(one.physical_schema for one in found.get_fragments())]
+            every = pa.unify_schemas(list(map(_decoded, parts)), promote_options="permissive")
+            self._dataset = dataset.dataset(where, schema=every, **how)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._unreadable(error) from error
         self.columns = list(self._dataset.schema.names)
@@ -220,44 +222,23 @@ class ParquetTable(Table):
             raise self._unreadable(error) from error
         return frame.reset_index(drop=True)
 
-    def _union(self, found: Any) -> Any:
-        """Return the columns of all files, each with the type that holds what any of them has."""
-        known = {one.name: one.with_type(_decoded(one.type)) for one in found.schema}
-        for fragment in found.get_fragments():
-            for part in Path(fragment.path).parts:
-                key, _, value = part.partition("=")
-                if key in known and value.startswith("0") and value != "0":  # 007 is not 7
-                    known[key] = known[key].with_type(pa.string())
-            for one in fragment.physical_schema:
-                one = one.with_type(_decoded(one.type))
-                both = [pa.schema([known.setdefault(one.name, one)]), pa.schema([one])]
-                try:
-                    joined = pa.unify_schemas(both, promote_options="permissive")
-                except pa.ArrowException as error:
-                    raise DataError(
-                        f"Column {one.name!r} must have one type in all files of '{self.name}'; it "
-                        f"is {one.type} in {Path(fragment.path).name} and {known[one.name].type} "
-                        "in others. Write the files again with one type."
-                    ) from error
-                known[one.name] = joined.field(0)
-        return pa.schema(list(known.values()))
-
     def _unreadable(self, error: Exception) -> DataError:
-        if isinstance(error, DataError):
-            return error
-        if isinstance(error, PermissionError):
-            return unreadable(self.name, error)
         if isinstance(error, UnicodeEncodeError):
             return DataError(
                 f"'{self.name}' must have a path that Arrow can write as UTF-8; {error}. Set "
                 "PYTHONUTF8=1, or move the file."
             )
         return DataError(
-            f"'{self.name}' must be readable as Parquet; pyarrow says: {first_line(error)}. "
-            "The file may be half-written or of another format: write it again."
+            f"'{self.name}' must be readable as Parquet, with one type for each column; pyarrow "
+            f"says: {first_line(error)}. A file may be half-written or of another kind: write it "
+            "again."
         )
 
 
-def _decoded(kind: Any) -> Any:
-    """Return the type of categories as that of what they stand for."""
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+def _decoded(schema: Any) -> Any:
+    """Return columns of categories as those of what they stand for."""
+    kinds = {one.name: one.type for one in schema}
+    return pa.schema(
+        (name, kind.value_type if pa.types.is_dictionary(kind) else kind)
+        for name, kind in kinds.items()
+    )
