@@ -181,7 +181,8 @@ def open_engine(
         raise ConfigError(
             f"{name} needs either `table` or `query`. Name a table, or write a SELECT."
         )
-    return EngineTable(connection, name, table=table, query=query)
+    what = f"table {table}" if table else "the query"
+    return EngineTable(connection, f"{what} of {name}", table=table, query=query)
 
 
 def embedded(data: pd.DataFrame | Sequence[str], name: str) -> "EngineTable":
@@ -193,7 +194,7 @@ def embedded(data: pd.DataFrame | Sequence[str], name: str) -> "EngineTable":
         connection.read_parquet(
             data, table_name="source", hive_partitioning=True, union_by_name=True
         )
-    return EngineTable(connection, "memory", table="source", name=name)
+    return EngineTable(connection, name, table="source")
 
 
 @dataclass
@@ -201,20 +202,17 @@ class EngineTable(Table):
     """A table or query of a database."""
 
     connection: Any
-    location: str
+    name: str
     table: str | None = None
     query: str | None = None
-    name: str = ""
     columns: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        what = f"table {self.table}" if self.table else "the query"
-        self.name = self.name or f"{what} of {self.location}"
         self.engine: str = self.connection.name
         #: The SQL that made pairs of events, before the rounds of the k-core.
         self.statement = ""
         with self._asking("be readable"):
-            self.columns = list(self._schema().names)
+            self.columns = list(self._select({}, None).schema().names)
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; only these are asked for."""
@@ -310,15 +308,8 @@ class EngineTable(Table):
         return events.mutate(timestamp=seconds)
 
     def _select(self, roles: Mapping[str, str], where: str | None) -> Any:
-        """Return the columns under the names of their roles, restricted by a predicate."""
+        """Return the columns under the names of their roles (without any all), and a predicate."""
         return self.connection.sql(self.select_sql(roles, where), dialect=_dialect(self.engine))
-
-    def _schema(self) -> Any:
-        if self.query is not None:
-            return self.connection.sql(self.query, dialect=_dialect(self.engine)).schema()
-        *space, name = str(self.table).split(".")
-        place = {"database": tuple(space)} if space else {}
-        return self.connection.table(name, **place).schema()
 
     def _asking(self, must: str) -> AbstractContextManager[None]:
         return asking(f"{self.name} must {must}", "Check its name and the SQL.")
@@ -368,7 +359,7 @@ def _select_sql(
         exp.alias_(exp.column(column, quoted=True), role, quoted=True)
         for role, column in roles.items()
     ]
-    select = sqlglot.select(*named).from_(origin)
+    select = sqlglot.select(*(named or "*")).from_(origin)
     if where is not None:
         select = select.where(sqlglot.condition(where, dialect=dialect))
     return select.sql(dialect=dialect)
