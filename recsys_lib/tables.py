@@ -295,15 +295,14 @@ class Column:
 
 def to_float(values: pd.Series, decimal: str = ".") -> Doubles:
     """Return numbers, NaN where there is none; complex and dates are none."""
-    if values.dtype == object:
-        values = values.map(lambda one: _number_or_none(one, decimal))
-    elif decimal == "," and isinstance(values.dtype, pd.StringDtype):
-        values = values.str.replace(".", "?", regex=False).str.replace(",", ".", regex=False)
     written = isinstance(values.dtype, pd.StringDtype) or values.dtype == object
-    if not written and values.dtype.kind not in "biuf":
+    if written and decimal == ",":
+        values = values.replace({r"\.": "?", ",": "."}, regex=True)
+    if written:
+        values = pd.to_numeric(values, errors="coerce")
+    if values.dtype.kind not in "biuf":
         return np.full(len(values), np.nan)
-    numbers = pd.to_numeric(values, errors="coerce")
-    return numbers.to_numpy(np.float64, na_value=np.nan)
+    return values.to_numpy(np.float64, na_value=np.nan)
 
 
 def _plain(values: pd.Series) -> pd.Series:
@@ -327,18 +326,6 @@ def _missing_rows(values: pd.Series) -> Mask:
         blank = values.map(lambda one: isinstance(one, str) and not one.strip())
         missing = missing | blank.to_numpy(dtype=bool)
     return missing
-
-
-def _number_or_none(value: Any, decimal: str) -> float | None:
-    """Return one cell of a mixed column as a number, None where it is not one."""
-    if isinstance(value, (complex, list, dict, set)):
-        return None
-    if isinstance(value, str) and decimal == ",":
-        value = value.replace(".", "?").replace(",", ".")
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def shown(value: Any) -> str:
