@@ -3,14 +3,13 @@
 import math
 import re
 from datetime import date
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from recsys_lib.checks import Doubles, Mask
-from recsys_lib.tables import Cleaned, Column, Problem, shown, to_float
+from recsys_lib.tables import Cleaned, Column, Problem, to_float
 
 #: Nanoseconds in one unit of numbers that are times.
 FACTORS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "serial": 86_400 * 10**9}
@@ -86,9 +85,7 @@ def clean_times(column: Column, date_format: str | None = None) -> Cleaned:
         'Correct or drop the rows, say how they are written with date_format="...", or give '
         "timestamp=None to read without times.",
     )
-    if read_as in ("ms", "us", "ns"):
-        problems += _mixed_units(column, numbers, read_as)
-    return times, problems if read_as else problems + _mixed_zones(column)
+    return times, problems if read_as or dated else problems + _mixed_zones(column)
 
 
 def _recognized(values: pd.Series, numbers: Doubles, missing: Mask) -> tuple[str | None, list[str]]:
@@ -119,9 +116,7 @@ def format_of_numbers(numbers: Doubles) -> tuple[str, list[str]]:
 
 def _format_of_text(values: pd.Series) -> tuple[str | None, list[str]]:
     """Return the one format that reads dates such as 31/01/2024, or both where two do."""
-    if not isinstance(values.dtype, pd.StringDtype):
-        values = values[values.map(lambda one: isinstance(one, str))].astype("str")
-    texts = values.str.strip()
+    texts = _texts(values).dropna()
     found = _DAY_AND_MONTH.fullmatch(texts.iloc[0]) if len(texts) else None
     if found is None:
         return None, []
@@ -146,9 +141,8 @@ def _format_of_text(values: pd.Series) -> tuple[str | None, list[str]]:
 
 def _undecided(column: Column, choices: list[str]) -> Cleaned:
     """Return the problem that asks which format is meant; no row can be dropped to mend it."""
-    asked = " or ".join(
-        f'date_format="{one}" ({_WORDS.get(one) or _first_number(one)})' for one in choices
-    )
+    day = {one: "day first" if one.startswith("%d") else "month first" for one in choices}
+    asked = " or ".join(f'date_format="{one}" ({_WORDS.get(one, day[one])})' for one in choices)
     nothing = pd.Series(pd.NaT, index=column.cells.index, dtype="datetime64[ns, UTC]")
     return nothing, column.problem(
         "ambiguous times",
@@ -157,10 +151,6 @@ def _undecided(column: Column, choices: list[str]) -> Cleaned:
         f"Give {asked}, or timestamp=None to read without times.",
         fatal=True,
     )
-
-
-def _first_number(date_format: str) -> str:
-    return "day first" if date_format.startswith("%d") else "month first"
 
 
 def _parsed(values: pd.Series, numbers: Doubles, missing: Mask, read_as: str | None) -> pd.Series:
@@ -173,8 +163,7 @@ def _parsed(values: pd.Series, numbers: Doubles, missing: Mask, read_as: str | N
         return pd.to_datetime(pd.Series(since, index=values.index), unit=unit)
     if read_as is not None and read_as in _CALENDARS.values() and np.isfinite(numbers).any():
         return _calendar(numbers, read_as).set_axis(values.index)
-    text = values if isinstance(values.dtype, pd.StringDtype) else values.map(_time_text)
-    text = text.astype("str").str.strip().where(~missing, None)
+    text = _texts(values).where(~missing, None)
     if read_as is not None:
         return pd.to_datetime(text, format=read_as, utc=True, errors="coerce")
     for found, sign, written in _REWRITTEN:
@@ -200,6 +189,13 @@ def _calendar(numbers: Doubles, date_format: str) -> pd.Series:
     return pd.to_datetime(digits.where(right, None), format=date_format, errors="coerce")
 
 
+def _texts(values: pd.Series) -> pd.Series:
+    """Return times as ISO 8601 text, None where a cell is no time."""
+    if not isinstance(values.dtype, pd.StringDtype):
+        values = values.map(_time_text)
+    return values.astype("str").str.strip()
+
+
 def _time_text(value: Any) -> str | None:
     """Return one cell of a mixed column as ISO 8601 text, None where it is no time."""
     if isinstance(value, str):
@@ -207,39 +203,15 @@ def _time_text(value: Any) -> str | None:
     return value.isoformat() if isinstance(value, date) and not pd.isna(value) else None
 
 
-def _mixed_units(column: Column, numbers: Doubles, unit: str) -> list[Problem]:
-    """Return a warning where some numbers are so small that they are times of a longer unit."""
-    least = next(below for (below, _), (_, one) in pairwise(_LIMITS) if one == unit)
-    return column.problem(
-        "mixed units of time",
-        np.flatnonzero((numbers != 0) & (np.abs(numbers) < least)),
-        f"Times in column {column} should all have one unit, and are read as {_WORDS[unit]}",
-        "Some would be of the years around 1970; convert them where that is wrong.",
-        warning=True,
-    )
-
-
 def _mixed_zones(column: Column) -> list[Problem]:
     """Return a warning where some times say their zone and others, of the same column, none."""
-    values = column.cells
-    if values.dtype == object:
-        values = values.where(values.map(lambda one: isinstance(one, str)), None).astype("str")
-    if not isinstance(values.dtype, pd.StringDtype):
-        return []
-    text = values.str.strip()
-    clocks = text.str.contains(_CLOCK).to_numpy(dtype=bool, na_value=False)
+    text = _texts(column.cells)
     zoned = text.str.contains(_ZONE).to_numpy(dtype=bool, na_value=False)
-    bare = clocks & ~zoned
-    if not zoned.any() or not bare.any():
-        return []
-    fewer = zoned.sum() < bare.sum()
-    rows = np.flatnonzero(zoned if fewer else bare)
-    others = "others have none" if fewer else "others have a zone"
+    clocks = text.str.contains(_CLOCK).to_numpy(dtype=bool, na_value=False)
     return column.problem(
         "mixed time zones",
-        rows,
+        clocks & ~zoned & zoned.any(),
         f"Times in column {column} should all say their zone, or none",
         "Times without a zone are taken as UTC; add the zone where that is wrong.",
-        f"{shown(values.iloc[int(rows[0])])}, {others}",
         warning=True,
     )

@@ -237,15 +237,6 @@ def test_times_of_all_zones_become_utc() -> None:
     assert hours == [10, 0, 10]
 
 
-def test_seconds_among_milliseconds_are_reported() -> None:
-    times = [1_700_000_000_000, 1_700_000_000, 0, 1_700_000_001_000]
-    frame = pd.DataFrame({"user": list("abcd"), "item": list("wxyz"), "time": times})
-    report = validate_interactions(frame).set_index("check")
-    assert report.index.tolist() == ["mixed units of time"]
-    assert report["places"].tolist() == ["index 1"]
-    assert report["severity"].tolist() == ["warning"]
-
-
 def test_a_part_of_the_times_without_their_zone_is_reported() -> None:
     times = ["2024-01-01T12:00+02:00", "2024-01-01", "2024-01-01 10:00", "2024-01-01T10:00:00Z"]
     frame = pd.DataFrame({"user": list("abcd"), "item": list("wxyz"), "time": times})
