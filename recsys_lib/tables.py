@@ -94,32 +94,24 @@ class FrameTable(Table):
         taken = self.frame.iloc[:, [self.columns.index(column) for column in columns]]
         taken = taken.reset_index(drop=True)
         taken.columns = pd.Index(columns)
-        for column in columns:
-            if taken[column].dtype == object:
-                self._refuse_broken(column, taken[column])
+        for column in taken.columns[taken.dtypes == object]:
+            broken = np.flatnonzero(taken[column].map(_is_broken).to_numpy(dtype=bool))
+            if len(broken):
+                raise DataError(
+                    f"Text of {self.name} must be whole Unicode characters; column {column!r}, "
+                    f"{list_places(self, broken)}, holds half of one, a lone surrogate. "
+                    "Correct or drop the rows."
+                )
         return taken
 
     def where(self, positions: Ints) -> list[str]:
         """Return index labels, ``"index 17"``, or whatever a row is called."""
         return [f"{self.row} {label!r}" for label in self.frame.index.take(positions).tolist()]
 
-    def _refuse_broken(self, column: str, values: pd.Series) -> None:
-        broken = np.flatnonzero(values.map(_is_broken).to_numpy(dtype=bool))
-        if len(broken):
-            raise DataError(
-                f"Text of {self.name} must be whole Unicode characters; column {column!r}, "
-                f"{list_places(self, broken)}, holds half of one, a lone surrogate. "
-                "Correct or drop the rows."
-            )
-
 
 def _is_broken(value: object) -> bool:
-    """Say whether a text, or any text in it, has a lone surrogate, which no file can hold."""
-    if isinstance(value, dict | list):
-        return any(map(_is_broken, value.values() if isinstance(value, dict) else value))
-    if not isinstance(value, str) or value.isascii():
-        return False
-    return value != value.encode(errors="ignore").decode()
+    """Say whether a text has a lone surrogate, which no file can hold."""
+    return isinstance(value, str) and value != value.encode(errors="ignore").decode()
 
 
 @dataclass(frozen=True)
@@ -157,11 +149,9 @@ class Problem:
 
     def message(self, table: Table) -> str:
         """Return the error: requirement; evidence with its place. Remedy."""
-        place = f"; {list_places(table, self.rows)}" if len(self.rows) else ""
-        evidence = f" has {self.evidence}" if len(self.rows) else f"; {self.evidence}"
-        if len(self.rows) > 1:
-            evidence = f" (the first has {self.evidence})"
-        return f"{self.requirement}{place}{evidence}. {self.remedy}"
+        several = len(self.rows) > 1
+        evidence = f"(the first has {self.evidence})" if several else f"has {self.evidence}"
+        return f"{self.requirement}; {list_places(table, self.rows)} {evidence}. {self.remedy}"
 
 
 def settle(
@@ -222,7 +212,7 @@ def report(problems: Sequence[Problem], table: Table) -> pd.DataFrame:
     rows = [
         (
             *(one.check, one.column, "warning" if one.warning else "error", len(one.rows)),
-            *(list_places(table, one.rows) if len(one.rows) else "", one.evidence, one.remedy),
+            *(list_places(table, one.rows), one.evidence, one.remedy),
         )
         for one in problems
     ]
