@@ -350,12 +350,6 @@ def _join(
     )
     if len(alike):
         message += f", {alike[0]!r} is, and leading zeros count"
-    partner = "user" if role == "item" else "item"
-    if len(unknown) == len(frame) and frame[f"{partner}_id"].isin(other.index).all():
-        raise DataError(
-            f"{message}, and every {partner} is: the two columns are exchanged. Name them by "
-            'user="..." and item="...".'
-        )
     if mode == "strict":
         raise DataError(
             f"{message} ({list_places(table, unknown)}). "

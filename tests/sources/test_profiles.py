@@ -106,14 +106,6 @@ def test_an_item_outside_the_catalog_is_an_error_or_gets_a_row(tmp_path: Path) -
     assert dataset.n_interactions == 2
 
 
-@pytest.mark.parametrize("mode", ["strict", "lenient"])
-def test_exchanged_columns_are_told_by_the_catalog(mode: str) -> None:
-    swapped = LIKES.rename(columns={"user_id": "item_id", "item_id": "user_id"})
-    items = pd.DataFrame({"item_id": [10, 20], "title": ["A", "B"]})
-    with pytest.raises(DataError, match="1 is not, and every user is: the two columns are exchang"):
-        load_dataset(swapped, items=items, mode=mode)
-
-
 def test_users_without_interactions_are_empty_rows() -> None:
     users = pd.DataFrame({"user_id": [3, 2, 1], "role": ["ops", "dev", "ops"]})
     dataset = load_dataset(LIKES, users=users)
