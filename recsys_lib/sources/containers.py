@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -96,21 +95,11 @@ def reading(path: Path, encoding: str | None, *, newline: str | None = None) -> 
         ) from error
 
 
-def first_lines(path: Path, encoding: str | None, count: int) -> list[str]:
-    """Return the first lines of a text file."""
-    with reading(path, encoding) as file:
-        return list(islice(file, count))
-
-
 def unreadable(name: str, error: Exception) -> DataError:
     """Return the error for a file that cannot be opened or is cut off."""
-    if isinstance(error, PermissionError):
-        return DataError(
-            f"'{name}' must be readable; you lack the permission. Ask its owner for it, or name "
-            "another file."
-        )
     return DataError(
-        f"{name} must be readable; {first_line(error)}. Check that it is whole and its permissions."
+        f"{name} must be readable; {first_line(error)}. Check that it is whole, of one format, and "
+        "yours to read."
     )
 
 

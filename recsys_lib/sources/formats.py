@@ -19,8 +19,7 @@ from pyarrow import dataset
 
 from recsys_lib.checks import Ints
 from recsys_lib.errors import DataError
-from recsys_lib.naming import first_line
-from recsys_lib.sources.containers import reading
+from recsys_lib.sources.containers import reading, unreadable
 from recsys_lib.tables import FrameTable, Table
 
 
@@ -197,20 +196,19 @@ class ParquetTable(Table):
     def __post_init__(self) -> None:
         paths = [str(path) for path in self.paths]
         where = paths[0] if len(paths) == 1 else paths
-        how = {"format": "parquet", "partitioning": "hive"}
+        folders = [part for path in self.paths for part in path.parts[:-1]]
+        keys = dict.fromkeys(part.partition("=")[0] for part in folders if "=" in part)
+        # As text, because 007 is not 7.
+        kinds = dataset.partitioning(pa.schema([(key, "string") for key in keys]), flavor="hive")
+        how = {"format": "parquet", "partitioning": kinds}
         try:
             found = dataset.dataset(where, **how)
-            parts = [found.schema, *(one.physical_schema for one in found.get_fragments())]
-            every = pa.unify_schemas(list(map(_decoded, parts)), promote_options="permissive")
-            self._dataset = dataset.dataset(where, schema=every, **how)
+            every = [found.schema, *(one.physical_schema for one in found.get_fragments())]
+            joined = pa.unify_schemas(list(map(_decoded, every)), promote_options="permissive")
+            self._dataset = dataset.dataset(where, schema=joined, **how)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.name, error) from error
         self.columns = list(self._dataset.schema.names)
-
-    @property
-    def files(self) -> list[str]:
-        """The paths of the files, in their order."""
-        return list(self._dataset.files)
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; the others are not read from the disk."""
@@ -219,20 +217,8 @@ class ParquetTable(Table):
             # Floats would merge whole numbers beyond 2**53 beside a null.
             frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.name, error) from error
         return frame.reset_index(drop=True)
-
-    def _unreadable(self, error: Exception) -> DataError:
-        if isinstance(error, UnicodeEncodeError):
-            return DataError(
-                f"'{self.name}' must have a path that Arrow can write as UTF-8; {error}. Set "
-                "PYTHONUTF8=1, or move the file."
-            )
-        return DataError(
-            f"'{self.name}' must be readable as Parquet, with one type for each column; pyarrow "
-            f"says: {first_line(error)}. A file may be half-written or of another kind: write it "
-            "again."
-        )
 
 
 def _decoded(schema: Any) -> Any:

@@ -1,6 +1,7 @@
 """Open any source: a DataFrame, files in any format, a folder, a glob, or a database."""
 
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -9,7 +10,7 @@ import pandas as pd
 from recsys_lib.artifacts import read_manifest
 from recsys_lib.cleaning import as_frame
 from recsys_lib.errors import ConfigError, DataError
-from recsys_lib.sources.containers import binary_format, first_lines, unreadable
+from recsys_lib.sources.containers import binary_format, reading, unreadable
 from recsys_lib.sources.formats import (
     ParquetTable,
     StackedTable,
@@ -122,7 +123,8 @@ def _open_text(path: Path, options: ReadOptions) -> Table:
             f"'{path.name}' must be CSV, TSV, JSON lines (.jsonl) or Parquet; it holds {found}. "
             "Read it with pandas and give the DataFrame, or convert it to CSV."
         )
-    lines = first_lines(path, options.encoding, _SAMPLE_LINES)
+    with reading(path, options.encoding) as file:
+        lines = list(islice(file, _SAMPLE_LINES))
     if "".join(lines).lstrip().startswith(("{", "[")):
         return json_table(path, options.encoding)
     if options.columns is None and options.delimiter is None:

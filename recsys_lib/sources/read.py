@@ -266,7 +266,7 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
     if isinstance(table, EngineTable):
         engine = table
     elif isinstance(table, ParquetTable):
-        engine = embedded(table.files, table.name)
+        engine = embedded([str(path) for path in table.paths], table.name)
     else:
         raw = table.rows(table.columns)
         how: dict[str, Any] = {"decimal": options.decimal, "date_format": options.date_format}

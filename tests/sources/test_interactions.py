@@ -65,6 +65,8 @@ def test_a_hive_folder_reads_its_partitions_as_columns_and_a_glob_its_files(tmp_
     (tmp_path / "lake" / "_SUCCESS").touch()
     assert read_interactions(tmp_path / "lake")["item_id"].tolist() == [1, 2]
     assert read_interactions(tmp_path / "lake", user="day")["user_id"].tolist() == ["d1", "d2"]
+    frame.assign(day=["007", "7"]).to_parquet(tmp_path / "zeros", partition_cols=["day"])
+    assert read_interactions(tmp_path / "zeros", user="day")["user_id"].tolist() == ["007", "7"]
     write(tmp_path, GOOD, "part-1.csv")
     write(tmp_path, GOOD.replace("bob", "cyd"), "part-2.csv")
     stacked = read_interactions(tmp_path / "part-*.csv")
@@ -279,7 +281,7 @@ def test_the_report_lists_every_problem_at_once(tmp_path: Path) -> None:
         (b"", "a.csv", "a.csv must hold a header and rows; it is empty"),
         (b"user,item\n", "a.csv", "must have at least one row"),
         (b"user,item\n\xe9,x\n", "a.csv", 'encoding .utf-8.; .* encoding="latin-1"'),
-        (b"PAR1 half", "a.parquet", "a.parquet. must be readable as Parquet"),
+        (b"PAR1 half", "a.parquet", "a.parquet must be readable"),
         (b"\x1f\x8bhalf", "a.csv.gz", "a.csv.gz must be readable"),
         (b"[1]\n", "a.jsonl", "object 1 is 1. Write"),
         (b"{\n", "a.jsonl", "Line 1 of a.jsonl must be JSON"),

@@ -54,7 +54,7 @@ def test_types_that_can_be_joined_are(
 
 def test_types_that_cannot_be_joined_are_named_with_their_column(tmp_path: Path) -> None:
     path = folder(tmp_path, PLAIN, PLAIN | {"user_id": ["u1"]})
-    with pytest.raises(DataError, match=r"one type for each column; .* user_id .*int64 vs string"):
+    with pytest.raises(DataError, match=r"must be readable; .* user_id .*int64 vs string"):
         read_interactions(path)
 
 
