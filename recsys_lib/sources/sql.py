@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,15 +98,12 @@ def find_password(parts: SplitResult) -> str | None:
     """
     if PASSWORD in os.environ:
         return os.environ[PASSWORD]
-    try:
+    with suppress(ImportError):
         import keyring
-    except ImportError:
-        return None
-    try:
-        found: str | None = keyring.get_password("recsys-lib", f"{parts.username}@{parts.hostname}")
-    except keyring.errors.KeyringError:  # a machine without a desktop has no store
-        return None
-    return found
+
+        with suppress(keyring.errors.KeyringError):  # a machine without a desktop has no store
+            return keyring.get_password("recsys-lib", f"{parts.username}@{parts.hostname}")
+    return None
 
 
 def plain_reason(error: Exception) -> str:
@@ -299,7 +296,7 @@ class EngineTable(Table):
         if not np.isfinite(numbers).all():
             return events
         unit, choices = format_of_numbers(numbers)
-        if choices or unit not in ("s", "ms", "us", "ns"):
+        if choices or unit not in FACTORS:
             raise DataError(
                 f"Times of {self.name} must be times or numbers since 1970 for a half-life; "
                 f"{ends.iloc[0, 0]} looks like a date. Convert it, as in `query`."
