@@ -106,8 +106,6 @@ class ReadOptions:
         for name, right, wanted in (
             ("decimal", self.decimal in (".", ","), '"." or ","'),
             ("quoting", self.quoting in (None, True, False), "True, False or None"),
-            ("delimiter", self.delimiter != "", "one or more characters"),
-            ("escape", self.escape is None or len(self.escape) == 1, "one character"),
             ("date_format", dated, f'"%d/%m/%Y" or one of {tuple(FACTORS)}'),
         ):
             if not right:
