@@ -129,14 +129,9 @@ def listed_users(path: Path, encoding: str | None) -> FrameTable:
     with reading(path, encoding) as file:
         for number, line in enumerate(file, start=1):
             user, *more = line.strip().split(",")
-            if len(more) > 2:
-                raise DataError(
-                    f"Each line of {path.name} must hold user, rating and date; line {number} "
-                    f"has {len(more) + 1} fields. Correct the line."
-                )
             if more:
                 lines.append(number)
-                rows.append([user, item, *more, *[""] * (2 - len(more))])
+                rows.append([user, item, *[*more, ""][:2]])
             else:
                 item = user.removesuffix(":")
     return _of_lines(path, lines, rows, ["user_id", "item_id", "rating", "timestamp"])
