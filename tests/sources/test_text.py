@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recsys_lib.errors import ConfigError, DataError
+from recsys_lib.errors import DataError
 from recsys_lib.sources import (
     load_dataset,
     read_catalog,
@@ -172,7 +172,7 @@ def test_options_of_reading_are_the_same_everywhere_and_checked(reader: object) 
         TypeError, match=r"\(\) has no option 'delimeter'. Did you mean 'delimiter'"
     ):
         reader(pd.DataFrame(), *["folder"] * ("folder" in shown), delimeter=";")  # type: ignore[operator]
-    with pytest.raises(ConfigError, match="`quoting` must be True, False or None"):
+    with pytest.raises(ValueError, match="`quoting` must be one of None, True, False"):
         ReadOptions(quoting="no")  # type: ignore[arg-type]
 
 
