@@ -34,6 +34,7 @@ Duplicates = Literal["keep", "error", "last", "mean", "sum"]
 
 _INT64 = np.iinfo(np.int64)
 _INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
+_RECBOLE_TYPES = (":token", ":float", ":token_seq", ":float_seq")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _PAIR = ["user_id", "item_id"]
 
@@ -260,9 +261,11 @@ def repeated_headers(raw: pd.DataFrame, roles: Mapping[str, str], table: str) ->
     columns = [column for column in roles.values() if isinstance(raw[column].dtype, pd.StringDtype)]
     if len(columns) < 2:
         return []
-    # The first of joined files may have a byte-order mark.
-    same = [raw[column].str.strip("\ufeff \t").fillna("") == column for column in columns]
-    again = np.logical_and.reduce([one.to_numpy(dtype=bool) for one in same])
+    again = np.ones(len(raw), dtype=bool)
+    for column in columns:
+        # A file that was appended may have a byte-order mark, or RecBole's types.
+        headers = [f"{column}{kind}" for kind in ("", *_RECBOLE_TYPES)]
+        again &= raw[column].str.strip("\ufeff \t").isin(headers).to_numpy(dtype=bool)
     return Column.of(raw[columns[0]], ", ".join(columns), table).problem(
         "repeated header",
         again,

@@ -94,7 +94,7 @@ class FrameTable(Table):
         taken = self.frame.iloc[:, [self.columns.index(column) for column in columns]]
         taken = taken.reset_index(drop=True)
         taken.columns = pd.Index(columns)
-        for column in taken.columns[taken.dtypes == object]:
+        for column in [name for name in columns if taken[name].dtype == object]:
             broken = np.flatnonzero(taken[column].map(_is_broken).to_numpy(dtype=bool))
             if len(broken):
                 raise DataError(
