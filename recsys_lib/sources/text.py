@@ -72,6 +72,7 @@ class TextFile(Table):
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns as strings; fields that are empty are null."""
+        self._check_quotes()
         try:
             with warnings.catch_warnings():
                 # pandas only warns where a line has more fields than the header.
@@ -79,14 +80,13 @@ class TextFile(Table):
                 frame = self._parse(columns)
         except DataError:
             raise
-        except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, ValueError) as error:
-            self._check_quotes(f" ({_reason(error)})")
+        except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
+            reason = first_line(error).removeprefix("Error tokenizing data. C error: ").strip()
             raise DataError(
                 f"Each line of {self.name} must have the {len(self.columns)} fields of its "
-                f"header; {_reason(error)}. Correct the line, or give `delimiter`; the one "
+                f"header; {reason}. Correct the line, or give `delimiter`; the one "
                 f"recognized is {self._delimiter!r}."
             ) from error
-        self._check_quotes()
         for name in self._lists & set(columns):
             if not frame[name].str.contains(r"[|;]|, ", na=False).any():
                 frame[name] = frame[name].str.replace(" ", "|")
@@ -144,7 +144,7 @@ class TextFile(Table):
                 f"one: {first}. Leave `columns` out, and name single columns if need be."
             )
 
-    def _check_quotes(self, reason: str = "") -> None:
+    def _check_quotes(self) -> None:
         """Raise `DataError` with the first line whose quotation marks enclose no whole field."""
         if self._quoting == csv.QUOTE_NONE or self.options.quoting or not self._has_quotes():
             return
@@ -155,7 +155,7 @@ class TextFile(Table):
             escape = ', or escape="\\\\" for a backslash before them' if '\\"' in text else ""
             raise DataError(
                 f"Quotation marks in {self.name} must enclose whole fields; line {start} has "
-                f"{text!r:.80}{reason}. Give quoting=False where they are characters like any "
+                f"{text!r:.80}. Give quoting=False where they are characters like any "
                 f"other{escape}, or correct the line. (quoting=True reads the file as it is.)"
             )
 
@@ -233,7 +233,3 @@ def _split(line: str, delimiter: str) -> list[str]:
     if len(delimiter) > 1:
         return line.split(delimiter)
     return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [line])
-
-
-def _reason(error: Exception) -> str:
-    return first_line(error).removeprefix("Error tokenizing data. C error: ").strip()

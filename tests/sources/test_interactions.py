@@ -156,7 +156,7 @@ def test_a_column_for_each_item_is_told_how_to_become_rows(tmp_path: Path) -> No
         ("cyd,z,4,soon", "'timestamp' .* must hold times.* line 5 has 'soon'"),
         ("cyd,z,4", "'timestamp' .* line 5 has none. .* timestamp=None"),
         ("cyd,z,4,40,50", "must have the 4 fields of its header; Expected 4 fields in line 5"),
-        ('"cyd,z,4,40', "EOF inside string starting at row"),
+        ('"cyd,z,4,40', "must enclose whole fields; line 5 has"),
     ],
 )
 def test_each_bad_cell_is_named_with_file_column_and_line(
