@@ -104,10 +104,10 @@ def format_of_numbers(numbers: Doubles) -> tuple[str, list[str]]:
     if calendar is not None:
         years = numbers // 10 ** (digits - 4)
         whole = (numbers == np.floor(numbers)) & (years >= _YEARS[0]) & (years <= _YEARS[1])
-        sure = digits not in (6, 10)
-        if not sure:
+        sure = whole.mean() > 0.5
+        if digits in (6, 10):
             sure = whole.all() and _calendar(numbers, calendar).notna().all()
-        if sure and whole.mean() > 0.5:
+        if sure:
             return (calendar, []) if digits != 6 else ("", ["%Y%m", "s"])
     if ((numbers >= _SERIALS[0]) & (numbers <= _SERIALS[1])).all():
         return "", ["serial", "s"]
@@ -122,12 +122,10 @@ def _format_of_text(values: pd.Series) -> tuple[str | None, list[str]]:
         return None, []
     texts = pd.Series(texts.unique())
     sign, year, gap, seconds, half = found.groups()
-    clock = ""
+    ending = "%Y" if len(year) == 4 else "%y"
     if gap:
-        hour = "%I" if half else "%H"
-        after = half.upper().replace("AM", "%p").replace("PM", "%p") if half else ""
-        clock = f"{gap}{hour}:%M{':%S' if seconds else ''}{after}"
-    ending = f"{'%Y' if len(year) == 4 else '%y'}{clock}"
+        hour, after = ("%I", re.sub("[AP]M", "%p", half.upper())) if half else ("%H", "")
+        ending += f"{gap}{hour}:%M{':%S' if seconds else ''}{after}"
     formats = [f"%d{sign}%m{sign}{ending}", f"%m{sign}%d{sign}{ending}"]
     if sign == ".":  # with dots the day is first everywhere
         return formats[0], []

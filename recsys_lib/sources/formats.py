@@ -50,12 +50,10 @@ class StackedTable(Table):
 
     def where(self, positions: Ints) -> list[str]:
         """Return file and line."""
-        places = []
-        for position in positions:
-            part = int(np.searchsorted(self._starts, position, side="right")) - 1
-            table, local = self.tables[part], np.array([position - self._starts[part]])
-            places.append(f"{table.where(local)[0]} of {table.name}")
-        return places
+        parts = np.searchsorted(self._starts, positions, side="right") - 1
+        inside = positions - self._starts[parts]
+        tables = [self.tables[part] for part in parts]
+        return [f"{one.where(inside[[n]])[0]} of {one.name}" for n, one in enumerate(tables)]
 
 
 def _of_lines(path: Path, lines: list[int], rows: Any, columns: list[str]) -> FrameTable:
