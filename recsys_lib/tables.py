@@ -52,9 +52,8 @@ def list_places(table: Table, positions: Ints) -> str:
     """Return the first places and how many more there are: ``"line 3, line 9 and 4 more"``."""
     shown = table.where(positions[:_LISTED])
     more = len(positions) - len(shown)
-    if more:
-        return f"{', '.join(shown)} and {more:,} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    *first, last = [*shown, f"{more:,} more"] if more else shown
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def check_names(columns: Sequence[str], table: str, remedy: str) -> None:

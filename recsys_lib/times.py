@@ -16,9 +16,6 @@ FACTORS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "serial": 86_400 * 10*
 _WORDS = {
     "": "ISO 8601, or numbers since 1970",
     "s": "seconds since 1970",
-    "ms": "milliseconds since 1970",
-    "us": "microseconds since 1970",
-    "ns": "nanoseconds since 1970",
     "serial": "days of a spreadsheet",
     "%Y%m": "year and month",
 }

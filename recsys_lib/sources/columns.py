@@ -92,15 +92,14 @@ def find_column(
         return _named(role, columns, str(given), table)
     candidates = matches(role, columns)
     outright = [column for column in candidates if plain_name(column) in _OUTRIGHT]
-    if len(outright) == 1:
-        return outright[0]
-    if len(candidates) == 1:
-        return candidates[0]
+    for found in (outright, candidates):
+        if len(found) == 1:
+            return found[0]
     if not candidates and not required:
         return None
-    found = f"several could be it: {candidates}" if candidates else "none is recognized"
+    said = f"several could be it: {candidates}" if candidates else "none is recognized"
     raise DataError(
-        f"{table} must have a column for the {role}; {found} among {_shown(columns)}. "
+        f"{table} must have a column for the {role}; {said} among {_shown(columns)}. "
         f'Name it with {role}="...".{_hint(columns)}'
     )
 

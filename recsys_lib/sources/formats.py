@@ -139,12 +139,19 @@ def json_table(path: Path, encoding: str | None) -> FrameTable:
     """Read one JSON object a line, or a list of objects; numbers and strings keep their types."""
     with reading(path, encoding) as file:
         lines = {number: line for number, line in enumerate(file, start=1) if line.strip()}
-    row, records = "line", dict[int, Any]()
-    if lines[min(lines)].lstrip().startswith("["):
-        row = "object"
-        records |= enumerate(_parsed("".join(lines.values()), path.name), start=1)
-    else:
-        records |= {n: _parsed(line, f"Line {n} of {path.name}") for n, line in lines.items()}
+    number, records = 1, dict[int, Any]()
+    row = "object" if lines[min(lines)].lstrip().startswith("[") else "line"
+    try:
+        if row == "object":
+            records |= enumerate(json.loads("".join(lines.values())), start=1)
+        else:
+            for number, line in lines.items():
+                records[number] = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path.name} must be JSON; line {number}: {error}. Write one object a line "
+            "(JSON lines)."
+        ) from error
     other = [number for number, record in records.items() if not isinstance(record, dict)]
     if other:
         raise DataError(
@@ -156,15 +163,6 @@ def json_table(path: Path, encoding: str | None) -> FrameTable:
     keys = dict.fromkeys(key for record in records.values() for key in record)
     columns = {key: _column({n: one.get(key) for n, one in records.items()}) for key in keys}
     return FrameTable(pd.DataFrame(columns, index=list(records)), path.name, row=row)
-
-
-def _parsed(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{place} must be JSON; {error}. Write one object a line (JSON lines)."
-        ) from error
 
 
 def _column(values: dict[int, Any]) -> pd.Series:

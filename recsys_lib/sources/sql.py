@@ -347,9 +347,7 @@ def _select_sql(
 
     dialect = _dialect(engine)
     if table is not None:
-        origin: Any = exp.to_table(table, dialect=dialect)
-        for part in origin.parts:
-            part.set("quoted", True)
+        origin: Any = exp.table_(*reversed(table.split(".")), quoted=True)
     else:
         origin = sqlglot.parse_one(str(query), read=dialect).subquery("source")
     named = [

@@ -148,8 +148,13 @@ class TextFile(Table):
         """Raise `DataError` with the first line whose quotation marks enclose no whole field."""
         if self._quoting == csv.QUOTE_NONE or self.options.quoting or not self._has_quotes():
             return
+        width = len(self.columns)
         for start, lines, row in self._records(strict=True):
-            if (row or not "".join(lines).strip()) and not self._swallows(lines):
+            broken = not row and "".join(lines).strip()
+            # A field that spans lines seems to hold rows where each is as long as the header.
+            fields = {len(line.split(self._delimiter)) for line in lines}
+            swallows = len(lines) > 1 < width and fields == {width}
+            if not (broken or swallows):
                 continue
             text = lines[0].rstrip("\r\n")
             escape = ', or escape="\\\\" for a backslash before them' if '\\"' in text else ""
@@ -162,13 +167,6 @@ class TextFile(Table):
     def _has_quotes(self) -> bool:
         with reading(self.path, self.options.encoding) as file:
             return any('"' in line for line in file)
-
-    def _swallows(self, lines: list[str]) -> bool:
-        """Say whether a field that spans lines seems to hold rows as long as the header."""
-        width = len(self.columns)
-        if len(lines) == 1 or width == 1:
-            return False
-        return all(len(line.split(self._delimiter)) == width for line in lines)
 
     def _records(self, *, strict: bool = False) -> Iterator[tuple[int, list[str], list[str]]]:
         """Yield the number of each record's first line, its lines, and its fields.

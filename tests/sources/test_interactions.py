@@ -284,7 +284,7 @@ def test_the_report_lists_every_problem_at_once(tmp_path: Path) -> None:
         (b"PAR1 half", "a.parquet", "a.parquet must be readable"),
         (b"\x1f\x8bhalf", "a.csv.gz", "a.csv.gz must be readable"),
         (b"[1]\n", "a.jsonl", "object 1 is 1. Write"),
-        (b"{\n", "a.jsonl", "Line 1 of a.jsonl must be JSON"),
+        (b"{\n", "a.jsonl", "a.jsonl must be JSON; line 1: Exp"),
         (b"user,user,item\na,b,c\n", "a.csv", r"\['user'\] occur twice"),
         (b"1,2,3\n4,5,6\n", "a.csv", "looks like data: .* give `columns`"),
         (b"\x80\x04x", "a.pkl", "it holds pickle. Read it with pandas"),
