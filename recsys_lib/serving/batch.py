@@ -362,7 +362,7 @@ _COLUMNS = ["user_id", "rank", "item_id", "title", "probability", "rung", "score
 def _target(output: Path | str, table: str | None) -> _File | _Table:
     path = Path(output)
     is_file = path.suffix in (".parquet", ".csv")
-    if "://" in str(output) and not is_file:
+    if "://" in str(output) and (table or not is_file):
         return _Table(str(output), table)
     if table:
         raise ConfigError(
