@@ -184,7 +184,7 @@ def open_engine(
 
 def embedded(data: pd.DataFrame | Sequence[str], name: str) -> "EngineTable":
     """Return a DataFrame, or files of Parquet, as a table of an embedded DuckDB."""
-    connection = _spilling_aside(_open("duckdb", ":memory:"))
+    connection = _open("duckdb", ":memory:")
     if isinstance(data, pd.DataFrame):
         connection.con.register("source", pa.Table.from_pandas(data, preserve_index=False))
     else:
@@ -459,13 +459,11 @@ def _connect(source: str) -> tuple[Any, str]:
     secret = find_password(parts)
     remedy = _CHECK_FILE if scheme in _FILES else f"Check host, port, user and {PASSWORD}."
     with asking(f"{shown} must be reachable", remedy):
-        if scheme == "sqlite":
-            return _sqlite(_existing(parts)), shown
-        if scheme == "duckdb":
-            opened = _open(scheme, _existing(parts), read_only=True)
-            return _spilling_aside(opened), shown
-        options = {} if secret is None else {"password": secret}
-        return _open(scheme, source, **options), shown
+        if scheme in _FILES:
+            options = {"read_only": True} if scheme == "duckdb" else {}
+            return _open(scheme, _existing(parts), **options), shown
+        secrets = {} if secret is None else {"password": secret}
+        return _open(scheme, source, **secrets), shown
 
 
 def connect_for_writing(url: str) -> Any:
@@ -530,30 +528,20 @@ def _existing(parts: SplitResult) -> Path:
     return place
 
 
-def _sqlite(path: Path) -> Any:
-    """Return a connection to SQLite, which lacks the hash that draws the sample."""
-    connection = _open("sqlite", path)
-    connection.con.create_function(
-        "md5", 1, lambda text: hashlib.md5(str(text).encode()).hexdigest(), deterministic=True
-    )
-    return connection
-
-
-def _spilling_aside(connection: Any) -> Any:
-    """Let a DuckDB that runs out of memory write to a folder of its own that goes with it.
-
-    By default it writes to ``.tmp`` of the working directory, or beside the database file.
-    """
-    spill = tempfile.mkdtemp(prefix="recsys-duckdb-")
-    weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
-    connection.raw_sql("SET temp_directory = '{}'".format(spill.replace("'", "''")))
-    return connection
-
-
 def _open(scheme: str, place: Path | str, **options: Any) -> Any:
     """Return the ibis backend that is connected to a file, or to the server of a URL."""
     with needing(_EXTRAS[scheme], f"The engine {scheme!r}"):
         import ibis
 
         connect = getattr(ibis, scheme).connect if scheme in _FILES else ibis.connect
-        return connect(place, **options)
+        connection = connect(place, **options)
+    if scheme == "sqlite":  # it lacks the hash that draws the sample
+        connection.con.create_function(
+            "md5", 1, lambda text: hashlib.md5(str(text).encode()).hexdigest(), deterministic=True
+        )
+    if scheme == "duckdb":
+        # Out of memory it writes to a folder that goes with it, by default to the working folder.
+        spill = tempfile.mkdtemp(prefix="recsys-duckdb-")
+        weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
+        connection.raw_sql("SET temp_directory = '{}'".format(spill.replace("'", "''")))
+    return connection
