@@ -301,8 +301,7 @@ def _plain(values: pd.Series) -> pd.Series:
         return values.astype(object if values.hasnans and kind.kind in "iu" else kind)
     if isinstance(values.dtype, pd.ArrowDtype):
         array = pa.chunked_array(values.array.__arrow_array__())
-        found = array.to_pandas(integer_object_nulls=True)
-        return _plain(pd.Series(found.to_numpy(), index=values.index, dtype=found.dtype))
+        return _plain(array.to_pandas(integer_object_nulls=True).set_axis(values.index))
     return values
 
 

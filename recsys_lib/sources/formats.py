@@ -40,7 +40,6 @@ class StackedTable(Table):
                     f"{self.tables[0].name} has {self.columns} and {table.name} has "
                     f"{table.columns}. Read them one by one."
                 )
-        self._starts = np.zeros(1, dtype=np.int64)
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns of all files, in the order of their names."""

@@ -12,7 +12,6 @@ from recsys_lib.naming import first_line
 from recsys_lib.sources.read import load_dataset, read_catalog, read_users
 
 _HOST = "https://files.grouplens.org/datasets/movielens"
-_TIMEOUT_S = 60
 # The genre flags of u.item, in the order of u.genre.
 _GENRES = [
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
@@ -156,5 +155,4 @@ def _fetch(archive: Path, md5: str | None) -> None:
         known_hash=f"md5:{md5}" if md5 else None,
         fname=archive.name,
         path=archive.parent,
-        downloader=pooch.HTTPDownloader(timeout=_TIMEOUT_S),
     )

@@ -70,15 +70,8 @@ def _open_path(source: str | Path, options: ReadOptions) -> Table:
             read_manifest(path, kind="snapshot")
             return ParquetTable([path / "interactions.parquet"], path.name)
         files = _files_at(path)
-        parquet = [file for file in files if _is_parquet(file)]
-        if files and len(parquet) == len(files):
-            return ParquetTable(files, path.name)
-        if parquet:
-            other = next(file.name for file in files if file not in parquet)
-            raise DataError(
-                f"'{path}' must hold Parquet files or text files; it holds both, such as {other}. "
-                f"Name a file, or give a glob such as '{path / '*.parquet'}'."
-            )
+        if any(map(_is_parquet, files)):
+            return ParquetTable(files, path.name)  # where one of them is not, Arrow says so
         tables = [_open_text(file, options) for file in files]
     except OSError as error:
         raise unreadable(str(path), error) from error
@@ -96,10 +89,10 @@ def _files_at(path: Path) -> list[Path]:
         return [path]
     if path.is_dir():
         next(path.iterdir(), None)  # says now that the folder may not be read
-        files = [one for one in sorted(path.rglob("*")) if one.is_file()]
+        inside = [one.relative_to(path) for one in sorted(path.rglob("*"))]
         # Markers such as _SUCCESS or .part.crc are none.
-        marker = re.compile(r"(^|/)[._]")
-        files = [one for one in files if not marker.search(one.relative_to(path).as_posix())]
+        shown = [path / one for one in inside if not any(part[0] in "._" for part in one.parts)]
+        files = [one for one in shown if one.is_file()]
         return [one for one in files if _TEXT.search(one.name) or _is_parquet(one)]
     if any(sign in str(path) for sign in "*?["):
         base = Path(path.anchor)

@@ -99,8 +99,6 @@ class Reduction:
                 check_positive(name, value)
         if not 0 < self.sample <= 1:
             raise ValueError(f"`sample` must be a share, 0 < share <= 1; got {self.sample!r}.")
-        if self.weights is not None and not self.weights:
-            raise ValueError("`weights` must name at least one kind of event; it is empty.")
 
     def pairs(self, events: Any, engine: str) -> Any:
         """Return the expression of one row a pair, before the k-core.

@@ -61,14 +61,13 @@ class TextFile(Table):
         sequences = {name for name in names if f"{name}:token_seq" in header}
         self._lists = {name for name in sequences if not matches("title", [name])}
         self.columns = [str(name).strip() for name in self.options.columns or names]
-        if self.options.columns is not None:
-            self._check_headless(names)
-        check_names(
-            self.columns,
-            self.name,
-            "Rename them; where the first line is data, write a header above it, or for "
-            "interactions give `columns`.",
-        )
+        if self.options.columns is not None and looks_like_header(names):
+            raise DataError(
+                f"`columns` must be for a file without a header line; line 1 of {self.name} is "
+                f"one: {names}. Leave `columns` out, and name single columns if need be."
+            )
+        remedy = "Rename them; above data write a header, or for interactions give `columns`."
+        check_names(self.columns, self.name, remedy)
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns as strings; fields that are empty are null."""
@@ -83,8 +82,8 @@ class TextFile(Table):
         except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
             reason = first_line(error).removeprefix("Error tokenizing data. C error: ").strip()
             raise DataError(
-                f"Each line of {self.name} must have the {len(self.columns)} fields of its "
-                f"header; {reason}. Correct the line, or give `delimiter`; the one "
+                f"Each line of {self.name} must have the {len(self.columns)} fields of its header "
+                f"or `columns`; {reason}. Correct the line, or give `delimiter`; the one "
                 f"recognized is {self._delimiter!r}."
             ) from error
         for name in self._lists & set(columns):
@@ -130,19 +129,6 @@ class TextFile(Table):
         if quotes is None:
             quotes = not self._typed and self._delimiter in (_BLANKS, self._delimiter[0])
         return csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-
-    def _check_headless(self, first: list[str]) -> None:
-        """Refuse `columns` of the wrong number, or for a file that has a header line."""
-        if len(first) != len(self.columns):
-            raise DataError(
-                f"`columns` must name each column of {self.name}; it has {len(self.columns)} "
-                f"names and line 1 has {len(first)} fields. Name all columns, or give `delimiter`."
-            )
-        if looks_like_header(first):
-            raise DataError(
-                f"`columns` must be for a file without a header line; line 1 of {self.name} is "
-                f"one: {first}. Leave `columns` out, and name single columns if need be."
-            )
 
     def _check_quotes(self) -> None:
         """Raise `DataError` with the first line whose quotation marks enclose no whole field."""

@@ -155,7 +155,10 @@ def test_a_column_for_each_item_is_told_how_to_become_rows(tmp_path: Path) -> No
         ("cyd, ,4,40", "'item_id' .* line 5 has none"),
         ("cyd,z,4,soon", "'timestamp' .* must hold times.* line 5 has 'soon'"),
         ("cyd,z,4", "'timestamp' .* line 5 has none. .* timestamp=None"),
-        ("cyd,z,4,40,50", "must have the 4 fields of its header; Expected 4 fields in line 5"),
+        (
+            "cyd,z,4,40,50",
+            "must have the 4 fields of its header or `columns`; Expected 4 fields in line 5",
+        ),
         ('"cyd,z,4,40', "must enclose whole fields; line 5 has"),
     ],
 )

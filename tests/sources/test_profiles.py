@@ -131,9 +131,7 @@ def test_profiles_without_a_header_are_told_to_take_one(tmp_path: Path) -> None:
     (tmp_path / "uses.csv").write_text("user,item\n1,7\n2,8\n")
     people = tmp_path / "people.dat"
     people.write_text("1::F::1::10\n2::M::56::16\n")
-    with pytest.raises(
-        DataError, match=r"\['1'\] occur twice\. .* is data, write a header above it"
-    ):
+    with pytest.raises(DataError, match=r"\['1'\] occur twice\. .* above data write a header"):
         load_dataset(tmp_path / "uses.csv", users=people)
     people.write_text(f"user_id::gender::age::work\n{people.read_text()}")
     assert load_dataset(tmp_path / "uses.csv", users=people).users["work"].tolist() == [10, 16]

@@ -145,7 +145,6 @@ def test_a_null_in_what_is_weighed_is_refused_not_passed_over(
         ({"dwell_cap": -1}, "`dwell_cap` must be > 0"),
         ({"sample": 0.0}, "`sample` must be a share"),
         ({"sample": 1.5}, "`sample` must be a share"),
-        ({"weights": {}}, "`weights` must name"),
         ({"combine": "first"}, "`combine` must be one of"),
         ({"min_user_items": 0}, "`min_user_items` must be >= 1"),
     ],
