@@ -151,7 +151,8 @@ def load_dataset(
     Dataset(2 users x 3 items, 2 interactions, density 33.33 %, ratings 4 to 5)
     """
     asked = options_of(load_dataset, options)
-    check_choice("duplicates", asked.duplicates, ("error", "last", "mean", "sum"))
+    merge = asked.duplicates
+    check_choice("duplicates", merge, ("error", "last", "mean", "sum"))
     opened = open_source(source, asked)
     frame = read_table(opened, asked)
     shared = ReadOptions(
@@ -166,11 +167,7 @@ def load_dataset(
         profiles, _ = _rows_of("user", users, asked.user, shared)
         frame, profiles = _join(frame, profiles, "user", opened, asked.mode)
     return assemble(
-        frame,
-        items=catalog,
-        users=profiles,
-        rating_scale=asked.rating_scale,
-        duplicates=asked.duplicates,
+        frame, items=catalog, users=profiles, rating_scale=asked.rating_scale, duplicates=merge
     )
 
 

@@ -144,12 +144,9 @@ class Reduction:
     @property
     def needs(self) -> set[str]:
         """The roles that columns must have for this rule, beside those of user and item."""
-        roles = {
-            "event": self.weights is not None,
-            "dwell": self.dwell_cap is not None,
-            "timestamp": self.half_life is not None or self.combine == "last",
-        }
-        return {role for role, needed in roles.items() if needed}
+        terms = {"event": self.weights, "dwell": self.dwell_cap, "timestamp": self.half_life}
+        needed = {role for role, term in terms.items() if term is not None}
+        return needed | {"timestamp"} if self.combine == "last" else needed
 
     def _weight(self, events: Any, latest: float) -> Any:
         import ibis

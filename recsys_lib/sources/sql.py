@@ -272,20 +272,17 @@ class EngineTable(Table):
         if reduction.min_user_items == reduction.min_item_users == 1:
             return pairs
         keeps = self.engine in ("duckdb", "postgres", "pyspark", "sqlite")
-        pairs = pairs.cache() if keeps else pairs
-        all_pairs = before = int(pairs.count().execute())
-        while True:
-            pairs = reduction.core(pairs)
+        left = list[int]()
+        while len(left) < 2 or left[-1] < left[-2]:
+            pairs = reduction.core(pairs) if left else pairs
             pairs = pairs.cache() if keeps else pairs
-            after = int(pairs.count().execute())
-            if after == 0 < before:
-                raise DataError(
-                    f"The k-core of {self.name} must keep a pair of user and item; none of "
-                    f"{all_pairs:,} is left. Lower `min_user_items` and `min_item_users`."
-                )
-            if after == before:
-                return pairs
-            before = after
+            left.append(int(pairs.count().execute()))
+        if left[-1] == 0 < left[0]:
+            raise DataError(
+                f"The k-core of {self.name} must keep a pair of user and item; none of "
+                f"{left[0]:,} is left. Lower `min_user_items` and `min_item_users`."
+            )
+        return pairs
 
     def _in_seconds(self, events: Any) -> Any:
         """Return events whose numeric times are seconds; their size tells the unit."""
