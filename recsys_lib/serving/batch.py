@@ -360,16 +360,15 @@ _COLUMNS = ["user_id", "rank", "item_id", "title", "probability", "rung", "score
 
 
 def _target(output: Path | str, table: str | None) -> _File | _Table:
-    path = Path(output)
-    is_file = path.suffix in (".parquet", ".csv")
-    if "://" in str(output) and (table or not is_file):
+    if "://" in str(output) and (table or not str(output).endswith((".parquet", ".csv"))):
         return _Table(str(output), table)
     if table:
         raise ConfigError(
             f"A table must be one of a database; the output {str(output)!r} is a file. Leave it "
             "out, or give the URL of a database, such as duckdb:///lists.db."
         )
-    if not is_file or "://" in str(output):
+    path = Path(output)
+    if path.suffix not in (".parquet", ".csv") or "://" in str(output):
         raise ConfigError(
             "The output must be a path that ends in .parquet or .csv, or the URL of a database; "
             f"got {str(output)!r}. Try lists.parquet."
