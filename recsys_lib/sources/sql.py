@@ -434,10 +434,7 @@ def _check_roles(reduce: Reduction, columns: Mapping[str, str]) -> None:
             f"{', '.join(_TYPES)}; got {', '.join(columns)}. Say which column is what."
         )
     if reduce.half_life is not None and reduce.now is None:
-        raise ConfigError(
-            "A rule with a half-life must say `now` to be shown; it would ask the engine for the "
-            'latest time first. Give now="2024-12-31".'
-        )
+        raise ConfigError('A half-life must say `now` to be shown. Give now="2024-12-31".')
 
 
 def _connect(source: str) -> tuple[Any, str]:
