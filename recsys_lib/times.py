@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.checks import Doubles, Mask
-from recsys_lib.tables import Cleaned, Column, Problem, to_float
+from recsys_lib.tables import Cleaned, Column, Problem, shown, to_float
 
 #: Nanoseconds in one unit of numbers that are times.
 FACTORS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "serial": 86_400 * 10**9}
@@ -19,6 +19,7 @@ _WORDS = {
     "serial": "days of a spreadsheet",
     "%Y%m": "year and month",
 }
+_WITHOUT = "or give timestamp=None to read without times."
 # Magnitudes that tell seconds, milliseconds, microseconds and nanoseconds since 1970 apart:
 # each unit reaches from 1973 to the year 5138 before it would be taken for the next.
 _LIMITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (math.inf, "ns"))
@@ -72,15 +73,12 @@ def clean_times(column: Column, date_format: str | None = None) -> Cleaned:
         return _undecided(column, choices)
     times = _in_range(values if dated else _parsed(values, numbers, missing, read_as))
     wanted = _WORDS.get(read_as or "", f"written as {read_as!r}")
-    problems = column.nulls(
-        "hold times", "Drop the rows, or give timestamp=None to read without times."
-    )
+    problems = column.nulls("hold times", f"Drop the rows, {_WITHOUT}")
     problems += column.problem(
         "not a time",
         times.isna().to_numpy() & ~missing,
         f"Column {column} must hold times: {wanted}, in the years 1678 to 2261",
-        'Correct or drop the rows, say how they are written with date_format="...", or give '
-        "timestamp=None to read without times.",
+        f'Correct or drop the rows, say how they are written with date_format="...", {_WITHOUT}',
     )
     return times, problems if read_as or dated else problems + _mixed_zones(column)
 
@@ -143,7 +141,7 @@ def _undecided(column: Column, choices: list[str]) -> Cleaned:
         "ambiguous times",
         ~column.missing,
         f"Times in column {column} must have one meaning",
-        f"Give {asked}, or timestamp=None to read without times.",
+        f"Give {asked}, {_WITHOUT}",
         fatal=True,
     )
 
@@ -203,10 +201,15 @@ def _mixed_zones(column: Column) -> list[Problem]:
     text = _texts(column.cells)
     zoned = text.str.contains(_ZONE).to_numpy(dtype=bool, na_value=False)
     clocks = text.str.contains(_CLOCK).to_numpy(dtype=bool, na_value=False)
+    bare = clocks & ~zoned
+    if not zoned.any() or not bare.any():
+        return []
+    fewer, others = (zoned, "none") if zoned.sum() < bare.sum() else (bare, "a zone")
     return column.problem(
         "mixed time zones",
-        clocks & ~zoned & zoned.any(),
+        fewer,
         f"Times in column {column} should all say their zone, or none",
         "Times without a zone are taken as UTC; add the zone where that is wrong.",
+        f"{shown(column.cells[fewer].iloc[0])}, others have {others}",
         warning=True,
     )
