@@ -1,7 +1,6 @@
 """Clean tables: ids, values and times of interactions, catalogs and profiles by id."""
 
 import re
-import unicodedata
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ from recsys_lib.tables import (
     Mode,
     Problem,
     Table,
+    check_names,
     settle,
     shown,
     to_float,
@@ -34,7 +34,7 @@ Duplicates = Literal["keep", "error", "last", "mean", "sum"]
 
 _INT64 = np.iinfo(np.int64)
 _INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
-_TYPE = r":(?:token|float)(?:_seq)?$"  # of a header in the form of RecBole
+_RECBOLE_TYPES = (":token", ":float", ":token_seq", ":float_seq")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _PAIR = ["user_id", "item_id"]
 
@@ -209,23 +209,20 @@ def clean_numbers(
         The decimal mark of numbers in text.
     """
     numbers = to_float(column.cells, decimal) + 0.0  # without the sign of -0.0
-    unread = np.isnan(numbers) & ~column.missing
-    infinite = np.isinf(numbers) | (np.abs(np.nan_to_num(numbers)) > _FLOAT32_MAX)
+    unread = ~(np.abs(numbers) <= _FLOAT32_MAX) & ~column.missing
     must = "hold finite numbers"
     remedy = "Drop the rows, or give value=None for interactions without a value."
     problems = column.nulls(must, remedy)
     remedy = "Correct or drop the rows."
-    first = column.cells[unread].iloc[0] if unread.any() else None
-    if isinstance(first, str) and re.fullmatch(r"\s*-?\d+,\d+\s*", first):
+    first = shown(column.cells[unread].iloc[0]) if unread.any() else ""
+    if re.fullmatch(r"'\s*-?\d+,\d+\s*'", first):
         remedy = 'Give decimal="," if the comma is the decimal mark, or correct the rows.'
+    if not np.isnan(numbers[unread][:1]).all():
+        must += f" up to {_FLOAT32_MAX:.2g}, the largest of float32"
     problems += column.problem("not a number", unread, f"Column {column} must {must}", remedy)
-    remedy = "Correct or drop the rows."
-    most = f"Column {column} must {must} up to {_FLOAT32_MAX:.2g}, the largest of float32"
-    problems += column.problem("infinite", infinite, most, remedy)
     if scale is not None:
         low, high = scale
-        with np.errstate(invalid="ignore"):
-            outside = ((numbers < low) | (numbers > high)) & ~infinite
+        outside = ((numbers < low) | (numbers > high)) & ~unread
         problems += column.problem(
             "outside the scale",
             outside,
@@ -247,7 +244,6 @@ def look_alikes(ids: pd.Series, name: str, table: str) -> list[Problem]:
     if alike.empty:
         return []
     pair = list(alike[folded[alike.index] == folded[alike.index[0]]])[:2]
-    twins = len({unicodedata.normalize("NFKC", one) for one in pair}) == 1
     column = Column.of(ids, name, table)
     return column.problem(
         "look-alike ids",
@@ -255,7 +251,7 @@ def look_alikes(ids: pd.Series, name: str, table: str) -> list[Problem]:
         f"Ids in column {column} should differ in more than case, spaces, invisible signs or the "
         "way a number is written",
         "Write them alike first if they mean the same.",
-        " and ".join(map(ascii if twins else repr, pair)),
+        " and ".join(map(ascii, pair)),
         warning=True,
     )
 
@@ -267,8 +263,9 @@ def repeated_headers(raw: pd.DataFrame, roles: Mapping[str, str], table: str) ->
         return []
     again = np.ones(len(raw), dtype=bool)
     for column in columns:
-        cells = raw.loc[again, column].str.strip("\ufeff \t").fillna("")
-        again[again] = (cells.str.replace(_TYPE, "", regex=True) == column).to_numpy(dtype=bool)
+        # A file that was appended may have a byte-order mark, or RecBole's types.
+        headers = [f"{column}{kind}" for kind in ("", *_RECBOLE_TYPES)]
+        again &= raw[column].str.strip("\ufeff \t").isin(headers).to_numpy(dtype=bool)
     return Column.of(raw[columns[0]], ", ".join(columns), table).problem(
         "repeated header",
         again,
@@ -296,29 +293,22 @@ def typed_if_plain(values: pd.Series, decimal: str = ".") -> pd.Series:
 
 def _number_ids(column: Column) -> Cleaned:
     """Return whole numbers as int64; a NaN has made pandas store them as floats."""
-    values, missing, limit = column.cells, column.missing, "below 2**63"
+    values, limit = column.cells.where(~column.missing, 0), "below 2**63"
     if pd.api.types.is_float_dtype(values.dtype):
-        numbers = values.to_numpy(np.float64, na_value=np.nan)
         # Past its precision a float skips whole numbers, so two ids could have become one.
-        kind = values.to_numpy(na_value=np.nan).dtype
-        most = 2.0 ** (np.finfo(kind).nmant + 1)
-        limit = f"below {most:g} as {kind}"
-        with np.errstate(invalid="ignore"):
-            bad = ~(np.abs(numbers) < most) | (np.floor(numbers) != numbers)
-        bad &= ~missing
-    elif values.dtype == object:
-        bad = values.map(lambda one: isinstance(one, int) and not _INT64.min <= one <= _INT64.max)
-        bad = bad.to_numpy(dtype=bool)
+        numbers = values.to_numpy()
+        most = 2.0 ** (np.finfo(numbers.dtype).nmant + 1)
+        limit = f"below {most:g} as {numbers.dtype}"
+        bad = ~(np.abs(numbers) < most) | (np.floor(numbers) != numbers)
     else:
-        bad = (values > _INT64.max).to_numpy(dtype=bool, na_value=False)
+        bad = ((values < _INT64.min) | (values > _INT64.max)).to_numpy(dtype=bool)
     problems = column.problem(
         "not an id",
         bad,
         f"Ids in column {column} must be strings or whole numbers {limit}",
         "Cast the column to strings.",
     )
-    wrong = missing | bad
-    return (values.where(~wrong, 0) if wrong.any() else values).astype("int64"), problems
+    return values.where(~bad, 0).astype("int64"), problems
 
 
 def _object_ids(column: Column) -> Cleaned:
@@ -388,15 +378,9 @@ def storable(frame: pd.DataFrame) -> pd.DataFrame:
 
     Mixed columns become text, columns of Arrow lists become lists, and names become text.
     """
-    if not frame.columns.is_unique:
-        name = frame.columns[frame.columns.duplicated()][0]
-        raise DataError(
-            f"Columns must have names of their own; {name!r} stands for several. Rename or drop "
-            "all but one."
-        )
-    if frame.columns.inferred_type != "string":
-        frame = frame.set_axis(frame.columns.map(str), axis=1)
-    return frame.assign(**{str(name): _storable(column) for name, column in frame.items()})
+    frame = frame.set_axis(frame.columns.map(str), axis=1)
+    check_names(frame.columns, "a catalog and of profiles", "Rename or drop all but one.")
+    return frame.assign(**{name: _storable(column) for name, column in frame.items()})
 
 
 def _storable(column: pd.Series) -> pd.Series:

@@ -2,6 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -51,9 +52,17 @@ def list_places(table: Table, positions: Ints) -> str:
     """Return the first places and how many more there are: ``"line 3, line 9 and 4 more"``."""
     shown = table.where(positions[:_LISTED])
     more = len(positions) - len(shown)
-    if more:
-        return f"{', '.join(shown)} and {more:,} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    *first, last = [*shown, f"{more:,} more"] if more else shown
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def check_names(columns: Sequence[str], table: str, remedy: str) -> None:
+    """Raise `DataError` where a name stands for several columns."""
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"Columns of {table} must have one name each; {repeated} occur twice. {remedy}"
+        )
 
 
 @dataclass
@@ -69,14 +78,8 @@ class FrameTable(Table):
     columns: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        names = pd.Series([str(column) for column in self.frame.columns], dtype=object)
-        self.columns = names.tolist()
-        if not names.is_unique:
-            raise DataError(
-                f"Columns of {self.name} must have one name each; "
-                f"{names[names.duplicated()].unique().tolist()} occur twice. "
-                "Rename or drop the copies."
-            )
+        self.columns = [str(column) for column in self.frame.columns]
+        check_names(self.columns, self.name, "Rename or drop the copies.")
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; the DataFrame that was given is not modified."""
@@ -90,32 +93,24 @@ class FrameTable(Table):
         taken = self.frame.iloc[:, [self.columns.index(column) for column in columns]]
         taken = taken.reset_index(drop=True)
         taken.columns = pd.Index(columns)
-        for column in columns:
-            if taken[column].dtype == object:
-                self._refuse_broken(column, taken[column])
+        for column in [name for name in columns if taken[name].dtype == object]:
+            broken = np.flatnonzero(taken[column].map(_is_broken).to_numpy(dtype=bool))
+            if len(broken):
+                raise DataError(
+                    f"Text of {self.name} must be whole Unicode characters; column {column!r}, "
+                    f"{list_places(self, broken)}, holds half of one, a lone surrogate. "
+                    "Correct or drop the rows."
+                )
         return taken
 
     def where(self, positions: Ints) -> list[str]:
         """Return index labels, ``"index 17"``, or whatever a row is called."""
         return [f"{self.row} {label!r}" for label in self.frame.index.take(positions).tolist()]
 
-    def _refuse_broken(self, column: str, values: pd.Series) -> None:
-        broken = np.flatnonzero(values.map(_is_broken).to_numpy(dtype=bool))
-        if len(broken):
-            raise DataError(
-                f"Text of {self.name} must be whole Unicode characters; column {column!r}, "
-                f"{list_places(self, broken)}, holds half of one, a lone surrogate. "
-                "Correct or drop the rows."
-            )
-
 
 def _is_broken(value: object) -> bool:
-    """Say whether a text, or any text in it, has a lone surrogate, which no file can hold."""
-    if isinstance(value, dict | list):
-        return any(map(_is_broken, value.values() if isinstance(value, dict) else value))
-    if not isinstance(value, str) or value.isascii():
-        return False
-    return value != value.encode(errors="ignore").decode()
+    """Say whether a text has a lone surrogate, which no file can hold."""
+    return isinstance(value, str) and value != value.encode(errors="ignore").decode()
 
 
 @dataclass(frozen=True)
@@ -153,11 +148,9 @@ class Problem:
 
     def message(self, table: Table) -> str:
         """Return the error: requirement; evidence with its place. Remedy."""
-        place = f"; {list_places(table, self.rows)}" if len(self.rows) else ""
-        evidence = f" has {self.evidence}" if len(self.rows) else f"; {self.evidence}"
-        if len(self.rows) > 1:
-            evidence = f" (the first has {self.evidence})"
-        return f"{self.requirement}{place}{evidence}. {self.remedy}"
+        several = len(self.rows) > 1
+        evidence = f"(the first has {self.evidence})" if several else f"has {self.evidence}"
+        return f"{self.requirement}; {list_places(table, self.rows)} {evidence}. {self.remedy}"
 
 
 def settle(
@@ -218,7 +211,7 @@ def report(problems: Sequence[Problem], table: Table) -> pd.DataFrame:
     rows = [
         (
             *(one.check, one.column, "warning" if one.warning else "error", len(one.rows)),
-            *(list_places(table, one.rows) if len(one.rows) else "", one.evidence, one.remedy),
+            *(list_places(table, one.rows), one.evidence, one.remedy),
         )
         for one in problems
     ]
@@ -291,15 +284,14 @@ class Column:
 
 def to_float(values: pd.Series, decimal: str = ".") -> Doubles:
     """Return numbers, NaN where there is none; complex and dates are none."""
-    if values.dtype == object:
-        values = values.map(lambda one: _number_or_none(one, decimal))
-    elif decimal == "," and isinstance(values.dtype, pd.StringDtype):
-        values = values.str.replace(".", "?", regex=False).str.replace(",", ".", regex=False)
     written = isinstance(values.dtype, pd.StringDtype) or values.dtype == object
-    if not written and values.dtype.kind not in "biuf":
+    if written and decimal == ",":
+        values = values.replace({r"\.": "?", ",": "."}, regex=True)
+    if written:
+        values = pd.to_numeric(values, errors="coerce")
+    if values.dtype.kind not in "biuf":
         return np.full(len(values), np.nan)
-    numbers = pd.to_numeric(values, errors="coerce")
-    return numbers.to_numpy(np.float64, na_value=np.nan)
+    return values.to_numpy(np.float64, na_value=np.nan)
 
 
 def _plain(values: pd.Series) -> pd.Series:
@@ -309,8 +301,7 @@ def _plain(values: pd.Series) -> pd.Series:
         return values.astype(object if values.hasnans and kind.kind in "iu" else kind)
     if isinstance(values.dtype, pd.ArrowDtype):
         array = pa.chunked_array(values.array.__arrow_array__())
-        found = array.to_pandas(integer_object_nulls=True)
-        return _plain(pd.Series(found.to_numpy(), index=values.index, dtype=found.dtype))
+        return _plain(array.to_pandas(integer_object_nulls=True).set_axis(values.index))
     return values
 
 
@@ -323,18 +314,6 @@ def _missing_rows(values: pd.Series) -> Mask:
         blank = values.map(lambda one: isinstance(one, str) and not one.strip())
         missing = missing | blank.to_numpy(dtype=bool)
     return missing
-
-
-def _number_or_none(value: Any, decimal: str) -> float | None:
-    """Return one cell of a mixed column as a number, None where it is not one."""
-    if isinstance(value, (complex, list, dict, set)):
-        return None
-    if isinstance(value, str) and decimal == ",":
-        value = value.replace(".", "?").replace(",", ".")
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def shown(value: Any) -> str:

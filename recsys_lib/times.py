@@ -3,7 +3,6 @@
 import math
 import re
 from datetime import date
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,10 @@ FACTORS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "serial": 86_400 * 10*
 _WORDS = {
     "": "ISO 8601, or numbers since 1970",
     "s": "seconds since 1970",
-    "ms": "milliseconds since 1970",
-    "us": "microseconds since 1970",
-    "ns": "nanoseconds since 1970",
     "serial": "days of a spreadsheet",
     "%Y%m": "year and month",
 }
+_WITHOUT = "or give timestamp=None to read without times."
 # Magnitudes that tell seconds, milliseconds, microseconds and nanoseconds since 1970 apart:
 # each unit reaches from 1973 to the year 5138 before it would be taken for the next.
 _LIMITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (math.inf, "ns"))
@@ -76,19 +73,14 @@ def clean_times(column: Column, date_format: str | None = None) -> Cleaned:
         return _undecided(column, choices)
     times = _in_range(values if dated else _parsed(values, numbers, missing, read_as))
     wanted = _WORDS.get(read_as or "", f"written as {read_as!r}")
-    problems = column.nulls(
-        "hold times", "Drop the rows, or give timestamp=None to read without times."
-    )
+    problems = column.nulls("hold times", f"Drop the rows, {_WITHOUT}")
     problems += column.problem(
         "not a time",
         times.isna().to_numpy() & ~missing,
         f"Column {column} must hold times: {wanted}, in the years 1678 to 2261",
-        'Correct or drop the rows, say how they are written with date_format="...", or give '
-        "timestamp=None to read without times.",
+        f'Correct or drop the rows, say how they are written with date_format="...", {_WITHOUT}',
     )
-    if read_as in ("ms", "us", "ns"):
-        problems += _mixed_units(column, numbers, read_as)
-    return times, problems if read_as else problems + _mixed_zones(column)
+    return times, problems if read_as or dated else problems + _mixed_zones(column)
 
 
 def _recognized(values: pd.Series, numbers: Doubles, missing: Mask) -> tuple[str | None, list[str]]:
@@ -107,10 +99,10 @@ def format_of_numbers(numbers: Doubles) -> tuple[str, list[str]]:
     if calendar is not None:
         years = numbers // 10 ** (digits - 4)
         whole = (numbers == np.floor(numbers)) & (years >= _YEARS[0]) & (years <= _YEARS[1])
-        sure = digits not in (6, 10)
-        if not sure:
+        sure = whole.mean() > 0.5
+        if digits in (6, 10):
             sure = whole.all() and _calendar(numbers, calendar).notna().all()
-        if sure and whole.mean() > 0.5:
+        if sure:
             return (calendar, []) if digits != 6 else ("", ["%Y%m", "s"])
     if ((numbers >= _SERIALS[0]) & (numbers <= _SERIALS[1])).all():
         return "", ["serial", "s"]
@@ -119,20 +111,16 @@ def format_of_numbers(numbers: Doubles) -> tuple[str, list[str]]:
 
 def _format_of_text(values: pd.Series) -> tuple[str | None, list[str]]:
     """Return the one format that reads dates such as 31/01/2024, or both where two do."""
-    if not isinstance(values.dtype, pd.StringDtype):
-        values = values[values.map(lambda one: isinstance(one, str))].astype("str")
-    texts = values.str.strip()
+    texts = _texts(values).dropna()
     found = _DAY_AND_MONTH.fullmatch(texts.iloc[0]) if len(texts) else None
     if found is None:
         return None, []
     texts = pd.Series(texts.unique())
     sign, year, gap, seconds, half = found.groups()
-    clock = ""
+    ending = "%Y" if len(year) == 4 else "%y"
     if gap:
-        hour = "%I" if half else "%H"
-        after = half.upper().replace("AM", "%p").replace("PM", "%p") if half else ""
-        clock = f"{gap}{hour}:%M{':%S' if seconds else ''}{after}"
-    ending = f"{'%Y' if len(year) == 4 else '%y'}{clock}"
+        hour, after = ("%I", re.sub("[AP]M", "%p", half.upper())) if half else ("%H", "")
+        ending += f"{gap}{hour}:%M{':%S' if seconds else ''}{after}"
     formats = [f"%d{sign}%m{sign}{ending}", f"%m{sign}%d{sign}{ending}"]
     if sign == ".":  # with dots the day is first everywhere
         return formats[0], []
@@ -146,21 +134,16 @@ def _format_of_text(values: pd.Series) -> tuple[str | None, list[str]]:
 
 def _undecided(column: Column, choices: list[str]) -> Cleaned:
     """Return the problem that asks which format is meant; no row can be dropped to mend it."""
-    asked = " or ".join(
-        f'date_format="{one}" ({_WORDS.get(one) or _first_number(one)})' for one in choices
-    )
+    day = {one: "day first" if one.startswith("%d") else "month first" for one in choices}
+    asked = " or ".join(f'date_format="{one}" ({_WORDS.get(one, day[one])})' for one in choices)
     nothing = pd.Series(pd.NaT, index=column.cells.index, dtype="datetime64[ns, UTC]")
     return nothing, column.problem(
         "ambiguous times",
         ~column.missing,
         f"Times in column {column} must have one meaning",
-        f"Give {asked}, or timestamp=None to read without times.",
+        f"Give {asked}, {_WITHOUT}",
         fatal=True,
     )
-
-
-def _first_number(date_format: str) -> str:
-    return "day first" if date_format.startswith("%d") else "month first"
 
 
 def _parsed(values: pd.Series, numbers: Doubles, missing: Mask, read_as: str | None) -> pd.Series:
@@ -173,8 +156,7 @@ def _parsed(values: pd.Series, numbers: Doubles, missing: Mask, read_as: str | N
         return pd.to_datetime(pd.Series(since, index=values.index), unit=unit)
     if read_as is not None and read_as in _CALENDARS.values() and np.isfinite(numbers).any():
         return _calendar(numbers, read_as).set_axis(values.index)
-    text = values if isinstance(values.dtype, pd.StringDtype) else values.map(_time_text)
-    text = text.astype("str").str.strip().where(~missing, None)
+    text = _texts(values).where(~missing, None)
     if read_as is not None:
         return pd.to_datetime(text, format=read_as, utc=True, errors="coerce")
     for found, sign, written in _REWRITTEN:
@@ -200,6 +182,13 @@ def _calendar(numbers: Doubles, date_format: str) -> pd.Series:
     return pd.to_datetime(digits.where(right, None), format=date_format, errors="coerce")
 
 
+def _texts(values: pd.Series) -> pd.Series:
+    """Return times as ISO 8601 text, None where a cell is no time."""
+    if not isinstance(values.dtype, pd.StringDtype):
+        values = values.map(_time_text)
+    return values.astype("str").str.strip()
+
+
 def _time_text(value: Any) -> str | None:
     """Return one cell of a mixed column as ISO 8601 text, None where it is no time."""
     if isinstance(value, str):
@@ -207,39 +196,20 @@ def _time_text(value: Any) -> str | None:
     return value.isoformat() if isinstance(value, date) and not pd.isna(value) else None
 
 
-def _mixed_units(column: Column, numbers: Doubles, unit: str) -> list[Problem]:
-    """Return a warning where some numbers are so small that they are times of a longer unit."""
-    least = next(below for (below, _), (_, one) in pairwise(_LIMITS) if one == unit)
-    return column.problem(
-        "mixed units of time",
-        np.flatnonzero((numbers != 0) & (np.abs(numbers) < least)),
-        f"Times in column {column} should all have one unit, and are read as {_WORDS[unit]}",
-        "Some would be of the years around 1970; convert them where that is wrong.",
-        warning=True,
-    )
-
-
 def _mixed_zones(column: Column) -> list[Problem]:
     """Return a warning where some times say their zone and others, of the same column, none."""
-    values = column.cells
-    if values.dtype == object:
-        values = values.where(values.map(lambda one: isinstance(one, str)), None).astype("str")
-    if not isinstance(values.dtype, pd.StringDtype):
-        return []
-    text = values.str.strip()
-    clocks = text.str.contains(_CLOCK).to_numpy(dtype=bool, na_value=False)
+    text = _texts(column.cells)
     zoned = text.str.contains(_ZONE).to_numpy(dtype=bool, na_value=False)
+    clocks = text.str.contains(_CLOCK).to_numpy(dtype=bool, na_value=False)
     bare = clocks & ~zoned
     if not zoned.any() or not bare.any():
         return []
-    fewer = zoned.sum() < bare.sum()
-    rows = np.flatnonzero(zoned if fewer else bare)
-    others = "others have none" if fewer else "others have a zone"
+    fewer, others = (zoned, "none") if zoned.sum() < bare.sum() else (bare, "a zone")
     return column.problem(
         "mixed time zones",
-        rows,
+        fewer,
         f"Times in column {column} should all say their zone, or none",
         "Times without a zone are taken as UTC; add the zone where that is wrong.",
-        f"{shown(values.iloc[int(rows[0])])}, {others}",
+        f"{shown(column.cells[fewer].iloc[0])}, others have {others}",
         warning=True,
     )

@@ -360,7 +360,7 @@ _COLUMNS = ["user_id", "rank", "item_id", "title", "probability", "rung", "score
 
 
 def _target(output: Path | str, table: str | None) -> _File | _Table:
-    if "://" in str(output) and sql.is_engine(output):
+    if "://" in str(output) and (table or not str(output).endswith((".parquet", ".csv"))):
         return _Table(str(output), table)
     if table:
         raise ConfigError(

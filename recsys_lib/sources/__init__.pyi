@@ -8,6 +8,5 @@ from .read import validate_interactions as validate_interactions
 from .reduction import Reduction as Reduction
 from .reduction import to_likes as to_likes
 from .snapshots import Snapshot as Snapshot
-from .snapshots import read_facts as read_facts
 from .snapshots import snapshot as snapshot
 from .sql import show_sql as show_sql

@@ -92,15 +92,14 @@ def find_column(
         return _named(role, columns, str(given), table)
     candidates = matches(role, columns)
     outright = [column for column in candidates if plain_name(column) in _OUTRIGHT]
-    if len(outright) == 1:
-        return outright[0]
-    if len(candidates) == 1:
-        return candidates[0]
+    for found in (outright, candidates):
+        if len(found) == 1:
+            return found[0]
     if not candidates and not required:
         return None
-    found = f"several could be it: {candidates}" if candidates else "none is recognized"
+    said = f"several could be it: {candidates}" if candidates else "none is recognized"
     raise DataError(
-        f"{table} must have a column for the {role}; {found} among {_shown(columns)}. "
+        f"{table} must have a column for the {role}; {said} among {_shown(columns)}. "
         f'Name it with {role}="...".{_hint(columns)}'
     )
 
@@ -136,23 +135,17 @@ def find_roles(table: Table, options: ReadOptions) -> dict[str, str]:
     DataError
         As `find_column`, and where one column is taken for two roles.
     """
-    asked: dict[str, tuple[str, str | None, bool]] = {
-        "user_id": ("user", options.user, True),
-        "item_id": ("item", options.item, True),
-        "value": ("value", options.value, False),
-        "timestamp": ("timestamp", options.timestamp, False),
-    }
     rule = options.reduce
-    if rule is not None:
-        names = {"event": rule.event, "dwell": rule.dwell, "timestamp": options.timestamp or AUTO}
-        asked |= {role: (role, names[role], True) for role in names if role in rule.needs}
+    needed = {"user", "item"} | (rule.needs if rule else set())
+    given = {role: getattr(options, role) for role in ("user", "item", "value", "timestamp")}
+    given |= {role: getattr(rule, role) for role in ("event", "dwell") if role in needed}
     found: dict[str, str] = {}
-    for name, (role, given, required) in asked.items():
-        column = find_column(role, table.columns, given, table.name, required=required)
+    for role, name in given.items():
+        column = find_column(role, table.columns, name, table.name, required=role in needed)
         if column is not None:
-            found[name] = column
-    check_roles({asked[name][0]: column for name, column in found.items()}, table.name)
-    return found
+            found[role] = column
+    check_roles(found, table.name)
+    return {f"{role}_id" if role in ("user", "item") else role: one for role, one in found.items()}
 
 
 def looks_like_header(cells: Sequence[str]) -> bool:

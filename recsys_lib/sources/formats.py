@@ -19,8 +19,7 @@ from pyarrow import dataset
 
 from recsys_lib.checks import Ints
 from recsys_lib.errors import DataError
-from recsys_lib.naming import first_line
-from recsys_lib.sources.containers import file_suffix, reading, unreadable
+from recsys_lib.sources.containers import reading, unreadable
 from recsys_lib.tables import FrameTable, Table
 
 
@@ -41,7 +40,6 @@ class StackedTable(Table):
                     f"{self.tables[0].name} has {self.columns} and {table.name} has "
                     f"{table.columns}. Read them one by one."
                 )
-        self._starts = np.zeros(1, dtype=np.int64)
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns of all files, in the order of their names."""
@@ -51,12 +49,10 @@ class StackedTable(Table):
 
     def where(self, positions: Ints) -> list[str]:
         """Return file and line."""
-        places = []
-        for position in positions:
-            part = int(np.searchsorted(self._starts, position, side="right")) - 1
-            table, local = self.tables[part], np.array([position - self._starts[part]])
-            places.append(f"{table.where(local)[0]} of {table.name}")
-        return places
+        parts = np.searchsorted(self._starts, positions, side="right") - 1
+        inside = positions - self._starts[parts]
+        tables = [self.tables[part] for part in parts]
+        return [f"{one.where(inside[[n]])[0]} of {one.name}" for n, one in enumerate(tables)]
 
 
 def _of_lines(path: Path, lines: list[int], rows: Any, columns: list[str]) -> FrameTable:
@@ -84,7 +80,7 @@ def lists_items(lines: Sequence[str]) -> Literal["", "counts", "users"]:
     return "users" if named and len({row[0] for row in rows}) == len(rows) else ""
 
 
-def listed_items(path: Path, encoding: str, *, counted: bool) -> FrameTable:
+def listed_items(path: Path, encoding: str | None, *, counted: bool) -> FrameTable:
     """Read one line a user with all items, as data for research are often distributed.
 
     Either after their count, as CiteULike-a [1]_; then the user's id is the line number, counted
@@ -124,80 +120,53 @@ def lists_users(lines: Sequence[str]) -> bool:
     return re.fullmatch(r"\d+:", first) is not None and "," in second
 
 
-def listed_users(path: Path, encoding: str) -> FrameTable:
+def listed_users(path: Path, encoding: str | None) -> FrameTable:
     """Read users with ratings and dates under a line with their item, as Netflix published them."""
     lines, rows, item = list[int](), list[list[str]](), ""
     with reading(path, encoding) as file:
         for number, line in enumerate(file, start=1):
             user, *more = line.strip().split(",")
-            if len(more) > 2:
-                raise DataError(
-                    f"Each line of {path.name} must hold user, rating and date; line {number} "
-                    f"has {len(more) + 1} fields. Correct the line."
-                )
             if more:
                 lines.append(number)
-                rows.append([user, item, *more, *[""] * (2 - len(more))])
+                rows.append([user, item, *[*more, ""][:2]])
             else:
                 item = user.removesuffix(":")
     return _of_lines(path, lines, rows, ["user_id", "item_id", "rating", "timestamp"])
 
 
-def json_table(path: Path, encoding: str) -> FrameTable:
+def json_table(path: Path, encoding: str | None) -> FrameTable:
     """Read one JSON object a line, or a list of objects; numbers and strings keep their types."""
-    with reading(path, encoding) as lines:
-        texts = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-    listed = _listed(texts, path.name) if file_suffix(path) == ".json" else None
-    row = "line" if listed is None else "object"
-    found = texts if listed is None else enumerate(listed, start=1)
-    records = {number: _record(one, path.name, f"{row} {number}") for number, one in found}
-    values = [value for record in records.values() for value in record.values()]
-    if len(records) == 1 and all(isinstance(one, dict | list) for one in values):
-        raise _one_object(path.name)
+    with reading(path, encoding) as file:
+        lines = {number: line for number, line in enumerate(file, start=1) if line.strip()}
+    number, records = 1, dict[int, Any]()
+    row = "object" if lines[min(lines)].lstrip().startswith("[") else "line"
+    try:
+        if row == "object":
+            records |= enumerate(json.loads("".join(lines.values())), start=1)
+        else:
+            for number, line in lines.items():
+                records[number] = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path.name} must be JSON; line {number}: {error}. Write one object a line "
+            "(JSON lines)."
+        ) from error
+    other = [number for number, record in records.items() if not isinstance(record, dict)]
+    if other:
+        raise DataError(
+            f"Each {row} of {path.name} must be a JSON object; {row} {other[0]} is "
+            f"{records[other[0]]!r:.80}. Write one object a line (JSON lines)."
+        )
     # The union of the keys, in order of appearance: an object may leave a null key out. Column by
     # column, because pandas makes floats of whole numbers beside a null.
     keys = dict.fromkeys(key for record in records.values() for key in record)
-    columns = {key: _column([record.get(key) for record in records.values()]) for key in keys}
-    frame = pd.DataFrame(columns).set_axis(pd.Index(list(records)))
-    return FrameTable(frame, path.name, row=row)
+    columns = {key: _column({n: one.get(key) for n, one in records.items()}) for key in keys}
+    return FrameTable(pd.DataFrame(columns, index=list(records)), path.name, row=row)
 
 
-def _listed(texts: list[tuple[int, str]], name: str) -> list[Any] | None:
-    """Return the list that a file is; None where each line is JSON by itself."""
-    try:
-        found = json.loads("".join(line for _, line in texts))
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(found, dict) and len(texts) > 1:
-        raise _one_object(name)
-    return found if isinstance(found, list) else None
-
-
-def _record(found: Any, name: str, place: str) -> dict[str, Any]:
-    """Return an object, or the object that a line is."""
-    try:
-        record = json.loads(found) if isinstance(found, str) else found
-        what = "" if isinstance(record, dict) else f"holds a {type(record).__name__}"
-    except (ValueError, RecursionError) as error:
-        what = f"is not JSON ({error})"
-    if what:
-        raise DataError(
-            f"Each line of {name} must be one JSON object; {place} {what}. Write one object a "
-            "line (JSON lines)."
-        )
-    return record
-
-
-def _one_object(name: str) -> DataError:
-    return DataError(
-        f"{name} must hold one JSON object a line, or a list of objects; it holds one object. "
-        'Write it with orient="records", lines=True.'
-    )
-
-
-def _column(values: list[Any]) -> pd.Series:
+def _column(values: dict[int, Any]) -> pd.Series:
     """Return a column as pandas infers it, but whole numbers beside a null as objects."""
-    if {type(one) for one in values} != {int, type(None)}:
+    if {type(one) for one in values.values()} != {int, type(None)}:
         with suppress(UnicodeEncodeError):  # half a character, which is named when it is read
             return pd.Series(values)
     return pd.Series(values, dtype=object)
@@ -217,22 +186,19 @@ class ParquetTable(Table):
     def __post_init__(self) -> None:
         paths = [str(path) for path in self.paths]
         where = paths[0] if len(paths) == 1 else paths
-        how = {"format": "parquet", "partitioning": "hive"}
+        folders = [part for path in self.paths for part in path.parts[:-1]]
+        keys = dict.fromkeys(part.partition("=")[0] for part in folders if "=" in part)
+        # As text, because 007 is not 7.
+        kinds = dataset.partitioning(pa.schema([(key, "string") for key in keys]), flavor="hive")
+        how = {"format": "parquet", "partitioning": kinds}
         try:
             found = dataset.dataset(where, **how)
-            self._dataset = dataset.dataset(where, schema=self._union(found), **how)
+            every = [found.schema, *(one.physical_schema for one in found.get_fragments())]
+            joined = pa.unify_schemas(list(map(_decoded, every)), promote_options="permissive")
+            self._dataset = dataset.dataset(where, schema=joined, **how)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.name, error) from error
         self.columns = list(self._dataset.schema.names)
-
-    @property
-    def files(self) -> list[str]:
-        """The paths of the files, in their order."""
-        return list(self._dataset.files)
-
-    def has_numbers(self, column: str) -> bool:
-        """Say whether a column holds something else than times."""
-        return not pa.types.is_temporal(self._dataset.schema.field(column).type)
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; the others are not read from the disk."""
@@ -241,47 +207,14 @@ class ParquetTable(Table):
             # Floats would merge whole numbers beyond 2**53 beside a null.
             frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.name, error) from error
         return frame.reset_index(drop=True)
 
-    def _union(self, found: Any) -> Any:
-        """Return the columns of all files, each with the type that holds what any of them has."""
-        known = {one.name: one.with_type(_decoded(one.type)) for one in found.schema}
-        for fragment in found.get_fragments():
-            for part in Path(fragment.path).parts:
-                key, _, value = part.partition("=")
-                if key in known and value.startswith("0") and value != "0":  # 007 is not 7
-                    known[key] = known[key].with_type(pa.string())
-            for one in fragment.physical_schema:
-                one = one.with_type(_decoded(one.type))
-                both = [pa.schema([known.setdefault(one.name, one)]), pa.schema([one])]
-                try:
-                    joined = pa.unify_schemas(both, promote_options="permissive")
-                except pa.ArrowException as error:
-                    raise DataError(
-                        f"Column {one.name!r} must have one type in all files of '{self.name}'; it "
-                        f"is {one.type} in {Path(fragment.path).name} and {known[one.name].type} "
-                        "in others. Write the files again with one type."
-                    ) from error
-                known[one.name] = joined.field(0)
-        return pa.schema(list(known.values()))
 
-    def _unreadable(self, error: Exception) -> DataError:
-        if isinstance(error, DataError):
-            return error
-        if isinstance(error, PermissionError):
-            return unreadable(self.name, error)
-        if isinstance(error, UnicodeEncodeError):
-            return DataError(
-                f"'{self.name}' must have a path that Arrow can write as UTF-8; {error}. Set "
-                "PYTHONUTF8=1, or move the file."
-            )
-        return DataError(
-            f"'{self.name}' must be readable as Parquet; pyarrow says: {first_line(error)}. "
-            "The file may be half-written or of another format: write it again."
-        )
-
-
-def _decoded(kind: Any) -> Any:
-    """Return the type of categories as that of what they stand for."""
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+def _decoded(schema: Any) -> Any:
+    """Return columns of categories as those of what they stand for."""
+    kinds = {one.name: one.type for one in schema}
+    return pa.schema(
+        (name, kind.value_type if pa.types.is_dictionary(kind) else kind)
+        for name, kind in kinds.items()
+    )

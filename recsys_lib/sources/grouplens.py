@@ -1,8 +1,6 @@
 """MovieLens, from local files or downloaded once: the data on which papers are compared."""
 
-import logging
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,8 +12,6 @@ from recsys_lib.naming import first_line
 from recsys_lib.sources.read import load_dataset, read_catalog, read_users
 
 _HOST = "https://files.grouplens.org/datasets/movielens"
-_TIMEOUT_S = 60
-_RETRIES = 2
 # The genre flags of u.item, in the order of u.genre.
 _GENRES = [
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
@@ -45,21 +41,13 @@ _LAYOUTS = (
 )
 
 
-@dataclass(frozen=True)
-class _Release:
-    """Folder name of a release, its published checksum, and its rating scale."""
-
-    folder: str
-    md5: str | None
-    scale: tuple[float, float]
-
-
-_RELEASES = {
-    "100k": _Release("ml-100k", "0e33842e24a9c977be4e0107933c0723", (1, 5)),
-    "1m": _Release("ml-1m", "c4d9eecfca2ab87c1945afe126590906", (1, 5)),
-    "20m": _Release("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3", (0.5, 5)),
+# Published checksum and rating scale of each release.
+_RELEASES: dict[str, tuple[str | None, tuple[float, float]]] = {
+    "100k": ("0e33842e24a9c977be4e0107933c0723", (1, 5)),
+    "1m": ("c4d9eecfca2ab87c1945afe126590906", (1, 5)),
+    "20m": ("cd245b17a1ae2cc31bb14903e1204af3", (0.5, 5)),
     # A living release: GroupLens replaces it, so no checksum can be fixed.
-    "latest-small": _Release("ml-latest-small", None, (0.5, 5)),
+    "latest-small": (None, (0.5, 5)),
 }
 
 
@@ -99,30 +87,30 @@ def movielens(
        5(4), 2015. https://grouplens.org/datasets/movielens/
     """
     check_choice("name", name, tuple(_RELEASES))
-    release = _RELEASES[name]
-    place = Path(folder).expanduser() / release.folder
-    if not _files(place, release):
-        _obtain(place, release, download)
-    found = _files(place, release)
+    md5, scale = _RELEASES[name]
+    place = Path(folder).expanduser() / f"ml-{name}"
+    if not _files(place):
+        _obtain(place, md5, download)
+    found = _files(place)
     if not found:
         raise DataError(
             f"{place} must hold MovieLens {name}; its rating file is not among the contents. "
-            f"Remove the folder, or unpack {release.folder}.zip of GroupLens there."
+            f"Remove the folder, or unpack {place.name}.zip of GroupLens there."
         )
-    return _read(found, release)
+    return _read(found, scale)
 
 
-def _files(place: Path, release: _Release) -> dict[str, Path]:
+def _files(place: Path) -> dict[str, Path]:
     """Return the files of a release by their roles, in whichever layout they are."""
     for names in _LAYOUTS:
-        files = [place / name.format(folder=release.folder) for name in names]
+        files = [place / name.format(folder=place.name) for name in names]
         if files[0].is_file():
             roles = zip(("ratings", "items", "users"), files, strict=False)
             return {role: file for role, file in roles if file.is_file()}
     return {}
 
 
-def _read(files: dict[str, Path], release: _Release) -> Dataset:
+def _read(files: dict[str, Path], scale: tuple[float, float]) -> Dataset:
     """Read a release in the layout of its files; only those of GroupLens lack a header."""
     rules = {role: _RULES.get(file.name, {}) for role, file in files.items()}
     items = users = None
@@ -134,65 +122,37 @@ def _read(files: dict[str, Path], release: _Release) -> Dataset:
             items = items[["title", "release_date"]].assign(genres=genres)
     if "users" in files:
         users = read_users(files["users"], **rules["users"])
-    return load_dataset(
-        files["ratings"], items, users, rating_scale=release.scale, **rules["ratings"]
-    )
+    return load_dataset(files["ratings"], items, users, rating_scale=scale, **rules["ratings"])
 
 
-def _obtain(place: Path, release: _Release, download: bool) -> None:
-    """Unpack the archive, after downloading it if it is missing."""
-    import pooch
-
-    archive = place.parent / f"{release.folder}.zip"
-    if not archive.is_file():
-        if not download:
-            raise _absent(place, release, "it may not be fetched (download=False)")
-        _fetch(archive, place, release)
-    # MD5 is what GroupLens publishes; it guards against a broken copy, not against an attacker.
-    md5 = pooch.file_hash(str(archive), alg="md5")
-    if release.md5 not in (None, md5):
-        raise DataError(
-            f"{archive} must have the MD5 that GroupLens publishes, {release.md5}; it has {md5}. "
-            "Remove it and try again."
-        )
+def _obtain(place: Path, md5: str | None, download: bool) -> None:
+    """Unpack the archive, after downloading it if it is missing or another."""
+    archive = place.with_name(f"{place.name}.zip")
     try:
+        if download:
+            _fetch(archive, md5)
         with atomic_folder(place) as part, zipfile.ZipFile(archive) as packed:
             for member in packed.infolist():
                 # The release's own folder is the first part of each name; nothing may leave it.
                 name = PurePosixPath(member.filename).name
                 if not member.is_dir():
                     (part / name).write_bytes(packed.read(member))
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{archive} must be the zip that GroupLens publishes; {error}. Remove it and try again."
+            f"MovieLens must lie in {place}, or as {archive.name} beside it; {first_line(error)}. "
+            f"With a network download {_HOST}/{archive.name} and put it into {place.parent}."
         ) from error
 
 
-def _fetch(archive: Path, place: Path, release: _Release) -> None:
-    """Download an archive; one that is cut off or broken is fetched again, and never kept."""
+def _fetch(archive: Path, md5: str | None) -> None:
+    """Download an archive that is not there whole; one that is cut off is never kept."""
     import pooch
 
-    pooch.get_logger().setLevel(logging.ERROR)
-    store = pooch.create(
+    pooch.get_logger().setLevel("ERROR")
+    # MD5 is what GroupLens publishes; it guards against a broken copy, not against an attacker.
+    pooch.retrieve(
+        f"{_HOST}/{archive.name}",
+        known_hash=f"md5:{md5}" if md5 else None,
+        fname=archive.name,
         path=archive.parent,
-        base_url=f"{_HOST}/",
-        registry={archive.name: f"md5:{release.md5}" if release.md5 else None},
-        retry_if_failed=_RETRIES,
-    )
-    try:
-        store.fetch(archive.name, downloader=pooch.HTTPDownloader(timeout=_TIMEOUT_S))
-    except ValueError as error:
-        why = f"what was fetched lacks the MD5 that GroupLens publishes, {release.md5}"
-        raise _absent(place, release, why) from error
-    except OSError as error:
-        root: BaseException = error
-        while root.__context__ is not None:  # requests wraps it three times
-            root = root.__context__
-        raise _absent(place, release, f"fetching it failed: {first_line(root)}") from error
-
-
-def _absent(place: Path, release: _Release, why: str) -> DataError:
-    return DataError(
-        f"MovieLens must lie in {place}; it does not, and {why}. With a network download "
-        f"{_HOST}/{release.folder}.zip and put it into {place.parent}."
     )

@@ -1,9 +1,7 @@
 """Open any source: a DataFrame, files in any format, a folder, a glob, or a database."""
 
-import json
 import re
-from contextlib import suppress
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +10,7 @@ import pandas as pd
 from recsys_lib.artifacts import read_manifest
 from recsys_lib.cleaning import as_frame
 from recsys_lib.errors import ConfigError, DataError
-from recsys_lib.sources.containers import binary_format, file_suffix, first_lines, unreadable
+from recsys_lib.sources.containers import binary_format, reading, unreadable
 from recsys_lib.sources.formats import (
     ParquetTable,
     StackedTable,
@@ -29,12 +27,11 @@ from recsys_lib.tables import FrameTable, Table
 
 Source: TypeAlias = pd.DataFrame | str | Path
 
-_PARQUET = (".parquet", ".pq", ".parq")
-_JSON = (".jsonl", ".ndjson", ".json")
-_TEXT = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data", ".inter", ".item", ".user", ".psv")
-_OTHER = (".xlsx", ".xls", ".pkl", ".pickle", ".feather", ".h5", ".npz")
-_ELSEWHERE = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.I)
-_SAMPLE_LINES = 20
+# Names of the files of a folder that are tables, besides Parquet.
+_TEXT = re.compile(
+    r"\.(csv|tsv|txt|tab|dat|data|inter|item|user|psv|jsonl|ndjson|json)(\.\w+)?$|\.zip$", re.I
+)
+_SAMPLE_LINES = 40
 
 
 def open_source(source: Any, options: ReadOptions) -> Table:
@@ -69,101 +66,63 @@ def open_source(source: Any, options: ReadOptions) -> Table:
 def _open_path(source: str | Path, options: ReadOptions) -> Table:
     path = Path(source).expanduser()
     try:
-        if path.is_dir():
-            next(path.iterdir(), None)  # says now that the folder may not be read
-            return _open_folder(path, options)
-        if path.is_file():
-            return _open_file(path, options)
+        if (path / "manifest.json").is_file():
+            read_manifest(path, kind="snapshot")
+            return ParquetTable([path / "interactions.parquet"], path.name)
+        files = _files_at(path)
+        if any(map(_is_parquet, files)):
+            return ParquetTable(files, path.name)  # where one of them is not, Arrow says so
+        tables = [_open_text(file, options) for file in files]
     except OSError as error:
         raise unreadable(str(path), error) from error
-    if any(sign in str(source) for sign in "*?["):
-        base = Path(path.anchor)
-        found = sorted(base.glob(str(path.relative_to(base))))
-        return _open_files([path for path in found if path.is_file()], str(path), options)
-    elsewhere = _ELSEWHERE.match(str(source))
-    if elsewhere and len(elsewhere[1]) > 1:
+    if not tables:
         raise DataError(
-            f"`source` must be on this machine; {str(source)!r} is an address "
-            f"({elsewhere[1].lower()}). Download it and give the path of the copy."
+            f"`source` must hold CSV, TSV, JSON-lines or Parquet files; none is in '{path}'. "
+            "Check the path and the suffixes."
         )
+    return tables[0] if len(tables) == 1 else StackedTable(tables, str(path))
+
+
+def _files_at(path: Path) -> list[Path]:
+    """Return the files that a path names: one, those of a folder that are tables, or of a glob."""
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        next(path.iterdir(), None)  # says now that the folder may not be read
+        inside = [one.relative_to(path) for one in sorted(path.rglob("*"))]
+        # Markers such as _SUCCESS or .part.crc are none.
+        shown = [path / one for one in inside if not any(part[0] in "._" for part in one.parts)]
+        files = [one for one in shown if one.is_file()]
+        return [one for one in files if _TEXT.search(one.name) or _is_parquet(one)]
+    if any(sign in str(path) for sign in "*?["):
+        base = Path(path.anchor)
+        return [one for one in sorted(base.glob(str(path.relative_to(base)))) if one.is_file()]
     raise DataError(
         f"A file, folder or glob must be there; nothing is at '{path}'. "
         f"Check the path; it is taken from the working folder '{Path.cwd()}'."
     )
 
 
-def _open_file(path: Path, options: ReadOptions) -> Table:
-    """Open one file by what it holds, and by its suffix where that cannot be told."""
-    suffix = file_suffix(path)
-    found = "Parquet" if suffix in _PARQUET else binary_format(path)
-    if found == "Parquet" and suffix == path.suffix.lower():
-        return ParquetTable([path], path.name)
-    if found or suffix in _OTHER:
-        what = f"it holds {found}" if found else f"its suffix is '{suffix}'"
-        raise DataError(
-            f"'{path.name}' must be CSV, TSV, JSON lines (.jsonl) or Parquet; {what}. Read it with "
-            "pandas and give the DataFrame, or convert it to CSV."
-        )
-    encoding = options.encoding or "utf-8-sig"
-    lines = first_lines(path, encoding, _SAMPLE_LINES)
-    if suffix in _JSON or _is_object(lines):
-        return json_table(path, encoding)
-    if _text_is_recognized(options) and (kind := lists_items(lines)):
-        return listed_items(path, encoding, counted=kind == "counts")
-    return listed_users(path, encoding) if lists_users(lines) else TextFile(path, options)
-
-
-def _is_object(lines: list[str]) -> bool:
-    """Say whether the first line is a JSON object, whatever the file is called."""
-    with suppress(ValueError, RecursionError):
-        return isinstance(json.loads((lines or [""])[0]), dict)
-    return False
-
-
-def _text_is_recognized(options: ReadOptions) -> bool:
-    """Say whether nothing is given of how text is written, but for its encoding."""
-    plain = replace(options, delimiter=None, decimal=".", quoting=None, escape=None)
-    return options == replace(plain, columns=None, date_format=None)
-
-
-def _open_folder(path: Path, options: ReadOptions) -> Table:
-    """Open a folder: a snapshot, Parquet where it holds any, else its text files."""
-    if (path / "manifest.json").is_file():
-        read_manifest(path, kind="snapshot")
-        return ParquetTable([path / "interactions.parquet"], path.name)
-    files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
-    texts = [file for file in files if file_suffix(file) in (*_JSON, *_TEXT)]
-    parquet = [file for file in files if _is_parquet(file)]
-    if not parquet:
-        return _open_files(texts, str(path), options)
-    strange = [one.name for one in texts if one not in parquet and file_suffix(one) != ".txt"]
-    if strange:
-        raise DataError(
-            f"'{path}' must hold Parquet files or text files; it holds both, such as "
-            f"{strange[0]}. Name a file, or give a glob such as '{path / '*.parquet'}'."
-        )
-    return ParquetTable(parquet, path.name)
-
-
 def _is_parquet(file: Path) -> bool:
-    """Say whether a file is Parquet by its suffix, or by its bytes, as Hive names no suffix."""
-    with suppress(DataError):  # a stranger in the folder
-        return file_suffix(file) in _PARQUET or binary_format(file) == "Parquet"
-    return False
+    """Say whether a file is Parquet by its bytes, as Hive names no suffix."""
+    with file.open("rb") as opened:
+        return opened.read(4) == b"PAR1"
 
 
-def _hidden(file: Path, folder: Path) -> bool:
-    """Say whether a file is a marker such as ``_SUCCESS`` or ``.part.crc``."""
-    return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
-
-
-def _open_files(files: list[Path], name: str, options: ReadOptions) -> Table:
-    if not files:
+def _open_text(path: Path, options: ReadOptions) -> Table:
+    """Open a file that is not Parquet by what it holds."""
+    if found := binary_format(path):
         raise DataError(
-            f"`source` must hold CSV, TSV, JSON-lines or Parquet files; none is in '{name}'. "
-            "Check the path and the suffixes."
+            f"'{path.name}' must be CSV, TSV, JSON lines (.jsonl) or Parquet; it holds {found}. "
+            "Read it with pandas and give the DataFrame, or convert it to CSV."
         )
-    if all(file_suffix(file) in _PARQUET for file in files):
-        return ParquetTable(files, name)
-    tables = [_open_file(file, options) for file in files]
-    return tables[0] if len(tables) == 1 else StackedTable(tables, name)
+    with reading(path, options.encoding) as file:
+        lines = list(islice(file, _SAMPLE_LINES))
+    if "".join(lines).lstrip().startswith(("{", "[")):
+        return json_table(path, options.encoding)
+    if options.columns is None and options.delimiter is None:
+        if lists_users(lines):
+            return listed_users(path, options.encoding)
+        if kind := lists_items(lines):
+            return listed_items(path, options.encoding, counted=kind == "counts")
+    return TextFile(path, options, lines)

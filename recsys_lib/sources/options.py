@@ -74,8 +74,7 @@ class ReadOptions:
     --------
     >>> ReadOptions(quoting="no")
     Traceback (most recent call last):
-    recsys_lib.errors.ConfigError: `quoting` must be True, False or None; got 'no'. Correct it, or
-    leave it out.
+    ValueError: `quoting` must be one of None, True, False; got 'no'.
     """
 
     user: str = AUTO
@@ -102,19 +101,13 @@ class ReadOptions:
     def __post_init__(self) -> None:
         check_choice("mode", self.mode, get_args(Mode))
         check_choice("duplicates", self.duplicates, get_args(Duplicates))
-        dated = self.date_format is None or self.date_format in FACTORS or "%" in self.date_format
-        for name, right, wanted in (
-            ("decimal", self.decimal in (".", ","), '"." or ","'),
-            ("quoting", self.quoting in (None, True, False), "True, False or None"),
-            ("delimiter", self.delimiter != "", "one or more characters"),
-            ("escape", self.escape is None or len(self.escape) == 1, "one character"),
-            ("date_format", dated, f'"%d/%m/%Y" or one of {tuple(FACTORS)}'),
-        ):
-            if not right:
-                raise ConfigError(
-                    f"`{name}` must be {wanted}; got {getattr(self, name)!r}. Correct it, or leave "
-                    "it out."
-                )
+        check_choice("decimal", self.decimal, (".", ","))
+        check_choice("quoting", self.quoting, (None, True, False))
+        if self.date_format not in (None, *FACTORS) and "%" not in str(self.date_format):
+            raise ConfigError(
+                f'`date_format` must be such as "%d/%m/%Y", or one of {tuple(FACTORS)}; got '
+                f"{self.date_format!r}. Correct it, or leave it out."
+            )
 
 
 #: How text is written: taken by every function that reads.

@@ -20,7 +20,7 @@ from recsys_lib.sources.columns import find_column, find_roles, matches
 from recsys_lib.sources.formats import ParquetTable
 from recsys_lib.sources.open import Source, open_source
 from recsys_lib.sources.options import AUTO, ReadOptions, options_of, takes_options
-from recsys_lib.sources.sql import EngineTable, over_frame, over_parquet
+from recsys_lib.sources.sql import EngineTable, embedded
 from recsys_lib.tables import FrameTable, Mode, Problem, Table, list_places, report, settle
 
 
@@ -150,9 +150,9 @@ def load_dataset(
     >>> load_dataset(likes, items=pd.DataFrame({"item_id": ["x", "y", "z"]}))
     Dataset(2 users x 3 items, 2 interactions, density 33.33 %, ratings 4 to 5)
     """
-    merge = options.get("duplicates", "error")
-    check_choice("duplicates", merge, ("error", "last", "mean", "sum"))
     asked = options_of(load_dataset, options)
+    merge = asked.duplicates
+    check_choice("duplicates", merge, ("error", "last", "mean", "sum"))
     opened = open_source(source, asked)
     frame = read_table(opened, asked)
     shared = ReadOptions(
@@ -249,7 +249,7 @@ def read_table(table: Table, options: ReadOptions) -> pd.DataFrame:
     mode, duplicates = options.mode, options.duplicates
     if options.reduce is not None:
         engine, pairs = reduce_table(table, options)
-        table = engine.holding(pairs.order_by(["user_id", "item_id"]))
+        table = engine.fetched(pairs.order_by(["user_id", "item_id"]))
         scale = options.rating_scale
         options = ReadOptions(user="user_id", item="item_id", value="value", rating_scale=scale)
     frame, problems = _read_roles(table, options)
@@ -265,18 +265,16 @@ def reduce_table(table: Table, options: ReadOptions) -> tuple[EngineTable, Any]:
     roles = find_roles(table, options)
     if isinstance(table, EngineTable):
         engine = table
-    elif isinstance(table, ParquetTable) and not (
-        rule.half_life is not None and table.has_numbers(roles["timestamp"])
-    ):
-        engine = over_parquet(table.files, table.name)
-    else:  # in memory, also because an engine cannot tell the unit of times that are numbers
+    elif isinstance(table, ParquetTable):
+        engine = embedded([str(path) for path in table.paths], table.name)
+    else:
         raw = table.rows(table.columns)
         how: dict[str, Any] = {"decimal": options.decimal, "date_format": options.date_format}
         clean, problems = clean_columns(raw, roles, table, **how)
         others = raw[[column for column in table.columns if column not in clean]]
         numeric = others.apply(typed_if_plain, decimal=options.decimal)
         frame = settle(clean.join(numeric), problems, table, options.mode)
-        engine = over_frame(frame, table.name)
+        engine = embedded(frame, table.name)
         roles = {name: name for name in roles}
     engine.limit(options.memory, options.threads)
     return engine, engine.reduced(roles, rule)
@@ -352,12 +350,6 @@ def _join(
     )
     if len(alike):
         message += f", {alike[0]!r} is, and leading zeros count"
-    partner = "user" if role == "item" else "item"
-    if len(unknown) == len(frame) and frame[f"{partner}_id"].isin(other.index).all():
-        raise DataError(
-            f"{message}, and every {partner} is: the two columns are exchanged. Name them by "
-            'user="..." and item="...".'
-        )
     if mode == "strict":
         raise DataError(
             f"{message} ({list_places(table, unknown)}). "

@@ -1,7 +1,7 @@
 """Turn events into interactions, by the engine that holds them, and ratings into likes."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -99,8 +99,6 @@ class Reduction:
                 check_positive(name, value)
         if not 0 < self.sample <= 1:
             raise ValueError(f"`sample` must be a share, 0 < share <= 1; got {self.sample!r}.")
-        if self.weights is not None and not self.weights:
-            raise ValueError("`weights` must name at least one kind of event; it is empty.")
 
     def pairs(self, events: Any, engine: str) -> Any:
         """Return the expression of one row a pair, before the k-core.
@@ -122,19 +120,14 @@ class Reduction:
             events = events.filter(self._sampled(events.user_id, engine))
         if self.weights is not None:
             events = events.filter(events.event.isin(list(self.weights)))
-        timed = "timestamp" in events.columns
         latest = self._latest(events) if self.half_life is not None else 0.0
         events = events.mutate(value=self._weight(events, latest))
-        how: dict[str, Callable[[Any], Any]] = {
-            "sum": lambda t: t.value.sum(),
-            "max": lambda t: t.value.max(),
-            "mean": lambda t: t.value.mean(),
-            "last": lambda t: t.value.argmax(t.timestamp),
-        }
-        found = {"value": how[self.combine]}
-        if timed:
-            found["timestamp"] = lambda t: t.timestamp.max()
-        return events.group_by(["user_id", "item_id"]).aggregate(**found)
+        if self.combine == "last":
+            value = events.value.argmax(events.timestamp)
+        else:
+            value = getattr(events.value, self.combine)()
+        times = {"timestamp": events.timestamp.max()} if "timestamp" in events.columns else {}
+        return events.group_by(["user_id", "item_id"]).aggregate(value=value, **times)
 
     def core(self, pairs: Any) -> Any:
         """Return the pairs whose user and item occur often enough in `pairs`: one round."""
@@ -151,12 +144,9 @@ class Reduction:
     @property
     def needs(self) -> set[str]:
         """The roles that columns must have for this rule, beside those of user and item."""
-        roles = {
-            "event": self.weights is not None,
-            "dwell": self.dwell_cap is not None,
-            "timestamp": self.half_life is not None or self.combine == "last",
-        }
-        return {role for role, needed in roles.items() if needed}
+        terms = {"event": self.weights, "dwell": self.dwell_cap, "timestamp": self.half_life}
+        needed = {role for role, term in terms.items() if term is not None}
+        return needed | {"timestamp"} if self.combine == "last" else needed
 
     def _weight(self, events: Any, latest: float) -> Any:
         import ibis

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow.compute as pc
 from pyarrow import acero, dataset
 
-from recsys_lib.artifacts import atomic_folder, fingerprint, read_manifest, write_manifest
-from recsys_lib.errors import ArtifactError, DataError
+from recsys_lib.artifacts import atomic_folder, fingerprint, write_manifest
+from recsys_lib.errors import DataError
 from recsys_lib.sources.columns import find_roles
 from recsys_lib.sources.open import Source, open_source
 from recsys_lib.sources.options import options_of, takes_options
@@ -114,30 +114,6 @@ def snapshot(source: Source, folder: Path | str, **options: Any) -> Snapshot:
         rule = None if asked.reduce is None else asdict(asked.reduce)
         write_manifest(part, kind="snapshot", **asdict(found), reduce=rule)
     return found
-
-
-def read_facts(folder: Path | str) -> Snapshot:
-    """Return the facts about a snapshot, verified.
-
-    Parameters
-    ----------
-    folder : Path or str
-        What `snapshot` wrote.
-
-    Returns
-    -------
-    Snapshot
-
-    Raises
-    ------
-    ArtifactError
-        If the folder is missing, damaged, or no snapshot.
-    """
-    record = read_manifest(folder, kind="snapshot")
-    try:
-        return Snapshot(**{name: record[name] for name in Snapshot.__dataclass_fields__})
-    except KeyError as error:
-        raise ArtifactError(f"{folder} must be a snapshot; its manifest lacks {error}.") from error
 
 
 def _describe(file: Path, source: str, scale: tuple[float, float] | None) -> dict[str, Any]:

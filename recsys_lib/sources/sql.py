@@ -1,17 +1,16 @@
 """Databases: connected without secrets in a URL, read or reduced where the rows are."""
 
-import copy
 import hashlib
 import os
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ from recsys_lib.checks import check_choice, needing
 from recsys_lib.errors import ConfigError, DataError, RecsysError
 from recsys_lib.naming import first_line
 from recsys_lib.sources.reduction import Reduction
-from recsys_lib.tables import Table
+from recsys_lib.tables import FrameTable, Table
 from recsys_lib.times import FACTORS, format_of_numbers
 
 #: Environment variable with the password of a database.
@@ -40,11 +39,6 @@ _EXTRAS = {
 # Engines whose databases are files.
 _FILES = ("duckdb", "sqlite")
 _CHECK_FILE = "Check the file and its permissions."
-# Addresses of files, which are no databases.
-_ELSEWHERE = (
-    *("http", "https", "ftp", "sftp", "file"),
-    *("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hdfs", "dbfs"),
-)
 # What sqlglot calls the SQL of a backend, where it is not its name.
 _DIALECTS = {"impala": "hive", "pyspark": "spark"}
 _SHOWN = ("duckdb", "postgres", "trino", "impala")
@@ -93,11 +87,8 @@ def shown_url(parts: SplitResult) -> str:
     >>> shown_url(urlsplit("postgresql://ann:pa55@host:5432/db?sslkey=pa55"))
     'postgresql://ann@host:5432/db'
     """
-    if parts.scheme in _FILES:
-        return f"{parts.scheme}://{parts.netloc}{parts.path}"
-    user = f"{parts.username}@" if parts.username else ""
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, "", ""))
+    user, sign, host = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user.partition(':')[0]}{sign}{host}{parts.path}"
 
 
 def find_password(parts: SplitResult) -> str | None:
@@ -107,15 +98,12 @@ def find_password(parts: SplitResult) -> str | None:
     """
     if PASSWORD in os.environ:
         return os.environ[PASSWORD]
-    try:
+    with suppress(ImportError):
         import keyring
-    except ImportError:
-        return None
-    try:
-        found: str | None = keyring.get_password("recsys-lib", f"{parts.username}@{parts.hostname}")
-    except keyring.errors.KeyringError:  # a machine without a desktop has no store
-        return None
-    return found
+
+        with suppress(keyring.errors.KeyringError):  # a machine without a desktop has no store
+            return keyring.get_password("recsys-lib", f"{parts.username}@{parts.hostname}")
+    return None
 
 
 def plain_reason(error: Exception) -> str:
@@ -138,10 +126,7 @@ def asking(requirement: str, remedy: str) -> Iterator[None]:
 def is_engine(source: object) -> bool:
     """Say whether a source is a database: a URL, a file of SQLite or DuckDB, or an Ibis backend."""
     if isinstance(source, (str, Path)):
-        scheme, sign, _ = str(source).partition("://")
-        if sign:
-            return scheme.lower() not in _ELSEWHERE
-        return _engine_of(Path(source).expanduser()) is not None
+        return "://" in str(source) or _engine_of(Path(source).expanduser()) is not None
     return hasattr(source, "list_tables") and hasattr(source, "compile")
 
 
@@ -185,35 +170,28 @@ def open_engine(
     if table is None and query is None and connection.name in _FILES:
         tables = list(connection.list_tables())
         if len(tables) != 1:
-            some = tables[0] if tables else "ratings"
             raise ConfigError(
-                f"{name} needs either `table` or `query`; it has the tables {tables}. Name one, "
-                f'such as table="{some}", or write a SELECT as the query.'
+                f"{name} needs either `table` or `query`; it has the tables {tables}. Name one."
             )
         table = str(tables[0])
     if (table is None) == (query is None):
         raise ConfigError(
-            "A database source needs either `table` or `query`; got "
-            f"{'neither' if table is None else 'both'}. Name a table, or write a SELECT."
+            f"{name} needs either `table` or `query`. Name a table, or write a SELECT."
         )
-    return EngineTable(connection, name, table=table, query=query)
+    what = f"table {table}" if table else "the query"
+    return EngineTable(connection, f"{what} of {name}", table=table, query=query)
 
 
-def over_frame(frame: pd.DataFrame, name: str) -> "EngineTable":
-    """Return a DataFrame as a table of an embedded DuckDB."""
-    connection = _spilling_aside(_open("duckdb", ":memory:"))
-    connection.con.register("source", pa.Table.from_pandas(frame, preserve_index=False))
-    return EngineTable(connection, "memory", table="source", name=name)
-
-
-def over_parquet(paths: Sequence[str], name: str) -> "EngineTable":
-    """Return Parquet files, also those of partitions, as a table of an embedded DuckDB."""
-    connection = _spilling_aside(_open("duckdb", ":memory:"))
-    with asking(f"{name} must be readable as Parquet", "Check that the files are whole."):
+def embedded(data: pd.DataFrame | Sequence[str], name: str) -> "EngineTable":
+    """Return a DataFrame, or files of Parquet, as a table of an embedded DuckDB."""
+    connection = _open("duckdb", ":memory:")
+    if isinstance(data, pd.DataFrame):
+        connection.con.register("source", pa.Table.from_pandas(data, preserve_index=False))
+    else:
         connection.read_parquet(
-            paths, table_name="source", hive_partitioning=True, union_by_name=True
+            data, table_name="source", hive_partitioning=True, union_by_name=True
         )
-    return EngineTable(connection, "memory", table="source", name=name)
+    return EngineTable(connection, name, table="source")
 
 
 @dataclass
@@ -221,29 +199,22 @@ class EngineTable(Table):
     """A table or query of a database."""
 
     connection: Any
-    location: str
+    name: str
     table: str | None = None
     query: str | None = None
-    name: str = ""
     columns: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        what = f"table {self.table}" if self.table else "the query"
-        self.name = self.name or f"{what} of {self.location}"
         self.engine: str = self.connection.name
-        self.expression: Any = None
         #: The SQL that made pairs of events, before the rounds of the k-core.
         self.statement = ""
         with self._asking("be readable"):
-            self.columns = list(self._schema().names)
+            self.columns = list(self._select({}, None).schema().names)
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns; only these are asked for."""
         with self._asking("answer"):
-            if self.expression is not None:
-                events = self.expression.select(list(columns))
-            else:
-                events = self._select({column: column for column in columns}, None)
+            events = self._select({column: column for column in columns}, None)
             return _exactly(events).reset_index(drop=True)
 
     def reduced(self, roles: Mapping[str, str], reduction: Reduction) -> Any:
@@ -267,12 +238,12 @@ class EngineTable(Table):
             self.statement = str(self.connection.compile(pairs))
             return self._core(pairs, reduction)
 
-    def holding(self, expression: Any) -> "EngineTable":
-        """Return an expression of this engine as a table of its own."""
-        other = copy.copy(self)
-        other.expression, other.name = expression, f"the reduction of {self.name}"
-        other.columns = list(expression.columns)
-        return other
+    def fetched(self, pairs: Any) -> FrameTable:
+        """Return reduced pairs as a table in memory."""
+        with self._asking("answer"):
+            frame = _exactly(pairs)
+        frame.index += 1
+        return FrameTable(frame, f"the reduction of {self.name}", row="row")
 
     def write(self, expression: Any, file: Path) -> None:
         """Write the rows of an expression as Parquet, without holding all of them in memory."""
@@ -291,37 +262,27 @@ class EngineTable(Table):
 
     def limit(self, memory: str | None, threads: int | None) -> None:
         """Cap the memory and threads of an embedded DuckDB; beyond that it spills to disk."""
-        if self.engine != "duckdb":
-            return
-        try:
-            if memory is not None:
-                self.connection.raw_sql(f"SET memory_limit = '{memory}'")
-            if threads is not None:
-                self.connection.raw_sql(f"SET threads = {int(threads)}")
-        except Exception as error:
-            raise ConfigError(
-                f"`memory` must be a size such as '2GB'; got {memory!r} ({plain_reason(error)})."
-            ) from None
+        for name, cap in (("memory_limit", memory), ("threads", threads)):
+            if cap is not None and self.engine == "duckdb":
+                with asking(f"DuckDB must take {cap!r}", 'Give `memory` as "2GB", `threads` as 2.'):
+                    self.connection.raw_sql(f"SET {name} = '{cap}'")
 
     def _core(self, pairs: Any, reduction: Reduction) -> Any:
         """Leave rare users and items out, round by round, until none remains."""
         if reduction.min_user_items == reduction.min_item_users == 1:
             return pairs
         keeps = self.engine in ("duckdb", "postgres", "pyspark", "sqlite")
-        pairs = pairs.cache() if keeps else pairs
-        all_pairs = before = int(pairs.count().execute())
-        while True:
-            pairs = reduction.core(pairs)
+        left = list[int]()
+        while len(left) < 2 or left[-1] < left[-2]:
+            pairs = reduction.core(pairs) if left else pairs
             pairs = pairs.cache() if keeps else pairs
-            after = int(pairs.count().execute())
-            if after == 0 < before:
-                raise DataError(
-                    f"The k-core of {self.name} must keep a pair of user and item; none of "
-                    f"{all_pairs:,} is left. Lower `min_user_items` and `min_item_users`."
-                )
-            if after == before:
-                return pairs
-            before = after
+            left.append(int(pairs.count().execute()))
+        if left[-1] == 0 < left[0]:
+            raise DataError(
+                f"The k-core of {self.name} must keep a pair of user and item; none of "
+                f"{left[0]:,} is left. Lower `min_user_items` and `min_item_users`."
+            )
+        return pairs
 
     def _in_seconds(self, events: Any) -> Any:
         """Return events whose numeric times are seconds; their size tells the unit."""
@@ -332,40 +293,30 @@ class EngineTable(Table):
         if not np.isfinite(numbers).all():
             return events
         unit, choices = format_of_numbers(numbers)
-        if choices or unit not in ("s", "ms", "us", "ns"):
+        if choices or unit not in FACTORS:
             raise DataError(
                 f"Times of {self.name} must be times or numbers since 1970 for a half-life; "
-                f"{ends.iloc[0, 0]} looks like a date. Convert it in `query`."
+                f"{ends.iloc[0, 0]} looks like a date. Convert it, as in `query`."
             )
         seconds = events.timestamp.cast("float64") * (FACTORS[unit] / 1e9)
         return events.mutate(timestamp=seconds)
 
     def _select(self, roles: Mapping[str, str], where: str | None) -> Any:
-        """Return the columns under the names of their roles, restricted by a predicate."""
+        """Return the columns under the names of their roles (without any all), and a predicate."""
         return self.connection.sql(self.select_sql(roles, where), dialect=_dialect(self.engine))
-
-    def _schema(self) -> Any:
-        if self.query is not None:
-            return self.connection.sql(self.query, dialect=_dialect(self.engine)).schema()
-        *space, name = str(self.table).split(".")
-        place = {"database": tuple(space)} if space else {}
-        return self.connection.table(name, **place).schema()
 
     def _asking(self, must: str) -> AbstractContextManager[None]:
         return asking(f"{self.name} must {must}", "Check its name and the SQL.")
 
 
 def _exactly(events: Any) -> pd.DataFrame:
-    """Return rows of an expression; whole numbers beside a null are objects, never floats."""
+    """Return rows of an expression; whole numbers beside a null stay exact."""
     frame: pd.DataFrame = events.execute()
     kinds = events.schema()
     rounded = [name for name in frame if kinds[name].is_integer() and frame[name].dtype.kind == "f"]
     if rounded:
         texts = {name: events[name].cast("string") for name in rounded}
-        frame = events.mutate(**texts).execute()
-        for name in rounded:
-            whole = [None if pd.isna(one) else int(one) for one in frame[name]]
-            frame[name] = pd.Series(whole, index=frame.index, dtype=object)
+        frame = events.mutate(**texts).execute().astype(dict.fromkeys(rounded, "Int64"))
     return frame
 
 
@@ -393,16 +344,14 @@ def _select_sql(
 
     dialect = _dialect(engine)
     if table is not None:
-        origin: Any = exp.to_table(table, dialect=dialect)
-        for part in origin.parts:
-            part.set("quoted", True)
+        origin: Any = exp.table_(*reversed(table.split(".")), quoted=True)
     else:
         origin = sqlglot.parse_one(str(query), read=dialect).subquery("source")
     named = [
         exp.alias_(exp.column(column, quoted=True), role, quoted=True)
         for role, column in roles.items()
     ]
-    select = sqlglot.select(*named).from_(origin)
+    select = sqlglot.select(*(named or "*")).from_(origin)
     if where is not None:
         select = select.where(sqlglot.condition(where, dialect=dialect))
     return select.sql(dialect=dialect)
@@ -485,10 +434,7 @@ def _check_roles(reduce: Reduction, columns: Mapping[str, str]) -> None:
             f"{', '.join(_TYPES)}; got {', '.join(columns)}. Say which column is what."
         )
     if reduce.half_life is not None and reduce.now is None:
-        raise ConfigError(
-            "A rule with a half-life must say `now` to be shown; it would ask the engine for the "
-            'latest time first. Give now="2024-12-31".'
-        )
+        raise ConfigError('A half-life must say `now` to be shown. Give now="2024-12-31".')
 
 
 def _connect(source: str) -> tuple[Any, str]:
@@ -500,19 +446,18 @@ def _connect(source: str) -> tuple[Any, str]:
     scheme, shown = parts.scheme, shown_url(parts)
     if scheme not in _EXTRAS:
         raise ConfigError(
-            f"A database URL must begin with one of {', '.join(sorted(set(_EXTRAS)))}; got "
-            f"{scheme!r}. Connect with ibis yourself and give the backend."
+            f"A URL must be that of a database: {', '.join(sorted(_EXTRAS))}; got {scheme!r}. "
+            "Download a file and give the path of the copy, or connect to another database with "
+            "ibis yourself and give the backend."
         )
     secret = find_password(parts)
     remedy = _CHECK_FILE if scheme in _FILES else f"Check host, port, user and {PASSWORD}."
     with asking(f"{shown} must be reachable", remedy):
-        if scheme == "sqlite":
-            return _sqlite(_database_file(parts)), shown
-        if scheme == "duckdb":
-            opened = _open(scheme, _database_file(parts), read_only=True)
-            return _spilling_aside(opened), shown
-        options = {} if secret is None else {"password": secret}
-        return _open(scheme, source, **options), shown
+        if scheme in _FILES:
+            options = {"read_only": True} if scheme == "duckdb" else {}
+            return _open(scheme, _existing(parts), **options), shown
+        secrets = {} if secret is None else {"password": secret}
+        return _open(scheme, source, **secrets), shown
 
 
 def connect_for_writing(url: str) -> Any:
@@ -549,9 +494,9 @@ def file_to_write(parts: SplitResult) -> Path:
     'lists.db'
     """
     named = parts.netloc + unquote(parts.path)
-    folder = Path(named).parent
-    is_absolute = named.startswith("//") or (folder.name and folder.is_dir())
-    return Path(named if is_absolute else named.lstrip("/"))
+    path = Path(named)
+    known = path.is_file() or (path.parent.name and path.parent.is_dir())
+    return path if named.startswith("//") or known else Path(named.lstrip("/"))
 
 
 def _engine_of(path: Path) -> str | None:
@@ -566,36 +511,15 @@ def _engine_of(path: Path) -> str | None:
     return "duckdb" if start[8:12] == b"DUCK" or path.suffix in (".duckdb", ".ddb") else None
 
 
-def _database_file(parts: SplitResult) -> Path:
-    """Return the file that a URL names, absolute or from the working folder."""
-    named = parts.netloc + unquote(parts.path)
-    found = [path for path in (Path(named), Path(named.lstrip("/"))) if path.is_file()]
-    if not found:
+def _existing(parts: SplitResult) -> Path:
+    """Return the file that a URL names, which is there."""
+    place = file_to_write(parts)
+    if not place.is_file():
         raise DataError(
-            f"The database file must exist; nothing is at '{named}', nor there in the working "
-            f"folder '{Path.cwd()}'. Check the path."
+            f"The database file must exist; nothing is at '{place}'. Check the path; it is taken "
+            f"from the working folder '{Path.cwd()}'."
         )
-    return found[0]
-
-
-def _sqlite(path: Path) -> Any:
-    """Return a connection to SQLite, which lacks the hash that draws the sample."""
-    connection = _open("sqlite", path)
-    connection.con.create_function(
-        "md5", 1, lambda text: hashlib.md5(str(text).encode()).hexdigest(), deterministic=True
-    )
-    return connection
-
-
-def _spilling_aside(connection: Any) -> Any:
-    """Let a DuckDB that runs out of memory write to a folder of its own that goes with it.
-
-    By default it writes to ``.tmp`` of the working directory, or beside the database file.
-    """
-    spill = tempfile.mkdtemp(prefix="recsys-duckdb-")
-    weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
-    connection.raw_sql("SET temp_directory = '{}'".format(spill.replace("'", "''")))
-    return connection
+    return place
 
 
 def _open(scheme: str, place: Path | str, **options: Any) -> Any:
@@ -604,4 +528,14 @@ def _open(scheme: str, place: Path | str, **options: Any) -> Any:
         import ibis
 
         connect = getattr(ibis, scheme).connect if scheme in _FILES else ibis.connect
-        return connect(place, **options)
+        connection = connect(place, **options)
+    if scheme == "sqlite":  # it lacks the hash that draws the sample
+        connection.con.create_function(
+            "md5", 1, lambda text: hashlib.md5(str(text).encode()).hexdigest(), deterministic=True
+        )
+    if scheme == "duckdb":
+        # Out of memory it writes to a folder that goes with it, by default to the working folder.
+        spill = tempfile.mkdtemp(prefix="recsys-duckdb-")
+        weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
+        connection.raw_sql("SET temp_directory = '{}'".format(spill.replace("'", "''")))
+    return connection

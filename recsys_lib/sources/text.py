@@ -4,10 +4,8 @@ import csv
 import io
 import re
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TextIO, cast
@@ -17,19 +15,17 @@ import pandas as pd
 from recsys_lib.checks import Ints
 from recsys_lib.errors import DataError
 from recsys_lib.naming import first_line
-from recsys_lib.sources.columns import looks_like_header, matches, plain_name
-from recsys_lib.sources.containers import reading, told_encoding, unpacked
+from recsys_lib.sources.columns import looks_like_header, matches
+from recsys_lib.sources.containers import reading
 from recsys_lib.sources.options import ReadOptions
-from recsys_lib.tables import Table
+from recsys_lib.tables import Table, check_names
 
 _DELIMITERS = ("\t", "::", ",", ";", "|")
 _BLANKS = r"\s+"
 _RECBOLE_TYPES = ("token", "token_seq", "float", "float_seq")
-_SAMPLE_LINES = 20
 _STAND_IN = "\x1f"  # pandas' fast parser takes one character; "::" is read through this one
-_BLOCK = 1 << 20
-# A quotation mark that nothing closes swallows the rest of a file.
-_LONGEST = 2**31 - 1
+# A field may be a whole page, and a quotation mark that nothing closes swallows the rest of a file.
+csv.field_size_limit(2**31 - 1)
 
 
 @dataclass
@@ -43,15 +39,19 @@ class TextFile(Table):
     """
 
     path: Path
-    options: ReadOptions = field(default_factory=ReadOptions)
+    options: ReadOptions
+    lines: InitVar[list[str]]
     name: str = field(init=False)
     columns: list[str] = field(init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, lines: list[str]) -> None:
         self.name = self.path.name
-        self._encoding = told_encoding(self.path, self.options.encoding)
-        self._skipped = 0
-        sample, declared = self._sample()
+        self._skipped, declared = _before_header(lines, self.options.columns is None)
+        sample = [line.rstrip("\r\n") for line in lines[self._skipped :] if line.strip()]
+        if not sample:
+            raise DataError(
+                f"{self.name} must hold a header and rows; it is empty. Check the export."
+            )
         self._delimiter = self.options.delimiter or declared or _delimiter(sample)
         # As in: a, "b, c". Elsewhere a blank belongs to its field.
         self._blanks = any(f'{self._delimiter} "' in line for line in sample)
@@ -60,22 +60,18 @@ class TextFile(Table):
         names = [cell.rpartition(":")[0] if self._typed else cell for cell in header]
         sequences = {name for name in names if f"{name}:token_seq" in header}
         self._lists = {name for name in sequences if not matches("title", [name])}
-        header = names
-        if self.options.columns is not None:
-            self.columns = [str(column) for column in self.options.columns]
-            self._check_headless(header)
-        else:
-            self.columns = [cell.strip() for cell in header]
-        repeated = [name for name, count in Counter(self.columns).items() if count > 1]
-        if repeated:
+        self.columns = [str(name).strip() for name in self.options.columns or names]
+        if self.options.columns is not None and looks_like_header(names):
             raise DataError(
-                f"Columns of {self.name} must have one name each; line {self._skipped + 1} repeats "
-                f"{repeated}. Rename them; where that line is data, write a header above it, or "
-                "for interactions give `columns`."
+                f"`columns` must be for a file without a header line; line 1 of {self.name} is "
+                f"one: {names}. Leave `columns` out, and name single columns if need be."
             )
+        remedy = "Rename them; above data write a header, or for interactions give `columns`."
+        check_names(self.columns, self.name, remedy)
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the columns as strings; fields that are empty are null."""
+        self._check_quotes()
         try:
             with warnings.catch_warnings():
                 # pandas only warns where a line has more fields than the header.
@@ -83,14 +79,13 @@ class TextFile(Table):
                 frame = self._parse(columns)
         except DataError:
             raise
-        except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, ValueError) as error:
-            self._check_quotes(f" ({_reason(error)})")
+        except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
+            reason = first_line(error).removeprefix("Error tokenizing data. C error: ").strip()
             raise DataError(
-                f"Each line of {self.name} must have the {len(self.columns)} fields of its "
-                f"header; {_reason(error)}. Correct the line, or give `delimiter`; the one "
+                f"Each line of {self.name} must have the {len(self.columns)} fields of its header "
+                f"or `columns`; {reason}. Correct the line, or give `delimiter`; the one "
                 f"recognized is {self._delimiter!r}."
             ) from error
-        self._check_quotes()
         for name in self._lists & set(columns):
             if not frame[name].str.contains(r"[|;]|, ", na=False).any():
                 frame[name] = frame[name].str.replace(" ", "|")
@@ -98,13 +93,15 @@ class TextFile(Table):
 
     def where(self, positions: Ints) -> list[str]:
         """Return line numbers, counted from 1 in the file, the header being a line."""
-        wanted = {int(position) for position in positions}
-        lines = self._lines_of(wanted)
-        return [f"line {lines.get(int(position), int(position) + 2)}" for position in positions]
+        header = int(self.options.columns is None)
+        found = self._records()
+        records = (start for start, _, row in found if len(row) > 1 or "".join(row).strip())
+        starts = list(islice(records, header, header + int(positions.max()) + 1))
+        return [f"line {starts[position]}" for position in positions]
 
     def _parse(self, columns: Sequence[str]) -> pd.DataFrame:
         delimiter = self._delimiter
-        with reading(self.path, self._encoding, newline="") as file:
+        with reading(self.path, self.options.encoding, newline="") as file:
             source: TextIO = file
             if len(delimiter) > 1 and delimiter != _BLANKS:
                 source = io.StringIO(file.read().replace(delimiter, _STAND_IN))
@@ -133,128 +130,69 @@ class TextFile(Table):
             quotes = not self._typed and self._delimiter in (_BLANKS, self._delimiter[0])
         return csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
 
-    def _sample(self) -> tuple[list[str], str]:
-        """Return the first lines from the header on, and the delimiter where ``sep=;`` names it.
-
-        Counts the lines before the header in `_skipped`.
-        """
-        lines: list[str] = []
-        delimiter = comment = ""
-        with reading(self.path, self._encoding) as file:
-            for number, line in enumerate(file):
-                text = line.rstrip("\r\n")
-                declared = re.fullmatch(r'"?sep=(.)"?', text, re.I)
-                if not lines and declared and not comment:
-                    self._skipped, delimiter = number + 1, declared[1]
-                elif not lines and text.startswith("#") and self.options.columns is None:
-                    self._skipped, comment = number + 1, text.lstrip("# ")
-                elif text.strip():
-                    lines.append(text)
-                if len(lines) == _SAMPLE_LINES:
-                    break
-        if comment and looks_like_header(_split(comment, _delimiter([comment, *lines]))):
-            self._skipped -= 1
-            lines.insert(0, comment)
-        if not lines:
-            raise DataError(
-                f"{self.name} must hold a header and rows; it is empty. Check the export."
-            )
-        return lines, delimiter
-
-    def _check_headless(self, first: list[str]) -> None:
-        """Refuse `columns` of the wrong number, or for a file that has a header line."""
-        if len(first) != len(self.columns):
-            raise DataError(
-                f"`columns` must name each column of {self.name}; it has {len(self.columns)} "
-                f"names and line 1 has {len(first)} fields. Name all columns, or give `delimiter`."
-            )
-        same = [plain_name(cell) for cell in first] == [plain_name(name) for name in self.columns]
-        if same or looks_like_header(first):
-            raise DataError(
-                f"`columns` must be for a file without a header line; line 1 of {self.name} is "
-                f"one: {first}. Leave `columns` out, and name single columns if need be."
-            )
-
-    def _check_quotes(self, reason: str = "") -> None:
+    def _check_quotes(self) -> None:
         """Raise `DataError` with the first line whose quotation marks enclose no whole field."""
         if self._quoting == csv.QUOTE_NONE or self.options.quoting or not self._has_quotes():
             return
-        line, text = self._misquoted() or (0, "")
-        if not line:
-            return
-        escape = ', or escape="\\\\" for a backslash before them' if '\\"' in text else ""
-        raise DataError(
-            f"Quotation marks in {self.name} must enclose whole fields; line {line} has "
-            f"{text!r:.80}{reason}. Give quoting=False where they are characters like any "
-            f"other{escape}, or correct the line. (quoting=True reads the file as it is.)"
-        )
+        width = len(self.columns)
+        for start, lines, row in self._records(strict=True):
+            broken = not row and "".join(lines).strip()
+            # A field that spans lines seems to hold rows where each is as long as the header.
+            fields = {len(line.split(self._delimiter)) for line in lines}
+            swallows = len(lines) > 1 < width and fields == {width}
+            if not (broken or swallows):
+                continue
+            text = lines[0].rstrip("\r\n")
+            escape = ', or escape="\\\\" for a backslash before them' if '\\"' in text else ""
+            raise DataError(
+                f"Quotation marks in {self.name} must enclose whole fields; line {start} has "
+                f"{text!r:.80}. Give quoting=False where they are characters like any "
+                f"other{escape}, or correct the line. (quoting=True reads the file as it is.)"
+            )
 
     def _has_quotes(self) -> bool:
-        with unpacked(self.path) as file:
-            return any(b'"' in block for block in iter(lambda: file.read(_BLOCK), b""))
+        with reading(self.path, self.options.encoding) as file:
+            return any('"' in line for line in file)
 
-    def _misquoted(self) -> tuple[int, str] | None:
-        """Return number and text of the first line that opens or closes a field in its middle.
+    def _records(self, *, strict: bool = False) -> Iterator[tuple[int, list[str], list[str]]]:
+        """Yield the number of each record's first line, its lines, and its fields.
 
-        Also one where a field that spans lines seems to have swallowed rows: each of its lines has
-        as many fields as the header.
+        If `strict`, one whose quotation marks enclose no whole field has none, and is the last.
         """
-        sign = re.escape(self._delimiter) if self._delimiter != _BLANKS else r"\s"
-        escape = re.escape(self.options.escape or "")
-        inside = rf'"(?:[^"{escape}]|""{f"|{escape}." if escape else ""})*"'
-        whole = rf"(?:{inside} *|[^\"{sign}][^{sign}]*|)"
-        enclosed = re.compile(rf"{whole}(?:{sign}{whole})*", re.DOTALL)
-        for start, lines, _ in self._records():
-            text = "".join(lines).rstrip("\r\n")
-            if '"' in text and (not enclosed.fullmatch(text) or self._swallows(lines)):
-                return start, lines[0].rstrip("\r\n")
-        return None
-
-    def _swallows(self, lines: list[str]) -> bool:
-        width = len(self.columns)
-        if len(lines) == 1 or width == 1:
-            return False
-        return all(len(line.split(self._delimiter)) == width for line in lines)
-
-    def _lines_of(self, wanted: set[int]) -> dict[int, int]:
-        """Return the line on which each record starts; a quoted field may span several."""
-        found: dict[int, int] = {}
-        record = 0 if self.options.columns is not None else -1
-        # An error in this search would hide the one that asks for the lines.
-        with suppress(csv.Error, DataError):
-            for start, _, row in self._records():
-                if len(row) > 1 or "".join(row).strip():
-                    if record in wanted:
-                        found[record] = start
-                    record += 1
-                if len(found) == len(wanted):
-                    break
-        return found
-
-    def _records(self) -> Iterator[tuple[int, list[str], list[str]]]:
-        """Yield the number of each record's first line, its lines, and its fields."""
         start, lines = self._skipped + 1, list[str]()
 
         def kept(line: str) -> str:
             lines.append(line)
             return line
 
-        with reading(self.path, self._encoding, newline="") as file:
+        with reading(self.path, self.options.encoding, newline="") as file:
             rows = csv.reader(
                 map(kept, islice(file, self._skipped, None)),
                 delimiter=" " if self._delimiter == _BLANKS else self._delimiter[0],
                 quoting=self._quoting,
                 escapechar=self.options.escape,
                 skipinitialspace=self._blanks,
+                strict=strict,
             )
-            limit = csv.field_size_limit(_LONGEST)
             try:
                 for row in rows:
                     yield start, lines, row
                     start += len(lines)
                     lines.clear()
-            finally:
-                csv.field_size_limit(limit)  # it is that of the whole process
+            except csv.Error:
+                yield start, lines, []
+
+
+def _before_header(lines: Sequence[str], comments: bool) -> tuple[int, str]:
+    """Return how many lines stand before the header, and the delimiter that ``sep=;`` names."""
+    skipped, delimiter = 0, ""
+    for number, line in enumerate(lines, start=1):
+        declared = re.fullmatch(r'"?sep=(.)"?', line.rstrip("\r\n"), re.I)
+        if declared or (comments and line.startswith("#")):
+            skipped, delimiter = number, declared[1] if declared else delimiter
+        elif line.strip():
+            break
+    return skipped, delimiter
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -278,11 +216,4 @@ def _split(line: str, delimiter: str) -> list[str]:
         return line.split()
     if len(delimiter) > 1:
         return line.split(delimiter)
-    try:
-        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [line])
-    except csv.Error:  # a field longer than Python's limit, such as a whole page
-        return line.split(delimiter)
-
-
-def _reason(error: Exception) -> str:
-    return first_line(error).removeprefix("Error tokenizing data. C error: ").strip()
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [line])

@@ -23,9 +23,9 @@ def test_the_line_is_the_user_and_an_empty_list_leaves_its_number_free(tmp_path:
 def test_a_wrong_count_is_named_by_its_line(tmp_path: Path) -> None:
     path = tmp_path / "users.dat"
     path.write_text(
-        "".join(f"{n} {' '.join(map(str, range(n)))}\n" for n in range(1, 30)) + "3 1\n"
+        "".join(f"{n} {' '.join(map(str, range(n)))}\n" for n in range(1, 60)) + "3 1\n"
     )
-    with pytest.raises(DataError, match="line 30 says 3 and holds 1"):
+    with pytest.raises(DataError, match="line 60 says 3 and holds 1"):
         read_interactions(path)
 
 
