@@ -30,10 +30,8 @@ _QUARTER = 0.25
 _EVEN = 0.5
 # Items of a history that are left out in turn, where no formula says what each of them adds.
 _LEFT_OUT = 255
-# With so many numbers for one person the scores of the listed items alone are cheaper.
-_EACH_NUMBERS = 2**17
-# Networks score so many rows in the time of one, up to so many numbers.
-_ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
+# Rows are scored in one call with what they are without each entry: up to so many numbers.
+_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,14 +199,9 @@ class Answerer:
         """Say whether rows and what they are without each entry are best scored together."""
         if self._has_formula or not weights.any():
             return False
-        lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
-        fits = (lengths.sum() + len(weights) - 1) * n_items < _ONE_BLOCK_NUMBERS
-        small = len(weights) == 1 and lengths.max() < _ONE_BLOCK
-        return bool(fits and (small or self._are_short(lengths).all()))
-
-    def _are_short(self, lengths: Ints) -> Mask:
-        """Say which histories are best left out an item at a time with all scores, and at once."""
-        return lengths <= min(_LEFT_OUT, _EACH_NUMBERS / self.dataset.n_items)
+        lengths = np.diff(people.seen.indptr)
+        numbers = (lengths.sum() + len(lengths)) * self.dataset.n_items
+        return bool(numbers <= _AT_ONCE and lengths.max() <= _LEFT_OUT)
 
     def _scores_and_gains(self, rows: CSR) -> tuple[Floats, list[Floats]]:
         """Return the scores of rows, and for each of them what its entries add."""
@@ -347,13 +340,16 @@ class Answerer:
     ) -> list[str]:
         """Return the reason for each item of each list."""
         reasons: list[str] = []
-        gains = self._gains(answers, people, lists)
         for row, (shared, items) in enumerate(zip(answers.because, lists, strict=True)):
             if shared is not None:
                 reasons += [shared] * len(items)
                 continue
             history = people.seen.indices[people.seen.indptr[row] : people.seen.indptr[row + 1]]
-            raised, known = gains[row], titles[history]
+            known = titles[history]
+            if answers.gains is None:
+                raised = self.gains_of(people.seen[row : row + 1], items)
+            else:
+                raised = answers.gains[row][:, items]
             if self._new is not None:
                 for place in np.flatnonzero(self.is_new[items]):
                     raised[:, place] = self._new.content.likeness(items[place])[history]
@@ -363,28 +359,6 @@ class Answerer:
                 " · ".join(known[one[yes]]) for one, yes in zip(best.T, helped.T, strict=True)
             ]
         return reasons
-
-    def _gains(
-        self, answers: Answers, people: People, lists: Sequence[NDArray[np.int32]]
-    ) -> dict[int, Floats]:
-        """Return what each item of a history adds to the score of each listed one, by row."""
-        if answers.gains is not None:
-            return {row: answers.gains[row][:, items] for row, items in enumerate(lists)}
-        asked = np.array([because is None for because in answers.because], dtype=bool)
-        lengths = np.diff(people.seen.indptr)
-        short = asked & self._are_short(lengths) & (not self._has_formula)
-        gains = {
-            row: self.gains_of(people.seen[row : row + 1], lists[row])
-            for row in np.flatnonzero(asked & ~short).tolist()
-        }
-        rows = np.flatnonzero(short)
-        blocks = np.cumsum(lengths[rows] + 1) * self.dataset.n_items // _ONE_BLOCK_NUMBERS
-        for block in np.split(rows, np.flatnonzero(np.diff(blocks)) + 1) if len(rows) else ():
-            known = self._scores_and_gains(people.seen[block])[1]
-            gains |= {
-                row: one[:, lists[row]] for row, one in zip(block.tolist(), known, strict=True)
-            }
-        return gains
 
     def gains_of(self, row: CSR, items: Integers) -> Floats:
         """Return what each item of one history adds to the scores of some items.
