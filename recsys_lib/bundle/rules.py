@@ -107,13 +107,13 @@ class Plan:
         return not (len(self.promoted) or self.limits or self.diversity)
 
     def pick(
-        self, order: NDArray[np.floating], k: int, likeness: Likeness, *, seed: int = 0
+        self, order: NDArray[np.floating], k: int, likeness: Likeness
     ) -> NDArray[np.int32]:
         r"""Return a list: promoted items, then one after the other what is worth most.
 
-        That is what maximizes marginal relevance [1]_, :math:`(1 - d) r_i - d \max_j s_{ij}` over
-        the items j listed before it, with the order r scaled to [0, 1] over the best items, five
-        times as many as are listed; without diversity, the best one that the limits leave.
+        That is the best one that the limits leave; with diversity, of five times as many items as
+        are listed what maximizes marginal relevance [1]_, :math:`(1 - d) r_i - d \max_j s_{ij}`
+        over the items j listed before it, with their order r scaled to [0, 1].
 
         Parameters
         ----------
@@ -122,8 +122,6 @@ class Plan:
         k : int
             Length of the list.
         likeness : callable
-        seed : int
-            Orders what is equal.
 
         Returns
         -------
@@ -135,31 +133,27 @@ class Plan:
         .. [1] J. Carbonell, J. Goldstein, "The Use of MMR, Diversity-Based Reranking for
            Reordering Documents and Producing Summaries", SIGIR 1998, section 2.
         """
-        listable = np.flatnonzero(order > -np.inf)
-        left = len(listable)
+        if not self.diversity:
+            return self._ranked(order, k)
+        pool = self._ranked(order, max(_REACH * k, _LEAST))
+        return pool[self._varied(pool, order[pool].astype(np.float64), k, likeness)]
+
+    def _ranked(self, order: NDArray[np.floating], n: int) -> NDArray[np.int32]:
+        """Return promoted items, and then the best of those that the limits leave, n in all."""
         first = self.promoted[order[self.promoted] > -np.inf].astype(np.int32)
-        if self.limits and not self.diversity:
-            return self._limited(order, first, k, seed)
-        k = min(k, self._room(listable))
-        reach = max(_REACH * k, _LEAST)
-        while True:
-            pool = top_k(np.asarray(order)[None, :], max(min(reach, left), 1), seed=seed).items[0]
-            pool = pool[(pool >= 0) & ~np.isin(pool, first)]
-            pool = np.concatenate([first, pool])
-            if reach >= left or self._room(pool) >= k:
-                places = self._greedy(pool, order[pool], len(first), k, likeness)
-                if len(places) == k or reach >= left:
-                    return pool[places]
-            reach *= 64
+        if self.limits:
+            return self._limited(order, first, n)
+        best = top_k(order[None, :], min(n, len(order))).items[0]
+        return np.concatenate([first, best[(best >= 0) & ~np.isin(best, first)]])[:n]
 
     def _limited(
-        self, order: NDArray[np.floating], first: NDArray[np.int32], k: int, seed: int
+        self, order: NDArray[np.floating], first: NDArray[np.int32], n: int
     ) -> NDArray[np.int32]:
         """Return one after the other the best item of a value that is not used up."""
-        keys = ranking_keys(order, seed)
+        keys = ranking_keys(order, 0)
         columns = [(matrix, matrix.tocsc(), np.zeros(matrix.shape[1])) for matrix, _ in self.limits]
         waiting, chosen = first.tolist(), list[int]()
-        while len(chosen) < k and (waiting or keys.any()):
+        while len(chosen) < n and (waiting or keys.any()):
             item = waiting.pop(0) if waiting else int(np.argmax(keys))
             if not keys[item]:  # promoted, but its value is used up
                 continue
@@ -172,44 +166,22 @@ class Plan:
                     keys[items_of.indices[slice(*items_of.indptr[value : value + 2])]] = 0
         return np.array(chosen, dtype=np.int32)
 
-    def _room(self, pool: Integers) -> int:
-        """Return how many of the pool the limits let into a list, at most."""
-        room = len(pool)
-        for matrix, limit in self.limits:
-            rows = matrix[pool]
-            unlimited = np.count_nonzero(np.diff(rows.indptr) == 0)
-            room = min(room, np.minimum(np.bincount(rows.indices), limit).sum() + unlimited)
-        return room
-
-    def _greedy(
-        self,
-        pool: NDArray[np.int32],
-        order: NDArray[np.floating],
-        n_first: int,
-        k: int,
-        likeness: Likeness,
+    def _varied(
+        self, pool: NDArray[np.int32], order: Doubles, k: int, likeness: Likeness
     ) -> list[int]:
-        """Return places of the pool in the order of the list; the first of them are promoted."""
-        low, high = (order[n_first:].min(initial=np.inf), order[n_first:].max(initial=-np.inf))
-        span = high - low if high > low else 1.0
-        worth = (1 - self.diversity) * (order - low).astype(np.float64) / span
+        """Return places of the pool in the order of the list; promoted items come first."""
+        n_first = np.count_nonzero(np.isin(pool, self.promoted))
+        rest = order[n_first:]
+        low, span = (rest.min(), np.ptp(rest) or 1.0) if len(rest) else (0.0, 1.0)
+        worth = (1 - self.diversity) * (order - low) / span
         worth[:n_first] = 2 * np.arange(n_first, 0, -1)  # likeness takes no more than 1 of it
-        alike = likeness(pool) if self.diversity else None
-        nearest = np.zeros(len(pool))
-        labels = [(matrix[pool], np.zeros(matrix.shape[1]), n) for matrix, n in self.limits]
+        alike, nearest = likeness(pool), np.zeros(len(pool))
         chosen: list[int] = []
-        closed = np.zeros(len(pool), dtype=bool)
-        while len(chosen) < min(k, len(pool)) and not closed.all():
-            place = int(np.argmax(np.where(closed, -np.inf, worth - nearest)))
+        while len(chosen) < min(k, len(pool)):
+            place = int(np.argmax(worth - nearest))
             chosen.append(place)
-            closed[place] = True
-            for rows, counts, limit in labels:
-                own = rows.indices[rows.indptr[place] : rows.indptr[place + 1]]
-                counts[own] += 1
-                if (full := counts[own] >= limit).any():
-                    closed |= rows @ np.bincount(own[full], minlength=len(counts)) > 0
-            if alike is not None:
-                nearest = np.maximum(nearest, self.diversity * alike(place))
+            worth[place] = -np.inf
+            nearest = np.maximum(nearest, self.diversity * alike(place))
         return chosen
 
 
