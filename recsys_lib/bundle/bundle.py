@@ -6,7 +6,7 @@ Everyone gets an answer, and each row of it names the rung of the ladder that ga
 import dataclasses
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, product
@@ -578,15 +578,15 @@ class Bundle(Shown):
             for row, one in enumerate(questions)
         ]
 
-    def _likeness(self, items: NDArray[np.int32]) -> Callable[[int], Floats]:
+    def _likeness(self, items: NDArray[np.int32]) -> Floats:
         """Return how alike items are: by tags, else by the model, else by who used them."""
         content = self._answerer.content
         if content is None:
             found = self._answerer.model.item_similarity(items.tolist())
             if found is not None:
-                among = found[:, items]
-                return lambda place: among[place]
-        return _row_by_row(self._columns[items] if content is None else content.labels[items])
+                return found[:, items]
+        vectors = self._columns[items] if content is None else content.labels[items]
+        return np.asarray((vectors @ vectors.T).toarray())
 
     @cached_property
     def _columns(self) -> CSR:
@@ -802,20 +802,6 @@ class Bundle(Shown):
     @cached_property
     def _requests(self) -> RequestReader:
         return RequestReader(dataset=self.dataset, inputs=self.inputs, like=self.like)
-
-
-def _row_by_row(vectors: CSR) -> Callable[[int], Floats]:
-    """Return what multiplies all rows by the one in a place."""
-    one = np.zeros(vectors.shape[1], dtype=vectors.dtype)
-
-    def products(place: int) -> Floats:
-        part = slice(*vectors.indptr[place : place + 2])
-        one[vectors.indices[part]] = vectors.data[part]
-        found = vectors @ one
-        one[vectors.indices[part]] = 0
-        return np.asarray(found)
-
-    return products
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> Ints:

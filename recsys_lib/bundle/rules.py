@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys_lib.checks import CSR, Doubles, Integers, Ints, Mask
+from recsys_lib.checks import CSR, Doubles, Floats, Ints, Mask
 from recsys_lib.coldstart.content import TEXT
 from recsys_lib.coldstart.profile import is_tags, label_matrix, only_label, tags_of
 from recsys_lib.dataset import Dataset
@@ -21,8 +21,8 @@ from recsys_lib.ranking import ranking_keys, top_k
 
 #: What an item must be, by column of the catalog.
 Where: TypeAlias = Mapping[str, Any]
-#: Of some items by position: how like the one in a place is to each of them, up to 1.
-Likeness: TypeAlias = Callable[[NDArray[np.int32]], Callable[[int], NDArray[np.floating[Any]]]]
+#: Of some items by position: how like each is to each of them, up to 1.
+Likeness: TypeAlias = Callable[[NDArray[np.int32]], Floats]
 
 # A varied list is chosen from the best items, so many times its length and at least so many.
 _REACH, _LEAST = 5, 50
@@ -106,9 +106,7 @@ class Plan:
         """Whether the best items that are allowed make the list."""
         return not (len(self.promoted) or self.limits or self.diversity)
 
-    def pick(
-        self, order: NDArray[np.floating], k: int, likeness: Likeness
-    ) -> NDArray[np.int32]:
+    def pick(self, order: NDArray[np.floating], k: int, likeness: Likeness) -> NDArray[np.int32]:
         r"""Return a list: promoted items, then one after the other what is worth most.
 
         That is the best one that the limits leave; with diversity, of five times as many items as
@@ -181,7 +179,7 @@ class Plan:
             place = int(np.argmax(worth - nearest))
             chosen.append(place)
             worth[place] = -np.inf
-            nearest = np.maximum(nearest, self.diversity * alike(place))
+            nearest = np.maximum(nearest, self.diversity * alike[place])
         return chosen
 
 
