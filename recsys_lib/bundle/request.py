@@ -91,7 +91,7 @@ class RequestReader(RuleReader):
         self, people: Iterable[Any], k: int = 10, rules: Mapping[str, Any] | None = None
     ) -> list[Question]:
         """Return what is asked of some people, by id or as a request of their own."""
-        shared = self.plan(rules) if rules else self._no_rules
+        shared = self.plan(rules or {})
         questions = []
         for one in [people] if isinstance(people, Mapping) else listed(people):
             asked = {"k": k, **(one if isinstance(one, Mapping) else {"user": one})}
@@ -100,10 +100,6 @@ class RequestReader(RuleReader):
             plan = self.plan({**(rules or {}), **own}) if own else shared
             questions.append(Question(**asked, plan=plan))
         return questions
-
-    @cached_property
-    def _no_rules(self) -> Plan:
-        return self.plan({})
 
     def people(self, questions: Sequence[Question]) -> People:
         """Return the people of some questions; `DataError` names an unknown id and near ones."""

@@ -184,76 +184,72 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class _Numbers:
-    """A column of numbers, or of times in nanoseconds; NaN where unknown."""
+class _Column:
+    """A column of the catalog, ready for questions."""
 
     name: str
-    values: Doubles
-    times: bool
+    cells: pd.Series
 
-    def having(self, wanted: Iterable[Any]) -> Mask:
-        found = np.zeros(len(self.values), dtype=bool)
-        for value in wanted:
-            same = self.values == self._number(value)
-            if not same.any():
-                raise DataError(
-                    f"`where[{self.name!r}]` must be a value that some item has; got "
-                    f"{value!r:.80}. Ask for a range with min and max."
-                )
-            found |= same
-        return found
-
-    def between(self, low: Any, high: Any) -> Mask:
-        lowest = -np.inf if low is None else self._number(low)
-        highest = np.inf if high is None else self._number(high)
-        if lowest > highest:
-            raise DataError(
-                f"`where[{self.name!r}]` must have a min below its max; got {low!r} and {high!r}. "
-                "Exchange them."
-            )
-        return np.asarray((self.values >= lowest) & (self.values <= highest))
+    @cached_property
+    def ordered(self) -> pd.Series | None:
+        """The cells as numbers or times; None of text."""
+        kind = self.cells.dtype
+        if pd.api.types.is_datetime64_any_dtype(kind):
+            return pd.to_datetime(self.cells, utc=True)
+        if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
+            return pd.Series(self.cells.to_numpy(np.float64, na_value=np.nan))
+        return None
 
     @cached_property
     def labels(self) -> tuple[CSR, pd.Index]:
-        return label_matrix(self.values.tolist(), only_label)
-
-    def _number(self, value: Any) -> float:
+        """Which item has which value or tag, and the values."""
+        cells = self.cells.astype(object) if self.ordered is None else self.ordered
+        several = self.ordered is None and self.name not in TEXT and is_tags(self.cells)
         try:
-            if self.times:
-                # As text, since a number would be nanoseconds: a year is one, seconds are none.
-                time = pd.to_datetime(pd.Timestamp(str(value)), utc=True)
-                number = math.nan if time is pd.NaT else float(time.as_unit("ns").value)
-            else:
-                number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if isinstance(value, bool) or not math.isfinite(number):
-            kind = "a time, such as 2024-01-31" if self.times else "a finite number"
-            raise DataError(f"`where[{self.name!r}]` must be {kind}; got {value!r:.80}.")
-        return number
-
-
-@dataclass(frozen=True, eq=False)
-class _Labels:
-    """A column of categories or tags."""
-
-    name: str
-    labels: tuple[CSR, pd.Index]
+            return label_matrix(cells.tolist(), tags_of if several else only_label)
+        except TypeError as error:
+            raise DataError(
+                f"A rule must be on a column of text, numbers or times; {self.name!r} holds "
+                f"others, and {error}. Name another column."
+            ) from error
 
     def having(self, wanted: Iterable[Any]) -> Mask:
+        """Return which items have one of some values."""
         matrix, levels = self.labels
-        if levels.inferred_type == "boolean":  # which a file may have had as text
-            flags = {"true": True, "false": False}
-            wanted = [flags.get(str(one).lower(), one) for one in wanted]
+        if self.ordered is not None:
+            wanted = [self._on_scale(one) for one in wanted]
+        elif levels.inferred_type == "boolean":  # which a file may have had as text
+            wanted = [{"true": True, "false": False}.get(str(one).lower(), one) for one in wanted]
         asked = np.zeros(len(levels))
         asked[find_ids(levels, wanted, f"value of `where[{self.name!r}]`")] = 1
         return np.asarray(matrix @ asked > 0)
 
     def between(self, low: Any, high: Any) -> Mask:
-        raise DataError(
-            f"`where[{self.name!r}]` must be a value, a list of values, or `not`; got min or max, "
-            "which are for columns of numbers and times. Name the values."
-        )
+        """Return which items are in a range, of which an end may be None."""
+        if self.ordered is None:
+            raise DataError(
+                f"`where[{self.name!r}]` must be a value, a list of values, or `not`; got min or "
+                "max, which are for columns of numbers and times. Name the values."
+            )
+        found = self.ordered.notna()
+        if low is not None:
+            found &= self.ordered >= self._on_scale(low)
+        if high is not None:
+            found &= self.ordered <= self._on_scale(high)
+        return found.to_numpy()
+
+    def _on_scale(self, value: Any) -> Any:
+        """Return what was asked for as a number or a time."""
+        times = pd.api.types.is_datetime64_any_dtype(self.cells.dtype)
+        try:
+            # As text, since a number would be nanoseconds: a year is one, seconds are none.
+            number = pd.to_datetime(pd.Timestamp(str(value)), utc=True) if times else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if isinstance(value, bool) or pd.isna(number):
+            kind = "a time, such as 2024-01-31" if times else "a number"
+            raise DataError(f"`where[{self.name!r}]` must be {kind}; got {value!r:.80}.")
+        return number
 
 
 @dataclass(kw_only=True)
@@ -266,7 +262,7 @@ class RuleReader:
     """
 
     dataset: Dataset
-    _columns: dict[str, _Numbers | _Labels] = field(default_factory=dict, init=False, repr=False)
+    _columns: dict[str, _Column] = field(default_factory=dict, init=False, repr=False)
 
     def plan(self, asked: Mapping[str, Any]) -> Plan:
         """Return rules, by name as in `Rules`, as positions.
@@ -292,12 +288,12 @@ class RuleReader:
             diversity=float(asked.get("diversity") or 0),
         )
 
-    def column(self, name: str) -> _Numbers | _Labels:
+    def column(self, name: str) -> _Column:
         """Return a column of the catalog, ready for questions."""
         if name not in self._columns:
             items = self._catalog()
             find_id(items.columns, name, "column of the catalog")
-            self._columns[name] = _prepared(items[name], name)
+            self._columns[name] = _Column(name, items[name])
         return self._columns[name]
 
     def _catalog(self) -> pd.DataFrame:
@@ -353,8 +349,7 @@ def _check(asked: Mapping[str, Any]) -> None:
                 f"A rule must be one of {', '.join(Rules.__annotations__)}; got {name!r:.80}.{near}"
             )
     number = asked.get("diversity") or 0
-    sound = isinstance(number, int | float | np.number) and not isinstance(number, bool)
-    if not (sound and 0 <= number <= 1):
+    if not (isinstance(number, int | float | np.number) and 0 <= number <= 1):
         raise DataError(f"`diversity` must be a number from 0 to 1; got {number!r}. Try 0.3.")
     for name in ("where", "limit_per"):
         if not isinstance(asked.get(name), Mapping | None):
@@ -364,32 +359,13 @@ def _check(asked: Mapping[str, Any]) -> None:
             )
 
 
-def _prepared(values: pd.Series, name: str) -> _Numbers | _Labels:
-    """Return a column of the catalog as what it holds."""
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        times = pd.to_datetime(values, utc=True).dt.as_unit("ns")
-        number = times.astype(np.int64).to_numpy(np.float64, copy=True)
-        number[times.isna().to_numpy()] = np.nan
-        return _Numbers(name, number, times=True)
-    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
-        return _Numbers(name, values.to_numpy(np.float64, na_value=np.nan), times=False)
-    labels_of = tags_of if name not in TEXT and is_tags(values) else only_label
-    try:
-        return _Labels(name, label_matrix(values.astype(object), labels_of))
-    except TypeError as error:
-        raise DataError(
-            f"A rule must be on a column of text, numbers or times; {name!r} holds others, and "
-            f"{error}. Name another column."
-        ) from error
-
-
 def _listed(wanted: Any) -> list[Any]:
     """Return the values of a condition, be it one or several."""
     return list(wanted) if pd.api.types.is_list_like(wanted) else [wanted]
 
 
 def _limit(name: str, number: Any) -> int:
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+    if not isinstance(number, int | np.integer) or number < 1:
         raise DataError(
             f"`limit_per[{name!r}]` must be a whole number >= 1; got {number!r:.80}. Try 3."
         )
