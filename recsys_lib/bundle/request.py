@@ -159,7 +159,7 @@ class RequestReader(RuleReader):
         ids = listed(history)
         items = find_ids(self.dataset.item_ids, ids, "item")
         if isinstance(history, Mapping):
-            values = np.array([self._value(item, history[item]) for item in ids], dtype=np.float32)
+            values = np.array([self.rating(item, history[item]) for item in ids], dtype=np.float32)
         else:
             values = np.full(len(ids), self._liked_value, dtype=np.float32)
         items, first = np.unique(items, return_index=True)
@@ -180,7 +180,8 @@ class RequestReader(RuleReader):
         counted = isinstance(places, pd.RangeIndex) and not places.isin(known).all()
         return bool(counted and history.isin(known).all())
 
-    def _value(self, item: Any, value: Any) -> float:
+    def rating(self, item: Any, value: Any) -> float:
+        """Return a rating as a number; `DataError` if it is off the scale."""
         low, high = self.dataset.rating_scale or (-np.inf, np.inf)
         try:
             number = float(value)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from recsys_lib.bundle.bundle import Bundle
 from recsys_lib.checks import check_integer
-from recsys_lib.errors import DataError
 from recsys_lib.formatting import table as formatted
 from recsys_lib.naming import find_id, find_ids, folded
 from recsys_lib.progress import has_front_end, in_voila
@@ -132,16 +131,11 @@ class WhatIf:
 
     def rate(self, item: Any, value: float = 1.0) -> None:
         """Let the person have used an item of the dataset, with this rating."""
-        low, high = self.bundle.dataset.rating_scale or (-np.inf, np.inf)
-        if not low <= value <= high:
-            raise DataError(
-                f"The rating of {item!r} must be from {low:g} to {high:g}; got {value!r}. "
-                "Choose one on the scale."
-            )
+        number = self.bundle._requests.rating(item, value)
         self.drop.discard(item)
         self.add.pop(item, None)
-        if self.history.get(item) != value:
-            self.add[item] = float(value)
+        if self.history.get(item) != number:
+            self.add[item] = number
 
     def remove(self, item: Any) -> None:
         """Let the person not have used an item of the dataset."""
@@ -233,22 +227,13 @@ class WhatIf:
         }
 
     def _ipython_display_(self) -> None:
-        if not has_front_end():
+        if not has_front_end() or in_voila():  # which shows no output that comes later
             raise NotImplementedError  # IPython then takes the static view
         from IPython.display import display
 
         controls = Controls(self)
-        if not in_voila():
-            display(controls.box)
-            controls.changed = shown_below(self._repr_mimebundle_)
-            return
-        # Voila shows no output that comes after the page, only widgets that change.
-        import ipywidgets as widgets
-
-        page = widgets.HTML()
-        controls.changed = lambda: setattr(page, "value", self._repr_mimebundle_()["text/html"])
-        controls.changed()
-        display(widgets.VBox([controls.box, page]))
+        display(controls.box)
+        controls.changed = shown_below(self._repr_mimebundle_)
 
 
 what_if = WhatIf
