@@ -280,7 +280,7 @@ class Page:
     item : id or None
         Whose card is open.
     listed : DataFrame
-        As of `WhatIf.listed`, with reasons.
+        As of `WhatIf.listed`.
     show : callable
         Called after each change.
     """
@@ -357,7 +357,7 @@ class Page:
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the list, and then what takes longer: reasons, and what is in the open card."""
+        """Show the list, and what is in the open card."""
         edit, users = self.browse.edit, self.bundle.dataset.users
         self.listed = edit.listed
         profile = edit.profile or {}
@@ -366,20 +366,18 @@ class Page:
         name = _VISITOR if edit.user is None else edit.user
         who = " · ".join([str(name), *map(_words, profile.values())])
         known = [{"known": one} for one in self.listed["probability"].notna()]
-        self._fill()
         self.status.value = _views().status(who, len(edit.edited), edit.summary, edit.k, known)
-        self.listed["because"] = self.browse.table["because"].to_numpy()
-        self._fill(whole=True)
+        self._fill()
         self.show()
 
-    def _fill(self, *, whole: bool = False) -> None:
+    def _fill(self) -> None:
         for card, row in zip_longest(self.cards, self.listed.to_dict("records")):
-            card.fill(row, whole=whole)
+            card.fill(row)
 
     def open(self, item: Any) -> None:
         """Open the card of an item, or close it where it is open."""
         self.item = None if item == self.item else item
-        self._fill(whole=True)
+        self._fill()
 
     def why(self, row: Mapping[str, Any]) -> str:
         """Return what an open card says of an item: what speaks for it, what is like it, a map."""
@@ -438,18 +436,17 @@ class _Card:
         self.box = widgets.VBox([self.text, widgets.HBox([self.ask, self.add]), self.more])
         self.box.add_class("rs-card")
 
-    def fill(self, row: Mapping[str, Any] | None, *, whole: bool) -> None:
-        """Show a row of the list, or nothing where it is too short; what is open if `whole`."""
+    def fill(self, row: Mapping[str, Any] | None) -> None:
+        """Show a row of the list, or nothing where it is too short."""
         self.box.layout.display = "none" if row is None else ""
         if row is None:
             return
-        moved, self.item = row["item_id"] != self.item, row["item_id"]
+        self.item = row["item_id"]
         is_open = self.item == self.page.item
         self.text.value = str(_views().card(row))
         self.ask.description = "Close" if is_open else "Why?"
         self.ask.tooltip, self.add.tooltip = f"Why {row['title']}?", f"Add {row['title']}"
-        if whole or moved:
-            self.more.value = self.page.why(row) if is_open and whole else ""
+        self.more.value = self.page.why(row) if is_open else ""
 
 
 def _questions(table: pd.DataFrame | None, widget: Callable[..., Any]) -> dict[str, Any]:

@@ -155,18 +155,19 @@ class WhatIf:
         # The whole catalog: what is on the list now may have stood far down before. A varied list
         # is chosen from the best, and its order further down means nothing.
         varied = self.rules.get("diversity") or self.rules.get("limit_per")
-        before = self._ask(self.history, self.k if varied else self.bundle.dataset.n_items)
+        k = self.k if varied else self.bundle.dataset.n_items
+        before = self._ask(self.history, k, because=False)
         return before.set_index("item_id")[["rank", "probability", "title"]]
 
-    def _ask(self, history: Mapping[Any, float], k: int) -> pd.DataFrame:
-        """Return a list without its reasons, which cost the scoring of a row for each item used."""
+    def _ask(self, history: Mapping[Any, float], k: int, *, because: bool) -> pd.DataFrame:
         asked = {"user": self.user, "history": history, "profile": self.profile}
-        return self.bundle.recommend_many([asked], k=k, **self.rules).reset_index(drop=True)
+        found = self.bundle.recommend_many([asked], k=k, because=because, **self.rules)
+        return found.reset_index(drop=True)
 
     @property
     def listed(self) -> pd.DataFrame:
-        """The list, as of `Bundle.recommend_many`, with what `table` says of ranks."""
-        after = self._ask(self.edited, self.k)
+        """The list, as of `Bundle.recommend`, with what `table` says of ranks."""
+        after = self._ask(self.edited, self.k, because=True)
         before = self._before.reindex(after["item_id"])
         after.insert(1, "was", before["rank"].astype("Int64").array)
         rows = zip(after["rank"], after["was"], after["item_id"], strict=True)
