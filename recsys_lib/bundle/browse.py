@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.bundle.bundle import RUNGS, Bundle
+from recsys_lib.bundle.rules import is_ordered
 from recsys_lib.bundle.what_if import Controls, Search, WhatIf, shown_below
 from recsys_lib.checks import Doubles, Ints
 from recsys_lib.coldstart.content import TEXT
@@ -186,23 +187,14 @@ def choices(table: pd.DataFrame | None) -> dict[str, list[tuple[str, Any]]]:
             levels = values.drop_duplicates().sort_values()
         except TypeError:  # a column that nobody can choose in
             continue
-        if _is_range(values) and len(levels) > _CHOICES:
+        if is_ordered(values) and len(levels) > _CHOICES:
             levels = levels.iloc[np.linspace(0, len(levels) - 1, _CHOICES).round().astype(int)]
         if 1 < len(levels) <= _CHOICES:
             found[str(name)] = [(_words(one), one) for one in levels.tolist()]
     return found
 
 
-def _is_range(values: pd.Series) -> bool:
-    """Whether these are numbers or times, of which one asks for a range."""
-    kind, api = values.dtype, pd.api.types
-    numbers = api.is_numeric_dtype(kind) and not api.is_bool_dtype(kind)
-    return bool(numbers or api.is_datetime64_any_dtype(kind))
-
-
 def _words(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, pd.Timestamp):
         return str(value.tz_localize(None)).removesuffix(" 00:00:00")
     return f"{value:.10g}" if isinstance(value, float) else str(value)
@@ -473,7 +465,7 @@ def _choice(values: list[tuple[str, Any]], **look: Any) -> Any:
 def _filter(values: list[tuple[str, Any]], **look: Any) -> Any:
     import ipywidgets as widgets
 
-    if _is_range(pd.Series([value for _, value in values])):
+    if is_ordered(pd.Series([value for _, value in values])):
         look |= {"value": (values[0][1], values[-1][1]), "continuous_update": False}
         return widgets.SelectionRangeSlider(options=values, **look)
     return widgets.SelectMultiple(options=values, rows=min(4, len(values)), **look)

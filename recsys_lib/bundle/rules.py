@@ -193,12 +193,11 @@ class _Column:
     @cached_property
     def ordered(self) -> pd.Series | None:
         """The cells as numbers or times; None of text."""
-        kind = self.cells.dtype
-        if pd.api.types.is_datetime64_any_dtype(kind):
+        if not is_ordered(self.cells):
+            return None
+        if pd.api.types.is_datetime64_any_dtype(self.cells.dtype):
             return pd.to_datetime(self.cells, utc=True)
-        if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
-            return pd.Series(self.cells.to_numpy(np.float64, na_value=np.nan))
-        return None
+        return pd.Series(self.cells.to_numpy(np.float64, na_value=np.nan))
 
     @cached_property
     def labels(self) -> tuple[CSR, pd.Index]:
@@ -357,6 +356,13 @@ def _check(asked: Mapping[str, Any]) -> None:
                 f"`{name}` must be a mapping with columns of the catalog as its keys; got "
                 f"{asked[name]!r:.80}. Write it as {{column: ...}}."
             )
+
+
+def is_ordered(values: pd.Series) -> bool:
+    """Whether these are numbers or times, of which one asks for a range."""
+    kind, api = values.dtype, pd.api.types
+    numbers = api.is_numeric_dtype(kind) and not api.is_bool_dtype(kind)
+    return bool(numbers or api.is_datetime64_any_dtype(kind))
 
 
 def _listed(wanted: Any) -> list[Any]:
