@@ -121,17 +121,10 @@ class Live:
         gc.collect()
         gc.freeze()
 
-    async def first(self, seconds: float) -> None:
-        """Wait until a bundle can be loaded, where others serve meanwhile.
-
-        A process that fails as it starts would end the others too; one that dies is replaced.
-        """
-        end = time.monotonic() + seconds
+    async def first(self) -> None:
+        """Wait until a bundle can be loaded: to fail would end the others that serve meanwhile."""
         await self._look()
         while self.current is None:
-            if time.monotonic() > end:
-                logger.error("no bundle in %s can be served; this process ends", self.folder)
-                os._exit(1)
             await asyncio.sleep(_LOOK)
             await self._look()
 
@@ -240,10 +233,8 @@ _PROBLEMS: dict[int | str, str] = {
     405: "The address takes another method.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
-    414: "The URL is too long.",
     421: "Called by a foreign name.",
     422: "Something in the question is wrong.",
-    431: "The headers are too long.",
     500: "The service failed; the log has the reason under the id.",
     503: "No room or no time; `Retry-After` says when to come back.",
 }
@@ -361,7 +352,7 @@ class _Service:
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Load the bundle before the first request, and watch for the next one."""
         if self._shared:
-            await self._live.first(self._seconds)
+            await self._live.first()
         else:
             await asyncio.to_thread(self._live.load)
         tasks = [asyncio.create_task(one) for one in (self._live.watch(), self._together.work())]

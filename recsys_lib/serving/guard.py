@@ -17,6 +17,7 @@ from typing import Any
 
 import prometheus_client as prometheus
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,7 +37,6 @@ SECONDS = prometheus.Histogram(
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Open to everybody: whether it lives, and the manual, in which nothing is said of anybody.
 _OPEN = re.compile(r"/health/\w+|/docs|/openapi\.json|/static-offline-docs/[\w.-]+")
-_LONGEST_URL, _LONGEST_HEAD = 8_192, 32_768
 # Share of the connections that a busy process closes after an answer.
 _MOVED = 0.1
 
@@ -123,8 +123,6 @@ class Guard:
         self.app, self.limits, self._shared = app, limits, shared
         self._keys = [_digest(os.fsencode(key)) for key in keys]
         self._hosts = None if hosts is None else frozenset(hosts)
-        # What is somewhat too large is let in and dropped: who still sends may not hear an answer.
-        self._most = 10 * limits.body
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,7 +154,7 @@ class Guard:
             try:
                 self._check(scope, headers)
                 async with asyncio.timeout(self.limits.seconds):
-                    await self.app(scope, await self._body(headers, receive), send_on)
+                    await self.app(scope, await self._body(scope, receive), send_on)
             except TimeoutError:
                 raise self._busy(f"took longer than {self.limits.seconds:g} s") from None
         except Refusal as refusal:
@@ -174,10 +172,6 @@ class Guard:
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Refuse a request by what its head says."""
-        if len(scope["raw_path"]) + len(scope["query_string"]) > _LONGEST_URL:
-            raise Refusal(414, f"The URL must be shorter than {_LONGEST_URL:,} bytes. Use POST.")
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEAD:
-            raise Refusal(431, f"The headers must take less than {_LONGEST_HEAD:,} bytes.")
         host = re.sub(r":\d*$", "", headers.get("host", "")).lower()
         if self._hosts is not None and host not in self._hosts:
             said = f"The service must be called by a name of the loopback; got {host!r:.80}. "
@@ -206,38 +200,31 @@ class Guard:
         digest = _digest(given.encode("latin-1"))  # the bytes that came: clients send UTF-8
         return sum([hmac.compare_digest(digest, known) for known in self._keys]) > 0
 
-    async def _body(self, headers: Headers, receive: Receive) -> Receive:
+    async def _body(self, scope: Scope, receive: Receive) -> Receive:
         """Return a `receive` of the whole body, once it has arrived."""
-        size = headers.get("content-length", "0")
-        if "transfer-encoding" not in headers and size == "0":
+        if scope["method"] == "GET":
             return receive
-        parts: list[bytes] = []
-        arrived, more = 0, True
-        while more and max(arrived, int(size) if size.isdecimal() else 0) <= self._most:
-            message = await self._next(receive)
-            arrived += len(message.get("body", b""))
-            if arrived <= self.limits.body:
-                parts.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        if more or arrived > self.limits.body:
+        arrived, parts = 0, list[bytes]()
+        try:
+            async with asyncio.timeout(self.limits.seconds / 3):
+                async for part in Request(scope, receive).stream():
+                    arrived += len(part)
+                    # What is too much is dropped: who still sends may not hear an answer.
+                    if arrived <= self.limits.body:
+                        parts.append(part)
+        except TimeoutError:
+            raise Refusal(408, "The body must arrive in time.", {"connection": "close"}) from None
+        except ClientDisconnect:
+            raise Refusal(400, "The body must arrive as a whole.") from None
+        if arrived > self.limits.body:
             said = f"The body must be at most {self.limits.body:,.0f} bytes. Ask for fewer people."
-            raise Refusal(413, said, {"connection": "close"})
+            raise Refusal(413, said)
         whole: list[Message] = [{"type": "http.request", "body": b"".join(parts)}]
 
         async def replay() -> Message:
             return whole.pop() if whole else await receive()
 
         return replay
-
-    async def _next(self, receive: Receive) -> Message:
-        try:
-            async with asyncio.timeout(self.limits.seconds / 3):
-                message = await receive()
-        except TimeoutError:
-            raise Refusal(408, "The body must arrive in time.", {"connection": "close"}) from None
-        if message["type"] == "http.disconnect":
-            raise Refusal(400, "The body must arrive as a whole.")
-        return message
 
     def _write_down(self, scope: Scope, status: int, seconds: float) -> None:
         """Write a line and count; the route, not the path, which would tell who was asked about."""
