@@ -211,7 +211,7 @@ def test_columns_to_choose_in_are_short_and_of_numbers_a_ladder():
     assert found["minutes"][0] == ("0", 0.0)
     assert found["minutes"][-1] == ("298.5", 298.5)
     assert found["since"][-1] == ("2024-07-18", table["since"].max())
-    assert found["free"] == [("False", False), ("True", True)]
+    assert found["free"] == [("no", False), ("yes", True)]
     noon = pd.to_datetime(["2024-01-01 12:00", "2024-01-02 00:00"], utc=True)
     labels = [label for label, _ in choices(pd.DataFrame({"at": noon}))["at"]]
     assert labels == ["2024-01-01 12:00:00", "2024-01-02"]

@@ -195,6 +195,8 @@ def choices(table: pd.DataFrame | None) -> dict[str, list[tuple[str, Any]]]:
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, pd.Timestamp):
         return str(value.tz_localize(None)).removesuffix(" 00:00:00")
     return f"{value:.10g}" if isinstance(value, float) else str(value)

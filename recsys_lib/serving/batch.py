@@ -79,29 +79,21 @@ _loaded = lru_cache(maxsize=2)(Bundle.load)
 
 
 def read_ids(path: Path | str) -> list[str]:
-    """Return the ids in a file: one a line, or the column ``user_id`` of a CSV or Parquet file.
+    """Return the ids in a file: one a line, below the word ``user_id`` or nothing.
 
     Raises
     ------
     DataError
         If the file cannot be read or holds none.
     """
-    path = Path(path)
     try:
-        if path.suffix == ".parquet":
-            ids = artifacts.read_table(path)["user_id"].tolist()
-        else:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-            ids = [line.strip() for line in lines if line.strip()]
-            if ids and "user_id" in ids[0].split(","):
-                named = {"keep_default_na": False, "na_values": [""]}  # an id may be NA
-                ids = pd.read_csv(path, dtype=str, **named)["user_id"].dropna().tolist()
-    except KeyError:
-        raise DataError(f"{path} must have a column 'user_id'; it has none. Rename it.") from None
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} must be a list of user ids; {first_line(error)}. Give one id a line."
         ) from error
+    ids = [line.strip() for line in lines if line.strip()]
+    ids = ids[1:] if ids[:1] == ["user_id"] else ids
     if not ids:
         raise DataError(f"{path} must name a user; it is empty. Give one id a line.")
     return ids
@@ -328,18 +320,13 @@ class _Table:
 
     def _replacing(self, connection: Any, filling: str) -> list[str]:
         """Return what puts the new rows into the place of the old ones."""
+        if self._table not in connection.list_tables():
+            return [f'ALTER TABLE "{filling}" RENAME TO "{self._table}"']
         # The table stays itself, with who may read it, its indexes and views on it.
-        if self._table in connection.list_tables():
-            old, new = (connection.table(name).schema() for name in (self._table, filling))
-            if old == new:
-                return [
-                    f'DELETE FROM "{self._table}"',
-                    f'INSERT INTO "{self._table}" SELECT * FROM "{filling}"',
-                    f'DROP TABLE "{filling}"',
-                ]
         return [
-            f'DROP TABLE IF EXISTS "{self._table}"',
-            f'ALTER TABLE "{filling}" RENAME TO "{self._table}"',
+            f'DELETE FROM "{self._table}"',
+            f'INSERT INTO "{self._table}" SELECT * FROM "{filling}"',
+            f'DROP TABLE "{filling}"',
         ]
 
 
