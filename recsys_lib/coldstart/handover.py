@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ from recsys_lib.checks import (
     Doubles,
     Floats,
     Integers,
-    check_choice,
     check_nonnegative,
     check_user_items,
 )
@@ -21,10 +20,6 @@ from recsys_lib.coldstart.ladder import Ladder
 from recsys_lib.models.base import Recommender
 from recsys_lib.ranking import entry_rows
 from recsys_lib.renamed import renamed
-
-# Scores standardized at once: in double precision they fit the cache.
-_IN_CACHE = 2**17
-_RUNGS = ("profile neighbors", "segment popularity", "popularity")
 
 
 @renamed(blend="handover")
@@ -90,47 +85,28 @@ class Handover:
 
 @dataclass(kw_only=True)
 class Rung:
-    """One rung below the model alone, whatever the history.
+    """One rung below the model alone, whatever the history; made by `rungs_of`.
 
     Parameters
     ----------
-    name : {"profile neighbors", "segment popularity", "popularity"}
-        Where a profile finds no neighbors or segment, the next rung answers.
-    ladder : Ladder
-        Fitted.
+    rates : callable
+        Takes a profile; returns the rate of each item.
     users : DataFrame, optional
         Profiles of all users of the dataset, in the order of its positions.
-
-    Examples
-    --------
-    >>> from scipy import sparse
-    >>> likes = sparse.csr_array([[1, 0, 0], [1, 0, 0], [0, 1, 1]], dtype="float32")
-    >>> users = pd.DataFrame({"role": ["ops", "ops", "dev", "dev"]})
-    >>> ladder = Ladder(prior=1.0).fit(likes, users[:3])
-    >>> rung = Rung(name="segment popularity", ladder=ladder, users=users)
-    >>> int(rung.score_users(np.array([3]), sparse.csr_array((1, 3))).argmin())
-    0
     """
 
-    name: Literal["profile neighbors", "segment popularity", "popularity"]
-    ladder: Ladder
+    rates: Callable[[Mapping[str, Any]], Doubles] = field(repr=False)
     users: pd.DataFrame | None = field(default=None, repr=False)
 
     def score_users(self, users: Integers, fold_in: CSR) -> Floats:
         """Return the rates of the rung, of shape (n_rows, n_items), float32."""
-        check_choice("name", self.name, _RUNGS)
-        return np.array(_each_profile_once(self._rates, self.users, users), dtype=np.float32)
-
-    def _rates(self, profile: Mapping[str, Any]) -> Doubles:
-        if self.name == "profile neighbors":
-            return self.ladder.answer(profile).rates
-        if self.name == "popularity":
-            return self.ladder.rates_.overall_
-        return self.ladder.segment_rates(self.ladder.members(profile))
+        return np.array(_each_profile_once(self.rates, self.users, users), dtype=np.float32)
 
 
 def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Rung]:
     """Return the rungs of a ladder, from the most general up; one without profiles.
+
+    Where a profile finds no neighbors or segment, the next rung answers.
 
     Parameters
     ----------
@@ -142,14 +118,22 @@ def rungs_of(ladder: Ladder, users: pd.DataFrame | None = None) -> dict[str, Run
     Returns
     -------
     dict of str to Rung
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> likes = sparse.csr_array([[1, 0, 0], [1, 0, 0], [0, 1, 1]], dtype="float32")
+    >>> users = pd.DataFrame({"role": ["ops", "ops", "dev", "dev"]})
+    >>> rungs = rungs_of(Ladder(prior=1.0).fit(likes, users[:3]), users)
+    >>> int(rungs["segment popularity"].score_users(np.array([3]), likes[[0]]).argmin())
+    0
     """
-    there = {
-        "popularity": ladder.rates_,
-        "segment popularity": ladder.segments_,
-        "profile neighbors": ladder.regression_,
-    }
-    names: list[Any] = [name for name, rung in there.items() if rung is not None]
-    return {name: Rung(name=name, ladder=ladder, users=users) for name in names}
+    rates: dict[str, Any] = {"popularity": lambda _: ladder.rates_.overall_}
+    if ladder.segments_ is not None:
+        rates["segment popularity"] = lambda one: ladder.segment_rates(ladder.members(one))
+    if ladder.regression_ is not None:
+        rates["profile neighbors"] = lambda one: ladder.answer(one).rates
+    return {name: Rung(rates=one, users=users) for name, one in rates.items()}
 
 
 def _each_profile_once(
@@ -201,24 +185,11 @@ def mix_scores(
     >>> mix_scores(scores, rates, np.array([0.5]), sparse.csr_array((1, 3))).round(2)
     array([[ 0.06,  0.08, -0.13]], dtype=float32)
     """
-    step = max(1, _IN_CACHE // max(scores.shape[-1], 1))
-    if len(scores) > step:
-
-        def mixed_part(rows: slice) -> Floats:
-            own = rates if rates.ndim == 1 else rates[rows]
-            return mix_scores(scores[rows], own, weights[rows], used[rows])
-
-        starts = range(0, len(scores), step)
-        return np.concatenate([mixed_part(slice(start, start + step)) for start in starts])
-    parts, offset = [], np.zeros((len(weights), 1))
+    mixed = np.zeros(scores.shape)
     for values, shares in ((scores, weights), (rates, 1 - weights)):
         center, spread = moments(values, used)
         factor = np.divide(shares, spread, out=np.zeros(len(shares)), where=spread > 0)
-        parts.append(factor[:, None])
-        offset += (center * factor)[:, None]
-    mixed = scores * parts[0]
-    mixed += rates * parts[1]
-    mixed -= offset
+        mixed += (values - center[:, None]) * factor[:, None]
     return mixed.astype(np.float32)
 
 

@@ -7,10 +7,8 @@ from scipy import sparse
 from recsys_lib.coldstart import handover
 
 
-@pytest.mark.parametrize("block", [7, 2**17])
 @pytest.mark.parametrize("shape", [(50,), (3, 50)])
-def test_scores_and_rates_are_standardized_over_what_is_left(block, shape, monkeypatch) -> None:
-    monkeypatch.setattr(handover, "_IN_CACHE", block)
+def test_scores_and_rates_are_standardized_over_what_is_left(shape) -> None:
     rng = np.random.default_rng(0)
     scores, rates = rng.normal(5, 2, (3, 50)).astype(np.float32), rng.random(shape)
     used, weights = rng.random((3, 50)) < 0.2, np.array([0.25, 0.5, 1.0])
