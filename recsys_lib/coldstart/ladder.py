@@ -68,7 +68,6 @@ class LikeRates:
     prior: float = 10.0
     likes_: CSR = field(init=False, repr=False, compare=False)
     overall_: Doubles = field(init=False, repr=False, compare=False)
-    _places: Ints = field(init=False, repr=False, compare=False)
 
     def fit(self, user_items: CSR) -> Self:
         """Count likes and trials.
@@ -86,8 +85,6 @@ class LikeRates:
         least = -np.inf if self.like is None else self.like
         liked = (x.data >= least).astype(np.float32)
         self.likes_ = sparse.csr_array((liked, x.indices, x.indptr), shape=x.shape)
-        # The item of each entry, further by the number of items where it is a like.
-        self._places = x.indices + x.shape[1] * liked.astype(np.int64)
         likes = np.bincount(x.indices, liked, x.shape[1])
         trials = np.bincount(x.indices, minlength=x.shape[1])
         trials = np.full(len(trials), x.shape[0]) if self.like is None else trials
@@ -116,11 +113,10 @@ class LikeRates:
         """
         n_items = len(self.overall_)
         shares = np.repeat(weights, np.diff(self.likes_.indptr)[users])
-        # Likes of each item, behind the entries that are none.
-        places = self._places[entries_of(self.likes_, users)]
-        counts = np.bincount(places, shares, 2 * n_items).astype(np.float64)
-        others, likes = counts.reshape(2, n_items)
-        trials = weights.sum() if self.like is None else others + likes
+        entries = entries_of(self.likes_, users)
+        items = self.likes_.indices[entries]
+        likes = np.bincount(items, shares * self.likes_.data[entries], n_items)
+        trials = np.bincount(items, shares, n_items) if self.like is not None else weights.sum()
         return np.asarray((likes + prior * parent) / (trials + prior), dtype=np.float64)
 
 
