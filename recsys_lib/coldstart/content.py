@@ -1,7 +1,7 @@
 """Item content: titles, tags and categories; new items scored by it and placed among the others."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -56,32 +56,29 @@ class ItemContent:
     terms: pd.Index
 
     @classmethod
-    def of(cls, items: pd.DataFrame, columns: Sequence[str] | None = None) -> Self:
+    def of(cls, items: pd.DataFrame) -> Self:
         """Make vectors of a catalog.
 
         Parameters
         ----------
         items : DataFrame of n_items rows
-        columns : sequence of str, optional
-            Columns to use; by default all of text: tags (lists, or with bars, semicolons, commas),
+            All columns of text are used: tags (lists, or with bars, semicolons, commas),
             categories, and titles, whose words are taken. Numbers are ignored.
 
         Returns
         -------
         ItemContent
         """
-        if columns is None:
-            columns = list(items.select_dtypes(exclude=["number"]).columns)
+        text = items.select_dtypes(exclude=["number"])
+        if text.columns.empty:
+            raise ValueError(
+                f"`items` must have a column of text; {list(items.columns)} has none. Add one."
+            )
         blocks, terms = [], []
-        for name in columns:
+        for name in text:
             block, known = _weighed_terms(items[name], name)
             blocks.append(unit_rows(block))
             terms.append(known)
-        if not blocks:
-            raise ValueError(
-                f"`items` must have a column of text; {list(items.columns)} has none. "
-                "Name columns with `columns`."
-            )
         features = unit_rows(sparse.csr_array(sparse.hstack(blocks, format="csr")))
         return cls(features=features, terms=pd.Index(np.concatenate(terms), dtype=object))
 
@@ -286,12 +283,6 @@ class NewItems:
     def __post_init__(self) -> None:
         check_positive("l2", self.l2)
         check_nonnegative("trust", self.trust)
-        n_items = self.content.features.shape[0]
-        if np.shape(self.known) != (n_items,):
-            raise ValueError(
-                f"`known` must mark which of the {n_items} items are in use; got shape "
-                f"{np.shape(self.known)}. Take both from one catalog."
-            )
 
     @classmethod
     def of(cls, items: pd.DataFrame | None, user_items: CSR) -> Self | None:
