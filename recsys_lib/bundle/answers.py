@@ -230,16 +230,12 @@ class Answerer:
     def _order(self, chances: _Chances, used: CSR) -> tuple[Floats, Floats]:
         """Return what orders the items of each row, and what broke its ties."""
         weights = np.where(chances.unknown, _EVEN, chances.weights)
-        rates, rows = chances.rates, np.flatnonzero((weights > 0) & (weights < 1))
-        if len(rows) == len(weights):
-            order = mix_scores(chances.scores, rates, weights, used)
-        else:
-            order = chances.scores.copy()
-            if len(alone := np.flatnonzero(weights == 0)):
-                order[alone] = rates if rates.ndim == 1 else rates[alone]
-            mixed = rates if rates.ndim == 1 else rates[rows]
-            order[rows] = mix_scores(chances.scores[rows], mixed, weights[rows], used[rows])
-        if self.calibrator is None or not len(rows := rows[~chances.unknown[rows]]):
+        order, rates, mixed = chances.scores.copy(), chances.rates, np.flatnonzero(weights < 1)
+        if len(mixed):
+            rates = rates if rates.ndim == 1 else rates[mixed]
+            order[mixed] = mix_scores(order[mixed], rates, weights[mixed], used[mixed])
+        rows = mixed[chances.weights[mixed] > 0]
+        if self.calibrator is None or not len(rows):
             return order, order
         # Probabilities must fall down the list; scores break ties.
         score = order.copy()
