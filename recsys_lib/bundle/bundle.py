@@ -344,7 +344,7 @@ class Bundle(Shown):
         lists: list[list[dict[str, Any]]] = []
         for questions in self._blocks(self._requests.questions(people, k, rules)):
             found = self._answered(questions, because=True)
-            ids, titles = (one[found.items].tolist() for one in self._labels)
+            ids, titles = self._ids[found.items], self._titles[found.items]
             named = {"rank": 0, "item_id": ids, "title": titles} | found.columns
             del named["score"]
             columns = [one if isinstance(one, list) else one.tolist() for one in named.values()]
@@ -543,8 +543,7 @@ class Bundle(Shown):
             "score": answers.score[rows, items],
         }
         if because:
-            titles = self._labels[1]
-            columns["because"] = self._answerer.because(answers, people, lists, titles)
+            columns["because"] = self._answerer.because(answers, people, lists, self._titles)
         left = np.count_nonzero(order > -np.inf, axis=1).tolist()
         return _Lists(people.positions, rows, items, columns, left)
 
@@ -768,20 +767,19 @@ class Bundle(Shown):
         return {name: getattr(self, name) for name in names} | {"ladder": self.ladder.config()}
 
     @cached_property
-    def _titles(self) -> pd.Index:
-        ids = self.dataset.item_ids.astype(str)
-        items = self.dataset.items
-        if items is None or "title" not in items:
-            return ids
-        titles = items["title"].reset_index(drop=True)
-        return pd.Index(titles.where(titles.notna(), pd.Series(ids)).astype(str))
+    def _ids(self) -> NDArray[np.object_]:
+        """Ids of the items as Python has them."""
+        return self.dataset.item_ids.to_numpy(dtype=object)
 
     @cached_property
-    def _labels(self) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
-        """Ids and titles of the items as Python has them."""
-        ids, titles = np.empty((2, self.dataset.n_items), dtype=object)
-        ids[:], titles[:] = self.dataset.item_ids.tolist(), self._titles.tolist()
-        return ids, titles
+    def _titles(self) -> NDArray[np.object_]:
+        """Titles of the items; ids where there is none."""
+        ids = pd.Series(self.dataset.item_ids.astype(str))
+        items = self.dataset.items
+        if items is not None and "title" in items:
+            titles = items["title"].reset_index(drop=True)
+            ids = titles.where(titles.notna(), ids).astype(str)
+        return ids.to_numpy(dtype=object)
 
     @cached_property
     def _answerer(self) -> Answerer:
