@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -163,7 +163,7 @@ def create_app(
     limits: Limits | None = None,
     keys: Iterable[str] = (),
     origins: Iterable[str] = (),
-    hosts: Iterable[str] | None = None,
+    hosts: Sequence[str] | None = None,
     shared: bool = False,
 ) -> FastAPI:
     """Return the service as an ASGI application.
@@ -177,7 +177,7 @@ def create_app(
         One of them must come with each request; without any, everybody may ask.
     origins : iterable of str
         Pages elsewhere that may ask from a browser, such as ``"https://shop.example"``.
-    hosts : iterable of str, optional
+    hosts : sequence of str, optional
         Names under which the service may be called; any by default.
     shared : bool
         Whether other processes serve at the same address; connections then move to idle ones.

@@ -10,7 +10,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -94,6 +94,7 @@ def problem(status: int, detail: str, scope: Scope, headers: Any = None) -> JSON
     return JSONResponse(content, status, headers, "application/problem+json")
 
 
+@dataclass(eq=False)
 class Guard:
     """Middleware that lets in what may come in, and writes down how it went.
 
@@ -101,9 +102,9 @@ class Guard:
     ----------
     app : ASGI application
     limits : Limits
-    keys : iterable of str
+    keys : sequence of str
         One of them must be given; without any, everybody may ask.
-    hosts : iterable of str, optional
+    hosts : sequence of str, optional
         Names under which the service may be called; a page elsewhere that has pointed its own
         name here is turned away.
     shared : bool
@@ -111,19 +112,12 @@ class Guard:
         most go to whoever wakes first: a busy process closes some, which an idle one takes up.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        limits: Limits,
-        keys: Iterable[str],
-        hosts: Iterable[str] | None,
-        shared: bool,
-    ) -> None:
-        self.app, self.limits, self._shared = app, limits, shared
-        self._keys = [_digest(os.fsencode(key)) for key in keys]
-        self._hosts = None if hosts is None else frozenset(hosts)
-        self._in_flight = 0
+    app: ASGIApp
+    limits: Limits
+    keys: Sequence[str]
+    hosts: Sequence[str] | None
+    shared: bool
+    _in_flight: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -145,7 +139,7 @@ class Guard:
                 status = message["status"]
                 given_back = MutableHeaders(scope=message)
                 given_back.update({"x-request-id": name, "cache-control": "no-store"})
-                if self._shared and self._in_flight > 1 and random.random() < _MOVED:
+                if self.shared and self._in_flight > 1 and random.random() < _MOVED:
                     given_back["connection"] = "close"
             await send(message)
 
@@ -173,12 +167,12 @@ class Guard:
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Refuse a request by what its head says."""
         host = re.sub(r":\d*$", "", headers.get("host", "")).lower()
-        if self._hosts is not None and host not in self._hosts:
+        if self.hosts is not None and host not in self.hosts:
             said = f"The service must be called by a name of the loopback; got {host!r:.80}. "
             raise Refusal(421, f"{said}Call 127.0.0.1, or set keys in RECSYS_API_KEY.")
         if _OPEN.fullmatch(scope["path"]):
             return
-        if self._keys and not self._knows(headers):
+        if self.keys and not self._knows(headers):
             raise Refusal(
                 401,
                 "The request must carry a key of this service; it carries none that is known. "
@@ -198,7 +192,8 @@ class Guard:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = key if scheme.casefold() == "bearer" else headers.get("x-api-key", "")
         digest = _digest(given.encode("latin-1"))  # the bytes that came: clients send UTF-8
-        return sum([hmac.compare_digest(digest, known) for known in self._keys]) > 0
+        known = [_digest(os.fsencode(one)) for one in self.keys]
+        return sum([hmac.compare_digest(digest, one) for one in known]) > 0
 
     async def _body(self, scope: Scope, receive: Receive) -> Receive:
         """Return a `receive` of the whole body, once it has arrived."""
