@@ -168,13 +168,13 @@ class Answerer:
             scores, gains = self._scores_and_gains(people.seen)
         elif len(rows := np.flatnonzero(weights)):
             scores[rows] = self.score(people.seen if len(rows) == n_rows else people.seen[rows])
-        alike = {
-            row: said
-            for row, answer in enumerate(below)
-            if answer
-            and not weights[row]
-            and (said := self._alike(people, row, answer.rung)) is not None
-        }
+        alike: dict[int, Floats] = {}
+        for row, answer in enumerate(below):
+            if answer is None or weights[row]:
+                continue
+            if (said := self._alike(people, row, answer.rung)) is not None:
+                terms = self._shared_terms(people, row)
+                alike[row], below[row] = said, RungAnswer(RUNGS[2], answer.rates, terms)
         rates: NDArray[np.floating[Any]] = _rates_of(below, self.dataset.n_items)
         if self._new is not None:
             rates = self._place(scores, rates, people, weights, alike)
@@ -183,13 +183,9 @@ class Answerer:
         unknown = np.isin(np.arange(n_rows), list(alike))
         chances = _Chances(scores, rates, weights, counts, self.calibrator, unknown)
         order, score = self._order(chances, people.used)
-        rungs = [_rung(weights[row], answer, row in alike) for row, answer in enumerate(below)]
+        rungs = [_rung(weight, answer) for weight, answer in zip(weights, below, strict=True)]
         because = [
-            None
-            if answer is None or weights[row]
-            else self._shared_terms(people, row)
-            if row in alike
-            else answer.because
+            None if answer is None or weights[row] else answer.because
             for row, answer in enumerate(below)
         ]
         rung = np.array(rungs, dtype=object)
@@ -410,9 +406,9 @@ def _rates_of(below: Sequence[RungAnswer | None], n_items: int) -> Doubles:
     return np.stack([first if answer is None else answer.rates for answer in below])
 
 
-def _rung(weight: float, below: RungAnswer | None, alike: bool) -> str:
+def _rung(weight: float, below: RungAnswer | None) -> str:
     if below is None:
         return RUNGS[0]
     if weight == 0:
-        return RUNGS[2] if alike else below.rung
+        return below.rung
     return f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]

@@ -345,7 +345,7 @@ class Bundle(Shown):
         for questions in self._blocks(self._requests.questions(people, k, rules)):
             found = self._answered(questions, because=True)
             ids, titles = self._ids[found.items], self._titles[found.items]
-            named = {"rank": 0, "item_id": ids, "title": titles} | found.columns
+            named: dict[str, Any] = {"rank": 0, "item_id": ids, "title": titles} | found.columns
             del named["score"]
             columns = [one if isinstance(one, list) else one.tolist() for one in named.values()]
             lines = [dict(zip(named, line, strict=True)) for line in zip(*columns, strict=True)]
