@@ -160,22 +160,22 @@ class Answerer:
         weights = counts / np.maximum(counts + self.handover, 1e-9)
         weights[counts < self.min_history] = 0.0
         below = [
-            None if weight == 1 else self._below(people, row, because=reasons and weight == 0)
-            for row, weight in enumerate(weights)
+            self._below(people, row, weight, because=reasons)
+            for row, weight in enumerate(weights.tolist())
         ]
         scores, gains = np.zeros(people.used.shape, dtype=np.float32), None
         if reasons and self._at_once(people, weights):
             scores, gains = self._scores_and_gains(people.seen)
         elif len(rows := np.flatnonzero(weights)):
-            scores[rows] = self.score(people.seen if len(rows) == n_rows else people.seen[rows])
+            scores[rows] = self.score(people.seen[rows])
         alike: dict[int, Floats] = {}
-        for row, answer in enumerate(below):
-            if answer is None or weights[row]:
-                continue
-            if (said := self._alike(people, row, answer.rung)) is not None:
+        for row in np.flatnonzero(weights == 0).tolist():
+            if (said := self._alike(people, row, below[row].rung)) is not None:
                 terms = self._shared_terms(people, row)
-                alike[row], below[row] = said, RungAnswer(RUNGS[2], answer.rates, terms)
-        rates: NDArray[np.floating[Any]] = _rates_of(below, self.dataset.n_items)
+                alike[row], below[row] = said, RungAnswer(RUNGS[2], below[row].rates, terms)
+        rates: NDArray[np.floating[Any]] = self._fitted.rates_.overall_
+        if any(answer.rates is not rates for answer in below):
+            rates = np.stack([answer.rates for answer in below])
         if self._new is not None:
             rates = self._place(scores, rates, people, weights, alike)
         for row, said in alike.items():
@@ -184,10 +184,7 @@ class Answerer:
         chances = _Chances(scores, rates, weights, counts, self.calibrator, unknown)
         order, score = self._order(chances, people.used)
         rungs = [_rung(weight, answer) for weight, answer in zip(weights, below, strict=True)]
-        because = [
-            None if answer is None or weights[row] else answer.because
-            for row, answer in enumerate(below)
-        ]
+        because = [None if weights[row] else one.because for row, one in enumerate(below)]
         rung = np.array(rungs, dtype=object)
         return Answers(rung, order, score, because, chances, self.is_new, gains)
 
@@ -247,9 +244,10 @@ class Answerer:
         ladder = replace(self.ladder, like=self.like)
         return ladder.fit(self.likes, self.dataset.users)
 
-    def _below(self, people: People, row: int, *, because: bool) -> RungAnswer:
-        """Answer without the history; without profiles to compare with, by popularity."""
-        profile = {} if self.dataset.users is None else people.profiles[row]
+    def _below(self, people: People, row: int, weight: float, *, because: bool) -> RungAnswer:
+        """Answer without the history; where that says all, or without profiles, by popularity."""
+        profile = {} if self.dataset.users is None or weight == 1 else people.profiles[row]
+        because = because and weight == 0
         return self._fitted.answer(profile, leave_out=people.positions[row], because=because)
 
     def _alike(self, people: People, row: int, below: str) -> Floats | None:
@@ -398,17 +396,7 @@ def with_left_out(rows: CSR) -> CSR:
     return sparse.csr_array(parts, shape=(len(copied), rows.shape[1]))
 
 
-def _rates_of(below: Sequence[RungAnswer | None], n_items: int) -> Doubles:
-    """Return the rates of each row, (n_rows, n_items), or (n_items,) if they are all the same."""
-    first = next((answer.rates for answer in below if answer is not None), np.zeros(n_items))
-    if all(answer is None or answer.rates is first for answer in below):
-        return first
-    return np.stack([first if answer is None else answer.rates for answer in below])
-
-
-def _rung(weight: float, below: RungAnswer | None) -> str:
-    if below is None:
-        return RUNGS[0]
+def _rung(weight: float, below: RungAnswer) -> str:
     if weight == 0:
         return below.rung
     return f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]
