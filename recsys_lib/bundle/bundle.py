@@ -21,7 +21,7 @@ from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, versions, write_manifest
 from recsys_lib.bundle.answers import RUNGS, Answerer
 from recsys_lib.bundle.request import History, People, Question, RequestReader
-from recsys_lib.bundle.rules import Rules, takes_rules
+from recsys_lib.bundle.rules import Rules
 from recsys_lib.checks import (
     CSR,
     Floats,
@@ -183,7 +183,6 @@ class Bundle(Shown):
                 "inputs='values', or fit the model on dataset.likes(...)."
             )
 
-    @takes_rules
     def recommend(
         self,
         user: Any = None,
@@ -248,7 +247,6 @@ class Bundle(Shown):
         alone.attrs["left"] = found.attrs["left"][0]
         return alone
 
-    @takes_rules
     def recommend_many(
         self, people: Iterable[Any], *, k: int = 10, because: bool = False, **rules: Unpack[Rules]
     ) -> pd.DataFrame:
@@ -306,7 +304,6 @@ class Bundle(Shown):
         found.attrs["left"] = [left for frame in frames for left in frame.attrs["left"]]
         return found
 
-    @takes_rules
     def recommend_records(
         self, people: Iterable[Any], *, k: int = 10, **rules: Unpack[Rules]
     ) -> list[list[dict[str, Any]]]:
@@ -410,7 +407,6 @@ class Bundle(Shown):
         features = self._columns if content is None else content.labels
         return variety_table(lists, fold.targets, features, seed=seed)
 
-    @takes_rules
     def similar(self, item: Any, *, k: int = 10, **rules: Unpack[Rules]) -> pd.DataFrame:
         """List the items most like one.
 

@@ -1,11 +1,10 @@
 """The rules of a question: what may be listed, what comes first, and how varied a list is."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias, TypedDict, TypeVar
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -65,21 +64,6 @@ class Rules(TypedDict, total=False):
     limit_per: Mapping[str, int] | None
     promote: Iterable[Any] | None
     diversity: float | None
-
-
-Asking = TypeVar("Asking", bound=Callable[..., Any])
-
-
-def takes_rules(function: Asking) -> Asking:
-    """Show each rule in the signature of a function with ``**rules``, as editors complete it."""
-    signature = inspect.signature(function)
-    *own, _ = signature.parameters.values()
-    rules = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in Rules.__annotations__.items()
-    ]
-    function.__signature__ = signature.replace(parameters=[*own, *rules])  # type: ignore[attr-defined]
-    return function
 
 
 @dataclass(frozen=True, eq=False)
