@@ -14,10 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import orjson
@@ -240,28 +238,21 @@ _PROBLEMS: dict[int | str, str] = {
 }
 
 
-class _Waiting(NamedTuple):
-    """A question about one person, and where the answer goes."""
-
-    now: Loaded
-    asked: dict[str, Any]
-    answer: asyncio.Future[bytes]
-
-
 class _Together:
     """Questions about one person: those that come while others are answered share one call.
 
     Sixteen people together cost a third each of what one costs alone.
     """
 
-    def __init__(self, thread: ThreadPoolExecutor) -> None:
-        self._thread, self._waiting = thread, asyncio.Queue[_Waiting]()
+    def __init__(self, thread: ThreadPoolExecutor, live: Live) -> None:
+        self._thread, self._live = thread, live
+        self._waiting = asyncio.Queue[tuple[dict[str, Any], asyncio.Future[bytes]]]()
 
-    async def ask(self, now: Loaded, asked: dict[str, Any]) -> bytes:
+    async def ask(self, asked: dict[str, Any]) -> bytes:
         """Return the answer to one question, as `Bundle.recommend_records` gives it alone."""
-        one = _Waiting(now, asked, asyncio.get_running_loop().create_future())
-        self._waiting.put_nowait(one)
-        return await one.answer
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((asked, answer))
+        return await answer
 
     async def work(self) -> None:
         """Answer those who wait, as long as the service runs."""
@@ -269,23 +260,20 @@ class _Together:
             waiting = [await self._waiting.get()]
             while len(waiting) < _TOGETHER and not self._waiting.empty():
                 waiting.append(self._waiting.get_nowait())
-            asking = [one for one in waiting if not one.answer.done()]  # somebody still waits
-            for now, together in groupby(asking, attrgetter("now")):
-                await self._settle(now, [*together])
+            waiting = [one for one in waiting if not one[1].done()]  # somebody still waits
+            now = self._live.current
+            assert now is not None  # else nobody could ask
+            asked = partial(_answered, now, [one for one, _ in waiting])
+            for (_, answer), said in zip(waiting, await _beside(self._thread, asked), strict=True):
+                if answer.done():
+                    continue
+                if isinstance(said, Exception):
+                    answer.set_exception(said)
+                else:
+                    answer.set_result(said)
             # Answers are sent before the next ones are made, which would take the processor from
             # them.
             await asyncio.sleep(0)
-
-    async def _settle(self, now: Loaded, together: list[_Waiting]) -> None:
-        asked = [one.asked for one in together]
-        answers = await _beside(self._thread, partial(_answered, now, asked))
-        for one, answer in zip(together, answers, strict=True):
-            if one.answer.done():
-                continue
-            if isinstance(answer, Exception):
-                one.answer.set_exception(answer)
-            else:
-                one.answer.set_result(answer)
 
 
 def _answered(now: Loaded, everybody: list[dict[str, Any]]) -> list[bytes | Exception]:
@@ -346,7 +334,7 @@ class _Service:
         # One after the other is soonest done, on the cores that there are; questions about many
         # wait in a line of their own, and hold up nobody who asks for one.
         self._one, self._many = (ThreadPoolExecutor(1, name) for name in ("one", "many"))
-        self._together = _Together(self._one)
+        self._together = _Together(self._one, live)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -396,7 +384,7 @@ class _Service:
         """Recommend for a known user."""
         now = self._now
         asked = {"user": user_id, **told.model_dump(exclude_defaults=True)}
-        answer = await self._answer(self._together.ask(now, asked), 404)
+        answer = await self._answer(self._together.ask(asked), 404)
         now.keep(_address(request.scope), (request.scope["route"], bytes(answer.body)))
         return answer
 
@@ -407,7 +395,7 @@ class _Service:
         now, end = self._now, time.monotonic() + self._seconds
         if isinstance(questions, shapes.Question):
             asked = questions.model_dump(exclude_unset=True)
-            return await self._answer(self._together.ask(now, asked))
+            return await self._answer(self._together.ask(asked))
         everybody = [one.model_dump(exclude_unset=True) for one in questions]
         return await self._answer(_beside(self._many, partial(_answers, now, everybody, end)))
 
