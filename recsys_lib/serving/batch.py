@@ -7,6 +7,7 @@ them at the end and appears at once; a run that was killed goes on after the las
 import contextlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def score_partition(
     Raises
     ------
     DataError
-        If a user, a column or a value is unknown.
+        If a user, a column of the catalog or a value is unknown.
 
     Examples
     --------
@@ -67,10 +68,6 @@ def score_partition(
       user_id item_id
     0     bob       y
     """
-    if "user_id" not in frame:
-        raise DataError(
-            f"A partition must have the column 'user_id'; it has {list(frame.columns)}. Rename it."
-        )
     bundle = bundle if isinstance(bundle, Bundle) else _loaded(str(bundle))
     return bundle.recommend_many(frame["user_id"], k=k, **rules).reset_index(drop=True)
 
@@ -235,15 +232,12 @@ def _joined_parquet(parts: Iterable[pd.DataFrame], file: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = None
-    with file.open("wb") as handle:
-        for frame in parts:
-            batch = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-            if schema is None:
-                schema = batch.schema.remove_metadata()
-                writer = parquet.ParquetWriter(handle, schema)
-            writer.write_table(batch.cast(schema))
-        writer.close()
+    frames = iter(parts)
+    first = next(frames)
+    schema = pa.Schema.from_pandas(first, preserve_index=False).remove_metadata()
+    with file.open("wb") as handle, parquet.ParquetWriter(handle, schema) as writer:
+        for frame in chain([first], frames):
+            writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
 
 
 def _csv(parts: Iterable[pd.DataFrame], file: Path) -> None:

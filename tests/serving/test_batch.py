@@ -22,7 +22,7 @@ from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.models import EASE
-from recsys_lib.serving.batch import _COLUMNS, _copy, read_ids, score_partition, write_lists
+from recsys_lib.serving.batch import _COLUMNS, _copy, read_ids, write_lists
 from recsys_lib.sources.sql import connect_for_writing
 
 N_USERS, N_ITEMS = 70, 30
@@ -452,8 +452,3 @@ def test_spark_gives_the_same_lists(folder: Path, wanted: pd.DataFrame, tmp_path
     )
     assert done.returncode == 0, done.stderr
     same(pd.read_parquet(tmp_path / "lists.parquet"), wanted)
-
-
-def test_a_partition_needs_the_column(folder: Path) -> None:
-    with pytest.raises(DataError, match="must have the column 'user_id'; it has"):
-        score_partition(pd.DataFrame({"user": ["u1"]}), folder)
