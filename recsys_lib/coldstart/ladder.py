@@ -306,7 +306,7 @@ class Ladder:
         Raises
         ------
         ValueError
-            If `users` has other rows, or no column of the name of one in `segment`.
+            If `users` has other rows.
         """
         check_integer("n_neighbors", self.n_neighbors, minimum=1)
         self.rates_ = LikeRates(like=self.like, prior=self.prior).fit(user_items)
@@ -326,12 +326,6 @@ class Ladder:
     def _segments_of(self, users: pd.DataFrame) -> pd.DataFrame | None:
         columns = [self.segment] if isinstance(self.segment, str) else self.segment
         columns = _segment_columns(users) if columns is None else list(columns)
-        absent = [column for column in columns if column not in users.columns]
-        if absent:
-            raise ValueError(
-                f"`segment` must be among the columns of the profiles, {list(users.columns)}; got "
-                f"{absent}. Name at least one of them."
-            )
         return users[columns].reset_index(drop=True) if columns else None
 
     def neighbors(
