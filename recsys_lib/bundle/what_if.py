@@ -412,6 +412,4 @@ class Controls(Search):
 def _step(ratings: Any) -> float:
     """Return the step of a slider: the smallest gap of the ratings, at most a hundred steps."""
     levels = np.unique(ratings)
-    if len(levels) < 2:
-        return 1.0
-    return float(max(np.diff(levels).min(), (levels[-1] - levels[0]) / 100))
+    return float(max(np.diff(levels).min(initial=1.0), np.ptp(levels) / 100))
