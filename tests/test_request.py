@@ -94,7 +94,6 @@ def test_a_bundle_without_a_network_recommends_without_tensorflow(tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"calibrator": "x"}, TypeError, "`calibrator` must be a Calibrator; got 'x'"),
         ({"like": "4"}, TypeError, "`like` must be a number; got '4'"),
         ({"like": 6}, ValueError, "`like` must .* reaches; got 6, and the highest is 5. Leave it"),
         ({"handover": -1}, ValueError, "`handover` must be >= 0; got -1"),

@@ -147,8 +147,6 @@ class Bundle(Shown):
         check_is_fitted(self.model, "n_items_")
         check_kind("dataset", self.dataset, Dataset)
         check_kind("ladder", self.ladder, Ladder)
-        if not isinstance(self.calibrator, Calibrator | None):
-            raise TypeError(f"`calibrator` must be a Calibrator; got {self.calibrator!r}.")
         check_choice("inputs", self.inputs, ("values", "likes"))
         check_integer("min_history", self.min_history, minimum=1)
         check_number("handover", self.handover, least=0)

@@ -334,12 +334,6 @@ def _check(asked: Mapping[str, Any]) -> None:
     number = asked.get("diversity") or 0
     if not (isinstance(number, int | float | np.number) and 0 <= number <= 1):
         raise DataError(f"`diversity` must be a number from 0 to 1; got {number!r}. Try 0.3.")
-    for name in ("where", "limit_per"):
-        if not isinstance(asked.get(name), Mapping | None):
-            raise DataError(
-                f"`{name}` must be a mapping with columns of the catalog as its keys; got "
-                f"{asked[name]!r:.80}. Write it as {{column: ...}}."
-            )
 
 
 def is_ordered(values: pd.Series) -> bool:
