@@ -222,10 +222,8 @@ class Browse:
     @property
     def table(self) -> pd.DataFrame:
         """The list, with reasons; see `Bundle.recommend`."""
-        edit = self.edit
-        return edit.bundle.recommend(
-            edit.user, history=edit.edited, profile=edit.profile, k=edit.k, **edit.rules
-        )
+        columns = ["rank", "item_id", "title", "probability", "rung", "because"]
+        return self.edit.listed[columns]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         shown = formatted(self.table)

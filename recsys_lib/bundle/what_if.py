@@ -83,10 +83,8 @@ class WhatIf:
     ----------
     history : dict
         Rating by item id as the data has it, best first.
-    add : dict
-        Rating by item id: what is used as well, or rated anew.
-    drop : set
-        Items of the history that are taken out.
+    edited : dict
+        The same after the edit.
     """
 
     def __init__(
@@ -111,18 +109,16 @@ class WhatIf:
             best = np.argsort(-row.data, kind="stable")
             items = dataset.item_ids.take(row.indices[best])
             self.history = dict(zip(items, row.data[best].tolist(), strict=True))
-        self._start = (dict(add or {}), list(drop))
-        self.reset()
+        self.edited = self.history
+        for item in _known(bundle, drop):
+            self.remove(item)
+        for item, value in zip(_known(bundle, add or {}), (add or {}).values(), strict=True):
+            self.rate(item, value)
+        self._start = self.edited
 
     def reset(self) -> None:
         """Go back to the edit that this began with."""
-        self.add: dict[Any, float] = {}
-        self.drop: set[Any] = set()
-        add, drop = self._start
-        for item in _known(self.bundle, drop):
-            self.remove(item)
-        for item, value in zip(_known(self.bundle, add), add.values(), strict=True):
-            self.rate(item, value)
+        self.edited = self._start
 
     def turn(self, *, profile: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> None:
         """Ask by another profile, None for the user's own, and by other rules."""
@@ -131,23 +127,22 @@ class WhatIf:
 
     def rate(self, item: Any, value: float = 1.0) -> None:
         """Let the person have used an item of the dataset, with this rating."""
-        number = self.bundle._requests.rating(item, value)
-        self.drop.discard(item)
-        self.add.pop(item, None)
-        if self.history.get(item) != number:
-            self.add[item] = number
+        self.edited = self.edited | {item: self.bundle._requests.rating(item, value)}
 
     def remove(self, item: Any) -> None:
         """Let the person not have used an item of the dataset."""
-        self.add.pop(item, None)
-        if item in self.history:
-            self.drop.add(item)
+        self.edited = {one: value for one, value in self.edited.items() if one != item}
 
     @property
-    def edited(self) -> dict[Any, float]:
-        """The history after the edit, rating by item id."""
-        kept = {item: float(value) for item, value in self.history.items() if item not in self.drop}
-        return kept | self.add
+    def add(self) -> dict[Any, float]:
+        """Rating by item id: what is used as well, or rated anew."""
+        history = self.history
+        return {one: value for one, value in self.edited.items() if history.get(one) != value}
+
+    @property
+    def drop(self) -> list[Any]:
+        """Items of the history that are taken out."""
+        return [item for item in self.history if item not in self.edited]
 
     @cached_property
     def _before(self) -> pd.DataFrame:
