@@ -547,7 +547,7 @@ class Bundle(Shown):
             "user_id": self._users(found),
             "rank": found.columns["rank"],
             "item_id": self.dataset.item_ids.take(found.items),
-            "title": self._titles.take(found.items),
+            "title": pd.array(self._titles.take(found.items), dtype="str"),
             **found.columns,
             "rung": pd.array(found.columns["rung"], dtype="str"),
         }
