@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -200,10 +201,7 @@ def create_app(
         version=__version__,
         description=_ABOUT,
         lifespan=service.lifespan,
-        responses={
-            status: {"description": text, "content": {"application/problem+json": _PROBLEM}}
-            for status, text in _PROBLEMS.items()
-        },
+        responses=_PROBLEMS,
     )
     app.add_middleware(_Kept, live=live)
     app.add_middleware(Guard, limits=limits, keys=keys, hosts=hosts, shared=shared)
@@ -224,17 +222,13 @@ def create_app(
 
 
 _PROBLEM = {"schema": shapes.Problem.model_json_schema()}
-_PROBLEMS: dict[int | str, str] = {
-    400: "The body is not JSON in UTF-8.",
-    401: "No key, or an unknown one.",
-    404: "Nothing there: an unknown user, item or address.",
-    405: "The address takes another method.",
-    408: "The body did not arrive in time.",
-    413: "The body is too large.",
-    421: "Called by a foreign name.",
-    422: "Something in the question is wrong.",
-    500: "The service failed; the log has the reason under the id.",
-    503: "No room or no time; `Retry-After` says when to come back.",
+_STATUSES = (400, 401, 404, 405, 408, 413, 421, 422, 500, 503)
+_PROBLEMS: dict[int | str, Any] = {
+    status: {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/problem+json": _PROBLEM},
+    }
+    for status in _STATUSES
 }
 
 
@@ -476,19 +470,13 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # Each form that a value may have says what it misses; the deepest was meant.
     first = max(error.errors(), key=lambda one: len(one["loc"]))
-    if first["type"] == "json_invalid":
-        said = first["ctx"]["error"]
+    if first["type"] == "json_invalid" or isinstance(first.get("input"), bytes):
+        said = first.get("ctx", {}).get("error", "it must be declared as application/json")
         return problem(400, f"The body must be JSON; {said}. See /docs.", request.scope)
-    if isinstance(first.get("input"), bytes):
-        said = "The body must be declared as JSON. Send `Content-Type: application/json`."
-        return problem(400, said, request.scope)
     where = ".".join(part for part in map(str, first["loc"][1:]) if not _FORM.match(part))
     says = re.sub(r"^\w+ should", "must", first["msg"]).replace(" after validation", "")
-    said = f"; got {first['input']!r:.80}"
-    if first["type"] in ("missing", "extra_forbidden"):
-        wanted = "given" if first["type"] == "missing" else "a name that the address takes"
-        says, said = f"must be {wanted}; it is not", ". See /docs"
-    return problem(422, f"`{where or 'body'}` {says[0].lower()}{says[1:]}{said}.", request.scope)
+    said = f"`{where or 'body'}` {says[0].lower()}{says[1:]}; got {first['input']!r:.80}."
+    return problem(422, said, request.scope)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
