@@ -105,15 +105,6 @@ class _Widened(Recommender):
         scores[:, :known] = self.model.score(x[:, :known])
         return scores
 
-    def _relate(self, items: Ints) -> Floats | None:
-        known = items < self.model.n_items_
-        found = self.model.item_similarity(items[known].tolist())
-        if found is None:
-            return None
-        alike = np.zeros((len(items), self.n_items_), dtype=np.float32)
-        alike[known, : self.model.n_items_] = found
-        return alike
-
 
 @dataclass(kw_only=True, eq=False)
 class Answerer:

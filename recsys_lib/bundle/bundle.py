@@ -453,9 +453,11 @@ class Bundle(Shown):
         """Return what tells which items are like one, and how like they are; -inf for new ones."""
         used = np.diff(self._columns.indptr) > 0
         used[self.model.n_items_ :] = False
-        found = self._answerer.model.item_similarity([item]) if used[item] else None
+        found = self.model.item_similarity([item]) if used[item] else None
         if found is not None:
-            return "model", np.where(used, found[0], np.float32(-np.inf))
+            alike = np.full(len(used), -np.inf, dtype=np.float32)
+            alike[: self.model.n_items_] = found[0]
+            return "model", np.where(used, alike, -np.inf)
         content = self._answerer.content
         if content is not None and content.spoken[item]:
             return "content", content.likeness(item)
