@@ -274,18 +274,15 @@ class RuleReader:
     def column(self, name: str) -> _Column:
         """Return a column of the catalog, ready for questions."""
         if name not in self._columns:
-            items = self._catalog()
+            items = self.dataset.items
+            if items is None:
+                raise DataError(
+                    "Rules on columns need a catalog; the dataset has none. Build the bundle from "
+                    "a dataset with `items`, or name the items."
+                )
             find_id(items.columns, name, "column of the catalog")
             self._columns[name] = _Column(name, items[name])
         return self._columns[name]
-
-    def _catalog(self) -> pd.DataFrame:
-        if self.dataset.items is None:
-            raise DataError(
-                "Rules on columns need a catalog; the dataset has none. Build the bundle from a "
-                "dataset with `items`, or name the items."
-            )
-        return self.dataset.items
 
     def _among(self, ids: Any) -> Mask:
         """Return which items have one of some ids; of None, all."""
