@@ -44,7 +44,7 @@ def list_by_list(
         If an item or something of the profile is unknown.
     """
     clicks = _known(bundle, clicks)
-    titles = ["", *_titles(bundle, clicks)]
+    titles = ["", *bundle._titles[bundle.dataset.item_positions(clicks)]]
     lists: list[pd.DataFrame] = []
     for step, title in enumerate(titles):
         now = bundle.recommend(history=clicks[:step] or None, profile=profile, k=k)
@@ -193,19 +193,22 @@ class WhatIf:
     @cached_property
     def names(self) -> dict[Any, str]:
         """Title and id of each item of the dataset, by id; the id alone where no title is."""
-        pairs = zip(self.bundle.dataset.item_ids, self.bundle._titles, strict=True)
-        return {one: title if title == str(one) else f"{title} · {one}" for one, title in pairs}
+        titles = self._titles.items()
+        return {one: title if title == str(one) else f"{title} · {one}" for one, title in titles}
+
+    @cached_property
+    def _titles(self) -> dict[Any, str]:
+        return dict(zip(self.bundle.dataset.item_ids, self.bundle._titles, strict=True))
 
     @property
     def summary(self) -> str:
         """What was edited, in words."""
         scale = self.bundle.dataset.rating_scale
-        parts = [f"without {title}" for title in _titles(self.bundle, self.drop)]
-        titles = _titles(self.bundle, self.add)
-        for (item, value), title in zip(self.add.items(), titles, strict=True):
+        parts = [f"without {self._titles[item]}" for item in self.drop]
+        for item, value in self.add.items():
             was = f" instead of {self.history[item]:g}" if item in self.history else ""
             rated = f" ({value:g}{was})" if scale else ""
-            parts.append(f"with {title}{rated}")
+            parts.append(f"with {self._titles[item]}{rated}")
         parts[_TOLD:] = [f"and {len(parts) - _TOLD} more"] * (len(parts) > _TOLD)
         return "What if: " + "; ".join(parts) if parts else "The history as it is"
 
@@ -250,11 +253,6 @@ def _known(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:
     """Return item ids as the dataset has them; `DataError` names an unknown one."""
     known = bundle.dataset.item_ids
     return known.take(find_ids(known, ids, "item")).tolist()
-
-
-def _titles(bundle: Bundle, ids: Iterable[Any]) -> list[str]:
-    """Return titles of items, their ids where there is none."""
-    return bundle._titles.take(find_ids(bundle.dataset.item_ids, ids, "item")).tolist()
 
 
 class Search:
