@@ -75,12 +75,8 @@ class Handover:
         scores = self.model.score(x)
         rates = _each_profile_once(lambda one: self.ladder.answer(one).rates, self.users, users)
         counts = np.diff(x.indptr)
-        mixed = np.flatnonzero((counts == 0) | (self.handover > 0))
-        if len(mixed):
-            below = np.stack([rates[row] for row in mixed])
-            weights = counts[mixed] / np.maximum(counts[mixed] + self.handover, 1e-9)
-            scores[mixed] = mix_scores(scores[mixed], below, weights, x[mixed])
-        return scores
+        weights = counts / np.maximum(counts + self.handover, 1e-9)
+        return mix_scores(scores, np.reshape(rates, scores.shape), weights, x)
 
 
 @dataclass(kw_only=True)
@@ -143,11 +139,9 @@ def _each_profile_once(
     if users is None:
         return [answer({})] * len(positions)
     profiles = users.iloc[np.asarray(positions, dtype=np.int64)].to_dict("records")
-    keys = [repr(profile) for profile in profiles]
-    known = {
-        key: answer(profile) for key, profile in dict(zip(keys, profiles, strict=True)).items()
-    }
-    return [known[key] for key in keys]
+    known = {repr(profile): profile for profile in profiles}
+    rates = {key: answer(profile) for key, profile in known.items()}
+    return [rates[repr(profile)] for profile in profiles]
 
 
 def mix_scores(
