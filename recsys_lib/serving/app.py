@@ -120,18 +120,11 @@ class Live:
         gc.collect()
         gc.freeze()
 
-    async def first(self) -> None:
-        """Wait until a bundle can be loaded: to fail would end the others that serve meanwhile."""
-        await self._look()
-        while self.current is None:
-            await asyncio.sleep(_LOOK)
-            await self._look()
-
     async def watch(self) -> None:
         """Take up each bundle that is put into the place; a damaged one is logged and left."""
         while True:
-            await asyncio.sleep(_LOOK)
             await self._look()
+            await asyncio.sleep(_LOOK)
 
     async def _look(self) -> None:
         stamp = self._stamp()
@@ -333,11 +326,11 @@ class _Service:
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Load the bundle before the first request, and watch for the next one."""
-        if self._shared:
-            await self._live.first()
-        else:
+        if not self._shared:
             await asyncio.to_thread(self._live.load)
         tasks = [asyncio.create_task(one) for one in (self._live.watch(), self._together.work())]
+        while self._live.current is None:  # to fail would end the others that serve meanwhile
+            await asyncio.sleep(0.1)
         yield
         for task in tasks:
             task.cancel()
