@@ -165,7 +165,9 @@ def write_lists(
         with track("lists", len(ids), "people") as task:
             for number, start in enumerate(range(0, max(len(ids), 1), part)):
                 some = pd.DataFrame({"user_id": ids[start : start + part]})
-                parts.make(number, lambda some=some: score_partition(some, loaded, k=k, **rules))
+                file = target.folder / f"{number:08d}.parquet"
+                if not file.exists():
+                    artifacts.write_table(file, score_partition(some, loaded, k=k, **rules))
                 task.step(done=start + len(some))
         target.write(parts)
         parts.remove()
@@ -189,12 +191,6 @@ class _Parts:
             frame = artifacts.read_table(file)
             self.rows += len(frame)
             yield frame
-
-    def make(self, number: int, work: Any) -> None:
-        """Write a part unless it is there."""
-        file = self.folder / f"{number:08d}.parquet"
-        if not file.exists():
-            artifacts.write_table(file, work())
 
     def remove(self) -> None:
         """Remove what was written here."""
