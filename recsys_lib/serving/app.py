@@ -18,7 +18,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import numpy as np
 import orjson
 import prometheus_client as prometheus
 from fastapi import Body, FastAPI, Query, Request, Response
@@ -76,11 +75,8 @@ class Loaded:
         texts = (everything["item_id"].astype(str) + " " + everything["title"]).map(folded)
         #: Id, title and the text that a search looks through, of each item, popular ones first.
         self.names = list(zip(everything["item_id"], everything["title"], texts, strict=True))
-        # Whatever is made once is made now; short and long histories are scored in other blocks.
-        lengths = np.diff(dataset.user_items.indptr)
-        for row in {lengths.argmin(), lengths.argmax(), 0}:
-            self.bundle.recommend(dataset.user_ids[row], k=1)
-        for n_people in (4, 16):
+        # Whatever is made once is made now.
+        for n_people in (1, 4, 16):
             self.bundle.recommend_records(dataset.user_ids[:n_people].tolist(), k=1)
 
     def keep(self, address: Any, answer: tuple[Any, bytes]) -> None:
@@ -127,10 +123,9 @@ class Live:
             await asyncio.sleep(_LOOK)
 
     async def _look(self) -> None:
-        stamp = self._stamp()
-        if not stamp or stamp == self._tried:
-            return
         try:
+            if self._stamp() in ([], self._tried):  # nothing is there while another one comes
+                return
             await asyncio.to_thread(self.load)
         except Exception as error:  # whatever is wrong with it, the old one serves on
             logger.error("refused a bundle: %s", error, extra={"facts": {"bundle": "refused"}})
@@ -140,12 +135,8 @@ class Live:
             logger.info("took up a bundle", extra={"facts": facts})
 
     def _stamp(self) -> list[tuple[str, int, int]]:
-        """Return name, time and size of each file; nothing while a folder takes another's place."""
-        try:
-            stats = [(str(file), file.stat()) for file in sorted(self.folder.rglob("*.*"))]
-            (self.folder / MANIFEST).stat()
-        except OSError:
-            return []
+        """Return name, time and size of each file."""
+        stats = [(str(file), file.stat()) for file in sorted(self.folder.rglob("*.*"))]
         return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
 
 
@@ -233,13 +224,16 @@ class _Together:
 
     def __init__(self, thread: ThreadPoolExecutor, live: Live) -> None:
         self._thread, self._live = thread, live
-        self._waiting = asyncio.Queue[tuple[dict[str, Any], asyncio.Future[bytes]]]()
+        self._waiting = asyncio.Queue[tuple[dict[str, Any], asyncio.Future[Any]]]()
 
     async def ask(self, asked: dict[str, Any]) -> bytes:
         """Return the answer to one question, as `Bundle.recommend_records` gives it alone."""
         answer = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((asked, answer))
-        return await answer
+        said: bytes | Exception = await answer
+        if isinstance(said, Exception):
+            raise said
+        return said
 
     async def work(self) -> None:
         """Answer those who wait, as long as the service runs."""
@@ -252,11 +246,7 @@ class _Together:
             assert now is not None  # else nobody could ask
             asked = partial(_answered, now, [one for one, _ in waiting])
             for (_, answer), said in zip(waiting, await _beside(self._thread, asked), strict=True):
-                if answer.done():
-                    continue
-                if isinstance(said, Exception):
-                    answer.set_exception(said)
-                else:
+                if not answer.done():
                     answer.set_result(said)
             # Answers are sent before the next ones are made, which would take the processor from
             # them.
