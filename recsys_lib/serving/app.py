@@ -34,7 +34,7 @@ from recsys_lib.bundle import Bundle
 from recsys_lib.errors import ArtifactError, RecsysError
 from recsys_lib.naming import folded
 from recsys_lib.serving import shapes
-from recsys_lib.serving.guard import Guard, Limits, Refusal, problem
+from recsys_lib.serving.guard import Guard, Limits, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -448,25 +448,26 @@ def _dumped(value: Any) -> bytes:
 _FORM = re.compile(r"(one|many|float|bool)$|constrained-|(list|dict)\[|\[key\]")
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _invalid(_: Request, error: Exception) -> Response:
     """Say what is wrong with the first wrong thing, as the library would."""
     assert isinstance(error, RequestValidationError)
     # Each form that a value may have says what it misses; the deepest was meant.
     first = max(error.errors(), key=lambda one: len(one["loc"]))
     if first["type"] == "json_invalid" or isinstance(first.get("input"), bytes):
         said = first.get("ctx", {}).get("error", "it must be declared as application/json")
-        return problem(400, f"The body must be JSON; {said}. See /docs.", request.scope)
+        raise Refusal(400, f"The body must be JSON; {said}. See /docs.")
     where = ".".join(part for part in map(str, first["loc"][1:]) if not _FORM.match(part))
     says = re.sub(r"^\w+ should", "must", first["msg"]).replace(" after validation", "")
-    said = f"`{where or 'body'}` {says[0].lower()}{says[1:]}; got {first['input']!r:.80}."
-    return problem(422, said, request.scope)
+    raise Refusal(
+        422, f"`{where or 'body'}` {says[0].lower()}{says[1:]}; got {first['input']!r:.80}."
+    )
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = {
         400: "The body must be JSON in UTF-8 of ordinary depth and numbers; it is not. See /docs.",
         404: "The address must be one of this service; it is not. See /docs.",
         405: "The method must be one that the address takes; it is not. See /docs.",
     }.get(error.status_code, str(error.detail))
-    return problem(error.status_code, detail, request.scope, error.headers)
+    raise Refusal(error.status_code, detail, error.headers)

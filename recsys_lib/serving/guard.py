@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 import prometheus_client as prometheus
 from starlette.datastructures import Headers, MutableHeaders
@@ -81,17 +80,16 @@ class Refusal(Exception):
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, headers
 
-
-def problem(status: int, detail: str, scope: Scope, headers: Any = None) -> JSONResponse:
-    """Return an error by RFC 9457."""
-    content = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "instance": scope["state"]["request_id"],
-    }
-    return JSONResponse(content, status, headers, "application/problem+json")
+    def answer(self, instance: str) -> JSONResponse:
+        """Return the problem document of RFC 9457."""
+        content = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+        }
+        return JSONResponse(content, self.status, self.headers, "application/problem+json")
 
 
 @dataclass(eq=False)
@@ -131,7 +129,6 @@ class Guard:
         begun, headers, status = time.perf_counter(), Headers(scope=scope), 0
         given = headers.get("x-request-id", "")
         name = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = name
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -143,26 +140,25 @@ class Guard:
                     given_back["connection"] = "close"
             await send(message)
 
+        refusal: Refusal | None = None
         self._in_flight += 1
         try:
-            try:
-                self._check(scope, headers)
-                async with asyncio.timeout(self.limits.seconds):
-                    await self.app(scope, await self._body(scope, receive), send_on)
-            except TimeoutError:
-                raise self._busy(f"took longer than {self.limits.seconds:g} s") from None
-        except Refusal as refusal:
-            if not status:
-                answer = problem(refusal.status, refusal.detail, scope, refusal.headers)
-                await answer(scope, receive, send_on)
+            self._check(scope, headers)
+            async with asyncio.timeout(self.limits.seconds):
+                await self.app(scope, await self._body(scope, receive), send_on)
+        except Refusal as error:
+            refusal = error
+        except TimeoutError:
+            refusal = self._busy(f"took longer than {self.limits.seconds:g} s")
         except Exception:
             logger.exception("failed", extra={"facts": {"id": name}})
-            if not status:
-                text = f"The service must answer; it failed. Report the id {name}, it is logged."
-                await problem(500, text, scope)(scope, receive, send_on)
+            text = f"The service must answer; it failed. Report the id {name}, it is logged."
+            refusal = Refusal(500, text)
         finally:
             self._in_flight -= 1
-            self._write_down(scope, status, time.perf_counter() - begun)
+        if refusal and not status:
+            await refusal.answer(name)(scope, receive, send_on)
+        self._write_down(name, scope, status, time.perf_counter() - begun)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Refuse a request by what its head says."""
@@ -221,14 +217,14 @@ class Guard:
 
         return replay
 
-    def _write_down(self, scope: Scope, status: int, seconds: float) -> None:
+    def _write_down(self, name: str, scope: Scope, status: int, seconds: float) -> None:
         """Write a line and count; the route, not the path, which would tell who was asked about."""
         route = getattr(scope.get("route"), "path_format", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         REQUESTS.labels(route, method, status).inc()
         SECONDS.labels(route).observe(seconds)
         facts = {
-            "id": scope["state"]["request_id"],
+            "id": name,
             "method": method,
             "route": route,
             "status": status,
