@@ -225,9 +225,7 @@ class Answerer:
         score = order.copy()
         chance = chances.at(rows[:, None], np.arange(order.shape[1])[None, :])
         ranked = np.lexsort((score[rows], chance), axis=-1)
-        places = np.empty(ranked.shape, dtype=np.float32)
-        np.put_along_axis(places, ranked, np.arange(order.shape[1], dtype=np.float32)[None], axis=1)
-        order[rows] = places
+        order[rows] = np.argsort(ranked, axis=-1)
         return order, score
 
     @cached_property
