@@ -167,8 +167,13 @@ class Answerer:
         rates: NDArray[np.floating[Any]] = self._fitted.rates_.overall_
         if any(answer.rates is not rates for answer in below):
             rates = np.stack([answer.rates for answer in below])
-        if self._new is not None:
-            rates = self._place(scores, rates, people, weights, alike)
+        if self._new is not None:  # new items are placed among the others
+            rates = np.array(np.broadcast_to(rates, scores.shape))
+            for row in range(n_rows):
+                seen, interests = people.seen[[row]], people.interests(row)
+                scores[row] = self._new.place(scores[[row]], seen, interests)[0]
+                if row not in alike:
+                    rates[row] = self._new.place(rates[[row]], seen, interests)[0]
         for row, said in alike.items():
             scores[row] = said
         unknown = np.isin(np.arange(n_rows), list(alike))
@@ -290,25 +295,6 @@ class Answerer:
         if self._new is not None:
             return self._new.content
         return ItemContent.of(items) if items is not None and says_something(items) else None
-
-    def _place(
-        self,
-        scores: Floats,
-        rates: NDArray[np.floating[Any]],
-        people: People,
-        weights: Doubles,
-        alike: dict[int, Floats],
-    ) -> NDArray[np.floating[Any]]:
-        """Place new items among the others: in the scores, and in the rates that are returned."""
-        assert self._new is not None
-        rates = np.array(np.broadcast_to(rates, scores.shape))
-        for row, weight in enumerate(weights):
-            seen, interests = people.seen[[row]], people.interests(row)
-            if weight > 0:
-                scores[row] = self._new.place(scores[[row]], seen, interests)[0]
-            if weight < 1 and row not in alike:
-                rates[row] = self._new.place(rates[[row]], seen, interests)[0]
-        return rates
 
     def because(
         self,

@@ -318,15 +318,12 @@ class Ladder:
                 f"`users` must have one row for each of the {user_items.shape[0]} users of "
                 f"`user_items`; got {len(users)}. Give Dataset.users of the same dataset."
             )
-        self.segments_ = self._segments_of(users)
+        columns = [self.segment] if isinstance(self.segment, str) else self.segment
+        columns = _segment_columns(users) if columns is None else list(columns)
+        self.segments_ = users[columns].reset_index(drop=True) if columns else None
         if (space := ProfileSpace.of(users)) is not None:
             self.regression_ = ProfileRegression(rates=self.rates_, space=space, l2=self.l2).fit()
         return self
-
-    def _segments_of(self, users: pd.DataFrame) -> pd.DataFrame | None:
-        columns = [self.segment] if isinstance(self.segment, str) else self.segment
-        columns = _segment_columns(users) if columns is None else list(columns)
-        return users[columns].reset_index(drop=True) if columns else None
 
     def neighbors(
         self, profile: Mapping[str, Any], *, leave_out: int | None = None
