@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import CSR, Floats, Mask, check_nonnegative, check_positive, check_user_items
+from recsys_lib.checks import CSR, Floats, Mask, check_user_items
 from recsys_lib.coldstart.profile import is_tags, label_matrix, only_label, tags_of
 from recsys_lib.models.base import Recommender
 
@@ -157,7 +157,7 @@ def stack_content(user_items: CSR, content: ItemContent, *, weight: float = 1.0)
     user_items : csr_array of shape (n_users, n_items), float32
     content : ItemContent
     weight : float
-        How much a term counts against a user; must be positive.
+        How much a term counts against a user.
 
     Returns
     -------
@@ -177,7 +177,6 @@ def stack_content(user_items: CSR, content: ItemContent, *, weight: float = 1.0)
     >>> bool(model.score(likes[[0]])[0, 2] > 0)
     True
     """
-    check_positive("weight", weight)
     x = check_user_items(user_items, n_items=content.features.shape[0])
     users = sparse.csr_array(content.features.T * np.float32(weight))
     return sparse.csr_array(sparse.vstack([x, users], format="csr"))
@@ -246,7 +245,7 @@ class NewItems:
     is_new : ndarray of shape (n_items,), bool
         Items that nobody has used and that have content.
     l2 : float
-        The penalty, in items; must be positive.
+        The penalty, in items; positive.
     trust : float
         In likeness, >= 0. Scores are noisy, which makes least squares give it too little.
 
@@ -279,10 +278,6 @@ class NewItems:
     is_new: Mask
     l2: float = 3.0
     trust: float = 2.0
-
-    def __post_init__(self) -> None:
-        check_positive("l2", self.l2)
-        check_nonnegative("trust", self.trust)
 
     @classmethod
     def of(cls, items: pd.DataFrame | None, user_items: CSR) -> Self | None:
