@@ -139,7 +139,7 @@ def test_a_long_history_has_its_reasons_after_an_update_too(
     later = bundle_of(model).update(EVENTS, items=NEW_ITEMS)
     expected = later.recommend("u202", k=9)
     assert expected["because"].str.len().gt(0).any()
-    monkeypatch.setattr(answers, "_ONE_BLOCK", 1)  # all histories are long
+    monkeypatch.setattr(answers, "_AT_ONCE", 1)  # all histories are long
     pd.testing.assert_frame_equal(later.recommend("u202", k=9), expected)
 
 

@@ -30,10 +30,8 @@ _QUARTER = 0.25
 _EVEN = 0.5
 # Items of a history that are left out in turn, where no formula says what each of them adds.
 _LEFT_OUT = 255
-# With so many numbers for one person the scores of the listed items alone are cheaper.
-_EACH_NUMBERS = 2**17
-# Networks score so many rows in the time of one, up to so many numbers.
-_ONE_BLOCK, _ONE_BLOCK_NUMBERS = 64, 2**21
+# Rows are scored in one call with what they are without each entry: up to so many numbers.
+_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +71,7 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class _Chances:
-    """Probabilities of likes: of the model and of the rung below, by weight.
-
-    `rates` has shape (n_rows, n_items), or (n_items,) if they are the same for all.
-    """
+    """Probabilities of likes: of the model and of the rung below, by weight."""
 
     scores: Floats
     rates: NDArray[np.floating[Any]]
@@ -91,7 +86,7 @@ class _Chances:
         said = np.full(np.broadcast_shapes(np.shape(rows), np.shape(items)), np.nan)
         if self.calibrator is not None:
             said = self.calibrator.probability(self.scores[rows, items], self.lengths[rows])
-        rates = self.rates[items] if self.rates.ndim == 1 else self.rates[rows, items]
+        rates = self.rates[rows, items]
         chances = np.where(weights > 0, weights * said, 0.0) + (1 - weights) * rates
         return np.where(self.unknown[rows], np.nan, chances)
 
@@ -106,15 +101,6 @@ class _Widened(Recommender):
         scores, known = np.zeros(x.shape, dtype=np.float32), self.model.n_items_
         scores[:, :known] = self.model.score(x[:, :known])
         return scores
-
-    def _relate(self, items: Ints) -> Floats | None:
-        known = items < self.model.n_items_
-        found = self.model.item_similarity(items[known].tolist())
-        if found is None:
-            return None
-        alike = np.zeros((len(items), self.n_items_), dtype=np.float32)
-        alike[known, : self.model.n_items_] = found
-        return alike
 
 
 @dataclass(kw_only=True, eq=False)
@@ -162,38 +148,33 @@ class Answerer:
         weights = counts / np.maximum(counts + self.handover, 1e-9)
         weights[counts < self.min_history] = 0.0
         below = [
-            None if weight == 1 else self._below(people, row, because=reasons and weight == 0)
-            for row, weight in enumerate(weights)
+            self._below(people, row, weight, because=reasons)
+            for row, weight in enumerate(weights.tolist())
         ]
         scores, gains = np.zeros(people.used.shape, dtype=np.float32), None
         if reasons and self._at_once(people, weights):
             scores, gains = self._scores_and_gains(people.seen)
         elif len(rows := np.flatnonzero(weights)):
-            scores[rows] = self.score(people.seen if len(rows) == n_rows else people.seen[rows])
-        alike = {
-            row: said
-            for row, answer in enumerate(below)
-            if answer
-            and not weights[row]
-            and (said := self._alike(people, row, answer.rung)) is not None
-        }
-        rates: NDArray[np.floating[Any]] = _rates_of(below, self.dataset.n_items)
-        if self._new is not None:
-            rates = self._place(scores, rates, people, weights, alike)
+            scores[rows] = self.score(people.seen[rows])
+        alike: dict[int, Floats] = {}
+        for row in np.flatnonzero(weights == 0).tolist():
+            if (said := self._alike(people, row, below[row].rung)) is not None:
+                terms = self._shared_terms(people, row)
+                alike[row], below[row] = said, RungAnswer(RUNGS[2], below[row].rates, terms)
+        rates = np.reshape([answer.rates for answer in below], scores.shape)
+        if self._new is not None:  # new items are placed among the others
+            for row in range(n_rows):
+                seen, interests = people.seen[[row]], people.interests(row)
+                scores[row] = self._new.place(scores[[row]], seen, interests)[0]
+                if row not in alike:
+                    rates[row] = self._new.place(rates[[row]], seen, interests)[0]
         for row, said in alike.items():
             scores[row] = said
         unknown = np.isin(np.arange(n_rows), list(alike))
         chances = _Chances(scores, rates, weights, counts, self.calibrator, unknown)
         order, score = self._order(chances, people.used)
-        rungs = [_rung(weights[row], answer, row in alike) for row, answer in enumerate(below)]
-        because = [
-            None
-            if answer is None or weights[row]
-            else self._shared_terms(people, row)
-            if row in alike
-            else answer.because
-            for row, answer in enumerate(below)
-        ]
+        rungs = [_rung(weight, answer) for weight, answer in zip(weights, below, strict=True)]
+        because = [None if weights[row] else one.because for row, one in enumerate(below)]
         rung = np.array(rungs, dtype=object)
         return Answers(rung, order, score, because, chances, self.is_new, gains)
 
@@ -201,14 +182,9 @@ class Answerer:
         """Say whether rows and what they are without each entry are best scored together."""
         if self._has_formula or not weights.any():
             return False
-        lengths, n_items = np.diff(people.seen.indptr), self.dataset.n_items
-        fits = (lengths.sum() + len(weights) - 1) * n_items < _ONE_BLOCK_NUMBERS
-        small = len(weights) == 1 and lengths.max() < _ONE_BLOCK
-        return bool(fits and (small or self._are_short(lengths).all()))
-
-    def _are_short(self, lengths: Ints) -> Mask:
-        """Say which histories are best left out an item at a time with all scores, and at once."""
-        return lengths <= min(_LEFT_OUT, _EACH_NUMBERS / self.dataset.n_items)
+        lengths = np.diff(people.seen.indptr)
+        numbers = (lengths.sum() + len(lengths)) * self.dataset.n_items
+        return bool(numbers <= _AT_ONCE and lengths.max() <= _LEFT_OUT)
 
     def _scores_and_gains(self, rows: CSR) -> tuple[Floats, list[Floats]]:
         """Return the scores of rows, and for each of them what its entries add."""
@@ -237,24 +213,16 @@ class Answerer:
     def _order(self, chances: _Chances, used: CSR) -> tuple[Floats, Floats]:
         """Return what orders the items of each row, and what broke its ties."""
         weights = np.where(chances.unknown, _EVEN, chances.weights)
-        rates, rows = chances.rates, np.flatnonzero((weights > 0) & (weights < 1))
-        if len(rows) == len(weights):
-            order = mix_scores(chances.scores, rates, weights, used)
-        else:
-            order = chances.scores.copy()
-            if len(alone := np.flatnonzero(weights == 0)):
-                order[alone] = rates if rates.ndim == 1 else rates[alone]
-            mixed = rates if rates.ndim == 1 else rates[rows]
-            order[rows] = mix_scores(chances.scores[rows], mixed, weights[rows], used[rows])
-        if self.calibrator is None or not len(rows := rows[~chances.unknown[rows]]):
+        order, mixed = chances.scores.copy(), np.flatnonzero(weights < 1)
+        order[mixed] = mix_scores(order[mixed], chances.rates[mixed], weights[mixed], used[mixed])
+        rows = mixed[chances.weights[mixed] > 0]
+        if self.calibrator is None or not len(rows):
             return order, order
         # Probabilities must fall down the list; scores break ties.
         score = order.copy()
         chance = chances.at(rows[:, None], np.arange(order.shape[1])[None, :])
         ranked = np.lexsort((score[rows], chance), axis=-1)
-        places = np.empty(ranked.shape, dtype=np.float32)
-        np.put_along_axis(places, ranked, np.arange(order.shape[1], dtype=np.float32)[None], axis=1)
-        order[rows] = places
+        order[rows] = np.argsort(ranked, axis=-1)
         return order, score
 
     @cached_property
@@ -262,9 +230,10 @@ class Answerer:
         ladder = replace(self.ladder, like=self.like)
         return ladder.fit(self.likes, self.dataset.users)
 
-    def _below(self, people: People, row: int, *, because: bool) -> RungAnswer:
-        """Answer without the history; without profiles to compare with, by popularity."""
-        profile = {} if self.dataset.users is None else people.profiles[row]
+    def _below(self, people: People, row: int, weight: float, *, because: bool) -> RungAnswer:
+        """Answer without the history; where that says all, or without profiles, by popularity."""
+        profile = {} if self.dataset.users is None or weight == 1 else people.profiles[row]
+        because = because and weight == 0
         return self._fitted.answer(profile, leave_out=people.positions[row], because=because)
 
     def _alike(self, people: People, row: int, below: str) -> Floats | None:
@@ -319,25 +288,6 @@ class Answerer:
             return self._new.content
         return ItemContent.of(items) if items is not None and says_something(items) else None
 
-    def _place(
-        self,
-        scores: Floats,
-        rates: NDArray[np.floating[Any]],
-        people: People,
-        weights: Doubles,
-        alike: dict[int, Floats],
-    ) -> NDArray[np.floating[Any]]:
-        """Place new items among the others: in the scores, and in the rates that are returned."""
-        assert self._new is not None
-        rates = np.array(np.broadcast_to(rates, scores.shape))
-        for row, weight in enumerate(weights):
-            seen, interests = people.seen[[row]], people.interests(row)
-            if weight > 0:
-                scores[row] = self._new.place(scores[[row]], seen, interests)[0]
-            if weight < 1 and row not in alike:
-                rates[row] = self._new.place(rates[[row]], seen, interests)[0]
-        return rates
-
     def because(
         self,
         answers: Answers,
@@ -347,13 +297,16 @@ class Answerer:
     ) -> list[str]:
         """Return the reason for each item of each list."""
         reasons: list[str] = []
-        gains = self._gains(answers, people, lists)
         for row, (shared, items) in enumerate(zip(answers.because, lists, strict=True)):
             if shared is not None:
                 reasons += [shared] * len(items)
                 continue
             history = people.seen.indices[people.seen.indptr[row] : people.seen.indptr[row + 1]]
-            raised, known = gains[row], titles[history]
+            known = titles[history]
+            if answers.gains is None:
+                raised = self.gains_of(people.seen[row : row + 1], items)
+            else:
+                raised = answers.gains[row][:, items]
             if self._new is not None:
                 for place in np.flatnonzero(self.is_new[items]):
                     raised[:, place] = self._new.content.likeness(items[place])[history]
@@ -363,28 +316,6 @@ class Answerer:
                 " · ".join(known[one[yes]]) for one, yes in zip(best.T, helped.T, strict=True)
             ]
         return reasons
-
-    def _gains(
-        self, answers: Answers, people: People, lists: Sequence[NDArray[np.int32]]
-    ) -> dict[int, Floats]:
-        """Return what each item of a history adds to the score of each listed one, by row."""
-        if answers.gains is not None:
-            return {row: answers.gains[row][:, items] for row, items in enumerate(lists)}
-        asked = np.array([because is None for because in answers.because], dtype=bool)
-        lengths = np.diff(people.seen.indptr)
-        short = asked & self._are_short(lengths) & (not self._has_formula)
-        gains = {
-            row: self.gains_of(people.seen[row : row + 1], lists[row])
-            for row in np.flatnonzero(asked & ~short).tolist()
-        }
-        rows = np.flatnonzero(short)
-        blocks = np.cumsum(lengths[rows] + 1) * self.dataset.n_items // _ONE_BLOCK_NUMBERS
-        for block in np.split(rows, np.flatnonzero(np.diff(blocks)) + 1) if len(rows) else ():
-            known = self._scores_and_gains(people.seen[block])[1]
-            gains |= {
-                row: one[:, lists[row]] for row, one in zip(block.tolist(), known, strict=True)
-            }
-        return gains
 
     def gains_of(self, row: CSR, items: Integers) -> Floats:
         """Return what each item of one history adds to the scores of some items.
@@ -432,17 +363,7 @@ def with_left_out(rows: CSR) -> CSR:
     return sparse.csr_array(parts, shape=(len(copied), rows.shape[1]))
 
 
-def _rates_of(below: Sequence[RungAnswer | None], n_items: int) -> Doubles:
-    """Return the rates of each row, (n_rows, n_items), or (n_items,) if they are all the same."""
-    first = next((answer.rates for answer in below if answer is not None), np.zeros(n_items))
-    if all(answer is None or answer.rates is first for answer in below):
-        return first
-    return np.stack([first if answer is None else answer.rates for answer in below])
-
-
-def _rung(weight: float, below: RungAnswer | None, alike: bool) -> str:
-    if below is None:
-        return RUNGS[0]
+def _rung(weight: float, below: RungAnswer) -> str:
     if weight == 0:
-        return RUNGS[2] if alike else below.rung
+        return below.rung
     return f"{RUNGS[0]} + {below.rung}" if 1 - weight >= _QUARTER else RUNGS[0]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.bundle.bundle import RUNGS, Bundle
+from recsys_lib.bundle.rules import is_ordered
 from recsys_lib.bundle.what_if import Controls, Search, WhatIf, shown_below
 from recsys_lib.checks import Doubles, Ints
 from recsys_lib.coldstart.content import TEXT
@@ -186,18 +187,11 @@ def choices(table: pd.DataFrame | None) -> dict[str, list[tuple[str, Any]]]:
             levels = values.drop_duplicates().sort_values()
         except TypeError:  # a column that nobody can choose in
             continue
-        if _is_range(values) and len(levels) > _CHOICES:
+        if is_ordered(values) and len(levels) > _CHOICES:
             levels = levels.iloc[np.linspace(0, len(levels) - 1, _CHOICES).round().astype(int)]
         if 1 < len(levels) <= _CHOICES:
             found[str(name)] = [(_words(one), one) for one in levels.tolist()]
     return found
-
-
-def _is_range(values: pd.Series) -> bool:
-    """Whether these are numbers or times, of which one asks for a range."""
-    kind, api = values.dtype, pd.api.types
-    numbers = api.is_numeric_dtype(kind) and not api.is_bool_dtype(kind)
-    return bool(numbers or api.is_datetime64_any_dtype(kind))
 
 
 def _words(value: Any) -> str:
@@ -228,10 +222,8 @@ class Browse:
     @property
     def table(self) -> pd.DataFrame:
         """The list, with reasons; see `Bundle.recommend`."""
-        edit = self.edit
-        return edit.bundle.recommend(
-            edit.user, history=edit.edited, profile=edit.profile, k=edit.k, **edit.rules
-        )
+        columns = ["rank", "item_id", "title", "probability", "rung", "because"]
+        return self.edit.listed[columns]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         shown = formatted(self.table)
@@ -280,7 +272,7 @@ class Page:
     item : id or None
         Whose card is open.
     listed : DataFrame
-        As of `WhatIf.listed`, with reasons.
+        As of `WhatIf.listed`.
     show : callable
         Called after each change.
     """
@@ -357,7 +349,7 @@ class Page:
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the list, and then what takes longer: reasons, and what is in the open card."""
+        """Show the list, and what is in the open card."""
         edit, users = self.browse.edit, self.bundle.dataset.users
         self.listed = edit.listed
         profile = edit.profile or {}
@@ -366,20 +358,18 @@ class Page:
         name = _VISITOR if edit.user is None else edit.user
         who = " · ".join([str(name), *map(_words, profile.values())])
         known = [{"known": one} for one in self.listed["probability"].notna()]
-        self._fill()
         self.status.value = _views().status(who, len(edit.edited), edit.summary, edit.k, known)
-        self.listed["because"] = self.browse.table["because"].to_numpy()
-        self._fill(whole=True)
+        self._fill()
         self.show()
 
-    def _fill(self, *, whole: bool = False) -> None:
+    def _fill(self) -> None:
         for card, row in zip_longest(self.cards, self.listed.to_dict("records")):
-            card.fill(row, whole=whole)
+            card.fill(row)
 
     def open(self, item: Any) -> None:
         """Open the card of an item, or close it where it is open."""
         self.item = None if item == self.item else item
-        self._fill(whole=True)
+        self._fill()
 
     def why(self, row: Mapping[str, Any]) -> str:
         """Return what an open card says of an item: what speaks for it, what is like it, a map."""
@@ -438,18 +428,17 @@ class _Card:
         self.box = widgets.VBox([self.text, widgets.HBox([self.ask, self.add]), self.more])
         self.box.add_class("rs-card")
 
-    def fill(self, row: Mapping[str, Any] | None, *, whole: bool) -> None:
-        """Show a row of the list, or nothing where it is too short; what is open if `whole`."""
+    def fill(self, row: Mapping[str, Any] | None) -> None:
+        """Show a row of the list, or nothing where it is too short."""
         self.box.layout.display = "none" if row is None else ""
         if row is None:
             return
-        moved, self.item = row["item_id"] != self.item, row["item_id"]
+        self.item = row["item_id"]
         is_open = self.item == self.page.item
         self.text.value = str(_views().card(row))
         self.ask.description = "Close" if is_open else "Why?"
         self.ask.tooltip, self.add.tooltip = f"Why {row['title']}?", f"Add {row['title']}"
-        if whole or moved:
-            self.more.value = self.page.why(row) if is_open and whole else ""
+        self.more.value = self.page.why(row) if is_open else ""
 
 
 def _questions(table: pd.DataFrame | None, widget: Callable[..., Any]) -> dict[str, Any]:
@@ -476,7 +465,7 @@ def _choice(values: list[tuple[str, Any]], **look: Any) -> Any:
 def _filter(values: list[tuple[str, Any]], **look: Any) -> Any:
     import ipywidgets as widgets
 
-    if _is_range(pd.Series([value for _, value in values])):
+    if is_ordered(pd.Series([value for _, value in values])):
         look |= {"value": (values[0][1], values[-1][1]), "continuous_update": False}
         return widgets.SelectionRangeSlider(options=values, **look)
     return widgets.SelectMultiple(options=values, rows=min(4, len(values)), **look)

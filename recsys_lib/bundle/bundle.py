@@ -5,7 +5,7 @@ Everyone gets an answer, and each row of it names the rung of the ladder that ga
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, product
@@ -20,7 +20,7 @@ from recsys_lib import models
 from recsys_lib.artifacts import atomic_folder, read_manifest, versions, write_manifest
 from recsys_lib.bundle.answers import RUNGS, Answerer
 from recsys_lib.bundle.request import History, People, Question, RequestReader
-from recsys_lib.bundle.rules import Rules, takes_rules
+from recsys_lib.bundle.rules import Rules
 from recsys_lib.checks import (
     CSR,
     Floats,
@@ -140,8 +140,6 @@ class Bundle(Shown):
         check_is_fitted(self.model, "n_items_")
         check_kind("dataset", self.dataset, Dataset)
         check_kind("ladder", self.ladder, Ladder)
-        if not isinstance(self.calibrator, Calibrator | None):
-            raise TypeError(f"`calibrator` must be a Calibrator; got {self.calibrator!r}.")
         check_choice("inputs", self.inputs, ("values", "likes"))
         check_integer("min_history", self.min_history, minimum=1)
         check_number("handover", self.handover, least=0)
@@ -176,7 +174,6 @@ class Bundle(Shown):
                 "inputs='values', or fit the model on dataset.likes(...)."
             )
 
-    @takes_rules
     def recommend(
         self,
         user: Any = None,
@@ -241,7 +238,6 @@ class Bundle(Shown):
         alone.attrs["left"] = found.attrs["left"][0]
         return alone
 
-    @takes_rules
     def recommend_many(
         self, people: Iterable[Any], *, k: int = 10, because: bool = False, **rules: Unpack[Rules]
     ) -> pd.DataFrame:
@@ -299,7 +295,6 @@ class Bundle(Shown):
         found.attrs["left"] = [left for frame in frames for left in frame.attrs["left"]]
         return found
 
-    @takes_rules
     def recommend_records(
         self, people: Iterable[Any], *, k: int = 10, **rules: Unpack[Rules]
     ) -> list[list[dict[str, Any]]]:
@@ -337,8 +332,8 @@ class Bundle(Shown):
         lists: list[list[dict[str, Any]]] = []
         for questions in self._blocks(self._requests.questions(people, k, rules)):
             found = self._answered(questions, because=True)
-            ids, titles = (one[found.items].tolist() for one in self._labels)
-            named = {"rank": 0, "item_id": ids, "title": titles} | found.columns
+            ids, titles = self._ids[found.items], self._titles[found.items]
+            named: dict[str, Any] = {"rank": 0, "item_id": ids, "title": titles} | found.columns
             del named["score"]
             columns = [one if isinstance(one, list) else one.tolist() for one in named.values()]
             lines = [dict(zip(named, line, strict=True)) for line in zip(*columns, strict=True)]
@@ -403,7 +398,6 @@ class Bundle(Shown):
         features = self._columns if content is None else content.labels
         return variety_table(lists, fold.targets, features, seed=seed)
 
-    @takes_rules
     def similar(self, item: Any, *, k: int = 10, **rules: Unpack[Rules]) -> pd.DataFrame:
         """List the items most like one.
 
@@ -452,9 +446,11 @@ class Bundle(Shown):
         """Return what tells which items are like one, and how like they are; -inf for new ones."""
         used = np.diff(self._columns.indptr) > 0
         used[self.model.n_items_ :] = False
-        found = self._answerer.model.item_similarity([item]) if used[item] else None
+        found = self.model.item_similarity([item]) if used[item] else None
         if found is not None:
-            return "model", np.where(used, found[0], np.float32(-np.inf))
+            alike = np.full(len(used), -np.inf, dtype=np.float32)
+            alike[: self.model.n_items_] = found[0]
+            return "model", np.where(used, alike, -np.inf)
         content = self._answerer.content
         if content is not None and content.spoken[item]:
             return "content", content.likeness(item)
@@ -536,8 +532,7 @@ class Bundle(Shown):
             "score": answers.score[rows, items],
         }
         if because:
-            titles = self._labels[1]
-            columns["because"] = self._answerer.because(answers, people, lists, titles)
+            columns["because"] = self._answerer.because(answers, people, lists, self._titles)
         left = np.count_nonzero(order > -np.inf, axis=1).tolist()
         return _Lists(people.positions, rows, items, columns, left)
 
@@ -547,7 +542,7 @@ class Bundle(Shown):
             "user_id": self._users(found),
             "rank": found.columns["rank"],
             "item_id": self.dataset.item_ids.take(found.items),
-            "title": self._titles.take(found.items),
+            "title": pd.array(self._titles.take(found.items), dtype="str"),
             **found.columns,
             "rung": pd.array(found.columns["rung"], dtype="str"),
         }
@@ -571,15 +566,15 @@ class Bundle(Shown):
             for row, one in enumerate(questions)
         ]
 
-    def _likeness(self, items: NDArray[np.int32]) -> Callable[[int], Floats]:
+    def _likeness(self, items: NDArray[np.int32]) -> Floats:
         """Return how alike items are: by tags, else by the model, else by who used them."""
         content = self._answerer.content
         if content is None:
             found = self._answerer.model.item_similarity(items.tolist())
             if found is not None:
-                among = found[:, items]
-                return lambda place: among[place]
-        return _row_by_row(self._columns[items] if content is None else content.labels[items])
+                return found[:, items]
+        vectors = self._columns[items] if content is None else content.labels[items]
+        return np.asarray((vectors @ vectors.T).toarray())
 
     @cached_property
     def _columns(self) -> CSR:
@@ -769,20 +764,19 @@ class Bundle(Shown):
         return {name: getattr(self, name) for name in names} | {"ladder": self.ladder.config()}
 
     @cached_property
-    def _titles(self) -> pd.Index:
-        ids = self.dataset.item_ids.astype(str)
-        items = self.dataset.items
-        if items is None or "title" not in items:
-            return ids
-        titles = items["title"].reset_index(drop=True)
-        return pd.Index(titles.where(titles.notna(), pd.Series(ids)).astype(str))
+    def _ids(self) -> NDArray[np.object_]:
+        """Ids of the items as Python has them."""
+        return self.dataset.item_ids.to_numpy(dtype=object)
 
     @cached_property
-    def _labels(self) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
-        """Ids and titles of the items as Python has them."""
-        ids, titles = np.empty((2, self.dataset.n_items), dtype=object)
-        ids[:], titles[:] = self.dataset.item_ids.tolist(), self._titles.tolist()
-        return ids, titles
+    def _titles(self) -> NDArray[np.object_]:
+        """Titles of the items; ids where there is none."""
+        ids = pd.Series(self.dataset.item_ids.astype(str))
+        items = self.dataset.items
+        if items is not None and "title" in items:
+            titles = items["title"].reset_index(drop=True)
+            ids = titles.where(titles.notna(), ids).astype(str)
+        return ids.to_numpy(dtype=object)
 
     @cached_property
     def _answerer(self) -> Answerer:
@@ -803,20 +797,6 @@ class Bundle(Shown):
     @cached_property
     def _requests(self) -> RequestReader:
         return RequestReader(dataset=self.dataset, inputs=self.inputs, like=self.like)
-
-
-def _row_by_row(vectors: CSR) -> Callable[[int], Floats]:
-    """Return what multiplies all rows by the one in a place."""
-    one = np.zeros(vectors.shape[1], dtype=vectors.dtype)
-
-    def products(place: int) -> Floats:
-        part = slice(*vectors.indptr[place : place + 2])
-        one[vectors.indices[part]] = vectors.data[part]
-        found = vectors @ one
-        one[vectors.indices[part]] = 0
-        return np.asarray(found)
-
-    return products
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> Ints:

@@ -91,7 +91,7 @@ class RequestReader(RuleReader):
         self, people: Iterable[Any], k: int = 10, rules: Mapping[str, Any] | None = None
     ) -> list[Question]:
         """Return what is asked of some people, by id or as a request of their own."""
-        shared = self.plan(rules) if rules else self._no_rules
+        shared = self.plan(rules or {})
         questions = []
         for one in [people] if isinstance(people, Mapping) else listed(people):
             asked = {"k": k, **(one if isinstance(one, Mapping) else {"user": one})}
@@ -100,10 +100,6 @@ class RequestReader(RuleReader):
             plan = self.plan({**(rules or {}), **own}) if own else shared
             questions.append(Question(**asked, plan=plan))
         return questions
-
-    @cached_property
-    def _no_rules(self) -> Plan:
-        return self.plan({})
 
     def people(self, questions: Sequence[Question]) -> People:
         """Return the people of some questions; `DataError` names an unknown id and near ones."""
@@ -163,7 +159,7 @@ class RequestReader(RuleReader):
         ids = listed(history)
         items = find_ids(self.dataset.item_ids, ids, "item")
         if isinstance(history, Mapping):
-            values = np.array([self._value(item, history[item]) for item in ids], dtype=np.float32)
+            values = np.array([self.rating(item, history[item]) for item in ids], dtype=np.float32)
         else:
             values = np.full(len(ids), self._liked_value, dtype=np.float32)
         items, first = np.unique(items, return_index=True)
@@ -184,7 +180,8 @@ class RequestReader(RuleReader):
         counted = isinstance(places, pd.RangeIndex) and not places.isin(known).all()
         return bool(counted and history.isin(known).all())
 
-    def _value(self, item: Any, value: Any) -> float:
+    def rating(self, item: Any, value: Any) -> float:
+        """Return a rating as a number; `DataError` if it is off the scale."""
         low, high = self.dataset.rating_scale or (-np.inf, np.inf)
         try:
             number = float(value)

@@ -1,17 +1,16 @@
 """The rules of a question: what may be listed, what comes first, and how varied a list is."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias, TypedDict, TypeVar
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys_lib.checks import CSR, Doubles, Integers, Ints, Mask
+from recsys_lib.checks import CSR, Doubles, Floats, Ints, Mask
 from recsys_lib.coldstart.content import TEXT
 from recsys_lib.coldstart.profile import is_tags, label_matrix, only_label, tags_of
 from recsys_lib.dataset import Dataset
@@ -21,8 +20,8 @@ from recsys_lib.ranking import ranking_keys, top_k
 
 #: What an item must be, by column of the catalog.
 Where: TypeAlias = Mapping[str, Any]
-#: Of some items by position: how like the one in a place is to each of them, up to 1.
-Likeness: TypeAlias = Callable[[NDArray[np.int32]], Callable[[int], NDArray[np.floating[Any]]]]
+#: Of some items by position: how like each is to each of them, up to 1.
+Likeness: TypeAlias = Callable[[NDArray[np.int32]], Floats]
 
 # A varied list is chosen from the best items, so many times its length and at least so many.
 _REACH, _LEAST = 5, 50
@@ -67,21 +66,6 @@ class Rules(TypedDict, total=False):
     diversity: float | None
 
 
-Asking = TypeVar("Asking", bound=Callable[..., Any])
-
-
-def takes_rules(function: Asking) -> Asking:
-    """Show each rule in the signature of a function with ``**rules``, as editors complete it."""
-    signature = inspect.signature(function)
-    *own, _ = signature.parameters.values()
-    rules = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in Rules.__annotations__.items()
-    ]
-    function.__signature__ = signature.replace(parameters=[*own, *rules])  # type: ignore[attr-defined]
-    return function
-
-
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Rules in positions of the catalog.
@@ -106,14 +90,12 @@ class Plan:
         """Whether the best items that are allowed make the list."""
         return not (len(self.promoted) or self.limits or self.diversity)
 
-    def pick(
-        self, order: NDArray[np.floating], k: int, likeness: Likeness, *, seed: int = 0
-    ) -> NDArray[np.int32]:
+    def pick(self, order: NDArray[np.floating], k: int, likeness: Likeness) -> NDArray[np.int32]:
         r"""Return a list: promoted items, then one after the other what is worth most.
 
-        That is what maximizes marginal relevance [1]_, :math:`(1 - d) r_i - d \max_j s_{ij}` over
-        the items j listed before it, with the order r scaled to [0, 1] over the best items, five
-        times as many as are listed; without diversity, the best one that the limits leave.
+        That is the best one that the limits leave; with diversity, of five times as many items as
+        are listed what maximizes marginal relevance [1]_, :math:`(1 - d) r_i - d \max_j s_{ij}`
+        over the items j listed before it, with their order r scaled to [0, 1].
 
         Parameters
         ----------
@@ -122,8 +104,6 @@ class Plan:
         k : int
             Length of the list.
         likeness : callable
-        seed : int
-            Orders what is equal.
 
         Returns
         -------
@@ -135,31 +115,27 @@ class Plan:
         .. [1] J. Carbonell, J. Goldstein, "The Use of MMR, Diversity-Based Reranking for
            Reordering Documents and Producing Summaries", SIGIR 1998, section 2.
         """
-        listable = np.flatnonzero(order > -np.inf)
-        left = len(listable)
+        if not self.diversity:
+            return self._ranked(order, k)
+        pool = self._ranked(order, max(_REACH * k, _LEAST))
+        return pool[self._varied(pool, order[pool].astype(np.float64), k, likeness)]
+
+    def _ranked(self, order: NDArray[np.floating], n: int) -> NDArray[np.int32]:
+        """Return promoted items, and then the best of those that the limits leave, n in all."""
         first = self.promoted[order[self.promoted] > -np.inf].astype(np.int32)
-        if self.limits and not self.diversity:
-            return self._limited(order, first, k, seed)
-        k = min(k, self._room(listable))
-        reach = max(_REACH * k, _LEAST)
-        while True:
-            pool = top_k(np.asarray(order)[None, :], max(min(reach, left), 1), seed=seed).items[0]
-            pool = pool[(pool >= 0) & ~np.isin(pool, first)]
-            pool = np.concatenate([first, pool])
-            if reach >= left or self._room(pool) >= k:
-                places = self._greedy(pool, order[pool], len(first), k, likeness)
-                if len(places) == k or reach >= left:
-                    return pool[places]
-            reach *= 64
+        if self.limits:
+            return self._limited(order, first, n)
+        best = top_k(order[None, :], min(n, len(order))).items[0]
+        return np.concatenate([first, best[(best >= 0) & ~np.isin(best, first)]])[:n]
 
     def _limited(
-        self, order: NDArray[np.floating], first: NDArray[np.int32], k: int, seed: int
+        self, order: NDArray[np.floating], first: NDArray[np.int32], n: int
     ) -> NDArray[np.int32]:
         """Return one after the other the best item of a value that is not used up."""
-        keys = ranking_keys(order, seed)
+        keys = ranking_keys(order, 0)
         columns = [(matrix, matrix.tocsc(), np.zeros(matrix.shape[1])) for matrix, _ in self.limits]
         waiting, chosen = first.tolist(), list[int]()
-        while len(chosen) < k and (waiting or keys.any()):
+        while len(chosen) < n and (waiting or keys.any()):
             item = waiting.pop(0) if waiting else int(np.argmax(keys))
             if not keys[item]:  # promoted, but its value is used up
                 continue
@@ -172,118 +148,91 @@ class Plan:
                     keys[items_of.indices[slice(*items_of.indptr[value : value + 2])]] = 0
         return np.array(chosen, dtype=np.int32)
 
-    def _room(self, pool: Integers) -> int:
-        """Return how many of the pool the limits let into a list, at most."""
-        room = len(pool)
-        for matrix, limit in self.limits:
-            rows = matrix[pool]
-            unlimited = np.count_nonzero(np.diff(rows.indptr) == 0)
-            room = min(room, np.minimum(np.bincount(rows.indices), limit).sum() + unlimited)
-        return room
-
-    def _greedy(
-        self,
-        pool: NDArray[np.int32],
-        order: NDArray[np.floating],
-        n_first: int,
-        k: int,
-        likeness: Likeness,
+    def _varied(
+        self, pool: NDArray[np.int32], order: Doubles, k: int, likeness: Likeness
     ) -> list[int]:
-        """Return places of the pool in the order of the list; the first of them are promoted."""
-        low, high = (order[n_first:].min(initial=np.inf), order[n_first:].max(initial=-np.inf))
-        span = high - low if high > low else 1.0
-        worth = (1 - self.diversity) * (order - low).astype(np.float64) / span
+        """Return places of the pool in the order of the list; promoted items come first."""
+        n_first = np.count_nonzero(np.isin(pool, self.promoted))
+        rest = order[n_first:]
+        low, span = (rest.min(), np.ptp(rest) or 1.0) if len(rest) else (0.0, 1.0)
+        worth = (1 - self.diversity) * (order - low) / span
         worth[:n_first] = 2 * np.arange(n_first, 0, -1)  # likeness takes no more than 1 of it
-        alike = likeness(pool) if self.diversity else None
-        nearest = np.zeros(len(pool))
-        labels = [(matrix[pool], np.zeros(matrix.shape[1]), n) for matrix, n in self.limits]
+        alike, nearest = likeness(pool), np.zeros(len(pool))
         chosen: list[int] = []
-        closed = np.zeros(len(pool), dtype=bool)
-        while len(chosen) < min(k, len(pool)) and not closed.all():
-            place = int(np.argmax(np.where(closed, -np.inf, worth - nearest)))
+        while len(chosen) < min(k, len(pool)):
+            place = int(np.argmax(worth - nearest))
             chosen.append(place)
-            closed[place] = True
-            for rows, counts, limit in labels:
-                own = rows.indices[rows.indptr[place] : rows.indptr[place + 1]]
-                counts[own] += 1
-                if (full := counts[own] >= limit).any():
-                    closed |= rows @ np.bincount(own[full], minlength=len(counts)) > 0
-            if alike is not None:
-                nearest = np.maximum(nearest, self.diversity * alike(place))
+            worth[place] = -np.inf
+            nearest = np.maximum(nearest, self.diversity * alike[place])
         return chosen
 
 
 @dataclass(frozen=True, eq=False)
-class _Numbers:
-    """A column of numbers, or of times in nanoseconds; NaN where unknown."""
+class _Column:
+    """A column of the catalog, ready for questions."""
 
     name: str
-    values: Doubles
-    times: bool
+    cells: pd.Series
 
-    def having(self, wanted: Iterable[Any]) -> Mask:
-        found = np.zeros(len(self.values), dtype=bool)
-        for value in wanted:
-            same = self.values == self._number(value)
-            if not same.any():
-                raise DataError(
-                    f"`where[{self.name!r}]` must be a value that some item has; got "
-                    f"{value!r:.80}. Ask for a range with min and max."
-                )
-            found |= same
-        return found
-
-    def between(self, low: Any, high: Any) -> Mask:
-        lowest = -np.inf if low is None else self._number(low)
-        highest = np.inf if high is None else self._number(high)
-        if lowest > highest:
-            raise DataError(
-                f"`where[{self.name!r}]` must have a min below its max; got {low!r} and {high!r}. "
-                "Exchange them."
-            )
-        return np.asarray((self.values >= lowest) & (self.values <= highest))
+    @cached_property
+    def ordered(self) -> pd.Series | None:
+        """The cells as numbers or times; None of text."""
+        if not is_ordered(self.cells):
+            return None
+        if pd.api.types.is_datetime64_any_dtype(self.cells.dtype):
+            return pd.to_datetime(self.cells, utc=True)
+        return pd.Series(self.cells.to_numpy(np.float64, na_value=np.nan))
 
     @cached_property
     def labels(self) -> tuple[CSR, pd.Index]:
-        return label_matrix(self.values.tolist(), only_label)
-
-    def _number(self, value: Any) -> float:
+        """Which item has which value or tag, and the values."""
+        cells = self.cells.astype(object) if self.ordered is None else self.ordered
+        several = self.ordered is None and self.name not in TEXT and is_tags(self.cells)
         try:
-            if self.times:
-                # As text, since a number would be nanoseconds: a year is one, seconds are none.
-                time = pd.to_datetime(pd.Timestamp(str(value)), utc=True)
-                number = math.nan if time is pd.NaT else float(time.as_unit("ns").value)
-            else:
-                number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if isinstance(value, bool) or not math.isfinite(number):
-            kind = "a time, such as 2024-01-31" if self.times else "a finite number"
-            raise DataError(f"`where[{self.name!r}]` must be {kind}; got {value!r:.80}.")
-        return number
-
-
-@dataclass(frozen=True, eq=False)
-class _Labels:
-    """A column of categories or tags."""
-
-    name: str
-    labels: tuple[CSR, pd.Index]
+            return label_matrix(cells.tolist(), tags_of if several else only_label)
+        except TypeError as error:
+            raise DataError(
+                f"A rule must be on a column of text, numbers or times; {self.name!r} holds "
+                f"others, and {error}. Name another column."
+            ) from error
 
     def having(self, wanted: Iterable[Any]) -> Mask:
+        """Return which items have one of some values."""
         matrix, levels = self.labels
-        if levels.inferred_type == "boolean":  # which a file may have had as text
-            flags = {"true": True, "false": False}
-            wanted = [flags.get(str(one).lower(), one) for one in wanted]
+        if self.ordered is not None:
+            wanted = [self._on_scale(one) for one in wanted]
+        elif levels.inferred_type == "boolean":  # which a file may have had as text
+            wanted = [{"true": True, "false": False}.get(str(one).lower(), one) for one in wanted]
         asked = np.zeros(len(levels))
         asked[find_ids(levels, wanted, f"value of `where[{self.name!r}]`")] = 1
         return np.asarray(matrix @ asked > 0)
 
     def between(self, low: Any, high: Any) -> Mask:
-        raise DataError(
-            f"`where[{self.name!r}]` must be a value, a list of values, or `not`; got min or max, "
-            "which are for columns of numbers and times. Name the values."
-        )
+        """Return which items are in a range, of which an end may be None."""
+        if self.ordered is None:
+            raise DataError(
+                f"`where[{self.name!r}]` must be a value, a list of values, or `not`; got min or "
+                "max, which are for columns of numbers and times. Name the values."
+            )
+        found = self.ordered.notna()
+        if low is not None:
+            found &= self.ordered >= self._on_scale(low)
+        if high is not None:
+            found &= self.ordered <= self._on_scale(high)
+        return found.to_numpy()
+
+    def _on_scale(self, value: Any) -> Any:
+        """Return what was asked for as a number or a time."""
+        times = pd.api.types.is_datetime64_any_dtype(self.cells.dtype)
+        try:
+            # As text, since a number would be nanoseconds: a year is one, seconds are none.
+            number = pd.to_datetime(pd.Timestamp(str(value)), utc=True) if times else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if isinstance(value, bool) or pd.isna(number):
+            kind = "a time, such as 2024-01-31" if times else "a number"
+            raise DataError(f"`where[{self.name!r}]` must be {kind}; got {value!r:.80}.")
+        return number
 
 
 @dataclass(kw_only=True)
@@ -296,7 +245,7 @@ class RuleReader:
     """
 
     dataset: Dataset
-    _columns: dict[str, _Numbers | _Labels] = field(default_factory=dict, init=False, repr=False)
+    _columns: dict[str, _Column] = field(default_factory=dict, init=False, repr=False)
 
     def plan(self, asked: Mapping[str, Any]) -> Plan:
         """Return rules, by name as in `Rules`, as positions.
@@ -322,21 +271,18 @@ class RuleReader:
             diversity=float(asked.get("diversity") or 0),
         )
 
-    def column(self, name: str) -> _Numbers | _Labels:
+    def column(self, name: str) -> _Column:
         """Return a column of the catalog, ready for questions."""
         if name not in self._columns:
-            items = self._catalog()
+            items = self.dataset.items
+            if items is None:
+                raise DataError(
+                    "Rules on columns need a catalog; the dataset has none. Build the bundle from "
+                    "a dataset with `items`, or name the items."
+                )
             find_id(items.columns, name, "column of the catalog")
-            self._columns[name] = _prepared(items[name], name)
+            self._columns[name] = _Column(name, items[name])
         return self._columns[name]
-
-    def _catalog(self) -> pd.DataFrame:
-        if self.dataset.items is None:
-            raise DataError(
-                "Rules on columns need a catalog; the dataset has none. Build the bundle from a "
-                "dataset with `items`, or name the items."
-            )
-        return self.dataset.items
 
     def _among(self, ids: Any) -> Mask:
         """Return which items have one of some ids; of None, all."""
@@ -383,34 +329,15 @@ def _check(asked: Mapping[str, Any]) -> None:
                 f"A rule must be one of {', '.join(Rules.__annotations__)}; got {name!r:.80}.{near}"
             )
     number = asked.get("diversity") or 0
-    sound = isinstance(number, int | float | np.number) and not isinstance(number, bool)
-    if not (sound and 0 <= number <= 1):
+    if not (isinstance(number, int | float | np.number) and 0 <= number <= 1):
         raise DataError(f"`diversity` must be a number from 0 to 1; got {number!r}. Try 0.3.")
-    for name in ("where", "limit_per"):
-        if not isinstance(asked.get(name), Mapping | None):
-            raise DataError(
-                f"`{name}` must be a mapping with columns of the catalog as its keys; got "
-                f"{asked[name]!r:.80}. Write it as {{column: ...}}."
-            )
 
 
-def _prepared(values: pd.Series, name: str) -> _Numbers | _Labels:
-    """Return a column of the catalog as what it holds."""
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        times = pd.to_datetime(values, utc=True).dt.as_unit("ns")
-        number = times.astype(np.int64).to_numpy(np.float64, copy=True)
-        number[times.isna().to_numpy()] = np.nan
-        return _Numbers(name, number, times=True)
-    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
-        return _Numbers(name, values.to_numpy(np.float64, na_value=np.nan), times=False)
-    labels_of = tags_of if name not in TEXT and is_tags(values) else only_label
-    try:
-        return _Labels(name, label_matrix(values.astype(object), labels_of))
-    except TypeError as error:
-        raise DataError(
-            f"A rule must be on a column of text, numbers or times; {name!r} holds others, and "
-            f"{error}. Name another column."
-        ) from error
+def is_ordered(values: pd.Series) -> bool:
+    """Whether these are numbers or times, of which one asks for a range."""
+    kind, api = values.dtype, pd.api.types
+    numbers = api.is_numeric_dtype(kind) and not api.is_bool_dtype(kind)
+    return bool(numbers or api.is_datetime64_any_dtype(kind))
 
 
 def _listed(wanted: Any) -> list[Any]:
@@ -419,7 +346,7 @@ def _listed(wanted: Any) -> list[Any]:
 
 
 def _limit(name: str, number: Any) -> int:
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+    if not isinstance(number, int | np.integer) or number < 1:
         raise DataError(
             f"`limit_per[{name!r}]` must be a whole number >= 1; got {number!r:.80}. Try 3."
         )

@@ -10,7 +10,6 @@ import pandas as pd
 
 from recsys_lib.bundle.bundle import Bundle
 from recsys_lib.checks import check_integer
-from recsys_lib.errors import DataError
 from recsys_lib.formatting import table as formatted
 from recsys_lib.naming import find_id, find_ids, folded
 from recsys_lib.progress import has_front_end, in_voila
@@ -45,7 +44,7 @@ def list_by_list(
         If an item or something of the profile is unknown.
     """
     clicks = _known(bundle, clicks)
-    titles = ["", *_titles(bundle, clicks)]
+    titles = ["", *bundle._titles[bundle.dataset.item_positions(clicks)]]
     lists: list[pd.DataFrame] = []
     for step, title in enumerate(titles):
         now = bundle.recommend(history=clicks[:step] or None, profile=profile, k=k)
@@ -84,10 +83,8 @@ class WhatIf:
     ----------
     history : dict
         Rating by item id as the data has it, best first.
-    add : dict
-        Rating by item id: what is used as well, or rated anew.
-    drop : set
-        Items of the history that are taken out.
+    edited : dict
+        The same after the edit.
     """
 
     def __init__(
@@ -112,18 +109,16 @@ class WhatIf:
             best = np.argsort(-row.data, kind="stable")
             items = dataset.item_ids.take(row.indices[best])
             self.history = dict(zip(items, row.data[best].tolist(), strict=True))
-        self._start = (dict(add or {}), list(drop))
-        self.reset()
+        self.edited = self.history
+        for item in _known(bundle, drop):
+            self.remove(item)
+        for item, value in zip(_known(bundle, add or {}), (add or {}).values(), strict=True):
+            self.rate(item, value)
+        self._start = self.edited
 
     def reset(self) -> None:
         """Go back to the edit that this began with."""
-        self.add: dict[Any, float] = {}
-        self.drop: set[Any] = set()
-        add, drop = self._start
-        for item in _known(self.bundle, drop):
-            self.remove(item)
-        for item, value in zip(_known(self.bundle, add), add.values(), strict=True):
-            self.rate(item, value)
+        self.edited = self._start
 
     def turn(self, *, profile: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> None:
         """Ask by another profile, None for the user's own, and by other rules."""
@@ -132,28 +127,22 @@ class WhatIf:
 
     def rate(self, item: Any, value: float = 1.0) -> None:
         """Let the person have used an item of the dataset, with this rating."""
-        low, high = self.bundle.dataset.rating_scale or (-np.inf, np.inf)
-        if not low <= value <= high:
-            raise DataError(
-                f"The rating of {item!r} must be from {low:g} to {high:g}; got {value!r}. "
-                "Choose one on the scale."
-            )
-        self.drop.discard(item)
-        self.add.pop(item, None)
-        if self.history.get(item) != value:
-            self.add[item] = float(value)
+        self.edited = self.edited | {item: self.bundle._requests.rating(item, value)}
 
     def remove(self, item: Any) -> None:
         """Let the person not have used an item of the dataset."""
-        self.add.pop(item, None)
-        if item in self.history:
-            self.drop.add(item)
+        self.edited = {one: value for one, value in self.edited.items() if one != item}
 
     @property
-    def edited(self) -> dict[Any, float]:
-        """The history after the edit, rating by item id."""
-        kept = {item: float(value) for item, value in self.history.items() if item not in self.drop}
-        return kept | self.add
+    def add(self) -> dict[Any, float]:
+        """Rating by item id: what is used as well, or rated anew."""
+        history = self.history
+        return {one: value for one, value in self.edited.items() if history.get(one) != value}
+
+    @property
+    def drop(self) -> list[Any]:
+        """Items of the history that are taken out."""
+        return [item for item in self.history if item not in self.edited]
 
     @cached_property
     def _before(self) -> pd.DataFrame:
@@ -161,18 +150,19 @@ class WhatIf:
         # The whole catalog: what is on the list now may have stood far down before. A varied list
         # is chosen from the best, and its order further down means nothing.
         varied = self.rules.get("diversity") or self.rules.get("limit_per")
-        before = self._ask(self.history, self.k if varied else self.bundle.dataset.n_items)
+        k = self.k if varied else self.bundle.dataset.n_items
+        before = self._ask(self.history, k, because=False)
         return before.set_index("item_id")[["rank", "probability", "title"]]
 
-    def _ask(self, history: Mapping[Any, float], k: int) -> pd.DataFrame:
-        """Return a list without its reasons, which cost the scoring of a row for each item used."""
+    def _ask(self, history: Mapping[Any, float], k: int, *, because: bool) -> pd.DataFrame:
         asked = {"user": self.user, "history": history, "profile": self.profile}
-        return self.bundle.recommend_many([asked], k=k, **self.rules).reset_index(drop=True)
+        found = self.bundle.recommend_many([asked], k=k, because=because, **self.rules)
+        return found.reset_index(drop=True)
 
     @property
     def listed(self) -> pd.DataFrame:
-        """The list, as of `Bundle.recommend_many`, with what `table` says of ranks."""
-        after = self._ask(self.edited, self.k)
+        """The list, as of `Bundle.recommend`, with what `table` says of ranks."""
+        after = self._ask(self.edited, self.k, because=True)
         before = self._before.reindex(after["item_id"])
         after.insert(1, "was", before["rank"].astype("Int64").array)
         rows = zip(after["rank"], after["was"], after["item_id"], strict=True)
@@ -203,19 +193,22 @@ class WhatIf:
     @cached_property
     def names(self) -> dict[Any, str]:
         """Title and id of each item of the dataset, by id; the id alone where no title is."""
-        pairs = zip(self.bundle.dataset.item_ids, self.bundle._titles, strict=True)
-        return {one: title if title == str(one) else f"{title} · {one}" for one, title in pairs}
+        titles = self._titles.items()
+        return {one: title if title == str(one) else f"{title} · {one}" for one, title in titles}
+
+    @cached_property
+    def _titles(self) -> dict[Any, str]:
+        return dict(zip(self.bundle.dataset.item_ids, self.bundle._titles, strict=True))
 
     @property
     def summary(self) -> str:
         """What was edited, in words."""
         scale = self.bundle.dataset.rating_scale
-        parts = [f"without {title}" for title in _titles(self.bundle, self.drop)]
-        titles = _titles(self.bundle, self.add)
-        for (item, value), title in zip(self.add.items(), titles, strict=True):
+        parts = [f"without {self._titles[item]}" for item in self.drop]
+        for item, value in self.add.items():
             was = f" instead of {self.history[item]:g}" if item in self.history else ""
             rated = f" ({value:g}{was})" if scale else ""
-            parts.append(f"with {title}{rated}")
+            parts.append(f"with {self._titles[item]}{rated}")
         parts[_TOLD:] = [f"and {len(parts) - _TOLD} more"] * (len(parts) > _TOLD)
         return "What if: " + "; ".join(parts) if parts else "The history as it is"
 
@@ -233,22 +226,13 @@ class WhatIf:
         }
 
     def _ipython_display_(self) -> None:
-        if not has_front_end():
+        if not has_front_end() or in_voila():  # which shows no output that comes later
             raise NotImplementedError  # IPython then takes the static view
         from IPython.display import display
 
         controls = Controls(self)
-        if not in_voila():
-            display(controls.box)
-            controls.changed = shown_below(self._repr_mimebundle_)
-            return
-        # Voila shows no output that comes after the page, only widgets that change.
-        import ipywidgets as widgets
-
-        page = widgets.HTML()
-        controls.changed = lambda: setattr(page, "value", self._repr_mimebundle_()["text/html"])
-        controls.changed()
-        display(widgets.VBox([controls.box, page]))
+        display(controls.box)
+        controls.changed = shown_below(self._repr_mimebundle_)
 
 
 what_if = WhatIf
@@ -269,11 +253,6 @@ def _known(bundle: Bundle, ids: Iterable[Any]) -> list[Any]:
     """Return item ids as the dataset has them; `DataError` names an unknown one."""
     known = bundle.dataset.item_ids
     return known.take(find_ids(known, ids, "item")).tolist()
-
-
-def _titles(bundle: Bundle, ids: Iterable[Any]) -> list[str]:
-    """Return titles of items, their ids where there is none."""
-    return bundle._titles.take(find_ids(bundle.dataset.item_ids, ids, "item")).tolist()
 
 
 class Search:
@@ -426,6 +405,4 @@ class Controls(Search):
 def _step(ratings: Any) -> float:
     """Return the step of a slider: the smallest gap of the ratings, at most a hundred steps."""
     levels = np.unique(ratings)
-    if len(levels) < 2:
-        return 1.0
-    return float(max(np.diff(levels).min(), (levels[-1] - levels[0]) / 100))
+    return float(max(np.diff(levels).min(initial=1.0), np.ptp(levels) / 100))

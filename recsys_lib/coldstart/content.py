@@ -1,7 +1,7 @@
 """Item content: titles, tags and categories; new items scored by it and placed among the others."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_lib.checks import CSR, Floats, Mask, check_nonnegative, check_positive, check_user_items
+from recsys_lib.checks import CSR, Floats, Mask, check_user_items
 from recsys_lib.coldstart.profile import is_tags, label_matrix, only_label, tags_of
 from recsys_lib.models.base import Recommender
 
@@ -56,32 +56,29 @@ class ItemContent:
     terms: pd.Index
 
     @classmethod
-    def of(cls, items: pd.DataFrame, columns: Sequence[str] | None = None) -> Self:
+    def of(cls, items: pd.DataFrame) -> Self:
         """Make vectors of a catalog.
 
         Parameters
         ----------
         items : DataFrame of n_items rows
-        columns : sequence of str, optional
-            Columns to use; by default all of text: tags (lists, or with bars, semicolons, commas),
+            All columns of text are used: tags (lists, or with bars, semicolons, commas),
             categories, and titles, whose words are taken. Numbers are ignored.
 
         Returns
         -------
         ItemContent
         """
-        if columns is None:
-            columns = list(items.select_dtypes(exclude=["number"]).columns)
+        text = items.select_dtypes(exclude=["number"])
+        if text.columns.empty:
+            raise ValueError(
+                f"`items` must have a column of text; {list(items.columns)} has none. Add one."
+            )
         blocks, terms = [], []
-        for name in columns:
+        for name in text:
             block, known = _weighed_terms(items[name], name)
             blocks.append(unit_rows(block))
             terms.append(known)
-        if not blocks:
-            raise ValueError(
-                f"`items` must have a column of text; {list(items.columns)} has none. "
-                "Name columns with `columns`."
-            )
         features = unit_rows(sparse.csr_array(sparse.hstack(blocks, format="csr")))
         return cls(features=features, terms=pd.Index(np.concatenate(terms), dtype=object))
 
@@ -160,7 +157,7 @@ def stack_content(user_items: CSR, content: ItemContent, *, weight: float = 1.0)
     user_items : csr_array of shape (n_users, n_items), float32
     content : ItemContent
     weight : float
-        How much a term counts against a user; must be positive.
+        How much a term counts against a user.
 
     Returns
     -------
@@ -180,7 +177,6 @@ def stack_content(user_items: CSR, content: ItemContent, *, weight: float = 1.0)
     >>> bool(model.score(likes[[0]])[0, 2] > 0)
     True
     """
-    check_positive("weight", weight)
     x = check_user_items(user_items, n_items=content.features.shape[0])
     users = sparse.csr_array(content.features.T * np.float32(weight))
     return sparse.csr_array(sparse.vstack([x, users], format="csr"))
@@ -249,7 +245,7 @@ class NewItems:
     is_new : ndarray of shape (n_items,), bool
         Items that nobody has used and that have content.
     l2 : float
-        The penalty, in items; must be positive.
+        The penalty, in items; positive.
     trust : float
         In likeness, >= 0. Scores are noisy, which makes least squares give it too little.
 
@@ -282,16 +278,6 @@ class NewItems:
     is_new: Mask
     l2: float = 3.0
     trust: float = 2.0
-
-    def __post_init__(self) -> None:
-        check_positive("l2", self.l2)
-        check_nonnegative("trust", self.trust)
-        n_items = self.content.features.shape[0]
-        if np.shape(self.known) != (n_items,):
-            raise ValueError(
-                f"`known` must mark which of the {n_items} items are in use; got shape "
-                f"{np.shape(self.known)}. Take both from one catalog."
-            )
 
     @classmethod
     def of(cls, items: pd.DataFrame | None, user_items: CSR) -> Self | None:

@@ -68,7 +68,6 @@ class LikeRates:
     prior: float = 10.0
     likes_: CSR = field(init=False, repr=False, compare=False)
     overall_: Doubles = field(init=False, repr=False, compare=False)
-    _places: Ints = field(init=False, repr=False, compare=False)
 
     def fit(self, user_items: CSR) -> Self:
         """Count likes and trials.
@@ -86,8 +85,6 @@ class LikeRates:
         least = -np.inf if self.like is None else self.like
         liked = (x.data >= least).astype(np.float32)
         self.likes_ = sparse.csr_array((liked, x.indices, x.indptr), shape=x.shape)
-        # The item of each entry, further by the number of items where it is a like.
-        self._places = x.indices + x.shape[1] * liked.astype(np.int64)
         likes = np.bincount(x.indices, liked, x.shape[1])
         trials = np.bincount(x.indices, minlength=x.shape[1])
         trials = np.full(len(trials), x.shape[0]) if self.like is None else trials
@@ -116,11 +113,10 @@ class LikeRates:
         """
         n_items = len(self.overall_)
         shares = np.repeat(weights, np.diff(self.likes_.indptr)[users])
-        # Likes of each item, behind the entries that are none.
-        places = self._places[entries_of(self.likes_, users)]
-        counts = np.bincount(places, shares, 2 * n_items).astype(np.float64)
-        others, likes = counts.reshape(2, n_items)
-        trials = weights.sum() if self.like is None else others + likes
+        entries = entries_of(self.likes_, users)
+        items = self.likes_.indices[entries]
+        likes = np.bincount(items, shares * self.likes_.data[entries], n_items)
+        trials = np.bincount(items, shares, n_items) if self.like is not None else weights.sum()
         return np.asarray((likes + prior * parent) / (trials + prior), dtype=np.float64)
 
 
@@ -310,7 +306,7 @@ class Ladder:
         Raises
         ------
         ValueError
-            If `users` has other rows, or no column of the name of one in `segment`.
+            If `users` has other rows.
         """
         check_integer("n_neighbors", self.n_neighbors, minimum=1)
         self.rates_ = LikeRates(like=self.like, prior=self.prior).fit(user_items)
@@ -322,21 +318,12 @@ class Ladder:
                 f"`users` must have one row for each of the {user_items.shape[0]} users of "
                 f"`user_items`; got {len(users)}. Give Dataset.users of the same dataset."
             )
-        self.segments_ = self._segments_of(users)
+        columns = [self.segment] if isinstance(self.segment, str) else self.segment
+        columns = _segment_columns(users) if columns is None else list(columns)
+        self.segments_ = users[columns].reset_index(drop=True) if columns else None
         if (space := ProfileSpace.of(users)) is not None:
             self.regression_ = ProfileRegression(rates=self.rates_, space=space, l2=self.l2).fit()
         return self
-
-    def _segments_of(self, users: pd.DataFrame) -> pd.DataFrame | None:
-        columns = [self.segment] if isinstance(self.segment, str) else self.segment
-        columns = _segment_columns(users) if columns is None else list(columns)
-        absent = [column for column in columns if column not in users.columns]
-        if absent:
-            raise ValueError(
-                f"`segment` must be among the columns of the profiles, {list(users.columns)}; got "
-                f"{absent}. Name at least one of them."
-            )
-        return users[columns].reset_index(drop=True) if columns else None
 
     def neighbors(
         self, profile: Mapping[str, Any], *, leave_out: int | None = None

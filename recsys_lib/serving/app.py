@@ -10,16 +10,14 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from itertools import groupby
-from operator import attrgetter
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import numpy as np
 import orjson
 import prometheus_client as prometheus
 from fastapi import Body, FastAPI, Query, Request, Response
@@ -36,7 +34,7 @@ from recsys_lib.bundle import Bundle
 from recsys_lib.errors import ArtifactError, RecsysError
 from recsys_lib.naming import folded
 from recsys_lib.serving import shapes
-from recsys_lib.serving.guard import Guard, Limits, Refusal, problem
+from recsys_lib.serving.guard import Guard, Limits, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -77,11 +75,8 @@ class Loaded:
         texts = (everything["item_id"].astype(str) + " " + everything["title"]).map(folded)
         #: Id, title and the text that a search looks through, of each item, popular ones first.
         self.names = list(zip(everything["item_id"], everything["title"], texts, strict=True))
-        # Whatever is made once is made now; short and long histories are scored in other blocks.
-        lengths = np.diff(dataset.user_items.indptr)
-        for row in {lengths.argmin(), lengths.argmax(), 0}:
-            self.bundle.recommend(dataset.user_ids[row], k=1)
-        for n_people in (4, 16):
+        # Whatever is made once is made now.
+        for n_people in (1, 4, 16):
             self.bundle.recommend_records(dataset.user_ids[:n_people].tolist(), k=1)
 
     def keep(self, address: Any, answer: tuple[Any, bytes]) -> None:
@@ -121,31 +116,16 @@ class Live:
         gc.collect()
         gc.freeze()
 
-    async def first(self, seconds: float) -> None:
-        """Wait until a bundle can be loaded, where others serve meanwhile.
-
-        A process that fails as it starts would end the others too; one that dies is replaced.
-        """
-        end = time.monotonic() + seconds
-        await self._look()
-        while self.current is None:
-            if time.monotonic() > end:
-                logger.error("no bundle in %s can be served; this process ends", self.folder)
-                os._exit(1)
-            await asyncio.sleep(_LOOK)
-            await self._look()
-
     async def watch(self) -> None:
         """Take up each bundle that is put into the place; a damaged one is logged and left."""
         while True:
-            await asyncio.sleep(_LOOK)
             await self._look()
+            await asyncio.sleep(_LOOK)
 
     async def _look(self) -> None:
-        stamp = self._stamp()
-        if not stamp or stamp == self._tried:
-            return
         try:
+            if self._stamp() in ([], self._tried):  # nothing is there while another one comes
+                return
             await asyncio.to_thread(self.load)
         except Exception as error:  # whatever is wrong with it, the old one serves on
             logger.error("refused a bundle: %s", error, extra={"facts": {"bundle": "refused"}})
@@ -155,12 +135,8 @@ class Live:
             logger.info("took up a bundle", extra={"facts": facts})
 
     def _stamp(self) -> list[tuple[str, int, int]]:
-        """Return name, time and size of each file; nothing while a folder takes another's place."""
-        try:
-            stats = [(str(file), file.stat()) for file in sorted(self.folder.rglob("*.*"))]
-            (self.folder / MANIFEST).stat()
-        except OSError:
-            return []
+        """Return name, time and size of each file."""
+        stats = [(str(file), file.stat()) for file in sorted(self.folder.rglob("*.*"))]
         return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
 
 
@@ -170,7 +146,7 @@ def create_app(
     limits: Limits | None = None,
     keys: Iterable[str] = (),
     origins: Iterable[str] = (),
-    hosts: Iterable[str] | None = None,
+    hosts: Sequence[str] | None = None,
     shared: bool = False,
 ) -> FastAPI:
     """Return the service as an ASGI application.
@@ -184,7 +160,7 @@ def create_app(
         One of them must come with each request; without any, everybody may ask.
     origins : iterable of str
         Pages elsewhere that may ask from a browser, such as ``"https://shop.example"``.
-    hosts : iterable of str, optional
+    hosts : sequence of str, optional
         Names under which the service may be called; any by default.
     shared : bool
         Whether other processes serve at the same address; connections then move to idle ones.
@@ -209,10 +185,7 @@ def create_app(
         version=__version__,
         description=_ABOUT,
         lifespan=service.lifespan,
-        responses={
-            status: {"description": text, "content": {"application/problem+json": _PROBLEM}}
-            for status, text in _PROBLEMS.items()
-        },
+        responses=_PROBLEMS,
     )
     app.add_middleware(_Kept, live=live)
     app.add_middleware(Guard, limits=limits, keys=keys, hosts=hosts, shared=shared)
@@ -233,28 +206,14 @@ def create_app(
 
 
 _PROBLEM = {"schema": shapes.Problem.model_json_schema()}
-_PROBLEMS: dict[int | str, str] = {
-    400: "The body is not JSON in UTF-8.",
-    401: "No key, or an unknown one.",
-    404: "Nothing there: an unknown user, item or address.",
-    405: "The address takes another method.",
-    408: "The body did not arrive in time.",
-    413: "The body is too large.",
-    414: "The URL is too long.",
-    421: "Called by a foreign name.",
-    422: "Something in the question is wrong.",
-    431: "The headers are too long.",
-    500: "The service failed; the log has the reason under the id.",
-    503: "No room or no time; `Retry-After` says when to come back.",
+_STATUSES = (400, 401, 404, 405, 408, 413, 421, 422, 500, 503)
+_PROBLEMS: dict[int | str, Any] = {
+    status: {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/problem+json": _PROBLEM},
+    }
+    for status in _STATUSES
 }
-
-
-class _Waiting(NamedTuple):
-    """A question about one person, and where the answer goes."""
-
-    now: Loaded
-    asked: dict[str, Any]
-    answer: asyncio.Future[bytes]
 
 
 class _Together:
@@ -263,14 +222,18 @@ class _Together:
     Sixteen people together cost a third each of what one costs alone.
     """
 
-    def __init__(self, thread: ThreadPoolExecutor) -> None:
-        self._thread, self._waiting = thread, asyncio.Queue[_Waiting]()
+    def __init__(self, thread: ThreadPoolExecutor, live: Live) -> None:
+        self._thread, self._live = thread, live
+        self._waiting = asyncio.Queue[tuple[dict[str, Any], asyncio.Future[Any]]]()
 
-    async def ask(self, now: Loaded, asked: dict[str, Any]) -> bytes:
+    async def ask(self, asked: dict[str, Any]) -> bytes:
         """Return the answer to one question, as `Bundle.recommend_records` gives it alone."""
-        one = _Waiting(now, asked, asyncio.get_running_loop().create_future())
-        self._waiting.put_nowait(one)
-        return await one.answer
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((asked, answer))
+        said: bytes | Exception = await answer
+        if isinstance(said, Exception):
+            raise said
+        return said
 
     async def work(self) -> None:
         """Answer those who wait, as long as the service runs."""
@@ -278,23 +241,16 @@ class _Together:
             waiting = [await self._waiting.get()]
             while len(waiting) < _TOGETHER and not self._waiting.empty():
                 waiting.append(self._waiting.get_nowait())
-            asking = [one for one in waiting if not one.answer.done()]  # somebody still waits
-            for now, together in groupby(asking, attrgetter("now")):
-                await self._settle(now, [*together])
+            waiting = [one for one in waiting if not one[1].done()]  # somebody still waits
+            now = self._live.current
+            assert now is not None  # else nobody could ask
+            asked = partial(_answered, now, [one for one, _ in waiting])
+            for (_, answer), said in zip(waiting, await _beside(self._thread, asked), strict=True):
+                if not answer.done():
+                    answer.set_result(said)
             # Answers are sent before the next ones are made, which would take the processor from
             # them.
             await asyncio.sleep(0)
-
-    async def _settle(self, now: Loaded, together: list[_Waiting]) -> None:
-        asked = [one.asked for one in together]
-        answers = await _beside(self._thread, partial(_answered, now, asked))
-        for one, answer in zip(together, answers, strict=True):
-            if one.answer.done():
-                continue
-            if isinstance(answer, Exception):
-                one.answer.set_exception(answer)
-            else:
-                one.answer.set_result(answer)
 
 
 def _answered(now: Loaded, everybody: list[dict[str, Any]]) -> list[bytes | Exception]:
@@ -355,16 +311,16 @@ class _Service:
         # One after the other is soonest done, on the cores that there are; questions about many
         # wait in a line of their own, and hold up nobody who asks for one.
         self._one, self._many = (ThreadPoolExecutor(1, name) for name in ("one", "many"))
-        self._together = _Together(self._one)
+        self._together = _Together(self._one, live)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Load the bundle before the first request, and watch for the next one."""
-        if self._shared:
-            await self._live.first(self._seconds)
-        else:
+        if not self._shared:
             await asyncio.to_thread(self._live.load)
         tasks = [asyncio.create_task(one) for one in (self._live.watch(), self._together.work())]
+        while self._live.current is None:  # to fail would end the others that serve meanwhile
+            await asyncio.sleep(0.1)
         yield
         for task in tasks:
             task.cancel()
@@ -405,7 +361,7 @@ class _Service:
         """Recommend for a known user."""
         now = self._now
         asked = {"user": user_id, **told.model_dump(exclude_defaults=True)}
-        answer = await self._answer(self._together.ask(now, asked), 404)
+        answer = await self._answer(self._together.ask(asked), 404)
         now.keep(_address(request.scope), (request.scope["route"], bytes(answer.body)))
         return answer
 
@@ -416,7 +372,7 @@ class _Service:
         now, end = self._now, time.monotonic() + self._seconds
         if isinstance(questions, shapes.Question):
             asked = questions.model_dump(exclude_unset=True)
-            return await self._answer(self._together.ask(now, asked))
+            return await self._answer(self._together.ask(asked))
         everybody = [one.model_dump(exclude_unset=True) for one in questions]
         return await self._answer(_beside(self._many, partial(_answers, now, everybody, end)))
 
@@ -492,31 +448,26 @@ def _dumped(value: Any) -> bytes:
 _FORM = re.compile(r"(one|many|float|bool)$|constrained-|(list|dict)\[|\[key\]")
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _invalid(_: Request, error: Exception) -> Response:
     """Say what is wrong with the first wrong thing, as the library would."""
     assert isinstance(error, RequestValidationError)
     # Each form that a value may have says what it misses; the deepest was meant.
     first = max(error.errors(), key=lambda one: len(one["loc"]))
-    if first["type"] == "json_invalid":
-        said = first["ctx"]["error"]
-        return problem(400, f"The body must be JSON; {said}. See /docs.", request.scope)
-    if isinstance(first.get("input"), bytes):
-        said = "The body must be declared as JSON. Send `Content-Type: application/json`."
-        return problem(400, said, request.scope)
+    if first["type"] == "json_invalid" or isinstance(first.get("input"), bytes):
+        said = first.get("ctx", {}).get("error", "it must be declared as application/json")
+        raise Refusal(400, f"The body must be JSON; {said}. See /docs.")
     where = ".".join(part for part in map(str, first["loc"][1:]) if not _FORM.match(part))
     says = re.sub(r"^\w+ should", "must", first["msg"]).replace(" after validation", "")
-    said = f"; got {first['input']!r:.80}"
-    if first["type"] in ("missing", "extra_forbidden"):
-        wanted = "given" if first["type"] == "missing" else "a name that the address takes"
-        says, said = f"must be {wanted}; it is not", ". See /docs"
-    return problem(422, f"`{where or 'body'}` {says[0].lower()}{says[1:]}{said}.", request.scope)
+    raise Refusal(
+        422, f"`{where or 'body'}` {says[0].lower()}{says[1:]}; got {first['input']!r:.80}."
+    )
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = {
         400: "The body must be JSON in UTF-8 of ordinary depth and numbers; it is not. See /docs.",
         404: "The address must be one of this service; it is not. See /docs.",
         405: "The method must be one that the address takes; it is not. See /docs.",
     }.get(error.status_code, str(error.detail))
-    return problem(error.status_code, detail, request.scope, error.headers)
+    raise Refusal(error.status_code, detail, error.headers)

@@ -7,6 +7,7 @@ them at the end and appears at once; a run that was killed goes on after the las
 import contextlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def score_partition(
     Raises
     ------
     DataError
-        If a user, a column or a value is unknown.
+        If a user, a column of the catalog or a value is unknown.
 
     Examples
     --------
@@ -67,10 +68,6 @@ def score_partition(
       user_id item_id
     0     bob       y
     """
-    if "user_id" not in frame:
-        raise DataError(
-            f"A partition must have the column 'user_id'; it has {list(frame.columns)}. Rename it."
-        )
     bundle = bundle if isinstance(bundle, Bundle) else _loaded(str(bundle))
     return bundle.recommend_many(frame["user_id"], k=k, **rules).reset_index(drop=True)
 
@@ -79,29 +76,21 @@ _loaded = lru_cache(maxsize=2)(Bundle.load)
 
 
 def read_ids(path: Path | str) -> list[str]:
-    """Return the ids in a file: one a line, or the column ``user_id`` of a CSV or Parquet file.
+    """Return the ids in a file: one a line, below the word ``user_id`` or nothing.
 
     Raises
     ------
     DataError
         If the file cannot be read or holds none.
     """
-    path = Path(path)
     try:
-        if path.suffix == ".parquet":
-            ids = artifacts.read_table(path)["user_id"].tolist()
-        else:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-            ids = [line.strip() for line in lines if line.strip()]
-            if ids and "user_id" in ids[0].split(","):
-                named = {"keep_default_na": False, "na_values": [""]}  # an id may be NA
-                ids = pd.read_csv(path, dtype=str, **named)["user_id"].dropna().tolist()
-    except KeyError:
-        raise DataError(f"{path} must have a column 'user_id'; it has none. Rename it.") from None
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} must be a list of user ids; {first_line(error)}. Give one id a line."
         ) from error
+    ids = [line.strip() for line in lines if line.strip()]
+    ids = ids[1:] if ids[:1] == ["user_id"] else ids
     if not ids:
         raise DataError(f"{path} must name a user; it is empty. Give one id a line.")
     return ids
@@ -176,7 +165,9 @@ def write_lists(
         with track("lists", len(ids), "people") as task:
             for number, start in enumerate(range(0, max(len(ids), 1), part)):
                 some = pd.DataFrame({"user_id": ids[start : start + part]})
-                parts.make(number, lambda some=some: score_partition(some, loaded, k=k, **rules))
+                file = target.folder / f"{number:08d}.parquet"
+                if not file.exists():
+                    artifacts.write_table(file, score_partition(some, loaded, k=k, **rules))
                 task.step(done=start + len(some))
         target.write(parts)
         parts.remove()
@@ -200,12 +191,6 @@ class _Parts:
             frame = artifacts.read_table(file)
             self.rows += len(frame)
             yield frame
-
-    def make(self, number: int, work: Any) -> None:
-        """Write a part unless it is there."""
-        file = self.folder / f"{number:08d}.parquet"
-        if not file.exists():
-            artifacts.write_table(file, work())
 
     def remove(self) -> None:
         """Remove what was written here."""
@@ -243,15 +228,12 @@ def _joined_parquet(parts: Iterable[pd.DataFrame], file: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = None
-    with file.open("wb") as handle:
-        for frame in parts:
-            batch = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-            if schema is None:
-                schema = batch.schema.remove_metadata()
-                writer = parquet.ParquetWriter(handle, schema)
-            writer.write_table(batch.cast(schema))
-        writer.close()
+    frames = iter(parts)
+    first = next(frames)
+    schema = pa.Schema.from_pandas(first, preserve_index=False).remove_metadata()
+    with file.open("wb") as handle, parquet.ParquetWriter(handle, schema) as writer:
+        for frame in chain([first], frames):
+            writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
 
 
 def _csv(parts: Iterable[pd.DataFrame], file: Path) -> None:
@@ -328,18 +310,13 @@ class _Table:
 
     def _replacing(self, connection: Any, filling: str) -> list[str]:
         """Return what puts the new rows into the place of the old ones."""
+        if self._table not in connection.list_tables():
+            return [f'ALTER TABLE "{filling}" RENAME TO "{self._table}"']
         # The table stays itself, with who may read it, its indexes and views on it.
-        if self._table in connection.list_tables():
-            old, new = (connection.table(name).schema() for name in (self._table, filling))
-            if old == new:
-                return [
-                    f'DELETE FROM "{self._table}"',
-                    f'INSERT INTO "{self._table}" SELECT * FROM "{filling}"',
-                    f'DROP TABLE "{filling}"',
-                ]
         return [
-            f'DROP TABLE IF EXISTS "{self._table}"',
-            f'ALTER TABLE "{filling}" RENAME TO "{self._table}"',
+            f'DELETE FROM "{self._table}"',
+            f'INSERT INTO "{self._table}" SELECT * FROM "{filling}"',
+            f'DROP TABLE "{filling}"',
         ]
 
 

@@ -10,13 +10,13 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 import prometheus_client as prometheus
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,7 +36,6 @@ SECONDS = prometheus.Histogram(
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Open to everybody: whether it lives, and the manual, in which nothing is said of anybody.
 _OPEN = re.compile(r"/health/\w+|/docs|/openapi\.json|/static-offline-docs/[\w.-]+")
-_LONGEST_URL, _LONGEST_HEAD = 8_192, 32_768
 # Share of the connections that a busy process closes after an answer.
 _MOVED = 0.1
 
@@ -81,19 +80,19 @@ class Refusal(Exception):
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, headers
 
+    def answer(self, instance: str) -> JSONResponse:
+        """Return the problem document of RFC 9457."""
+        content = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+        }
+        return JSONResponse(content, self.status, self.headers, "application/problem+json")
 
-def problem(status: int, detail: str, scope: Scope, headers: Any = None) -> JSONResponse:
-    """Return an error by RFC 9457."""
-    content = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "instance": scope["state"]["request_id"],
-    }
-    return JSONResponse(content, status, headers, "application/problem+json")
 
-
+@dataclass(eq=False)
 class Guard:
     """Middleware that lets in what may come in, and writes down how it went.
 
@@ -101,9 +100,9 @@ class Guard:
     ----------
     app : ASGI application
     limits : Limits
-    keys : iterable of str
+    keys : sequence of str
         One of them must be given; without any, everybody may ask.
-    hosts : iterable of str, optional
+    hosts : sequence of str, optional
         Names under which the service may be called; a page elsewhere that has pointed its own
         name here is turned away.
     shared : bool
@@ -111,21 +110,12 @@ class Guard:
         most go to whoever wakes first: a busy process closes some, which an idle one takes up.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        limits: Limits,
-        keys: Iterable[str],
-        hosts: Iterable[str] | None,
-        shared: bool,
-    ) -> None:
-        self.app, self.limits, self._shared = app, limits, shared
-        self._keys = [_digest(os.fsencode(key)) for key in keys]
-        self._hosts = None if hosts is None else frozenset(hosts)
-        # What is somewhat too large is let in and dropped: who still sends may not hear an answer.
-        self._most = 10 * limits.body
-        self._in_flight = 0
+    app: ASGIApp
+    limits: Limits
+    keys: Sequence[str]
+    hosts: Sequence[str] | None
+    shared: bool
+    _in_flight: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -139,7 +129,6 @@ class Guard:
         begun, headers, status = time.perf_counter(), Headers(scope=scope), 0
         given = headers.get("x-request-id", "")
         name = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = name
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -147,44 +136,39 @@ class Guard:
                 status = message["status"]
                 given_back = MutableHeaders(scope=message)
                 given_back.update({"x-request-id": name, "cache-control": "no-store"})
-                if self._shared and self._in_flight > 1 and random.random() < _MOVED:
+                if self.shared and self._in_flight > 1 and random.random() < _MOVED:
                     given_back["connection"] = "close"
             await send(message)
 
+        refusal: Refusal | None = None
         self._in_flight += 1
         try:
-            try:
-                self._check(scope, headers)
-                async with asyncio.timeout(self.limits.seconds):
-                    await self.app(scope, await self._body(headers, receive), send_on)
-            except TimeoutError:
-                raise self._busy(f"took longer than {self.limits.seconds:g} s") from None
-        except Refusal as refusal:
-            if not status:
-                answer = problem(refusal.status, refusal.detail, scope, refusal.headers)
-                await answer(scope, receive, send_on)
+            self._check(scope, headers)
+            async with asyncio.timeout(self.limits.seconds):
+                await self.app(scope, await self._body(scope, receive), send_on)
+        except Refusal as error:
+            refusal = error
+        except TimeoutError:
+            refusal = self._busy(f"took longer than {self.limits.seconds:g} s")
         except Exception:
             logger.exception("failed", extra={"facts": {"id": name}})
-            if not status:
-                text = f"The service must answer; it failed. Report the id {name}, it is logged."
-                await problem(500, text, scope)(scope, receive, send_on)
+            text = f"The service must answer; it failed. Report the id {name}, it is logged."
+            refusal = Refusal(500, text)
         finally:
             self._in_flight -= 1
-            self._write_down(scope, status, time.perf_counter() - begun)
+        if refusal and not status:
+            await refusal.answer(name)(scope, receive, send_on)
+        self._write_down(name, scope, status, time.perf_counter() - begun)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Refuse a request by what its head says."""
-        if len(scope["raw_path"]) + len(scope["query_string"]) > _LONGEST_URL:
-            raise Refusal(414, f"The URL must be shorter than {_LONGEST_URL:,} bytes. Use POST.")
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEAD:
-            raise Refusal(431, f"The headers must take less than {_LONGEST_HEAD:,} bytes.")
         host = re.sub(r":\d*$", "", headers.get("host", "")).lower()
-        if self._hosts is not None and host not in self._hosts:
+        if self.hosts is not None and host not in self.hosts:
             said = f"The service must be called by a name of the loopback; got {host!r:.80}. "
             raise Refusal(421, f"{said}Call 127.0.0.1, or set keys in RECSYS_API_KEY.")
         if _OPEN.fullmatch(scope["path"]):
             return
-        if self._keys and not self._knows(headers):
+        if self.keys and not self._knows(headers):
             raise Refusal(
                 401,
                 "The request must carry a key of this service; it carries none that is known. "
@@ -204,24 +188,28 @@ class Guard:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = key if scheme.casefold() == "bearer" else headers.get("x-api-key", "")
         digest = _digest(given.encode("latin-1"))  # the bytes that came: clients send UTF-8
-        return sum([hmac.compare_digest(digest, known) for known in self._keys]) > 0
+        known = [_digest(os.fsencode(one)) for one in self.keys]
+        return sum([hmac.compare_digest(digest, one) for one in known]) > 0
 
-    async def _body(self, headers: Headers, receive: Receive) -> Receive:
+    async def _body(self, scope: Scope, receive: Receive) -> Receive:
         """Return a `receive` of the whole body, once it has arrived."""
-        size = headers.get("content-length", "0")
-        if "transfer-encoding" not in headers and size == "0":
+        if scope["method"] == "GET":
             return receive
-        parts: list[bytes] = []
-        arrived, more = 0, True
-        while more and max(arrived, int(size) if size.isdecimal() else 0) <= self._most:
-            message = await self._next(receive)
-            arrived += len(message.get("body", b""))
-            if arrived <= self.limits.body:
-                parts.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        if more or arrived > self.limits.body:
+        arrived, parts = 0, list[bytes]()
+        try:
+            async with asyncio.timeout(self.limits.seconds / 3):
+                async for part in Request(scope, receive).stream():
+                    arrived += len(part)
+                    # What is too much is dropped: who still sends may not hear an answer.
+                    if arrived <= self.limits.body:
+                        parts.append(part)
+        except TimeoutError:
+            raise Refusal(408, "The body must arrive in time.", {"connection": "close"}) from None
+        except ClientDisconnect:
+            raise Refusal(400, "The body must arrive as a whole.") from None
+        if arrived > self.limits.body:
             said = f"The body must be at most {self.limits.body:,.0f} bytes. Ask for fewer people."
-            raise Refusal(413, said, {"connection": "close"})
+            raise Refusal(413, said)
         whole: list[Message] = [{"type": "http.request", "body": b"".join(parts)}]
 
         async def replay() -> Message:
@@ -229,24 +217,14 @@ class Guard:
 
         return replay
 
-    async def _next(self, receive: Receive) -> Message:
-        try:
-            async with asyncio.timeout(self.limits.seconds / 3):
-                message = await receive()
-        except TimeoutError:
-            raise Refusal(408, "The body must arrive in time.", {"connection": "close"}) from None
-        if message["type"] == "http.disconnect":
-            raise Refusal(400, "The body must arrive as a whole.")
-        return message
-
-    def _write_down(self, scope: Scope, status: int, seconds: float) -> None:
+    def _write_down(self, name: str, scope: Scope, status: int, seconds: float) -> None:
         """Write a line and count; the route, not the path, which would tell who was asked about."""
         route = getattr(scope.get("route"), "path_format", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         REQUESTS.labels(route, method, status).inc()
         SECONDS.labels(route).observe(seconds)
         facts = {
-            "id": scope["state"]["request_id"],
+            "id": name,
             "method": method,
             "route": route,
             "status": status,

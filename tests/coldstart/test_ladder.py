@@ -84,11 +84,11 @@ def test_columns_that_name_the_user_are_not_compared() -> None:
     [
         (
             {"role": "chef"},
-            r"`profile\['role'\]` must be a value .* got 'chef'. Known: 'ops', 'dev'",
+            r"value of `profile\['role'\]` must be one of the 2 known; got 'chef'. Check",
         ),
-        ({"role": ["ops"]}, "must be a value that some user has"),
+        ({"role": ["ops"]}, "must be one of the 2 known; .* Give one at a time"),
         ({"years": "ten"}, r"`profile\['years'\]` must be a number"),
-        ({"tags": ["a", "z"]}, "got 'z'. Known: 'a', 'b', 'c'"),
+        ({"tags": ["a", "z"]}, "must be one of the 3 known; got 'z'"),
     ],
 )
 def test_values_no_user_has_are_refused(profile: dict[str, object], said: str) -> None:
@@ -125,7 +125,7 @@ def test_a_segment_is_everybody_with_the_same_values() -> None:
 def test_profiles_of_other_users_and_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="one row for each of the 4 users"):
         Ladder().fit(RATINGS, USERS[:3])
-    with pytest.raises(ValueError, match=r"got \['rle'\]"):
+    with pytest.raises(KeyError, match="rle"):
         Ladder(segment=["rle"]).fit(RATINGS, USERS)
     with pytest.raises(ValueError, match="`n_neighbors` must be >= 1"):
         Ladder(n_neighbors=0).fit(RATINGS, USERS)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from recsys_lib.coldstart import Handover, ItemContent, Ladder, Rung, stack_content
+from recsys_lib.coldstart import Handover, ItemContent, Ladder, rungs_of, stack_content
 from recsys_lib.dataset import Dataset, Fold
 from recsys_lib.errors import DataError
 from recsys_lib.evaluation import evaluate
@@ -149,10 +149,7 @@ def curve(data: Dataset, segment: str, l2: float, n_held: int) -> tuple[pd.DataF
     ladder = Ladder(segment=[segment]).fit(split.train, data.users.iloc[split.train_users])
     model = EASE(l2=l2).fit(split.train)
 
-    names = ("popularity", "segment popularity", "profile neighbors")
-    scorers: dict[str, Any] = {
-        name: Rung(name=name, ladder=ladder, users=data.users) for name in names
-    }
+    scorers: dict[str, Any] = {**rungs_of(ladder, data.users)}
     scorers |= {"model": model, "ladder": Handover(model=model, ladder=ladder, users=data.users)}
     table = newcomer_curve(scorers, split.test, lengths=LENGTHS, metrics=("ndcg@100",))
     return table, split.test

@@ -18,12 +18,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys_lib.artifacts import write_atomic
 from recsys_lib.bundle import Bundle
 from recsys_lib.dataset import Dataset
 from recsys_lib.errors import ArtifactError, ConfigError, DataError
 from recsys_lib.models import EASE
-from recsys_lib.serving.batch import _COLUMNS, _copy, read_ids, score_partition, write_lists
+from recsys_lib.serving.batch import _COLUMNS, _copy, read_ids, write_lists
 from recsys_lib.sources.sql import connect_for_writing
 
 N_USERS, N_ITEMS = 70, 30
@@ -382,23 +381,16 @@ def test_wrong_input_is_a_sentence_and_leaves_nothing_behind(
     assert not list(tmp_path.iterdir())
 
 
-def test_ids_are_read_from_lines_csv_and_parquet(tmp_path: Path) -> None:
+def test_ids_are_read_from_lines(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("u1\n\n u2 \n")
-    (tmp_path / "b.csv").write_text("n,user_id\n1,u1\n2,u2\n")
-    with write_atomic(tmp_path / "c.parquet") as part:
-        pd.DataFrame({"user_id": ["u1", "u2"]}).to_parquet(part)
-    for name in ("a.txt", "b.csv", "c.parquet"):
+    (tmp_path / "b.csv").write_text("user_id\nu1\nu2\n")
+    for name in ("a.txt", "b.csv"):
         assert read_ids(tmp_path / name) == ["u1", "u2"]
-    (tmp_path / "na.csv").write_text("n,user_id\n1,NA\n2,\n3,None\n4,007\n")
-    assert read_ids(tmp_path / "na.csv") == ["NA", "None", "007"], "names, but for the empty one"
-    (tmp_path / "d.txt").write_text("\n")
+    (tmp_path / "d.txt").write_text("user_id\n\n")
     (tmp_path / "e.txt").write_bytes(b"\xff\xfe\xff")
-    pd.DataFrame({"user": ["u1"]}).to_parquet(tmp_path / "f.parquet")
-    for name, said in (("d.txt", "is empty"), ("e.txt", "a list of"), ("f.parquet", "a column")):
+    for name, said in (("d.txt", "is empty"), ("e.txt", "a list of"), ("g.txt", "No such file")):
         with pytest.raises(DataError, match=said):
             read_ids(tmp_path / name)
-    with pytest.raises(DataError, match="must be a list of user ids; .*No such file"):
-        read_ids(tmp_path / "g.txt")
 
 
 DASK = """
@@ -460,8 +452,3 @@ def test_spark_gives_the_same_lists(folder: Path, wanted: pd.DataFrame, tmp_path
     )
     assert done.returncode == 0, done.stderr
     same(pd.read_parquet(tmp_path / "lists.parquet"), wanted)
-
-
-def test_a_partition_needs_the_column(folder: Path) -> None:
-    with pytest.raises(DataError, match="must have the column 'user_id'; it has"):
-        score_partition(pd.DataFrame({"user": ["u1"]}), folder)

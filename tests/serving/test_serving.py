@@ -216,13 +216,13 @@ def test_the_model_tells_what_it_is(service, world_bundle):
         ("GET", "/etc/passwd", None, 404, "The address must be one of this service"),
         ("DELETE", "/recommendations", None, 405, "The method must be one that"),
         ("GET", "/items?limit=0", None, 422, "`limit` must be greater than or equal to 1; got '0'"),
-        ("GET", f"/items?search={'x' * 9000}", None, 414, "The URL must be shorter than 8,192"),
+        ("GET", f"/items?search={'x' * 9000}", None, 422, "`search` must have at most 200"),
         ("POST", "/recommendations", b'{"k": 1001}', 422, "`k` must be less than or equal to 1000"),
-        ("POST", "/recommendations", b'{"kk": 1}', 422, "`kk` must be a name that the address"),
-        ("GET", "/items?serach=a", None, 422, "`serach` must be a name that the address takes"),
-        ("GET", "/items/a/similar?kk=3", None, 422, "`kk` must be"),
-        ("GET", "/users/nle/recommendations?where=x", None, 422, "takes; it is not. See /docs."),
-        ("POST", "/recommendations", b"", 422, "`body` must be given; it is not. See /docs."),
+        ("POST", "/recommendations", b'{"kk": 1}', 422, "`kk` extra inputs are not permitted"),
+        ("GET", "/items?serach=a", None, 422, "`serach` extra inputs are not permitted; got"),
+        ("GET", "/items/a/similar?kk=3", None, 422, "`kk` extra inputs"),
+        ("GET", "/users/nle/recommendations?where=x", None, 422, "`where` extra inputs"),
+        ("POST", "/recommendations", b"", 422, "`body` field required; got None."),
         ("POST", "/recommendations", b"3", 422, "`body` must be a valid dictionary"),
         ("POST", "/recommendations", b'{"history": {"a": NaN}}', 422, "`history"),
         ("POST", "/recommendations", b'{"user": 1' + b"0" * 400 + b"}", 422, "`user"),
@@ -295,7 +295,7 @@ def test_no_answer_is_to_be_kept_on_the_way(service, world_bundle):
 def test_a_body_that_is_not_declared_as_json_is_told(service):
     answer = service.client.post("/recommendations", content=b'{"k": 1}')
     assert answer.status_code == 400
-    assert "Send `Content-Type: application/json`" in answer.json()["detail"]
+    assert "must be declared as application/json" in answer.json()["detail"]
 
 
 def test_near_names_are_few(service, world_bundle):
