@@ -107,7 +107,7 @@ def plot_curves(
         if log_y:
             ax.set_yscale("log")
         style.name_levels(ax, levels or {}, written=ax is axes[-1])
-        style.name_panel(ax, heading, label)
+        style.name_panel(ax, heading, _wrapped(label, len(panels)))
     if percent:
         axes[0].yaxis.set_major_formatter(style.Percents())
     if ylabel is None:  # without `share_y` each has a unit of its own
@@ -182,9 +182,15 @@ def plot_agreement(
         ax.margins(0.15)
         ranks = table.rank()
         agreement = ranks.iloc[:, 0].corr(ranks.iloc[:, 1])
-        style.name_panel(ax, f"{heading}\nrank correlation {agreement:+z.1f}", xlabel)
+        words = f"{heading}\nrank correlation {agreement:+z.1f}"
+        style.name_panel(ax, words, _wrapped(xlabel, len(panels)))
         style.tell(ax, "")  # the heading says it
     return style.finish(axes, title, ylabel)
+
+
+def _wrapped(label: str, n_panels: int) -> str:
+    """Break a label into lines that its panel has room for."""
+    return textwrap.fill(label, 28) if n_panels > 2 else label
 
 
 def _look(place: int) -> dict[str, Any]:
@@ -224,7 +230,11 @@ def _draw(ax: Axes, curve: pd.Series, ends: Sequence[pd.Series] = (), **look: An
 
 @styled
 def plot_history(
-    history: pd.DataFrame, *, levels: Mapping[str, float], ylabel: str, best: int | None = None
+    history: pd.DataFrame,
+    *,
+    levels: Mapping[str, float] | None = None,
+    best: int | None = None,
+    ylabel: str = "RMSE (rating units)",
 ) -> Axes:
     """Draw errors by epoch.
 
@@ -232,11 +242,11 @@ def plot_history(
     ----------
     history : DataFrame
         Indexed by epoch, one column a curve.
-    levels : mapping of str to float
+    levels : mapping of str to float, optional
         Errors that do not train, such as the mean and the oracle: horizontal lines with names.
-    ylabel : str
     best : int, optional
         The epoch whose weights are kept.
+    ylabel : str
 
     Returns
     -------
@@ -246,7 +256,7 @@ def plot_history(
     for name, color, mark in zip(history, cycle(_ERROR_HUES), cycle(MARKERS), strict=False):
         look: dict[str, Any] = {"color": COLORS[color], "marker": mark, "ms": 4}
         ax.plot(history[name], label=style.shorten(name, 24), **look)
-    style.name_levels(ax, levels)
+    style.name_levels(ax, levels or {})
     if best is not None:
         ax.axvline(best, color=COLORS["vermilion"], lw=1.2, label=f"kept: epoch {best}")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -301,7 +311,11 @@ def plot_terms(models: Mapping[str, Any]) -> list[Axes]:
 
 @styled
 def plot_newcomers(
-    table: pd.DataFrame, *, ladder: str, ylabel: str, ceiling: str | None = None
+    table: pd.DataFrame,
+    *,
+    ladder: str,
+    ceiling: str | None = None,
+    ylabel: str = "ndcg (higher is better)",
 ) -> Axes:
     """Draw a metric of each rung against the length of the history.
 
@@ -311,9 +325,9 @@ def plot_newcomers(
         ``n_history``, ``model``, ``value``, ``se``, as of `newcomer_curve`.
     ladder : str
         The model drawn bold, with a band of one standard error: all rungs together.
-    ylabel : str
     ceiling : str, optional
         The model drawn as a dashed line: who knows the truth.
+    ylabel : str
 
     Returns
     -------

@@ -1,6 +1,5 @@
 """The one look of every figure: paper, ink, colors that color-blind readers can tell apart."""
 
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -157,7 +156,11 @@ def name_rows(ax: Axes, names: Iterable[object], n_rows: int | None = None) -> N
 
 
 def interval_rows(
-    ax: Axes, table: pd.DataFrame, value: str, looks: Sequence[Mapping[str, Any]], **options: Any
+    ax: Axes,
+    table: pd.DataFrame,
+    value: str,
+    looks: Sequence[Mapping[str, Any]],
+    **options: Any,
 ) -> None:
     """Draw a mark with its interval for each row of a table, first row on top.
 
@@ -255,8 +258,7 @@ def write_words(
 def name_panel(ax: Axes, name: str, xlabel: str) -> None:
     """Write what one of several axes is about, smaller than the title of all."""
     ax.set_title(str(name), size=10, weight="normal")
-    figure: Any = ax.figure
-    ax.set_xlabel(textwrap.fill(xlabel, 28) if len(figure.axes) > 2 else xlabel)
+    ax.set_xlabel(xlabel)
 
 
 def write_beside(ax: Axes, words: Iterable[str], heading: str) -> None:

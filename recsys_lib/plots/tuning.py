@@ -121,7 +121,9 @@ def plot_resources(
 
 
 @styled
-def plot_searches(searches: Mapping[str, pd.DataFrame], metric: str, *, ylabel: str) -> list[Axes]:
+def plot_searches(
+    searches: Mapping[str, pd.DataFrame], metric: str, *, ylabel: str | None = None
+) -> list[Axes]:
     """Draw the trials of searches side by side, and the best so far as a line.
 
     Parameters
@@ -146,7 +148,7 @@ def plot_searches(searches: Mapping[str, pd.DataFrame], metric: str, *, ylabel: 
         _draw_trials(ax, trials["trial"], trials, metric)
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
         style.name_panel(ax, name, "trial")
-    return style.finish(axes, "What did each trial find?", ylabel)
+    return style.finish(axes, "What did each trial find?", ylabel or metric)
 
 
 def _draw_trials(ax: Axes, places: pd.Series, trials: pd.DataFrame, metric: str) -> None:
@@ -190,7 +192,12 @@ def plot_importance(shares: Mapping[str, pd.Series]) -> list[Axes]:
 
 @styled
 def plot_slices(
-    trials: pd.DataFrame, metric: str, names: Sequence[str], *, log: Collection[str], ylabel: str
+    trials: pd.DataFrame,
+    metric: str,
+    names: Sequence[str],
+    *,
+    log: Collection[str] = (),
+    ylabel: str | None = None,
 ) -> list[Axes]:
     """Draw the metric against each hyper-parameter, one dot a trial.
 
@@ -221,7 +228,7 @@ def plot_slices(
         ax.plot(places[best], trials.loc[best, metric], "D", color=_BEST, ms=6, label="best")
         ax.set_xlabel(name)
         ax.margins(y=0.1)  # room for the crosses
-    return style.finish(axes, "Where does the best lie?", ylabel)
+    return style.finish(axes, "Where does the best lie?", ylabel or metric)
 
 
 def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:

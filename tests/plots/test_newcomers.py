@@ -29,7 +29,7 @@ def test_rungs_are_lines_at_equal_distances_named_in_the_order_of_their_ends() -
             "se": 0.01,
         }
     )
-    ax = plots.plot_newcomers(table, ladder="ladder", ylabel="ndcg", ceiling="oracle")
+    ax = plots.plot_newcomers(table, ladder="ladder", ceiling="oracle")
     lines = {str(line.get_label()): line for line in ax.lines}
     assert np.asarray(lines["ladder"].get_xdata()).tolist() == [0, 1, 2]
     assert np.asarray(lines["oracle"].get_ydata()).tolist() == [0.3, 0.4, 0.6]
@@ -44,9 +44,7 @@ def test_rungs_are_lines_at_equal_distances_named_in_the_order_of_their_ends() -
 
 def test_a_ceiling_of_one_length_is_a_mark_for_a_dash_of_one_point_is_not_seen() -> None:
     table = pd.DataFrame({"n_history": 0, "model": ["ladder", "oracle"], "value": [0.2, 0.3]})
-    ax = plots.plot_newcomers(
-        table.assign(se=0.01), ladder="ladder", ylabel="ndcg", ceiling="oracle"
-    )
+    ax = plots.plot_newcomers(table.assign(se=0.01), ladder="ladder", ceiling="oracle")
     assert {str(line.get_label()): line.get_marker() for line in ax.lines}["oracle"] == "_"
 
 

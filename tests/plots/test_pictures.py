@@ -46,7 +46,7 @@ def test_curves_are_told_by_their_ends_along_what_they_change_with():
 
 def test_places_are_told_by_the_names_that_stand_there():
     table = pd.DataFrame({"n_history": [0, 1, 10], "model": "ladder", "value": [0.1, 0.2, 0.4]})
-    ax = plots.plot_newcomers(table.assign(se=0.01), ladder="ladder", ylabel="ndcg")
+    ax = plots.plot_newcomers(table.assign(se=0.01), ladder="ladder")
     assert "that are known (0 to 10): ladder from 0.1 to 0.4." in plots.describe(ax.figure)
 
 

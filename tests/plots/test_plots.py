@@ -143,7 +143,7 @@ SIX = pd.DataFrame(np.arange(24.0).reshape(4, 6), columns=NAMES)
     "draw",
     [
         lambda: plots.plot_funnel(pd.Series(range(6, 0, -1), NAMES), title="t", noun="rows"),
-        lambda: plots.plot_history(SIX, levels={LONG: 3.0}, ylabel="RMSE"),
+        lambda: plots.plot_history(SIX, levels={LONG: 3.0}),
         lambda: plots.plot_curves(SIX, title="t", xlabel="x", ylabel="y")[0],
         lambda: plots.plot_curves({"a": SIX, "b": SIX}, title="t", xlabel="x", ylabel="y")[0],
     ],
@@ -290,13 +290,12 @@ def test_selection_puts_the_truth_across_and_the_observed_mean_up() -> None:
 
 def test_no_tick_stands_between_epochs_where_there_is_one() -> None:
     history = pd.DataFrame({"Train error": [3.2]}, index=pd.Index([1], name="epoch"))
-    ax = plots.plot_history(history, levels={}, ylabel="RMSE", best=1)
-    assert not any(ax.get_xticks() % 1)
+    assert not any(plots.plot_history(history, best=1).get_xticks() % 1)
 
 
 def test_the_history_draws_each_column_its_levels_and_the_kept_epoch() -> None:
     history = pd.DataFrame({"train": [3, 2], "validation": [4, 3]}, index=[1, 2])
-    ax = plots.plot_history(history, levels={"mean": 5.0}, ylabel="RMSE", best=2)
+    ax = plots.plot_history(history, levels={"mean": 5.0}, best=2)
     assert [list(line.get_ydata()) for line in ax.lines[:2]] == [[3, 2], [4, 3]]
     assert words(ax) == ["mean"]
     assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "kept: epoch 2"
@@ -369,7 +368,7 @@ _RUNGS = {"n_history": [0, 1], "model": "ladder", "value": [0.5, 0.1], "se": 0.4
         lambda: plots.plot_reliability(_BINS.assign(true=0.2)),
         lambda: plots.plot_wins(pd.DataFrame({"alone": [0.1, 0.9], "shared": 0.1}, list("ab"))),
         lambda: plots.plot_ratings(np.arange(1, 6), mean=3, sd=2),
-        lambda: plots.plot_newcomers(pd.DataFrame(_RUNGS), ladder="ladder", ylabel="ndcg"),
+        lambda: plots.plot_newcomers(pd.DataFrame(_RUNGS), ladder="ladder"),
     ],
     ids=["likes", "a world", "wins", "ratings", "newcomers"],
 )
@@ -415,9 +414,7 @@ def test_no_legend_stands_on_the_names_of_levels() -> None:
 
 def test_no_name_of_a_level_reaches_into_the_legend_above() -> None:
     history = pd.DataFrame({"error": np.linspace(0.8, 0.5, 50)}, index=range(1, 51))
-    ax = plots.plot_history(
-        history, levels={"mean rating": 1.293, "biases": 1.32}, ylabel="RMSE", best=49
-    )
+    ax = plots.plot_history(history, levels={"mean rating": 1.293, "biases": 1.32}, best=49)
     ax.figure.draw_without_rendering()
     highest = max(text.get_window_extent().y1 for text in ax.texts)
     assert highest <= ax.get_window_extent().y1
@@ -425,9 +422,7 @@ def test_no_name_of_a_level_reaches_into_the_legend_above() -> None:
 
 def test_names_of_levels_that_are_close_stand_apart_and_in_order() -> None:
     history = pd.DataFrame({"error": [3.0, 1.0]}, index=[1, 2])
-    ax = plots.plot_history(
-        history, levels={"biases": 2.0, "mean": 2.001, "oracle": 1.5}, ylabel="RMSE"
-    )
+    ax = plots.plot_history(history, levels={"biases": 2.0, "mean": 2.001, "oracle": 1.5})
     ax.figure.draw_without_rendering()
     named = {text.get_text(): text.get_window_extent() for text in ax.texts}
     assert not named["biases"].overlaps(named["mean"])

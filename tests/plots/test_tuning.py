@@ -38,9 +38,7 @@ def drawn(ax: Axes, label: str) -> np.ndarray:
 
 
 def test_each_search_has_its_trials_its_start_its_best_and_what_was_lost() -> None:
-    one, two = plots.plot_searches(
-        {"EASE": trials(), "KNN": trials().iloc[:1]}, "ndcg@10", ylabel="ndcg@10"
-    )
+    one, two = plots.plot_searches({"EASE": trials(), "KNN": trials().iloc[:1]}, "ndcg@10")
     assert drawn(one, "trial").tolist() == [[0, 0.2], [2, 0.4], [4, 0.3]]
     assert drawn(one, "as given").tolist() == [[0, 0.2]]
     assert drawn(one, "best so far")[:, 1].tolist() == [0.2, 0.2, 0.4, 0.4, 0.4]
@@ -70,16 +68,14 @@ def test_bars_of_importance_stand_at_their_settings() -> None:
 
 
 def test_one_trial_has_one_tick_and_no_trial_between_the_whole_numbers() -> None:
-    (rate,) = plots.plot_slices(trials().head(1), "ndcg@10", ["l2"], log={"l2"}, ylabel="ndcg@10")
+    (rate,) = plots.plot_slices(trials().head(1), "ndcg@10", ["l2"], log={"l2"})
     assert list(rate.get_xticks()) == [10]
-    (search,) = plots.plot_searches({"EDLAE": trials().head(1)}, "ndcg@10", ylabel="ndcg@10")
+    (search,) = plots.plot_searches({"EDLAE": trials().head(1)}, "ndcg@10")
     assert not any(search.get_xticks() % 1)
 
 
 def test_slices_show_numbers_on_their_scale_and_words_as_words() -> None:
-    number, word = plots.plot_slices(
-        trials(), "ndcg@10", ["l2", "widths"], log={"l2"}, ylabel="ndcg@10"
-    )
+    number, word = plots.plot_slices(trials(), "ndcg@10", ["l2", "widths"], log={"l2"})
     assert (number.get_xscale(), word.get_xscale()) == ("log", "linear")
     assert drawn(number, "trial").tolist() == [[10, 0.2], [1000, 0.4], [300, 0.3]]
     assert drawn(number, "best").tolist() == [[1000, 0.4]]
@@ -94,9 +90,7 @@ def test_slices_show_numbers_on_their_scale_and_words_as_words() -> None:
 def test_where_the_first_trial_failed_no_other_one_is_called_given() -> None:
     table = trials()
     table.loc[0, ["state", "ndcg@10"]] = "failed", np.nan
-    (number,) = plots.plot_slices(
-        table.assign(best=0.4), "ndcg@10", ["l2"], log=(), ylabel="ndcg@10"
-    )
+    (number,) = plots.plot_slices(table.assign(best=0.4), "ndcg@10", ["l2"])
     assert np.isnan(drawn(number, "as given")[:, 1]).all()
 
 
