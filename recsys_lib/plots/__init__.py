@@ -1,7 +1,8 @@
 """Figures: tables and arrays in, matplotlib Axes out; no model, no file, no global setting.
 
-Every function draws a figure of its own, in the house style whatever the caller's settings are.
-Names are loaded on first use, from the modules that ``__init__.pyi`` names.
+Every function takes `ax` where one figure is one set of axes, and draws in the house style whatever
+the caller's settings are. Names are loaded on first use, from the modules that ``__init__.pyi``
+names.
 """
 
 import lazy_loader

@@ -22,7 +22,9 @@ _RING: dict[str, Any] = {"mfc": "none", "mec": COLORS["vermilion"], "mew": 1.8}
 
 
 @styled
-def plot_comparison(table: pd.DataFrame, *, title: str, xlabel: str) -> Axes:
+def plot_comparison(
+    table: pd.DataFrame, *, title: str, xlabel: str, ax: Axes | None = None
+) -> Axes:
     """Draw one number per model with its interval, between the floor and the ceiling.
 
     Parameters
@@ -33,6 +35,7 @@ def plot_comparison(table: pd.DataFrame, *, title: str, xlabel: str) -> Axes:
         ``gap``, the share of the gap closed, in [0, 1].
     title, xlabel : str
         Of the figure; the metric with its unit and which way is better.
+    ax : Axes, optional
 
     Returns
     -------
@@ -40,7 +43,7 @@ def plot_comparison(table: pd.DataFrame, *, title: str, xlabel: str) -> Axes:
         Lines at the floors and ceilings go through the figure; the share of the gap closed stands
         at the right.
     """
-    ax = style.new_axes(height=1.3 + 0.36 * len(table))
+    ax = style.new_axes(ax, height=1.3 + 0.36 * len(table))
     for value, role in zip(table["value"], table["role"], strict=True):
         if role != "model":
             ax.axvline(value, color=_ROLES[role]["color"], lw=1, ls="--", zorder=0)
@@ -52,7 +55,7 @@ def plot_comparison(table: pd.DataFrame, *, title: str, xlabel: str) -> Axes:
 
 
 @styled
-def plot_cost(table: pd.DataFrame, *, ylabel: str) -> Axes:
+def plot_cost(table: pd.DataFrame, *, ylabel: str, ax: Axes | None = None) -> Axes:
     """Draw accuracy against training time; a line joins the models that nothing cheaper beats.
 
     Parameters
@@ -61,12 +64,13 @@ def plot_cost(table: pd.DataFrame, *, ylabel: str) -> Axes:
         Indexed by model: ``seconds``, positive, and ``value``, higher is better; optionally
         ``low`` and ``high``, its interval.
     ylabel : str
+    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(height=4.4)
+    ax = style.new_axes(ax, height=4.4)
     ordered = table.sort_values("seconds", kind="stable")
     best_before = ordered["value"].cummax().shift(fill_value=-np.inf)
     front = ordered[ordered["value"] > best_before]
@@ -116,7 +120,7 @@ def _name_points(ax: Axes, xs: pd.Series, ys: pd.Series) -> None:
 
 
 @styled
-def plot_wins(table: pd.DataFrame) -> Axes:
+def plot_wins(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the share of users for whom each model is the best of all.
 
     Parameters
@@ -124,12 +128,13 @@ def plot_wins(table: pd.DataFrame) -> Axes:
     table : DataFrame
         Indexed by model, first row on top: ``alone`` and ``shared``, in [0, 1], as
         `evaluation.wins` returns them.
+    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(height=1.4 + 0.3 * len(table))
+    ax = style.new_axes(ax, height=1.4 + 0.3 * len(table))
     style.bars(ax, table["alone"], color=COLORS["blue"], label="best alone")
     style.bars(ax, table["shared"], left=table["alone"], label="best with others")
     style.tell(ax, table["alone"] + table["shared"])
@@ -146,6 +151,7 @@ def plot_reliability(
     title: str = "Does a probability mean what it says?",
     label: str = "share that came true",
     ylabel: str = "share that came true",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw how often people liked what was given a probability, bin by bin.
 
@@ -156,13 +162,14 @@ def plot_reliability(
         ``observed_high``, an interval, and ``true``, the mean true probability where it is known.
     title, label, ylabel : str
         Of the figure; of the dots, and of their axis.
+    ax : Axes, optional
 
     Returns
     -------
     Axes
         On the diagonal a probability means what it says; the area of a dot is its count.
     """
-    ax = style.new_axes(width=6.8, height=4.8)
+    ax = style.new_axes(ax, width=6.8, height=4.8)
     ax.plot([0, 1], [0, 1], "--", color=MUTED, lw=1.2, label="means what it says")
     color, size = COLORS["blue"], 10 + 90 * bins["n"] / bins["n"].max()
     if "observed_low" in bins:
@@ -192,7 +199,7 @@ def _end(probabilities: pd.Series | pd.DataFrame) -> float:
 
 
 @styled
-def plot_recommendations(table: pd.DataFrame, *, title: str) -> Axes:
+def plot_recommendations(table: pd.DataFrame, *, title: str, ax: Axes | None = None) -> Axes:
     """Draw a list of recommendations as bars of probability, best on top.
 
     Parameters
@@ -201,12 +208,13 @@ def plot_recommendations(table: pd.DataFrame, *, title: str) -> Axes:
         ``title`` and ``probability`` in [0, 1], best first; optionally ``true``, the true
         probability, drawn as a diamond.
     title : str
+    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(width=8.6, height=1.2 + 0.34 * len(table))
+    ax = style.new_axes(ax, width=8.6, height=1.2 + 0.34 * len(table))
     style.bars(ax, table.set_index("title")["probability"], label="probability given")
     if "true" in table:
         ax.plot(table["true"], range(len(table)), "D", label="true probability", **_RING)

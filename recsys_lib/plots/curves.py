@@ -235,6 +235,7 @@ def plot_history(
     levels: Mapping[str, float] | None = None,
     best: int | None = None,
     ylabel: str = "RMSE (rating units)",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw errors by epoch.
 
@@ -247,12 +248,13 @@ def plot_history(
     best : int, optional
         The epoch whose weights are kept.
     ylabel : str
+    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(height=4.2)
+    ax = style.new_axes(ax, height=4.2)
     for name, color, mark in zip(history, cycle(_ERROR_HUES), cycle(MARKERS), strict=False):
         look: dict[str, Any] = {"color": COLORS[color], "marker": mark, "ms": 4}
         ax.plot(history[name], label=style.shorten(name, 24), **look)
@@ -316,6 +318,7 @@ def plot_newcomers(
     ladder: str,
     ceiling: str | None = None,
     ylabel: str = "ndcg (higher is better)",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw a metric of each rung against the length of the history.
 
@@ -328,13 +331,14 @@ def plot_newcomers(
     ceiling : str, optional
         The model drawn as a dashed line: who knows the truth.
     ylabel : str
+    ax : Axes, optional
 
     Returns
     -------
     Axes
         The lengths stand at equal distances.
     """
-    ax = style.new_axes(height=4.4)
+    ax = style.new_axes(ax, height=4.4)
     wide = table.pivot_table(["value", "se"], "n_history", "model", dropna=False)
     lengths = list(wide.index)
     values, errors = (wide.reset_index(drop=True)[column] for column in ("value", "se"))
@@ -355,20 +359,21 @@ def plot_newcomers(
 
 
 @styled
-def plot_variety(table: pd.DataFrame) -> Axes:
+def plot_variety(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how the distance within lists and their ndcg change with `diversity`.
 
     Parameters
     ----------
     table : DataFrame
         Of `evaluation.variety_table`.
+    ax : Axes, optional
 
     Returns
     -------
     Axes
         Changes in percent, with bands of 95 %.
     """
-    ax = style.new_axes(height=3.9)
+    ax = style.new_axes(ax, height=3.9)
     names = {"distance": "distance within a list", "ndcg": "ndcg"}
     for (name, label), color, mark in zip(names.items(), ("blue", "orange"), MARKERS, strict=False):
         value, low, high = (100 * table[f"{name}_{end}"] for end in ("change", "low", "high"))
@@ -379,7 +384,7 @@ def plot_variety(table: pd.DataFrame) -> Axes:
 
 
 @styled
-def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str]) -> Axes:
+def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str], *, ax: Axes | None = None) -> Axes:
     """Draw the ranks of a list from step to step.
 
     Parameters
@@ -389,6 +394,7 @@ def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str]) -> Axes:
         list.
     steps : sequence of str
         What stands above each step; broken into short lines.
+    ax : Axes, optional
 
     Returns
     -------
@@ -397,7 +403,7 @@ def plot_list_moves(lists: pd.DataFrame, steps: Sequence[str]) -> Axes:
         and stayed, faint for those that only passed through.
     """
     n_ranks, last = int(lists["rank"].max()), int(lists["step"].max())
-    ax = style.new_axes(width=11.0, height=1.9 + 0.36 * n_ranks)
+    ax = style.new_axes(ax, width=11.0, height=1.9 + 0.36 * n_ranks)
     first, final = (set(lists.loc[lists["step"] == step, "item_id"]) for step in (0, last))
     came = dict.fromkeys(lists.loc[lists["item_id"].isin(final - first), "item_id"])
     colors = {item: COLORS[_HUES[place % len(_HUES)]] for place, item in enumerate(came)}

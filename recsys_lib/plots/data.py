@@ -86,7 +86,9 @@ def _normal(mean: float, sd: float, bounds: Bounds) -> "stats.rv_frozen":
 
 
 @styled
-def plot_ratings(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL) -> Axes:
+def plot_ratings(
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL, ax: Axes | None = None
+) -> Axes:
     """Draw the histogram of ratings, a normal curve over it, and what rounding makes of the curve.
 
     Parameters
@@ -96,6 +98,8 @@ def plot_ratings(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds =
         Of the normal, in rating units.
     bounds : tuple of float, optional
         Where the normal is cut off.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
 
     Returns
     -------
@@ -103,7 +107,7 @@ def plot_ratings(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds =
         Bars are observed shares, the line is the density times one step of the scale, rings are
         the shares of the rounded normal: a bar that reaches its ring is a bar that fits.
     """
-    ax = style.new_axes()
+    ax = style.new_axes(ax)
     table = rating_shares(ratings, mean=mean, sd=sd, bounds=bounds)
     scale = table.index.to_numpy(float)
     step = scale[1] - scale[0] if len(scale) > 1 else 1.0
@@ -123,12 +127,14 @@ def plot_ratings(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds =
 
 
 @styled
-def plot_quantiles(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL) -> Axes:
+def plot_quantiles(
+    ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds = _ALL, ax: Axes | None = None
+) -> Axes:
     """Draw a Q-Q plot of ratings against a normal: on the diagonal, they agree.
 
     Parameters
     ----------
-    ratings, mean, sd, bounds
+    ratings, mean, sd, bounds, ax
         As of `plot_ratings`.
 
     Returns
@@ -138,7 +144,7 @@ def plot_quantiles(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds
         normal between the quantiles where the tread begins and ends, so the dots of a rounded
         normal lie on the diagonal, except where the scale cuts a tail.
     """
-    ax = style.new_axes(width=4.6, height=4.2)
+    ax = style.new_axes(ax, width=4.6, height=4.2)
     normal = _normal(mean, sd, bounds)
     values = check_numbers("ratings", ratings)
     n = len(values)
@@ -158,20 +164,21 @@ def plot_quantiles(ratings: ArrayLike, *, mean: float, sd: float, bounds: Bounds
 
 
 @styled
-def plot_long_tail(counts: ArrayLike) -> Axes:
+def plot_long_tail(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
     """Draw interactions by popularity rank, the short head apart from the long tail.
 
     Parameters
     ----------
     counts : array of shape (n_items,)
         Interactions of each item, in any order.
+    ax : Axes, optional
 
     Returns
     -------
     Axes
         The head are the fewest items that hold a third of the interactions.
     """
-    ax = style.new_axes()
+    ax = style.new_axes(ax)
     ordered = np.sort(check_numbers("counts", counts))[::-1]
     head = int(np.searchsorted(np.cumsum(ordered), ordered.sum() / 3)) + 1
     ink = COLORS["vermilion"]
@@ -201,6 +208,7 @@ def plot_activity(
     noun: str = "users",
     title: str = "How active are the users?",
     xlabel: str = "interactions of a user (log)",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw how many users have just so many interactions, on a logarithmic axis, with the median.
 
@@ -211,12 +219,13 @@ def plot_activity(
     noun : str
         Who is counted, in the plural.
     title, xlabel : str
+    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes()
+    ax = style.new_axes(ax)
     values = np.asarray(counts, dtype=float)
     active = check_numbers("counts", values[values >= 1])
     # Whole edges, and heights per whole number: on a logarithmic axis bins hold one number here and
@@ -240,12 +249,13 @@ def plot_activity(
 
 
 @styled
-def plot_user_items(user_items: CSR) -> Axes:
+def plot_user_items(user_items: CSR, *, ax: Axes | None = None) -> Axes:
     """Draw the observed cells of the matrix: popular items to the left, active users on top.
 
     Parameters
     ----------
     user_items : csr_array of shape (n_users, n_items)
+    ax : Axes, optional
 
     Returns
     -------
@@ -254,7 +264,7 @@ def plot_user_items(user_items: CSR) -> Axes:
         evenly spaced along the order.
     """
     user_items = check_user_items(user_items)
-    ax = style.new_axes(height=4.4)
+    ax = style.new_axes(ax, height=4.4)
     rows = _evenly(np.diff(user_items.indptr))
     cols = _evenly(np.bincount(user_items.indices, minlength=user_items.shape[1]))
     seen = user_items[rows][:, cols].tocoo()
@@ -287,6 +297,7 @@ def plot_heatmap(
     label: str,
     center: float | None = None,
     fmt: str | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw a table of numbers as colored cells with the numbers in them.
 
@@ -301,12 +312,13 @@ def plot_heatmap(
     fmt : str, optional
         Format of the numbers; by default one decimal, two where all are below 1, with a sign where
         there is a `center`.
+    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(height=1.2 + 0.36 * len(table))
+    ax = style.new_axes(ax, height=1.2 + 0.36 * len(table))
     # Blue to brown, not red to green: the two ends stay apart for every kind of color vision.
     colors = "crest" if center is None else sns.diverging_palette(30, 250, s=85, as_cmap=True)
     digits = 2 if table.abs().max(axis=None) < 1 else 1
@@ -324,7 +336,7 @@ def plot_heatmap(
 
 
 @styled
-def plot_cooccurrence(lift: ArrayLike, groups: pd.Series) -> Axes:
+def plot_cooccurrence(lift: ArrayLike, groups: pd.Series, *, ax: Axes | None = None) -> Axes:
     """Draw how much more often two items meet in one user than by chance, ordered by group.
 
     Parameters
@@ -333,13 +345,14 @@ def plot_cooccurrence(lift: ArrayLike, groups: pd.Series) -> Axes:
         Users who have both over what independence predicts: 1 is chance; NaN stays blank.
     groups : Series of length n_items
         Group of each item; lines separate the groups.
+    ax : Axes, optional
 
     Returns
     -------
     Axes
         Logarithmic colors, so that twice as often and half as often are equally strong.
     """
-    ax = style.new_axes(width=6.4, height=5.4)
+    ax = style.new_axes(ax, width=6.4, height=5.4)
     order = np.argsort(groups.astype(str).to_numpy(), kind="stable")
     # A pair that never met has no logarithm; the color scale ends at a quarter anyway.
     strength = np.log2(np.maximum(np.asarray(lift, dtype=float), 2.0**-8))[np.ix_(order, order)]
@@ -415,7 +428,7 @@ def plot_two_views(
 
 
 @styled
-def plot_funnel(steps: pd.Series, *, title: str, noun: str) -> Axes:
+def plot_funnel(steps: pd.Series, *, title: str, noun: str, ax: Axes | None = None) -> Axes:
     """Draw a funnel: how many are left after each step.
 
     Parameters
@@ -424,13 +437,14 @@ def plot_funnel(steps: pd.Series, *, title: str, noun: str) -> Axes:
         Indexed by the name of the step, first step first, not increasing.
     title, noun : str
         Of the figure; what is counted, in the plural.
+    ax : Axes, optional
 
     Returns
     -------
     Axes
         Each bar says its count, and after the first its share of the step before.
     """
-    ax = style.new_axes(height=1.3 + 0.55 * len(steps))
+    ax = style.new_axes(ax, height=1.3 + 0.55 * len(steps))
     counts = steps.astype(float)
     style.bars(ax, counts, color=[COLORS[_STEPS[place % 4]] for place in range(len(steps))])
     shares = (counts / counts.shift()).to_list()
@@ -445,7 +459,9 @@ def plot_funnel(steps: pd.Series, *, title: str, noun: str) -> Axes:
 
 
 @styled
-def plot_selection(observed: ArrayLike, true: ArrayLike, counts: ArrayLike) -> Axes:
+def plot_selection(
+    observed: ArrayLike, true: ArrayLike, counts: ArrayLike, *, ax: Axes | None = None
+) -> Axes:
     """Draw the mean of the ratings one sees against the mean over everybody.
 
     Parameters
@@ -454,13 +470,14 @@ def plot_selection(observed: ArrayLike, true: ArrayLike, counts: ArrayLike) -> A
         Mean observed rating, and mean expected rating over all users, in rating units.
     counts : array of shape (n_items,)
         Ratings behind each observed mean; they size the dots.
+    ax : Axes, optional
 
     Returns
     -------
     Axes
         On the diagonal the observed mean is the truth; above it those who rate like it more.
     """
-    ax = style.new_axes(width=5.6, height=4.6)
+    ax = style.new_axes(ax, width=5.6, height=4.6)
     x, y, n = (np.asarray(values, dtype=float) for values in (true, observed, counts))
     known = np.isfinite(x) & np.isfinite(y)  # an item without ratings has no observed mean
     x, y, n = x[known], y[known], n[known]
@@ -476,7 +493,11 @@ def plot_selection(observed: ArrayLike, true: ArrayLike, counts: ArrayLike) -> A
 
 @styled
 def plot_item_map(
-    places: ArrayLike, groups: pd.Series, *, title: str = "What has it learned about the items?"
+    places: ArrayLike,
+    groups: pd.Series,
+    *,
+    title: str = "What has it learned about the items?",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw items as points, colored and shaped by group.
 
@@ -487,6 +508,7 @@ def plot_item_map(
     groups : Series of length n_items
         A group that the model was never told, such as the track.
     title : str
+    ax : Axes, optional
 
     Returns
     -------
@@ -494,7 +516,7 @@ def plot_item_map(
         With a legend at the right: a group may stand in several islands, so that a name at its
         middle would stand where none of it is.
     """
-    ax = style.new_axes(width=7.4, height=5.0)
+    ax = style.new_axes(ax, width=7.4, height=5.0)
     points = np.asarray(places, dtype=float)
     colors = list(COLORS.values())
     # What is left over is drawn below the groups and takes no color from them.
@@ -519,7 +541,7 @@ def plot_item_map(
 
 
 @styled
-def plot_spectrum(shares: ArrayLike, *, true: int | None = None) -> Axes:
+def plot_spectrum(shares: ArrayLike, *, true: int | None = None, ax: Axes | None = None) -> Axes:
     """Draw the share of the variance along each principal direction.
 
     Parameters
@@ -528,12 +550,13 @@ def plot_spectrum(shares: ArrayLike, *, true: int | None = None) -> Axes:
         Largest first, in [0, 1].
     true : int, optional
         Number of dimensions that the world was made with; a line stands behind as many bars.
+    ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    ax = style.new_axes(height=3.2)
+    ax = style.new_axes(ax, height=3.2)
     drawn = check_numbers("shares", shares)[:_MOST_DIRECTIONS]
     ax.bar(np.arange(1, len(drawn) + 1), drawn, color=COLORS["sky"])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -114,9 +114,9 @@ def new_figure(
     return figure, list(grid.flat[:n_cols])
 
 
-def new_axes(width: float = 7.6, height: float = 3.8) -> Axes:
-    """Return the axes of a new figure of `width` x `height` inches."""
-    return new_figure(width=width, height=height)[1][0]
+def new_axes(ax: Axes | None, *, width: float = 7.6, height: float = 3.8) -> Axes:
+    """Return `ax`, or the axes of a new figure of `width` x `height` inches."""
+    return ax if ax is not None else new_figure(width=width, height=height)[1][0]
 
 
 def shorten(text: object, length: int) -> str:

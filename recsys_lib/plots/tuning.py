@@ -18,7 +18,12 @@ _ALIKE = 1e-4  # smaller differences are none, in any metric
 
 @styled
 def plot_settings(
-    runs: pd.DataFrame, *, xlabel: str, ylabel: str = "", order: Sequence[str] | None = None
+    runs: pd.DataFrame,
+    *,
+    xlabel: str,
+    ylabel: str = "",
+    order: Sequence[str] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw each run of a batch by its setting, with the mean and how far other users would move it.
 
@@ -30,6 +35,7 @@ def plot_settings(
         The metric with its unit and which way is better; what the settings differ in.
     order : sequence of str, optional
         Settings from top to bottom; as they come in `runs` by default.
+    ax : Axes, optional
 
     Returns
     -------
@@ -41,7 +47,7 @@ def plot_settings(
     table = runs.groupby("setting")[["value", "se"]].mean().loc[order]
     reach = _TWO_SIDED * table["se"]
     table = table.assign(low=table["value"] - reach, high=table["value"] + reach)
-    ax = style.new_axes(height=1.6 + 0.42 * len(table))
+    ax = style.new_axes(ax, height=1.6 + 0.42 * len(table))
     looks = [{"color": COLORS["sky"], "marker": "none"}] * len(table)
     style.interval_rows(ax, table, "value", looks, lw=9, label="other users, 95 %")
     rows = np.arange(len(table))
@@ -54,7 +60,9 @@ def plot_settings(
 
 
 @styled
-def plot_behind(table: pd.DataFrame, *, best: str, xlabel: str, ylabel: str = "") -> Axes:
+def plot_behind(
+    table: pd.DataFrame, *, best: str, xlabel: str, ylabel: str = "", ax: Axes | None = None
+) -> Axes:
     """Draw how far each setting is behind the best, with its interval.
 
     Parameters
@@ -65,13 +73,14 @@ def plot_behind(table: pd.DataFrame, *, best: str, xlabel: str, ylabel: str = ""
     best : str
         What they are behind of.
     xlabel, ylabel : str
+    ax : Axes, optional
 
     Returns
     -------
     Axes
         A setting that can be told from the best is filled; one that cannot is hollow.
     """
-    ax = style.new_axes(height=1.4 + 0.42 * max(len(table), 1))
+    ax = style.new_axes(ax, height=1.4 + 0.42 * max(len(table), 1))
     ax.axvline(0, color=COLORS["vermilion"], lw=1.2, ls="--")
     alike = {"color": COLORS["gray"], "mfc": "none", "mew": 1.8}
     looks = [{"color": COLORS["blue"]} if told else alike for told in table["distinguishable"]]
@@ -248,7 +257,7 @@ def _places(ax: Axes, values: pd.Series, *, log: bool) -> pd.Series:
 
 
 @styled
-def plot_gains(table: pd.DataFrame, *, xlabel: str) -> Axes:
+def plot_gains(table: pd.DataFrame, *, xlabel: str, ax: Axes | None = None) -> Axes:
     """Draw by how much tuning made each model better, with its interval.
 
     Parameters
@@ -259,6 +268,7 @@ def plot_gains(table: pd.DataFrame, *, xlabel: str) -> Axes:
         is more than luck; ``promised``, the gain on the people who chose.
     xlabel : str
         The metric with its part.
+    ax : Axes, optional
 
     Returns
     -------
@@ -266,7 +276,7 @@ def plot_gains(table: pd.DataFrame, *, xlabel: str) -> Axes:
         An interval that touches the line at zero is no gain for certain. The ring is what was
         promised. Before and after stand at the right.
     """
-    ax = style.new_axes(height=1.5 + 0.42 * len(table))
+    ax = style.new_axes(ax, height=1.5 + 0.42 * len(table))
     ax.axvline(0, color=MUTED, lw=1.2, zorder=0)
     looks = [{"color": COLORS["blue"] if sure else _GIVEN} for sure in table["certain"]]
     style.interval_rows(ax, table, "gain", looks)

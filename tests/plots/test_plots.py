@@ -449,6 +449,11 @@ def test_recommendations_for_somebody_who_has_used_everything_are_no_warning() -
     assert len(plots.plot_recommendations(table, title="Nothing is left").patches) == 0
 
 
+def test_a_plot_draws_in_the_axes_it_is_given() -> None:
+    _, mine = plt.subplots()
+    assert plots.plot_long_tail([3, 1], ax=mine) is mine
+
+
 def test_plots_bring_their_own_paper_and_leave_the_settings_alone() -> None:
     before = dict(mpl.rcParams)
     with mpl.style.context("dark_background"):
