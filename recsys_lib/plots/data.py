@@ -167,6 +167,9 @@ def plot_quantiles(
 def plot_long_tail(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
     """Draw interactions by popularity rank, the short head apart from the long tail.
 
+    Where the most popular item has ten times as many as the last one of the head, both axes are
+    logarithmic: else the head would hide behind the axis.
+
     Parameters
     ----------
     counts : array of shape (n_items,)
@@ -184,21 +187,32 @@ def plot_long_tail(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
     ink = COLORS["vermilion"]
     # One outline, and not a bar for each item, of which there may be many thousands.
     edges = np.arange(len(ordered) + 1) + 0.5
-    ax.stairs(ordered, edges, color=COLORS["sky"], fill=True)
-    ax.stairs(ordered[:head], edges[: head + 1], color=ink, fill=True)
+    steep = ordered[0] > 10 * ordered[head - 1]
+    # Areas mean nothing on a logarithmic axis.
+    look: dict[str, Any] = {"linewidth": 2} if steep else {"fill": True}
+    ax.stairs(ordered, edges, color=COLORS["sky"], **look)
+    ax.stairs(ordered[:head], edges[: head + 1], color=ink, **look)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     held = ordered[:head].sum() / ordered.sum()  # of few items, more than was asked for
     words = f"{head:,} of {len(ordered):,} items hold {held:.0%} of the interactions"
     arrow: dict[str, Any] = {"arrowstyle": "-", "color": ink}
-    if ordered[int(0.3 * len(ordered))] > 0.68 * ordered[0]:  # bars would stand behind the words
+    if steep:
+        least = max(ordered[-1], 1)
+        ax.set(xscale="log", yscale="log", ylim=(least / 2, 4 * ordered[0]))
+        style.log_ticks(ax.xaxis, len(ordered))
+        style.log_ticks(ax.yaxis, ordered[0] / least)
+    elif ordered[int(0.3 * len(ordered))] > 0.68 * ordered[0]:  # bars would stand behind the words
         ax.set_ylim(0, 1.55 * ordered[0])
-    place: dict[str, Any] = {"xytext": (0.30, 0.72), "textcoords": "axes fraction", "color": ink}
+    where = (0.30, 0.9) if steep else (0.30, 0.72)
+    place: dict[str, Any] = {"xytext": where, "textcoords": "axes fraction", "color": ink}
     ax.annotate(words, xy=(head, ordered[head - 1]), arrowprops=arrow, **place)
     ax.grid(axis="x", visible=False)
-    ax.set_xlim(0, len(ordered) + 1)
+    ax.set_xlim(0.5 if steep else 0, len(ordered) + 1)
     ends = f"the most popular has {ordered[0]:,.0f}, the least {ordered[-1]:,.0f}"
     style.tell(ax, f"{words}; {ends}.")
-    return style.write_words(ax, "How long is the tail?", "items by popularity", "interactions")
+    logarithmic = " (log)" if steep else ""
+    labels = f"items by popularity{logarithmic}", f"interactions{logarithmic}"
+    return style.write_words(ax, "How long is the tail?", *labels)
 
 
 @styled

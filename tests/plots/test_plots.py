@@ -92,6 +92,15 @@ def test_the_dots_of_a_rounded_normal_lie_on_the_diagonal() -> None:
     assert np.abs(x - y)[inside].max() < 0.05
 
 
+def test_a_head_that_would_hide_behind_the_axis_is_drawn_on_logarithmic_ones() -> None:
+    counts = (1e5 / np.arange(1, 20_001)).astype(int)
+    ax = plots.plot_long_tail(counts)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert ax.get_xlabel() == "items by popularity (log)"
+    assert ax.get_ylim()[1] > 1e5
+    assert plots.plot_long_tail(counts[:50]).get_xscale() == "linear"
+
+
 def test_the_head_is_the_fewest_items_that_reach_its_share() -> None:
     ax = plots.plot_long_tail([10, 25, 20, 25, 20])
     tail, head = ax.patches  # two outlines, however many items there are
