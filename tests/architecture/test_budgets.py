@@ -34,27 +34,27 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # Package: (budget, goal) in code lines; root are the modules beside them without a line here.
 # Cleaning, tables and times were in sources and root, whose goals they share.
 BUDGETS = {
-    "bundle": (1_754, 1_000),
-    "cleaning": (301, 0),
-    "coldstart": (603, 750),
+    "bundle": (1_584, 1_000),
+    "cleaning": (284, 0),
+    "coldstart": (539, 750),
     "evaluation": (1_716, 1_780),
     "exploration": (217, 215),
     "models": (2_824, 2_600),
-    "pipeline": (3_919, 2_400),
-    "plots": (1_132, 780),
-    "root": (2_094, 990),
-    "serving": (989, 1_000),
-    "sources": (1_780, 1_420),
+    "pipeline": (3_501, 2_400),
+    "plots": (1_095, 780),
+    "root": (2_013, 990),
+    "serving": (909, 1_000),
+    "sources": (1_482, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_285, 1_430),
-    "tables": (204, 0),
-    "times": (177, 0),
+    "tables": (184, 0),
+    "times": (149, 0),
     "training": (1_405, 1_170),
-    "tuning": (1_006, 750),
+    "tuning": (879, 750),
 }
-ALL = (21_633, 14_000)
+ALL = (20_293, 14_000)
 FILES = (136, 140)
-PUBLIC_NAMES = (239, 300)
+PUBLIC_NAMES = (238, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
 
 
