@@ -49,9 +49,7 @@ class TextFile(Table):
         self._skipped, declared = _before_header(lines, self.options.columns is None)
         sample = [line.rstrip("\r\n") for line in lines[self._skipped :] if line.strip()]
         if not sample:
-            raise DataError(
-                f"{self.name} must hold a header and rows; it is empty. Check the export."
-            )
+            raise DataError(f"{self.name} must hold a header and rows; it is empty. Export anew.")
         self._delimiter = self.options.delimiter or declared or _delimiter(sample)
         # As in: a, "b, c". Elsewhere a blank belongs to its field.
         self._blanks = any(f'{self._delimiter} "' in line for line in sample)
@@ -61,10 +59,11 @@ class TextFile(Table):
         sequences = {name for name in names if f"{name}:token_seq" in header}
         self._lists = {name for name in sequences if not matches("title", [name])}
         self.columns = [str(name).strip() for name in self.options.columns or names]
-        if self.options.columns is not None and looks_like_header(names):
+        fits = len(names) == len(self.columns) and not looks_like_header(names)
+        if self.options.columns is not None and not fits:
             raise DataError(
-                f"`columns` must be for a file without a header line; line 1 of {self.name} is "
-                f"one: {names}. Leave `columns` out, and name single columns if need be."
+                "`columns` must name all columns of a file without a header line; line 1 of "
+                f"{self.name} is {names}. Leave it out where that is one, or give `delimiter`."
             )
         remedy = "Rename them; above data write a header, or for interactions give `columns`."
         check_names(self.columns, self.name, remedy)
