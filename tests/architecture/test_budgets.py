@@ -44,7 +44,7 @@ BUDGETS = {
     "plots": (1_095, 780),
     "root": (2_013, 990),
     "serving": (909, 1_000),
-    "sources": (1_482, 1_420),
+    "sources": (1_481, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_285, 1_430),
     "tables": (184, 0),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_405, 1_170),
     "tuning": (879, 750),
 }
-ALL = (20_293, 14_000)
+ALL = (20_292, 14_000)
 FILES = (136, 140)
 PUBLIC_NAMES = (238, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
