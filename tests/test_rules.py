@@ -28,6 +28,7 @@ CATALOG = pd.DataFrame(
         "duration": [30.0 + 5 * (number % 20) if number % 11 else np.nan for number in range(40)],
         "since": pd.to_datetime("2024-01-01") + pd.to_timedelta(range(N_ITEMS), "D"),
         "open": np.arange(N_ITEMS) % 5 > 0,
+        "released": [f"19{50 + n}-06-30" if n % 7 else None for n in range(N_ITEMS)],
     },
     index=[f"i{number}" for number in range(N_ITEMS)],
 )
@@ -70,6 +71,10 @@ KEPT: dict[str, tuple[dict[str, Any], pd.Series]] = {
     "a tag": ({"where": {"tags": "b"}}, TAGS.map(lambda tags: "b" in tags)),
     "times": ({"where": {"since": {"min": "2024-01-11"}}}, CATALOG["since"] >= "2024-01-11"),
     "a year": ({"where": {"since": {"min": 2025}}}, CATALOG["since"] >= "2025"),
+    "dates as a CSV has them": (
+        {"where": {"released": {"min": 1960, "max": "1985-06-30", "not": "1970-06-30"}}},
+        CATALOG["released"].between("1960", "1985-06-30") & (CATALOG["released"] != "1970-06-30"),
+    ),
     "true": ({"where": {"open": True}}, CATALOG["open"]),
     "both": (
         {"where": {"level": "basic", "duration": {"min": 40, "max": 90, "not": 50}}},

@@ -281,7 +281,7 @@ class RuleReader:
                     "a dataset with `items`, or name the items."
                 )
             find_id(items.columns, name, "column of the catalog")
-            self._columns[name] = _Column(name, items[name])
+            self._columns[name] = _Column(name, _dated(items[name]))
         return self._columns[name]
 
     def _among(self, ids: Any) -> Mask:
@@ -331,6 +331,15 @@ def _check(asked: Mapping[str, Any]) -> None:
     number = asked.get("diversity") or 0
     if not (isinstance(number, int | float | np.number) and 0 <= number <= 1):
         raise DataError(f"`diversity` must be a number from 0 to 1; got {number!r}. Try 0.3.")
+
+
+def _dated(cells: pd.Series) -> pd.Series:
+    """Return dates that a CSV has as text, such as 2024-01-31, as times; anything else as it is."""
+    texts = cells.dropna().astype(str)
+    if texts.empty or not texts.str.match(r"\d{4}-\d\d-\d\d").all():
+        return cells
+    times = pd.to_datetime(cells, format="ISO8601", utc=True, errors="coerce")
+    return times if times.notna().sum() == len(texts) else cells
 
 
 def is_ordered(values: pd.Series) -> bool:
