@@ -150,9 +150,9 @@ def load_dataset(
     >>> load_dataset(likes, items=pd.DataFrame({"item_id": ["x", "y", "z"]}))
     Dataset(2 users x 3 items, 2 interactions, density 33.33 %, ratings 4 to 5)
     """
-    asked = options_of(load_dataset, options)
-    merge = asked.duplicates
+    merge = options.get("duplicates", "error")
     check_choice("duplicates", merge, ("error", "last", "mean", "sum"))
+    asked = options_of(load_dataset, options)
     opened = open_source(source, asked)
     frame = read_table(opened, asked)
     shared = ReadOptions(

@@ -158,7 +158,7 @@ def test_the_project_is_found_from_any_folder_in_it(project, write):
 def test_two_notebooks_with_one_number_are_an_error(project, write):
     write("01_make")
     write("01_again")
-    with pytest.raises(ConfigError, match="01 is taken twice"):
+    with pytest.raises(ConfigError, match="01 is there twice"):
         load_steps(project)
 
 
