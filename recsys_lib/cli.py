@@ -541,7 +541,8 @@ def serve(run: str, folder: Path | None, workers: int, limits: Any, **how: Any) 
     """Answer over HTTP; the manual is at /docs."""
     if folder is None:
         _, folder = _find_bundle(run)
-    print(f"Loading {folder}; its manual will be at http://{how['host']}:{how['port']}/docs")
+    host = f"[{how['host']}]" if ":" in how["host"] else how["host"]
+    print(f"Loading {folder}; its manual will be at http://{host}:{how['port']}/docs")
     serving.serve(folder, workers=workers, limits=serving.Limits(**dict(limits)), **how)
 
 
