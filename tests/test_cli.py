@@ -210,7 +210,7 @@ def test_the_shell_completes_commands_options_and_runs(project, capsys, monkeypa
     ("arguments", "message"),
     [
         (["-p", "SED", "1"], "Did you mean 'SEED'"),
-        (["-p", "SEED", "one"], "SEED must be of the kind of 0; got 'one' (str)"),
+        (["-p", "SEED", "one"], "SEED must be of type int, like 0; got 'one' (str)"),
         (["-f", "no.yaml"], "parameter file no.yaml must be readable"),
         (["--only", "07"], "--only must name notebooks by number"),
         (["--from", "99"], "--from must name notebooks by number, like 02 or 01-03; got '99'"),

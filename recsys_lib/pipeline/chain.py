@@ -194,12 +194,12 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     default = parameter.default
     converted = value if default is None else _converted(default, value)
     if converted is _WRONG:
-        remedy = "Put it in quotes." if isinstance(default, str) else "Write it as that is written."
+        remedy = "Put it in quotes." if isinstance(default, str) else "Write it like that."
         if isinstance(default, list | tuple):
             remedy = "In a grid, lists that vary stand in a list of lists: [[128, 64]]."
         raise ConfigError(
-            f"Parameter {parameter.name} must be of the kind of {default!r}; got {value!r} "
-            f"({type(value).__name__}). {remedy}"
+            f"Parameter {parameter.name} must be of type {type(default).__name__}, like "
+            f"{default!r}; got {value!r} ({type(value).__name__}). {remedy}"
         )
     return converted
 

@@ -96,11 +96,13 @@ def test_text_takes_the_type_of_the_literal(default, text, value):
 def test_another_type_is_refused_with_the_literal_as_example(default, text):
     with pytest.raises(ConfigError) as caught:
         parse_text(Parameter("X", default, ""), text)
-    assert f"Parameter X must be of the kind of {default!r}; got" in str(caught.value)
+    assert f"Parameter X must be of type {type(default).__name__}, like {default!r}; got" in str(
+        caught.value
+    )
 
 
 def test_a_number_in_a_file_is_not_taken_for_text():
-    with pytest.raises(ConfigError, match="USER must be of the kind of 'nle'; got 12"):
+    with pytest.raises(ConfigError, match="USER must be of type str, like 'nle'; got 12"):
         check_value(Parameter("USER", "nle", ""), 12)
 
 

@@ -147,7 +147,7 @@ def test_a_file_from_outside_lifts_the_pins_and_is_recorded(chain):
 
 
 def test_a_parameter_of_another_type_is_refused_in_the_notebook_too(chain):
-    with pytest.raises(ConfigError, match="SEED must be of the kind of 0; got '1'"):
+    with pytest.raises(ConfigError, match="SEED must be of type int, like 0; got '1'"):
         begin(chain, "01_make", SEED="1")
 
 

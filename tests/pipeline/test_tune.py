@@ -164,7 +164,7 @@ def test_every_setting_that_is_searched_is_a_parameter_of_its_notebook() -> None
         (["EASE", "--run", "defalt"], "there is no such run. Did you mean 'default'? Make it"),
         (["EASE", "-p", "lambda", "3"], "'lambda' must be a hyper-parameter of EASE"),
         (["ItemKNN", "-p", "neighbor", "3"], "Did you mean 'n_neighbors'"),
-        (["EASE", "-p", "l2", "much"], "must be of the kind of 1.0"),
+        (["EASE", "-p", "l2", "much"], "must be of type float, like 1.0"),
         (["EASE", "--metric", "ndgc@10"], "ndgc"),
         (["EASE", "--metric", "rmse"], "must hold no rating error"),
         (["EASE", "-o", "best.yaml"], "for a model that a notebook trains"),

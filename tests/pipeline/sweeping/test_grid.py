@@ -88,7 +88,7 @@ def test_a_grid_without_axes_is_one_setting(steps):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("EPOCHS: [10, ten]", "EPOCHS must be of the kind of 20; got 'ten' (str)"),
+        ("EPOCHS: [10, ten]", "EPOCHS must be of type int, like 20; got 'ten' (str)"),
         ("EPOCS: [10]", "'EPOCS' must be declared by a notebook that runs; none declares it. Did"),
         ("epochs: [10]", "'epochs' must be declared by a notebook that runs; none declares it. Di"),
         ("HIDDEN_DIMS: [128, 64]", "stand in a list of lists: [[128, 64]]"),

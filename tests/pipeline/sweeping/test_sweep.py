@@ -224,7 +224,7 @@ def test_a_sweep_from_python_is_a_table(chain, diary):
         (["--workers", "0"], "SEED: [1]", "'--workers': 0 is not in the range x>=1"),
         (["--name", "a/b"], "SEED: [1]", "that of a run, as 'a/b' is"),
         (["--name", "plain"], "SEED: [1]", "as 'plain' is. Choose another --name"),
-        ([], "SEED: [x]", "grid.yaml: Parameter SEED must be of the kind of 0"),
+        ([], "SEED: [x]", "grid.yaml: Parameter SEED must be of type int, like 0"),
         (["-f", "no.yaml"], "", "The grid no.yaml must be readable"),
     ],
 )
