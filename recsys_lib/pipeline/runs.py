@@ -205,10 +205,11 @@ def filtered(table: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
         try:
             table = table.query(condition, engine="python")
         except Exception as error:  # an expression may raise anything
+            first = condition.split(maxsplit=1)[0] if condition.strip() else condition
             raise ConfigError(
                 "A condition must be an expression of DataFrame.query, such as 'EPOCHS >= 10' or "
-                f"'status == \"done\"'; {condition!r} is none: {error}. There are: "
-                f"{', '.join(table.columns)}."
+                f"'status == \"done\"'; {condition!r} is none: {error}. Put a column with a dot in "
+                f"backticks.{did_you_mean(first, table.columns)}"
             ) from error
     return table
 

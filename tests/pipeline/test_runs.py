@@ -127,8 +127,8 @@ def test_a_metric_is_sorted_from_its_best_end_and_runs_without_it_come_last(swee
         ({"names": "alone/x"}, "named 'alone/x' must have left a manifest"),
         ({"names": "none"}, "There are: alone, sweep."),
         (
-            {"where": "EPOCH>3"},
-            "'EPOCH>3' is none: name 'EPOCH' is .* There are: .*EPOCHS",
+            {"where": "EPOCH > 3"},
+            "'EPOCH > 3' is none: name 'EPOCH' is .* Did you mean 'EPOCHS'",
         ),
         ({"where": "EPOCHS"}, "must be an expression of DataFrame.query"),
         ({"where": "EPOCHS in ["}, "'EPOCHS in \\[' is none"),
