@@ -71,7 +71,10 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class _Chances:
-    """Probabilities of likes: of the model and of the rung below, by weight."""
+    """Probabilities of likes: of the model and of the rung below, by weight.
+
+    `rates` has shape (n_rows, n_items), or (n_items,) if they are the same for all.
+    """
 
     scores: Floats
     rates: NDArray[np.floating[Any]]
@@ -86,7 +89,7 @@ class _Chances:
         said = np.full(np.broadcast_shapes(np.shape(rows), np.shape(items)), np.nan)
         if self.calibrator is not None:
             said = self.calibrator.probability(self.scores[rows, items], self.lengths[rows])
-        rates = self.rates[rows, items]
+        rates = self.rates[items] if self.rates.ndim == 1 else self.rates[rows, items]
         chances = np.where(weights > 0, weights * said, 0.0) + (1 - weights) * rates
         return np.where(self.unknown[rows], np.nan, chances)
 
@@ -161,8 +164,11 @@ class Answerer:
             if (said := self._alike(people, row, below[row].rung)) is not None:
                 terms = self._shared_terms(people, row)
                 alike[row], below[row] = said, RungAnswer(RUNGS[2], below[row].rates, terms)
-        rates = np.reshape([answer.rates for answer in below], scores.shape)
+        rates: NDArray[np.floating[Any]] = self._fitted.rates_.overall_
+        if any(answer.rates is not rates for answer in below):
+            rates = np.stack([answer.rates for answer in below])
         if self._new is not None:  # new items are placed among the others
+            rates = np.array(np.broadcast_to(rates, scores.shape))
             for row in range(n_rows):
                 seen, interests = people.seen[[row]], people.interests(row)
                 scores[row] = self._new.place(scores[[row]], seen, interests)[0]
@@ -213,8 +219,10 @@ class Answerer:
     def _order(self, chances: _Chances, used: CSR) -> tuple[Floats, Floats]:
         """Return what orders the items of each row, and what broke its ties."""
         weights = np.where(chances.unknown, _EVEN, chances.weights)
-        order, mixed = chances.scores.copy(), np.flatnonzero(weights < 1)
-        order[mixed] = mix_scores(order[mixed], chances.rates[mixed], weights[mixed], used[mixed])
+        order, rates, mixed = chances.scores.copy(), chances.rates, np.flatnonzero(weights < 1)
+        if len(mixed):
+            rates = rates if rates.ndim == 1 else rates[mixed]
+            order[mixed] = mix_scores(order[mixed], rates, weights[mixed], used[mixed])
         rows = mixed[chances.weights[mixed] > 0]
         if self.calibrator is None or not len(rows):
             return order, order

@@ -155,7 +155,7 @@ def mix_scores(
     Parameters
     ----------
     scores : ndarray of shape (n_rows, n_items), float
-    rates : ndarray of shape (n_rows, n_items), float
+    rates : ndarray of shape (n_rows, n_items) or, the same for all, (n_items,), float
         On a scale of their own.
     weights : ndarray of shape (n_rows,)
         Of the scores, in [0, 1].
@@ -175,7 +175,7 @@ def mix_scores(
     Examples
     --------
     >>> from scipy import sparse
-    >>> scores, rates = np.array([[9.0, 0.0, 3.0]]), np.array([[0.1, 0.3, 0.2]])
+    >>> scores, rates = np.array([[9.0, 0.0, 3.0]]), np.array([0.1, 0.3, 0.2])
     >>> mix_scores(scores, rates, np.array([0.5]), sparse.csr_array((1, 3))).round(2)
     array([[ 0.06,  0.08, -0.13]], dtype=float32)
     """
@@ -188,16 +188,25 @@ def mix_scores(
 
 
 def moments(values: NDArray[np.floating[Any]], used: CSR) -> tuple[Doubles, Doubles]:
-    """Return mean and standard deviation over the items that each row of `used` leaves."""
+    """Return mean and standard deviation over the items that each row of `used` leaves.
+
+    The sums of all less those of the used: a mask of the others would take most of the time.
+    """
     apart = np.array(values, dtype=np.float64)  # a copy
-    middle = apart.mean(axis=1, keepdims=True)
+    rows = entry_rows(used)
+    at = used.indices if values.ndim == 1 else (rows, used.indices)
+    n_left = values.shape[-1] - np.diff(used.indptr)
+
+    def mean_of_left(total: Any, taken: Doubles) -> Doubles:
+        gone = np.bincount(rows, taken, minlength=used.shape[0])
+        return np.asarray((total - gone) / np.maximum(n_left, 1))
+
+    middle = apart.mean(axis=-1, keepdims=True)
     apart -= middle
-    apart[entry_rows(used), used.indices] = 0.0
-    squares = np.einsum("ij,ij->i", apart, apart)
-    n_left = np.maximum(used.shape[1] - np.diff(used.indptr), 1)
-    center = apart.sum(axis=1) / n_left
-    variance = squares / n_left - np.square(center)
+    squares = np.einsum("...i,...i->...", apart, apart)
     # What is left of equal numbers by rounding is no spread.
-    least = 1e-14 * np.maximum(squares, np.square(middle[:, 0]))
+    least = 1e-14 * np.maximum(squares, np.square(middle[..., 0]))
+    center = mean_of_left(apart.sum(axis=-1), apart[at])
+    variance = mean_of_left(squares, np.square(apart[at])) - np.square(center)
     spread = np.sqrt(np.where(variance > least, variance, 0.0))
-    return middle[:, 0] + center, spread
+    return middle[..., 0] + center, spread
