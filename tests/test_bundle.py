@@ -258,7 +258,7 @@ def test_without_a_calibrator_the_probability_of_the_model_is_missing(bundle: Bu
         ({"profile": {"rol": "dev"}}, "The profile column must be .* Near: 'role'"),
         (
             {"profile": {"role": "wizard"}},
-            r"value of `profile\['role'\]` must be one of the 2 known; got 'wizard'",
+            r"`profile\['role'\]` must be a value that some user has",
         ),
         ({"profile": {"years": "many"}}, r"`profile\['years'\]` must be a number"),
         ({"exclude": ["q"]}, "The item must be one of"),

@@ -12,7 +12,6 @@ from scipy import sparse
 
 from recsys_lib.checks import CSR, Doubles, Ints, Mask
 from recsys_lib.errors import DataError
-from recsys_lib.naming import find_ids
 
 # A column of names or postal codes says nothing by being equal: with fewer users a value than
 # this on average, or more values than that, it is left out of the comparison.
@@ -73,7 +72,7 @@ class _Labels:
     labels_of: Callable[[Any], list[Any]]
 
     def similarity(self, value: Any) -> Doubles:
-        labels = self._codes(value)
+        labels = self._known_labels(value)
         similar = self._kept.get(labels)
         if similar is None:
             query = self._query(labels)
@@ -86,7 +85,7 @@ class _Labels:
         return similar
 
     @cached_property
-    def _kept(self) -> dict[tuple[int, ...], Doubles]:
+    def _kept(self) -> dict[tuple[Any, ...], Doubles]:
         """The similarities to values that were asked for: roles are few, and shared by many."""
         return {}
 
@@ -112,16 +111,27 @@ class _Labels:
     def encode(self, value: Any) -> Doubles:
         if is_null(value) or not self._n_coded:
             return np.zeros(self._n_coded)
-        return self._query(self._codes(value)) - self._shares
+        return self._query(self._known_labels(value)) - self._shares
 
-    def _codes(self, value: Any) -> tuple[int, ...]:
-        what = f"value of `profile[{self.name!r}]`"
-        return tuple(find_ids(self.levels, self.labels_of(value), what).tolist())
+    def _known_labels(self, value: Any) -> tuple[Any, ...]:
+        labels = tuple(self.labels_of(value))
+        for label in labels:
+            if not pd.api.types.is_scalar(label) or label not in self.levels:
+                raise self._unknown(label)
+        return labels
 
-    def _query(self, codes: tuple[int, ...]) -> Doubles:
+    def _query(self, labels: tuple[Any, ...]) -> Doubles:
         query = np.zeros(len(self.levels))
-        query[list(codes)] = 1.0
+        query[[self.levels.get_loc(label) for label in labels]] = 1.0
         return query
+
+    def _unknown(self, value: Any) -> DataError:
+        shown = ", ".join(repr(level) for level in self.levels[:10])
+        more = f" and {len(self.levels) - 10} more" if len(self.levels) > 10 else ""
+        return DataError(
+            f"`profile[{self.name!r}]` must be a value that some user has; got {value!r}. Known: "
+            f"{shown}{more}. Leave the column out where it is not known."
+        )
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 BUDGETS = {
     "bundle": (1_595, 1_000),
     "cleaning": (284, 0),
-    "coldstart": (543, 750),
+    "coldstart": (552, 750),
     "evaluation": (1_716, 1_780),
     "exploration": (217, 215),
     "models": (2_824, 2_600),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_405, 1_170),
     "tuning": (879, 750),
 }
-ALL = (20_309, 14_000)
+ALL = (20_318, 14_000)
 FILES = (136, 140)
 PUBLIC_NAMES = (238, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."

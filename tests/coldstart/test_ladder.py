@@ -84,11 +84,11 @@ def test_columns_that_name_the_user_are_not_compared() -> None:
     [
         (
             {"role": "chef"},
-            r"value of `profile\['role'\]` must be one of the 2 known; got 'chef'. Check",
+            r"`profile\['role'\]` must be a value .* got 'chef'. Known: 'ops', 'dev'",
         ),
-        ({"role": ["ops"]}, "must be one of the 2 known; .* Give one at a time"),
+        ({"role": ["ops"]}, "must be a value that some user has"),
         ({"years": "ten"}, r"`profile\['years'\]` must be a number"),
-        ({"tags": ["a", "z"]}, "must be one of the 3 known; got 'z'"),
+        ({"tags": ["a", "z"]}, "got 'z'. Known: 'a', 'b', 'c'"),
     ],
 )
 def test_values_no_user_has_are_refused(profile: dict[str, object], said: str) -> None:
