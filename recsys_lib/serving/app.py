@@ -18,6 +18,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import numpy as np
 import orjson
 import prometheus_client as prometheus
 from fastapi import Body, FastAPI, Query, Request, Response
@@ -75,8 +76,11 @@ class Loaded:
         texts = (everything["item_id"].astype(str) + " " + everything["title"]).map(folded)
         #: Id, title and the text that a search looks through, of each item, popular ones first.
         self.names = list(zip(everything["item_id"], everything["title"], texts, strict=True))
-        # Whatever is made once is made now.
-        for n_people in (1, 4, 16):
+        # Whatever is made once is made now; short and long histories are scored in other blocks.
+        lengths = np.diff(dataset.user_items.indptr)
+        for row in {lengths.argmin(), lengths.argmax(), 0}:
+            self.bundle.recommend_records([dataset.user_ids[row]], k=1)
+        for n_people in (4, 16):
             self.bundle.recommend_records(dataset.user_ids[:n_people].tolist(), k=1)
 
     def keep(self, address: Any, answer: tuple[Any, bytes]) -> None:

@@ -43,7 +43,7 @@ BUDGETS = {
     "pipeline": (3_502, 2_400),
     "plots": (1_095, 780),
     "root": (2_014, 990),
-    "serving": (909, 1_000),
+    "serving": (913, 1_000),
     "sources": (1_481, 1_420),
     "splitting": (227, 215),
     "synthesis": (1_285, 1_430),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_405, 1_170),
     "tuning": (879, 750),
 }
-ALL = (20_318, 14_000)
+ALL = (20_322, 14_000)
 FILES = (136, 140)
 PUBLIC_NAMES = (238, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."
