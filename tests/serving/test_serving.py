@@ -25,11 +25,12 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
-from recsys_lib import Bundle, Popularity, make_world
+from recsys_lib import Bundle, Dataset, Popularity, make_world
 from recsys_lib._system import limited_threads
 from recsys_lib.cli import main
 from recsys_lib.errors import ArtifactError, ConfigError, RecsysError
 from recsys_lib.serving import Limits, serve, shapes
+from recsys_lib.serving.app import Loaded
 from recsys_lib.serving.server import is_loopback
 from tests.serving.conftest import Service
 
@@ -416,6 +417,23 @@ def test_the_length_of_a_body_is_counted_also_where_it_is_not_told(strict):
         "/recommendations", content=pieces(), headers={"x-api-key": "first-key"}
     )
     assert answer.status_code == 413
+
+
+def test_a_bundle_is_warmed_on_the_shortest_and_the_longest_history(tmp_path, monkeypatch):
+    answer, asked = Bundle.recommend_records, list[str]()
+
+    def noted(self, people, **rules):
+        asked.extend(people)
+        return answer(self, people, **rules)
+
+    monkeypatch.setattr(Bundle, "recommend_records", noted)
+    used = {f"u{n:02}": 5 for n in range(40)} | {"u30": 1, "u35": 9}
+    pairs = [(user, item) for user, n in used.items() for item in range(n)]
+    dataset = Dataset.from_frame(pd.DataFrame(pairs, columns=["user_id", "item_id"]), value=None)
+    Bundle(model=Popularity().fit(dataset.user_items), dataset=dataset).save(tmp_path / "bundle")
+    Loaded(tmp_path / "bundle", 0)
+    # Networks are traced anew for longer rows, which took the first of them 80 ms.
+    assert {"u30", "u35"} <= set(asked)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.org"])
