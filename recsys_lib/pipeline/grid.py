@@ -15,7 +15,7 @@ from recsys_lib.errors import ConfigError
 from recsys_lib.pipeline.chain import Step, check_paths, resolve
 
 _KEYWORDS = ("only", "sources", "zip")
-_MOST = 10_000  # steps of a range
+_MOST = 10_000  # settings of a grid, and steps of a range
 _RANGE = {"from", "to", "steps", "scale"}
 _LONGEST = 60  # letters of a name; file systems take 255, tables and terminals do not
 _VALUE = 24
@@ -131,6 +131,11 @@ def settings_of(grid: Mapping[str, Any], steps: Sequence[Step]) -> tuple[Setting
     """
     settings, folders = [], set[str]()
     fixed, axes = axes_of(grid)
+    if (count := math.prod(map(len, axes.values()))) > _MOST:  # it would be planned for hours
+        raise ConfigError(
+            f"A grid must have {_MOST:,} settings at most; this one has {count:,}. Vary fewer "
+            "parameters at once."
+        )
     for cases in itertools.product(*axes.values()):
         given = {name: value for case in cases for name, value in case.items()}
         # A source is told by its label, whatever it sets.

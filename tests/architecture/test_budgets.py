@@ -40,7 +40,7 @@ BUDGETS = {
     "evaluation": (1_716, 1_780),
     "exploration": (217, 215),
     "models": (2_824, 2_600),
-    "pipeline": (3_502, 2_400),
+    "pipeline": (3_507, 2_400),
     "plots": (1_095, 780),
     "root": (2_014, 990),
     "serving": (913, 1_000),
@@ -52,7 +52,7 @@ BUDGETS = {
     "training": (1_405, 1_170),
     "tuning": (879, 750),
 }
-ALL = (20_322, 14_000)
+ALL = (20_327, 14_000)
 FILES = (136, 140)
 PUBLIC_NAMES = (238, 300)
 REMEDY = "Merge, delete, or raise the budget with the reason in the commit."

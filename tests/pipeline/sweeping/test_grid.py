@@ -118,6 +118,10 @@ def test_a_grid_without_axes_is_one_setting(steps):
         ("RUN: [a]", "RUN is the name of the run"),
         ("EPOCHS: [1]\nEPOCHS: [2]", "the key 'EPOCHS' stands there twice, again in line 2"),
         ("SEED: {from: 0, to: 99, steps: 100000}", "steps: 2 to 10,000}"),
+        (
+            "SEED: {from: 0, to: 999, steps: 1000}\nEPOCHS: {from: 1, to: 99, steps: 99}",
+            "10,000 settings at most; this one has 99,000",
+        ),
         ("EPOCHS: {from: .nan, to: 5, steps: 2}", "got {'from': nan, 'to': 5, 'steps': 2}"),
     ],
 )
